@@ -1,0 +1,60 @@
+# One environment for everything. `make VENV=/elsewhere demo` puts it elsewhere, `PYTHON=python3.12` chooses the Python.
+VENV ?= .venv
+PYTHON ?= python3
+READY := $(VENV)/.ready
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo study test test-slow test-all check format record clean
+
+help: ## List the targets.
+	@awk -F ': .*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Toy scenes, three trainings, one comparison: results/demo/report.html.
+	snakemake demo --cores all --rerun-incomplete
+	@$(MAKE) --no-print-directory record
+	@cat logs/report/demo.log
+
+study: $(READY) ## The comparison over five seeds: results/study/study.md (an hour on 2 cores).
+	snakemake study --cores all --rerun-incomplete
+	@cat results/study/study.md
+
+test: $(READY) ## The tests.
+	pytest $(ARGS)
+
+test-slow: $(READY) ## The tests that take longer.
+	pytest -m slow $(ARGS)
+
+test-all: $(READY) ## Both.
+	pytest -m 'slow or not slow' $(ARGS)
+
+check: $(READY) ## Format, lint, types, workflow format.
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+
+format: $(READY) ## Rewrite the files as `make check` wants them.
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow
+
+# What `dvc status` compares with later: the bytes of data/, and what the demo read and wrote.
+record: $(READY)
+	@if git rev-parse --git-dir > /dev/null 2>&1; then dvc commit --force --quiet; \
+	else echo "not a git repository: nothing recorded in DVC"; fi
+
+clean: ## Remove the demo's runs and results, logs and caches; data, environment and other runs stay.
+	rm -rf runs/demo runs/demo_baseline runs/demo_views results/demo results/demo_baseline results/demo_views logs
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.10 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "vclr needs Python 3.10 or newer, $(PYTHON) is older: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo "$(PYTHON) cannot create environments: install python3-venv (sudo apt install python3-venv)" >&2; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), two minutes or so"
+	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,61 @@
+# The workflow: data -> splits, views, object proposals -> training -> evaluation -> report.
+#
+#   snakemake demo --cores all                                  three experiments on toy scenes, a comparison
+#   snakemake all --cores 2 --config 'experiments=[demo]'       the experiments of configs/workflow.yaml, or these
+#   snakemake study --cores all                                 the comparison over several seeds
+#   snakemake --profile slurm all                               the same on a cluster: slurm/config.yaml
+#
+# inputs:  configs/workflow.yaml, configs/experiment/*.yaml, data/raw/<set>/ of one's own sets
+# outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
+from snakemake.utils import min_version, validate
+
+from workflow import experiments
+
+min_version("7.32")
+
+
+configfile: "configs/workflow.yaml"
+
+
+validate(config, "workflow/schemas/workflow.schema.yaml")
+
+
+wildcard_constraints:
+    set=r"[\w-]+",
+    part="train|val",
+    split=r"[\w-]+",
+    experiment=r"[\w-]+",
+    seed=r"\d+",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/views.smk"
+include: "workflow/rules/proposals.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    demo,
+    study,
+
+
+rule all:
+    """Every experiment of configs/workflow.yaml, compared in one report."""
+    default_target: True
+    input:
+        "results/all/report.html",
+
+
+rule demo:
+    """Train, evaluate and compare the three experiments on toy scenes."""
+    input:
+        "results/demo/report.html",
+
+
+rule study:
+    """Repeat the comparison over several seeds."""
+    input:
+        "results/study/study.md",

@@ -1,0 +1,256 @@
+"""The report from files: whole, self-contained, and true to the numbers."""
+
+import json
+import re
+from functools import cache
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from vclr.coco import encode_mask
+from vclr.config import dump_config, load_config
+from vclr.errors import UserError
+from vclr.evaluation.recall import score
+from vclr.evaluation.report import read_history, training_minutes, write_report
+from vclr.files import write_json, write_png
+
+NATURAL = "views.weights={natural: 1, depth: 0, style: 0}"
+DEPTH = "views.weights={natural: 1, depth: 1, style: 0}"
+WITHOUT = "model.criterion.weight_dict.loss_consistency=0"
+SETTINGS = {"baseline": [NATURAL, WITHOUT], "views": [DEPTH, WITHOUT], "full": [DEPTH]}
+NUM_FOUND = {"baseline": (5, 1), "views": (5, 3), "full": (4, 4)}  # of six known and six novel objects
+SIZE = 64
+
+
+def square(left, top=20, side=20):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return {"bbox": [left, top, side, side], "segmentation": encode_mask(mask)}
+
+
+def write_data(root):
+    """Six images, each with a known object on the left and a novel one on the right."""
+    names = [f"{number}.png" for number in range(6)]
+    for folder in ("images", "depth"):
+        for name in names:
+            write_png(root / folder / name, np.full((SIZE, SIZE, 3), 90, np.uint8))
+    images = [{"id": number, "file_name": name, "height": SIZE, "width": SIZE} for number, name in enumerate(names)]
+    annotations = [
+        {"id": 2 * number + side, "image_id": number, "category_id": side, "area": 400, "iscrowd": 0}
+        | square((0, 4, 36)[side])
+        for number in range(6)
+        for side in (1, 2)
+    ]
+    categories = [{"id": 1, "name": "box"}, {"id": 2, "name": "<star> & co"}]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    write_json(root / "val.json", coco)
+    write_json(root / "train.json", {**coco, "annotations": annotations[::2]})
+    return coco
+
+
+@cache
+def settings_of(root, name):
+    """Return the resolved configuration of an experiment as YAML."""
+    groups = ["evaluation.protocol=novel", "evaluation.groups={known: [box], novel: ['<star> & co']}"]
+    files = [f"data.{part}.images={root / 'images'}" for part in ("train", "test")]
+    files += [f"data.train.annotations={root / 'train.json'}", f"data.test.annotations={root / 'val.json'}"]
+    files += [f"data.train.views.depth={root / 'depth'}"]
+    return dump_config(load_config(None, [*SETTINGS[name], *groups, *files, "train.max_iter=40"]))
+
+
+def write_run(root, coco, name, seed, num_found):
+    run, result = root / "runs" / name / f"seed{seed}", root / "results" / name / f"seed{seed}"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(settings_of(root, name))
+    lines = [
+        {"kind": "train", "iteration": 20, "loss": 9.0, "loss_class": 4.0, "step_seconds": 3.0},
+        {"kind": "train", "iteration": 40, "loss": 7.0, "loss_class": 3.0, "step_seconds": 1.5},
+        {"kind": "eval", "iteration": 40, "mask_ar@100": 12.0},
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "environment.json").write_text(json.dumps({"git_revision": "f00d" * 10, "cpu": "abacus", "gpus": []}))
+    write_result(result, coco, num_found, seed)
+
+
+def write_result(folder, coco, num_found, seed=0):
+    objects = [[a for a in coco["annotations"] if a["category_id"] == side] for side in (1, 2)]
+    found = [item for items, count in zip(objects, num_found, strict=True) for item in items[: max(0, count - seed)]]
+    predictions = [
+        {key: item[key] for key in ("image_id", "bbox", "segmentation")} | {"category_id": 1, "score": 0.9 - index / 99}
+        for index, item in enumerate(found)
+    ]
+    groups = {
+        name: score(coco, predictions, categories=[category])
+        for name, category in (("known", "box"), ("novel", "<star> & co"))
+    }
+    write_json(folder / "metrics.json", {**groups["novel"], "groups": groups, "num_images": 6})
+    write_json(folder / "predictions.json", predictions)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    coco = write_data(root)
+    for name, num_found in NUM_FOUND.items():
+        for seed in (0, 1):
+            write_run(root, coco, name, seed, num_found)
+    write_result(root / "results" / "full" / "untrained", coco, (1, 1))
+    return root
+
+
+def report(world, output, experiments=tuple(NUM_FOUND), seeds=(0,), results="results"):
+    write_report(list(experiments), list(seeds), world / "runs", world / results, output, "A <title> & more")
+    return (output / "report.html").read_text(), json.loads((output / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def page_and_summary(world, tmp_path_factory):
+    return report(world, tmp_path_factory.mktemp("report"))
+
+
+class Page(HTMLParser):
+    """Collect what the properties below ask for, and check that tags are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.sources, self.ids, self.tags = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        attributes = dict(attributes)
+        self.sources += [attributes[name] for name in ("src", "href", "xlink:href") if name in attributes]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page_and_summary):
+    page = Page(page_and_summary[0])
+    assert all(source.startswith(("data:image/jpeg;base64,", "#")) for source in page.sources)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "@import" not in page_and_summary[0] and not re.search(r"url\((?!#)", page_and_summary[0])
+    assert "prefers-color-scheme: dark" in page_and_summary[0]
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("img") == 6 * (2 + 3) + 4 * 2  # image, ground truth, three experiments; two views
+    assert page.tags.count("svg") == 1 + 3  # overview; loss, loss_class, recall
+
+
+def test_text_is_escaped(page_and_summary):
+    assert "A &lt;title&gt; &amp; more" in page_and_summary[0]
+    assert "<star>" not in page_and_summary[0]
+
+
+def test_the_summary_holds_the_numbers(page_and_summary):
+    summary = page_and_summary[1]
+    full = summary["experiments"]["full"]
+    assert full["known"]["mask_ar@100"] == full["novel"]["mask_ar@100"] == 66.67
+    assert (full["gap"], full["seeds"]) == (0, 1)
+    assert summary["experiments"]["baseline"]["gap"] == pytest.approx(66.67, abs=0.01)
+    assert full["novel"]["mask_ar@100_large"] is None
+    assert summary["untrained"]["full"]["novel"]["box_ar@10"] == 16.67
+    assert summary["comparison"]["v-CLR - views"]["mask_ar@100"]["mean_difference"] == 16.67
+    assert summary["comparison"]["v-CLR - views"]["mask_ar@100"]["p_t"] is None
+
+
+def test_the_page_says_what_the_numbers_say(page_and_summary):
+    text = " ".join(re.sub(r"<[^>]*>", " ", page_and_summary[0]).split())
+    assert "The baseline (baseline): recall of 83.3 % on known and 16.7 % on novel objects" in text
+    assert "Adding consistency with the teacher to the views raised recall on novel objects by 16.7 points" in text
+    assert "One seed is no evidence" in text
+    assert "× 4.0" in text  # of untrained: four objects found instead of one
+    assert "4 of 6" not in text and text.count("1 of 1") == 1 + 3 + 4  # one novel object an image, by experiment
+    assert "model.criterion.weight_dict.loss_consistency" in text
+    assert "revision f00df00df00d" in text and "abacus" in text
+
+
+def test_the_best_of_a_column_is_bold(page_and_summary):
+    rows = re.findall(r"</span>(baseline|views|full)</td>(.*?)</tr>", page_and_summary[0], re.DOTALL)
+    bold = {name: re.findall(r'<td class="[^"]*best">([\d.]+)', row) for name, row in rows}
+    assert bold == {
+        "baseline": ["83.3"] * 3,
+        "views": ["83.3"] * 3,
+        "full": ["66.7"] * 3 + ["0.0"],
+    }
+
+
+def test_several_seeds_give_spread_and_a_test(world, tmp_path):
+    page, summary = report(world, tmp_path, seeds=(0, 1))
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert summary["experiments"]["full"]["novel"]["mask_ar@100"] == pytest.approx((4 + 3) / 12 * 100, abs=0.01)
+    assert "± 11.8" in text
+    assert "paired t test p" in text and "over 2 seeds" in text
+
+
+def test_a_difference_that_may_be_none_is_called_so(world, tmp_path):
+    results = tmp_path / "results"
+    for name, novel in (("baseline", (20.0, 30.0)), ("views", (31.0, 20.0))):
+        for seed, value in enumerate(novel):
+            metrics = {"mask_ar@100": value}
+            content = {**metrics, "groups": {"known": {"mask_ar@100": 50.0}, "novel": metrics}}
+            write_json(results / name / f"seed{seed}" / "metrics.json", content)
+            write_json(results / name / f"seed{seed}" / "predictions.json", [])
+    write_report(["baseline", "views"], [0, 1], world / "runs", results, tmp_path / "out", "none")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "raised recall on novel objects by 0.5 points" in page
+    assert "the interval contains 0, so this is no evidence of an effect" in page
+
+
+def test_one_experiment_without_groups_is_a_report_too(world, tmp_path):
+    results = tmp_path / "results"
+    write_json(results / "full" / "seed0" / "metrics.json", {"box_ar@100": 12.34, "mask_ar@100": None})
+    write_json(results / "full" / "seed0" / "predictions.json", [])
+    write_report(["full"], [0], world / "runs", results, tmp_path / "out", "own data")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["experiments"]["full"] == {
+        "novel": {"box_ar@100": 12.34, "mask_ar@100": None},
+        "gap": None,
+        "seeds": 1,
+    }
+    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("runs/views/seed0/config.yaml", "runs/views/seed0/config.yaml"),
+        ("runs/views/seed0/metrics.jsonl", "runs/views/seed0/metrics.jsonl"),
+        ("results/views/seed0/metrics.json", "results/views/seed0/metrics.json"),
+        ("results/views/seed0/predictions.json", "results/views/seed0/predictions.json"),
+        ("depth/0.png", "view depth .* 0.png"),
+        ("images/0.png", "images/0.png"),
+        ("val.json", "val.json"),
+    ],
+)
+def test_a_missing_file_is_named_and_nothing_is_written(world, tmp_path, missing, message):
+    path = world / missing
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        with pytest.raises(UserError, match=message):
+            report(world, tmp_path / "out")
+    finally:
+        path.write_bytes(content)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_history_counts_each_step_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = [("train", 20, 6.0), ("train", 40, 6.0), ("eval", 40, 0.0), ("train", 40, 3.0), ("train", 60, 3.0)]
+    records = [{"kind": kind, "iteration": iteration, "step_seconds": value} for kind, iteration, value in lines]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    history = read_history(path)
+    assert len(history) == 4
+    assert training_minutes(history) == pytest.approx((20 * 6 + 20 * 3 + 20 * 3) / 60)
+    path.write_text('{"kind": "train", "iteration": 20}\n{"kind": "tra')
+    with pytest.raises(UserError, match=r"metrics.jsonl: line 2"):
+        read_history(path)

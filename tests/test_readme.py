@@ -1,0 +1,97 @@
+"""What the README says works: its links lead somewhere, its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from vclr.config import load_config
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+WORKFLOW_FILES = ("Snakefile", "workflow", "configs", "vclr")
+
+
+def read_links(text: str) -> list[str]:
+    """Return the targets of links and pictures that lie in the repository."""
+    targets = re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    return sorted({target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)})
+
+
+def read_commands(text: str) -> list[str]:
+    """Return the lines of the shell blocks: continuation lines joined, prompts and comments gone."""
+    blocks = re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in lines]
+    return sorted({command for command in commands if command})
+
+
+def commands_of(program: str) -> list[str]:
+    return [command for command in read_commands(README.read_text(encoding="utf-8")) if command.split()[0] == program]
+
+
+@cache
+def help_of(*verb: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "vclr.cli", *verb, "--help"],
+        cwd=ROOT,
+        env={"PATH": "", "COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"vclr {' '.join(verb)} --help: {done.stderr}"
+    return done.stdout
+
+
+def test_reader_of_the_readme():
+    text = "[a](docs/a.md#part) [b](https://example.org)\n```bash\n$ make demo  # comment\nvclr train \\\n  a=1\n```\n"
+    assert read_links(text) == ["docs/a.md"]
+    assert read_commands(text) == ["make demo", "vclr train a=1"]
+
+
+def test_readme_names_the_two_commands():
+    assert {"make demo", "make test"} <= set(commands_of("make"))
+
+
+@pytest.mark.parametrize("target", read_links(README.read_text(encoding="utf-8")))
+def test_links_lead_somewhere(target: str):
+    assert (ROOT / target).exists(), f"README.md links to {target}, which does not exist"
+
+
+@pytest.mark.parametrize("command", commands_of("make"))
+def test_make_targets_exist(command: str):
+    assert (
+        subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.parametrize("command", commands_of("vclr"))
+def test_vclr_commands_exist(command: str):
+    _, verb, *arguments = shlex.split(command)
+    described = help_of(verb)
+    for option in [argument.split("=")[0] for argument in arguments if argument.startswith("--")]:
+        assert re.search(rf"{option}\b", described), f"vclr {verb} has no {option}"
+    if verb in ("train", "evaluate"):
+        words = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+        load_config(None, words)
+
+
+@pytest.mark.parametrize("command", commands_of("snakemake"))
+def test_snakemake_commands_plan(command: str, tmp_path: Path):
+    for name in WORKFLOW_FILES:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    # Without the cluster's plugin: what is asked here is whether the targets and the settings exist.
+    words = shlex.split(command.replace("--profile slurm", "--cores 1"))
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

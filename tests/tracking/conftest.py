@@ -1,0 +1,35 @@
+"""A configuration whose runs and database lie in a temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vclr.config import Config
+from vclr.tracking.database import prepare_database
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one database for all tests to copy: making one takes seconds."""
+    database = tmp_path_factory.mktemp("database") / "mlflow.db"
+    prepare_database(f"sqlite:///{database}")
+    return database
+
+
+@pytest.fixture
+def config(tmp_path: Path, empty_database: Path) -> Config:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    config = Config()
+    config.tracking.uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config.train.output_dir = str(tmp_path / "runs" / "demo" / "seed0")
+    return config
+
+
+@pytest.fixture
+def run_dir(config: Config) -> Path:
+    folder = Path(config.train.output_dir)
+    folder.mkdir(parents=True)
+    return folder

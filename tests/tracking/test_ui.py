@@ -1,0 +1,90 @@
+"""The page answers on a real database; its processes end with the command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vclr.config import Config, dump_config
+from vclr.errors import UsageError, UserError
+from vclr.files import read_json
+from vclr.tracking import TrackedRun, open_ui
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetch(address: str, body: dict | None = None) -> bytes:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read()
+
+
+COMMAND = "import sys; from vclr.tracking import open_ui; open_ui(sys.argv[1], int(sys.argv[2]))"
+
+
+@pytest.fixture
+def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
+    """Track a run, serve the page from a process of its own, and end it as a batch system would."""
+    tracked = TrackedRun.open(config, run_dir, {})
+    tracked.log({"loss": 0.5}, 10)
+    tracked.finish()
+    before = set(tmp_path.iterdir())
+    arguments = [sys.executable, "-c", COMMAND, config.tracking.uri, str(free_port())]
+    command = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        assert command.stdout is not None
+        line = command.stdout.readline()
+        assert line.startswith("MLflow: http://127.0.0.1:")
+        servers = psutil.Process(command.pid).children(recursive=True)
+        assert servers
+        yield line.removeprefix("MLflow: ").strip()
+        command.terminate()
+        assert command.wait(60) == 128 + signal.SIGTERM
+        assert not any(server.is_running() for server in servers)
+        assert set(tmp_path.iterdir()) == before
+    finally:
+        command.kill()
+        command.communicate()
+
+
+def test_page_shows_the_run_and_leaves_no_process(address: str, config: Config, run_dir: Path):
+    assert b"<title>MLflow</title>" in fetch(address)
+    experiment = json.loads(fetch(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=vclr"))
+    query = {"experiment_ids": [experiment["experiment"]["experiment_id"]]}
+    runs = json.loads(fetch(f"{address}/api/2.0/mlflow/runs/search", query))["runs"]
+    run_id = read_json(run_dir / "mlflow_run.json")["run_id"]
+    assert [run["info"]["run_id"] for run in runs] == [run_id]
+    assert {metric["key"]: metric["value"] for metric in runs[0]["data"]["metrics"]}["loss"] == 0.5
+    assert fetch(f"{address}/get-artifact?path=config.yaml&run_uuid={run_id}").decode() == dump_config(config)
+
+
+def test_bad_calls_are_one_line(config: Config, tmp_path: Path):
+    with pytest.raises(UserError, match=r"other\.db: no such database yet"):
+        open_ui(f"sqlite:///{tmp_path}/other.db", free_port())
+    assert not (tmp_path / "other.db").exists()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match=f"port {taken.getsockname()[1]} .*choose another"):
+            open_ui(config.tracking.uri, taken.getsockname()[1])
+
+
+def test_server_uri_is_only_named(capsys: pytest.CaptureFixture[str]):
+    open_ui("http://127.0.0.1:1")
+    assert capsys.readouterr().out == "MLflow: http://127.0.0.1:1\n"

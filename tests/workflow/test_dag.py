@@ -1,0 +1,138 @@
+"""The workflow runs what a change needs and nothing else (dry runs)."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import pytest
+import yaml
+
+DEMO = ("demo_baseline", "demo_views", "demo")
+OWN_EXPERIMENT = """
+train: {eval_period: 0}
+views: {weights: {natural: 1.0, edge: 1.0}}
+data:
+  train:
+    annotations: data/splits/photos_train_voc.json
+    images: data/raw/photos/images
+    views: {edge: data/views/photos/edge}
+    proposals: data/proposals/photos/train_graph.json
+  test: {annotations: data/raw/photos/annotations_val.json, images: data/raw/photos/images}
+"""
+
+
+def add_own_photos(checkout):
+    checkout.write("configs/experiment/own.yaml", OWN_EXPERIMENT)
+    checkout.write("data/raw/photos/images/1.jpg", "")
+    for part in ("train", "val"):
+        checkout.write(f"data/raw/photos/annotations_{part}.json", "{}")
+
+
+def change_experiment(checkout, name, text):
+    """Give an experiment one more setting, by a file between it and what it was."""
+    path = f"configs/experiment/{name}.yaml"
+    (checkout.folder / path).rename(checkout.folder / f"configs/experiment/former_{name}.yaml")
+    checkout.write(path, f"base: former_{name}.yaml\n{text}\n")
+
+
+def test_fresh_demo_runs_everything_once(checkout):
+    plan = checkout.plan("demo")
+    assert plan["train"] == plan["evaluate"] == len(DEMO)
+    assert plan["fetch_toy"] == plan["split"] == plan["report"] == plan["evaluate_untrained"] == 1
+    assert "views" not in plan  # the toy world comes with its own
+
+
+def test_finished_demo_has_nothing_to_do(finished):
+    assert finished.plan("demo") == {}
+
+
+def test_changed_training_key_reruns_that_training_and_what_follows(finished):
+    change_experiment(finished, "demo_baseline", "optimizer: {lr: 0.123}")
+    assert finished.plan("demo") == {"train": 1, "evaluate": 1, "report": 1}
+
+
+def test_changed_evaluation_key_reruns_evaluation_and_report(finished):
+    change_experiment(finished, "demo_baseline", "evaluation: {max_dets: [1, 100]}")
+    assert finished.plan("demo") == {"evaluate": 1, "report": 1}
+
+
+def test_tracking_changes_nothing_that_is_computed(finished):
+    change_experiment(finished, "demo_baseline", "tracking: {enabled: false}")
+    assert finished.plan("demo") == {}
+
+
+def test_overrides_reach_every_command(checkout):
+    config = ("--config", "overrides=[train.max_iter=7]", "experiments=[demo]")
+    commands = re.findall(r"vclr .*", checkout.run("snakemake", "all", "-np", "--cores", "1", *config))
+    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"train", "evaluate"}
+    assert not [
+        command for command in commands if re.search(r"vclr (train|evaluate)", command) and "max_iter=7" not in command
+    ]
+
+
+def test_experiments_on_the_command_line_are_all_that_runs(finished):
+    plan = finished.plan("all", "--config", "experiments=[demo]", "seeds=[0,3]")
+    assert plan == {"train": 1, "evaluate": 1, "report": 1}  # seed 0 is there
+
+
+def test_own_photos_get_their_split_views_and_proposals(checkout):
+    add_own_photos(checkout)
+    plan = checkout.plan("all", "--config", "experiments=[own]")
+    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+
+
+@pytest.mark.slow
+def test_changed_training_key_leaves_views_alone(checkout):
+    add_own_photos(checkout)
+    own = ("all", "--config", "experiments=[own]")
+    checkout.finish(*own)
+    assert checkout.plan(*own) == {}
+    change_experiment(checkout, "own", "train: {max_iter: 7}")
+    assert checkout.plan(*own) == {"train": 1, "evaluate": 1, "report": 1}
+
+
+def test_interrupted_training_keeps_its_folder(finished):
+    outputs = finished.run("snakemake", "demo", "--summary", "--cores", "1")
+    runs = [line.split("\t")[0] for line in outputs.splitlines() if line.startswith("runs/")]
+    assert sorted(runs) == sorted(f"runs/{name}/seed0/DONE" for name in DEMO)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--config", "experiments=[demoo]"], ["demoo.yaml", "demo.yaml"]),
+        (["--config", "experiments=demo"], ["'demo' is not of type 'array'"]),
+        (["--config", "colour=red"], ["colour"]),
+        (["--config", "overrides=[train.max_itr=3]"], ["train.max_itr", "train.max_iter"]),
+        (["data/views/nowhere/edge/manifest.json"], ["data/raw/nowhere/images"]),
+    ],
+)
+def test_mistakes_are_named(checkout, arguments, names):
+    output = checkout.run("snakemake", "--dry-run", "--cores", "1", *arguments, check=False)
+    assert not [name for name in names if name not in output], output
+
+
+def test_every_rule_is_documented_and_one_command(checkout):
+    rules = (checkout.folder / "workflow/rules").glob("*.smk")
+    for text in [path.read_text() for path in rules]:
+        assert text.startswith("# ")
+        assert "# inputs:" in text
+        assert "# outputs:" in text
+        for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
+            assert re.match(r'\w+:\n    """', rule), rule
+            assert "    log:\n" in rule
+            assert rule.count('"vclr ') == 1, rule
+
+
+def test_slurm_profile_is_a_profile(checkout):
+    options = checkout.run("snakemake", "--help")
+    profile = yaml.safe_load((checkout.folder / "slurm/config.yaml").read_text())
+    assert profile["executor"] == "slurm"
+    assert not [key for key in profile if f"--{key}" not in options]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("snakemake_executor_plugin_slurm"), reason="needs the extra `slurm`")
+def test_slurm_profile_plans_the_same_jobs(checkout):
+    output = checkout.run("snakemake", "--profile", "slurm", "all", "--dry-run")
+    assert "train" in output

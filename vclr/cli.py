@@ -1,0 +1,265 @@
+"""The command `vclr`: one verb each for what the platform does. What a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from vclr import __version__
+from vclr.config import Config, load_config
+from vclr.errors import UsageError, UserError
+
+app = typer.Typer(
+    help="View-consistent learning for open-world instance segmentation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML with the differences from the defaults.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Data sets: toy.")],
+    output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Of the generated scenes.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Get data sets by name. The toy scenes are generated: the same bytes on every machine."""
+    from vclr.generate.toy import write_toy_world
+
+    for name in names:
+        if name != "toy":
+            raise UsageError(f"unknown data set {name!r}; there is: toy")
+        write_toy_world(output, seed=seed, quiet=quiet)
+
+
+@app.command()
+def split(
+    name: Annotated[str, typer.Argument(help="voc, nonvoc, toy_known or toy_novel.")],
+    annotations: Annotated[Path, typer.Option(help="COCO json with all classes.")],
+    output: Output,
+) -> None:
+    """Restrict a COCO json to known or to novel classes."""
+    from vclr.generate.splits import write_split
+
+    print(write_split(name, annotations, output))
+
+
+@app.command()
+def views(
+    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")],
+    images: Annotated[Path, typer.Option(help="Folder of photos.")],
+    output: Output,
+    seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Render a folder of photos in another view with the same geometry."""
+    from vclr.generate.views import write_views
+
+    write_views(view, images, output, seed=seed, quiet=quiet)
+
+
+@app.command()
+def proposals(
+    images: Annotated[Path, typer.Option(help="Folder of photos.")],
+    output: Output,
+    method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
+    annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Propose objects of any class in photos, without labels."""
+    from vclr.generate.object_proposals import write_proposals
+
+    write_proposals(method, images, output, annotations=annotations, quiet=quiet)
+
+
+@app.command()
+def train(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    num_gpus: Annotated[int, typer.Option(help="0 or 1; `train.device` says which.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a detector."""
+    config = load_config(config_file, overrides or ())
+    if num_gpus not in (0, 1):
+        raise UsageError(f"--num-gpus {num_gpus}: training on several GPUs is not there yet; use 0 or 1")
+    if eval_only:
+        if not config.train.init_checkpoint:
+            raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
+        _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
+        return
+    from vclr.engine.train import train as run_training
+
+    run_training(config, resume=resume, quiet=quiet)
+
+
+@app.command()
+def evaluate(
+    output: Output,
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
+    protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate a detector: metrics.json and predictions.json."""
+    config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    _evaluate(config, checkpoint, output, quiet)
+
+
+def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool) -> None:
+    import torch
+
+    from vclr.ops.device import choose_device
+    from vclr.evaluation.evaluate import evaluate as run_evaluation
+    from vclr.models.build import build_model
+    from vclr.models.weights import load_weights
+
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    model = build_model(config).to(choose_device(config.train.device))
+    if checkpoint is not None:
+        report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only)
+        logging.getLogger("vclr").info("%s: %s", checkpoint, report)
+    metrics = run_evaluation(model, config, output, quiet)
+    for name, group in metrics["groups"].items() or {"all": metrics}.items():
+        _print_metrics(name, group)
+
+
+@app.command()
+def score(
+    ground_truth: Annotated[Path, typer.Argument(help="COCO json.")],
+    predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
+    output: Annotated[Path | None, typer.Option(help="Write the metrics here too.")] = None,
+) -> None:
+    """Compute the metrics of a results file, class-agnostic, in percent."""
+    from vclr.evaluation.recall import score as compute
+    from vclr.files import write_json
+
+    metrics = compute(ground_truth, predictions)
+    if output is not None:
+        write_json(output, metrics, indent=1)
+    print(json.dumps(metrics, indent=1))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    checkpoint: Annotated[Path, typer.Option(help="A training's checkpoint; its configuration comes along.")],
+    output: Output,
+    min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+) -> None:
+    """Find the objects of photos: a json and an overlay picture for each."""
+    from vclr.evaluation.predict import predict_files
+
+    predict_files(images, checkpoint, output, min_score, device)
+
+
+@app.command()
+def report(
+    output: Output,
+    experiments: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "0",
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    title: Annotated[str, typer.Option(help="Heading.")] = "Experiments",
+) -> None:
+    """Compare experiments: report.html (one file) and summary.json."""
+    from vclr.evaluation.report import write_report
+
+    write_report(experiments.split(","), _numbers(seeds), runs, results, output, title)
+    print(f"{output / 'report.html'}: open it in a browser")
+
+
+@app.command()
+def study(
+    output: Output,
+    experiments: Annotated[str, typer.Option(help="Names, separated by commas; the baseline first.")],
+    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")],
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Compare experiments over several seeds: means, spread, paired tests."""
+    from vclr.evaluation.study import write_study
+
+    write_study(experiments.split(","), _numbers(seeds), runs, results, output)
+    print((output / "study.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def ui(
+    uri: Annotated[str, typer.Option(help="Where the runs are tracked.")] = "sqlite:///mlflow.db",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the MLflow UI on the tracked runs."""
+    from vclr.tracking.ui import open_ui
+
+    open_ui(uri, port, host=host, open_browser=browser)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: expected numbers separated by commas") from None
+
+
+def _print_metrics(name: str, metrics: dict[str, Any]) -> None:
+    shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
+    values = (f"{key} {metrics[key]:.1f}" if metrics[key] is not None else f"{key} -" for key in shown)
+    print(f"{name}: {', '.join(values)}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vclr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it.")] = False,
+) -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
+    if not sys.stderr.isatty():
+        handler = logging.StreamHandler()  # type: ignore[assignment]
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("vclr").setLevel(logging.INFO)
+
+
+def main() -> None:
+    """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse."""
+    try:
+        app()
+    except UserError as error:
+        print(f"vclr: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except FloatingPointError as error:
+        print(f"vclr: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("vclr: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

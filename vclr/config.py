@@ -1,0 +1,441 @@
+"""Every setting: one tree of dataclasses whose defaults are the published VOC -> Non-VOC experiment.
+
+Dataclass defaults <- YAML file <- `key=value` overrides. The roots `model dataloader optimizer train` carry the
+reference's keys; `data views proposals evaluation tracking` are our own. `configs/README.md` lists every key.
+
+This module imports no torch: Snakemake reads configurations too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vclr.errors import UsageError
+
+# --- model -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class BackboneConfig:
+    depth: int = 50  # 10, 18, 34 (basic blocks) or 50, 101 (bottlenecks)
+    norm: str = "FrozenBN"  # FrozenBN, or GN (trainable, for training from scratch)
+    stem_out_channels: int = 64
+    stem_pool: bool = True  # max pooling after the stem; without it every level is twice as fine
+    res2_out_channels: int = 256
+    freeze_at: int = 1  # stages that do not train: 0 none, 1 stem convolution, 2 with res2
+
+
+@dataclass
+class EncoderConfig:
+    num_heads: int = 8
+    num_points: int = 4
+    feedforward_dim: int = 2048
+    num_layers: int = 6
+    attn_dropout: float = 0.0
+    ffn_dropout: float = 0.0
+    use_checkpoint: bool = False  # recompute activations in the backward pass: less memory, more time
+
+
+@dataclass
+class DecoderConfig(EncoderConfig):
+    pass
+
+
+@dataclass
+class TransformerConfig:
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    num_feature_levels: int = 4
+
+
+@dataclass
+class MatcherConfig:
+    cost_class: float = 2.0
+    cost_bbox: float = 5.0
+    cost_giou: float = 2.0
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+
+@dataclass
+class WeightDict:
+    loss_class: float = 1.0
+    loss_bbox: float = 5.0
+    loss_giou: float = 2.0
+    loss_mask: float = 1.0
+    loss_dice: float = 5.0
+    loss_consistency: float = 1.0  # 0: no teacher in the training step
+
+
+@dataclass
+class CriterionConfig:
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    weight_dict: WeightDict = field(default_factory=WeightDict)
+    alpha: float = 0.25
+    gamma: float = 2.0
+    num_points: int = 12544  # sampled points of a mask on which its loss is computed
+    oversample_ratio: float = 3.0
+    importance_sample_ratio: float = 0.75
+
+
+@dataclass
+class ModelConfig:
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    embed_dim: int = 256
+    norm_groups: int = 32  # groups of the GroupNorms in neck and backbone
+    mask_hidden_dim: int = 2048  # channels between the two convolutions of the mask branch
+    num_classes: int = 1
+    num_queries: int = 2000
+    aux_loss: bool = True
+    pixel_mean: list[float] = field(default_factory=lambda: [123.675, 116.28, 103.53])
+    pixel_std: list[float] = field(default_factory=lambda: [58.395, 57.12, 57.375])
+    select_box_nums_for_evaluation: int = 300  # detections an image; the reference hard-codes 300
+    nms_thresh: float = 0.7
+
+
+# --- dataloader ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class DatasetNamesConfig:
+    names: str = ""  # a set of the catalog; empty where data.*.annotations is given
+    filter_empty: bool = True  # leave out images without an object
+
+
+@dataclass
+class TrainMapperConfig:
+    short_edge_length: list[int] = field(default_factory=lambda: list(range(480, 801, 32)))
+    max_size: int = 1333
+    crop_probability: float = 0.5
+    crop_short_edge_length: list[int] = field(default_factory=lambda: [400, 500, 600])
+    crop_size: list[int] = field(default_factory=lambda: [384, 600])  # smallest and largest side of the random crop
+    instance_mask_format: str = "polygon"  # polygon or bitmask: both are read from the same json
+    mask_on: bool = True  # False: evaluate boxes only
+
+
+@dataclass
+class TestMapperConfig:
+    short_edge_length: int = 800
+    max_size: int = 1333
+
+
+@dataclass
+class TrainLoaderConfig:
+    dataset: DatasetNamesConfig = field(
+        default_factory=lambda: DatasetNamesConfig(names="openworld_voc_classes_train2017")
+    )
+    mapper: TrainMapperConfig = field(default_factory=TrainMapperConfig)
+    total_batch_size: int = 16
+    num_workers: int = 4
+
+
+@dataclass
+class TestLoaderConfig:
+    dataset: DatasetNamesConfig = field(
+        default_factory=lambda: DatasetNamesConfig(names="openworld_nonvoc_classes_val2017")
+    )
+    mapper: TestMapperConfig = field(default_factory=TestMapperConfig)
+    batch_size: int = 1
+    num_workers: int = 4
+
+
+@dataclass
+class DataloaderConfig:
+    train: TrainLoaderConfig = field(default_factory=TrainLoaderConfig)
+    test: TestLoaderConfig = field(default_factory=TestLoaderConfig)
+
+
+# --- optimizer and train ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class OptimizerConfig:
+    lr: float = 1e-4
+    backbone_lr_factor: float = 0.1
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    weight_decay: float = 1e-4
+    weight_decay_norm: float = 0.0
+    milestones: list[int] = field(default_factory=lambda: [48000])  # iterations at which the rate is multiplied
+    gamma: float = 0.1
+    warmup_iters: int = 0
+
+
+@dataclass
+class AmpConfig:
+    enabled: bool = False
+    dtype: str = "bfloat16"
+
+
+@dataclass
+class ClipGradParams:
+    max_norm: float = 0.1
+    norm_type: float = 2.0
+
+
+@dataclass
+class ClipGradConfig:
+    enabled: bool = True
+    params: ClipGradParams = field(default_factory=ClipGradParams)
+
+
+@dataclass
+class CheckpointerConfig:
+    period: int = 5000
+    max_to_keep: int = 1  # checkpoints kept by their iteration beside last.pt
+
+
+@dataclass
+class ModelEmaConfig:
+    enabled: bool = True  # the teacher
+    decay: float = 0.999
+    use_ema_weights_for_eval_only: bool = False  # evaluate the teacher instead of the student
+
+
+@dataclass
+class TrainConfig:
+    output_dir: str = "runs/default"
+    init_checkpoint: str = ""
+    max_iter: int = 60000
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    log_period: int = 20
+    eval_period: int = 5000  # evaluate while training; 0: only at the end, by `vclr evaluate`
+    num_threads: int = 0  # of torch on the CPU; 0: all
+    amp: AmpConfig = field(default_factory=AmpConfig)
+    clip_grad: ClipGradConfig = field(default_factory=ClipGradConfig)
+    checkpointer: CheckpointerConfig = field(default_factory=CheckpointerConfig)
+    model_ema: ModelEmaConfig = field(default_factory=ModelEmaConfig)
+
+
+# --- our own roots ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class DataSetConfig:
+    annotations: str = ""  # COCO json
+    images: str = ""  # folder
+    views: dict[str, str] = field(default_factory=dict)  # view name -> folder with the same file stems
+    proposals: str = ""  # COCO json of object proposals
+
+
+@dataclass
+class DataConfig:
+    root: str = "data"
+    train: DataSetConfig = field(default_factory=DataSetConfig)
+    test: DataSetConfig = field(default_factory=DataSetConfig)
+
+
+@dataclass
+class CorruptConfig:
+    mix: bool = True
+    erase: bool = True
+    grayscale: bool = True
+
+
+@dataclass
+class ViewsConfig:
+    # Relative weight of each view in training: a folder of data.train.views, or one that the loader computes
+    # (edge, palette, fourier, random_conv, pseudo_depth).
+    weights: dict[str, float] = field(default_factory=lambda: {"natural": 1.0, "depth": 1.0, "style": 1.0})
+    seed: int = 0  # of the views that are computed, together with the image id
+    corrupt: CorruptConfig = field(default_factory=CorruptConfig)  # noise on the student's image
+
+
+@dataclass
+class ProposalsConfig:
+    method: str = "graph"
+    top_k: int = 10  # best proposals of an image that join its annotations
+    max_iou: float = 0.5  # a proposal that overlaps an annotation more than this is that object already
+
+
+@dataclass
+class EvaluationConfig:
+    protocol: str = ""  # the group of classes, or the catalog's protocol, that the headline metrics are of
+    groups: dict[str, list[str]] = field(default_factory=dict)  # group name -> category names
+    max_dets: list[int] = field(default_factory=lambda: [1, 10, 20, 30, 50, 100, 300])
+
+
+@dataclass
+class TrackingConfig:
+    enabled: bool = True
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "vclr"
+    run_name: str = ""  # default: the last two parts of train.output_dir
+    log_checkpoint: bool = False  # True: a copy as an artifact; False: a pointer to the run folder
+
+
+@dataclass
+class Config:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    dataloader: DataloaderConfig = field(default_factory=DataloaderConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+# --- load, override, dump --------------------------------------------------------------------------------------------
+
+
+def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Load the defaults, then a YAML file, then `key=value` overrides.
+
+    A YAML file may name another beside it with `base: other.yaml`, whose settings it then changes.
+
+    Raises:
+        UsageError: a file that does not exist or is not YAML, an unknown key (names the nearest), a wrong type, a
+            value that no setting of that name can have.
+    """
+    tree: DictConfig = OmegaConf.structured(Config)
+    for layer, source in _layers(path):
+        tree = _merge(tree, layer, source)
+    for override in overrides:
+        key, separator, _ = override.partition("=")
+        if not separator or not key:
+            raise UsageError(f"override {override!r}: expected key=value")
+        tree = _merge(tree, _parse_override(override), "command line")
+    config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+    _check_values(config)
+    return config
+
+
+def config_from_text(text: str, source: str) -> Config:
+    """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
+
+    Raises:
+        UsageError: an unknown key or a wrong type; names `source`.
+    """
+    return OmegaConf.to_object(_merge(OmegaConf.structured(Config), OmegaConf.create(text), source))  # type: ignore
+
+
+def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
+    """Read a YAML file and, before it, the one that it names as its base."""
+    if path is None:
+        return []
+    path = Path(path)
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], n=1)
+        raise UsageError(f"{path}: no such file" + (f"; nearest: {path.parent / near[0]}" if near else ""))
+    try:
+        layer = OmegaConf.load(path)
+    except Exception as error:  # yaml's errors have no common base in omegaconf
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(layer, DictConfig):
+        raise UsageError(f"{path}: is not a mapping of settings")
+    base = layer.pop("base", None)
+    return [*_layers(path.parent / base if base else None), (layer, str(path))]
+
+
+def _parse_override(override: str) -> DictConfig:
+    try:
+        return OmegaConf.from_dotlist([override])
+    except Exception as error:
+        raise UsageError(f"override {override!r}: {' '.join(str(error).split())}") from None
+
+
+def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    for key in _leaves(layer):
+        if not _is_known(tree, key):
+            near = difflib.get_close_matches(key, list_keys(), n=1, cutoff=0.0)
+            raise UsageError(f"{source}: unknown key {key!r}; nearest: {near[0]}")
+    try:
+        return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        reason = (error.msg or str(error)).splitlines()[0]
+        raise UsageError(f"{source}: {error.full_key}: {reason}") from None
+
+
+def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in node:
+        value = node._get_node(key)
+        name = f"{prefix}{key}"
+        keys += _leaves(value, f"{name}.") if isinstance(value, DictConfig) and len(value) else [name]
+    return keys
+
+
+def _is_known(tree: DictConfig, key: str) -> bool:
+    node: Any = tree
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return False
+        if OmegaConf.get_type(node) is dict:
+            return True  # free keys: view folders and weights, class groups
+        if part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def list_keys() -> list[str]:
+    """List every setting by its dotted name."""
+    return _leaves(OmegaConf.structured(Config))
+
+
+def _check_values(config: Config) -> None:
+    """Refuse values that the types cannot: one line that names the key and what it may be."""
+    choices = {
+        "model.backbone.norm": (config.model.backbone.norm, ("FrozenBN", "GN")),
+        "model.backbone.depth": (config.model.backbone.depth, (10, 18, 34, 50, 101)),
+        "model.num_classes": (config.model.num_classes, (1,)),
+        "train.amp.dtype": (config.train.amp.dtype, ("bfloat16", "float16")),
+        "dataloader.train.mapper.instance_mask_format": (
+            config.dataloader.train.mapper.instance_mask_format,
+            ("polygon", "bitmask"),
+        ),
+    }
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise UsageError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
+    positive = {
+        "model.num_queries": config.model.num_queries,
+        "model.embed_dim": config.model.embed_dim,
+        "train.log_period": config.train.log_period,
+        "train.checkpointer.period": config.train.checkpointer.period,
+        "dataloader.train.total_batch_size": config.dataloader.train.total_batch_size,
+        "dataloader.test.batch_size": config.dataloader.test.batch_size,
+    }
+    for key, number in positive.items():
+        if number < 1:
+            raise UsageError(f"{key}={number}: must be at least 1")
+    for view, weight in config.views.weights.items():
+        if weight < 0:
+            raise UsageError(f"views.weights.{view}={weight}: must not be negative")
+    if not sum(config.views.weights.values()) > 0:
+        raise UsageError("views.weights: at least one view needs a weight above 0")
+    if config.model.criterion.weight_dict.loss_consistency and not config.train.model_ema.enabled:
+        raise UsageError(
+            "train.model_ema.enabled=False: the consistency loss needs the teacher; "
+            "set model.criterion.weight_dict.loss_consistency=0 too"
+        )
+
+
+def dump_config(config: Config) -> str:
+    """Return the whole configuration as YAML; `load_config` of it gives the same configuration."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def flat_config(config: Config) -> dict[str, Any]:
+    """Return every setting by its dotted name."""
+    tree = OmegaConf.structured(config)
+    return {key: OmegaConf.select(tree, key) for key in _leaves(tree)}
+
+
+def config_hash(config: Config, roots: tuple[str, ...]) -> str:
+    """Return a short hash of some roots of the configuration, for rules that depend on these only."""
+    container = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(container, dict)
+    text = repr([(root, container[root]) for root in roots])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

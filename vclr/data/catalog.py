@@ -1,0 +1,94 @@
+"""The data sets known by name, and where their files are under `data/`."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+from vclr.config import Config, DataSetConfig
+from vclr.errors import UsageError
+
+
+def _coco_train(split: str) -> DataSetConfig:
+    return DataSetConfig(
+        annotations=f"splits/coco2017_train_{split}.json",
+        images="raw/coco2017/train2017",
+        views={"depth": "views/coco2017/depth", "style": "views/coco2017/style"},
+    )
+
+
+# Names as in the reference, so that its commands work; paths below `data.root`.
+CATALOG = {
+    "openworld_voc_classes_train2017": _coco_train("voc_top10"),
+    "openworld_allcoco_classes_train2017": _coco_train("coco_top5"),
+    "openworld_nonvoc_classes_val2017": DataSetConfig(
+        annotations="splits/coco2017_val_nonvoc.json", images="raw/coco2017/val2017"
+    ),
+    "openworld_LVIS_noncoco_val2017": DataSetConfig(
+        annotations="splits/lvis_val_noncoco.json", images="raw/lvis/images"
+    ),
+    "openworld_uvo_nonvoc_val2017": DataSetConfig(
+        annotations="splits/uvo_val_nonvoc.json", images="raw/uvo/uvo_videos_dense_frames"
+    ),
+    "openworld_objects365_noncoco_val2017": DataSetConfig(
+        annotations="splits/objects365_val_noncoco.json", images="raw/objects365/val"
+    ),
+    "toy_train": DataSetConfig(
+        annotations="splits/toy_train_toy_known.json",
+        images="raw/toy/images",
+        views={"depth": "views/toy/depth", "style": "views/toy/style"},
+    ),
+    "toy_val": DataSetConfig(annotations="raw/toy/annotations_val.json", images="raw/toy/images"),
+}
+# What `vclr evaluate --protocol` and `evaluation.protocol` may name beside the groups of a configuration.
+PROTOCOLS = {
+    "nonvoc": "openworld_nonvoc_classes_val2017",
+    "lvis": "openworld_LVIS_noncoco_val2017",
+    "uvo": "openworld_uvo_nonvoc_val2017",
+    "objects365": "openworld_objects365_noncoco_val2017",
+}
+
+
+def training_set(config: Config) -> DataSetConfig:
+    """Return the files of the training set: `data.train` where it is given, else the catalog's."""
+    return _resolve(config.data.train, config.dataloader.train.dataset.names, config.data.root, "train")
+
+
+def test_set(config: Config) -> DataSetConfig:
+    """Return the files of the evaluated set: of the protocol, `data.test` where it is given, else the catalog's."""
+    protocol = config.evaluation.protocol
+    if protocol and protocol not in config.evaluation.groups:
+        if protocol not in PROTOCOLS:
+            known = [*config.evaluation.groups, *PROTOCOLS]
+            near = difflib.get_close_matches(protocol, known, n=1, cutoff=0.0)[0]
+            raise UsageError(f"evaluation.protocol={protocol}: unknown protocol; nearest: {near}")
+        return _resolve(DataSetConfig(), PROTOCOLS[protocol], config.data.root, "test")
+    return _resolve(config.data.test, config.dataloader.test.dataset.names, config.data.root, "test")
+
+
+def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConfig:
+    if own.annotations:
+        return own
+    if name not in CATALOG:
+        near = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.0)[0]
+        raise UsageError(f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {near}")
+    known, below = CATALOG[name], Path(root)
+    return replace(
+        own,
+        annotations=str(below / known.annotations),
+        images=own.images or str(below / known.images),
+        views={view: str(below / folder) for view, folder in known.views.items()} | own.views,
+    )
+
+
+def missing_files(data_set: DataSetConfig, part: str) -> str | None:
+    """Say in one line which file or folder of a data set does not exist and which setting names it, or None."""
+    named = {"annotations": data_set.annotations, "images": data_set.images, "proposals": data_set.proposals}
+    named |= {f"views.{view}": folder for view, folder in data_set.views.items()}
+    for key, path in named.items():
+        if path and not Path(path).exists():
+            return f"data.{part}.{key}={path}: does not exist"
+    if not data_set.images:
+        return f"data.{part}.images: is not set"
+    return None

@@ -1,0 +1,64 @@
+"""Everything that a resumed training needs, in one object."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from vclr.config import Config, dump_config
+from vclr.engine.optim import build_optimizer, build_scheduler
+from vclr.engine.teacher import Teacher
+from vclr.models.build import build_model
+from vclr.models.weights import load_weights
+
+log = logging.getLogger("vclr.train")
+
+
+class TrainState:
+    """Student, teacher, optimizer, schedule, gradient scaler and position of a training."""
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        """Build an untrained state; the weights depend on `train.seed` alone."""
+        self.config = config
+        self.student = build_model(config).to(device).train()
+        has_teacher = config.train.model_ema.enabled
+        self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
+        self.optimizer = build_optimizer(self.student, config.optimizer)
+        self.scheduler = build_scheduler(self.optimizer, config.optimizer)
+        needs_scaler = config.train.amp.enabled and config.train.amp.dtype == "float16"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=needs_scaler)
+        self.iteration = 0
+
+    def initialize(self, path: str) -> None:
+        """Start from the weights of a file; the teacher starts as the student's copy."""
+        log.info("%s: %s", path, load_weights(self.student, path))
+        if self.teacher:
+            load_weights(self.teacher.detector, self.student.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a checkpoint that `torch.load(weights_only=True)` reads."""
+        return {
+            "model": self.student.state_dict(),
+            "teacher": self.teacher.detector.state_dict() if self.teacher else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            # Samples and steps draw from (seed, epoch, index) and (seed, iteration): the position says it all.
+            "loader": {"next_batch": self.iteration},
+            "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
+            "iteration": self.iteration,
+            "config": dump_config(self.config),
+        }
+
+    def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
+        """Continue from a checkpoint of `state_dict`."""
+        self.student.load_state_dict(checkpoint["model"])
+        if self.teacher and checkpoint["teacher"]:
+            self.teacher.detector.load_state_dict(checkpoint["teacher"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.scheduler.load_state_dict(checkpoint["scheduler"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(checkpoint["scaler"])
+        self.iteration = checkpoint["iteration"]

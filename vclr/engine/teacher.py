@@ -1,0 +1,36 @@
+"""The teacher: a second detector whose weights are the moving average of the student's."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from vclr.models.detector import Detector
+from vclr.structures import Outputs
+
+
+class Teacher:
+    """A detector that is built from the student, updated after each step, and called without gradient."""
+
+    def __init__(self, student: Detector, momentum: float) -> None:
+        self.detector = copy.deepcopy(student).requires_grad_(False).eval()
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def update(self, student: nn.Module) -> None:
+        """Move every parameter and buffer towards the student's: t <- m t + (1 - m) s."""
+        own, new = self.detector.state_dict(), student.state_dict()
+        floating = [key for key, value in own.items() if value.is_floating_point()]
+        averages = [own[key] for key in floating]
+        torch._foreach_mul_(averages, self.momentum)
+        torch._foreach_add_(averages, [new[key] for key in floating], alpha=1 - self.momentum)
+        for key in own.keys() - set(floating):
+            # Counters: averaged like the rest and cut to whole numbers, as the reference does.
+            own[key].copy_(own[key] * self.momentum + new[key] * (1 - self.momentum))
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, padding_mask: Tensor) -> Outputs:
+        """Compute the queries of normalized natural views (b, 3, h, w); no masks, which nothing compares."""
+        return self.detector(images, padding_mask, with_masks=False)  # type: ignore[no-any-return]

@@ -1,0 +1,46 @@
+"""Evaluation of a detector on the test set: predictions, and recall for each group of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vclr.config import Config
+from vclr.data.samples import TestSamples
+from vclr.evaluation.inference import predict_data_set
+from vclr.evaluation.recall import score
+from vclr.files import write_json
+from vclr.models.detector import Detector
+
+Metrics = dict[str, float | None]
+
+
+def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False) -> dict[str, Any]:
+    """Evaluate and write `metrics.json` and `predictions.json` into `output`.
+
+    Returns:
+        What metrics.json holds: the metrics of `evaluation.protocol` (one of `evaluation.groups`; all classes where it
+        names none), `groups` with those of each group, and `num_images`.
+    """
+    samples = TestSamples(config)
+    predictions = predict_data_set(model, config, samples, quiet)
+    groups = {name: _score(config, samples, predictions, names) for name, names in config.evaluation.groups.items()}
+    headline = groups.get(config.evaluation.protocol) or _score(config, samples, predictions, None)
+    metrics = {**headline, "groups": groups, "num_images": len(samples)}
+    write_json(output / "predictions.json", predictions)
+    write_json(output / "metrics.json", metrics, indent=1)
+    return metrics
+
+
+def evaluate_model(model: Detector, config: Config) -> Metrics:
+    """Return the headline metrics of a detector in the middle of a training."""
+    samples = TestSamples(config)
+    predictions = predict_data_set(model, config, samples, quiet=True)
+    return _score(config, samples, predictions, config.evaluation.groups.get(config.evaluation.protocol))
+
+
+def _score(
+    config: Config, samples: TestSamples, predictions: list[dict[str, Any]], categories: list[str] | None
+) -> Metrics:
+    has_masks = config.dataloader.train.mapper.mask_on
+    return score(samples.coco, predictions, tuple(config.evaluation.max_dets), categories, has_masks)

@@ -1,0 +1,83 @@
+"""Inference: a detector over one photo or a whole data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from vclr.coco import encode_mask
+from vclr.config import Config, TestMapperConfig
+from vclr.data.loader import pad_images, test_loader
+from vclr.data.samples import TestSample, TestSamples, make_test_sample
+from vclr.models.detector import Detector
+from vclr.models.postprocess import postprocess
+from vclr.progress import Progress
+from vclr.structures import Predictions
+
+
+def predict(
+    model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333
+) -> Predictions:
+    """Find the objects of a photo.
+
+    Args:
+        model: a detector, on the device that is to do the work.
+        image: (h, w, 3) uint8 RGB.
+        short_edge: the shorter side that the photo is resized to; None leaves it as it is.
+        max_size: what its longer side then is at most.
+    """
+    if short_edge is None:
+        short_edge, max_size = min(image.shape[:2]), max(image.shape[:2])
+    mapper = TestMapperConfig(short_edge_length=short_edge, max_size=max_size)
+    return predict_samples(model, [make_test_sample(image, mapper)])[0]
+
+
+@torch.no_grad()
+def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
+    """Find the objects of a batch of images."""
+    was_training = model.training
+    model.eval()
+    images, padding_mask = pad_images([sample.image for sample in samples])
+    device = model.pixel_mean.device
+    images, padding_mask = images.to(device), padding_mask.to(device)
+    outputs = model(model.normalize(images, padding_mask), padding_mask)
+    model.train(was_training)
+    return postprocess(
+        outputs,
+        input_sizes=[(sample.image.shape[1], sample.image.shape[2]) for sample in samples],
+        padded_size=(images.shape[2], images.shape[3]),
+        original_sizes=[sample.original_size for sample in samples],
+        max_detections=model.config.select_box_nums_for_evaluation,
+        nms_threshold=model.config.nms_thresh,
+    )
+
+
+def predict_data_set(model: Detector, config: Config, samples: TestSamples, quiet: bool) -> list[dict[str, Any]]:
+    """Find the objects of every image of a set, as COCO results of category 1 with RLE masks."""
+    results: list[dict[str, Any]] = []
+    progress = Progress("evaluating", len(samples), quiet=quiet)
+    for batch in test_loader(config, samples):
+        for sample, predictions in zip(batch, predict_samples(model, batch), strict=True):
+            results += to_coco_results(predictions, sample.image_id)
+            progress.advance()
+    progress.close()
+    return results
+
+
+def to_coco_results(predictions: Predictions, image_id: int) -> list[dict[str, Any]]:
+    """Turn predictions into entries of a COCO results json."""
+    results = []
+    for box, score, mask in zip(predictions.boxes, predictions.scores, predictions.masks, strict=True):
+        left, top, right, bottom = (float(value) for value in box)
+        results.append(
+            {
+                "image_id": image_id,
+                "category_id": 1,
+                "bbox": [round(value, 3) for value in (left, top, right - left, bottom - top)],
+                "score": round(float(score), 6),
+                "segmentation": encode_mask(mask),
+            }
+        )
+    return results

@@ -1,0 +1,221 @@
+"""Pictures of objects: masks and boxes on an image, what was found beside what is there, contact sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SHORT_SIDE = 256  # smaller images are enlarged by a whole factor to at least this
+MASK_OPACITY = 0.5
+SHADE = 0.35
+# Distinct for most kinds of color vision, neighbors apart in hue; light enough to stand out on photos.
+PALETTE = (
+    (255, 196, 0),
+    (0, 128, 255),
+    (0, 190, 110),
+    (168, 88, 255),
+    (0, 205, 225),
+    (255, 128, 0),
+    (150, 205, 0),
+    (255, 110, 200),
+)
+MISSED = (235, 0, 0)
+
+Color = tuple[int, int, int]
+
+
+def draw_objects(
+    image: np.ndarray,
+    masks: Sequence[np.ndarray],
+    boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
+    colors: Sequence[Color] | None = None,
+    fill: Sequence[bool] | None = None,
+    fade: float = 0.0,
+) -> np.ndarray:
+    """Draw objects on an image: translucent masks with crisp outlines, thin boxes, small labels.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        masks: (h, w) each, nonzero inside; may be empty.
+        boxes: xyxy absolute, one for each mask; None draws none.
+        labels: one short text for each mask, at the top left of its box or mask.
+        colors: one for each mask; the palette in turn by default.
+        fill: for each mask whether its inside is tinted or only its outline drawn; all are by default.
+        fade: from 0, the image as it is, to 1, a pale gray one, on which the colors of the objects stand out.
+
+    Returns:
+        (h * k, w * k, 3) uint8 with the smallest whole k that makes the short side at least 256 pixels.
+    """
+    factor = enlargement(image)
+    colors = colors or [PALETTE[number % len(PALETTE)] for number in range(len(masks))]
+    fill = fill or [True] * len(masks)
+    canvas = _fade(_enlarge(image, factor).astype(np.float32), fade)
+    width = max(2, round(min(canvas.shape[:2]) / 160))
+    enlarged = [_enlarge(np.asarray(mask) > 0, factor) for mask in masks]
+    for mask, color, is_filled in zip(enlarged, colors, fill, strict=True):
+        if is_filled:
+            canvas[mask] += MASK_OPACITY * (np.asarray(color, np.float32) - canvas[mask])
+    for mask, color in zip(enlarged, colors, strict=True):
+        canvas[_outline(mask, width + 1)] *= SHADE  # a dark line inside the bright one: seen on any background
+        canvas[_outline(mask, width)] = color
+    picture = Image.fromarray(canvas.round().clip(0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    for box, color in zip(boxes if boxes is not None else (), colors, strict=boxes is not None):
+        left, top, right, bottom = (float(value) * factor for value in box)
+        pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=1)
+    for number, label in enumerate(labels or ()):
+        corner = _top_left(enlarged[number], boxes[number] if boxes is not None else None, factor)
+        _write_label(pen, corner, label, colors[number], picture.size)
+    return np.asarray(picture)
+
+
+def draw_found(
+    image: np.ndarray,
+    objects: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    min_iou: float = 0.5,
+    fade: float = 0.0,
+) -> tuple[np.ndarray, int]:
+    """Draw for each object the predicted mask that fits it best; outline in red the objects that none fits.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        objects: (h, w) each, the masks that are to be found; the n-th has the n-th color of the palette.
+        predictions: (h, w) each, the predicted masks to choose from; one mask serves one object at most.
+        min_iou: smallest overlap that counts as found.
+        fade: as of `draw_objects`.
+
+    Returns:
+        The picture, enlarged as by `draw_objects`, and the number of objects found.
+    """
+    pairs = match_masks(objects, predictions, min_iou)
+    found = [index for index in range(len(objects)) if index in pairs]
+    missed = [index for index in range(len(objects)) if index not in pairs]
+    picture = draw_objects(
+        image,
+        [predictions[pairs[index]] for index in found] + [objects[index] for index in missed],
+        colors=[PALETTE[index % len(PALETTE)] for index in found] + [MISSED] * len(missed),
+        fill=[True] * len(found) + [False] * len(missed),
+        fade=fade,
+    )
+    return picture, len(found)
+
+
+def match_masks(
+    objects: Sequence[np.ndarray], predictions: Sequence[np.ndarray], min_iou: float = 0.5
+) -> dict[int, int]:
+    """Pair objects with predictions, best overlap first, each used once; return the prediction of each object found."""
+    overlaps = [(mask_iou(mask, other), i, j) for i, mask in enumerate(objects) for j, other in enumerate(predictions)]
+    pairs: dict[int, int] = {}
+    for iou, i, j in sorted(overlaps, key=lambda overlap: -overlap[0]):
+        if iou >= min_iou and i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return pairs
+
+
+def mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
+    """Return intersection over union of two (h, w) masks; 0 where both are empty."""
+    inside, other_inside = np.asarray(mask) > 0, np.asarray(other) > 0
+    union = np.count_nonzero(inside | other_inside)
+    return np.count_nonzero(inside & other_inside) / union if union else 0.0
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    column_captions: Sequence[str] = (),
+    row_captions: Sequence[str] = (),
+    cell: int = SHORT_SIDE,
+    gap: int = 8,
+) -> np.ndarray:
+    """Lay pictures out in a grid on white.
+
+    Args:
+        rows: (h, w, 3) uint8 pictures, row by row; each is scaled to fit its cell. Rows may differ in length.
+        column_captions: a text above each column.
+        row_captions: a text left of each row.
+        cell: side of a cell in pixels.
+        gap: space between the cells in pixels.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    font = _font(max(12, cell // 16))
+    columns = max((len(row) for row in rows), default=0)
+    left = gap + max((math.ceil(font.getlength(text)) + gap for text in row_captions), default=0)
+    top = gap + (math.ceil(font.size * 1.6) if column_captions else 0)
+    sheet = Image.new("RGB", (left + columns * (cell + gap), top + len(rows) * (cell + gap)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, text in enumerate(column_captions):
+        pen.text((left + column * (cell + gap) + cell / 2, top / 2), text, fill=(32, 32, 32), font=font, anchor="mm")
+    for row, text in enumerate(row_captions):
+        pen.text((gap, top + row * (cell + gap) + cell / 2), text, fill=(32, 32, 32), font=font, anchor="lm")
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            fitted = fit(picture, cell)
+            x = left + column * (cell + gap) + (cell - fitted.shape[1]) // 2
+            y = top + row * (cell + gap) + (cell - fitted.shape[0]) // 2
+            sheet.paste(Image.fromarray(fitted), (x, y))
+    return np.asarray(sheet)
+
+
+def fit(picture: np.ndarray, side: int) -> np.ndarray:
+    """Scale an (h, w, 3) uint8 picture so that its long side is `side` pixels."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def enlargement(image: np.ndarray) -> int:
+    """Return the whole factor by which `draw_objects` enlarges an image."""
+    return max(1, math.ceil(SHORT_SIDE / max(1, min(image.shape[:2]))))
+
+
+def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _fade(canvas: np.ndarray, fade: float) -> np.ndarray:
+    """Mix an (h, w, 3) float image with a pale gray version of itself."""
+    gray = canvas @ np.array([0.299, 0.587, 0.114], np.float32)
+    pale = 110 + 0.5 * gray[..., None]
+    return canvas + fade * (pale - canvas)
+
+
+def _outline(mask: np.ndarray, width: int) -> np.ndarray:
+    """Return the pixels of a bool mask that are within `width` of its outside."""
+    inner = np.pad(mask, 1)
+    for _ in range(width):
+        shrunk = inner.copy()
+        shrunk[1:-1, 1:-1] &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+        inner = shrunk
+    return mask & ~inner[1:-1, 1:-1]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # type: ignore[return-value]
+
+
+def _top_left(mask: np.ndarray, box: Sequence[float] | np.ndarray | None, factor: int) -> tuple[float, float]:
+    if box is not None:
+        return float(box[0]) * factor, float(box[1]) * factor
+    rows, columns = np.nonzero(mask)
+    return (float(columns.min()), float(rows.min())) if len(rows) else (0.0, 0.0)
+
+
+def _write_label(
+    pen: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, color: Color, size: tuple[int, int]
+) -> None:
+    """Write dark text on a plate of the object's color, inside the picture."""
+    font = _font(max(11, min(size) // 24))
+    width, height = font.getlength(label) + 6, font.size + 4
+    x = min(max(0.0, corner[0]), max(0.0, size[0] - width))
+    y = min(max(0.0, corner[1] - height), max(0.0, size[1] - height))
+    pen.rectangle((x, y, x + width, y + height), fill=color)
+    pen.text((x + 3, y + height / 2), label, fill=(16, 16, 16), font=font, anchor="lm")

@@ -1,0 +1,205 @@
+"""Average recall and precision of class-agnostic boxes and masks, from two json files or from what was read of them.
+
+The counting is pycocotools' `COCOeval`; the names of the metrics and what they mean (METHOD.md, Evaluation) are ours.
+All values are in percent. A metric that has no ground truth is `None`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vclr import coco as coco_json
+from vclr.coco import Json
+from vclr.errors import UsageError, UserError
+from vclr.files import read_json
+
+MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
+AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
+SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
+
+Metrics = dict[str, float | None]
+
+
+def score(
+    ground_truth: str | Path | Json,
+    predictions: str | Path | list[Json],
+    max_dets: Sequence[int] = MAX_DETS,
+    categories: list[str] | None = None,
+    masks: bool = True,
+) -> Metrics:
+    """Compare predictions with a ground truth, without regard to classes.
+
+    Args:
+        ground_truth: a COCO json, as a file or as `vclr.coco.load_coco` returned it. Where only some of its annotations
+            have a segmentation, the others count by their filled box.
+        predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list. A
+            box that is missing is taken from the mask. Predictions for images that are left out do not count.
+        max_dets: numbers of best detections of an image at which recall is measured.
+        categories: names of the categories that count; the others' annotations and the images that then have none are
+            left out. All count by default.
+        masks: False leaves the mask metrics out of the counting; they are then `None`.
+
+    Returns:
+        `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
+        `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` where the
+        ground truth or the predictions have no segmentation at all.
+
+    Raises:
+        UserError: a file or an entry of it is not what it should be.
+        UsageError: `max_dets` holds something else than positive integers.
+    """
+    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
+        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
+    truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
+    truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
+    found = _load_predictions(predictions, truth)
+    if categories is not None:
+        wanted = coco_json.category_ids(truth, categories, truth_source)
+        truth = coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
+    truth, found = _by_category(truth), _by_category({"annotations": found})["annotations"]
+    truth, found = _number(coco_json.class_agnostic(truth), found)
+
+    scores = _score_kind("box", truth, found, max_dets)
+    has_masks = masks and _has_masks(truth["annotations"]) and (not found or _has_masks(found))
+    if has_masks:
+        scores.update(_score_kind("mask", truth, found, max_dets))
+    else:
+        scores.update({name.replace("box_", "mask_", 1): None for name in list(scores)})
+    return scores
+
+
+def _has_masks(annotations: list[Json]) -> bool:
+    return any(annotation.get("segmentation") is not None for annotation in annotations)
+
+
+def _load_predictions(predictions: str | Path | list[Json], truth: Json) -> list[Json]:
+    """Read and check predictions; return copies that all have a box."""
+    source = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
+    entries = read_json(predictions) if isinstance(predictions, (str, Path)) else predictions
+    if not isinstance(entries, list):
+        raise UserError(f"{source}: is not a list of COCO results")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    checked = [_check(entry, sizes, f"{source}: [{position}]") for position, entry in enumerate(entries)]
+    if _has_masks(checked):
+        for position, entry in enumerate(checked):
+            if entry.get("segmentation") is None:
+                raise UserError(f"{source}: [{position}]: has no `segmentation`, though other predictions have one")
+    return checked
+
+
+def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Json:
+    if not isinstance(prediction, dict):
+        raise UserError(f"{entry}: is not an object")
+    image_id, value = prediction.get("image_id"), prediction.get("score")
+    if not isinstance(image_id, (int, str)) or image_id not in sizes:
+        raise UserError(f"{entry}: image_id {image_id!r} is not an image of the ground truth")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
+        raise UserError(f"{entry}: score {value!r} is not a finite number")
+    box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
+    if segmentation is not None:
+        coco_json._check_segmentation(segmentation, *sizes[image_id], entry)
+    elif box is None:
+        raise UserError(f"{entry}: has no `bbox`")
+    if box is None:
+        box = coco_mask.toBbox(coco_json.to_rle(segmentation, *sizes[image_id])).tolist()
+    if not isinstance(box, list):
+        raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
+    coco_json._check_box(box, entry)
+    category = prediction.get("category_id", 1)
+    if not isinstance(category, int):
+        raise UserError(f"{entry}: category_id {category!r} is not a whole number")
+    kept = {"image_id": image_id, "category_id": category, "score": value, "bbox": box}
+    return {**kept, "segmentation": segmentation}
+
+
+def _by_category(coco: Json) -> Json:
+    """Sort annotations by category, which is pycocotools' order where it ignores classes: it decides between equals."""
+    return {**coco, "annotations": sorted(coco["annotations"], key=lambda annotation: annotation["category_id"])}
+
+
+def _number(truth: Json, predictions: list[Json]) -> tuple[Json, list[Json]]:
+    """Number images and annotations from 1, and drop the predictions of images that are not in `truth`.
+
+    COCOeval takes id 0 for "no match", and sorts image ids, which text and numbers together do not allow.
+    """
+    images = sorted(truth["images"], key=lambda image: (isinstance(image["id"], str), image["id"]))
+    numbers = {image["id"]: number for number, image in enumerate(images, start=1)}
+
+    def renumber(annotations: list[Json]) -> list[Json]:
+        kept = (annotation for annotation in annotations if annotation["image_id"] in numbers)
+        return [
+            {**annotation, "id": number, "image_id": numbers[annotation["image_id"]], "category_id": 1}
+            for number, annotation in enumerate(kept, start=1)
+        ]
+
+    numbered = [{**image, "id": numbers[image["id"]]} for image in images]
+    return {**truth, "images": numbered, "annotations": renumber(truth["annotations"])}, renumber(predictions)
+
+
+def _score_kind(kind: str, truth: Json, predictions: list[Json], max_dets: Sequence[int]) -> Metrics:
+    """Return the metrics of boxes (`kind` "box") or masks ("mask")."""
+    counts = sorted({*max_dets, AP_DETECTIONS})
+    is_mask = kind == "mask"
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    truth = {**truth, "annotations": [_shape(annotation, sizes, is_mask) for annotation in truth["annotations"]]}
+    found = [_measure(_shape(prediction, sizes, is_mask), is_mask) for prediction in predictions]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
+        evaluator = COCOeval(_index(truth), _index({**truth, "annotations": found}), "segm" if is_mask else "bbox")
+        evaluator.params.maxDets = counts
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision, recall = evaluator.eval["precision"], evaluator.eval["recall"]
+
+    # precision: (IoU, recall, category, area, detections); recall the same without its second axis; -1: no ground truth
+    at_100 = precision[:, :, 0, :, counts.index(AP_DETECTIONS)]
+    scores = {f"{kind}_ap": _percent(at_100[:, :, 0])}
+    scores |= {f"{kind}_ap50": _percent(at_100[0, :, 0]), f"{kind}_ap75": _percent(at_100[5, :, 0])}
+    scores |= {f"{kind}_ap_{size}": _percent(at_100[:, :, area]) for area, size in enumerate(SIZES, start=1)}
+    for count in sorted(set(max_dets)):
+        at_count = recall[:, 0, :, counts.index(count)]
+        scores[f"{kind}_ar@{count}"] = _percent(at_count[:, 0])
+        if count >= AP_DETECTIONS:
+            sized = {f"{kind}_ar@{count}_{size}": _percent(at_count[:, area]) for area, size in enumerate(SIZES, 1)}
+            scores |= sized
+    return scores
+
+
+def _shape(annotation: Json, sizes: dict[int, tuple[int, int]], is_mask: bool) -> Json:
+    """Return a copy with its mask as compressed RLE, or without one for the counting of boxes."""
+    shaped = copy.copy(annotation)
+    segmentation = shaped.pop("segmentation", None)
+    if is_mask:
+        x, y, w, h = annotation["bbox"]
+        corners = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+        shaped["segmentation"] = coco_json.to_rle(segmentation or corners, *sizes[annotation["image_id"]])
+    return shaped
+
+
+def _measure(prediction: Json, is_mask: bool) -> Json:
+    """Add the area that decides between small, medium and large: the mask's own where masks are counted."""
+    _, _, width, height = prediction["bbox"]
+    area = float(coco_mask.area(prediction["segmentation"])) if is_mask else width * height
+    return {**prediction, "area": area, "iscrowd": 0}
+
+
+def _index(dataset: Json) -> COCO:
+    indexed = COCO()
+    indexed.dataset = dataset
+    indexed.createIndex()
+    return indexed
+
+
+def _percent(values: np.ndarray) -> float | None:
+    """Average what has ground truth."""
+    present = values[values > -1]
+    return float(present.mean()) * 100 if present.size else None

@@ -1,0 +1,142 @@
+"""Files that are whole or absent: atomic writes, checksums, json, images, manifests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vclr.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name once the block has ended without an error.
+
+    A failed block leaves neither the temporary file nor a changed `path`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that replaces the folder `path` once the block has ended without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
+    """Write `value` as json with a final newline, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a json file.
+
+    Raises:
+        UserError: the file is missing or is not valid json (cut off, say); names file, line and column.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not a text file") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as RGB.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Raises:
+        UserError: the file is missing, is not an image, or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: is not an image") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as an image: {error}") from None
+
+
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an (h, w, 3) uint8 image as PNG, atomically.
+
+    The run-length strategy of deflate involves no match search, so the bytes do not depend on which search a
+    processor is fastest at.
+    """
+    with atomic_path(path) as partial:
+        Image.fromarray(image).save(partial, format="PNG", compress_type=3, compress_level=6)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """List the image files of a folder by name.
+
+    Raises:
+        UserError: the folder is missing or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise UserError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    return images
+
+
+def sha256(path: str | Path) -> str:
+    """Return the sha256 of a file's bytes as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> Path:
+    """Write `folder/manifest.json`: what made the folder, and each file's size and sha256, sorted by name."""
+    folder = Path(folder)
+    entries = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(files)
+    }
+    manifest = folder / "manifest.json"
+    write_json(manifest, {**facts, "num_files": len(entries), "files": entries}, indent=1)
+    return manifest

@@ -1,0 +1,125 @@
+"""The attention and feed-forward blocks of encoder and decoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vclr.ops.deformable_attention import deformable_attention
+
+
+class DeformableAttention(nn.Module):
+    """Multi-scale deformable attention with a residual connection (Zhu et al., ICLR 2021, section 4.1)."""
+
+    def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.dropout = dropout
+        self.sampling_offsets = nn.Linear(embed_dim, num_heads * num_levels * num_points * 2)
+        self.attention_weights = nn.Linear(embed_dim, num_heads * num_levels * num_points)
+        self.value_proj = nn.Linear(embed_dim, embed_dim)
+        self.output_proj = nn.Linear(embed_dim, embed_dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start with each head looking into a direction of its own, point k at a distance of k cells."""
+        nn.init.zeros_(self.sampling_offsets.weight)
+        angles = torch.arange(self.num_heads, dtype=torch.float32) * (2.0 * math.pi / self.num_heads)
+        directions = torch.stack([angles.cos(), angles.sin()], -1)
+        directions = directions / directions.abs().amax(-1, keepdim=True)
+        distances = torch.arange(1, self.num_points + 1, dtype=torch.float32)
+        offsets = directions[:, None, None] * distances[:, None]
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(offsets.expand(-1, self.num_levels, -1, -1).reshape(-1))
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        reference_points: Tensor,
+        value: Tensor,
+        spatial_shapes: list[tuple[int, int]],
+        padding_mask: Tensor,
+    ) -> Tensor:
+        """Attend from each query to a few points around its reference on every level.
+
+        Args:
+            query: (b, q, d).
+            query_pos: (b, q, d), added to the query for offsets and weights only.
+            reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map.
+            value: (b, s, d) all levels, flattened.
+            spatial_shapes: (height, width) of each level.
+            padding_mask: (b, s) True where padded; nothing is read there.
+
+        Returns:
+            (b, q, d), the query included.
+        """
+        b, q, d = query.shape
+        heads = (b, q, self.num_heads, self.num_levels, self.num_points)
+        values = self.value_proj(value).masked_fill(padding_mask[..., None], 0.0)
+        values = values.view(b, -1, self.num_heads, d // self.num_heads)
+        located = query + query_pos
+        offsets = self.sampling_offsets(located).view(*heads, 2).float()
+        weights = self.attention_weights(located).view(*heads[:3], -1).softmax(-1).view(heads)
+        locations = self._locate(reference_points, offsets, spatial_shapes)
+        attended = self.output_proj(deformable_attention(values, spatial_shapes, locations, weights))
+        return functional.dropout(attended, self.dropout, self.training) + query
+
+    def _locate(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: list[tuple[int, int]]) -> Tensor:
+        """Turn offsets (b, q, m, l, p, 2) into normalized locations: in cells of points, in fractions of boxes."""
+        centers = reference_points[:, :, None, :, None, :2]
+        if reference_points.shape[-1] == 2:
+            sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device)
+            return centers + offsets / sizes[:, None]
+        return centers + offsets / self.num_points * reference_points[:, :, None, :, None, 2:] * 0.5
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention among queries; positions enter queries and keys, not values."""
+
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(embed_dim, num_heads, dropout, batch_first=True)
+
+    def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
+        """Return (b, q, d), the query included."""
+        located = query + query_pos
+        return query + self.attention(located, located, query, need_weights=False)[0]  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a ReLU between and a residual connection."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.expand = nn.Linear(embed_dim, hidden_dim)
+        self.contract = nn.Linear(hidden_dim, embed_dim)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., d), the input included."""
+        hidden = functional.dropout(functional.relu(self.expand(x)), self.dropout, self.training)
+        return x + functional.dropout(self.contract(hidden), self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """Linear layers with a ReLU between each two."""
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, num_layers: int) -> None:
+        super().__init__()
+        dims = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
+        self.layers = nn.ModuleList(nn.Linear(dims[n], dims[n + 1]) for n in range(num_layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in_dim) to (..., out_dim)."""
+        for layer in self.layers[:-1]:
+            x = functional.relu(layer(x))
+        return self.layers[-1](x)  # type: ignore[no-any-return]

@@ -1,0 +1,111 @@
+"""ResNet (He et al., CVPR 2016) with the stride in the 3x3 convolution, and its norms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vclr.config import BackboneConfig
+
+NUM_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+STAGES = ("res2", "res3", "res4", "res5")
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch normalization with fixed statistics and affine parameters, all four of them buffers."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(num_features))
+        self.register_buffer("bias", torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalize (b, d, h, w)."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return features * scale[:, None, None].to(features.dtype) + shift[:, None, None].to(features.dtype)
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, then a norm."""
+
+    def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else nn.GroupNorm(groups, out_channels)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, d, h, w) to (b, d', h', w')."""
+        return self.norm(self.conv(features))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions, or 1x1, 3x3, 1x1 with a bottleneck."""
+
+    def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, stride: int, is_bottleneck: bool):
+        super().__init__()
+        middle = out_channels // 4 if is_bottleneck else out_channels
+        if is_bottleneck:
+            shapes = [(in_channels, middle, 1, 1), (middle, middle, 3, stride), (middle, out_channels, 1, 1)]
+        else:
+            shapes = [(in_channels, middle, 3, stride), (middle, out_channels, 3, 1)]
+        self.convs = nn.ModuleList(ConvNorm(norm, groups, *shape) for shape in shapes)
+        changes = stride != 1 or in_channels != out_channels
+        self.shortcut = ConvNorm(norm, groups, in_channels, out_channels, 1, stride) if changes else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, d, h, w) to (b, d', ceil(h / stride), ceil(w / stride))."""
+        residual = self.shortcut(features)
+        for number, conv in enumerate(self.convs):
+            features = conv(features)
+            if number < len(self.convs) - 1:
+                features = functional.relu(features)
+        return functional.relu(features + residual)
+
+
+class Backbone(nn.Module):
+    """ResNet that returns its last three stages."""
+
+    def __init__(self, config: BackboneConfig, norm_groups: int) -> None:
+        super().__init__()
+        norm, is_bottleneck = (config.norm, norm_groups), config.depth >= 50
+        self.stem = ConvNorm(*norm, 3, config.stem_out_channels, 7, 2)
+        self.stem_pool = nn.MaxPool2d(3, 2, 1) if config.stem_pool else nn.Identity()
+        in_channels, out_channels = config.stem_out_channels, config.res2_out_channels
+        self.out_channels = []
+        for stage, num_blocks in zip(STAGES, NUM_BLOCKS[config.depth], strict=True):
+            blocks = []
+            for number in range(num_blocks):
+                stride = 2 if number == 0 and stage != "res2" else 1
+                blocks.append(Block(*norm, in_channels, out_channels, stride, is_bottleneck))
+                in_channels = out_channels
+            self.add_module(stage, nn.Sequential(*blocks))
+            self.out_channels.append(out_channels)
+            out_channels *= 2
+        del self.out_channels[0]
+        frozen = [self.stem, *(getattr(self, stage) for stage in STAGES)][: config.freeze_at]
+        for module in frozen:
+            module.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Compute the features of normalized images (b, 3, h, w).
+
+        Returns:
+            res3, res4 and res5, each (b, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's pooling.
+        """
+        features = self.stem_pool(functional.relu(self.stem(images)))
+        outputs = []
+        for stage in STAGES:
+            features = getattr(self, stage)(features)
+            outputs.append(features)
+        return outputs[1:]

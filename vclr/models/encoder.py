@@ -1,0 +1,54 @@
+"""The transformer encoder: deformable self-attention over all levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vclr.config import EncoderConfig
+from vclr.models.attention import DeformableAttention, FeedForward
+from vclr.models.levels import Levels
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention and feed-forward, each followed by a LayerNorm."""
+
+    def __init__(self, config: EncoderConfig, embed_dim: int, num_levels: int) -> None:
+        super().__init__()
+        self.attention = DeformableAttention(
+            embed_dim, config.num_heads, num_levels, config.num_points, config.attn_dropout
+        )
+        self.attention_norm = nn.LayerNorm(embed_dim)
+        self.feed_forward = FeedForward(embed_dim, config.feedforward_dim, config.ffn_dropout)
+        self.feed_forward_norm = nn.LayerNorm(embed_dim)
+
+    def forward(self, memory: Tensor, positions: Tensor, reference_points: Tensor, levels: Levels) -> Tensor:
+        """Map the sequence (b, s, d) to (b, s, d)."""
+        memory = self.attention_norm(
+            self.attention(memory, positions, reference_points, memory, levels.spatial_shapes, levels.padding_mask)
+        )
+        return self.feed_forward_norm(self.feed_forward(memory))  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers with a learned embedding of the level."""
+
+    def __init__(self, config: EncoderConfig, embed_dim: int, num_levels: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config, embed_dim, num_levels) for _ in range(config.num_layers))
+        self.level_embeds = nn.Parameter(torch.randn(num_levels, embed_dim))
+        self.use_checkpoint = config.use_checkpoint
+
+    def forward(self, levels: Levels) -> Tensor:
+        """Return the memory (b, s, d)."""
+        sizes = torch.tensor([height * width for height, width in levels.spatial_shapes], device=levels.features.device)
+        positions = levels.positions + self.level_embeds.repeat_interleave(sizes, dim=0)
+        reference_points = levels.reference_points()
+        memory = levels.features
+        for layer in self.layers:
+            if self.use_checkpoint and self.training:
+                memory = checkpoint(layer, memory, positions, reference_points, levels, use_reentrant=False)
+            else:
+                memory = layer(memory, positions, reference_points, levels)
+        return memory

@@ -1,0 +1,36 @@
+"""Channel mapper: the backbone's features, and coarser ones, at one width."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Neck(nn.Module):
+    """1x1 convolutions on the backbone's levels and 3x3 stride-2 ones for the further levels; GroupNorm, no activation."""
+
+    def __init__(self, in_channels: list[int], out_channels: int, num_levels: int, norm_groups: int) -> None:
+        super().__init__()
+        self.num_backbone_levels = min(num_levels, len(in_channels))
+        levels = []
+        for level in range(num_levels):
+            if level < len(in_channels):
+                conv = nn.Conv2d(in_channels[level], out_channels, 1)
+            else:
+                source = in_channels[-1] if level == len(in_channels) else out_channels
+                conv = nn.Conv2d(source, out_channels, 3, stride=2, padding=1)
+            nn.init.xavier_uniform_(conv.weight)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            levels.append(nn.Sequential(conv, nn.GroupNorm(norm_groups, out_channels)))
+        self.levels = nn.ModuleList(levels)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Map the backbone's features to one (b, d, h, w) map a level, finest first."""
+        outputs = []
+        source = features[-1]
+        for number, level in enumerate(self.levels):
+            if number < self.num_backbone_levels:
+                outputs.append(level(features[number]))
+            else:
+                source = level(source)
+                outputs.append(source)
+        return outputs

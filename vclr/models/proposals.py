@@ -1,0 +1,52 @@
+"""The two-stage step: every cell of the memory proposes a box, the best become the decoder's references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vclr.models.levels import Levels
+
+
+@dataclass
+class TopkProposals:
+    """What the two-stage step picks from memory.
+
+    Attributes:
+        memory: (b, q, d) the chosen cells.
+        logits: (b, q, c) their class logits.
+        boxes: (b, q, 4) cxcywh normalized, with gradient.
+    """
+
+    memory: Tensor
+    logits: Tensor
+    boxes: Tensor
+
+
+class ProposalStage(nn.Module):
+    """Score the cells of the memory and keep the best `num_queries`."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(embed_dim, embed_dim)
+        self.norm = nn.LayerNorm(embed_dim)
+
+    def forward(
+        self, memory: Tensor, levels: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
+    ) -> TopkProposals:
+        """Choose from memory (b, s, d) by the largest class logit.
+
+        Cells that are padded or too near the border are zeroed, share one logit, and can be chosen all the same; their
+        box is the whole image (1, 1, 1, 1). Images with fewer cells than `num_queries` give as many as they have.
+        """
+        proposal_logits, usable = levels.proposals()
+        cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
+        logits = class_embed(cells)
+        boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
+        best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices[..., None]
+        return TopkProposals(
+            memory=cells.gather(1, best.expand(-1, -1, cells.shape[-1])),
+            logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),
+            boxes=boxes.gather(1, best.expand(-1, -1, 4)),
+        )

@@ -1,0 +1,1 @@
+"""Pure functions on tensors and images: geometry, sampling, attention, suppression, appearance."""

@@ -1,0 +1,36 @@
+"""Non-maximum suppression."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vclr.ops.boxes import area
+
+
+def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Return the indices of the boxes that no better box overlaps with an IoU above `threshold`, best first.
+
+    Args:
+        boxes: (n, 4) xyxy.
+        scores: (n,).
+        threshold: IoU above which the lower-scored box goes.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    ranked = boxes[order].float()
+    top_left = torch.maximum(ranked[:, None, :2], ranked[None, :, :2])
+    bottom_right = torch.minimum(ranked[:, None, 2:], ranked[None, :, 2:])
+    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
+    areas = area(ranked)
+    # Compared without a division, so boxes without an area suppress nothing.
+    overlaps = intersection > threshold * (areas[:, None] + areas[None] - intersection)
+    overlaps = overlaps.cpu().numpy()  # the greedy pass is sequential: one transfer instead of n
+    keep = []
+    suppressed = [False] * len(ranked)
+    for rank in range(len(ranked)):
+        if suppressed[rank]:
+            continue
+        keep.append(rank)
+        for other in overlaps[rank, rank + 1 :].nonzero()[0]:
+            suppressed[rank + 1 + other] = True
+    return order[torch.tensor(keep, dtype=torch.long, device=order.device)]

@@ -1,0 +1,46 @@
+"""Points of a mask: reading a map at them, and choosing those where a prediction is unsure (PointRend)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def sample_at_points(maps: Tensor, points: Tensor) -> Tensor:
+    """Read maps at points, bilinear, zero outside, pixel centers at half integers.
+
+    Args:
+        maps: (n, h, w).
+        points: (n, p, 2) as (x, y), normalized to [0, 1] over the map.
+
+    Returns:
+        (n, p).
+    """
+    grid = 2.0 * points[:, :, None] - 1.0
+    return functional.grid_sample(maps[:, None], grid, align_corners=False)[:, 0, :, 0]
+
+
+@torch.no_grad()
+def draw_uncertain_points(
+    logits: Tensor, num_points: int, oversample_ratio: float, importance_sample_ratio: float
+) -> Tensor:
+    """Draw points, most of them where the mask logits are nearest to zero (Kirillov et al., CVPR 2020, section 3.1).
+
+    Args:
+        logits: (n, h, w) mask logits.
+        num_points: points drawn for each mask.
+        oversample_ratio: uniform candidates for each point.
+        importance_sample_ratio: share of the points taken from the candidates, the rest is uniform.
+
+    Returns:
+        (n, num_points, 2) as (x, y), normalized to [0, 1].
+    """
+    num_masks = logits.shape[0]
+    num_uncertain = int(importance_sample_ratio * num_points)
+    candidates = torch.rand(num_masks, int(num_points * oversample_ratio), 2, device=logits.device)
+    uncertainty = -sample_at_points(logits.float(), candidates).abs()
+    chosen = uncertainty.topk(num_uncertain, dim=1).indices
+    uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+    uniform = torch.rand(num_masks, num_points - num_uncertain, 2, device=logits.device)
+    return torch.cat([uncertain, uniform], dim=1)

@@ -1,0 +1,93 @@
+"""A guess, without weights, of how near each part of a photo is; and the colors in which depth is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.segmentation import felzenszwalb
+
+WORKING_SIDE = 240  # pixels of the longer side at which regions are found
+
+# Far to near: from almost black through violet and orange to pale yellow.
+DEPTH_COLORS = np.array(
+    [(4, 5, 24), (58, 18, 102), (126, 34, 118), (190, 54, 92), (234, 98, 52), (250, 166, 40), (252, 252, 180)], float
+)
+
+
+def colorize_depth(nearness: np.ndarray) -> np.ndarray:
+    """Show nearness as color, near bright.
+
+    Args:
+        nearness: (h, w) float in [0, 1], 1 is near; what lies outside is clipped.
+
+    Returns:
+        (h, w, 3) uint8. Only the four basic operations are involved, so the bytes are the same on every machine.
+    """
+    position = np.clip(nearness, 0, 1).astype(np.float64) * (len(DEPTH_COLORS) - 1)
+    lower = np.minimum(position.astype(np.intp), len(DEPTH_COLORS) - 2)
+    weight = (position - lower)[..., None]
+    color = DEPTH_COLORS[lower] * (1 - weight) + DEPTH_COLORS[lower + 1] * weight
+    return (color + 0.5).astype(np.uint8)
+
+
+def estimate_nearness(image: np.ndarray) -> np.ndarray:
+    """Guess how near each region of a photo is, from three cues that need no training.
+
+    What stands on the ground is as near as the place where it meets the ground (the lowest row of its region); what is in
+    focus shows fine contrast; and what differs from the colors along the image's border is rarely backdrop. A
+    region gets one value, as an object seen in a depth map does; a region that spans the image, such as a floor, keeps
+    the slope of its rows.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+
+    Returns:
+        (h, w) float32 in [0, 1], 1 is near.
+    """
+    height, width = image.shape[:2]
+    small = _shrink(image)
+    labels = felzenszwalb(small, scale=150, sigma=0.8, min_size=40)
+    pixels = small.astype(np.float64)
+    rows = np.broadcast_to(np.linspace(0, 1, small.shape[0])[:, None], labels.shape)
+    extent = np.bincount(labels.ravel()) / labels.size
+    slope = np.minimum(1, 4 * extent)[labels]
+    contact = np.asarray(ndimage.maximum(rows, labels, np.arange(len(extent))))[labels]
+    ground = slope * rows + (1 - slope) * contact
+    nearness = 0.6 * ground + 0.2 * _sharpness(pixels, labels) + 0.2 * _saliency(pixels, labels)
+    nearness = _stretch(ndimage.gaussian_filter(nearness, 0.6))
+    picture = Image.fromarray(nearness.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(picture), 0, 1)
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    factor = min(1.0, WORKING_SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+
+
+def _sharpness(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean fine contrast of each pixel's region, in [0, 1]: the cue of focus."""
+    gray = pixels.mean(axis=2)
+    detail = np.abs(gray - ndimage.uniform_filter(gray, 5))
+    return _stretch(_region_means(detail, labels))[labels]
+
+
+def _saliency(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean distance of each region's color from the colors at the sides and the top, in [0, 1]."""
+    colors = np.stack([_region_means(channel, labels) for channel in pixels.transpose(2, 0, 1)], axis=1)
+    backdrop, lengths = np.unique(np.concatenate([labels[0], labels[:, 0], labels[:, -1]]), return_counts=True)
+    distances = np.linalg.norm(colors[:, None] - colors[None, backdrop], axis=2)
+    return _stretch(distances @ lengths)[labels]
+
+
+def _region_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of the (h, w) `values` in each region, one number a region."""
+    return np.bincount(labels.ravel(), weights=values.ravel()) / np.bincount(labels.ravel())
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    """Map `values` linearly to [0, 1]; a constant becomes 0."""
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / max(high - low, 1e-9)

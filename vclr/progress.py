@@ -1,0 +1,61 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+T = TypeVar("T")
+# Without a terminal (logs, CI), a line at most this often.
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Progress:
+    """Count steps towards a total."""
+
+    def __init__(self, description: str, total: int, done: int = 0, quiet: bool = False) -> None:
+        self.description, self.total, self.done = description, total, done
+        self.note = ""
+        self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self.is_plain = not sys.stderr.isatty()
+        self.is_silent = quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        self.bar = Bar(*columns, *times, console=Console(stderr=True), disable=self.is_plain or quiet)
+        self.task = self.bar.add_task(description, total=total, completed=done, note="")
+        self.bar.start()
+
+    def advance(self) -> None:
+        """Count one step."""
+        self.done += 1
+        self.bar.advance(self.task)
+        is_due = time.monotonic() >= self.next_line or self.done == self.total
+        if self.is_plain and not self.is_silent and is_due:
+            self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            print(f"{self.description}: {self.done}/{self.total} {self.note}".rstrip(), file=sys.stderr, flush=True)
+
+    def say(self, note: str) -> None:
+        """Show a short note beside the count."""
+        self.note = note
+        self.bar.update(self.task, note=note)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self.bar.stop()
+
+
+def track(items: Sequence[T], description: str, quiet: bool = False) -> Iterator[T]:
+    """Yield the items and show how many are done."""
+    progress = Progress(description, len(items), quiet=quiet)
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.close()

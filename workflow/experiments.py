@@ -1,0 +1,82 @@
+"""What the rules need to know of an experiment: the files that it reads, and a hash of the settings that matter.
+
+Paths are relative to the root of the repository, where Snakemake runs. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, config_hash, load_config
+from vclr.data import catalog
+
+# Sets whose pictures `vclr fetch` writes with a manifest, which then stands for the folder.
+FETCHED_SETS = ("toy",)
+
+
+def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
+    """Load configs/experiment/{experiment}.yaml with the overrides of the workflow.
+
+    Raises:
+        UsageError: there is no such experiment (names the nearest), or a setting is wrong.
+    """
+    return load_config(f"configs/experiment/{experiment}.yaml", list(overrides))
+
+
+def training_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
+    """Return a hash of the settings that a training depends on: all but those of evaluation and tracking."""
+    config = read_experiment(experiment, overrides)
+    return config_hash(config, ("model", "dataloader", "optimizer", "train", "data", "views", "proposals"))
+
+
+def evaluation_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
+    """Return a hash of the settings that an evaluation depends on, beside those of the training before it."""
+    config = read_experiment(experiment, overrides)
+    evaluated = replace(
+        config,
+        train=TrainConfig(seed=config.train.seed, amp=config.train.amp, model_ema=config.train.model_ema),
+        dataloader=DataloaderConfig(test=config.dataloader.test),
+        data=replace(config.data, train=DataSetConfig()),
+    )
+    return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation"))
+
+
+def quote_overrides(overrides: Sequence[str]) -> str:
+    """Return the overrides as words of a shell command."""
+    return shlex.join(overrides)
+
+
+def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the files that a training reads: annotations, images, views, object proposals, first weights.
+
+    The test set is among them where the training evaluates on its way (`train.eval_period` above 0).
+    """
+    config = read_experiment(experiment, overrides)
+    data = catalog.training_set(config)
+    files = [data.annotations, image_source(data.images), *map(_view_source, data.views.values())]
+    files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
+    if config.train.eval_period:
+        files += evaluation_inputs(experiment, overrides)
+    return sorted(set(files))
+
+
+def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the files that an evaluation reads beside the checkpoint: annotations and images."""
+    data = catalog.test_set(read_experiment(experiment, overrides))
+    return [data.annotations, image_source(data.images)]
+
+
+def image_source(images: str) -> str:
+    """Return the file whose change says that images changed: a fetched set's manifest, else the folder itself."""
+    fetched = {f"data/raw/{name}/images": f"data/raw/{name}/manifest.json" for name in FETCHED_SETS}
+    folder = Path(images).as_posix()
+    return fetched.get(folder, folder)
+
+
+def _view_source(folder: str) -> str:
+    """Return the manifest of a view under data/views, which a rule writes; any other folder stands for itself."""
+    path = Path(folder)
+    return (path / "manifest.json" if path.is_relative_to("data/views") else path).as_posix()

@@ -1,0 +1,43 @@
+# Evaluation on the test set of an experiment: known and novel classes.
+#
+# inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test set that it names
+# outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same
+
+
+rule evaluate:
+    """Evaluate a trained model."""
+    input:
+        done="runs/{experiment}/seed{seed}/DONE",
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+    output:
+        metrics="results/{experiment}/seed{seed}/metrics.json",
+        predictions="results/{experiment}/seed{seed}/predictions.json",
+    log:
+        "logs/evaluate/{experiment}_seed{seed}.log",
+    params:
+        config="configs/experiment/{experiment}.yaml",
+        checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
+        folder="results/{experiment}/seed{seed}",
+        overrides=experiments.quote_overrides(config["overrides"]),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+    shell:
+        "vclr evaluate --config-file {params.config} --checkpoint {params.checkpoint}"
+        " --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+
+
+rule evaluate_untrained:
+    """Evaluate the model before its training: what chance gives."""
+    input:
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+    output:
+        metrics="results/{experiment}/untrained/metrics.json",
+        predictions="results/{experiment}/untrained/predictions.json",
+    log:
+        "logs/evaluate/{experiment}_untrained.log",
+    params:
+        config="configs/experiment/{experiment}.yaml",
+        folder="results/{experiment}/untrained",
+        overrides=experiments.quote_overrides(config["overrides"]),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+    shell:
+        "vclr evaluate --config-file {params.config} --output {params.folder} {params.overrides} 2>&1 | tee {log}"
