@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study test test-slow test-all check format record clean
+.PHONY: help demo study test test-slow test-all check bench format record clean
 
 help: ## List the targets.
 	@awk -F ': .*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: $(READY) ## Format, lint, types, workflow format.
 	mypy
 	snakefmt --check Snakefile workflow
 
+bench: $(READY) ## Benchmarks: ratios between variants, measured in one run.
+	python -m benchmarks.step
+	python -m benchmarks.loader
+
 format: $(READY) ## Rewrite the files as `make check` wants them.
 	ruff format .
 	ruff check --fix .
@@ -41,7 +45,7 @@ format: $(READY) ## Rewrite the files as `make check` wants them.
 
 # What `dvc status` compares with later: the bytes of data/, and what the demo read and wrote.
 record: $(READY)
-	@if git rev-parse --git-dir > /dev/null 2>&1; then dvc commit --force --quiet; \
+	@if git rev-parse --git-dir > /dev/null 2>&1; then dvc commit --force > /dev/null; \
 	else echo "not a git repository: nothing recorded in DVC"; fi
 
 clean: ## Remove the demo's runs and results, logs and caches; data, environment and other runs stay.

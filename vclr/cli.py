@@ -115,21 +115,29 @@ def evaluate(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Evaluate this file instead: results, or proposals.")] = None,
     protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a detector: metrics.json and predictions.json."""
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
-    _evaluate(config, checkpoint, output, quiet)
+    if predictions is None:
+        _evaluate(config, checkpoint, output, quiet)
+        return
+    if checkpoint is not None:
+        raise UsageError("--predictions and --checkpoint: one of them, not both")
+    from vclr.evaluation.evaluate import evaluate_file
+
+    _print_groups(evaluate_file(predictions, config, output))
 
 
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool) -> None:
     import torch
 
-    from vclr.ops.device import choose_device
     from vclr.evaluation.evaluate import evaluate as run_evaluation
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights
+    from vclr.ops.device import choose_device
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
@@ -137,9 +145,7 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     if checkpoint is not None:
         report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only)
         logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-    metrics = run_evaluation(model, config, output, quiet)
-    for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        _print_metrics(name, group)
+    _print_groups(run_evaluation(model, config, output, quiet))
 
 
 @app.command()
@@ -184,8 +190,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
-    write_report(experiments.split(","), _numbers(seeds), runs, results, output, title)
-    print(f"{output / 'report.html'}: open it in a browser")
+    print(write_report(experiments.split(","), _numbers(seeds), runs, results, output, title))
 
 
 @app.command()
@@ -223,10 +228,11 @@ def _numbers(text: str) -> list[int]:
         raise UsageError(f"--seeds {text}: expected numbers separated by commas") from None
 
 
-def _print_metrics(name: str, metrics: dict[str, Any]) -> None:
+def _print_groups(metrics: dict[str, Any]) -> None:
     shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
-    values = (f"{key} {metrics[key]:.1f}" if metrics[key] is not None else f"{key} -" for key in shown)
-    print(f"{name}: {', '.join(values)}")
+    for name, group in metrics["groups"].items() or {"all": metrics}.items():
+        values = ((key, group.get(key)) for key in shown)
+        print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -255,6 +261,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except FloatingPointError as error:
         print(f"vclr: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"vclr: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("vclr: interrupted", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,10 @@ from vclr.errors import UserError
 from vclr.files import read_json
 
 Json = dict[str, Any]
+
+# pycocotools crashes on polygons that reach much farther out, and counts pixels in 32 bits.
+MAX_COORDINATE = 1e6
+MAX_PIXELS = 2**31 - 1
 
 
 def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
@@ -30,7 +35,7 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     coco = read_json(path)
     if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
-    coco.setdefault("categories", [{"id": 1, "name": "object"}])
+    categories = _category_ids(coco.setdefault("categories", [{"id": 1, "name": "object"}]), path)
     sizes: dict[Any, tuple[int, int]] = {}
     folder = Path(images) if images is not None else None
     if folder is not None and not folder.is_dir():
@@ -41,12 +46,13 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
         _check_file_name(image["file_name"], entry)
         if image["height"] < 1 or image["width"] < 1:
             raise UserError(f"{entry}: size {image['width']}x{image['height']} is empty")
+        if image["height"] * image["width"] > MAX_PIXELS:
+            raise UserError(f"{entry}: size {image['width']}x{image['height']} is too large")
         if image["id"] in sizes:
             raise UserError(f"{entry}: id {image['id']} occurs twice")
-        if folder is not None and not (folder / image["file_name"]).is_file():
+        if folder is not None and not os.path.isfile(folder / image["file_name"]):  # False for impossible names too
             raise UserError(f"{entry}: file {folder / image['file_name']} does not exist")
         sizes[image["id"]] = image["height"], image["width"]
-    categories = {category["id"] for category in coco["categories"]}
     seen: set[Any] = set()
     for position, annotation in enumerate(coco["annotations"]):
         entry = f"{path}: annotations[{position}]"
@@ -58,11 +64,19 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
             raise UserError(f"{entry}: image {annotation['image_id']} is not in `images`")
         if annotation["category_id"] not in categories:
             raise UserError(f"{entry}: category {annotation['category_id']} is not in `categories`")
-        _check_box(annotation["bbox"], entry)
+        check_box(annotation["bbox"], entry)
         if annotation.get("segmentation") is not None:
-            _check_segmentation(annotation["segmentation"], *sizes[annotation["image_id"]], entry)
+            check_segmentation(annotation["segmentation"], *sizes[annotation["image_id"]], entry)
         seen.add(annotation["id"])
     return coco
+
+
+def _category_ids(categories: Any, path: str | Path) -> set[int]:
+    if not isinstance(categories, list):
+        raise UserError(f"{path}: `categories` is not a list")
+    for position, category in enumerate(categories):
+        _require(category, f"{path}: categories[{position}]", id=int, name=str)
+    return {category["id"] for category in categories}
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
@@ -77,17 +91,21 @@ def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
 
 def _check_file_name(name: str, entry: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
-    if not name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(f"{entry}: file_name {name!r} leaves the image folder")
 
 
-def _check_box(box: list[Any], entry: str) -> None:
-    numbers = all(isinstance(value, (int, float)) and np.isfinite(value) for value in box)
-    if len(box) != 4 or not numbers or box[2] < 0 or box[3] < 0:
+def check_box(box: list[Any], entry: str) -> None:
+    if len(box) != 4 or not all(map(_is_coordinate, box)) or box[2] < 0 or box[3] < 0:
         raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
 
 
-def _check_segmentation(segmentation: Any, height: int, width: int, entry: str) -> None:
+def _is_coordinate(value: Any) -> bool:
+    """Tell a number of a usable size; NaN and infinity are none."""
+    return isinstance(value, (int, float)) and -MAX_COORDINATE <= value <= MAX_COORDINATE
+
+
+def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -> None:
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
@@ -95,8 +113,10 @@ def _check_segmentation(segmentation: Any, height: int, width: int, entry: str) 
         if isinstance(counts, list):
             if any(not isinstance(count, int) or count < 0 for count in counts) or sum(counts) != height * width:
                 raise UserError(f"{entry}: RLE counts do not add up to {height}x{width} pixels")
-        elif not isinstance(counts, str) or not counts.isascii():
+        elif not isinstance(counts, str):
             raise UserError(f"{entry}: RLE counts are neither a list nor text")
+        elif _count_pixels(counts) != height * width:
+            raise UserError(f"{entry}: RLE counts are damaged or do not add up to {height}x{width} pixels")
         return
     if not isinstance(segmentation, list) or not segmentation:
         raise UserError(f"{entry}: segmentation is neither polygons nor RLE")
@@ -105,8 +125,32 @@ def _check_segmentation(segmentation: Any, height: int, width: int, entry: str) 
             raise UserError(f"{entry}: polygon {number} is not a list of numbers")
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{entry}: polygon {number} has {len(polygon) / 2:g} points, needs at least 3")
-        if not np.isfinite(polygon).all():
-            raise UserError(f"{entry}: polygon {number} holds a number that is not finite")
+        if not all(map(_is_coordinate, polygon)):
+            raise UserError(f"{entry}: polygon {number} holds a number that is not a coordinate")
+
+
+def _count_pixels(counts: str) -> int | None:
+    """Return how many pixels compressed RLE counts cover, None where they are damaged; pycocotools does not look.
+
+    A count is a little-endian number of 5 bits a character, of which the sixth bit says that more follow; from the
+    fourth count on it is the difference to the last but one.
+    """
+    if not counts or not counts.isascii():
+        return None
+    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return None
+    ends = np.flatnonzero(codes & 32 == 0)
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > 7:
+        return None
+    starts = ends - lengths + 1
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((codes & 31) << (5 * places), starts)
+    numbers -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
+    numbers[1::2] = numbers[1::2].cumsum()
+    numbers[2::2] = numbers[2::2].cumsum()
+    return None if numbers.min() < 0 else int(numbers.sum())
 
 
 def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
@@ -153,7 +197,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))  # type: ignore[no-any-return]
     if isinstance(segmentation["counts"], list):
         return coco_mask.frPyObjects(segmentation, height, width)  # type: ignore[no-any-return]
-    return {"size": segmentation["size"], "counts": segmentation["counts"].encode("ascii")}
+    return {"size": [height, width], "counts": segmentation["counts"].encode("ascii")}
 
 
 def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vclr.errors import UsageError
+from vclr.errors import UsageError, nearest
 
 # --- model -----------------------------------------------------------------------------------------------------------
 
@@ -306,7 +306,10 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         if not separator or not key:
             raise UsageError(f"override {override!r}: expected key=value")
         tree = _merge(tree, _parse_override(override), "command line")
-    config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+    try:
+        config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:  # a value that refers to another one
+        raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
     _check_values(config)
     return config
 
@@ -335,6 +338,8 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{path}: is not a mapping of settings")
     base = layer.pop("base", None)
+    if base is not None and not isinstance(base, str):
+        raise UsageError(f"{path}: base: is not the name of a file")
     return [*_layers(path.parent / base if base else None), (layer, str(path))]
 
 
@@ -348,18 +353,21 @@ def _parse_override(override: str) -> DictConfig:
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     for key in _leaves(layer):
         if not _is_known(tree, key):
-            near = difflib.get_close_matches(key, list_keys(), n=1, cutoff=0.0)
-            raise UsageError(f"{source}: unknown key {key!r}; nearest: {near[0]}")
+            near = nearest(key, list_keys())
+            raise UsageError(f"{source}: unknown key {key!r}; nearest: {near}")
     try:
         return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        reason = (error.msg or str(error)).splitlines()[0]
-        raise UsageError(f"{source}: {error.full_key}: {reason}") from None
+        raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {_first_line(error)}") from None
+
+
+def _first_line(error: OmegaConfBaseException) -> str:
+    return (error.msg or str(error)).splitlines()[0]
 
 
 def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
-    for key in node:
+    for key in map(str, node):
         value = node._get_node(key)
         name = f"{prefix}{key}"
         keys += _leaves(value, f"{name}.") if isinstance(value, DictConfig) and len(value) else [name]

@@ -1,4 +1,7 @@
-"""Errors that are the user's to mend: one line, no traceback."""
+"""Errors that are the user's to mend: one line, no traceback, and what may have been meant."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -11,3 +14,8 @@ class UsageError(UserError):
     """Report a misuse of a command or a setting in one line; `vclr` exits with 2."""
 
     exit_code = 2
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the word most like a mistyped one."""
+    return difflib.get_close_matches(word, list(words), n=1, cutoff=0.0)[0]

@@ -69,6 +69,12 @@ def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[st
     return [data.annotations, image_source(data.images)]
 
 
+def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the object proposals of the test set, where an experiment names them."""
+    proposals = catalog.test_set(read_experiment(experiment, overrides)).proposals
+    return [proposals] if proposals else []
+
+
 def image_source(images: str) -> str:
     """Return the file whose change says that images changed: a fetched set's manifest, else the folder itself."""
     fetched = {f"data/raw/{name}/images": f"data/raw/{name}/manifest.json" for name in FETCHED_SETS}

@@ -96,6 +96,7 @@ def world(tmp_path_factory):
         for seed in (0, 1):
             write_run(root, coco, name, seed, num_found)
     write_result(root / "results" / "full" / "untrained", coco, (1, 1))
+    write_result(root / "results" / "full" / "proposals", coco, (3, 2))
     return root
 
 
@@ -156,10 +157,9 @@ def test_the_summary_holds_the_numbers(page_and_summary):
     assert full["known"]["mask_ar@100"] == full["novel"]["mask_ar@100"] == 66.67
     assert (full["gap"], full["seeds"]) == (0, 1)
     assert summary["experiments"]["baseline"]["gap"] == pytest.approx(66.67, abs=0.01)
-    assert full["novel"]["mask_ar@100_large"] is None
-    assert summary["untrained"]["full"]["novel"]["box_ar@10"] == 16.67
-    assert summary["comparison"]["v-CLR - views"]["mask_ar@100"]["mean_difference"] == 16.67
-    assert summary["comparison"]["v-CLR - views"]["mask_ar@100"]["p_t"] is None
+    assert summary["untrained"]["novel"]["mask_ar@10"] == 16.67
+    assert summary["proposals"]["novel"]["mask_ar@10"] == 33.33
+    assert summary["comparison"]["v-CLR - views"]["mask_ar@100"] == 16.67
 
 
 def test_the_page_says_what_the_numbers_say(page_and_summary):
@@ -167,6 +167,7 @@ def test_the_page_says_what_the_numbers_say(page_and_summary):
     assert "The baseline (baseline): recall of 83.3 % on known and 16.7 % on novel objects" in text
     assert "Adding consistency with the teacher to the views raised recall on novel objects by 16.7 points" in text
     assert "One seed is no evidence" in text
+    assert "object proposals 0 50.0" in text
     assert "× 4.0" in text  # of untrained: four objects found instead of one
     assert "4 of 6" not in text and text.count("1 of 1") == 1 + 3 + 4  # one novel object an image, by experiment
     assert "model.criterion.weight_dict.loss_consistency" in text
@@ -212,7 +213,7 @@ def test_one_experiment_without_groups_is_a_report_too(world, tmp_path):
     write_report(["full"], [0], world / "runs", results, tmp_path / "out", "own data")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["experiments"]["full"] == {
-        "novel": {"box_ar@100": 12.34, "mask_ar@100": None},
+        "novel": {"mask_ar@100": None, "mask_ar@10": None, "box_ar@100": 12.34},
         "gap": None,
         "seeds": 1,
     }

@@ -13,7 +13,7 @@ from vclr.generate.views import write_views
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
 
 
-@pytest.fixture()
+@pytest.fixture
 def images(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     for number, size in enumerate([(24, 32, 3), (30, 20, 3), (16, 16, 3)]):

@@ -63,7 +63,7 @@ def test_a_view_depends_on_seed_and_image_id_alone(view: str) -> None:
 
 def test_the_random_numbers_of_an_image_never_change() -> None:
     """Views on disk and views computed later, in another process, must be the same."""
-    assert view_generator("palette", 0, "000000000139").integers(0, 1000, 5).tolist() == [0, 0, 0, 0, 0]
+    assert view_generator("palette", 0, "000000000139").integers(0, 1000, 5).tolist() == [867, 735, 16, 559, 618]
 
 
 def test_an_unknown_view_is_refused_by_name() -> None:
@@ -90,7 +90,7 @@ def test_a_palette_keeps_areas_of_one_color_and_the_order_of_luminance() -> None
         steps = np.diff(luminance(result[0]))
         steps[np.abs(steps) <= 1] = 0  # colors are rounded to bytes
         assert (steps >= 0).all() or (steps <= 0).all()
-        assert 3 <= len(np.unique(result[0], axis=0)) <= 5
+        assert 4 <= len(np.unique(result[0], axis=0)) <= 13  # each channel crosses three or four borders
         directions.add(bool(steps.sum() > 0))
     assert directions == {True, False}
 
@@ -107,9 +107,10 @@ def test_amplitudes_come_from_the_other_photo_and_phases_stay(size: tuple[int, i
     image, other = photo(45, 64, low=110, high=130), photo(*size, seed=5, low=130, high=160)
     result = swap_amplitude(image, other, np.random.default_rng(0))
     assert result.mean(axis=(0, 1)) == pytest.approx(other.mean(axis=(0, 1)), abs=0.5)
-    before, after, donor = (np.fft.fft2(picture.mean(axis=2)) / picture[..., 0].size for picture in (image, result, other))
+    before, after, donor = (np.fft.fft2(picture[..., 0]) / picture[..., 0].size for picture in (image, result, other))
     assert np.allclose(after[10:35, 10:55], before[10:35, 10:55], atol=0.05)
-    assert np.angle(after[0, 1]) == pytest.approx(np.angle(before[0, 1]), abs=0.2)
+    assert np.angle(after[0, 1]) == pytest.approx(np.angle(before[0, 1]), abs=0.1)
+    assert np.abs(after[:2, 1]) == pytest.approx(np.abs(donor[:2, 1]), abs=0.1)
 
 
 def test_a_random_filter_agrees_with_a_second_implementation() -> None:
@@ -120,7 +121,9 @@ def test_a_random_filter_agrees_with_a_second_implementation() -> None:
         weights = np.clip(np.rint(128 * random.standard_normal((3, 3, size, size))), -384, 384).astype(np.int64)
         channels = image.transpose(2, 0, 1).astype(np.int64)
         sums = [
-            sum(ndimage.correlate(channel, part, mode="nearest") for channel, part in zip(channels, kernel, strict=True))
+            sum(
+                ndimage.correlate(channel, part, mode="nearest") for channel, part in zip(channels, kernel, strict=True)
+            )
             for kernel in weights
         ]
         response = np.stack(sums, axis=-1).astype(float)

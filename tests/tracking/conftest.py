@@ -19,6 +19,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return database
 
 
+@pytest.fixture(autouse=True)
+def package_for_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that a test starts import this package, wherever they run."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
 @pytest.fixture
 def config(tmp_path: Path, empty_database: Path) -> Config:
     shutil.copy(empty_database, tmp_path / "mlflow.db")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
 from vclr.config import Config, DataSetConfig
-from vclr.errors import UsageError
+from vclr.errors import UsageError, nearest
 
 
 def _coco_train(split: str) -> DataSetConfig:
@@ -61,8 +60,7 @@ def test_set(config: Config) -> DataSetConfig:
     if protocol and protocol not in config.evaluation.groups:
         if protocol not in PROTOCOLS:
             known = [*config.evaluation.groups, *PROTOCOLS]
-            near = difflib.get_close_matches(protocol, known, n=1, cutoff=0.0)[0]
-            raise UsageError(f"evaluation.protocol={protocol}: unknown protocol; nearest: {near}")
+            raise UsageError(f"evaluation.protocol={protocol}: unknown protocol; nearest: {nearest(protocol, known)}")
         return _resolve(DataSetConfig(), PROTOCOLS[protocol], config.data.root, "test")
     return _resolve(config.data.test, config.dataloader.test.dataset.names, config.data.root, "test")
 
@@ -71,8 +69,9 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
     if own.annotations:
         return own
     if name not in CATALOG:
-        near = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.0)[0]
-        raise UsageError(f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {near}")
+        raise UsageError(
+            f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, CATALOG)}"
+        )
     known, below = CATALOG[name], Path(root)
     return replace(
         own,

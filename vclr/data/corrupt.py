@@ -34,7 +34,7 @@ def corrupt(images: Tensor, config: CorruptConfig, mean: Tensor, std: Tensor, ge
 
 
 def mix(image: Tensor, top: int, left: int, ratio: float) -> Tensor:
-    """Blend (3, h, w) with its own patch of an eighth of the sides, enlarged to the whole; `ratio` is the image's share."""
+    """Blend (3, h, w), by the share `ratio`, with its own patch of an eighth of the sides, enlarged to the whole."""
     _, height, width = image.shape
     patch = image[None, :, top : top + max(1, height // 8), left : left + max(1, width // 8)]
     patch = functional.interpolate(patch, size=(height, width), mode="bilinear", align_corners=False)[0]

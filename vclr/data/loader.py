@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from torch.utils.data import DataLoader, Sampler
 
 from vclr.config import Config
 from vclr.data.samples import Sample, TestSample, TestSamples, TrainingSamples
+from vclr.errors import UserError
 from vclr.structures import Batch
+
+T = TypeVar("T")
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -58,6 +62,18 @@ def test_loader(config: Config, samples: TestSamples) -> DataLoader[list[TestSam
         collate_fn=list,
         worker_init_fn=_one_thread,
     )
+
+
+def read_batches(loader: Iterable[T]) -> Iterator[T]:
+    """Yield what a loader gives.
+
+    Raises:
+        UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.
+    """
+    try:
+        yield from loader
+    except UserError as error:
+        raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
 
 
 def collate(samples: list[Sample]) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.files import read_image
 from vclr.structures import Target
+
+log = logging.getLogger("vclr.data")
 
 # An object whose box has a side of at most this many pixels after the geometry is dropped.
 MIN_BOX_SIDE = 1e-5
@@ -80,6 +83,8 @@ class TestSamples(Dataset[TestSample]):
 
     def __init__(self, config: Config) -> None:
         data_set = test_set(config)
+        if data_set.views:
+            log.warning("data.test.views: evaluation reads photos, not views")
         self.coco = _load(data_set, "test", config.dataloader.test.dataset.filter_empty)
         self.folder = Path(data_set.images)
         self.mapper = config.dataloader.test.mapper

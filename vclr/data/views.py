@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import numpy as np
 
 from vclr.config import DataSetConfig, ViewsConfig
-from vclr.errors import UsageError, UserError
+from vclr.errors import UsageError, UserError, nearest
 from vclr.files import read_image
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
 
@@ -39,7 +38,7 @@ class ViewReader:
         available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
         for view in self.names:
             if view not in available:
-                near = difflib.get_close_matches(view, available, n=1, cutoff=0.0)[0]
+                near = nearest(view, available)
                 raise UsageError(
                     f"views.weights.{view}: no folder data.train.views.{view} and not a computed view; nearest: {near}"
                 )

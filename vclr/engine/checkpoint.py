@@ -22,6 +22,6 @@ def save_checkpoint(folder: Path, checkpoint: dict[str, Any], max_to_keep: int) 
         with atomic_path(folder / f"step{checkpoint['iteration']:08d}.pt") as partial:
             shutil.copyfile(folder / LAST, partial)
     kept = sorted(path for path in folder.iterdir() if re.fullmatch(r"step\d{8}\.pt", path.name))
-    for path in kept[: len(kept) - max_to_keep]:
+    for path in kept[: max(0, len(kept) - max_to_keep)]:
         path.unlink()
     return folder / LAST

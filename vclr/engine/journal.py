@@ -17,16 +17,18 @@ log = logging.getLogger("vclr.train")
 
 
 class Journal:
-    """Average what a training reports and write it down every `train.log_period` iterations."""
+    """Average what a training reports and write it down every `train.log_period` iterations and at checkpoints."""
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
-        self.period, self.last = config.train.log_period, config.train.max_iter
+        # A record ends with every checkpoint too: what goes on from there then logs the same averages.
+        self.periods, self.last = (config.train.log_period, config.train.checkpointer.period), config.train.max_iter
         self.metrics = folder.metrics.open("a", encoding="utf-8")
-        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes)
+        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, resume=iteration > 0)
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet)
         self.handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("vclr").addHandler(self.handler)
+        logging.getLogger("vclr").setLevel(logging.INFO)
         self.checkpoint = folder.last_checkpoint
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.since = 0, time.perf_counter()
@@ -53,7 +55,7 @@ class Journal:
             self.sums[name] += value
         self.count += 1
         self.progress.advance()
-        if iteration % self.period and iteration != self.last:
+        if iteration != self.last and all(iteration % period for period in self.periods):
             return
         record = {name: total / self.count for name, total in self.sums.items()}
         record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}

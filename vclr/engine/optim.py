@@ -41,9 +41,7 @@ def build_optimizer(model: Detector, config: OptimizerConfig) -> torch.optim.Ada
     )
 
 
-def build_scheduler(
-    optimizer: torch.optim.Optimizer, config: OptimizerConfig
-) -> torch.optim.lr_scheduler.LambdaLR:
+def build_scheduler(optimizer: torch.optim.Optimizer, config: OptimizerConfig) -> torch.optim.lr_scheduler.LambdaLR:
     """Build the learning rate: linear warm-up, then a factor of `gamma` from each milestone on."""
 
     def factor(iteration: int) -> float:

@@ -13,10 +13,9 @@ import torch
 from vclr.config import Config
 from vclr.data.catalog import missing_files, training_set
 from vclr.data.corrupt import corrupt
-from vclr.data.loader import training_loader
+from vclr.data.loader import read_batches, training_loader
 from vclr.data.samples import TrainingSamples
 from vclr.engine.checkpoint import save_checkpoint
-from vclr.ops.device import autocast, choose_device
 from vclr.engine.journal import Journal
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.state import TrainState
@@ -26,6 +25,7 @@ from vclr.files import sha256
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.models.weights import read_weights
+from vclr.ops.device import autocast, choose_device
 from vclr.structures import Batch, to_device
 from vclr.tracking.environment import describe_environment
 
@@ -71,7 +71,7 @@ def run_iterations(state: TrainState, samples: TrainingSamples, folder: RunFolde
     """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
     config, train_config = state.config, state.config.train
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    batches = iter(training_loader(config, samples, first_batch=state.iteration))
+    batches = read_batches(training_loader(config, samples, first_batch=state.iteration))
     while state.iteration < train_config.max_iter:
         started = time.perf_counter()
         batch = next(batches)
@@ -151,5 +151,11 @@ def hash_training_data(config: Config) -> dict[str, str]:
         raise UserError(problem)
     files = {"annotations": data_set.annotations, "proposals": data_set.proposals}
     folders = {"images": data_set.images, **{f"view_{view}": folder for view, folder in data_set.views.items()}}
-    files |= {name: f"{folder}/manifest.json" for name, folder in folders.items()}
+    files |= {name: _manifest_of(folder) for name, folder in folders.items() if folder}
     return {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
+
+
+def _manifest_of(folder: str) -> str:
+    """Return the manifest in an image folder, or the one beside it that is of the whole data set."""
+    own = Path(folder, "manifest.json")
+    return str(own if own.is_file() else Path(folder).parent / "manifest.json")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vclr.coco import category_ids
 from vclr.config import Config
+from vclr.data.catalog import test_set
 from vclr.data.samples import TestSamples
 from vclr.evaluation.inference import predict_data_set
-from vclr.evaluation.recall import score
+from vclr.evaluation.recall import Metrics, score
 from vclr.files import write_json
 from vclr.models.detector import Detector
 
-Metrics = dict[str, float | None]
+Found = list[dict[str, Any]] | Path
 
 
 def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False) -> dict[str, Any]:
@@ -23,24 +25,42 @@ def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False)
         names none), `groups` with those of each group, and `num_images`.
     """
     samples = TestSamples(config)
+    _check_groups(config, samples)
     predictions = predict_data_set(model, config, samples, quiet)
-    groups = {name: _score(config, samples, predictions, names) for name, names in config.evaluation.groups.items()}
-    headline = groups.get(config.evaluation.protocol) or _score(config, samples, predictions, None)
-    metrics = {**headline, "groups": groups, "num_images": len(samples)}
     write_json(output / "predictions.json", predictions)
-    write_json(output / "metrics.json", metrics, indent=1)
-    return metrics
+    return _write_metrics(config, samples, predictions, output)
+
+
+def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, Any]:
+    """Evaluate what is in a file already: COCO results, or object proposals of the test set's images.
+
+    Writes and returns `metrics.json` as `evaluate` does.
+    """
+    return _write_metrics(config, TestSamples(config), predictions, output)
 
 
 def evaluate_model(model: Detector, config: Config) -> Metrics:
     """Return the headline metrics of a detector in the middle of a training."""
     samples = TestSamples(config)
+    _check_groups(config, samples)
     predictions = predict_data_set(model, config, samples, quiet=True)
     return _score(config, samples, predictions, config.evaluation.groups.get(config.evaluation.protocol))
 
 
-def _score(
-    config: Config, samples: TestSamples, predictions: list[dict[str, Any]], categories: list[str] | None
-) -> Metrics:
+def _check_groups(config: Config, samples: TestSamples) -> None:
+    """Find a class that the data set does not have before the long work, not after it."""
+    for group, names in config.evaluation.groups.items():
+        category_ids(samples.coco, names, f"evaluation.groups.{group}: {test_set(config).annotations}")
+
+
+def _write_metrics(config: Config, samples: TestSamples, predictions: Found, output: Path) -> dict[str, Any]:
+    groups = {name: _score(config, samples, predictions, names) for name, names in config.evaluation.groups.items()}
+    headline = groups.get(config.evaluation.protocol) or _score(config, samples, predictions, None)
+    metrics = {**headline, "groups": groups, "num_images": len(samples)}
+    write_json(output / "metrics.json", metrics, indent=1)
+    return metrics
+
+
+def _score(config: Config, samples: TestSamples, predictions: Found, categories: list[str] | None) -> Metrics:
     has_masks = config.dataloader.train.mapper.mask_on
     return score(samples.coco, predictions, tuple(config.evaluation.max_dets), categories, has_masks)

@@ -9,7 +9,7 @@ import torch
 
 from vclr.coco import encode_mask
 from vclr.config import Config, TestMapperConfig
-from vclr.data.loader import pad_images, test_loader
+from vclr.data.loader import pad_images, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
@@ -17,9 +17,7 @@ from vclr.progress import Progress
 from vclr.structures import Predictions
 
 
-def predict(
-    model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333
-) -> Predictions:
+def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333) -> Predictions:
     """Find the objects of a photo.
 
     Args:
@@ -58,7 +56,7 @@ def predict_data_set(model: Detector, config: Config, samples: TestSamples, quie
     """Find the objects of every image of a set, as COCO results of category 1 with RLE masks."""
     results: list[dict[str, Any]] = []
     progress = Progress("evaluating", len(samples), quiet=quiet)
-    for batch in test_loader(config, samples):
+    for batch in read_batches(test_loader(config, samples)):
         for sample, predictions in zip(batch, predict_samples(model, batch), strict=True):
             results += to_coco_results(predictions, sample.image_id)
             progress.advance()

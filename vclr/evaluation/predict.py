@@ -50,4 +50,7 @@ def predict_files(photos: list[Path], checkpoint: Path, output: Path, min_score:
         write_json(output / f"{photo.stem}.json", results)
         drawn = found.scores >= min_score
         labels = [f"{score:.2f}" for score in found.scores[drawn]]
-        write_png(output / f"{photo.stem}.png", draw_objects(image, found.masks[drawn], found.boxes[drawn], labels))
+        write_png(
+            output / f"{photo.stem}.png",
+            draw_objects(image, list(found.masks[drawn]), list(found.boxes[drawn]), labels),
+        )

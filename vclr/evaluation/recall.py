@@ -42,8 +42,9 @@ def score(
     Args:
         ground_truth: a COCO json, as a file or as `vclr.coco.load_coco` returned it. Where only some of its annotations
             have a segmentation, the others count by their filled box.
-        predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list. A
-            box that is missing is taken from the mask. Predictions for images that are left out do not count.
+        predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list, or
+            the file of a COCO json whose annotations have scores, as object proposals have. A box that is missing is
+            taken from the mask. Predictions for images that are left out do not count.
         max_dets: numbers of best detections of an image at which recall is measured.
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
@@ -86,6 +87,8 @@ def _load_predictions(predictions: str | Path | list[Json], truth: Json) -> list
     """Read and check predictions; return copies that all have a box."""
     source = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
     entries = read_json(predictions) if isinstance(predictions, (str, Path)) else predictions
+    if isinstance(entries, dict):  # a COCO json of object proposals
+        entries = entries.get("annotations")
     if not isinstance(entries, list):
         raise UserError(f"{source}: is not a list of COCO results")
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
@@ -107,14 +110,14 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         raise UserError(f"{entry}: score {value!r} is not a finite number")
     box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
     if segmentation is not None:
-        coco_json._check_segmentation(segmentation, *sizes[image_id], entry)
+        coco_json.check_segmentation(segmentation, *sizes[image_id], entry)
     elif box is None:
         raise UserError(f"{entry}: has no `bbox`")
     if box is None:
         box = coco_mask.toBbox(coco_json.to_rle(segmentation, *sizes[image_id])).tolist()
     if not isinstance(box, list):
         raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
-    coco_json._check_box(box, entry)
+    coco_json.check_box(box, entry)
     category = prediction.get("category_id", 1)
     if not isinstance(category, int):
         raise UserError(f"{entry}: category_id {category!r} is not a whole number")

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib
 import numpy as np
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
-from vclr import coco as coco_json
-from vclr.coco import Json
-from vclr.config import ViewsConfig
+from vclr.coco import Json, load_coco
+from vclr.coco import summarize as summarize_coco
 from vclr.data.catalog import test_set, training_set
-from vclr.data.views import ViewReader
 from vclr.errors import UserError
-from vclr.evaluation import pictures, study
-from vclr.evaluation.study import BASELINE, FULL, KNOWN, NOVEL, VIEWS, Experiment
-from vclr.files import atomic_path, read_image, read_json, write_json, write_png
+from vclr.evaluation.curves import draw_curves, draw_overview
+from vclr.evaluation.experiments import (
+    BASELINE,
+    FULL,
+    KNOWN,
+    NOVEL,
+    VIEWS,
+    Experiment,
+    differences,
+    main_metric,
+    provenance,
+    read_experiments,
+    target_group,
+)
+from vclr.evaluation.gallery import TOP_PREDICTIONS, data_uri, found_objects, training_scenes
+from vclr.evaluation.pictures import contact_sheet
+from vclr.evaluation.study import PairedResult, compare, evidence, format_p, format_values, markdown_results
+from vclr.files import atomic_path, write_json, write_png
 
-NUM_SCENES = 4  # training images shown
-NUM_EXAMPLES = 6  # evaluated images shown
-TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
-FADE = 0.85  # of the photo behind what was found
-ANNOTATED = (255, 255, 255)  # outline of an annotated object
-PICTURE_SIDE = 360  # pixels of a picture's long side in the report
 TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")
-LOSSES = ("loss", "loss_class", "loss_bbox", "loss_giou", "loss_mask", "loss_dice", "loss_consistency")
-# Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
-INK = "#010203"
-LINE_COLORS = tuple(f"#0000a{number}" for number in range(8))
 
 
-def write_report(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str) -> None:
+def write_report(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str) -> str:
     """Write `output/report.html` and `output/summary.json`, and the report's pictures as `scenes.png`, `examples.png`.
 
     Args:
@@ -54,11 +46,14 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
         output: the folder to write.
         title: heading of the report.
 
+    Returns:
+        The main results as text, for a terminal.
+
     Raises:
         UserError: a file is missing or damaged; names it.
     """
     runs, results, output = Path(runs), Path(results), Path(output)
-    read = study.read_experiments(experiments, seeds, runs, results)
+    read = read_experiments(experiments, seeds, runs, results)
     histories = {
         name: [read_history(runs / name / f"seed{seed}" / "metrics.jsonl") for seed in seeds] for name in experiments
     }
@@ -68,28 +63,30 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
         title=title,
         experiments=read,
         findings=findings(read),
-        evidence=study.evidence(len(seeds)),
+        evidence=evidence(len(seeds)),
         num_seeds=len(seeds),
-        target=study.target_group(read),
+        target=target_group(read),
         overview=draw_overview(read),
         table=results_table(read, histories),
         views=views,
-        scenes=[[_data_uri(picture) for picture in row] for row in scenes],
-        examples=[[(_data_uri(picture), caption) for picture, caption in row] for row in examples],
+        scenes=[[data_uri(picture) for picture in row] for row in scenes],
+        examples=[[(data_uri(picture), caption) for picture, caption in row] for row in examples],
         top=TOP_PREDICTIONS,
         curves=draw_curves(histories),
-        differences=study.differences(read),
-        provenance=study.provenance(read[0].environment),
+        differences=differences(read),
+        provenance=provenance(read[0].environment),
         data=_data_facts(read),
     )
     if scenes:
-        write_png(output / "scenes.png", pictures.contact_sheet(scenes, views))
+        write_png(output / "scenes.png", contact_sheet(scenes, views))
     if examples:
         sheet = [[picture for picture, _ in row] for row in examples]
-        write_png(output / "examples.png", pictures.contact_sheet(sheet, ["image", "ground truth", *experiments]))
+        write_png(output / "examples.png", contact_sheet(sheet, ["image", "ground truth", *experiments]))
     write_json(output / "summary.json", summarize(read), indent=1)
     with atomic_path(output / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
+    text = ["", *markdown_results(read, main_metric(read)), "", *findings(read), evidence(len(seeds))]
+    return "\n".join([*text, "", f"The report: {output / 'report.html'}"])
 
 
 def _render(**content: Any) -> str:
@@ -101,9 +98,6 @@ def _render(**content: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja").render(content)
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -137,21 +131,24 @@ def training_minutes(history: list[dict[str, Any]]) -> float:
 
 
 def summarize(experiments: list[Experiment]) -> Json:
-    """Return what `summary.json` holds: means over the seeds, gaps, the untrained model, the comparison."""
-    metric = study.main_metric(experiments)
-    summary: Json = {"experiments": {}, "untrained": {}, "comparison": {}}
+    """Return what `summary.json` holds: means over the seeds, gaps, the references, the comparison.
+
+    The main metrics only: DVC shows and compares this file.
+    """
+    metric = main_metric(experiments)
+    summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
     for experiment in experiments:
         means: Json = {
-            group: {name: experiment.mean(group, name) for name in metrics[0]}
-            for group, metrics in experiment.groups.items()
+            group: {name: experiment.mean(group, name) for name in TABLE_METRICS} for group in experiment.groups
         }
         gaps = experiment.gaps(metric)
         means |= {"gap": float(np.mean(gaps)) if gaps else None, "seeds": len(experiment.seeds)}
         summary["experiments"][experiment.name] = means
-        if experiment.untrained:
-            summary["untrained"][experiment.name] = experiment.untrained
-    for pair, tests in study.compare(experiments).items():
-        summary["comparison"][pair] = {name: asdict(test) for name, test in tests.items()}
+        for reference in ("untrained", "proposals"):
+            for group, metrics in getattr(experiment, reference).items():
+                summary[reference][group] = {name: metrics.get(name) for name in TABLE_METRICS}
+    for pair, tests in compare(experiments).items():
+        summary["comparison"][pair] = {name: tests[name].mean_difference for name in TABLE_METRICS if name in tests}
     rounded: Json = _shorten(summary)
     return rounded
 
@@ -164,8 +161,8 @@ def _shorten(value: Any) -> Any:
 
 def findings(experiments: list[Experiment]) -> list[str]:
     """Say in sentences, computed from the numbers, whether views help and whether consistency adds to them."""
-    group, metric = study.target_group(experiments), study.main_metric(experiments)
-    comparison = study.compare(experiments)
+    group, metric = target_group(experiments), main_metric(experiments)
+    comparison = compare(experiments)
     subjects = {BASELINE: "The baseline", VIEWS: "Views alone", FULL: "v-CLR"}
     sentences = []
     for experiment in experiments:
@@ -187,7 +184,7 @@ def findings(experiments: list[Experiment]) -> list[str]:
     return sentences
 
 
-def _effect(test: study.PairedResult, group: str) -> str:
+def _effect(test: PairedResult, group: str) -> str:
     """Say what a difference amounts to, no more than the seeds allow."""
     points = abs(test.mean_difference)
     if points < 0.05:
@@ -205,7 +202,7 @@ def _effect(test: study.PairedResult, group: str) -> str:
 
 
 def _equals(p: float | None) -> str:
-    text = study.format_p(p)
+    text = format_p(p)
     return text if text.startswith("<") else f"= {text}"
 
 
@@ -214,9 +211,9 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
 
     Returns:
         `groups` and `metrics` for the heading, `has_gap`, `rows`: name, settings and cells, each cell a text and
-        whether it is the best of its column; `untrained`: the cells of the untrained model, or None.
+        whether it is the best of its column; `references`: name and cells of what was not trained.
     """
-    groups, metric = list(experiments[0].groups), study.main_metric(experiments)
+    groups, metric = list(experiments[0].groups), main_metric(experiments)
     metrics = [name for name in TABLE_METRICS if any(experiment.values(groups[0], name) for experiment in experiments)]
     columns = [[experiment.values(group, name) for experiment in experiments] for group in groups for name in metrics]
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
@@ -234,16 +231,22 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
                 "consistency": f"{experiment.consistency:g}",
                 "iterations": experiment.config.train.max_iter,
                 "cells": [column[number] for column in cells],
-                "times": _times_untrained(experiment, floor, study.target_group(experiments), metric),
-                "minutes": study.format_values(minutes),
+                "times": _times_untrained(experiment, floor, target_group(experiments), metric),
+                "minutes": format_values(minutes),
             }
         )
-    untrained = floor and [
-        study.format_values([value] if (value := floor.get(group, {}).get(name)) is not None else [])
-        for group in groups
-        for name in metrics
+    proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), None)
+    references = [
+        (name, [_format_one(reference.get(group, {}).get(metric)) for group in groups for metric in metrics])
+        for name, reference in (("untrained", floor), ("object proposals", proposals))
+        if reference
     ]
-    return {"groups": groups, "metrics": metrics, "has_gap": has_gap, "rows": rows, "untrained": untrained}
+    heading = {"groups": groups, "metrics": metrics, "has_gap": has_gap, "has_floor": floor is not None}
+    return {**heading, "rows": rows, "references": references}
+
+
+def _format_one(value: float | None) -> str:
+    return format_values([] if value is None else [value])
 
 
 def _mark_best(column: list[list[float]], best: Any) -> list[tuple[str, bool]]:
@@ -252,8 +255,7 @@ def _mark_best(column: list[list[float]], best: Any) -> list[tuple[str, bool]]:
     present = [mean for mean in means if mean is not None]
     top = best(present) if len(present) > 1 else None
     return [
-        (study.format_values(values), mean is not None and mean == top)
-        for values, mean in zip(column, means, strict=True)
+        (format_values(values), mean is not None and mean == top) for values, mean in zip(column, means, strict=True)
     ]
 
 
@@ -268,195 +270,8 @@ def _data_facts(experiments: list[Experiment]) -> dict[str, str]:
     config = experiments[0].config
     facts = {}
     for part, data_set in (("training", training_set(config)), ("evaluation", test_set(config))):
-        coco = coco_json.load_coco(data_set.annotations)
-        facts[part] = f"{data_set.annotations} ({coco_json.summarize(coco)})"
+        coco = load_coco(data_set.annotations)
+        facts[part] = f"{data_set.annotations} ({summarize_coco(coco)})"
     for group, names in config.evaluation.groups.items():
         facts[f"{group} classes"] = ", ".join(names)
     return facts
-
-
-# --- curves ----------------------------------------------------------------------------------------------------------
-
-
-def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup]:
-    """Draw the loss, its parts and, where a training evaluated, recall; one line for each training."""
-    panels = [("train", name) for name in LOSSES]
-    panels += [("eval", name) for name in ("mask_ar@100", "box_ar@100")]
-    drawn = []
-    for kind, name in panels:
-        lines = []
-        for number, seeds in enumerate(histories.values()):
-            for history in seeds:
-                records = [record for record in history if record["kind"] == kind and record.get(name) is not None]
-                if records:
-                    lines.append((number, [(record["iteration"], record[name]) for record in records]))
-        if lines:
-            drawn.append(_draw_panel(name, lines))
-    return drawn
-
-
-def _draw_panel(name: str, lines: list[tuple[int, list[tuple[int, float]]]]) -> Markup:
-    figure = Figure(figsize=(3.6, 2.3), layout="constrained")
-    axes = figure.add_subplot()
-    for number, points in lines:
-        color = LINE_COLORS[number % len(LINE_COLORS)]
-        marker = "o" if len(points) < 3 else None
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.4, marker=marker, markersize=3)
-    _style(axes)
-    axes.set_title(name, loc="left", fontsize=9, color=INK)
-    axes.set_xlabel("iteration", fontsize=8, color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    return _to_svg(figure, name)
-
-
-def draw_overview(experiments: list[Experiment]) -> Markup | None:
-    """Draw known and novel recall of each experiment as a line from one to the other; None without both groups.
-
-    Small dots are the seeds' novel recall.
-    """
-    metric = study.main_metric(experiments)
-    if not all(experiment.gaps(metric) for experiment in experiments):
-        return None
-    figure = Figure(figsize=(6.4, 0.8 + 0.5 * len(experiments)), layout="constrained")
-    axes = figure.add_subplot()
-    for row, experiment in enumerate(experiments):
-        known, novel = (experiment.mean(group, metric) or 0.0 for group in (KNOWN, NOVEL))
-        color = LINE_COLORS[row % len(LINE_COLORS)]
-        axes.plot((novel, known), (row, row), color=color, linewidth=2.5, alpha=0.45, zorder=1)
-        axes.scatter(experiment.values(NOVEL, metric), [row] * len(experiment.seeds), s=8, color=color, zorder=2)
-        axes.scatter([novel], [row], s=70, color=color, zorder=3)
-        axes.scatter([known], [row], s=70, facecolors="none", edgecolors=color, linewidths=1.8, zorder=3)
-        for value in (known, novel):
-            text = f"{value:.1f}"
-            axes.annotate(text, (value, row), (0, 8), textcoords="offset points", ha="center", color=INK, fontsize=9)
-    _style(axes)
-    axes.set_yticks(range(len(experiments)), [experiment.name for experiment in experiments], fontsize=9)
-    axes.set_ylim(len(experiments) - 0.6, -0.7)
-    axes.set_xlim(0, axes.get_xlim()[1])
-    axes.set_xlabel(f"{metric}: ● on novel classes, ○ on known classes", fontsize=8, color=INK)
-    return _to_svg(figure, "overview")
-
-
-def _style(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set(color=INK, alpha=0.35)
-    axes.tick_params(colors=INK, labelsize=8, length=2.5)
-    axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _to_svg(figure: Figure, name: str) -> Markup:
-    """Return a figure as inline SVG: text as text, CSS colors, no ids or addresses that the page does not need."""
-    text = io.StringIO()
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
-    with matplotlib.rc_context(settings):
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{name}"', svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'<path d="[^"]*" style="fill: #ffffff[^"]*"/>', "", svg).replace(INK, "currentColor")
-    for number, color in enumerate(LINE_COLORS):
-        svg = svg.replace(color, f"var(--line-{number})")
-    return Markup(svg)  # noqa: S704 - made here from numbers and metric names
-
-
-# --- pictures --------------------------------------------------------------------------------------------------------
-
-
-def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list[np.ndarray]]]:
-    """Draw some training images in every view of the experiment that has most.
-
-    Returns:
-        The names of the views, and for each image its picture in each view with the annotations drawn.
-    """
-    experiment = max(experiments, key=lambda candidate: len(candidate.views))
-    views = sorted(experiment.views, key=lambda view: view != "natural")
-    data_set = training_set(experiment.config)
-    coco = coco_json.load_coco(data_set.annotations)
-    objects = _objects(coco)
-    names = [image["file_name"] for image in coco["images"] if image["id"] in objects]
-    settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=experiment.config.views.seed)
-    reader = ViewReader(data_set, settings, names)
-    rows = []
-    for image in _pick(coco, objects, NUM_SCENES):
-        photo = read_image(Path(data_set.images, image["file_name"]))
-        masks = [coco_json.rasterize(item, image["height"], image["width"]) for item in objects[image["id"]]]
-        shown = [reader.read(view, image["file_name"], photo) for view in views]
-        colors, fill = [ANNOTATED] * len(masks), [False] * len(masks)
-        rows.append([_finish(pictures.draw_objects(view, masks, colors=colors, fill=fill)) for view in shown])
-    return views, rows
-
-
-def found_objects(experiments: list[Experiment], results: Path) -> list[list[tuple[np.ndarray, str]]]:
-    """Draw some evaluated images: the objects of the target group, and what the first seed of each experiment found.
-
-    Returns:
-        For each image the photo, the ground truth and one picture for each experiment, each with its caption.
-    """
-    config = experiments[0].config
-    data_set = test_set(config)
-    coco = coco_json.load_coco(data_set.annotations)
-    names = config.evaluation.groups.get(study.target_group(experiments))
-    if names is not None:
-        wanted = coco_json.category_ids(coco, names, data_set.annotations)
-        coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)
-    objects = _objects(coco)
-    predictions = [_read_predictions(results, experiment) for experiment in experiments]
-    rows = []
-    for image in _pick(coco, objects, NUM_EXAMPLES):
-        photo = read_image(Path(data_set.images, image["file_name"]))
-        size = image["height"], image["width"]
-        masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
-        there = pictures.draw_objects(photo, masks, fade=FADE)
-        row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} in all")]
-        for found in predictions:
-            best = sorted(found.get(image["id"], []), key=lambda entry: -entry["score"])[:TOP_PREDICTIONS]
-            candidates = [coco_json.rasterize(entry, *size) for entry in best]
-            picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
-            row.append((_finish(picture), f"{count} of {len(masks)}"))
-        rows.append(row)
-    return rows
-
-
-def _objects(coco: Json) -> dict[Any, list[Json]]:
-    """Return the annotations that are no crowds, by image, large ones first so that small ones are drawn on top."""
-    objects: dict[Any, list[Json]] = {}
-    for annotation in sorted(coco["annotations"], key=lambda item: -item["bbox"][2] * item["bbox"][3]):
-        if not annotation.get("iscrowd", 0):
-            objects.setdefault(annotation["image_id"], []).append(annotation)
-    return objects
-
-
-def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
-    """Take images at even distances, of those with several objects if they suffice: not chosen by result."""
-    several = [image for image in coco["images"] if len(objects.get(image["id"], [])) > 1]
-    images = several if len(several) >= count else [image for image in coco["images"] if image["id"] in objects]
-    positions = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
-    return [images[position] for position in positions]
-
-
-def _read_predictions(results: Path, experiment: Experiment) -> dict[Any, list[Json]]:
-    path = results / experiment.name / f"seed{experiment.seeds[0]}" / "predictions.json"
-    entries = read_json(path)
-    by_image: dict[Any, list[Json]] = {}
-    for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
-        if not isinstance(entry, dict) or not {"image_id", "score", "bbox"} <= entry.keys():
-            raise UserError(f"{path}: [{position}]: is not a COCO result with `image_id`, `score` and `bbox`")
-        by_image.setdefault(entry["image_id"], []).append(entry)
-    return by_image
-
-
-def _finish(picture: np.ndarray) -> np.ndarray:
-    """Shrink a large picture to the size at which the report shows it."""
-    return pictures.fit(picture, PICTURE_SIDE) if max(picture.shape) > PICTURE_SIDE else picture
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=88, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

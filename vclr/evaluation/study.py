@@ -1,33 +1,31 @@
-"""Results of experiments over seeds: means, spread, paired comparisons, and the study that writes them down.
-
-Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` and, for the model before
-training, `results/<experiment>/untrained/metrics.json`.
-"""
+"""The study: what experiments differ by over several seeds, with paired tests, written down."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from vclr.config import Config, flat_config, load_config
-from vclr.errors import UserError
-from vclr.evaluation.recall import Metrics
-from vclr.files import atomic_path, read_json, write_json
+from vclr.evaluation.experiments import (
+    BASELINE,
+    FULL,
+    VIEWS,
+    Experiment,
+    differences,
+    main_metric,
+    provenance,
+    read_experiments,
+    target_group,
+)
+from vclr.files import atomic_path, write_json
 
-KNOWN, NOVEL = "known", "novel"
-BASELINE, VIEWS, FULL = "baseline", "views", "v-CLR"
 PAIRS = ((VIEWS, BASELINE), (FULL, VIEWS), (FULL, BASELINE))
 COMPARED = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap")
 MAX_EXACT = 20  # pairs up to which every pattern of signs is tried (a million of them)
-OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
-
-
-# --- paired test -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -92,121 +90,6 @@ def format_p(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-# --- experiments -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Experiment:
-    """One experiment and its results, seed by seed.
-
-    Attributes:
-        name: its name in `runs/` and `results/`.
-        seeds: the seeds, in the order of all lists below.
-        config: the resolved configuration of the first seed.
-        groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
-            the protocol's name, or `all`.
-        untrained: for each group, the metrics of the model before training; empty where that was not evaluated.
-        environment: what the first run wrote about code and machine; may be empty.
-    """
-
-    name: str
-    seeds: list[int]
-    config: Config
-    groups: dict[str, list[Metrics]]
-    untrained: dict[str, Metrics] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def views(self) -> list[str]:
-        """The views that training draws from."""
-        return [view for view, weight in self.config.views.weights.items() if weight > 0]
-
-    @property
-    def consistency(self) -> float:
-        """The weight of the consistency loss."""
-        return self.config.model.criterion.weight_dict.loss_consistency
-
-    @property
-    def role(self) -> str | None:
-        """What it stands for in the comparison: the natural view only, other views, other views and consistency."""
-        if self.views == ["natural"]:
-            return None if self.consistency else BASELINE
-        return FULL if self.consistency else VIEWS
-
-    def values(self, group: str, metric: str) -> list[float]:
-        """Return a metric seed by seed; empty where it does not exist."""
-        values = [metrics.get(metric) for metrics in self.groups.get(group, [])]
-        present = [value for value in values if value is not None]
-        return present if len(present) == len(values) else []
-
-    def mean(self, group: str, metric: str) -> float | None:
-        """Return the mean over the seeds."""
-        values = self.values(group, metric)
-        return float(np.mean(values)) if values else None
-
-    def spread(self, group: str, metric: str) -> float | None:
-        """Return the standard deviation over the seeds (n - 1); None for one seed."""
-        values = self.values(group, metric)
-        return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-    def gaps(self, metric: str) -> list[float]:
-        """Return, seed by seed, how far the novel classes lie below the known ones; empty without both groups."""
-        pairs = zip(self.values(KNOWN, metric), self.values(NOVEL, metric), strict=False)
-        return [known - novel for known, novel in pairs]
-
-
-def read_experiments(experiments: list[str], seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
-    """Read the configuration and the metrics of each experiment and seed.
-
-    Raises:
-        UserError: a file is missing or damaged, or no experiment or seed is named; names it.
-    """
-    if not experiments or not seeds:
-        raise UserError("no experiment and seed to report on")
-    return [_read_experiment(name, seeds, Path(runs), Path(results)) for name in experiments]
-
-
-def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> Experiment:
-    folders = [runs / name / f"seed{seed}" for seed in seeds]
-    for folder in folders:
-        if not (folder / "config.yaml").is_file():
-            raise UserError(f"{folder / 'config.yaml'}: no such file (is {name} trained with this seed?)")
-    config = load_config(folders[0] / "config.yaml")
-    headline = config.evaluation.protocol or "all"
-    scored = [_read_groups(results / name / f"seed{seed}" / "metrics.json", headline) for seed in seeds]
-    untrained, environment = results / name / "untrained" / "metrics.json", folders[0] / "environment.json"
-    return Experiment(
-        name,
-        seeds,
-        config,
-        {group: [groups.get(group, {}) for groups in scored] for group in scored[0]},
-        _read_groups(untrained, headline) if untrained.is_file() else {},
-        read_json(environment) if environment.is_file() else {},
-    )
-
-
-def _read_groups(path: Path, headline: str) -> dict[str, Metrics]:
-    metrics = read_json(path)
-    groups = metrics.get("groups") if isinstance(metrics, dict) else None
-    if not isinstance(metrics, dict) or not isinstance(groups or {}, dict):
-        raise UserError(f"{path}: is not a file of metrics")
-    return groups or {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
-
-
-def main_metric(experiments: list[Experiment]) -> str:
-    """Return the metric that comparisons are about: recall of masks, or of boxes where no masks were evaluated."""
-    has_masks = all(
-        experiment.values(group, "mask_ar@100") for experiment in experiments for group in experiment.groups
-    )
-    return "mask_ar@100" if has_masks else "box_ar@100"
-
-
-def target_group(experiments: list[Experiment]) -> str:
-    """Return the group that comparisons are about: the novel classes where they were evaluated apart."""
-    groups = list(experiments[0].groups)
-    return NOVEL if NOVEL in groups else groups[0]
-
-
 def compare(experiments: list[Experiment]) -> dict[str, dict[str, PairedResult]]:
     """Compare baseline, views and v-CLR, as far as they are there, on the target group.
 
@@ -227,17 +110,6 @@ def compare(experiments: list[Experiment]) -> dict[str, dict[str, PairedResult]]
                     tests[metric] = paired_test(a, b)
             comparison[f"{first} - {second}"] = tests
     return comparison
-
-
-def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
-    """Return the settings that differ between the experiments, each with its value in every experiment."""
-    flat = [flat_config(experiment.config) for experiment in experiments]
-    keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
-    values = {key: [settings.get(key) for settings in flat] for key in keys}
-    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
-
-
-# --- study -----------------------------------------------------------------------------------------------------------
 
 
 def write_study(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path) -> None:
@@ -283,7 +155,7 @@ def summarize_study(experiments: list[Experiment]) -> str:
     count, metric = len(experiments[0].seeds), main_metric(experiments)
     group = target_group(experiments)
     lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.", ""]
-    lines += [*_results_table(experiments, metric), ""]
+    lines += [*markdown_results(experiments, metric), ""]
     tests = compare(experiments)
     if tests:
         lines += [f"Differences on the group `{group}`, paired by seed:", ""]
@@ -307,7 +179,7 @@ def _test_row(pair: str, metric: str, test: PairedResult) -> list[str]:
     return [pair, f"`{metric}`", f"{test.mean_difference:+.1f}", interval, *tests]
 
 
-def _results_table(experiments: list[Experiment], metric: str) -> list[str]:
+def markdown_results(experiments: list[Experiment], metric: str) -> list[str]:
     groups = list(experiments[0].groups)
     shown = [name for name in dict.fromkeys((metric, "box_ar@100")) if experiments[0].values(groups[0], name)]
     has_gap = bool(experiments[0].gaps(metric))
@@ -340,16 +212,3 @@ def evidence(num_seeds: int) -> str:
         return "One seed is no evidence: a difference between two runs may be chance."
     text = f"With {num_seeds} seeds the exact sign-flip test cannot give less than p = {2 / 2**num_seeds:.2g}"
     return text + (", so it cannot reach 0.05 by itself." if 2 / 2**num_seeds > 0.05 else ".")
-
-
-def provenance(environment: dict[str, Any]) -> dict[str, str]:
-    """Say in a few words what code on what machine made a run, as far as it was recorded."""
-    revision = str(environment.get("git_revision") or "")[:12]
-    versions = [f"{name} {environment[name]}" for name in ("vclr", "python", "torch") if environment.get(name)]
-    machine = [str(environment["cpu"])] if environment.get("cpu") else []
-    machine += [f"{environment['cpu_cores']} cores"] if environment.get("cpu_cores") else []
-    machine += [f"{environment['memory_gib']} GiB"] if environment.get("memory_gib") else []
-    machine += [str(name) for name in environment.get("gpus") or []]
-    said = {"revision": revision + (" with local changes" if revision and environment.get("git_dirty") else "")}
-    said |= {"versions": ", ".join(versions), "machine": ", ".join(machine)}
-    return {name: text for name, text in said.items() if text}

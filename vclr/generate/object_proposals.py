@@ -1,11 +1,11 @@
 """Object proposals for photos without weights: regions of a hierarchical segmentation, ranked by their boundary.
 
-The paper adds the masks of an unsupervised detector to the known annotations (section 3.2). This method stands in for it
-where no weights are to be had. A graph-based segmentation (Felzenszwalb and Huttenlocher, 2004) cuts the photo into
+The paper adds the masks of an unsupervised detector to the known annotations (section 3.2). This method stands in for
+it where no weights are to be had. A graph-based segmentation (Felzenszwalb and Huttenlocher, 2004) cuts the photo into
 small pieces; neighboring pieces are merged step by step until one is left, as in selective search (Uijlings et al.,
-2013); every piece on the way is a candidate. All that follows is arithmetic on pieces, not on pixels.
+2013); every region on the way is a candidate. All that follows is arithmetic on pieces, not on pixels.
 
-Letters beside the legend of `vclr.structures`: c candidate, r piece of the first segmentation, e pair of pieces that touch.
+Letters beside the legend of `vclr.structures`: c candidate, r piece, e pair of pieces that touch.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _score(pieces: Pieces, candidates: np.ndarray) -> np.ndarray:
 
     For: a strong edge along its boundary, colors other than those around it, a compact shape, a filled box. Against: a
     boundary on the image's border, and a small area. The weights are rounded from a logistic regression on photos;
-    fitted on either half of them, it ranks the other half equally well.
+    fitted on either half of them, it ranks the other half nearly as well.
     """
     members = candidates.astype(np.float32)
     areas, border = members @ pieces.areas, members @ pieces.border_lengths
@@ -283,7 +283,11 @@ def write_proposals(
 def _read_photos(folder: Path, annotations: Path | None, quiet: bool) -> Iterator[tuple[Json, np.ndarray]]:
     """Yield each photo with its entry for `images` of the json."""
     listed = load_coco(annotations, folder)["images"] if annotations is not None else None
-    named = listed if listed is not None else [{"id": number, "file_name": path.name} for number, path in enumerate(list_images(folder), 1)]
+    named = (
+        listed
+        if listed is not None
+        else [{"id": number, "file_name": path.name} for number, path in enumerate(list_images(folder), 1)]
+    )
     for entry in track(named, "object proposals", quiet=quiet):
         image = read_image(folder / entry["file_name"])
         height, width = image.shape[:2]

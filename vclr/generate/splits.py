@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from vclr.coco import category_ids, load_coco, select, summarize
-from vclr.errors import UsageError
+from vclr.errors import UsageError, nearest
 from vclr.files import write_json
 
 VOC_CLASSES = (
@@ -49,8 +48,7 @@ def write_split(name: str, annotations: str | Path, output: str | Path) -> str:
         UserError: the json is not what it should be, or lacks a class of the split.
     """
     if name not in SPLITS:
-        near = difflib.get_close_matches(name, SPLITS, n=1, cutoff=0.0)[0]
-        raise UsageError(f"unknown split {name!r}; nearest: {near}; there are {', '.join(SPLITS)}")
+        raise UsageError(f"unknown split {name!r}; nearest: {nearest(name, SPLITS)}; there are {', '.join(SPLITS)}")
     coco, split = load_coco(annotations), SPLITS[name]
     ids = category_ids(coco, list(split.classes), str(annotations))
     kept = select(coco, lambda annotation: (annotation["category_id"] in ids) != split.inverted)

@@ -17,8 +17,8 @@ from vclr.progress import track
 def write_views(view: str, images: Path, output: Path, seed: int = 0, quiet: bool = False) -> Path:
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
-    The id of a photo, which its randomness depends on, is its stem, as in the loader. The folder appears whole or not at
-    all; an earlier rendering there is replaced.
+    The id of a photo, which its randomness depends on, is its stem, as in the loader. The folder appears whole or not
+    at all; an earlier rendering there is replaced.
 
     Args:
         view: one of `vclr.ops.appearance.COMPUTED_VIEWS`.

@@ -57,11 +57,12 @@ class Detector(nn.Module):
                 if isinstance(child, DeformableAttention):
                     child.reset_parameters()
         nn.init.normal_(self.encoder.level_embeds)
-        for head in self.class_embed:
-            nn.init.constant_(head.bias, -math.log(99))  # probability 0.01
-        for head in self.bbox_embed:
-            nn.init.zeros_(head.layers[-1].weight)
-            nn.init.zeros_(head.layers[-1].bias)
+        for name, parameter in self.class_embed.named_parameters():
+            if name.endswith("bias"):
+                nn.init.constant_(parameter, -math.log(99))  # probability 0.01
+        for name, parameter in self.bbox_embed.named_parameters():
+            if ".layers.2." in name:
+                nn.init.zeros_(parameter)
 
     def normalize(self, images: Tensor, padding_mask: Tensor) -> Tensor:
         """Normalize images (b, 3, h, w) of 0-255 by mean and deviation; padding becomes 0."""

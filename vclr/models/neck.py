@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Neck(nn.Module):
-    """1x1 convolutions on the backbone's levels and 3x3 stride-2 ones for the further levels; GroupNorm, no activation."""
+    """1x1 convolutions on the backbone's levels, strided 3x3 ones for further levels; GroupNorm, no activation."""
 
     def __init__(self, in_channels: list[int], out_channels: int, num_levels: int, norm_groups: int) -> None:
         super().__init__()

@@ -78,7 +78,12 @@ def resize_masks(
         return mask_logits.new_zeros((0, *original_size))
     if input_size != padded_size:
         # Cells that hold only padding are cut off, so that each image gets what it would get alone.
-        rows = -(-mask_logits.shape[-2] * input_size[0] // padded_size[0])
-        columns = -(-mask_logits.shape[-1] * input_size[1] // padded_size[1])
+        rows, columns = map(_count_cells, mask_logits.shape[-2:], input_size, padded_size)
         mask_logits = mask_logits[:, :rows, :columns]
     return functional.interpolate(mask_logits[None], size=original_size, mode="bilinear", align_corners=False)[0]
+
+
+def _count_cells(num_cells: int, input_side: int, padded_side: int) -> int:
+    """Return how many of a padded side's cells the image itself reaches; a cell's side is a power of two."""
+    cell_side = 1 << (-(-padded_side // num_cells) - 1).bit_length()
+    return -(-input_side // cell_side)

@@ -16,7 +16,6 @@ Images are (h, w, 3) uint8 RGB, in and out. The bytes of a view depend on the im
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable
 
@@ -26,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 
-from vclr.errors import UsageError
+from vclr.errors import UsageError, nearest
 from vclr.ops.pseudo_depth import colorize_depth, estimate_nearness
 
 COMPUTED_VIEWS: tuple[str, ...] = ("edge", "palette", "fourier", "random_conv", "pseudo_depth")
@@ -71,8 +70,8 @@ def render_view(
 def check_view(view: str) -> None:
     """Raise a UsageError that names the nearest view if `view` is not one of `COMPUTED_VIEWS`."""
     if view not in COMPUTED_VIEWS:
-        nearest = difflib.get_close_matches(view, COMPUTED_VIEWS, n=1, cutoff=0.0)[0]
-        raise UsageError(f"unknown view {view!r}; nearest: {nearest} (computed views: {', '.join(COMPUTED_VIEWS)})")
+        near = nearest(view, COMPUTED_VIEWS)
+        raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(COMPUTED_VIEWS)})")
 
 
 def view_generator(view: str, seed: int, image_id: int | str) -> Generator:
@@ -96,8 +95,8 @@ def draw_edges(image: np.ndarray) -> np.ndarray:
 def swap_palette(image: np.ndarray, random: Generator) -> np.ndarray:
     """Quantize the colors coarsely and give each a random hue.
 
-    The order of luminance is kept, or reversed as a whole, by the toss of a coin: so shading stays smooth, a gradient in
-    the sky does not fall into loud stripes, and yet neither hue nor brightness tells what a thing is.
+    The order of luminance is kept, or reversed as a whole, by the toss of a coin: so shading stays smooth, a gradient
+    in the sky does not fall into loud stripes, and yet neither hue nor brightness tells what a thing is.
     """
     offsets = random.integers(0, 64, 3)  # where the borders between the colors lie
     levels = (image.astype(np.int32) + offsets) >> 6  # 0 ... 4
@@ -106,7 +105,7 @@ def swap_palette(image: np.ndarray, random: Generator) -> np.ndarray:
 
 
 def _random_palette(random: Generator) -> np.ndarray:
-    """Return a color for each of the 125 color cells, (125, 3) uint8, with luminances in the order of the cells' own."""
+    """Return a color for each of the 125 cells, (125, 3) uint8, with luminances in the order of the cells' own."""
     cells = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), axis=-1).reshape(125, 3)
     order = np.argsort(cells @ LUMINANCE, kind="stable")
     if random.random() < 0.5:

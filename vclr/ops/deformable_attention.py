@@ -15,17 +15,17 @@ def deformable_attention(
     Args:
         value: (b, s, m, d) values of all levels, flattened one after the other.
         spatial_shapes: (height, width) of each level.
-        sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; zero is read outside.
+        sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; outside is zero.
         attention_weights: (b, q, m, l, p).
 
     Returns:
         (b, q, m * d).
     """
     b, _, m, d = value.shape
-    q, l, p = sampling_locations.shape[1], sampling_locations.shape[3], sampling_locations.shape[4]
+    q, p, num_levels = sampling_locations.shape[1], sampling_locations.shape[4], len(spatial_shapes)
     # One (b*m, d, h, w) map and one (b*m, q, p, 2) grid a level.
-    grids = (2 * sampling_locations - 1).to(value.dtype).permute(3, 0, 2, 1, 4, 5).reshape(l, b * m, q, p, 2)
-    weights = attention_weights.to(value.dtype).permute(3, 0, 2, 1, 4).reshape(l, b * m, 1, q, p)
+    grids = (2 * sampling_locations - 1).to(value.dtype).permute(3, 0, 2, 1, 4, 5).reshape(num_levels, b * m, q, p, 2)
+    weights = attention_weights.to(value.dtype).permute(3, 0, 2, 1, 4).reshape(num_levels, b * m, 1, q, p)
     values = value.permute(0, 2, 3, 1).reshape(b * m, d, -1)
     levels = values.split([height * width for height, width in spatial_shapes], dim=-1)
     attended = torch.zeros((), dtype=value.dtype, device=value.device)

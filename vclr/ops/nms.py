@@ -24,13 +24,13 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     areas = area(ranked)
     # Compared without a division, so boxes without an area suppress nothing.
     overlaps = intersection > threshold * (areas[:, None] + areas[None] - intersection)
-    overlaps = overlaps.cpu().numpy()  # the greedy pass is sequential: one transfer instead of n
+    better_overlaps = overlaps.cpu().numpy()  # the greedy pass is sequential: one transfer instead of n
     keep = []
     suppressed = [False] * len(ranked)
     for rank in range(len(ranked)):
         if suppressed[rank]:
             continue
         keep.append(rank)
-        for other in overlaps[rank, rank + 1 :].nonzero()[0]:
+        for other in better_overlaps[rank, rank + 1 :].nonzero()[0]:
             suppressed[rank + 1 + other] = True
     return order[torch.tensor(keep, dtype=torch.long, device=order.device)]

@@ -34,10 +34,10 @@ def colorize_depth(nearness: np.ndarray) -> np.ndarray:
 def estimate_nearness(image: np.ndarray) -> np.ndarray:
     """Guess how near each region of a photo is, from three cues that need no training.
 
-    What stands on the ground is as near as the place where it meets the ground (the lowest row of its region); what is in
-    focus shows fine contrast; and what differs from the colors along the image's border is rarely backdrop. A
-    region gets one value, as an object seen in a depth map does; a region that spans the image, such as a floor, keeps
-    the slope of its rows.
+    What stands on the ground is as near as the place where it meets the ground (the lowest row of its region); what is
+    in focus shows fine contrast; and what differs from the colors along the image's border is rarely backdrop. A
+    region gets one value, as an object does in a depth map; a region that spans the image, such as a floor, keeps the
+    slope of its rows.
 
     Args:
         image: (h, w, 3) uint8 RGB.

@@ -1,7 +1,8 @@
 # Evaluation on the test set of an experiment: known and novel classes.
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test set that it names
-# outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same
+# outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same,
+#          results/{experiment}/proposals/metrics.json
 
 
 rule evaluate:
@@ -41,3 +42,22 @@ rule evaluate_untrained:
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
     shell:
         "vclr evaluate --config-file {params.config} --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+
+
+rule evaluate_proposals:
+    """Evaluate the object proposals of the test set: what no training gives."""
+    input:
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+        proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, config["overrides"]),
+    output:
+        metrics="results/{experiment}/proposals/metrics.json",
+    log:
+        "logs/evaluate/{experiment}_proposals.log",
+    params:
+        config="configs/experiment/{experiment}.yaml",
+        folder="results/{experiment}/proposals",
+        overrides=experiments.quote_overrides(config["overrides"]),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+    shell:
+        "vclr evaluate --config-file {params.config} --predictions {input.proposals}"
+        " --output {params.folder} {params.overrides} 2>&1 | tee {log}"

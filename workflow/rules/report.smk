@@ -14,10 +14,13 @@ def comparison_metrics(chosen):
 
 
 def report_inputs(wildcards):
-    """List the metrics that a report shows, those of untrained models included."""
+    """List the metrics that a report shows, those of untrained models and of object proposals included."""
     chosen = REPORTS[wildcards.report]
     untrained = [name for name in chosen["experiments"] if name in config["untrained"]]
-    return comparison_metrics(chosen) + expand("results/{experiment}/untrained/metrics.json", experiment=untrained)
+    proposals = [name for name in untrained if experiments.proposals_of_test_set(name, config["overrides"])]
+    references = expand("results/{experiment}/untrained/metrics.json", experiment=untrained)
+    references += expand("results/{experiment}/proposals/metrics.json", experiment=proposals)
+    return comparison_metrics(chosen) + references
 
 
 rule report:

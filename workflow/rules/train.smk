@@ -13,7 +13,7 @@ rule train:
         done="runs/{experiment}/seed{seed}/DONE",
     log:
         "logs/train/{experiment}_seed{seed}.log",
-    threads: 2
+    threads: config["training_threads"]
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="runs/{experiment}/seed{seed}",
@@ -21,4 +21,5 @@ rule train:
         settings=lambda wildcards: experiments.training_hash(wildcards.experiment, config["overrides"]),
     shell:
         "vclr train --config-file {params.config} --resume"
-        " train.output_dir={params.folder} train.seed={wildcards.seed} {params.overrides} 2>&1 | tee {log}"
+        " train.output_dir={params.folder} train.seed={wildcards.seed} train.num_threads={threads}"
+        " {params.overrides} 2>&1 | tee {log}"

@@ -1,0 +1,232 @@
+"""Samples: independent of what was drawn before, in step with their views, and clear about data that is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vclr.config import Config
+from vclr.data.proposals import add_proposals
+from vclr.data.samples import TestSamples as EvaluatedSamples
+from vclr.data.samples import TrainingSamples
+from vclr.errors import UsageError, UserError
+from vclr.files import read_json, write_json, write_png
+
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture
+def own_data(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Config]:
+    """A data set of one 20 x 30 photo with two objects, whose json a test may change."""
+    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    write_png(tmp_path / "images" / "a.png", photo)
+    image = {"id": 7, "file_name": "a.png", "height": 20, "width": 30}
+    objects = [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [2, 2, 8, 8], "iscrowd": 0},
+        {"id": 2, "image_id": 7, "category_id": 1, "bbox": [15, 4, 10, 12], "iscrowd": 0},
+    ]
+    coco = {"images": [image], "annotations": objects, "categories": [{"id": 1, "name": "thing"}]}
+
+    def write(change: Callable[[dict[str, Any]], Any] = lambda _: None, *overrides: str) -> Config:
+        change(coco)
+        write_json(tmp_path / "a.json", coco)
+        own = [f"data.{part}.{key}" for part in ("train", "test") for key in ("annotations", "images")]
+        values = [f"{tmp_path}/a.json", f"{tmp_path}/images"] * 2
+        paths = [f"{key}={value}" for key, value in zip(own, values, strict=True)]
+        natural = ["data.train.views={depth: '', style: ''}", "views.weights={natural: 1, depth: 0, style: 0}"]
+        return make_config(*paths, *natural, "dataloader.train.mapper.short_edge_length=[20]", *overrides)
+
+    return write
+
+
+def test_samples_do_not_depend_on_history(make_config: MakeConfig):
+    config = make_config("dataloader.train.mapper.crop_probability=0.5", "dataloader.train.mapper.crop_size=[40,60]")
+    samples, again = TrainingSamples(config), TrainingSamples(config)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    forward = [samples[1, index] for index in range(len(samples))]
+    for index in reversed(range(len(samples))):
+        sample = again[1, index]
+        assert torch.equal(sample.image, forward[index].image)
+        assert sample.view == forward[index].view
+        assert torch.equal(sample.target.boxes, forward[index].target.boxes)
+
+
+def test_epochs_draw_anew(make_config: MakeConfig):
+    samples = TrainingSamples(make_config())
+    assert len({samples[epoch, 0].view for epoch in range(20)}) == 3
+
+
+def test_targets_are_the_annotations(own_data: MakeConfig):
+    config = own_data(lambda _: None, "dataloader.train.mapper.crop_probability=0")
+    samples = TrainingSamples(config)
+    flipped = 0
+    for epoch in range(8):
+        target = samples[epoch, 0].target
+        assert target.labels.tolist() == [0, 0]
+        assert target.image_id == 7
+        assert target.masks.flatten(1).sum(1).tolist() == [64, 120]
+        left, right = (2 + 4) / 30, 1 - (2 + 4) / 30
+        is_flipped = abs(target.boxes[0, 0].item() - right) < 1e-6
+        flipped += is_flipped
+        expected = [right if is_flipped else left, (2 + 4) / 20, 8 / 30, 8 / 20]
+        np.testing.assert_allclose(target.boxes[0], expected, rtol=1e-5)
+    assert 0 < flipped < 8
+
+
+def test_masks_fill_their_boxes(make_config: MakeConfig):
+    samples = TrainingSamples(make_config())
+    for index in range(len(samples)):
+        target = samples[0, index].target
+        size = torch.tensor([target.masks.shape[2], target.masks.shape[1]] * 2)
+        for box, mask in zip(target.boxes * size, target.masks, strict=True):
+            rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+            width, height = columns.max() + 1 - columns.min(), rows.max() + 1 - rows.min()
+            assert abs(width - box[2]) <= 2
+            assert abs(height - box[3]) <= 2
+
+
+def test_crowds_are_not_trained_on(own_data: MakeConfig):
+    samples = TrainingSamples(own_data(lambda coco: coco["annotations"][0].update(iscrowd=1)))
+    assert len(samples[0, 0].target) == 1
+
+
+def test_images_without_objects(own_data: MakeConfig):
+    def empty(coco: dict) -> None:
+        coco["annotations"] = []
+
+    with pytest.raises(UserError, match=r"a\.json: holds no image with an object"):
+        TrainingSamples(own_data(empty))
+    sample = TrainingSamples(own_data(empty, "dataloader.train.dataset.filter_empty=False"))[0, 0]
+    assert len(sample.target) == 0
+    assert sample.target.boxes.shape == (0, 4)
+    assert sample.target.masks.shape == (0, *sample.image.shape[1:])
+
+
+def test_crop_that_loses_every_object_leaves_an_empty_target(own_data: MakeConfig):
+    def at_the_corner(coco: dict) -> None:
+        coco["annotations"] = [{**coco["annotations"][0], "bbox": [0, 0, 1, 1]}]
+
+    mapper = "dataloader.train.mapper"
+    crop = [f"{mapper}.crop_probability=1", f"{mapper}.crop_size=[4,6]", f"{mapper}.crop_short_edge_length=[20]"]
+    samples = TrainingSamples(own_data(at_the_corner, *crop))
+    sizes = {len(samples[epoch, 0].target) for epoch in range(60)}
+    assert 0 in sizes
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda coco: coco["images"][0].update(file_name="b.png"), "images[0]: file"),
+        (lambda coco: coco["images"][0].update(file_name="../../etc/passwd"), "leaves the image folder"),
+        (lambda coco: coco["annotations"][1].update(image_id=8), "annotations[1] (id 2): image 8 is not in `images`"),
+        (lambda coco: coco["annotations"][1].update(segmentation=[[1, 1, 5, 5]]), "annotations[1] (id 2): polygon 0"),
+    ],
+)
+@pytest.mark.parametrize("kind", [TrainingSamples, EvaluatedSamples])
+def test_bad_annotations_are_found_before_the_first_sample(own_data: MakeConfig, kind: type, change: Any, says: str):
+    with pytest.raises(UserError) as caught:
+        kind(own_data(change))
+    assert says in str(caught.value)
+    assert "a.json" in str(caught.value)
+
+
+def test_photo_of_another_size_than_its_entry_is_named(own_data: MakeConfig):
+    config = own_data(lambda coco: coco["images"][0].update(width=31))
+    with pytest.raises(UserError, match=r"a\.png: is 30x20, its entry \(id 7\) says 31x20"):
+        TrainingSamples(config)[0, 0]
+
+
+def test_photo_that_is_none_is_named(own_data: MakeConfig, tmp_path: Path):
+    config = own_data()
+    (tmp_path / "images" / "a.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"a\.png: is not an image"):
+        TrainingSamples(config)[0, 0]
+
+
+def test_missing_files_name_their_setting(make_config: MakeConfig):
+    for key in ("train.annotations", "train.images", "train.proposals", "train.views.depth"):
+        with pytest.raises(UserError, match=f"data.{key}=/absent: does not exist"):
+            TrainingSamples(make_config(f"data.{key}=/absent"))
+
+
+def test_unknown_views_and_sets_name_the_nearest(make_config: MakeConfig):
+    with pytest.raises(UsageError, match=r"views\.weights\.egde.*nearest: edge"):
+        TrainingSamples(make_config("views.weights.egde=1"))
+    with pytest.raises(
+        UsageError, match="dataloader.train.dataset.names=toy_tain: not in the catalog; nearest: toy_tr"
+    ):
+        TrainingSamples(make_config("data.train.annotations=''", "dataloader.train.dataset.names=toy_tain"))
+    with pytest.raises(UsageError, match="evaluation.protocol=nvel: unknown protocol; nearest: novel"):
+        EvaluatedSamples(make_config("evaluation.protocol=nvel"))
+
+
+def test_missing_view_file_is_counted_and_named(make_config: MakeConfig, tmp_path: Path):
+    with pytest.raises(UserError, match=r"view depth of \d+ photos is missing; the first: train_\d+\.png"):
+        TrainingSamples(make_config(f"data.train.views.depth={tmp_path}"))
+
+
+def test_view_of_another_size_is_named(own_data: MakeConfig, tmp_path: Path):
+    write_png(tmp_path / "depth" / "a.png", np.zeros((20, 29, 3), np.uint8))
+    views = [f"data.train.views.depth={tmp_path}/depth", "views.weights={natural: 0, depth: 1, style: 0}"]
+    with pytest.raises(UserError, match=r"a\.png: is 29x20, its photo a\.png is 30x20"):
+        TrainingSamples(own_data(lambda _: None, *views))[0, 0]
+
+
+def test_evaluated_set_names_its_original_size(own_data: MakeConfig):
+    sample = EvaluatedSamples(own_data(lambda _: None, "dataloader.test.mapper.short_edge_length=40"))[0]
+    assert sample.original_size == (20, 30)
+    assert sample.image.shape == (3, 40, 60)
+
+
+# --- proposals ---------------------------------------------------------------------------------------------------
+
+
+def write_proposals(path: Path, entries: list[tuple[list[float], float]], name: str = "a.png") -> Path:
+    annotations = [
+        {"id": number, "image_id": 1, "category_id": 1, "bbox": box, "score": score}
+        for number, (box, score) in enumerate(entries)
+    ]
+    image = {"id": 1, "file_name": name, "height": 20, "width": 30}
+    path.write_text(json.dumps({"images": [image], "annotations": annotations}))
+    return path
+
+
+def test_best_proposals_that_are_not_annotated_join(own_data: MakeConfig, tmp_path: Path):
+    known = read_json(own_data().data.train.annotations)
+    path = write_proposals(
+        tmp_path / "p.json",
+        [([2, 2, 8, 8], 0.9), ([0, 12, 6, 6], 0.5), ([20, 16, 4, 4], 0.7), ([0, 12, 6, 7], 0.4), ([26, 0, 4, 4], 0.1)],
+    )
+    joined = add_proposals(known, path, top_k=2, max_iou=0.5)["annotations"]
+    assert joined[:2] == known["annotations"]
+    assert [annotation["bbox"] for annotation in joined[2:]] == [[20, 16, 4, 4], [0, 12, 6, 6]]
+    assert {annotation["image_id"] for annotation in joined} == {7}
+    assert len({annotation["id"] for annotation in joined}) == 4
+    everything = add_proposals(known, path, top_k=9, max_iou=0.5)["annotations"]
+    assert len(everything) == 5, "annotated and doubled objects stay out"
+
+
+def test_proposals_are_trained_on(own_data: MakeConfig, tmp_path: Path):
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)])
+    samples = TrainingSamples(own_data(lambda _: None, f"data.train.proposals={path}"))
+    assert len(samples[0, 0].target) == 3
+
+
+def test_proposals_of_other_photos_are_ignored(own_data: MakeConfig, tmp_path: Path):
+    known = read_json(own_data().data.train.annotations)
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)], name="b.png")
+    assert add_proposals(known, path, 5, 0.5)["annotations"] == known["annotations"]
+
+
+def test_proposal_without_a_score_is_named(own_data: MakeConfig, tmp_path: Path):
+    known = read_json(own_data().data.train.annotations)
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], "high")])
+    with pytest.raises(UserError, match=r"p\.json: annotation 0 has no `score`"):
+        add_proposals(known, path, 5, 0.5)

@@ -1,0 +1,233 @@
+"""Training: it leaves what it promises, goes on where it stopped, and says why it cannot."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vclr.config import Config, config_from_text, load_config
+from vclr.engine import train as train_module
+from vclr.engine.train import train
+from vclr.errors import UsageError, UserError
+from vclr.files import read_json, write_json
+from vclr.models.build import build_model
+
+MakeConfig = Callable[..., Config]
+TIMES = {"step_seconds", "data_seconds"}
+
+
+def run(config: Config, resume: bool = False) -> Path:
+    train(config, resume=resume, quiet=True)
+    return Path(config.train.output_dir)
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+
+
+def records(folder: Path) -> list[dict[str, float]]:
+    """Return what was logged, times aside."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def assert_same_training(first: Path, second: Path) -> None:
+    one, other = checkpoint(first), checkpoint(second)
+    for part in ("model", "teacher"):
+        for key, value in one[part].items():
+            assert torch.equal(value, other[part][key]), f"{part}.{key}"
+    for key, state in one["optimizer"]["state"].items():
+        for name, value in state.items():
+            assert torch.equal(value, other["optimizer"]["state"][key][name])
+    assert one["scheduler"] == other["scheduler"]
+    assert one["iteration"] == other["iteration"]
+    assert records(first) == records(second)
+
+
+@pytest.fixture(scope="module")
+def straight(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of six steps without a stop."""
+    return run(make_config(f"train.output_dir={tmp_path_factory.mktemp('straight')}/seed0"))
+
+
+def test_folder_holds_what_is_promised(straight: Path, make_config: MakeConfig):
+    assert (straight / "DONE").read_text() == "6\n"
+    assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt"}
+    assert load_config(straight / "config.yaml") == make_config(f"train.output_dir={straight}")
+    assert "iteration 6/6" in (straight / "log.txt").read_text()
+    assert set(read_json(straight / "data.json")) >= {"annotations", "images", "view_depth", "view_style"}
+    assert "torch" in json.dumps(read_json(straight / "environment.json"))
+
+
+def test_checkpoint_has_the_keys_of_the_contract(straight: Path):
+    content = checkpoint(straight)
+    assert set(content) >= {"model", "teacher", "optimizer", "scheduler", "loader", "rng", "iteration", "config"}
+    assert content["iteration"] == 6
+    assert content["model"].keys() == content["teacher"].keys()
+    assert config_from_text(content["config"], "checkpoint") == load_config(straight / "config.yaml")
+
+
+def test_metrics_have_every_loss_of_every_step(straight: Path):
+    logged = records(straight)
+    assert [record["iteration"] for record in logged] == [1, 2, 3, 4, 5, 6]
+    kinds = ("loss_class", "loss_bbox", "loss_giou", "loss_mask", "loss_dice")
+    expected = {kind + suffix for kind in kinds for suffix in ("", "_0", "_enc")} | {"loss_consistency"}
+    for record in logged:
+        losses = {key: value for key, value in record.items() if key.startswith("loss_")}
+        assert set(losses) == expected
+        assert all(map(math.isfinite, losses.values()))
+        assert record["loss"] == pytest.approx(sum(losses.values()), rel=1e-5)
+        assert record["lr"] == pytest.approx(5e-4)
+
+
+def test_student_and_teacher_moved_and_differ(straight: Path, make_config: MakeConfig):
+    start, end = build_model(make_config()).state_dict(), checkpoint(straight)
+    key = "decoder.layers.0.feed_forward.expand.weight"
+    moved, followed = (end["model"][key] - start[key]).norm(), (end["teacher"][key] - start[key]).norm()
+    assert moved > 0
+    assert 0 < followed < 0.05 * moved
+
+
+def test_same_seed_same_training_other_seed_another(straight: Path, make_config: MakeConfig, tmp_path: Path):
+    assert_same_training(straight, run(make_config(f"train.output_dir={tmp_path}/again")))
+    other = run(make_config(f"train.output_dir={tmp_path}/other", "train.seed=1", "train.max_iter=1"))
+    assert records(other)[0] != records(straight)[0]
+
+
+@pytest.mark.parametrize("log_period", [1, 2])
+def test_stopped_and_resumed_is_the_same_as_straight(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_period: int
+):
+    """It stops in step six; the checkpoint is of step three, in the middle of a log period of two."""
+    straight = run(make_config(f"train.output_dir={tmp_path}/straight", f"train.log_period={log_period}"))
+    config = make_config(f"train.output_dir={tmp_path}/seed0", f"train.log_period={log_period}")
+    steps, step = iter(range(5)), train_module.training_step
+
+    def step_until_killed(*arguments: Any) -> dict[str, float]:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(train_module, "training_step", step_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    folder = tmp_path / "seed0"
+    assert not (folder / "DONE").exists()
+    assert checkpoint(folder)["iteration"] == 3
+    assert records(folder)[-1]["iteration"] > 3
+    with (folder / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"kind": "train", "itera')  # the line being written
+    monkeypatch.undo()
+    assert_same_training(straight, run(config, resume=True))
+
+
+def test_longer_training_goes_on(straight: Path, make_config: MakeConfig, tmp_path: Path):
+    config = make_config(f"train.output_dir={tmp_path}/seed0", "train.max_iter=3")
+    run(config)
+    assert (tmp_path / "seed0" / "DONE").read_text() == "3\n"
+    config.train.max_iter = 6
+    assert_same_training(straight, run(config, resume=True))
+    assert (tmp_path / "seed0" / "DONE").read_text() == "6\n"
+
+
+def test_resume_starts_where_there_is_nothing(make_config: MakeConfig, tmp_path: Path):
+    folder = run(make_config(f"train.output_dir={tmp_path}/new", "train.max_iter=1"), resume=True)
+    assert (folder / "DONE").read_text() == "1\n"
+
+
+@pytest.fixture
+def finished(straight: Path, tmp_path: Path) -> Path:
+    shutil.copytree(straight, tmp_path / "seed0")
+    return tmp_path / "seed0"
+
+
+def test_finished_training_is_left_alone(finished: Path, make_config: MakeConfig):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    run(make_config(f"train.output_dir={finished}"), resume=True)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_existing_training_is_not_overwritten(finished: Path, make_config: MakeConfig):
+    with pytest.raises(UsageError, match=f"train.output_dir={finished}: holds a training; --resume continues it"):
+        run(make_config(f"train.output_dir={finished}"))
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr=1e-3", "views.weights.depth=0", "train.max_iter=2"])
+def test_training_of_other_settings_is_moved_aside(finished: Path, make_config: MakeConfig, override: str):
+    run(make_config(f"train.output_dir={finished}", "train.max_iter=1", override), resume=True)
+    aside = [path for path in finished.parent.iterdir() if path.name.startswith("seed0.")]
+    assert len(aside) == 1
+    assert (aside[0] / "DONE").read_text() == "6\n"
+    assert len(records(finished)) <= 2
+
+
+def test_training_on_other_data_is_moved_aside(finished: Path, make_config: MakeConfig):
+    hashes = read_json(finished / "data.json")
+    write_json(finished / "data.json", {**hashes, "annotations": "other"})
+    run(make_config(f"train.output_dir={finished}", "train.max_iter=6"), resume=True)
+    assert len([path for path in finished.parent.iterdir() if path.name.startswith("seed0.")]) == 1
+
+
+def test_settings_without_effect_go_on(finished: Path, make_config: MakeConfig):
+    settings = ["train.log_period=7", "dataloader.train.num_workers=1", "evaluation.protocol=known"]
+    run(make_config(f"train.output_dir={finished}", *settings), resume=True)
+    assert [path.name for path in finished.parent.iterdir()] == ["seed0"]
+
+
+@pytest.mark.parametrize("loss", ["loss_dice", "loss_consistency"])
+def test_loss_that_is_not_finite_stops_and_is_named(make_config: MakeConfig, tmp_path: Path, loss: str):
+    config = make_config(f"train.output_dir={tmp_path}/run", f"model.criterion.weight_dict.{loss}=.nan")
+    with pytest.raises(FloatingPointError, match=rf"iteration 0: .*{loss}.* not finite on images \d+, \d+"):
+        run(config)
+    assert not (tmp_path / "run" / "DONE").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
+    assert loss in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_without_consistency_there_is_no_such_loss(make_config: MakeConfig, tmp_path: Path):
+    without = "model.criterion.weight_dict.loss_consistency=0"
+    config = make_config(f"train.output_dir={tmp_path}/run", without, "train.max_iter=1")
+    assert "loss_consistency" not in records(run(config))[0]
+
+
+def test_without_a_teacher(make_config: MakeConfig, tmp_path: Path):
+    settings = ["model.criterion.weight_dict.loss_consistency=0", "train.model_ema.enabled=False", "train.max_iter=1"]
+    assert checkpoint(run(make_config(f"train.output_dir={tmp_path}/run", *settings)))["teacher"] is None
+
+
+def test_starting_from_weights(straight: Path, make_config: MakeConfig, tmp_path: Path):
+    """Without a learning rate, weights that are started from stay, in student and teacher."""
+    weights = straight / "checkpoints" / "last.pt"
+    config = make_config(
+        f"train.output_dir={tmp_path}/run", f"train.init_checkpoint={weights}", "optimizer.lr=0", "train.max_iter=1"
+    )
+    start, end = checkpoint(straight)["model"], checkpoint(run(config))
+    for part in ("model", "teacher"):
+        torch.testing.assert_close(end[part]["query_content.weight"], start["query_content.weight"])
+
+
+def test_weights_that_are_none_are_one_line(make_config: MakeConfig, tmp_path: Path):
+    config = make_config(f"train.output_dir={tmp_path}/run", f"train.init_checkpoint={tmp_path}/absent.pt")
+    with pytest.raises(UserError, match=r"absent\.pt: no such checkpoint"):
+        run(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_on_the_way_is_logged_and_changes_nothing(straight: Path, make_config: MakeConfig, tmp_path: Path):
+    folder = run(make_config(f"train.output_dir={tmp_path}/run", "train.eval_period=3"))
+    evaluated = [record for record in records(folder) if record["kind"] == "eval"]
+    assert [record["iteration"] for record in evaluated] == [3, 6]
+    assert "mask_ar@100" in evaluated[0]
+    assert [record for record in records(folder) if record["kind"] == "train"] == records(straight)
+
+
+def test_bfloat16_training_is_finite(make_config: MakeConfig, tmp_path: Path):
+    folder = run(make_config(f"train.output_dir={tmp_path}/run", "train.amp.enabled=True", "train.max_iter=2"))
+    assert all(math.isfinite(record["loss"]) for record in records(folder))

@@ -1,0 +1,255 @@
+"""The detector: as large as published, differentiable everywhere, each image of a batch for itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vclr.config import Config, load_config
+from vclr.losses.criterion import Criterion
+from vclr.models.build import build_model
+from vclr.models.detector import Detector
+from vclr.structures import Outputs, Target
+
+DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
+
+
+@cache
+def demo_config(*overrides: str) -> Config:
+    return load_config(DEMO, ["model.criterion.num_points=32", "model.num_queries=20", *overrides])
+
+
+def draw_images(b: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(b, 3, height, width, generator=generator), torch.zeros(b, height, width, dtype=torch.bool)
+
+
+def make_targets(b: int, height: int, width: int) -> list[Target]:
+    boxes = torch.tensor([[0.4, 0.4, 0.3, 0.4], [0.7, 0.6, 0.2, 0.3]])
+    masks = torch.zeros(2, height, width, dtype=torch.uint8)
+    masks[0, height // 4 : height // 2, : width // 2] = 1
+    masks[1, height // 2 :, width // 2 :] = 1
+    return [Target(torch.zeros(2, dtype=torch.int64), boxes, masks, number) for number in range(b)]
+
+
+def backward(model: Detector, config: Config, size: tuple[int, int]) -> float:
+    """Take all losses of two images and their gradients; return their sum."""
+    torch.manual_seed(0)
+    outputs = model(*draw_images(2, *size))
+    losses, _ = Criterion(config.model.criterion)(outputs, make_targets(2, *size), 4.0, size)
+    total = torch.stack(list(losses.values())).sum()
+    total.backward()
+    return total.item()
+
+
+def shake(model: Detector) -> Detector:
+    """Move off the initialization, whose zero weights hide parts of the network."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def assert_same(first: Outputs, second: Outputs, tolerance: float = 1e-4) -> None:
+    for name in ("pred_logits", "pred_boxes", "queries", "mask_embeds", "mask_features"):
+        torch.testing.assert_close(getattr(first, name), getattr(second, name), rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def published() -> Detector:
+    return build_model(load_config())
+
+
+def test_published_model_has_the_published_parameters(published: Detector):
+    """The reference's 91 054 051, less 256 and 2 763 264 that its losses multiply by zero; its stem is frozen."""
+    assert sum(parameter.numel() for parameter in published.parameters()) == 88_290_531
+    assert sum(parameter.numel() for parameter in published.parameters() if parameter.requires_grad) == 88_281_123
+    frozen = [name for name, parameter in published.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["backbone.stem.conv.weight"]
+
+
+def test_every_parameter_of_the_published_model_learns(published: Detector):
+    config = load_config(None, ["model.num_queries=50", "model.criterion.num_points=32"])
+    model = build_model(config)
+    model.load_state_dict({**published.state_dict(), "query_content.weight": published.query_content.weight[:50]})
+    backward(shake(model).train(), config, (64, 96))
+    idle = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert idle == []
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+
+
+def test_every_parameter_of_the_demo_learns():
+    config = demo_config()
+    model = shake(build_model(config)).train()
+    backward(model, config, (64, 64))
+    idle = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    assert idle == []
+
+
+def test_heads_start_identical_and_are_separate():
+    model = build_model(demo_config())
+    for heads in (model.class_embed, model.bbox_embed, model.mask_embed):
+        for name, first in heads[0].named_parameters():
+            for head in heads[1:]:
+                assert torch.equal(first, head.get_parameter(name))
+                assert first is not head.get_parameter(name)
+
+
+def test_untrained_objects_are_rare():
+    outputs = build_model(demo_config()).eval()(*draw_images(1, 64, 64))
+    assert outputs.pred_logits.sigmoid().mean().item() == pytest.approx(0.01, rel=1)
+
+
+def test_weights_depend_on_the_seed_alone():
+    torch.manual_seed(5)
+    first = build_model(demo_config())
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1)), "building a model moved the global generator"
+    second, other = build_model(demo_config()), build_model(demo_config("train.seed=1"))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.query_content.weight, other.query_content.weight)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (61, 67), (33, 95), (96, 17)], ids=str)
+def test_images_of_a_batch_do_not_touch(size: tuple[int, int]):
+    model = shake(build_model(demo_config())).eval()
+    images, mask = draw_images(2, *size)
+    with torch.no_grad():
+        together = model(images, mask)
+        for number in range(2):
+            one = slice(number, number + 1)
+            part = Outputs(
+                *(getattr(together, name)[one] for name in ("pred_logits", "pred_boxes", "queries")),
+                *(getattr(together, name)[one] for name in ("mask_embeds", "mask_features")),
+            )
+            assert_same(model(images[one], mask[one]), part)
+
+
+def test_padded_content_is_not_read():
+    """What stands where the mask says padding changes nothing: it is zeroed by `normalize`."""
+    model = shake(build_model(demo_config())).eval()
+    images, mask = draw_images(2, 64, 96)
+    mask[1, 40:], mask[1, :, 70:] = True, True
+    other = images.clone()
+    other[1, :, 40:] = 7.0
+    other[1, :, :, 70:] = -3.0
+    with torch.no_grad():
+        assert_same(model(model.normalize(images, mask), mask), model(model.normalize(other, mask), mask), 1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 5), (40, 1), (31, 33)], ids=str)
+def test_tiny_images_have_finite_outputs(size: tuple[int, int]):
+    model = shake(build_model(demo_config())).eval()
+    with torch.no_grad():
+        outputs = model(*draw_images(1, *size))
+    for tensor in (outputs.pred_logits, outputs.pred_boxes, outputs.queries, outputs.mask_features):
+        assert tensor.isfinite().all()
+    assert outputs.pred_boxes.shape[1] <= 20
+    assert outputs.pred_boxes.min() >= 0
+    assert outputs.pred_boxes.max() <= 1
+
+
+def test_outputs_have_their_documented_shapes():
+    config = demo_config()
+    model = build_model(config).train()
+    outputs = model(*draw_images(2, 64, 96))
+    assert outputs.pred_logits.shape == (2, 20, 1)
+    assert outputs.pred_boxes.shape == (2, 20, 4)
+    assert outputs.queries.shape == (2, 20, 64)
+    assert outputs.mask_embeds.shape == (2, 20, 192)
+    assert outputs.mask_features.shape == (2, 192, 8, 12)
+    assert len(outputs.aux_outputs) == config.model.transformer.decoder.num_layers - 1
+    assert outputs.enc_outputs.pred_boxes.shape == (2, 20, 4)
+    evaluated = model.eval()(*draw_images(2, 64, 96), with_masks=False)
+    assert evaluated.mask_features is None
+    assert evaluated.enc_outputs is None
+    assert evaluated.aux_outputs == ()
+
+
+def test_masks_left_out_change_nothing_else():
+    model = shake(build_model(demo_config())).eval()
+    images, mask = draw_images(1, 64, 64)
+    with torch.no_grad():
+        first, second = model(images, mask), model(images, mask, with_masks=False)
+    assert torch.equal(first.queries, second.queries)
+    assert torch.equal(first.pred_boxes, second.pred_boxes)
+
+
+def test_recomputed_activations_give_the_same_gradients():
+    recompute = [f"model.transformer.{part}.use_checkpoint=True" for part in ("encoder", "decoder")]
+    gradients = []
+    for overrides in ((), recompute):
+        config = demo_config(*overrides)
+        model = shake(build_model(config)).train()
+        backward(model, config, (64, 64))
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_is_finite_and_near_float32():
+    model = shake(build_model(demo_config())).eval()
+    images, mask = draw_images(1, 64, 64)
+    with torch.no_grad():
+        exact = model(images, mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            near = model(images, mask)
+    for name in ("pred_logits", "pred_boxes", "queries"):
+        assert getattr(near, name).isfinite().all()
+    # The order of the queries may differ where two proposals score nearly the same: compare their distribution.
+    for name, tolerance in (("pred_logits", 0.1), ("pred_boxes", 0.05)):
+        first, second = getattr(exact, name)[0].sort(0)[0], getattr(near, name)[0].float().sort(0)[0]
+        assert (first - second).abs().mean() < tolerance
+
+
+def test_bfloat16_training_step_is_finite():
+    config = demo_config()
+    model = shake(build_model(config)).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(*draw_images(2, 64, 64))
+    losses, _ = Criterion(config.model.criterion)(outputs, make_targets(2, 64, 64), 4.0, (64, 64))
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("num_levels", [1, 2, 3, 4, 5])
+def test_any_number_of_levels(num_levels: int):
+    model = build_model(demo_config(f"model.transformer.num_feature_levels={num_levels}")).eval()
+    with torch.no_grad():
+        outputs = model(*draw_images(1, 64, 64))
+    assert outputs.mask_features.shape == (1, 64 * num_levels, 8, 8)
+
+
+@pytest.mark.parametrize("depth", [10, 18, 34, 50, 101])
+@pytest.mark.parametrize("norm", ["FrozenBN", "GN"])
+def test_every_backbone_halves_its_levels(depth: int, norm: str):
+    model = build_model(
+        demo_config(
+            f"model.backbone.depth={depth}", f"model.backbone.norm={norm}", "model.backbone.res2_out_channels=32"
+        )
+    )
+    with torch.no_grad():
+        features = model.backbone(torch.randn(1, 3, 65, 40))
+    assert [tuple(feature.shape[1:]) for feature in features] == [(64, 9, 5), (128, 5, 3), (256, 3, 2)]
+
+
+@pytest.mark.parametrize(("freeze_at", "frozen"), [(0, set()), (1, {"stem"}), (2, {"stem", "res2"})])
+def test_frozen_stages(freeze_at: int, frozen: set[str]):
+    model = build_model(demo_config(f"model.backbone.freeze_at={freeze_at}"))
+    idle = {name.split(".")[0] for name, value in model.backbone.named_parameters() if not value.requires_grad}
+    assert idle == frozen
+
+
+def test_without_stem_pooling_levels_are_twice_as_fine():
+    model = build_model(demo_config("model.backbone.stem_pool=False"))
+    assert [feature.shape[2] for feature in model.backbone(torch.randn(1, 3, 64, 64))] == [16, 8, 4]

@@ -1,0 +1,71 @@
+"""Levels: the coordinates of an image do not depend on how far it was padded."""
+
+from __future__ import annotations
+
+import torch
+
+from vclr.models.levels import Levels, flatten_levels
+from vclr.models.position import embed_boxes, embed_cells
+
+SHAPES = [(8, 12), (4, 6)]
+
+
+def make_levels(valid_height: int = 64, valid_width: int = 96) -> Levels:
+    """One image of 64 x 96 pixels whose right and lower parts are padding."""
+    padding_mask = torch.ones(1, 64, 96, dtype=torch.bool)
+    padding_mask[:, :valid_height, :valid_width] = False
+    return flatten_levels([torch.randn(1, 16, *shape) for shape in SHAPES], padding_mask)
+
+
+def test_split_undoes_flatten():
+    maps = [torch.randn(2, 16, *shape) for shape in SHAPES]
+    levels = flatten_levels(maps, torch.zeros(2, 64, 96, dtype=torch.bool))
+    for given, back in zip(maps, levels.split(levels.features), strict=True):
+        assert torch.equal(given, back)
+
+
+def test_cell_centers_without_padding():
+    points = make_levels().reference_points()
+    assert points.shape == (1, 8 * 12 + 4 * 6, 2, 2)
+    torch.testing.assert_close(points[0, 0, 0], torch.tensor([0.5 / 12, 0.5 / 8]))
+    torch.testing.assert_close(points[0, 8 * 12 + 1, 1], torch.tensor([1.5 / 6, 0.5 / 4]))
+
+
+def test_padding_is_masked_and_measured():
+    levels = make_levels(valid_height=32, valid_width=72)
+    assert levels.valid_ratios.tolist() == [[[0.75, 0.5], [5 / 6, 0.5]]] or torch.allclose(
+        levels.valid_ratios, torch.tensor([[[9 / 12, 4 / 8], [5 / 6, 2 / 4]]])
+    )
+    assert (~levels.padding_mask).sum() == 9 * 4 + 5 * 2
+
+
+def test_proposals_of_a_padded_image_are_those_of_the_image_alone():
+    padded, usable = make_levels(valid_height=32, valid_width=48).proposals()
+    alone = flatten_levels(
+        [torch.randn(1, 16, 4, 6), torch.randn(1, 16, 2, 3)], torch.zeros(1, 32, 48, dtype=torch.bool)
+    )
+    expected, expected_usable = alone.proposals()
+    torch.testing.assert_close(padded[usable], expected[expected_usable])
+
+
+def test_proposals_are_squares_that_double_with_the_level():
+    logits, usable = make_levels().proposals()
+    boxes = logits.sigmoid()
+    assert usable.all()
+    torch.testing.assert_close(boxes[0, :96, 2:], torch.full((96, 2), 0.05))
+    torch.testing.assert_close(boxes[0, 96:, 2:], torch.full((24, 2), 0.10))
+
+
+def test_position_embedding_of_a_padded_image_is_that_of_the_image_alone():
+    mask = torch.ones(1, 8, 12, dtype=torch.bool)
+    mask[:, :4, :6] = False
+    alone = embed_cells(torch.zeros(1, 4, 6, dtype=torch.bool), 16)
+    torch.testing.assert_close(embed_cells(mask, 16)[:, :4, :6], alone)
+
+
+def test_every_cell_and_every_box_has_its_own_embedding():
+    cells = embed_cells(torch.zeros(1, 8, 12, dtype=torch.bool), 32).flatten(0, 2)
+    assert torch.pdist(cells).min() > 0.1
+    boxes = embed_boxes(torch.rand(20, 4), 32)
+    assert boxes.shape == (20, 64)
+    assert torch.pdist(boxes).min() > 0.01

@@ -1,0 +1,107 @@
+"""From outputs to objects: scores, order, original pixels, and no trace of the padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vclr.models.postprocess import postprocess, resize_masks, score_queries
+from vclr.structures import Outputs, Predictions
+
+
+def make_outputs(logits: list[float], boxes: list[list[float]], masks: Tensor) -> Outputs:
+    """One image whose mask logits (q, h, w) are given."""
+    count = len(logits)
+    return Outputs(
+        pred_logits=torch.tensor(logits).view(1, count, 1),
+        pred_boxes=torch.tensor([boxes]),
+        queries=torch.zeros(1, count, 1),
+        mask_embeds=torch.eye(count)[None],
+        mask_features=masks[None],
+    )
+
+
+def find(outputs: Outputs, original: tuple[int, int] = (64, 96), max_detections: int = 100) -> Predictions:
+    height, width = outputs.mask_features.shape[-2] * 8, outputs.mask_features.shape[-1] * 8
+    return postprocess(outputs, [(height, width)], (height, width), [original], max_detections, 0.7)[0]
+
+
+APART = [[0.2, 0.2, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2], [0.2, 0.8, 0.1, 0.1]]
+
+
+def test_objects_come_by_score_in_original_pixels():
+    predictions = find(make_outputs([0.0, 2.0, 1.0], APART, torch.full((3, 8, 12), 3.0)))
+    assert (np.diff(predictions.scores) < 0).all()
+    expected = [[0.6 * 96, 0.6 * 64, 0.8 * 96, 0.8 * 64], [0.15 * 96, 0.75 * 64, 0.25 * 96, 0.85 * 64]]
+    np.testing.assert_allclose(predictions.boxes[:2], expected, rtol=1e-5)
+    assert predictions.masks.shape == (3, 64, 96)
+    assert predictions.masks.dtype == bool
+    assert predictions.boxes.dtype == predictions.scores.dtype == np.float32
+
+
+def test_score_is_the_geometric_mean_of_class_and_mask():
+    masks = torch.full((1, 1, 4, 4), -5.0)
+    masks[0, 0, :2] = 2.0
+    class_score, mask_score = torch.tensor(1.0).sigmoid(), torch.tensor(2.0).sigmoid()
+    score = score_queries(torch.tensor([[[1.0]]]), masks)
+    torch.testing.assert_close(score, (class_score * mask_score).sqrt().view(1, 1))
+
+
+def test_empty_masks_tie_at_the_bottom():
+    scores = score_queries(torch.tensor([[[9.0], [-9.0]]]), torch.full((1, 2, 4, 4), -1.0))
+    assert scores[0, 0] == scores[0, 1]
+    assert scores[0, 0].item() == pytest.approx(0.000999, abs=1e-6)
+
+
+def test_duplicates_go():
+    boxes = [APART[0], [0.2, 0.2, 0.2, 0.21], APART[1]]
+    predictions = find(make_outputs([0.0, 1.0, 0.5], boxes, torch.full((3, 8, 12), 3.0)))
+    assert len(predictions) == 2
+
+
+def test_no_more_than_max_detections():
+    assert len(find(make_outputs([0.0, 1.0, 2.0], APART, torch.ones(3, 8, 12)), max_detections=2)) == 2
+
+
+def test_boxes_are_clipped_and_empty_ones_go_with_their_masks():
+    boxes = [[0.05, 0.05, 0.4, 0.4], [0.5, 0.5, 0.0, 0.3], [-0.4, 0.5, 0.1, 0.1]]
+    predictions = find(make_outputs([0.0, 1.0, 2.0], boxes, torch.ones(3, 8, 12)))
+    assert len(predictions.boxes) == len(predictions.scores) == len(predictions.masks) == 1
+    np.testing.assert_allclose(predictions.boxes[0], [0, 0, 0.25 * 96, 0.25 * 64], rtol=1e-5)
+
+
+def test_nothing_found_is_empty_arrays():
+    predictions = find(make_outputs([0.0], [[0.5, 0.5, 0.0, 0.0]], torch.ones(1, 8, 12)))
+    assert len(predictions) == 0
+    assert predictions.boxes.shape == (0, 4)
+    assert predictions.masks.shape == (0, 64, 96)
+
+
+def test_masks_grow_to_the_original_where_they_are():
+    masks = torch.full((1, 8, 12), -4.0)
+    masks[0, 2:4, 3:6] = 4.0
+    resized = resize_masks(masks, (64, 96), (64, 96), (128, 192)) > 0
+    rows, columns = resized[0].any(1).nonzero(), resized[0].any(0).nonzero()
+    assert (rows.min(), rows.max() + 1) == (32, 64)
+    assert (columns.min(), columns.max() + 1) == (48, 96)
+
+
+def test_masks_of_a_padded_image_are_those_of_the_image_alone():
+    alone = torch.randn(2, 4, 6)
+    padded = torch.full((2, 8, 12), 9.0)
+    padded[:, :4, :6] = alone
+    expected = resize_masks(alone, (32, 48), (32, 48), (50, 70))
+    torch.testing.assert_close(resize_masks(padded, (32, 48), (64, 96), (50, 70)), expected)
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_padding_is_cut_at_every_height(stride: int):
+    """The rows of an image alone are the cells that its pixels reach, however high the batch is."""
+    for padded_height in range(1, 70):
+        padded = torch.randn(1, -(-padded_height // stride), 4)
+        for height in range(1, padded_height + 1, 3):
+            alone = padded[:, : -(-height // stride)]
+            expected = resize_masks(alone, (height, 32), (height, 32), (20, 8))
+            assert torch.equal(resize_masks(padded, (height, 32), (padded_height, 32), (20, 8)), expected)

@@ -1,0 +1,288 @@
+"""The command line: what a person does wrong is one line, and nothing half-written stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+from vclr.cli import app
+from vclr.files import read_json, write_json, write_png
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "configs" / "experiment" / "demo.yaml"
+VERBS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def run(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vclr.cli", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def refused(exit_code: int, *arguments: str | Path) -> str:
+    """Return the one line with which a command ends."""
+    done = run(*arguments, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == exit_code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("training stopped")]  # its log entry
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("vclr: ")
+    return lines[0]
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> dict[str, Any]:
+    """A sound data set of two photos in `tmp_path`; a test damages and writes it."""
+    for name in ("a.png", "b.png"):
+        write_png(tmp_path / "images" / name, np.full((40, 60, 3), 90, np.uint8))
+    images = [
+        {"id": number, "file_name": name, "height": 40, "width": 60} for number, name in enumerate(("a.png", "b.png"))
+    ]
+    annotations = [{"id": number, "image_id": number, "category_id": 1, "bbox": [4, 4, 20, 20]} for number in range(2)]
+    names = ("disk", "square", "triangle", "ellipse", "star", "cross", "ring")
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
+    }
+
+
+def train_arguments(folder: Path, *overrides: str) -> list[str]:
+    paths = [f"data.{part}.annotations={folder}/a.json" for part in ("train", "test")]
+    paths += [f"data.{part}.images={folder}/images" for part in ("train", "test")]
+    paths += [f"data.{part}.proposals=''" for part in ("train", "test")]
+    settings = ["views.weights={natural: 1, depth: 0, style: 0}", "data.train.views={depth: '', style: ''}"]
+    small = ["model.num_queries=10", "model.criterion.num_points=16", "dataloader.train.mapper.short_edge_length=[40]"]
+    small += ["dataloader.train.total_batch_size=1", "dataloader.test.mapper.short_edge_length=40", "train.device=cpu"]
+    short = ["train.max_iter=1", f"train.output_dir={folder}/run", "tracking.enabled=False"]
+    short.append("evaluation.groups={known: [disk], novel: [ring]}")
+    return ["train", "--config-file", str(DEMO), "--quiet", *paths, *settings, *small, *short, *overrides]
+
+
+# --- help and misuse -------------------------------------------------------------------------------------------------
+
+
+def test_help_is_quick_and_loads_no_torch():
+    code = "import sys; sys.argv = ['vclr', '--help']\nimport vclr.cli\ntry: vclr.cli.main()\nexcept SystemExit: pass\n"
+    code += "print('loaded', sorted({'torch', 'mlflow', 'scipy', 'skimage', 'matplotlib'} & set(sys.modules)))"
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.perf_counter() - started < 10
+    assert "loaded []" in done.stdout
+    for verb in ("train", "evaluate", "score", "predict", "split"):
+        assert verb in VERBS
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str):
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_version():
+    assert run("--version").stdout.startswith("vclr ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["trian"], ["train", "--resum"], ["score", "one.json"], ["split", "voc"], ["predict"]], ids=" ".join
+)
+def test_misuse_is_exit_2_without_a_traceback(arguments: list[str]):
+    done = run(*arguments, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_key_is_one_line_and_exit_2(tmp_path: Path):
+    line = refused(2, "train", "model.num_query=5", f"train.output_dir={tmp_path}/run")
+    assert line == "vclr: command line: unknown key 'model.num_query'; nearest: model.num_queries"
+    assert listing(tmp_path) == {}
+
+
+def test_missing_configuration_is_one_line_and_exit_2(tmp_path: Path):
+    assert "no such file" in refused(2, "train", "--config-file", tmp_path / "absent.yaml")
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+BAD_WORLDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "annotation without its image": (
+        lambda world: world["annotations"][1].update(image_id=9),
+        "a.json: annotations[1] (id 1): image 9 is not in `images`",
+    ),
+    "polygon of two points": (
+        lambda world: world["annotations"][1].update(segmentation=[[1, 1, 5, 5]]),
+        "a.json: annotations[1] (id 1): polygon 0 has 2 points",
+    ),
+    "path out of the folder": (
+        lambda world: world["images"][1].update(file_name="../../etc/passwd"),
+        "a.json: images[1]: file_name '../../etc/passwd' leaves the image folder",
+    ),
+    "damaged run lengths": (
+        lambda world: world["annotations"][0].update(segmentation={"size": [40, 60], "counts": "1000"}),
+        "a.json: annotations[0] (id 0): RLE counts are damaged",
+    ),
+    "polygon out of reach": (
+        lambda world: world["annotations"][0].update(segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]),
+        "a.json: annotations[0] (id 0): polygon 0 holds a number that is not a coordinate",
+    ),
+}
+
+
+# Every case by the quickest verb, and what the others make of some.
+CASES = [("split", case) for case in BAD_WORLDS]
+CASES += [("train", case) for case in list(BAD_WORLDS)[:3]] + [("score", "damaged run lengths")]
+
+
+@pytest.mark.parametrize(("verb", "case"), CASES)
+def test_bad_annotations_are_one_line(tmp_path: Path, world: dict[str, Any], verb: str, case: str):
+    change, says = BAD_WORLDS[case]
+    change(world)
+    write_json(tmp_path / "a.json", world)
+    write_json(tmp_path / "found.json", [])
+    commands = {
+        "split": ["split", "toy_known", "--annotations", f"{tmp_path}/a.json", "--output", f"{tmp_path}/part.json"],
+        "score": ["score", f"{tmp_path}/a.json", f"{tmp_path}/found.json", "--output", f"{tmp_path}/metrics.json"],
+        "train": train_arguments(tmp_path),
+    }
+    before = listing(tmp_path)
+    assert says in refused(1, *commands[verb])
+    assert listing(tmp_path) == before
+
+
+def test_json_cut_off_is_one_line(tmp_path: Path, world: dict[str, Any]):
+    (tmp_path / "a.json").write_text(json.dumps(world)[:100])
+    before = listing(tmp_path)
+    assert "a.json: line 1 column" in refused(1, *train_arguments(tmp_path))
+    assert listing(tmp_path) == before
+
+
+def test_missing_photo_is_one_line(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    (tmp_path / "images" / "b.png").unlink()
+    assert "a.json: images[1]: file" in refused(1, *train_arguments(tmp_path))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_photo_that_is_none_is_one_line(tmp_path: Path, world: dict[str, Any], workers: int):
+    """It is found when it is read, by the training itself or by a worker."""
+    write_json(tmp_path / "a.json", world)
+    for name in ("a.png", "b.png"):
+        (tmp_path / "images" / name).write_text("not an image")
+    line = refused(1, *train_arguments(tmp_path, f"dataloader.train.num_workers={workers}"))
+    assert ".png: is not an image" in line
+    assert not (tmp_path / "run" / "DONE").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([{"image_id": 9, "score": 0.5, "bbox": [1, 1, 2, 2]}], "found.json: [0]: image_id 9"),
+        ([{"image_id": 0, "score": "high", "bbox": [1, 1, 2, 2]}], "found.json: [0]: score 'high'"),
+        ([{"image_id": 0, "score": 0.5, "bbox": [1, 1, -2, 2]}], "found.json: [0]: bbox"),
+        ([None], "found.json: [0]: is not an object"),
+        ({"a": 1}, "found.json: is not a list"),
+        (
+            [{"image_id": 0, "score": 0.5, "segmentation": {"size": [40, 60], "counts": "garbage"}}],
+            "found.json: [0]: RLE counts are damaged",
+        ),
+    ],
+)
+def test_bad_predictions_are_one_line(tmp_path: Path, world: dict[str, Any], found: Any, says: str):
+    write_json(tmp_path / "a.json", world)
+    write_json(tmp_path / "found.json", found)
+    assert says in refused(1, "score", tmp_path / "a.json", tmp_path / "found.json", "--output", tmp_path / "m.json")
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    before = listing(tmp_path)
+    output = tmp_path / "images"  # a folder
+    assert "images" in refused(1, "split", "toy_known", "--annotations", tmp_path / "a.json", "--output", output)
+    assert listing(tmp_path) == before
+
+
+# --- what works ------------------------------------------------------------------------------------------------------
+
+
+def test_split(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    world["annotations"][1]["category_id"] = 7
+    write_json(tmp_path / "a.json", world)
+    done = run("split", "toy_novel", "--annotations", tmp_path / "a.json", "--output", tmp_path / "novel.json")
+    assert "1 images, 1 objects" in done.stdout
+    assert [image["file_name"] for image in read_json(tmp_path / "novel.json")["images"]] == ["b.png"]
+
+
+def test_score_prints_and_writes_the_same(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    write_json(tmp_path / "found.json", [{"image_id": 0, "score": 0.9, "bbox": [4, 4, 20, 20]}])
+    done = run("score", tmp_path / "a.json", tmp_path / "found.json", "--output", tmp_path / "m.json")
+    assert json.loads(done.stdout) == read_json(tmp_path / "m.json")
+    assert read_json(tmp_path / "m.json")["box_ar@100"] == pytest.approx(50)
+
+
+def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
+    """The three verbs on each other's output; a second training in the folder is refused, --resume is not."""
+    write_json(tmp_path / "a.json", world)
+    train = train_arguments(tmp_path)
+    run(*train)
+    assert (tmp_path / "run" / "DONE").is_file()
+    assert "holds a training; --resume continues it" in refused(2, *train)
+    run(*train, "--resume")
+
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"
+    overrides = [argument for argument in train[4:] if "=" in argument]
+    common = ["evaluate", "--config-file", str(DEMO), "--quiet", *overrides]
+    run(*common, "--checkpoint", checkpoint, "--output", tmp_path / "trained")
+    run(*common, "--output", tmp_path / "untrained")
+    for name in ("trained", "untrained"):
+        assert read_json(tmp_path / name / "metrics.json")["num_images"] == 2
+        assert isinstance(read_json(tmp_path / name / "predictions.json"), list)
+    assert "no such checkpoint" in refused(1, *common, "--checkpoint", "absent.pt", "--output", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+    run("predict", "--checkpoint", checkpoint, tmp_path / "images" / "a.png", "--output", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.png"]
+    (tmp_path / "bad.png").write_text("not an image")
+    done = run("predict", "--checkpoint", checkpoint, tmp_path / "bad.png", "--output", tmp_path / "out", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"vclr: {tmp_path}/bad.png: is not an image"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.png"]
+
+
+def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
+    assert "--num-gpus 4" in refused(2, "train", "--num-gpus", "4")
+    assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")

@@ -1,0 +1,175 @@
+"""Files are whole or absent, and what cannot be read is named in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vclr.errors import UserError
+from vclr.files import (
+    atomic_folder,
+    atomic_path,
+    list_images,
+    read_image,
+    read_json,
+    sha256,
+    write_json,
+    write_manifest,
+    write_png,
+)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_path_writes_the_whole_file(tmp_path: Path):
+    with atomic_path(tmp_path / "new" / "a.txt") as partial:
+        partial.write_text("whole")
+        assert not (tmp_path / "new" / "a.txt").exists()
+    assert (tmp_path / "new" / "a.txt").read_text() == "whole"
+    assert names_in(tmp_path / "new") == ["a.txt"]
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("old")
+
+    def write() -> None:
+        with atomic_path(tmp_path / "a.txt") as partial:
+            partial.write_text("hal")
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        write()
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path):
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "old.png").write_text("old")
+
+    def write() -> None:
+        with atomic_folder(tmp_path / "views") as partial:
+            (partial / "new.png").write_text("new")
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        write()
+    assert names_in(tmp_path) == ["views"]
+    assert names_in(tmp_path / "views") == ["old.png"]
+
+
+def test_folder_replaces_the_old_one_as_a_whole(tmp_path: Path):
+    for name in ("first", "second"):
+        with atomic_folder(tmp_path / "views") as partial:
+            (partial / name).write_text(name)
+    assert names_in(tmp_path / "views") == ["second"]
+
+
+def test_json_round_trip(tmp_path: Path):
+    value = {"a": [1, 2.5, None], "ü": "text"}
+    write_json(tmp_path / "a.json", value, indent=1)
+    assert read_json(tmp_path / "a.json") == value
+    assert (tmp_path / "a.json").read_bytes().endswith(b"\n")
+
+
+def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
+    write_json(tmp_path / "a.json", [1])
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", [{1, 2}])
+    assert read_json(tmp_path / "a.json") == [1]
+    assert names_in(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"images": [1, 2', "line 1 column 17: not valid json"),
+        (b"", "line 1 column 1: not valid json"),
+        (b"\xff\xfe\x00", "is not a text file"),
+        (b"[" * 100_000, "not usable json"),
+        (b"1" * 10_000, "not usable json"),
+        (b"\xef\xbb\xbf{}", "not valid json"),
+    ],
+)
+def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent.json", "."])
+def test_json_that_is_no_file_is_one_line(tmp_path: Path, name: str):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1", "CMYK"])
+def test_images_of_every_mode_are_read_as_rgb(tmp_path: Path, mode: str):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(path)
+    image = read_image(path)
+    assert image.shape == (3, 5, 3)
+    assert image.dtype == np.uint8
+    assert image.min() == 255
+
+
+def test_png_round_trip(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    write_png(tmp_path / "a.png", image)
+    assert (read_image(tmp_path / "a.png") == image).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+def test_damaged_images_are_one_line(tmp_path: Path, suffix: str):
+    generator = np.random.default_rng(0)
+    whole = tmp_path / f"whole{suffix}"
+    Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(whole)
+    content, path = bytearray(whole.read_bytes()), tmp_path / f"damaged{suffix}"
+    refusals = []
+    for cut in generator.integers(0, len(content), 60):
+        damaged = content[:cut] if cut % 2 else content[: cut // 2] + generator.bytes(20) + content[cut // 2 + 20 :]
+        path.write_bytes(damaged)
+        try:
+            read_image(path)
+        except UserError as error:
+            refusals.append(str(error))
+    assert len(refusals) >= 20
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in refusals)
+
+
+@pytest.mark.parametrize("name", ["text.png", "absent.png", "."])
+def test_what_is_no_image_is_one_line(tmp_path: Path, name: str):
+    (tmp_path / "text.png").write_text("not an image")
+    with pytest.raises(UserError, match="image"):
+        read_image(tmp_path / name)
+
+
+def test_folders_list_their_images_by_name(tmp_path: Path):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
+    with pytest.raises(UserError, match="no such folder"):
+        list_images(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no image"):
+        list_images(tmp_path / "empty")
+
+
+def test_manifest_names_every_file_with_its_hash(tmp_path: Path):
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path, [tmp_path / "b.txt", tmp_path / "a.txt"], generator="test")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["generator"] == "test"
+    assert list(manifest["files"]) == ["a.txt", "b.txt"]
+    assert manifest["files"]["a.txt"] == {"bytes": 5, "sha256": sha256(tmp_path / "a.txt")}
