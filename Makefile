@@ -16,7 +16,7 @@ demo: $(READY) ## Toy scenes, three trainings, one comparison: results/demo/repo
 	@cat logs/report/demo.log
 
 study: $(READY) ## The comparison over five seeds: results/study/study.md (an hour on 2 cores).
-	snakemake study --cores all --rerun-incomplete
+	snakemake study --cores all --rerun-incomplete --config training_threads=1
 	@cat results/study/study.md
 
 test: $(READY) ## The tests.

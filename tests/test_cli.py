@@ -254,6 +254,7 @@ def test_score_prints_and_writes_the_same(tmp_path: Path, world: dict[str, Any])
     assert read_json(tmp_path / "m.json")["box_ar@100"] == pytest.approx(50)
 
 
+@pytest.mark.slow
 def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
     """The three verbs on each other's output; a second training in the folder is refused, --resume is not."""
     write_json(tmp_path / "a.json", world)

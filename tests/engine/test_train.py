@@ -84,7 +84,7 @@ def test_metrics_have_every_loss_of_every_step(straight: Path):
         assert set(losses) == expected
         assert all(map(math.isfinite, losses.values()))
         assert record["loss"] == pytest.approx(sum(losses.values()), rel=1e-5)
-        assert record["lr"] == pytest.approx(5e-4)
+        assert record["lr"] == pytest.approx(1e-3)
 
 
 def test_student_and_teacher_moved_and_differ(straight: Path, make_config: MakeConfig):

@@ -83,8 +83,10 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
 
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:
     """Say in one line which file or folder of a data set does not exist and which setting names it, or None."""
-    named = {"annotations": data_set.annotations, "images": data_set.images, "proposals": data_set.proposals}
-    named |= {f"views.{view}": folder for view, folder in data_set.views.items()}
+    named = {"annotations": data_set.annotations, "images": data_set.images}
+    if part == "train":
+        named["proposals"] = data_set.proposals
+        named |= {f"views.{view}": folder for view, folder in data_set.views.items()}
     for key, path in named.items():
         if path and not Path(path).exists():
             return f"data.{part}.{key}={path}: does not exist"

@@ -37,7 +37,10 @@ def build_optimizer(model: Detector, config: OptimizerConfig) -> torch.optim.Ada
         {"params": rest, "lr": config.lr, "weight_decay": config.weight_decay},
     ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=config.lr, betas=(config.betas[0], config.betas[1])
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=(config.betas[0], config.betas[1]),
+        fused=True,
     )
 
 
