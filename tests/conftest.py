@@ -1,10 +1,18 @@
-"""What all tests share: with VCLR_NO_SKIP=1, as in continuous integration, a test that is skipped fails the session."""
+"""What tests share: a small toy world; and with VCLR_NO_SKIP=1, as in CI, a skipped test fails the session."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from vclr.config import Config, load_config
+from vclr.generate.splits import write_split
+from vclr.generate.toy import write_toy_world
+
+DEMO = Path(__file__).parents[1] / "configs" / "experiment" / "demo.yaml"
 
 # A skip whose reason starts with one of these is right where the thing is absent.
 ALLOWED_SKIPS = ("needs a GPU", "needs VCLR_SHARED", "needs the extra")
@@ -38,3 +46,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the skips that VCLR_NO_SKIP=1 does not allow."""
     for test, reason in _forbidden_skips().items():
         terminalreporter.write_line(f"skipped, but VCLR_NO_SKIP=1: {test}: {reason}", red=True)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a toy world of ten training scenes."""
+    root = tmp_path_factory.mktemp("world")
+    write_toy_world(root, num_train=10, num_val=4, size=64, quiet=True)
+    write_split("toy_known", root / "raw/toy/annotations_train.json", root / "splits/toy_train_toy_known.json")
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_config(world: Path) -> Callable[..., Config]:
+    """Return the demo's settings on the small world, changed by overrides."""
+    raw, views = f"{world}/raw/toy", f"{world}/views/toy"
+    own = [
+        f"data.train.annotations={world}/splits/toy_train_toy_known.json",
+        f"data.train.images={raw}/images",
+        f"data.train.views.depth={views}/depth",
+        f"data.train.views.style={views}/style",
+        f"data.test.annotations={raw}/annotations_val.json",
+        f"data.test.images={raw}/images",
+        "data.test.proposals=''",
+        "dataloader.train.total_batch_size=3",
+    ]
+    return lambda *overrides: load_config(DEMO, [*own, *overrides])

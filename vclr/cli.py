@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 
 from vclr import __version__
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
+from vclr.progress import CONSOLE
 
 app = typer.Typer(
     help="View-consistent learning for open-world instance segmentation.",
@@ -245,7 +245,7 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it.")] = False,
 ) -> None:
-    handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
+    handler = RichHandler(console=CONSOLE, show_path=False, markup=False)
     if not sys.stderr.isatty():
         handler = logging.StreamHandler()  # type: ignore[assignment]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

@@ -65,6 +65,8 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
         if annotation["category_id"] not in categories:
             raise UserError(f"{entry}: category {annotation['category_id']} is not in `categories`")
         check_box(annotation["bbox"], entry)
+        if annotation.get("segmentation") == []:
+            annotation["segmentation"] = None  # sets of boxes write it so
         if annotation.get("segmentation") is not None:
             check_segmentation(annotation["segmentation"], *sizes[annotation["image_id"]], entry)
         seen.add(annotation["id"])

@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vclr.config_values import check_values
 from vclr.errors import UsageError, nearest
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -243,9 +244,9 @@ class CorruptConfig:
 
 @dataclass
 class ViewsConfig:
-    # Relative weight of each view in training: a folder of data.train.views, or one that the loader computes
-    # (edge, palette, fourier, random_conv, pseudo_depth).
-    weights: dict[str, float] = field(default_factory=lambda: {"natural": 1.0, "depth": 1.0, "style": 1.0})
+    # Relative weight of each view in training: natural, a folder of data.train.views, or one that the loader computes
+    # (edge, palette, fourier, random_conv, pseudo_depth). Empty: natural and every folder alike.
+    weights: dict[str, float] = field(default_factory=dict)
     seed: int = 0  # of the views that are computed, together with the image id
     corrupt: CorruptConfig = field(default_factory=CorruptConfig)  # noise on the student's image
 
@@ -310,7 +311,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
     except OmegaConfBaseException as error:  # a value that refers to another one
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    _check_values(config)
+    check_values(flat_config(config))
     return config
 
 
@@ -390,44 +391,6 @@ def _is_known(tree: DictConfig, key: str) -> bool:
 def list_keys() -> list[str]:
     """List every setting by its dotted name."""
     return _leaves(OmegaConf.structured(Config))
-
-
-def _check_values(config: Config) -> None:
-    """Refuse values that the types cannot: one line that names the key and what it may be."""
-    choices = {
-        "model.backbone.norm": (config.model.backbone.norm, ("FrozenBN", "GN")),
-        "model.backbone.depth": (config.model.backbone.depth, (10, 18, 34, 50, 101)),
-        "model.num_classes": (config.model.num_classes, (1,)),
-        "train.amp.dtype": (config.train.amp.dtype, ("bfloat16", "float16")),
-        "dataloader.train.mapper.instance_mask_format": (
-            config.dataloader.train.mapper.instance_mask_format,
-            ("polygon", "bitmask"),
-        ),
-    }
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise UsageError(f"{key}={value}: must be one of {', '.join(map(str, allowed))}")
-    positive = {
-        "model.num_queries": config.model.num_queries,
-        "model.embed_dim": config.model.embed_dim,
-        "train.log_period": config.train.log_period,
-        "train.checkpointer.period": config.train.checkpointer.period,
-        "dataloader.train.total_batch_size": config.dataloader.train.total_batch_size,
-        "dataloader.test.batch_size": config.dataloader.test.batch_size,
-    }
-    for key, number in positive.items():
-        if number < 1:
-            raise UsageError(f"{key}={number}: must be at least 1")
-    for view, weight in config.views.weights.items():
-        if weight < 0:
-            raise UsageError(f"views.weights.{view}={weight}: must not be negative")
-    if not sum(config.views.weights.values()) > 0:
-        raise UsageError("views.weights: at least one view needs a weight above 0")
-    if config.model.criterion.weight_dict.loss_consistency and not config.train.model_ema.enabled:
-        raise UsageError(
-            "train.model_ema.enabled=False: the consistency loss needs the teacher; "
-            "set model.criterion.weight_dict.loss_consistency=0 too"
-        )
 
 
 def dump_config(config: Config) -> str:

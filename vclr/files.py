@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vclr.errors import UserError
 
@@ -82,7 +82,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file as RGB.
+    """Read an image file as RGB, turned upright where its EXIF data says how.
 
     Returns:
         (h, w, 3) uint8.
@@ -92,7 +92,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError:
         raise UserError(f"{path}: is not an image") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:

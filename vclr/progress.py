@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 T = TypeVar("T")
+CONSOLE = Console(stderr=True)  # one for bars and log lines, so that neither breaks the other
 # Without a terminal (logs, CI), a line at most this often.
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -27,7 +28,7 @@ class Progress:
         self.is_silent = quiet
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-        self.bar = Bar(*columns, *times, console=Console(stderr=True), disable=self.is_plain or quiet)
+        self.bar = Bar(*columns, *times, console=CONSOLE, disable=self.is_plain or quiet)
         self.task = self.bar.add_task(description, total=total, completed=done, note="")
         self.bar.start()
 

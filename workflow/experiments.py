@@ -56,7 +56,9 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     """
     config = read_experiment(experiment, overrides)
     data = catalog.training_set(config)
-    files = [data.annotations, image_source(data.images), *map(_view_source, data.views.values())]
+    views = catalog.view_weights(config.views, data)
+    files = [data.annotations, image_source(data.images)]
+    files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
     if config.train.eval_period:
         files += evaluation_inputs(experiment, overrides)

@@ -159,7 +159,7 @@ def test_existing_training_is_not_overwritten(finished: Path, make_config: MakeC
         run(make_config(f"train.output_dir={finished}"))
 
 
-@pytest.mark.parametrize("override", ["optimizer.lr=1e-3", "views.weights.depth=0", "train.max_iter=2"])
+@pytest.mark.parametrize("override", ["optimizer.lr=2e-3", "views.weights.natural=1", "train.max_iter=2"])
 def test_training_of_other_settings_is_moved_aside(finished: Path, make_config: MakeConfig, override: str):
     run(make_config(f"train.output_dir={finished}", "train.max_iter=1", override), resume=True)
     aside = [path for path in finished.parent.iterdir() if path.name.startswith("seed0.")]

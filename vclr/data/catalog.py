@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vclr.config import Config, DataSetConfig
+from vclr.config import Config, DataSetConfig, ViewsConfig
 from vclr.errors import UsageError, nearest
 
 
@@ -81,12 +81,17 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
     )
 
 
+def view_weights(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, float]:
+    """Return the views that training draws from and how often; without settings the photos and all folders, alike."""
+    weights = config.weights or dict.fromkeys(["natural", *data_set.views], 1.0)
+    return {view: weight for view, weight in weights.items() if weight > 0}
+
+
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:
     """Say in one line which file or folder of a data set does not exist and which setting names it, or None."""
     named = {"annotations": data_set.annotations, "images": data_set.images}
     if part == "train":
         named["proposals"] = data_set.proposals
-        named |= {f"views.{view}": folder for view, folder in data_set.views.items()}
     for key, path in named.items():
         if path and not Path(path).exists():
             return f"data.{part}.{key}={path}: does not exist"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vclr.config import DataSetConfig, ViewsConfig
+from vclr.data.catalog import view_weights
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import read_image
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
@@ -27,7 +28,7 @@ class ViewReader:
         self.images = Path(data_set.images)
         self.seed = config.seed
         self.file_names = file_names
-        weights = {view: weight for view, weight in config.weights.items() if weight > 0}
+        weights = view_weights(config, data_set)
         self.names = list(weights)
         self.probabilities = np.array(list(weights.values())) / sum(weights.values())
         self.files = {
@@ -71,6 +72,8 @@ class ViewReader:
 
 def _find_files(view: str, folder: Path, file_names: list[str]) -> dict[str, Path]:
     """Map each photo to its file of the same stem in the view's folder."""
+    if not folder.is_dir():
+        raise UserError(f"data.train.views.{view}={folder}: does not exist")
     files, missing = {}, []
     for name in file_names:
         stem = folder / Path(name).with_suffix("")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections import defaultdict
 from types import TracebackType
@@ -24,7 +25,8 @@ class Journal:
         self.periods, self.last = (config.train.log_period, config.train.checkpointer.period), config.train.max_iter
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, resume=iteration > 0)
-        self.progress = Progress("training", self.last, done=iteration, quiet=quiet)
+        # Without a terminal the log lines say what a bar would.
+        self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("vclr").addHandler(self.handler)
@@ -42,7 +44,9 @@ class Journal:
         """Close everything, and say how the training ended."""
         status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
         if kind is not None:
-            log.error("training stopped: %s", error or kind.__name__)
+            # For the file alone: the command says it on the console.
+            said = {"msg": f"training stopped: {error or kind.__name__}", "levelname": "ERROR"}
+            self.handler.handle(logging.makeLogRecord(said))
         self.progress.close()
         self.metrics.close()
         self.tracked.finish(status, self.checkpoint if self.checkpoint.exists() else None)

@@ -11,6 +11,7 @@ from vclr.config import Config, dump_config, flat_config, load_config
 from vclr.engine.checkpoint import LAST
 from vclr.errors import UsageError
 from vclr.files import atomic_path, read_json, write_json
+from vclr.models.weights import read_weights
 
 # Settings that change neither weights nor metrics: a training goes on when they differ.
 WITHOUT_EFFECT = (
@@ -69,6 +70,16 @@ class RunFolder:
         write_json(self.path / "environment.json", environment, indent=1)
         write_json(self.path / "data.json", self.data_hashes, indent=1)
 
+    def mark_done(self, iteration: int) -> None:
+        """Say that the training is finished."""
+        with atomic_path(self.done) as partial:
+            partial.write_text(f"{iteration}\n", encoding="utf-8")
+
+    def finished_at(self) -> int:
+        """Return the iteration at which the training was finished, 0 where it is not."""
+        text = self.done.read_text(encoding="utf-8").strip() if self.done.exists() else ""
+        return int(text) if text.isdigit() else 0
+
     def forget_after(self, iteration: int) -> None:
         """Drop logged metrics that lie after the checkpoint a training goes on from."""
         if not self.metrics.exists():
@@ -89,10 +100,10 @@ class RunFolder:
         differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
         if any(not key.startswith(WITHOUT_EFFECT) for key in differing):
             return False
-        if self._reached() > self.config.train.max_iter:
+        if (
+            self.last_checkpoint.exists()
+            and read_weights(self.last_checkpoint)["iteration"] > self.config.train.max_iter
+        ):
             return False
         data = self.path / "data.json"
         return not data.exists() or read_json(data) == self.data_hashes
-
-    def _reached(self) -> int:
-        return int(self.done.read_text()) if self.done.exists() else 0

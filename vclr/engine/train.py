@@ -46,7 +46,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
     """
     folder = RunFolder(config, hash_training_data(config))
     goes_on = folder.open(resume)
-    if goes_on and folder.done.exists() and int(folder.done.read_text()) == config.train.max_iter:
+    if goes_on and folder.finished_at() == config.train.max_iter:
         log.info("%s: finished already", folder.path)
         return
     samples = TrainingSamples(config)
@@ -64,7 +64,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
     folder.forget_after(state.iteration)
     with Journal(folder, config, state.iteration, quiet) as journal:
         run_iterations(state, samples, folder, journal)
-    folder.done.write_text(f"{state.iteration}\n")
+    folder.mark_done(state.iteration)
 
 
 def run_iterations(state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal) -> None:

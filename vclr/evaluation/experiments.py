@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vclr.config import Config, flat_config, load_config
+from vclr.data.catalog import training_set, view_weights
 from vclr.errors import UserError
 from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
@@ -48,7 +49,7 @@ class Experiment:
     @property
     def views(self) -> list[str]:
         """The views that training draws from."""
-        return [view for view, weight in self.config.views.weights.items() if weight > 0]
+        return list(view_weights(self.config.views, training_set(self.config)))
 
     @property
     def consistency(self) -> float:

@@ -55,7 +55,9 @@ def load_weights(model: Detector, source: str | Path | Mapping[str, Any], use_te
     content = read_weights(source) if isinstance(source, (str, Path)) else source
     if use_teacher and not content.get("teacher"):
         raise UserError(f"{name}: holds no teacher (train.model_ema was off)")
-    given: Mapping[str, Any] = content["teacher"] if use_teacher else content.get("model", content)
+    given = content["teacher"] if use_teacher else content.get("model", content)
+    if not isinstance(given, Mapping):
+        raise UserError(f"{name}: its weights are no dictionary of tensors")
     own = model.state_dict()
     report = WeightsReport()
     for key, value in given.items():
