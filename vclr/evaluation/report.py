@@ -263,7 +263,9 @@ def _times_untrained(experiment: Experiment, floor: dict[str, Any] | None, group
     """Say how many times the untrained model's recall an experiment has reached."""
     base = (experiment.untrained or floor or {}).get(group, {}).get(metric)
     mean = experiment.mean(group, metric)
-    return f"× {mean / base:.1f}" if base and mean is not None else "–"
+    if base is None or mean is None:
+        return "–"
+    return f"× {mean / base:.1f}" if base else "from 0"
 
 
 def _data_facts(experiments: list[Experiment]) -> dict[str, str]:
