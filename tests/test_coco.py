@@ -118,7 +118,6 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"bbox": [1, 1, float("inf"), 4]}, "is not [x, y, width, height]"),
         ({"bbox": [1, 1, 10**400, 4]}, "is not [x, y, width, height]"),
         ({"bbox": [[1], 1, 4, 4]}, "is not [x, y, width, height]"),
-        ({"segmentation": []}, "segmentation is neither polygons nor RLE"),
         ({"segmentation": "polygon"}, "segmentation is neither polygons nor RLE"),
         ({"segmentation": [[1, 1, 5, 5]]}, "polygon 0 has 2 points, needs at least 3"),
         ({"segmentation": [*TRIANGLE, []]}, "polygon 1 has 0 points"),
@@ -251,3 +250,11 @@ def test_several_polygons_are_one_object():
 def test_box_beyond_the_image_is_clipped():
     assert rasterize({"bbox": [-5, -5, 8, 7]}, 4, 4).sum() == 2 * 3
     assert rasterize({"bbox": [100, 100, 8, 7]}, 4, 4).sum() == 0
+
+
+def test_an_empty_segmentation_is_a_box(tmp_path: Path, world: dict[str, Any]):
+    world["annotations"][1] |= {"segmentation": [], "bbox": [1, 2, 4, 3]}
+    (tmp_path / "world.json").write_text(json.dumps(world))
+    annotation = load_coco(tmp_path / "world.json")["annotations"][1]
+    assert annotation["segmentation"] is None
+    assert rasterize(annotation, 8, 10).sum() == 12
