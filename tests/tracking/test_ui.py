@@ -18,6 +18,7 @@ from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 from vclr.tracking import TrackedRun, open_ui
+from vclr.tracking.ui import RUNS_PAGE
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -53,7 +54,7 @@ def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
         assert line.startswith("MLflow: http://127.0.0.1:")
         servers = psutil.Process(command.pid).children(recursive=True)
         assert servers
-        yield line.removeprefix("MLflow: ").strip()
+        yield line.removeprefix("MLflow: ").strip().removesuffix(RUNS_PAGE)
         command.terminate()
         assert command.wait(60) == 128 + signal.SIGTERM
         assert not any(server.is_running() for server in servers)
@@ -87,4 +88,4 @@ def test_bad_calls_are_one_line(config: Config, tmp_path: Path):
 
 def test_server_uri_is_only_named(capsys: pytest.CaptureFixture[str]):
     open_ui("http://127.0.0.1:1")
-    assert capsys.readouterr().out == "MLflow: http://127.0.0.1:1\n"
+    assert capsys.readouterr().out == f"MLflow: http://127.0.0.1:1{RUNS_PAGE}\n"

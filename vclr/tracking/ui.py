@@ -22,6 +22,7 @@ from vclr.tracking.database import artifact_root, database_file, prepare_databas
 from vclr.tracking.quiet import SETTINGS
 
 START_TIMEOUT = 120.0  # seconds; a cold disk takes a good part of it
+RUNS_PAGE = "/#/experiments?workflowType=machine_learning"  # without it MLflow 3 shows traces of chat applications
 STOP_TIMEOUT = 10.0  # seconds until a server that does not end by itself is killed
 
 
@@ -127,9 +128,10 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _show(address: str, open_browser: bool) -> None:
-    print(f"MLflow: {address}", flush=True)
+    page = address.rstrip("/") + RUNS_PAGE
+    print(f"MLflow: {page}", flush=True)
     if open_browser:
-        webbrowser.open(address)
+        webbrowser.open(page)
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
