@@ -20,7 +20,7 @@ def test_photos_from_json_to_report(checkout):
     raw.mkdir(parents=True)
     for name in ("images", "annotations_train.json", "annotations_val.json"):
         (raw / name).symlink_to(PHOTOS / name)
-    overrides = f"overrides=[train.max_iter={ITERATIONS}, optimizer.milestones=[250]]"
+    overrides = f"overrides=[train.max_iter={ITERATIONS}]"
     workflow = ("snakemake", "all", "--cores", "2", "--config", "experiments=[photos]", overrides)
     checkout.run(*workflow)
 
