@@ -52,11 +52,11 @@ class RunFolder:
         Raises:
             UsageError: the folder holds a training and `resume` is off.
         """
-        if (self.path / "config.yaml").exists():
+        if self.last_checkpoint.exists():  # before the first one there is nothing to lose
             if not resume:
                 raise UsageError(f"train.output_dir={self.path}: holds a training; --resume continues it")
             if self._is_same_training():
-                return self.last_checkpoint.exists()
+                return True
             aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
             self.path.rename(aside)
             print(f"{self.path}: held a training with other settings or data, now in {aside}")
@@ -100,10 +100,7 @@ class RunFolder:
         differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
         if any(not key.startswith(WITHOUT_EFFECT) for key in differing):
             return False
-        if (
-            self.last_checkpoint.exists()
-            and read_weights(self.last_checkpoint)["iteration"] > self.config.train.max_iter
-        ):
+        if read_weights(self.last_checkpoint)["iteration"] > self.config.train.max_iter:
             return False
         data = self.path / "data.json"
         return not data.exists() or read_json(data) == self.data_hashes
