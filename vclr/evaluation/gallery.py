@@ -23,6 +23,7 @@ from vclr.files import read_image, read_json
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
 TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
+NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
 FADE = 0.85  # of the photo behind what was found
 ANNOTATED = (255, 255, 255)  # outline of an annotated object
 PICTURE_SIDE = 360  # pixels of a picture's long side in the report
@@ -78,9 +79,18 @@ def found_objects(experiments: list[Experiment], results: Path) -> list[list[tup
             best = sorted(found.get(image["id"], []), key=lambda entry: -entry["score"])[:TOP_PREDICTIONS]
             candidates = [coco_json.rasterize(entry, *size) for entry in best]
             picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
-            row.append((_finish(picture), f"{count} of {len(masks)}"))
+            caption = f"{count} of {len(masks)}"
+            if count == 0 and best:  # what it predicts instead, mask and box
+                boxes = [_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
+                picture = pictures.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
+                caption += f"; its {len(boxes)} best predictions"
+            row.append((_finish(picture), caption))
         rows.append(row)
     return rows
+
+
+def _corners(bbox: list[float]) -> tuple[float, float, float, float]:
+    return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
 
 
 def _objects(coco: Json) -> dict[Any, list[Json]]:
