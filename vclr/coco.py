@@ -193,6 +193,11 @@ def class_agnostic(coco: Json) -> Json:
     return {**coco, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
 
 
+def bbox_corners(bbox: list[float]) -> tuple[float, float, float, float]:
+    """Turn a COCO box [x, y, width, height] into its corners, xyxy."""
+    return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
+
+
 def to_rle(segmentation: Any, height: int, width: int) -> Json:
     """Turn polygons, uncompressed or compressed RLE into one compressed RLE with `counts` as bytes."""
     if isinstance(segmentation, list):

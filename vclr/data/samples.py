@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import Json, load_coco, rasterize, select
+from vclr.coco import Json, bbox_corners, load_coco, rasterize, select
 from vclr.config import Config, DataSetConfig, TestMapperConfig
 from vclr.data.catalog import missing_files, test_set, training_set
 from vclr.data.proposals import add_proposals
@@ -137,7 +137,7 @@ def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target
     """Transform an image's objects; those that the crop left nothing of are dropped."""
     size = image["height"], image["width"]
     height, width = geometry.output_size
-    corners = np.array([_corners(item["bbox"]) for item in objects], dtype=np.float64).reshape(-1, 4)
+    corners = np.array([bbox_corners(item["bbox"]) for item in objects], dtype=np.float64).reshape(-1, 4)
     boxes = geometry.apply_to_boxes(corners, size)
     has_size = (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(1)
     masks, kept = [], []
@@ -156,10 +156,6 @@ def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target
         masks=torch.from_numpy(np.stack(masks) if masks else np.zeros((0, height, width), np.uint8)),
         image_id=image["id"],
     )
-
-
-def _corners(bbox: list[float]) -> tuple[float, float, float, float]:
-    return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

@@ -81,16 +81,12 @@ def found_objects(experiments: list[Experiment], results: Path) -> list[list[tup
             picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
             caption = f"{count} of {len(masks)}"
             if count == 0 and best:  # what it predicts instead, mask and box
-                boxes = [_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
+                boxes = [coco_json.bbox_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
                 picture = pictures.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
                 caption += f"; its {len(boxes)} best predictions"
             row.append((_finish(picture), caption))
         rows.append(row)
     return rows
-
-
-def _corners(bbox: list[float]) -> tuple[float, float, float, float]:
-    return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
 
 
 def _objects(coco: Json) -> dict[Any, list[Json]]:
