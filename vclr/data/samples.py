@@ -19,6 +19,7 @@ from vclr.data.transforms import Geometry, draw_training_geometry, test_geometry
 from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.files import read_image
+from vclr.ops.boxes import xyxy_to_cxcywh
 from vclr.structures import Target
 
 log = logging.getLogger("vclr.data")
@@ -146,13 +147,11 @@ def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target
         if mask is not None and mask.any():
             masks.append(mask)
             kept.append(number)
-    left, top, right, bottom = boxes[kept].T
-    normalized = np.stack(
-        [(left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height], 1
-    )
+    sides = torch.tensor([width, height, width, height], dtype=torch.float64)
+    normalized = xyxy_to_cxcywh(torch.from_numpy(boxes[kept])) / sides
     return Target(
         labels=torch.zeros(len(kept), dtype=torch.int64),
-        boxes=torch.from_numpy(normalized.astype(np.float32)),
+        boxes=normalized.float(),
         masks=torch.from_numpy(np.stack(masks) if masks else np.zeros((0, height, width), np.uint8)),
         image_id=image["id"],
     )
