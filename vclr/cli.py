@@ -143,7 +143,7 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
         torch.set_num_threads(config.train.num_threads)
     model = build_model(config).to(choose_device(config.train.device))
     if checkpoint is not None:
-        report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only)
+        report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
         logging.getLogger("vclr").info("%s: %s", checkpoint, report)
     _print_groups(run_evaluation(model, config, output, quiet))
 
@@ -176,6 +176,20 @@ def predict(
     from vclr.evaluation.predict import predict_files
 
     predict_files(images, checkpoint, output, min_score, device)
+
+
+@app.command(name="convert")
+def convert_weights(
+    source: Annotated[Path, typer.Argument(help="Weights: ours, the reference's, a backbone's (.pth, .pkl).")],
+    output: Output,
+    overrides: Overrides = None,
+    to: Annotated[str, typer.Option(help="vclr or reference.")] = "vclr",
+    config_file: ConfigFile = None,
+) -> None:
+    """Bring weights, or a half-done training, from the reference or to it, and pretrained backbones here."""
+    from vclr.engine.convert import convert
+
+    print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")
 
 
 @app.command()

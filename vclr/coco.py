@@ -207,10 +207,26 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
     return {"size": [height, width], "counts": segmentation["counts"].encode("ascii")}
 
 
+def outlines(annotation: Json) -> list[np.ndarray] | None:
+    """Return an annotation's polygons, (k, 2) of (x, y) each; its box where it has no segmentation, None for RLE."""
+    segmentation = annotation.get("segmentation")
+    if segmentation is None:
+        left, top, right, bottom = bbox_corners(annotation["bbox"])
+        segmentation = [[left, top, right, top, right, bottom, left, bottom]]
+    if not isinstance(segmentation, list):
+        return None
+    return [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
+
+
+def to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """Turn polygons or RLE into an (h, w) uint8 mask."""
+    return coco_mask.decode(to_rle(segmentation, height, width))  # type: ignore[no-any-return]
+
+
 def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:
     """Return an annotation's (h, w) uint8 mask; its box, filled, where it has no segmentation."""
     if annotation.get("segmentation") is not None:
-        return coco_mask.decode(to_rle(annotation["segmentation"], height, width))  # type: ignore[no-any-return]
+        return to_mask(annotation["segmentation"], height, width)
     mask = np.zeros((height, width), np.uint8)
     x, y, w, h = annotation["bbox"]
     mask[max(0, round(y)) : max(0, round(y + h)), max(0, round(x)) : max(0, round(x + w))] = 1

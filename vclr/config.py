@@ -263,6 +263,7 @@ class EvaluationConfig:
     protocol: str = ""  # the group of classes, or the catalog's protocol, that the headline metrics are of
     groups: dict[str, list[str]] = field(default_factory=dict)  # group name -> category names
     max_dets: list[int] = field(default_factory=lambda: [1, 10, 20, 30, 50, 100, 300])
+    dtype: str = "float32"  # of the mask branch, most of the arithmetic; which objects are found stays in float32
 
 
 @dataclass
@@ -272,6 +273,13 @@ class TrackingConfig:
     experiment: str = "vclr"
     run_name: str = ""  # default: the last two parts of train.output_dir
     log_checkpoint: bool = False  # True: a copy as an artifact; False: a pointer to the run folder
+
+
+@dataclass
+class CompatConfig:
+    """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
+
+    padding: bool = False  # in training, let the padding of a batch leak into features, proposals and mask losses
 
 
 @dataclass
@@ -285,6 +293,7 @@ class Config:
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    compat: CompatConfig = field(default_factory=CompatConfig)
 
 
 # --- load, override, dump --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "dataloader.train.mapper.instance_mask_format": ("polygon", "bitmask"),
     "train.amp.dtype": ("bfloat16", "float16"),
     "proposals.method": ("graph",),
+    "evaluation.dtype": ("float32", "bfloat16", "float16"),
 }
 # For lists: each number.
 AT_LEAST_ONE = [

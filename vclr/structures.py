@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
+Size = tuple[int, int]  # height, width
 
 
 @dataclass
@@ -56,14 +57,14 @@ class Batch:
         images: (b, 3, h, w) float32 RGB 0-255 of the chosen view, padded bottom and right with zeros.
         natural: the same photos in the natural view with the same geometry, for the teacher; `images` itself where the
             data set has only that view.
-        padding_mask: (b, h, w) bool, True where padded.
+        image_sizes: (height, width) of each image without its padding.
         targets: the objects of each image.
         views: the view of each image, by name.
     """
 
     images: Tensor
     natural: Tensor
-    padding_mask: Tensor
+    image_sizes: list[Size]
     targets: list[Target]
     views: list[str]
 
@@ -80,7 +81,7 @@ class Outputs:
         pred_boxes: (b, q, 4) cxcywh normalized.
         queries: (b, q, d) normed outputs of the last decoder layer, what the consistency loss compares.
         mask_embeds: (b, q, e) per-query vectors; a mask is their dot product with `mask_features`.
-        mask_features: (b, e, h, w) per-pixel map at the finest level's stride.
+        mask_features: one (e, h, w) per-pixel map an image, at the finest level's stride, without padding.
         aux_outputs: the same for each earlier decoder layer (without queries and mask features).
         enc_outputs: the same for the two-stage proposals.
     """
@@ -89,7 +90,7 @@ class Outputs:
     pred_boxes: Tensor
     queries: Tensor
     mask_embeds: Tensor | None = None
-    mask_features: Tensor | None = None
+    mask_features: list[Tensor] | None = None
     aux_outputs: tuple[Outputs, ...] = ()
     enc_outputs: Outputs | None = None
 

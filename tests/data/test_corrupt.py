@@ -11,7 +11,8 @@ MEAN, STD = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), torch.tensor(
 
 
 def apply(images: torch.Tensor, seed: int = 0, **config: bool) -> torch.Tensor:
-    return corrupt(images, CorruptConfig(**config), MEAN, STD, torch.Generator().manual_seed(seed))
+    sizes = [(images.shape[2], images.shape[3])] * len(images)
+    return corrupt(images, sizes, CorruptConfig(**config), MEAN, STD, torch.Generator().manual_seed(seed))
 
 
 def test_all_off_changes_nothing():

@@ -23,8 +23,9 @@ def take(config: Config, count: int, first: int = 0) -> list[Batch]:
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
-    for name in ("images", "natural", "padding_mask"):
+    for name in ("images", "natural"):
         assert torch.equal(getattr(first, name), getattr(second, name))
+    assert first.image_sizes == second.image_sizes
     assert first.views == second.views
     for one, other in zip(first.targets, second.targets, strict=True):
         assert one.image_id == other.image_id
@@ -73,15 +74,15 @@ def test_other_seed_other_batches(make_config: MakeConfig):
     assert [target.image_id for target in first.targets] != [target.image_id for target in second.targets]
 
 
-def test_padding_is_at_the_bottom_and_right_and_marked():
+def test_padding_is_at_the_bottom_and_right():
     first, second = torch.full((3, 4, 6), 9, dtype=torch.uint8), torch.full((3, 5, 2), 7, dtype=torch.uint8)
-    images, mask = pad_images([first, second])
+    images, sizes = pad_images([first, second])
     assert images.shape == (2, 3, 5, 6)
     assert images.dtype == torch.float32
     assert (images[0, :, :4, :6] == 9).all()
     assert (images[1, :, :5, :2] == 7).all()
-    assert (images[:, 0][mask] == 0).all()
-    assert (~mask).sum((1, 2)).tolist() == [24, 10]
+    assert images.sum() == 3 * (24 * 9 + 10 * 7)
+    assert sizes == [(4, 6), (5, 2)]
 
 
 def test_batch_has_view_and_photo_of_one_geometry(make_config: MakeConfig):

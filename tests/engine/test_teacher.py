@@ -54,7 +54,7 @@ def test_converges_to_a_student_that_stands_still(student: Detector):
 def test_call_has_no_gradient_no_masks_and_moves_no_statistics(student: Detector):
     teacher = Teacher(student, 0.9)
     before = {key: value.clone() for key, value in teacher.detector.state_dict().items()}
-    outputs = teacher(torch.randn(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.bool))
+    outputs = teacher(torch.randn(2, 3, 64, 64), [(64, 64)] * 2)
     assert not outputs.queries.requires_grad
     assert outputs.mask_features is None
     assert all(torch.equal(value, before[key]) for key, value in teacher.detector.state_dict().items())
@@ -62,5 +62,5 @@ def test_call_has_no_gradient_no_masks_and_moves_no_statistics(student: Detector
 
 def test_sees_what_the_student_sees(student: Detector):
     """On the same image, before any update, teacher and student have the same queries."""
-    images, mask = torch.randn(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.bool)
-    torch.testing.assert_close(Teacher(student, 0.9)(images, mask).queries, student(images, mask).queries)
+    images, sizes = torch.randn(2, 3, 64, 64), [(64, 64), (50, 40)]
+    torch.testing.assert_close(Teacher(student, 0.9)(images, sizes).queries, student(images, sizes).queries)

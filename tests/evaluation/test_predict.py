@@ -70,9 +70,9 @@ def test_photos_of_one_name_are_refused(checkpoint: Path, photo: Path, tmp_path:
         predict_files([photo, tmp_path / "a.jpg"], checkpoint, tmp_path / "out", 0.3, "cpu")
 
 
-def test_weights_without_a_configuration_are_refused(photo: Path, tmp_path: Path):
+def test_weights_without_a_configuration_are_of_the_published_model(photo: Path, tmp_path: Path):
     torch.save({"model": {}}, tmp_path / "bare.pt")
-    with pytest.raises(UserError, match=r"bare\.pt: holds no configuration"):
+    with pytest.raises(UserError, match=r"bare\.pt: nothing in it fits the model"):
         predict_files([photo], tmp_path / "bare.pt", tmp_path / "out", 0.3, "cpu")
     assert names_in(tmp_path / "out") == []
 

@@ -26,7 +26,7 @@ def draw_outputs(b: int = 2, q: int = 6, num_aux: int = 1, with_masks: bool = Tr
         )
 
     torch.manual_seed(0)
-    features = torch.randn(b, 5, 4, 6, requires_grad=True) if with_masks else None
+    features = [torch.randn(5, 4, 6, requires_grad=True) for _ in range(b)] if with_masks else None
     outputs = layer()
     outputs.aux_outputs = tuple(layer() for _ in range(num_aux))
     outputs.enc_outputs = layer()
@@ -43,7 +43,7 @@ def make_target(count: int, height: int = SIZE[0], width: int = SIZE[1]) -> Targ
 def compute(outputs: Outputs, targets: list[Target], num_boxes: float = 1.0, **config: object) -> dict:
     torch.manual_seed(1)
     criterion = Criterion(CriterionConfig(num_points=32, **config))
-    return criterion(outputs, targets, num_boxes, SIZE)[0]
+    return criterion(outputs, targets, num_boxes)[0]
 
 
 @pytest.mark.parametrize("counts", [(2, 3), (2, 0), (0, 0), (9, 1)], ids=str)
@@ -53,7 +53,7 @@ def test_any_number_of_objects_is_finite_and_differentiable(counts: tuple[int, i
     assert set(losses) == {name + suffix for name in NAMES for suffix in ("", "_0", "_enc")}
     torch.stack(list(losses.values())).sum().backward()
     for layer in (outputs, *outputs.aux_outputs, outputs.enc_outputs):
-        for tensor in (layer.pred_logits, layer.pred_boxes, layer.mask_embeds, layer.mask_features):
+        for tensor in (layer.pred_logits, layer.pred_boxes, layer.mask_embeds, *layer.mask_features):
             assert tensor.grad is not None
             assert tensor.grad.isfinite().all()
         assert (layer.pred_logits.grad != 0).any()
@@ -69,7 +69,7 @@ def test_only_matched_queries_get_box_and_mask_gradients():
     outputs = draw_outputs(num_aux=0)
     targets = [make_target(2), make_target(0)]
     criterion = Criterion(CriterionConfig(num_points=32))
-    losses, indices = criterion(outputs, targets, 1.0, SIZE)
+    losses, indices = criterion(outputs, targets, 1.0)
     torch.stack(list(losses.values())).sum().backward()
     images, queries = flatten_indices(indices)
     is_matched = torch.zeros(2, 6, dtype=torch.bool)
@@ -109,18 +109,36 @@ def test_order_of_the_objects_does_not_matter():
         torch.testing.assert_close(first[name], second[name])
 
 
-def test_smaller_images_are_padded_at_the_bottom_and_right():
-    small = make_target(2, height=8, width=12)
-    padded = Target(small.labels, small.boxes, torch.zeros(2, *SIZE, dtype=torch.uint8), 0)
-    padded.masks[:, :8, :12] = small.masks
-    first, second = compute(draw_outputs(b=1), [small]), compute(draw_outputs(b=1), [padded])
-    for name in first:
-        torch.testing.assert_close(first[name], second[name])
+def test_images_of_different_sizes_have_the_losses_that_they_have_alone():
+    """Each mask is read over its own image; what the batch is padded to plays no part."""
+    outputs, targets = draw_outputs(), [make_target(2), make_target(3, height=8, width=30)]
+    for layer in (outputs, *outputs.aux_outputs, outputs.enc_outputs):
+        layer.mask_features = [outputs.mask_features[0], torch.ones(5, 2, 8)]
+    points = torch.rand(3, 32, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vclr.losses.criterion.draw_uncertain_points", lambda logits, *_: points[: len(logits)])
+        together = compute(outputs, targets)
+        alone = [compute(part_of(outputs, image), [targets[image]]) for image in range(2)]
+    for name in together:
+        torch.testing.assert_close(together[name], alone[0][name] + alone[1][name])
+
+
+def part_of(outputs: Outputs, image: int) -> Outputs:
+    """What a batch's outputs say of one image."""
+
+    def part(layer: Outputs) -> Outputs:
+        one = slice(image, image + 1)
+        names = ("pred_logits", "pred_boxes", "queries", "mask_embeds", "mask_features")
+        return Outputs(*(getattr(layer, name)[one] for name in names))
+
+    whole = part(outputs)
+    whole.aux_outputs, whole.enc_outputs = tuple(map(part, outputs.aux_outputs)), part(outputs.enc_outputs)
+    return whole
 
 
 def test_mask_logits_are_the_products_of_the_matched_queries():
     outputs = draw_outputs()
     indices = [(torch.tensor([1, 4]), torch.tensor([0, 1])), (torch.tensor([2]), torch.tensor([0]))]
     logits = matched_mask_logits(outputs, indices)
-    everything = torch.einsum("bqe,behw->bqhw", outputs.mask_embeds, outputs.mask_features)
-    torch.testing.assert_close(logits, everything[[0, 0, 1], [1, 4, 2]])
+    everything = torch.einsum("bqe,behw->bqhw", outputs.mask_embeds, torch.stack(outputs.mask_features))
+    torch.testing.assert_close(torch.cat(logits), everything[[0, 0, 1], [1, 4, 2]])

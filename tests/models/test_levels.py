@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vclr.models.levels import Levels, flatten_levels
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, padding_mask
 from vclr.models.position import embed_boxes, embed_cells
 
 SHAPES = [(8, 12), (4, 6)]
@@ -12,16 +12,39 @@ SHAPES = [(8, 12), (4, 6)]
 
 def make_levels(valid_height: int = 64, valid_width: int = 96) -> Levels:
     """One image of 64 x 96 pixels whose right and lower parts are padding."""
-    padding_mask = torch.ones(1, 64, 96, dtype=torch.bool)
-    padding_mask[:, :valid_height, :valid_width] = False
-    return flatten_levels([torch.randn(1, 16, *shape) for shape in SHAPES], padding_mask)
+    maps = [torch.randn(1, 16, *shape) for shape in SHAPES]
+    return flatten_padded_levels(maps, [(valid_height, valid_width)], (64, 96))
 
 
 def test_split_undoes_flatten():
     maps = [torch.randn(2, 16, *shape) for shape in SHAPES]
-    levels = flatten_levels(maps, torch.zeros(2, 64, 96, dtype=torch.bool))
-    for given, back in zip(maps, levels.split(levels.features), strict=True):
+    levels = flatten_levels([maps])
+    assert not levels.padding_mask.any()
+    for given, back in zip(maps, levels.unflatten(levels.features)[0], strict=True):
         assert torch.equal(given, back)
+
+
+def test_images_of_different_sizes_come_back_without_their_padding():
+    sizes = [[(8, 12), (4, 6)], [(5, 7), (3, 4)], [(2, 13), (1, 7)]]
+    groups = [[torch.randn(1, 16, *shape) for shape in shapes] for shapes in sizes]
+    levels = flatten_levels(groups)
+    assert levels.spatial_shapes == [(8, 13), (4, 7)]
+    assert levels.valid_sizes == [[shapes[level] for shapes in sizes] for level in range(2)]
+    assert (~levels.padding_mask).sum(1).tolist() == [8 * 12 + 4 * 6, 5 * 7 + 3 * 4, 2 * 13 + 7]
+    for given, back in zip(groups, levels.unflatten(levels.features), strict=True):
+        for level, level_back in zip(given, back, strict=True):
+            assert torch.equal(level, level_back)
+
+
+def test_mask_of_a_padded_level_is_that_of_its_nearest_pixels():
+    """As interpolation to the nearest pixel does, for every size of the batch and of an image in it."""
+    for padded in range(1, 70):
+        for num_cells in {-(-padded // stride) for stride in (4, 8, 16)}:
+            for valid in range(1, padded + 1):
+                mask = padding_mask([(valid, 1)], (padded, 1), torch.device("cpu"))[:, None].float()
+                nearest = torch.nn.functional.interpolate(mask, size=(num_cells, 1))[0, 0, :, 0] == 0
+                levels = flatten_padded_levels([torch.zeros(1, 4, num_cells, 1)], [(valid, 1)], (padded, 1))
+                assert levels.valid_sizes[0][0][0] == nearest.sum()
 
 
 def test_cell_centers_without_padding():
@@ -41,9 +64,7 @@ def test_padding_is_masked_and_measured():
 
 def test_proposals_of_a_padded_image_are_those_of_the_image_alone():
     padded, usable = make_levels(valid_height=32, valid_width=48).proposals()
-    alone = flatten_levels(
-        [torch.randn(1, 16, 4, 6), torch.randn(1, 16, 2, 3)], torch.zeros(1, 32, 48, dtype=torch.bool)
-    )
+    alone = flatten_levels([[torch.randn(1, 16, 4, 6), torch.randn(1, 16, 2, 3)]])
     expected, expected_usable = alone.proposals()
     torch.testing.assert_close(padded[usable], expected[expected_usable])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vclr.models.postprocess import postprocess, resize_masks, score_queries
+from vclr.models.postprocess import paint_masks, postprocess, score_queries
 from vclr.structures import Outputs, Predictions
 
 
@@ -19,13 +19,12 @@ def make_outputs(logits: list[float], boxes: list[list[float]], masks: Tensor) -
         pred_boxes=torch.tensor([boxes]),
         queries=torch.zeros(1, count, 1),
         mask_embeds=torch.eye(count)[None],
-        mask_features=masks[None],
+        mask_features=[masks],
     )
 
 
 def find(outputs: Outputs, original: tuple[int, int] = (64, 96), max_detections: int = 100) -> Predictions:
-    height, width = outputs.mask_features.shape[-2] * 8, outputs.mask_features.shape[-1] * 8
-    return postprocess(outputs, [(height, width)], (height, width), [original], max_detections, 0.7)[0]
+    return postprocess(outputs, [original], max_detections, 0.7)[0]
 
 
 APART = [[0.2, 0.2, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2], [0.2, 0.8, 0.1, 0.1]]
@@ -42,17 +41,17 @@ def test_objects_come_by_score_in_original_pixels():
 
 
 def test_score_is_the_geometric_mean_of_class_and_mask():
-    masks = torch.full((1, 1, 4, 4), -5.0)
-    masks[0, 0, :2] = 2.0
+    masks = torch.full((1, 4, 4), -5.0)
+    masks[0, :2] = 2.0
     class_score, mask_score = torch.tensor(1.0).sigmoid(), torch.tensor(2.0).sigmoid()
-    score = score_queries(torch.tensor([[[1.0]]]), masks)
-    torch.testing.assert_close(score, (class_score * mask_score).sqrt().view(1, 1))
+    score = score_queries(torch.tensor([[1.0]]), masks)
+    torch.testing.assert_close(score, (class_score * mask_score).sqrt().view(1))
 
 
 def test_empty_masks_tie_at_the_bottom():
-    scores = score_queries(torch.tensor([[[9.0], [-9.0]]]), torch.full((1, 2, 4, 4), -1.0))
-    assert scores[0, 0] == scores[0, 1]
-    assert scores[0, 0].item() == pytest.approx(0.000999, abs=1e-6)
+    scores = score_queries(torch.tensor([[9.0], [-9.0]]), torch.full((2, 4, 4), -1.0))
+    assert scores[0] == scores[1]
+    assert scores[0].item() == pytest.approx(0.000999, abs=1e-6)
 
 
 def test_duplicates_go():
@@ -82,26 +81,18 @@ def test_nothing_found_is_empty_arrays():
 def test_masks_grow_to_the_original_where_they_are():
     masks = torch.full((1, 8, 12), -4.0)
     masks[0, 2:4, 3:6] = 4.0
-    resized = resize_masks(masks, (64, 96), (64, 96), (128, 192)) > 0
-    rows, columns = resized[0].any(1).nonzero(), resized[0].any(0).nonzero()
+    painted = paint_masks(masks, (128, 192))
+    rows, columns = painted[0].any(1).nonzero(), painted[0].any(0).nonzero()
     assert (rows.min(), rows.max() + 1) == (32, 64)
     assert (columns.min(), columns.max() + 1) == (48, 96)
 
 
-def test_masks_of_a_padded_image_are_those_of_the_image_alone():
-    alone = torch.randn(2, 4, 6)
-    padded = torch.full((2, 8, 12), 9.0)
-    padded[:, :4, :6] = alone
-    expected = resize_masks(alone, (32, 48), (32, 48), (50, 70))
-    torch.testing.assert_close(resize_masks(padded, (32, 48), (64, 96), (50, 70)), expected)
-
-
-@pytest.mark.parametrize("stride", [4, 8])
-def test_padding_is_cut_at_every_height(stride: int):
-    """The rows of an image alone are the cells that its pixels reach, however high the batch is."""
-    for padded_height in range(1, 70):
-        padded = torch.randn(1, -(-padded_height // stride), 4)
-        for height in range(1, padded_height + 1, 3):
-            alone = padded[:, : -(-height // stride)]
-            expected = resize_masks(alone, (height, 32), (height, 32), (20, 8))
-            assert torch.equal(resize_masks(padded, (height, 32), (padded_height, 32), (20, 8)), expected)
+def test_every_image_has_its_own_mask_features_and_size():
+    outputs = make_outputs([0.0, 2.0, 1.0], APART, torch.full((3, 8, 12), 3.0))
+    second = make_outputs([0.0, 2.0, 1.0], APART, torch.full((3, 5, 4), 3.0))
+    for name in ("pred_logits", "pred_boxes", "mask_embeds"):
+        setattr(outputs, name, torch.cat([getattr(outputs, name), getattr(second, name)]))
+    outputs.mask_features += second.mask_features
+    both = postprocess(outputs, [(64, 96), (39, 31)], 100, 0.7)
+    assert [predictions.masks.shape for predictions in both] == [(3, 64, 96), (3, 39, 31)]
+    np.testing.assert_array_equal(both[1].boxes, find(second, (39, 31)).boxes)

@@ -54,15 +54,35 @@ def test_what_does_not_fit_is_named(trained: Detector):
     given = dict(trained.state_dict())
     del given["encoder.level_embeds"]
     given["novel.weight"] = torch.zeros(3)
-    model = build("model.num_queries=7")
-    before = model.query_content.weight.clone()
+    given["decoder.norm.weight"] = torch.zeros(5)
+    model = build()
+    before = model.decoder.norm.weight.clone()
     report = load_weights(model, given)
     assert report.missing == ["encoder.level_embeds"]
     assert report.unexpected == ["novel.weight"]
-    assert report.changed_shape == {"query_content.weight": ((60, 64), (7, 64))}
-    assert torch.equal(model.query_content.weight, before)
-    for name in ("encoder.level_embeds", "novel.weight", "query_content.weight is (60, 64), not (7, 64)"):
+    assert report.changed_shape == {"decoder.norm.weight": ((5,), (64,))}
+    assert not report.is_complete
+    assert torch.equal(model.decoder.norm.weight, before)
+    for name in ("encoder.level_embeds", "novel.weight", "decoder.norm.weight is (5,), not (64,)"):
         assert name in str(report)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_weights(model, given, strict=True)
+
+
+def test_another_number_of_queries_says_what_to_set(trained: Detector):
+    model = build("model.num_queries=7")
+    before = model.decoder.norm.weight.clone()
+    with pytest.raises(UserError, match=r"holds 60 queries, the model has 7; set model\.num_queries=60"):
+        load_weights(model, trained.state_dict())
+    assert torch.equal(model.decoder.norm.weight, before), "an error leaves the model as it was"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "module._orig_mod.", "_orig_mod."])
+def test_prefixes_of_wrapped_models_do_not_matter(trained: Detector, prefix: str):
+    model = build()
+    report = load_weights(model, {"model": {prefix + key: value for key, value in trained.state_dict().items()}})
+    assert report.is_complete
+    assert not report.unexpected
 
 
 @pytest.mark.parametrize("content", [{"a": torch.zeros(1)}, {}, {"model": {}}], ids=str)

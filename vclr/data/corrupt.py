@@ -9,25 +9,36 @@ from torch import Tensor
 from torch.nn import functional
 
 from vclr.config import CorruptConfig
+from vclr.structures import Size
 
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def corrupt(images: Tensor, config: CorruptConfig, mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
+def corrupt(
+    images: Tensor,
+    image_sizes: list[Size],
+    config: CorruptConfig,
+    mean: Tensor,
+    std: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """Corrupt a normalized batch (b, 3, h, w).
 
     Args:
         images: normalized by `mean` and `std`.
+        image_sizes: (height, width) of each image without its padding.
         config: which corruptions are on.
         mean: (3, 1, 1) of the normalization.
         std: (3, 1, 1) of the normalization.
         generator: on the CPU; all randomness comes from it.
     """
-    height, width = images.shape[-2:]
-    if config.mix:
-        images = torch.stack([mix(image, *_draw_mix(height, width, generator)) for image in images])
-    if config.erase:
-        images = torch.stack([erase(image, *_draw_rectangle(height, width, generator)) for image in images])
+    images = images.clone()
+    for image, (height, width) in zip(images, image_sizes, strict=True):
+        content = image[:, :height, :width]
+        if config.mix:
+            content.copy_(mix(content, *_draw_mix(height, width, generator)))
+        if config.erase:
+            content.copy_(erase(content, *_draw_rectangle(height, width, generator)))
     if config.grayscale and _uniform(generator) < 0.5:
         images = grayscale(images, mean, std)
     return images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from vclr.config import Config
 from vclr.data.samples import Sample, TestSample, TestSamples, TrainingSamples
 from vclr.errors import UserError
-from vclr.structures import Batch
+from vclr.structures import Batch, Size, Target
 
 T = TypeVar("T")
 
@@ -78,29 +79,33 @@ def read_batches(loader: Iterable[T]) -> Iterator[T]:
 
 def collate(samples: list[Sample]) -> Batch:
     """Pad samples to one batch."""
-    images, padding_mask = pad_images([sample.image for sample in samples])
+    images, image_sizes = pad_images([sample.image for sample in samples])
     if all(sample.image is sample.natural for sample in samples):
         natural = images
     else:
         natural, _ = pad_images([sample.natural for sample in samples])
     targets = [sample.target for sample in samples]
-    return Batch(images, natural, padding_mask, targets, [sample.view for sample in samples])
+    return Batch(images, natural, image_sizes, targets, [sample.view for sample in samples])
 
 
-def pad_images(images: list[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_images(images: list[Tensor]) -> tuple[Tensor, list[Size]]:
     """Pad (3, h, w) uint8 images bottom and right to the largest height and width.
 
     Returns:
-        (b, 3, h, w) float32 of 0-255, and (b, h, w) bool, True where padded.
+        (b, 3, h, w) float32 of 0-255, and the (height, width) of each image without padding.
     """
-    height = max(image.shape[1] for image in images)
-    width = max(image.shape[2] for image in images)
-    batch = torch.zeros(len(images), 3, height, width)
-    padding_mask = torch.ones(len(images), height, width, dtype=torch.bool)
-    for slot, mask, image in zip(batch, padding_mask, images, strict=True):
-        slot[:, : image.shape[1], : image.shape[2]] = image
-        mask[: image.shape[1], : image.shape[2]] = False
-    return batch, padding_mask
+    sizes = [(image.shape[1], image.shape[2]) for image in images]
+    batch = torch.zeros(len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes))
+    for slot, image, (height, width) in zip(batch, images, sizes, strict=True):
+        slot[:, :height, :width] = image
+    return batch, sizes
+
+
+def pad_masks(target: Target, size: Size) -> Target:
+    """Return a target whose masks are padded with zeros, bottom and right."""
+    masks = target.masks.new_zeros((len(target), *size))
+    masks[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks
+    return replace(target, masks=masks)
 
 
 def _one_thread(_: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import Json, bbox_corners, load_coco, rasterize, select
+from vclr.coco import Json, bbox_corners, load_coco, outlines, rasterize, select, to_mask
 from vclr.config import Config, DataSetConfig, TestMapperConfig
 from vclr.data.catalog import missing_files, test_set, training_set
 from vclr.data.proposals import add_proposals
@@ -20,7 +20,7 @@ from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.files import read_image
 from vclr.ops.boxes import xyxy_to_cxcywh
-from vclr.structures import Target
+from vclr.structures import Size, Target
 
 log = logging.getLogger("vclr.data")
 
@@ -143,8 +143,8 @@ def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target
     has_size = (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(1)
     masks, kept = [], []
     for number, item in enumerate(objects):
-        mask = geometry.apply_to_mask(rasterize(item, *size)) if has_size[number] else None
-        if mask is not None and mask.any():
+        mask = _transform_mask(item, geometry, size) if has_size[number] else None
+        if mask is not None:
             masks.append(mask)
             kept.append(number)
     sides = torch.tensor([width, height, width, height], dtype=torch.float64)
@@ -155,6 +155,19 @@ def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target
         masks=torch.from_numpy(np.stack(masks) if masks else np.zeros((0, height, width), np.uint8)),
         image_id=image["id"],
     )
+
+
+def _transform_mask(item: Json, geometry: Geometry, size: Size) -> np.ndarray | None:
+    """Return an object's mask after the geometry; None where nothing of the object is left.
+
+    Polygons move as they are and are rasterized then, so a thin object stays, even where its mask is empty.
+    """
+    polygons = outlines(item)
+    if polygons is None:
+        mask = geometry.apply_to_mask(rasterize(item, *size))
+        return mask if mask.any() else None
+    moved = [part for polygon in polygons for part in geometry.apply_to_polygon(polygon, size)]
+    return to_mask([part.ravel().tolist() for part in moved], *geometry.output_size) if moved else None
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from PIL import Image
 
 from vclr.config import TestMapperConfig, TrainMapperConfig
-
-Size = tuple[int, int]
+from vclr.structures import Size
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,24 @@ class Geometry:
             mask = mask[top : top + height, left : left + width]
         return np.ascontiguousarray(_resize(mask, self.output_size, Image.Resampling.NEAREST))
 
+    def apply_to_polygon(self, points: np.ndarray, input_size: Size) -> list[np.ndarray]:
+        """Transform a polygon (k, 2) of (x, y) in pixels and cut it to the crop.
+
+        Returns:
+            Its parts, (j, 2) each; none where the crop lost it. Without a crop it stays whole, also beyond the image.
+        """
+        points = points.astype(np.float64)
+        size = input_size
+        if self.flip:
+            points[:, 0] = size[1] - points[:, 0]
+        parts = [points]
+        if self.crop_size is not None:
+            points *= np.array(self.crop_size[::-1]) / size[::-1]
+            top, left, height, width = self.crop_box
+            parts = [part - (left, top) for part in _cut(points, left, top, left + width, top + height)]
+            size = height, width
+        return [part * (np.array(self.output_size[::-1]) / size[::-1]) for part in parts]
+
     def apply_to_boxes(self, boxes: np.ndarray, input_size: Size) -> np.ndarray:
         """Transform (n, 4) xyxy boxes in pixels and clip them to the result."""
         boxes = boxes.astype(np.float64)
@@ -83,11 +101,13 @@ def test_geometry(config: TestMapperConfig, size: Size) -> Geometry:
 
 def shortest_edge_size(size: Size, short_edge: int, max_size: int | None) -> Size:
     """Return (height, width) with the shorter side at `short_edge` unless the longer one would pass `max_size`."""
-    height, width = size
-    scale = short_edge / min(height, width)
-    if max_size is not None and max(height, width) * scale > max_size:
-        scale = max_size / max(height, width)
-    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    shorter, longer = float(short_edge), short_edge / min(size) * max(size)
+    if max_size is not None and longer > max_size:
+        # In two steps, as detectron2 does: another order would round some sizes to another pixel.
+        scale = max_size / longer
+        shorter, longer = shorter * scale, longer * scale
+    sides = max(1, int(shorter + 0.5)), max(1, int(longer + 0.5))
+    return sides if size[0] <= size[1] else sides[::-1]
 
 
 def _draw_crop(size: Size, limits: list[int], generator: np.random.Generator) -> tuple[int, int, int, int]:
@@ -96,6 +116,15 @@ def _draw_crop(size: Size, limits: list[int], generator: np.random.Generator) ->
     sides = [int(generator.integers(min(side, smallest), min(side, largest) + 1)) for side in size]
     corner = [int(generator.integers(0, side - crop + 1)) for side, crop in zip(size, sides, strict=True)]
     return corner[0], corner[1], sides[0], sides[1]
+
+
+def _cut(points: np.ndarray, left: float, top: float, right: float, bottom: float) -> list[np.ndarray]:
+    """Intersect a polygon (k, 2) with a rectangle; return the outlines of what is left of it."""
+    polygon = shapely.Polygon(points)
+    if not polygon.is_valid:  # it crosses itself
+        polygon = shapely.make_valid(polygon)
+    parts = shapely.get_parts(polygon.intersection(shapely.box(left, top, right, bottom)))
+    return [np.asarray(part.exterior.coords)[:-1] for part in parts if isinstance(part, shapely.Polygon)]
 
 
 def _resize(image: np.ndarray, size: Size, resampling: Image.Resampling) -> np.ndarray:

@@ -44,11 +44,13 @@ def build_optimizer(model: Detector, config: OptimizerConfig) -> torch.optim.Ada
     )
 
 
-def build_scheduler(optimizer: torch.optim.Optimizer, config: OptimizerConfig) -> torch.optim.lr_scheduler.LambdaLR:
-    """Build the learning rate: linear warm-up, then a factor of `gamma` from each milestone on."""
+def build_scheduler(
+    optimizer: torch.optim.Optimizer, config: OptimizerConfig, iteration: int = 0
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Build the learning rate from `iteration` on: linear warm-up, then a factor of `gamma` from each milestone on."""
 
     def factor(iteration: int) -> float:
         warmup = min(1.0, (iteration + 1) / config.warmup_iters) if config.warmup_iters else 1.0
         return warmup * config.gamma ** bisect_right(sorted(config.milestones), iteration)
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=iteration - 1)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vclr.config import Config, dump_config, flat_config, load_config
+from vclr.config import Config, config_from_text, dump_config, flat_config
 from vclr.engine.checkpoint import LAST
 from vclr.errors import UsageError
 from vclr.files import atomic_path, read_json, write_json
@@ -96,11 +96,14 @@ class RunFolder:
             partial.write_text("".join(f"{line}\n" for line in records), encoding="utf-8")
 
     def _is_same_training(self) -> bool:
-        old, new = flat_config(load_config(self.path / "config.yaml")), flat_config(self.config)
+        # The checkpoint's own: one that was converted lies in a folder without anything else.
+        checkpoint = read_weights(self.last_checkpoint)
+        old = flat_config(config_from_text(checkpoint["config"], str(self.last_checkpoint)))
+        new = flat_config(self.config)
         differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
         if any(not key.startswith(WITHOUT_EFFECT) for key in differing):
             return False
-        if read_weights(self.last_checkpoint)["iteration"] > self.config.train.max_iter:
+        if checkpoint["iteration"] > self.config.train.max_iter:
             return False
         data = self.path / "data.json"
         return not data.exists() or read_json(data) == self.data_hashes

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vclr.config import Config, dump_config
 from vclr.engine.optim import build_optimizer, build_scheduler
@@ -30,6 +31,8 @@ class TrainState:
         needs_scaler = config.train.amp.enabled and config.train.amp.dtype == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=needs_scaler)
         self.iteration = 0
+        # Of a converted training: what only the reference has, of its student and its teacher. It travels along.
+        self.reference: dict[str, dict[str, Tensor]] = {}
 
     def initialize(self, path: str) -> None:
         """Start from the weights of a file; the teacher starts as the student's copy."""
@@ -49,6 +52,7 @@ class TrainState:
             "loader": {"next_batch": self.iteration},
             "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
             "iteration": self.iteration,
+            "reference": self.reference,
             "config": dump_config(self.config),
         }
 
@@ -62,3 +66,4 @@ class TrainState:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]
+        self.reference = checkpoint.get("reference", {})

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from vclr.models.detector import Detector
-from vclr.structures import Outputs
+from vclr.structures import Outputs, Size
 
 
 class Teacher:
     """A detector that is built from the student, updated after each step, and called without gradient."""
 
     def __init__(self, student: Detector, momentum: float) -> None:
-        self.detector = copy.deepcopy(student).requires_grad_(False).eval()
+        # In training mode, as the reference's: mixed precision reaches all of it.
+        self.detector = copy.deepcopy(student).requires_grad_(False).train()
         self.momentum = momentum
 
     @torch.no_grad()
@@ -31,6 +32,6 @@ class Teacher:
             own[key].copy_(own[key] * self.momentum + new[key] * (1 - self.momentum))
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, padding_mask: Tensor) -> Outputs:
+    def __call__(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool = False) -> Outputs:
         """Compute the queries of normalized natural views (b, 3, h, w); no masks, which nothing compares."""
-        return self.detector(images, padding_mask, with_masks=False)  # type: ignore[no-any-return]
+        return self.detector(images, image_sizes, False, pads_like_reference)  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ import torch
 from vclr.config import Config
 from vclr.data.catalog import missing_files, training_set
 from vclr.data.corrupt import corrupt
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import pad_masks, read_batches, training_loader
 from vclr.data.samples import TrainingSamples
 from vclr.engine.checkpoint import save_checkpoint
 from vclr.engine.journal import Journal
@@ -94,20 +94,23 @@ def training_step(
     """Take one optimizer step (METHOD section 3) and return the weighted losses by name."""
     config, student = state.config, state.student
     device = student.pixel_mean.device
-    batch = to_device(batch, device)
+    batch, like_reference = to_device(batch, device), config.compat.padding
     generator = seed_step(config.train.seed, state.iteration)
-    images = student.normalize(batch.images, batch.padding_mask)
-    images = corrupt(images, config.views.corrupt, student.pixel_mean, student.pixel_std, generator)
+    images = student.normalize(batch.images, batch.image_sizes)
+    images = corrupt(images, batch.image_sizes, config.views.corrupt, student.pixel_mean, student.pixel_std, generator)
+    targets = batch.targets
+    if like_reference:
+        targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
     num_boxes = max(1.0, float(sum(len(target) for target in batch.targets)))
-    with autocast(config.train.amp, device):
-        outputs = student(images, batch.padding_mask)
+    with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
+        outputs = student(images, batch.image_sizes, pads_like_reference=like_reference)
         if consistency.weight:
             assert state.teacher is not None  # load_config sees to it
-            natural = student.normalize(batch.natural, batch.padding_mask)
-            taught = state.teacher(natural, batch.padding_mask)
-    losses, indices = detection(outputs, batch.targets, num_boxes, (images.shape[2], images.shape[3]))
+            natural = student.normalize(batch.natural, batch.image_sizes)
+            taught = state.teacher(natural, batch.image_sizes, like_reference)
+    losses, indices = detection(outputs, targets, num_boxes)
     if consistency.weight:
-        losses |= consistency(outputs, indices, taught, batch.targets)
+        losses |= consistency(outputs, indices, taught, targets)
     values = {name: loss.item() for name, loss in losses.items()}
     check_finite(values, state.iteration, batch)
     state.optimizer.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from vclr.data.loader import pad_images, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
+from vclr.ops.device import autocast
 from vclr.progress import Progress
 from vclr.structures import Predictions
 
@@ -37,15 +38,12 @@ def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predicti
     """Find the objects of a batch of images."""
     was_training = model.training
     model.eval()
-    images, padding_mask = pad_images([sample.image for sample in samples])
-    device = model.pixel_mean.device
-    images, padding_mask = images.to(device), padding_mask.to(device)
-    outputs = model(model.normalize(images, padding_mask), padding_mask)
+    images, image_sizes = pad_images([sample.image for sample in samples])
+    images = images.to(model.pixel_mean.device)
+    outputs = model(model.normalize(images, image_sizes), image_sizes)
     model.train(was_training)
     return postprocess(
         outputs,
-        input_sizes=[(sample.image.shape[1], sample.image.shape[2]) for sample in samples],
-        padded_size=(images.shape[2], images.shape[3]),
         original_sizes=[sample.original_size for sample in samples],
         max_detections=model.config.select_box_nums_for_evaluation,
         nms_threshold=model.config.nms_thresh,
@@ -57,7 +55,9 @@ def predict_data_set(model: Detector, config: Config, samples: TestSamples, quie
     results: list[dict[str, Any]] = []
     progress = Progress("evaluating", len(samples), quiet=quiet)
     for batch in read_batches(test_loader(config, samples)):
-        for sample, predictions in zip(batch, predict_samples(model, batch), strict=True):
+        with autocast(config.evaluation.dtype, model.pixel_mean.device):
+            found = predict_samples(model, batch)
+        for sample, predictions in zip(batch, found, strict=True):
             results += to_coco_results(predictions, sample.image_id)
             progress.advance()
     progress.close()

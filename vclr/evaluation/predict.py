@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.config import config_from_text
-from vclr.errors import UsageError, UserError
+from vclr.errors import UsageError
 from vclr.evaluation.inference import predict, to_coco_results
 from vclr.evaluation.pictures import draw_objects
 from vclr.files import read_image, write_json, write_png
 from vclr.models.build import build_model
-from vclr.models.weights import load_weights, read_weights
+from vclr.models.weights import config_of, load_weights, read_weights
 from vclr.ops.device import choose_device
 from vclr.progress import track
 
@@ -20,7 +19,8 @@ def predict_files(photos: list[Path], checkpoint: Path, output: Path, min_score:
 
     Args:
         photos: image files; their stems must differ.
-        checkpoint: of a training; the configuration in it builds the model and says how photos are resized.
+        checkpoint: the configuration in it, or the published one where it holds none (weights of the reference),
+            builds the model and says how photos are resized.
         output: folder.
         min_score: objects below are in the json, but not drawn.
         device: auto, cpu, cuda ...
@@ -34,11 +34,10 @@ def predict_files(photos: list[Path], checkpoint: Path, output: Path, min_score:
         if stems.count(stem) > 1:
             raise UsageError(f"two photos are called {stem}: their results would overwrite each other")
     content = read_weights(checkpoint)
-    if "config" not in content:
-        raise UserError(f"{checkpoint}: holds no configuration")
-    config = config_from_text(content["config"], str(checkpoint))
+    config = config_of(content, checkpoint)
     model = build_model(config).to(choose_device(device))
-    load_weights(model, content, config.train.model_ema.use_ema_weights_for_eval_only)
+    use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
+    load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
     mapper = config.dataloader.test.mapper
     for photo in track(photos, "predicting"):
         image = read_image(photo)

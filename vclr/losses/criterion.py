@@ -21,16 +21,13 @@ class Criterion:
         self.config = config
         self.matcher = HungarianMatcher(config.matcher)
 
-    def __call__(
-        self, outputs: Outputs, targets: list[Target], num_boxes: float, padded_size: tuple[int, int]
-    ) -> tuple[Losses, Indices]:
+    def __call__(self, outputs: Outputs, targets: list[Target], num_boxes: float) -> tuple[Losses, Indices]:
         """Compute all losses.
 
         Args:
             outputs: of a training forward pass.
-            targets: the objects of each image.
+            targets: the objects of each image; their masks cover what the image's mask features cover.
             num_boxes: what sums are divided by: the mean number of objects a process, at least 1.
-            padded_size: (height, width) of the batch's images, that masks are sampled over.
 
         Returns:
             The weighted losses by name: `loss_class`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`, the same with
@@ -39,19 +36,16 @@ class Criterion:
         layers = {"": outputs, **{f"_{number}": layer for number, layer in enumerate(outputs.aux_outputs)}}
         if outputs.enc_outputs is not None:
             layers["_enc"] = outputs.enc_outputs
-        masks = [_pad(target.masks, padded_size) for target in targets]
         losses: Losses = {}
         matched: Indices = []
         for suffix, layer in layers.items():
             indices = self.matcher(layer, targets)
             matched = matched or indices
-            for name, value in self._layer_losses(layer, targets, masks, indices, num_boxes).items():
+            for name, value in self._layer_losses(layer, targets, indices, num_boxes).items():
                 losses[name + suffix] = value * getattr(self.config.weight_dict, name)
         return losses, matched
 
-    def _layer_losses(
-        self, outputs: Outputs, targets: list[Target], masks: list[Tensor], indices: Indices, num_boxes: float
-    ) -> Losses:
+    def _layer_losses(self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float) -> Losses:
         config = self.config
         matched = flatten_indices(indices)
         labels = torch.cat([target.labels[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
@@ -66,25 +60,26 @@ class Criterion:
             "loss_giou": giou_loss(predicted, boxes, num_boxes),
         }
         if outputs.mask_embeds is not None:
-            mask_logits = matched_mask_logits(outputs, indices)
-            mask_labels = torch.cat([mask[objects] for mask, (_, objects) in zip(masks, indices, strict=True)])
-            losses |= self._mask_losses(mask_logits, mask_labels, num_boxes)
+            masks = [target.masks[objects] for target, (_, objects) in zip(targets, indices, strict=True)]
+            losses |= self._mask_losses(matched_mask_logits(outputs, indices), masks, num_boxes)
         return losses
 
-    def _mask_losses(self, logits: Tensor, labels: Tensor, num_boxes: float) -> Losses:
-        """Compare (n, h, w) logits and (n, H, W) masks at points, most of them where the logits are unsure."""
-        config = self.config
-        if len(logits) == 0:
-            return {"loss_mask": logits.sum(), "loss_dice": logits.sum()}
-        points = draw_uncertain_points(
-            logits, config.num_points, config.oversample_ratio, config.importance_sample_ratio
-        )
-        point_logits = sample_at_points(logits, points)
-        point_labels = sample_at_points(labels.to(logits.dtype), points)
+    def _mask_losses(self, logits: list[Tensor], masks: list[Tensor], num_boxes: float) -> Losses:
+        """Compare each image's (n, h, w) logits and (n, H, W) masks at points, most where the logits are unsure."""
+        sampled = [self._sample(*image) for image in zip(logits, masks, strict=True)]
+        point_logits, point_labels = (torch.cat(points) for points in zip(*sampled, strict=True))
         return {
             "loss_mask": mask_loss(point_logits, point_labels, num_boxes),
             "loss_dice": dice_loss(point_logits, point_labels, num_boxes),
         }
+
+    def _sample(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Read one image's logits and masks at the same points, (n, p) each."""
+        config = self.config
+        points = draw_uncertain_points(
+            logits, config.num_points, config.oversample_ratio, config.importance_sample_ratio
+        )
+        return sample_at_points(logits, points), sample_at_points(masks.to(logits.dtype), points)
 
 
 def flatten_indices(indices: Indices) -> tuple[Tensor, Tensor]:
@@ -93,18 +88,10 @@ def flatten_indices(indices: Indices) -> tuple[Tensor, Tensor]:
     return images, torch.cat([queries for queries, _ in indices])
 
 
-def matched_mask_logits(outputs: Outputs, indices: Indices) -> Tensor:
-    """Return the mask logits (k, h, w) float32 of the matched queries only: the losses read no others."""
+def matched_mask_logits(outputs: Outputs, indices: Indices) -> list[Tensor]:
+    """Return each image's mask logits (k, h, w) float32 of the matched queries only: the losses read no others."""
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
-    logits = [
-        torch.einsum("ke,ehw->khw", embeds[queries], features)
+    return [
+        torch.einsum("ke,ehw->khw", embeds[queries], features).float()
         for embeds, features, (queries, _) in zip(outputs.mask_embeds, outputs.mask_features, indices, strict=True)
     ]
-    return torch.cat(logits).float()
-
-
-def _pad(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pad (n, h, w) masks to the batch's size with zeros, bottom and right."""
-    padded = masks.new_zeros((len(masks), *size))
-    padded[:, : masks.shape[1], : masks.shape[2]] = masks
-    return padded

@@ -69,7 +69,9 @@ class Decoder(nn.Module):
         scale = torch.cat([levels.valid_ratios, levels.valid_ratios], -1)[:, None]
         for layer, box_head in zip(self.layers, bbox_embed[: len(self.layers)], strict=True):
             scaled = reference_points[:, :, None] * scale
-            query_pos = self.reference_point_head(embed_boxes(scaled[:, :, 0], self.embed_dim))
+            # The reference embeds the box as the padded finest level sees it: another position for each padding.
+            embedded = scaled[:, :, 0] if levels.pads_like_reference else reference_points
+            query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
                 queries = checkpoint(layer, queries, query_pos, scaled, memory, levels, use_reentrant=False)
             else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +15,11 @@ from vclr.models.attention import MLP, DeformableAttention
 from vclr.models.backbone import Backbone
 from vclr.models.decoder import Decoder
 from vclr.models.encoder import Encoder
-from vclr.models.levels import flatten_levels
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, padding_mask
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
 from vclr.models.proposals import ProposalStage
-from vclr.structures import Outputs
+from vclr.structures import Outputs, Size
 
 
 class Detector(nn.Module):
@@ -64,48 +66,68 @@ class Detector(nn.Module):
             if ".layers.2." in name:
                 nn.init.zeros_(parameter)
 
-    def normalize(self, images: Tensor, padding_mask: Tensor) -> Tensor:
+    def normalize(self, images: Tensor, image_sizes: list[Size]) -> Tensor:
         """Normalize images (b, 3, h, w) of 0-255 by mean and deviation; padding becomes 0."""
-        return ((images - self.pixel_mean) / self.pixel_std).masked_fill(padding_mask[:, None], 0.0)
+        mask = padding_mask(image_sizes, (images.shape[2], images.shape[3]), images.device)
+        return ((images - self.pixel_mean) / self.pixel_std).masked_fill(mask[:, None], 0.0)
 
-    def forward(self, images: Tensor, padding_mask: Tensor, with_masks: bool = True) -> Outputs:
-        """Detect objects.
+    def forward(
+        self, images: Tensor, image_sizes: list[Size], with_masks: bool = True, pads_like_reference: bool = False
+    ) -> Outputs:
+        """Detect objects. Each image of a batch gets what it would get alone.
 
         Args:
             images: (b, 3, h, w) normalized.
-            padding_mask: (b, h, w) True where padded.
+            image_sizes: (height, width) of each image; what lies beyond, bottom and right, is padding and is not read.
             with_masks: False leaves the mask branch out (the teacher needs none).
+            pads_like_reference: let padding leak into the features, and queries stand on it, as in the reference
+                (`compat.padding`); mask features then cover the padded image.
         """
-        levels = flatten_levels(self.neck(self.backbone(images)), padding_mask)
-        memory = self.encoder(levels)
-        topk_proposals = self.proposal_stage(
-            memory, levels, self.class_embed[-1], self.bbox_embed[-1], self.config.num_queries
-        )
-        reference_points = topk_proposals.boxes.detach()
-        queries = self.query_content.weight[: reference_points.shape[1]].expand(len(images), -1, -1)
-        states, boxes = self.decoder(queries, reference_points, memory, levels, self.bbox_embed)
-        mask_features = self.mask_branch(levels.split(memory)) if with_masks else None
-        outputs = [
-            self._head(layer, state, self.class_embed[layer](state), layer_boxes, mask_features)
-            for layer, (state, layer_boxes) in enumerate(zip(states, boxes, strict=True))
-        ]
-        result = outputs[-1]
-        if self.training and self.config.aux_loss:
-            result.aux_outputs = tuple(outputs[:-1])
-        if self.training:
-            stage = topk_proposals
-            result.enc_outputs = self._head(-1, stage.memory, stage.logits, stage.boxes, mask_features)
-        return result
+        with self._query_precision(images.device):
+            levels = self._extract(images, image_sizes, pads_like_reference)
+            memory = self.encoder(levels)
+            topk_proposals = self.proposal_stage(
+                memory, levels, self.class_embed[-1], self.bbox_embed[-1], self.config.num_queries
+            )
+            queries = self.query_content.weight.expand(len(images), -1, -1)
+            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), memory, levels, self.bbox_embed)
+            with_aux = self.training and self.config.aux_loss
+            outputs = [
+                self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], with_masks)
+                for layer in range(0 if with_aux else len(states) - 1, len(states))
+            ]
+            if self.training:
+                stage = topk_proposals
+                outputs.append(self._predict(-1, stage.memory, stage.logits, stage.boxes, with_masks))
+        if with_masks:
+            mask_features = self.mask_branch(levels.unflatten(memory))
+            for output in outputs:
+                output.mask_features = mask_features
+        enc_outputs = outputs.pop() if self.training else None
+        *aux_outputs, last = outputs
+        return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=enc_outputs)
 
-    def _head(self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, mask_features: Tensor | None) -> Outputs:
-        has_masks = mask_features is not None
-        return Outputs(
-            pred_logits=logits,
-            pred_boxes=boxes,
-            queries=state,
-            mask_embeds=self.mask_embed[layer](state) if has_masks else None,
-            mask_features=mask_features,
-        )
+    def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """Keep float32 in evaluation for all but the masks.
+
+        The rank of a proposal decides which content its query gets: an error of bfloat16 in the backbone changes the
+        rank of near ties and so the detections. In training, mixed precision reaches everything.
+        """
+        return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
+
+    def _extract(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> Levels:
+        """Compute the levels of a batch. Images of different sizes go through the convolutions one by one, unpadded."""
+        padded_size = images.shape[2], images.shape[3]
+        if pads_like_reference:
+            return flatten_padded_levels(self.neck(self.backbone(images)), image_sizes, padded_size)
+        groups = [images]
+        if any(size != padded_size for size in image_sizes):
+            groups = [image[None, :, :h, :w] for image, (h, w) in zip(images, image_sizes, strict=True)]
+        return flatten_levels([self.neck(self.backbone(group)) for group in groups])
+
+    def _predict(self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, with_masks: bool) -> Outputs:
+        mask_embeds = self.mask_embed[layer](state) if with_masks else None
+        return Outputs(pred_logits=logits, pred_boxes=boxes, queries=state, mask_embeds=mask_embeds)
 
 
 def _copies(module: nn.Module, count: int) -> nn.ModuleList:

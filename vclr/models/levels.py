@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vclr.models.position import embed_cells
+from vclr.structures import Size
 
 
 @dataclass
@@ -20,14 +20,18 @@ class Levels:
         positions: (b, s, d) sine embedding of the cell centers (without the level embedding).
         padding_mask: (b, s) True where padded.
         spatial_shapes: (height, width) of each level.
+        valid_sizes: for each level the (height, width) of each image's part that is not padded.
         valid_ratios: (b, l, 2) share of each level's width and height that is not padded.
+        pads_like_reference: padding leaks into what is computed, as it does in the reference (`compat.padding`).
     """
 
     features: Tensor
     positions: Tensor
     padding_mask: Tensor
-    spatial_shapes: list[tuple[int, int]]
+    spatial_shapes: list[Size]
+    valid_sizes: list[list[Size]]
     valid_ratios: Tensor
+    pads_like_reference: bool
 
     def reference_points(self) -> Tensor:
         """Return the cell centers (b, s, l, 2) as (x, y), normalized over the padded map of each level that reads."""
@@ -48,9 +52,9 @@ class Levels:
             (b, s, 4) logits and (b, s) bool.
         """
         boxes = []
-        for level, ((height, width), mask) in enumerate(zip(self.spatial_shapes, self._masks(), strict=True)):
+        for level, ((height, width), sizes) in enumerate(zip(self.spatial_shapes, self.valid_sizes, strict=True)):
             ys, xs = _cell_centers(height, width, self.features.device)
-            valid_size = torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
+            valid_size = torch.tensor(sizes, dtype=torch.float32, device=xs.device).flip(-1)
             centers = torch.stack([xs, ys], -1).flatten(0, 1) / valid_size[:, None]
             boxes.append(torch.cat([centers, torch.full_like(centers, 0.05 * 2.0**level)], -1))
         proposals = torch.cat(boxes, 1)
@@ -58,35 +62,100 @@ class Levels:
         logits = torch.log(proposals / (1 - proposals))
         return logits.masked_fill(~usable[..., None], float("inf")), usable
 
-    def split(self, sequence: Tensor) -> list[Tensor]:
-        """Turn a sequence (b, s, d) into one (b, d, h, w) map a level."""
+    def unflatten(self, sequence: Tensor) -> list[list[Tensor]]:
+        """Turn a sequence (b, s, d) back into what `flatten_levels` was given: the maps of each group of images."""
         parts = sequence.split([height * width for height, width in self.spatial_shapes], dim=1)
         shapes = zip(parts, self.spatial_shapes, strict=True)
-        return [part.transpose(1, 2).unflatten(2, shape) for part, shape in shapes]
+        maps = [part.transpose(1, 2).unflatten(2, shape) for part, shape in shapes]
+        if self.pads_like_reference or all(
+            size == shape for sizes, shape in zip(self.valid_sizes, self.spatial_shapes, strict=True) for size in sizes
+        ):
+            return [maps]
+        return [
+            [
+                level_map[image : image + 1, :, : sizes[image][0], : sizes[image][1]]
+                for level_map, sizes in zip(maps, self.valid_sizes, strict=True)
+            ]
+            for image in range(len(sequence))
+        ]
 
-    def _masks(self) -> list[Tensor]:
-        parts = self.padding_mask.split([height * width for height, width in self.spatial_shapes], dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.spatial_shapes, strict=True)]
+
+def flatten_levels(groups: list[list[Tensor]]) -> Levels:
+    """Flatten maps to one sequence, padded to the largest.
+
+    Args:
+        groups: images of one size each: for every level a (n, d, h, w) map, finest first.
+    """
+    levels = list(zip(*groups, strict=True))
+    maps = [pad_maps(list(level)) for level in levels]
+    sizes = [[_size(level_map) for level_map in level for _ in level_map] for level in levels]
+    return _flatten(maps, sizes, pads_like_reference=False)
 
 
-def flatten_levels(maps: list[Tensor], padding_mask: Tensor) -> Levels:
-    """Flatten one (b, d, h, w) map a level; `padding_mask` (b, H, W) is that of the images."""
-    masks = []
-    for level_map in maps:
-        resized = functional.interpolate(padding_mask[:, None].float(), size=level_map.shape[-2:])
-        masks.append(resized[:, 0].bool())
+def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_size: Size) -> Levels:
+    """Flatten the (b, d, h, w) maps of a padded batch as the reference does: the mask of each level is the images' own,
+    resized to the nearest cell.
+    """
+    sizes = [
+        [
+            (
+                _nearest_cells(h, padded_size[0], _size(level_map)[0]),
+                _nearest_cells(w, padded_size[1], _size(level_map)[1]),
+            )
+            for h, w in image_sizes
+        ]
+        for level_map in maps
+    ]
+    return _flatten(maps, sizes, pads_like_reference=True)
+
+
+def _flatten(maps: list[Tensor], valid_sizes: list[list[Size]], pads_like_reference: bool) -> Levels:
+    masks = [
+        padding_mask(sizes, _size(level_map), level_map.device)
+        for level_map, sizes in zip(maps, valid_sizes, strict=True)
+    ]
+    ratios = [
+        [(width / level_map.shape[3], height / level_map.shape[2]) for height, width in sizes]
+        for level_map, sizes in zip(maps, valid_sizes, strict=True)
+    ]
     return Levels(
         features=torch.cat([level_map.flatten(2).transpose(1, 2) for level_map in maps], 1),
         positions=torch.cat([embed_cells(mask, maps[0].shape[1]).flatten(1, 2) for mask in masks], 1),
         padding_mask=torch.cat([mask.flatten(1) for mask in masks], 1),
-        spatial_shapes=[(level_map.shape[2], level_map.shape[3]) for level_map in maps],
-        valid_ratios=torch.stack([_valid_ratio(mask) for mask in masks], 1),
+        spatial_shapes=[_size(level_map) for level_map in maps],
+        valid_sizes=valid_sizes,
+        valid_ratios=torch.tensor(ratios, dtype=torch.float32, device=maps[0].device).transpose(0, 1),
+        pads_like_reference=pads_like_reference,
     )
 
 
-def _valid_ratio(mask: Tensor) -> Tensor:
-    """Return the (b, 2) share of width and height of a (b, h, w) padding mask that is not padded."""
-    return torch.stack([(~mask[:, 0]).float().mean(1), (~mask[:, :, 0]).float().mean(1)], -1)
+def padding_mask(sizes: list[Size], padded_size: Size, device: torch.device) -> Tensor:
+    """Return (b, h, w) bool, True where an image of one of the sizes is padded to `padded_size`."""
+    heights, widths = torch.tensor(sizes, device=device).T
+    rows = torch.arange(padded_size[0], device=device) >= heights[:, None]
+    columns = torch.arange(padded_size[1], device=device) >= widths[:, None]
+    return rows[:, :, None] | columns[:, None]
+
+
+def pad_maps(maps: list[Tensor]) -> Tensor:
+    """Join (n, d, h, w) maps of different sizes to one batch, padded bottom and right with zeros."""
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(level_map.shape[axis] for level_map in maps) for axis in (2, 3))
+    padded = [
+        torch.nn.functional.pad(level_map, (0, width - level_map.shape[3], 0, height - level_map.shape[2]))
+        for level_map in maps
+    ]
+    return torch.cat(padded)
+
+
+def _nearest_cells(valid_side: int, padded_side: int, num_cells: int) -> int:
+    """Return how many of a side's cells have a nearest pixel (to their left) that is not padding."""
+    return -(-valid_side * num_cells // padded_side)
+
+
+def _size(level_map: Tensor) -> Size:
+    return level_map.shape[2], level_map.shape[3]
 
 
 def _cell_centers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

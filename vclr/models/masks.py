@@ -21,10 +21,38 @@ class MaskBranch(nn.Module):
         )
         self.norm = nn.LayerNorm(self.channels)
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Map one (b, d, h, w) map a level, finest first, to mask features (b, l * d, h, w) of the finest level."""
-        size = maps[0].shape[-2:]
-        resized = [functional.interpolate(level, size=size, mode="bilinear", align_corners=True) for level in maps]
-        features = torch.cat(resized, 1)
-        features = features + self.mapping(features)
-        return self.norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+    def forward(self, groups: list[list[Tensor]]) -> list[Tensor]:
+        """Compute the mask features of a batch.
+
+        Args:
+            groups: images of one size each: for every level a (n, d, h, w) map, finest first.
+
+        Returns:
+            For each image its (l * d, h, w) map of the finest level.
+        """
+        expand, activate, contract = self.mapping[0], self.mapping[1:3], self.mapping[3]
+        concatenated = [_concatenate(maps) for maps in groups]
+        hidden = _activate(activate, [expand(features) for features in concatenated])
+        mapped = [features + contract(group) for features, group in zip(concatenated, hidden, strict=True)]
+        return [self.norm(image.permute(1, 2, 0)).permute(2, 0, 1) for group in mapped for image in group]
+
+
+def _concatenate(maps: list[Tensor]) -> Tensor:
+    """Resize every level (n, d, h, w) to the first and stack their channels."""
+    size = maps[0].shape[-2:]
+    return torch.cat(
+        [functional.interpolate(level, size=size, mode="bilinear", align_corners=True) for level in maps], 1
+    )
+
+
+def _activate(activate: nn.Module, groups: list[Tensor]) -> list[Tensor]:
+    """Apply batch norm and ReLU to (n, d, h, w) maps of different sizes; the statistics are of all pixels together."""
+    if len(groups) == 1 or not activate.training:
+        return [activate(group) for group in groups]
+    pixels = [group.transpose(0, 1).flatten(1) for group in groups]
+    activated = activate(torch.cat(pixels, 1)[None, :, None])[0, :, 0]
+    parts = activated.split([part.shape[1] for part in pixels], dim=1)
+    return [
+        part.unflatten(1, (group.shape[0], *group.shape[2:])).transpose(0, 1)
+        for part, group in zip(parts, groups, strict=True)
+    ]

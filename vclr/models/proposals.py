@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from vclr.models.levels import Levels
@@ -37,16 +38,28 @@ class ProposalStage(nn.Module):
     ) -> TopkProposals:
         """Choose from memory (b, s, d) by the largest class logit.
 
-        Cells that are padded or too near the border are zeroed, share one logit, and can be chosen all the same; their
-        box is the whole image (1, 1, 1, 1). Images with fewer cells than `num_queries` give as many as they have.
+        Cells too near the border are zeroed, share one logit, and can be chosen all the same; their box is the whole
+        image (1, 1, 1, 1). An image with fewer cells than `num_queries`, which the reference cannot process, offers
+        them again in the same order.
         """
         proposal_logits, usable = levels.proposals()
         cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
-        best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices[..., None]
+        best = self._rank(logits.amax(-1), levels, num_queries)[..., None]
         return TopkProposals(
             memory=cells.gather(1, best.expand(-1, -1, cells.shape[-1])),
             logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),
             boxes=boxes.gather(1, best.expand(-1, -1, 4)),
         )
+
+    def _rank(self, scores: Tensor, levels: Levels, num_queries: int) -> Tensor:
+        """Return the positions (b, q) of the best of the scores (b, s)."""
+        num_cells = (~levels.padding_mask).sum(1)
+        if levels.pads_like_reference:  # queries may stand on padding
+            num_cells = torch.full_like(num_cells, scores.shape[1])
+        else:
+            scores = scores.masked_fill(levels.padding_mask, -torch.inf)
+        order = scores.topk(min(num_queries, scores.shape[1]), dim=1).indices
+        ranks = torch.arange(num_queries, device=scores.device) % num_cells[:, None]
+        return order.gather(1, ranks)

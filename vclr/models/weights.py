@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from omegaconf.base import ContainerMetadata, Metadata
+from omegaconf.listconfig import ListConfig
+from omegaconf.nodes import AnyNode
 from torch import Tensor
 
-from vclr.errors import UserError
+from vclr.config import Config, config_from_text, load_config
+from vclr.errors import UsageError, UserError
+from vclr.models.array_pickle import load_array_pickle
 from vclr.models.detector import Detector
+from vclr.models.layouts import rename
+
+# Where a file keeps its weights, and where the teacher's: ours and the reference's; others for backbones.
+STUDENT_KEYS = ("model", "state_dict")
+TEACHER_KEYS = ("teacher", "ema_state")
+
+
+# With the torch of its time, the reference writes AdamW's betas as an OmegaConf list, which is made of these.
+LIST_CONFIG: list[Any] = [ListConfig, ContainerMetadata, Metadata, AnyNode, Any, defaultdict, dict, list, int]
 
 
 @dataclass
@@ -19,73 +37,153 @@ class WeightsReport:
     """What `load_weights` did.
 
     Attributes:
-        loaded: keys whose values the model now has.
+        layout: whose names the weights had: vclr, reference, detectron2 or torchvision.
+        loaded: keys of the model whose values are now those of the weights.
         missing: keys of the model that the weights do not hold; they keep their values.
-        unexpected: keys of the weights that the model does not have.
+        unexpected: keys of the weights that nothing is known of.
+        ignored: keys of the weights that the model has no use for, with the reason.
         changed_shape: keys of both whose shapes differ, with (in the weights, in the model); they keep their values.
     """
 
+    layout: str = "vclr"
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
     changed_shape: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every weight of the model was loaded."""
+        return not self.missing and not self.changed_shape
+
     def __str__(self) -> str:
-        parts = [f"{len(self.loaded)} tensors loaded"]
+        parts = [f"{len(self.loaded)} tensors loaded ({self.layout} names)"]
         for name, keys in (("missing", self.missing), ("unexpected", self.unexpected)):
             if keys:
                 parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
+        for reason in dict.fromkeys(self.ignored.values()):
+            keys = [key for key, why in self.ignored.items() if why == reason]
+            parts.append(f"{len(keys)} ignored ({keys[0]}{', ...' if len(keys) > 1 else ''}: {reason})")
         for key, (given, wanted) in self.changed_shape.items():
             parts.append(f"{key} is {given}, not {wanted}")
         return "; ".join(parts)
 
 
-def load_weights(model: Detector, source: str | Path | Mapping[str, Any], use_teacher: bool = False) -> WeightsReport:
+def load_weights(
+    model: Detector,
+    source: str | Path | Mapping[str, Any],
+    use_teacher: bool = False,
+    strict: bool = False,
+    name: str = "weights",
+) -> WeightsReport:
     """Load a checkpoint, a state dict, or the file of one into a detector.
+
+    Whose names the weights have is found out: ours; the reference's (`model`, `ema_state`); those of a backbone from
+    detectron2, or from torchvision and DINO. A prefix such as `module.` does not matter.
 
     Args:
         model: the detector; its device and dtype stay.
-        source: a file, or what was read from one; either a checkpoint (`model`, `teacher`) or the state dict itself.
-        use_teacher: take the checkpoint's teacher instead of its student.
+        source: a file, or what was read from one: a checkpoint or the state dict itself.
+        use_teacher: take the checkpoint's teacher (moving average) instead of its student.
+        strict: raise where the weights do not cover the model.
+        name: what errors call a source that is no file.
 
     Raises:
-        UserError: the file cannot be read or nothing in it fits.
+        UserError: the file cannot be read, nothing in it fits, or the number of queries differs.
     """
-    name = str(source) if isinstance(source, (str, Path)) else "weights"
-    content = read_weights(source) if isinstance(source, (str, Path)) else source
-    if use_teacher and not content.get("teacher"):
-        raise UserError(f"{name}: holds no teacher (train.model_ema was off)")
-    given = content["teacher"] if use_teacher else content.get("model", content)
-    if not isinstance(given, Mapping):
-        raise UserError(f"{name}: its weights are no dictionary of tensors")
+    if isinstance(source, (str, Path)):
+        source, name = read_weights(source), str(source)
+    layout, renamed, ignored = rename(find_state(source, use_teacher, name), model)
     own = model.state_dict()
-    report = WeightsReport()
-    for key, value in given.items():
+    report = WeightsReport(layout=layout, ignored=ignored)
+    for key, value in renamed.items():
         if key not in own:
             report.unexpected.append(key)
-        elif not isinstance(value, Tensor) or value.shape != own[key].shape:
-            report.changed_shape[key] = tuple(getattr(value, "shape", ())), tuple(own[key].shape)
+        elif value.shape != own[key].shape:
+            report.changed_shape[key] = tuple(value.shape), tuple(own[key].shape)
         else:
-            own[key].copy_(value)
             report.loaded.append(key)
-    report.missing = sorted(own.keys() - given.keys())
-    if not report.loaded:
-        raise UserError(f"{name}: nothing in it fits the model ({report})")
+    report.missing = sorted(own.keys() - renamed.keys())
+    if "query_content.weight" in report.changed_shape:
+        given, wanted = (shape[0] for shape in report.changed_shape["query_content.weight"])
+        if given != wanted:
+            raise UserError(f"{name}: holds {given} queries, the model has {wanted}; set model.num_queries={given}")
+    if not report.loaded or (strict and not report.is_complete):
+        raise UserError(f"{name}: {'does not fit' if report.loaded else 'nothing in it fits'} the model ({report})")
+    for key in report.loaded:
+        own[key].copy_(renamed[key])
     return report
+
+
+def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict[str, Tensor]:
+    """Return the student's or the teacher's weights of what a file holds, or the content where it is these itself.
+
+    Raises:
+        UserError: there is no teacher, or a weight is no tensor.
+    """
+    keys = TEACHER_KEYS if use_teacher else (*STUDENT_KEYS, *TEACHER_KEYS)
+    held = [content[key] for key in keys if isinstance(content.get(key), Mapping)]
+    if use_teacher and not any(held):
+        raise UserError(f"{name}: holds no teacher (train.model_ema was off)")
+    state = next((part for part in held if part), held[0] if held else content)
+    tensors = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
+    for key, value in tensors.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise UserError(f"{name}: its weights are no dictionary of tensors: {key} is a {type(value).__name__}")
+    return tensors
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
     """Read a file of tensors and plain values onto the CPU; nothing in it is executed.
 
     Raises:
-        UserError: the file is missing, damaged, or holds more than tensors and plain values.
+        UserError: the file is missing, damaged, or holds more than tensors, arrays and plain values.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
+            content = load_array_pickle(path)
+        else:
+            with torch.serialization.safe_globals(LIST_CONFIG):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises zipfile's, pickle's and its own errors here
-        raise UserError(f"{path}: cannot be read as a checkpoint: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path}: cannot be read as a checkpoint: {_explain(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a checkpoint")
     return content
+
+
+def _explain(error: Exception) -> str:
+    """Return the first line of an error; of torch's long advice only what it objects to."""
+    foreign = re.search(r"GLOBAL (\S+)", str(error))
+    if foreign:
+        return f"holds {foreign[1]}, which is no tensor; nothing in it was executed"
+    return (str(error) or repr(error)).splitlines()[0]
+
+
+def count_queries(content: Mapping[str, Any]) -> int | None:
+    """Return how many queries a file's weights are for; None where they are of a backbone alone."""
+    for key, value in find_state(content, False, "weights").items():
+        if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")):
+            return len(value)
+    return None
+
+
+def config_of(
+    content: Mapping[str, Any], source: str | Path, config_file: Path | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Return the configuration that a file of weights holds; else the given one, else the published one.
+
+    Raises:
+        UsageError: settings are given for a file that holds its own.
+    """
+    if "config" in content:
+        if config_file or overrides:
+            raise UsageError(f"{source}: holds its own configuration; leave --config-file and settings out")
+        return config_from_text(content["config"], str(source))
+    if config_file is None and (num_queries := count_queries(content)) is not None:
+        overrides = [f"model.num_queries={num_queries}", *overrides]
+    return load_config(config_file, list(overrides))

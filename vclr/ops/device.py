@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from vclr.config import AmpConfig
 from vclr.errors import UsageError
 
 
@@ -22,6 +21,7 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"train.device={name}: {str(error).splitlines()[0]}") from None
 
 
-def autocast(config: AmpConfig, device: torch.device) -> torch.autocast:
-    """Return the mixed-precision context of `train.amp`."""
-    return torch.autocast(device.type, getattr(torch, config.dtype), enabled=config.enabled)
+def autocast(dtype: str, device: torch.device) -> torch.autocast:
+    """Return the mixed-precision context of a dtype, `bfloat16` or `float16`; `float32` is none."""
+    enabled = dtype != "float32"
+    return torch.autocast(device.type, getattr(torch, dtype) if enabled else None, enabled=enabled)

@@ -1,11 +1,7 @@
-"""Agreement with arrays that the reference implementation computed; `VCLR_SHARED` says where they are."""
+"""Each part alone: matcher, criterion, sampler, attention, coordinates, teacher."""
 
 from __future__ import annotations
 
-import math
-import os
-import zlib
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.parity.golden import Arrays, assert_close, fill_value, replay_points
 from vclr.config import CriterionConfig, MatcherConfig
 from vclr.engine.teacher import Teacher
-from vclr.losses import criterion as criterion_module
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import HungarianMatcher
 from vclr.models.attention import DeformableAttention
-from vclr.models.levels import flatten_levels
+from vclr.models.levels import Levels, flatten_padded_levels, padding_mask
 from vclr.models.position import embed_boxes, embed_cells
 from vclr.models.proposals import ProposalStage
 from vclr.ops import points as points_module
@@ -28,29 +24,7 @@ from vclr.ops.deformable_attention import deformable_attention
 from vclr.ops.points import draw_uncertain_points, sample_at_points
 from vclr.structures import Outputs, Target
 
-GOLDEN = Path(os.environ.get("VCLR_SHARED", Path(__file__).parents[2] / "shared")) / "golden"
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs VCLR_SHARED")
-
 LAYERS = {"": "out", "_0": "aux0", "_1": "aux1", "_enc": "enc"}
-
-
-class Arrays:
-    """The arrays of one golden file, as tensors."""
-
-    def __init__(self, name: str) -> None:
-        self.arrays = np.load(GOLDEN / name, allow_pickle=False)
-
-    def __getitem__(self, key: str) -> Tensor:
-        return torch.from_numpy(np.array(self.arrays[key]))
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.arrays.files
-
-
-def assert_close(ours: Tensor, reference: Tensor, tolerance: float = 1e-5) -> None:
-    """Compare up to `tolerance` of the largest value."""
-    assert ours.shape == reference.shape
-    torch.testing.assert_close(ours, reference, rtol=0, atol=tolerance * max(1.0, reference.abs().max().item()))
 
 
 @pytest.mark.parametrize("case", ["basic", "one_empty", "first_empty", "all_empty", "more_gt_than_q", "three_classes"])
@@ -80,44 +54,40 @@ def golden_targets(golden: Arrays, case: str) -> list[Target]:
     return targets
 
 
-def golden_outputs(golden: Arrays, name: str) -> Outputs:
+def golden_outputs(golden: Arrays, name: str) -> tuple[Outputs, Tensor]:
     """Outputs whose mask logits are given: each query's vector is one-hot, the map holds the logits themselves."""
     masks = golden[f"{name}/pred_masks"].requires_grad_()
     num_queries = masks.shape[1]
-    return Outputs(
+    outputs = Outputs(
         pred_logits=golden[f"{name}/pred_logits"].requires_grad_(),
         pred_boxes=golden[f"{name}/pred_boxes"].requires_grad_(),
         queries=torch.zeros(2, num_queries, 1),
         mask_embeds=torch.eye(num_queries).expand(2, -1, -1),
-        mask_features=masks,
+        mask_features=list(masks),
     )
+    return outputs, masks
 
 
 @pytest.mark.parametrize("case", ["both", "one_empty"])
 def test_criterion_and_its_gradients(case: str, monkeypatch: pytest.MonkeyPatch):
     golden = Arrays("e_criterion_small.npz")
     layers = {suffix: golden_outputs(golden, f"{case}/{name}") for suffix, name in LAYERS.items()}
-    outputs = layers[""]
-    outputs.aux_outputs, outputs.enc_outputs = (layers["_0"], layers["_1"]), layers["_enc"]
+    outputs = layers[""][0]
+    outputs.aux_outputs, outputs.enc_outputs = (layers["_0"][0], layers["_1"][0]), layers["_enc"][0]
     targets = golden_targets(golden, case)
-    # The reference's points, drawn in the order of the layers.
-    drawn = iter([golden[f"{case}/coords{number}"] for number in range(len(LAYERS))])
-    monkeypatch.setattr(criterion_module, "draw_uncertain_points", lambda *_: next(drawn))
+    replay_points(monkeypatch, [golden[f"{case}/coords{number}"] for number in range(len(LAYERS))], targets)
     config = CriterionConfig(num_points=256)
     num_boxes = max(1.0, float(sum(map(len, targets))))
-    losses, _ = Criterion(config)(outputs, targets, num_boxes, tuple(targets[0].masks.shape[1:]))
+    losses, _ = Criterion(config)(outputs, targets, num_boxes)
     weights = vars(config.weight_dict)
     for name, value in losses.items():
         kind = "_".join(name.split("_")[:2])
         assert_close(value / weights[kind], golden[f"{case}/u/{name}"], 2e-6)
     torch.stack(list(losses.values())).sum().backward()
     for suffix, name in LAYERS.items():
-        for field, tensor in (
-            ("pred_logits", layers[suffix].pred_logits),
-            ("pred_boxes", layers[suffix].pred_boxes),
-            ("pred_masks", layers[suffix].mask_features),
-        ):
-            assert_close(tensor.grad, golden[f"{case}/{name}/{field}_grad"], 2e-6)
+        layer, masks = layers[suffix]
+        for field, tensor in (("logits", layer.pred_logits), ("boxes", layer.pred_boxes), ("masks", masks)):
+            assert_close(tensor.grad, golden[f"{case}/{name}/pred_{field}_grad"], 2e-6)
 
 
 def test_point_sampler(monkeypatch: pytest.MonkeyPatch):
@@ -144,19 +114,21 @@ def test_inverse_sigmoid():
     assert_close(inverse_sigmoid(golden["invsig_in"]), golden["invsig_out"], 1e-6)
 
 
-def golden_levels(golden: Arrays):
+def golden_levels(golden: Arrays) -> Levels:
     """Levels of the golden shapes and padding."""
     shapes = golden["spatial_shapes"].tolist()
     maps = list(golden["gen_memory"].split([height * width for height, width in shapes], dim=1))
     maps = [level.transpose(1, 2).unflatten(2, shape) for level, shape in zip(maps, shapes, strict=True)]
-    return flatten_levels(maps, golden["img_masks"].bool())
+    masks = golden["img_masks"]
+    sizes = [(int((mask[:, 0] == 0).sum()), int((mask[0] == 0).sum())) for mask in masks]
+    return flatten_padded_levels(maps, sizes, (masks.shape[1], masks.shape[2]))
 
 
 def test_levels_and_their_coordinates():
     golden = Arrays("g_embed.npz")
     levels = golden_levels(golden)
-    for level, mask in enumerate(levels._masks()):
-        assert (mask == golden[f"lvl_mask{level}"]).all()
+    for level, (sizes, shape) in enumerate(zip(levels.valid_sizes, levels.spatial_shapes, strict=True)):
+        assert (padding_mask(sizes, shape, torch.device("cpu")) == golden[f"lvl_mask{level}"]).all()
     assert (levels.padding_mask == golden["gen_mask"]).all()
     assert_close(levels.valid_ratios, golden["valid_ratios"], 1e-6)
     assert_close(levels.reference_points(), golden["reference_points"], 1e-6)
@@ -182,25 +154,12 @@ def test_deformable_attention_and_its_gradients():
         assert_close(ours.grad, golden[name], 1e-12)
 
 
-GAINS = {"sampling_offsets.weight": 0.5, "attention_weights.weight": 2.0, "value_proj.weight": 1.0}
-GAINS |= {"output_proj.weight": 0.2}
-
-
-def fill(module: nn.Module, prefix: str) -> None:
-    """Fill the weights as the reference's were: seeded by name, scaled by kind."""
-    for key, value in module.state_dict().items():
-        if key == "sampling_offsets.bias":
-            continue
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{prefix}{key}".encode()))
-        scale = GAINS[key] / math.sqrt(value.shape[1]) if value.dim() > 1 else 0.02
-        value.copy_(torch.randn(value.shape, generator=generator) * scale)
-
-
 @pytest.mark.parametrize("kind", ["ref2", "ref4"])
 def test_attention_module_and_its_gradients(kind: str):
     golden = Arrays("b_msdeform.npz")
     module = DeformableAttention(256, num_heads=8, num_levels=4, num_points=4, dropout=0.0)
-    fill(module, f"msda.{kind}.")
+    for key, value in module.state_dict().items():
+        value.copy_(fill_value(f"msda.{kind}.{key}", tuple(value.shape)))
     names = ("query", "query_pos", "ref", "value")
     query, position, reference, value = (golden[f"{kind}_{name}"].requires_grad_() for name in names)
     shapes = [tuple(shape) for shape in golden["spatial_shapes"].tolist()]

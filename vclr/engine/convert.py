@@ -1,0 +1,204 @@
+"""Weights and whole trainings from one program's files to another's: ours, the reference's, backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vclr.config import Config
+from vclr.engine.optim import build_scheduler
+from vclr.engine.state import TrainState
+from vclr.errors import UsageError, UserError, nearest
+from vclr.files import atomic_path
+from vclr.models.build import build_model
+from vclr.models.layouts import unwrap
+from vclr.models.reference import (
+    initial_unused,
+    reference_keys,
+    reference_parameters,
+    to_reference,
+    unused_weights,
+    with_aliases,
+)
+from vclr.models.weights import (
+    TEACHER_KEYS,
+    WeightsReport,
+    config_of,
+    count_queries,
+    find_state,
+    load_weights,
+    read_weights,
+)
+
+LAYOUTS = ("vclr", "reference")
+
+
+def convert(
+    source: Path, output: Path, to: str = "vclr", config_file: Path | None = None, overrides: Sequence[str] = ()
+) -> WeightsReport:
+    """Write weights, and of a training all that it needs to go on, in another layout.
+
+    Args:
+        source: a checkpoint of ours or of the reference, weights alone, or a backbone of detectron2 or torchvision.
+        output: the file to write.
+        to: vclr or reference.
+        config_file: of the training, where the source does not hold its own configuration.
+        overrides: key=value settings on top.
+
+    Raises:
+        UsageError: no such layout, or settings for a file that has its own.
+        UserError: the source cannot be read, or does not fit the settings; says which to set.
+    """
+    if to not in LAYOUTS:
+        raise UsageError(f"--to {to}: there is {' and '.join(LAYOUTS)}; nearest: {nearest(to, LAYOUTS)}")
+    content = read_weights(source)
+    config = config_of(content, source, config_file, overrides)
+    if count_queries(content) is None:
+        report, converted = _convert_backbone(content, config, to, str(source))
+    else:
+        state, report = _restore(content, config, str(source))
+        converted = state.state_dict() if to == "vclr" else to_reference_checkpoint(state)
+    with atomic_path(output) as partial:
+        torch.save(converted, partial)
+    return report
+
+
+def _convert_backbone(
+    content: Mapping[str, Any], config: Config, to: str, name: str
+) -> tuple[WeightsReport, dict[str, Any]]:
+    """Rename the weights of a backbone; the rest of a detector stays out of the file."""
+    detector = build_model(config)
+    report = load_weights(detector, content, name=name)
+    if lacking := [key for key in report.missing if key.startswith("backbone.")]:
+        raise UserError(f"{name}: lacks {len(lacking)} weights of the backbone, {lacking[0]} for one")
+    names = reference_keys(detector)
+    state = detector.state_dict()
+    return report, {"model": {key if to == "vclr" else names[key]: state[key] for key in report.loaded}}
+
+
+def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[TrainState, WeightsReport]:
+    """Rebuild the training that a file is of; one that holds weights alone has yet to begin."""
+    state = TrainState(config, torch.device("cpu"))
+    report = load_weights(state.student, content, strict=True, name=name)
+    if "optimizer" in content:
+        state.load_state_dict(dict(content))
+        return state, report
+    has_teacher = any(content.get(key) for key in TEACHER_KEYS)
+    if state.teacher:
+        taught = content if has_teacher else state.student.state_dict()
+        load_weights(state.teacher.detector, taught, has_teacher, strict=True, name=name)
+    if report.layout == "reference":
+        for key, use_teacher in (("student", False), ("teacher", has_teacher)):
+            state.reference[key] = unused_weights(unwrap(find_state(content, use_teacher, name)))
+        if "trainer" in content:
+            _continue(state, content["trainer"], name)
+    return state, report
+
+
+# --- the reference's trainer -----------------------------------------------------------------------------------------
+
+# An optimizer group of the reference: its learning rate and weight decay.
+GroupKind = tuple[float, float]
+
+
+def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
+    """Take over iteration, optimizer and gradient scaler of the reference's trainer.
+
+    Its data order and random numbers are in no file: the training goes on with ours.
+    """
+    state.iteration = trainer["iteration"] + 1  # the reference counts from 0 and names the last one that is done
+    groups, moments = trainer["optimizer"]["param_groups"], trainer["optimizer"]["state"]
+    expected = list(_reference_groups(state).values())
+    if [len(group["params"]) for group in groups] != [len(names) for names in expected]:
+        raise UserError(f"{name}: its optimizer has other parameters than a detector of these settings")
+    _check_settings(state.config, groups, name)
+    indices = [index for group in groups for index in group["params"]]
+    index_of = dict(zip([key for names in expected for key in names], indices, strict=True))
+    keys = reference_keys(state.student)
+    for ours, parameter in state.student.named_parameters():
+        own = moments.get(index_of.get(keys[ours]))
+        if own is None:
+            continue  # frozen
+        if own["exp_avg"].shape != parameter.shape:
+            raise UserError(f"{name}: its optimizer has {tuple(own['exp_avg'].shape)} for {keys[ours]}")
+        state.optimizer.state[parameter] = {
+            "step": torch.as_tensor(own["step"], dtype=torch.float32).reshape(()),
+            "exp_avg": own["exp_avg"].clone(),
+            "exp_avg_sq": own["exp_avg_sq"].clone(),
+        }
+    state.scheduler = build_scheduler(state.optimizer, state.config.optimizer, state.iteration)
+    if state.scaler.is_enabled() and "grad_scaler" in trainer:
+        state.scaler.load_state_dict(trainer["grad_scaler"])
+
+
+def _check_settings(config: Config, groups: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Compare what the reference trained with to what it would go on with."""
+    backbone, rest = (group.get("initial_lr", group["lr"]) for group in groups[:2])
+    trained = {"lr": rest, "backbone_lr_factor": backbone / rest, "weight_decay": groups[0]["weight_decay"]}
+    for key, value in trained.items():
+        own = getattr(config.optimizer, key)
+        if abs(own - value) > 1e-6 * abs(value):
+            raise UserError(f"{name}: was trained with optimizer.{key}={value:g}, not {own:g}; set it")
+
+
+def _reference_groups(state: TrainState) -> dict[GroupKind, list[str]]:
+    """List the parameters of each optimizer group as the reference numbers them.
+
+    Parameters stand in the order of its modules, groups in that of their first parameter.
+    """
+    keys = reference_keys(state.student)
+    names = {id(parameter): keys[name] for name, parameter in state.student.named_parameters()}
+    kinds = {names[id(p)]: _kind(group) for group in state.optimizer.param_groups for p in group["params"]}
+    unused = _unused(state)
+    kinds |= dict.fromkeys(unused, kinds[keys["query_content.weight"]])
+    groups: dict[GroupKind, list[str]] = {}
+    for name in reference_parameters(state.student, unused):
+        if name in kinds:  # the others are frozen
+            groups.setdefault(kinds[name], []).append(name)
+    return groups
+
+
+def _kind(group: Mapping[str, Any]) -> GroupKind:
+    return group["initial_lr"], group["weight_decay"]
+
+
+def _unused(state: TrainState) -> dict[str, Tensor]:
+    """Return what only the reference has: from where the training was converted, else as it would initialize it."""
+    return state.reference.get("student") or initial_unused(state.student.config, state.config.train.seed)
+
+
+def to_reference_checkpoint(state: TrainState) -> dict[str, Any]:
+    """Return what the reference's checkpointer would have written (METHOD section 2)."""
+    unused = _unused(state)
+    checkpoint: dict[str, Any] = {"model": with_aliases(to_reference(state.student, unused))}
+    if state.teacher:
+        checkpoint["ema_state"] = to_reference(state.teacher.detector, state.reference.get("teacher") or unused)
+    if state.iteration:
+        hooks = {"LRScheduler": {"base_lrs": state.scheduler.base_lrs, "last_epoch": state.iteration}}
+        trainer = {"iteration": state.iteration - 1, "hooks": hooks, "optimizer": _export_optimizer(state, unused)}
+        if state.scaler.is_enabled():
+            trainer["grad_scaler"] = state.scaler.state_dict()
+        checkpoint |= {"trainer": trainer, "iteration": state.iteration - 1}
+    return checkpoint
+
+
+def _export_optimizer(state: TrainState, unused: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Number the parameters as the reference does; what has no gradient there has moments of zero."""
+    keys = reference_keys(state.student)
+    moments = {keys[name]: state.optimizer.state.get(p, {}) for name, p in state.student.named_parameters()}
+    step = next(own["step"] for own in moments.values() if own)
+    for name, weight in unused.items():
+        zeros = torch.zeros_like(weight)
+        moments[name] = {"step": step.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    own_groups = {_kind(group): group for group in state.optimizer.param_groups}
+    numbered: dict[int, Any] = {}
+    groups = []
+    for kind, names in _reference_groups(state).items():
+        indices = range(len(numbered), len(numbered) + len(names))
+        numbered |= {index: moments[name] for index, name in zip(indices, names, strict=True)}
+        groups.append({**own_groups[kind], "fused": None, "params": list(indices)})
+    return {"state": numbered, "param_groups": groups}

@@ -1,0 +1,78 @@
+"""Whose names weights have: ours, the reference's, or those of a backbone from detectron2 or torchvision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vclr.errors import UserError
+from vclr.models.detector import Detector
+from vclr.models.reference import UNUSED, from_reference, reference_keys
+
+# What DistributedDataParallel and torch.compile put before a name.
+WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
+# One key of each backbone; what stands before it in a file is a prefix of all its keys.
+DETECTRON2_ANCHOR = "stem.conv1.weight"
+TORCHVISION_ANCHOR = "layer1.0.conv1.weight"
+TORCHVISION_TO_DETECTRON2 = (
+    (re.compile(r"^(conv1|bn1)\."), r"stem.\1."),
+    (re.compile(r"^layer(\d)\."), lambda match: f"res{int(match[1]) + 1}."),
+    (re.compile(r"\bbn(\d)\."), r"conv\1.norm."),
+    (re.compile(r"\bdownsample\.0\."), "shortcut."),
+    (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
+)
+CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
+
+Renamed = tuple[str, dict[str, Tensor], dict[str, str]]
+
+
+def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
+    """Give weights our names.
+
+    Returns:
+        Whose names they had; the weights by our names, those without one by their own; and the keys that a detector
+        has no use for, each with the reason.
+
+    Raises:
+        UserError: names that contradict each other, or a backbone with other norms than the detector's.
+    """
+    state = unwrap(state)
+    if any(key.startswith("transformer.") for key in state):
+        renamed, unused = from_reference(state, detector)
+        reasons = {key: reason for key in unused for part, reason in UNUSED.items() if key.startswith(part)}
+        return "reference", renamed, reasons
+    for layout, anchor in (("detectron2", DETECTRON2_ANCHOR), ("torchvision", TORCHVISION_ANCHOR)):
+        for key in state:
+            if key.endswith(anchor):
+                return layout, *_rename_backbone(state, key.removesuffix(anchor), detector)
+    return "vclr", dict(state), {}
+
+
+def unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the prefixes of wrapped modules off."""
+    return {WRAPPERS.sub("", key): value for key, value in state.items()}
+
+
+def _rename_backbone(
+    state: Mapping[str, Tensor], prefix: str, detector: Detector
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    ours = {theirs: key for key, theirs in reference_keys(detector).items()}
+    renamed, ignored = {}, {}
+    for key, value in state.items():
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix):
+            ignored[key] = "not of the backbone"
+        elif CLASSIFIERS.match(name):
+            ignored[key] = "classifies whole images"
+        elif name.endswith("num_batches_tracked"):
+            ignored[key] = "frozen statistics are not counted"
+        else:
+            for pattern, replacement in TORCHVISION_TO_DETECTRON2:
+                name = pattern.sub(replacement, name)
+            renamed[ours.get(f"backbone.{name}", key)] = value
+    has_batch_norms = any(key.endswith("running_mean") for key in renamed)
+    if has_batch_norms and "backbone.stem.norm.running_mean" not in ours.values():
+        raise UserError("the weights' backbone has batch norms: set model.backbone.norm=FrozenBN")
+    return renamed, ignored
