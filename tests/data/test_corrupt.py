@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
+from scipy import stats
 
 from vclr.config import CorruptConfig
-from vclr.data.corrupt import corrupt, erase, grayscale, mix
+from vclr.data.corrupt import _draw_mix, _draw_rectangle, corrupt, erase, grayscale, mix
 
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 
@@ -73,3 +77,57 @@ def test_tiny_images_survive():
     for size in ((1, 1), (2, 9), (7, 3)):
         for seed in range(10):
             assert apply(torch.randn(1, 3, *size), seed).isfinite().all()
+
+
+def test_padding_stays_out_of_it():
+    """Patch, rectangle and blend are of the image's own size; what lies beyond keeps its zeros."""
+    images = torch.ones(2, 3, 48, 64)
+    images[1, :, 20:], images[1, :, :, 30:] = 0, 0
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        config = CorruptConfig(grayscale=False)
+        corrupted = corrupt(images, [(48, 64), (20, 30)], config, MEAN, STD, generator)
+        assert (corrupted[1, :, 20:] == 0).all()
+        assert (corrupted[1, :, :, 30:] == 0).all()
+        share = (corrupted[1, 0, :20, :30] == 0).float().mean()
+        assert 0.01 < share < 0.36, "of the image, not of the padded batch"
+
+
+# --- the published distributions -------------------------------------------------------------------------------------
+
+SIZE = (480, 640)
+
+
+def test_patches_and_ratios_are_uniform():
+    generator = torch.Generator().manual_seed(0)
+    drawn = np.array([_draw_mix(*SIZE, generator) for _ in range(4000)])
+    tops, lefts, ratios = drawn.T
+    for corner, side in ((tops, SIZE[0]), (lefts, SIZE[1])):
+        assert corner.min() >= 0
+        assert corner.max() < side - side // 8, "the last place is never drawn"
+        assert (
+            stats.kstest((corner + np.random.default_rng(0).random(4000)) / (side - side // 8), "uniform").pvalue > 1e-3
+        )
+    assert stats.kstest(ratios, stats.uniform(0.5, 0.5).cdf).pvalue > 1e-3
+
+
+def test_rectangles_are_uniform_in_area_log_aspect_and_place():
+    generator = torch.Generator().manual_seed(0)
+    drawn = np.array([_draw_rectangle(*SIZE, generator) for _ in range(4000)])
+    tops, lefts, heights, widths = drawn.T
+    area, aspect = heights * widths / math.prod(SIZE), heights / widths
+    assert stats.kstest(area, stats.uniform(0.02, 1 / 3 - 0.02).cdf).statistic < 0.03
+    log_aspect = stats.uniform(math.log(0.3), math.log(0.7) - math.log(0.3))
+    assert stats.kstest(np.log(aspect), log_aspect.cdf).statistic < 0.03
+    for corner, side, room in ((tops, heights, SIZE[0]), (lefts, widths, SIZE[1])):
+        assert (corner + side <= room).all()
+        share = (corner + np.random.default_rng(0).random(4000)) / (room - side + 1)
+        assert stats.kstest(share, "uniform").pvalue > 1e-3
+
+
+def test_a_rectangle_that_does_not_fit_has_half_the_sides():
+    """Wide rectangles do not fit into a tall image."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [_draw_rectangle(400, 40, generator) for _ in range(200)]
+    assert (200, 20) in {(height, width) for _, _, height, width in drawn}
+    assert all(width < 40 for *_, width in drawn)

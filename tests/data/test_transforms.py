@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from vclr import config as settings
+from vclr.coco import to_mask
 from vclr.config import TrainMapperConfig
 from vclr.data import transforms
 from vclr.data.transforms import Geometry, draw_training_geometry, shortest_edge_size
@@ -147,3 +151,103 @@ def test_crop_probability_is_kept():
         for seed in range(10):
             geometry = draw_training_geometry(config, (700, 900), np.random.default_rng(seed))
             assert (geometry.crop_size is not None) == bool(probability)
+
+
+# --- the published distributions -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Geometry]:
+    """Geometries of a 480 x 640 photo with the published settings."""
+    generator = np.random.default_rng(0)
+    return [draw_training_geometry(TrainMapperConfig(), (480, 640), generator) for _ in range(8000)]
+
+
+def assert_uniform(values: list[int], choices: list[int]) -> None:
+    """Every choice occurs, each as often as chance would have it."""
+    counts = Counter(values)
+    assert set(counts) == set(choices)
+    assert stats.chisquare([counts[choice] for choice in choices]).pvalue > 1e-3
+
+
+def test_flips_crops_and_scales_are_as_frequent_as_published(drawn: list[Geometry]):
+    cropped = [geometry for geometry in drawn if geometry.crop_size is not None]
+    plain = [geometry for geometry in drawn if geometry.crop_size is None]
+    assert_uniform([geometry.flip for geometry in drawn], [False, True])
+    assert_uniform([geometry.crop_size is None for geometry in drawn], [False, True])
+    assert_uniform([min(geometry.output_size) for geometry in plain], list(range(480, 801, 32)))
+    assert_uniform([min(geometry.crop_size) for geometry in cropped], [400, 500, 600])
+    assert max(max(geometry.output_size) for geometry in drawn) <= 1333
+    both = stats.contingency.crosstab([g.flip for g in drawn], [g.crop_size is None for g in drawn]).count
+    assert stats.chi2_contingency(both).pvalue > 1e-3, "flip and crop are independent"
+
+
+@pytest.mark.parametrize(("short_edge", "size"), [(400, (400, 533)), (500, (500, 667)), (600, (600, 800))])
+def test_crops_are_uniform_in_size_and_place(drawn: list[Geometry], short_edge: int, size: tuple[int, int]):
+    """Sides from 384 to 600 pixels as far as the photo reaches, then any place."""
+    boxes = np.array([geometry.crop_box for geometry in drawn if geometry.crop_size == size])
+    assert len(boxes) > 1000
+    for axis in range(2):
+        largest = min(size[axis], 600)
+        sides = boxes[:, 2 + axis]
+        assert sides.min() >= 384
+        assert sides.max() <= largest
+        share = (sides - 384 + np.random.default_rng(0).random(len(sides))) / (largest - 384 + 1)
+        assert stats.kstest(share, "uniform").pvalue > 1e-3
+        room = size[axis] - sides
+        place = (boxes[:, axis] + np.random.default_rng(1).random(len(sides))) / (room + 1)
+        assert stats.kstest(place, "uniform").pvalue > 1e-3
+
+
+# --- polygons --------------------------------------------------------------------------------------------------------
+
+
+def apply_to_polygon(geometry: Geometry, polygon: list[float]) -> np.ndarray:
+    parts = geometry.apply_to_polygon(np.array(polygon, dtype=float).reshape(-1, 2), SIZE)
+    masks = [to_mask([part.ravel().tolist()], *geometry.output_size) for part in parts]
+    return np.any(masks, axis=0) if masks else np.zeros(geometry.output_size, bool)
+
+
+CROP = Geometry(False, SIZE, (20, 30, 40, 50), (40, 50))  # rows 20 to 59, columns 30 to 79
+BOW_TIE = [40, 30, 70, 50, 70, 30, 40, 50]
+
+
+def test_polygon_and_mask_move_together():
+    for seed in range(60):
+        geometry, generator = draw_geometry(seed)
+        angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        center, radius = generator.uniform((30, 30), (90, 60)), generator.uniform(10, 25, 2)
+        polygon = (center + radius * np.stack([np.cos(angles), np.sin(angles)], -1)).ravel().tolist()
+        moved = apply_to_polygon(geometry, polygon)
+        expected = geometry.apply_to_mask(to_mask([polygon], *SIZE)).astype(bool)
+        if expected.sum() > 200:
+            assert (moved & expected).sum() / (moved | expected).sum() > 0.9
+
+
+def test_crop_cuts_a_polygon_to_what_the_mask_would_be():
+    polygon = [10, 10, 60, 10, 60, 50, 10, 50]
+    assert (apply_to_polygon(CROP, polygon) == to_mask([polygon], *SIZE)[20:60, 30:80]).all()
+
+
+def test_crop_between_the_arms_of_a_polygon_leaves_nothing():
+    arms = [20, 10, 90, 10, 90, 15, 25, 15, 25, 70, 20, 70]
+    assert CROP.apply_to_polygon(np.array(arms, dtype=float).reshape(-1, 2), SIZE) == []
+
+
+def test_crop_may_leave_several_parts():
+    comb = [30, 10, 80, 10, 80, 40, 70, 40, 70, 15, 40, 15, 40, 40, 30, 40]
+    assert len(CROP.apply_to_polygon(np.array(comb, dtype=float).reshape(-1, 2), SIZE)) == 2
+
+
+def test_polygon_that_crosses_itself_keeps_both_lobes_in_a_crop():
+    """detectron2's repair of such polygons loses one."""
+    moved = apply_to_polygon(CROP, BOW_TIE)
+    expected = to_mask([BOW_TIE], *SIZE)[20:60, 30:80].astype(bool)
+    assert (moved ^ expected).sum() <= 0.1 * expected.sum()
+
+
+def test_whole_numbers_are_not_cut_to_whole_numbers():
+    """detectron2 resizes polygons of integers in integers."""
+    geometry = Geometry(False, None, (0, 0, *SIZE), (135, 180))
+    corners = np.array([[1, 1], [11, 1], [11, 11], [1, 11]])
+    np.testing.assert_allclose(geometry.apply_to_polygon(corners, SIZE)[0], corners * 1.5)

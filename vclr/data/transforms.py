@@ -124,7 +124,9 @@ def _cut(points: np.ndarray, left: float, top: float, right: float, bottom: floa
     if not polygon.is_valid:  # it crosses itself
         polygon = shapely.make_valid(polygon)
     parts = shapely.get_parts(polygon.intersection(shapely.box(left, top, right, bottom)))
-    return [np.asarray(part.exterior.coords)[:-1] for part in parts if isinstance(part, shapely.Polygon)]
+    # Where they only touch, lines and points are left, or a polygon without any.
+    areas = [part for part in parts if isinstance(part, shapely.Polygon) and not part.is_empty]
+    return [np.asarray(part.exterior.coords)[:-1] for part in areas]
 
 
 def _resize(image: np.ndarray, size: Size, resampling: Image.Resampling) -> np.ndarray:
