@@ -36,7 +36,8 @@ class TrainState:
 
     def initialize(self, path: str) -> None:
         """Start from the weights of a file; the teacher starts as the student's copy."""
-        log.info("%s: %s", path, load_weights(self.student, path))
+        report = load_weights(self.student, path)
+        log.log(logging.WARNING if report.unexpected or report.changed_shape else logging.INFO, "%s: %s", path, report)
         if self.teacher:
             load_weights(self.teacher.detector, self.student.state_dict())
 

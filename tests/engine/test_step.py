@@ -1,0 +1,87 @@
+"""One training step on batches that the reference cannot take: empty images, lost objects, objects of one pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from vclr.config import Config
+from vclr.data.loader import collate
+from vclr.data.samples import Sample
+from vclr.engine.state import TrainState
+from vclr.engine.train import training_step
+from vclr.losses.consistency import ConsistencyCriterion
+from vclr.losses.criterion import Criterion
+from vclr.structures import Batch, Size, Target
+
+MakeConfig = Callable[..., Config]
+
+
+def make_sample(size: Size, boxes: list[list[float]], seed: int = 0) -> Sample:
+    """An image of noise with objects of the given xyxy pixels; their masks fill them."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=generator)
+    masks = torch.zeros(len(boxes), *size, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+        mask[math.ceil(top) : math.ceil(bottom), math.ceil(left) : math.ceil(right)] = 1
+    corners = torch.tensor(boxes).view(-1, 4)
+    normalized = torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
+    normalized = normalized / torch.tensor([size[1], size[0]] * 2)
+    target = Target(torch.zeros(len(boxes), dtype=torch.int64), normalized, masks, seed)
+    return Sample(images[0], images[1], target, "depth")
+
+
+BOX = [10.0, 12.0, 40.0, 30.0]
+BATCHES = {
+    "an empty image beside another": [make_sample((64, 64), [BOX]), make_sample((64, 64), [], 1)],
+    "only empty images": [make_sample((64, 64), []), make_sample((40, 56), [], 1)],
+    "objects of one pixel": [make_sample((64, 64), [[3, 3, 4, 4], [63, 63, 64, 64]]), make_sample((50, 64), [BOX], 1)],
+    "an object too thin for its mask": [make_sample((64, 64), [[3.2, 3, 3.6, 40]])],
+    "objects that fill the image": [make_sample((33, 47), [[0, 0, 47, 33]] * 3)],
+    "sides that nothing divides": [make_sample((61, 37), [BOX]), make_sample((43, 59), [BOX], 1)],
+    "images of one pixel's height": [make_sample((1, 64), [[2, 0, 9, 1]]), make_sample((64, 1), [], 1)],
+    "more objects than queries": [make_sample((64, 64), [BOX] * 30)],
+}
+
+
+def take_step(config: Config, batch: Batch) -> tuple[TrainState, dict[str, float]]:
+    state = TrainState(config, torch.device("cpu"))
+    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    return state, training_step(state, batch, *criteria)
+
+
+@pytest.mark.parametrize("padding", ["True", "False"], ids=["padding as in the reference", "padding apart"])
+@pytest.mark.parametrize("name", BATCHES)
+def test_every_batch_can_be_trained_on(name: str, padding: str, make_config: MakeConfig):
+    config = make_config(f"compat.padding={padding}", "views.corrupt={mix: True, erase: True, grayscale: True}")
+    state, losses = take_step(config, collate(BATCHES[name]))
+    assert all(map(math.isfinite, losses.values()))
+    assert all(value.isfinite().all() for value in state.student.state_dict().values())
+    assert state.iteration == 1
+    if "only empty" in name:
+        assert losses["loss_consistency"] == losses["loss_bbox"] == losses["loss_dice"] == 0
+        assert losses["loss_class"] > 0
+
+
+def test_padding_changes_no_loss_of_an_image_alone_but_the_references_does(make_config: MakeConfig):
+    """A large empty image beside it pads an image; only its own objects count in the box losses."""
+    small, large = make_sample((40, 48), [BOX]), make_sample((96, 96), [], 1)
+    boxes = {}
+    for padding in ("False", "True"):
+        config = make_config(f"compat.padding={padding}")
+        alone, beside = (take_step(config, collate(samples))[1]["loss_bbox"] for samples in ([small], [small, large]))
+        boxes[padding] = abs(alone - beside) / alone
+    assert boxes["False"] < 1e-4
+    assert boxes["True"] > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_mixed_precision_step_is_near_float32(dtype: str, make_config: MakeConfig):
+    batch = collate([make_sample((64, 64), [BOX]), make_sample((64, 64), [BOX], 1)])
+    exact = take_step(make_config(), batch)[1]
+    near = take_step(make_config("train.amp.enabled=True", f"train.amp.dtype={dtype}"), batch)[1]
+    assert sum(near.values()) == pytest.approx(sum(exact.values()), rel=0.05)
+    assert exact != near
