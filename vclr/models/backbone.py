@@ -26,7 +26,7 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("weight", torch.ones(num_features))
         self.register_buffer("bias", torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("running_var", torch.ones(num_features) - eps)  # the identity, until weights are loaded
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalize (b, d, h, w)."""
