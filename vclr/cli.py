@@ -167,15 +167,18 @@ def score(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Photos.")],
-    checkpoint: Annotated[Path, typer.Option(help="A training's checkpoint; its configuration comes along.")],
+    checkpoint: Annotated[Path, typer.Option(help="A training's, or weights of the reference.")],
     output: Output,
     min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    config_file: Annotated[
+        Path | None, typer.Option("--config-file", help="For weights without a configuration; else the published one.")
+    ] = None,
 ) -> None:
     """Find the objects of photos: a json and an overlay picture for each."""
     from vclr.evaluation.predict import predict_files
 
-    predict_files(images, checkpoint, output, min_score, device)
+    predict_files(images, checkpoint, output, min_score, device, config_file)
 
 
 @app.command(name="convert")

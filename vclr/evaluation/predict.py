@@ -14,16 +14,23 @@ from vclr.ops.device import choose_device
 from vclr.progress import track
 
 
-def predict_files(photos: list[Path], checkpoint: Path, output: Path, min_score: float, device: str) -> None:
+def predict_files(
+    photos: list[Path],
+    checkpoint: Path,
+    output: Path,
+    min_score: float,
+    device: str,
+    config_file: Path | None = None,
+) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
 
     Args:
         photos: image files; their stems must differ.
-        checkpoint: the configuration in it, or the published one where it holds none (weights of the reference),
-            builds the model and says how photos are resized.
+        checkpoint: the configuration in it builds the model and says how photos are resized.
         output: folder.
         min_score: objects below are in the json, but not drawn.
         device: auto, cpu, cuda ...
+        config_file: the configuration of weights that hold none (the reference's); by default the published one.
 
     Raises:
         UserError: a photo or the checkpoint cannot be read. Photos before it are done, nothing half-written is left.
@@ -34,7 +41,7 @@ def predict_files(photos: list[Path], checkpoint: Path, output: Path, min_score:
         if stems.count(stem) > 1:
             raise UsageError(f"two photos are called {stem}: their results would overwrite each other")
     content = read_weights(checkpoint)
-    config = config_of(content, checkpoint)
+    config = config_of(content, checkpoint, config_file)
     model = build_model(config).to(choose_device(device))
     use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
     load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))

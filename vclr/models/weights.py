@@ -59,14 +59,14 @@ class WeightsReport:
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded ({self.layout} names)"]
-        for name, keys in (("missing", self.missing), ("unexpected", self.unexpected)):
-            if keys:
-                parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
+        shapes = [f"{key} is {given}, not {wanted}" for key, (given, wanted) in self.changed_shape.items()]
+        lists = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": shapes}
+        for name, items in lists.items():
+            if items:
+                parts.append(f"{len(items)} {name} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})")
         for reason in dict.fromkeys(self.ignored.values()):
             keys = [key for key, why in self.ignored.items() if why == reason]
             parts.append(f"{len(keys)} ignored ({keys[0]}{', ...' if len(keys) > 1 else ''}: {reason})")
-        for key, (given, wanted) in self.changed_shape.items():
-            parts.append(f"{key} is {given}, not {wanted}")
         return "; ".join(parts)
 
 
