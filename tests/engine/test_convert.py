@@ -109,11 +109,19 @@ def test_weights_alone_begin_a_training(reference: Path, tmp_path: Path, setting
 
 
 def test_other_settings_than_it_was_trained_with_are_named(reference: Path, tmp_path: Path, settings: Path):
-    with pytest.raises(UserError, match=r"was trained with optimizer\.lr=0\.001, not 0\.5"):
+    with pytest.raises(UserError, match=r"was trained with optimizer\.lr=0\.001, the settings say 0\.5"):
         convert(reference, tmp_path / "a.pt", config_file=settings, overrides=["optimizer.lr=0.5"])
     with pytest.raises(UserError, match="does not fit the model"):
         convert(reference, tmp_path / "a.pt")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trainer", [{}, {"iteration": 3}, {"iteration": 2, "optimizer": []}, None, 7], ids=str)
+def test_a_trainer_that_is_none_is_one_line(reference: Path, tmp_path: Path, settings: Path, trainer: object):
+    torch.save({**load(reference), "trainer": trainer}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="its trainer is not one of the reference's"):
+        convert(tmp_path / "a.pth", tmp_path / "a.pt", config_file=settings)
+    assert not (tmp_path / "a.pt").exists()
 
 
 def test_a_file_with_its_own_configuration_takes_no_other(half_done: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,10 @@ def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[Tra
         for key, use_teacher in (("student", False), ("teacher", has_teacher)):
             state.reference[key] = unused_weights(unwrap(find_state(content, use_teacher, name)))
         if "trainer" in content:
-            _continue(state, content["trainer"], name)
+            try:
+                _continue(state, content["trainer"], name)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise UserError(f"{name}: its trainer is not one of the reference's ({error!r})") from None
     return state, report
 
 
@@ -112,12 +116,9 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
     """
     state.iteration = trainer["iteration"] + 1  # the reference counts from 0 and names the last one that is done
     groups, moments = trainer["optimizer"]["param_groups"], trainer["optimizer"]["state"]
-    expected = list(_reference_groups(state).values())
-    if [len(group["params"]) for group in groups] != [len(names) for names in expected]:
-        raise UserError(f"{name}: its optimizer has other parameters than a detector of these settings")
-    _check_settings(state.config, groups, name)
-    indices = [index for group in groups for index in group["params"]]
-    index_of = dict(zip([key for names in expected for key in names], indices, strict=True))
+    _check_settings(state, groups, name)
+    names = [key for group in _reference_groups(state).values() for key in group]
+    index_of = dict(zip(names, [index for group in groups for index in group["params"]], strict=True))
     keys = reference_keys(state.student)
     for ours, parameter in state.student.named_parameters():
         own = moments.get(index_of.get(keys[ours]))
@@ -135,14 +136,17 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
         state.scaler.load_state_dict(trainer["grad_scaler"])
 
 
-def _check_settings(config: Config, groups: Sequence[Mapping[str, Any]], name: str) -> None:
+def _check_settings(state: TrainState, groups: Sequence[Mapping[str, Any]], name: str) -> None:
     """Compare what the reference trained with to what it would go on with."""
-    backbone, rest = (group.get("initial_lr", group["lr"]) for group in groups[:2])
-    trained = {"lr": rest, "backbone_lr_factor": backbone / rest, "weight_decay": groups[0]["weight_decay"]}
-    for key, value in trained.items():
-        own = getattr(config.optimizer, key)
-        if abs(own - value) > 1e-6 * abs(value):
-            raise UserError(f"{name}: was trained with optimizer.{key}={value:g}, not {own:g}; set it")
+    expected = _reference_groups(state)
+    if [len(group["params"]) for group in groups] != [len(names) for names in expected.values()]:
+        raise UserError(f"{name}: its optimizer has other parameters than a detector of these settings")
+    betas = list(state.config.optimizer.betas)
+    for group, (lr, weight_decay) in zip(groups, expected, strict=True):
+        trained = group.get("initial_lr", group["lr"]), group["weight_decay"], list(group["betas"])
+        for key, was, value in zip(("lr", "weight_decay", "betas"), trained, (lr, weight_decay, betas), strict=True):
+            if not np.allclose(was, value, rtol=1e-6, atol=0):
+                raise UserError(f"{name}: was trained with optimizer.{key}={was}, the settings say {value}")
 
 
 def _reference_groups(state: TrainState) -> dict[GroupKind, list[str]]:
