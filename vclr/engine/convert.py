@@ -144,8 +144,9 @@ def _check_settings(state: TrainState, groups: Sequence[Mapping[str, Any]], name
     betas = list(state.config.optimizer.betas)
     for group, (lr, weight_decay) in zip(groups, expected, strict=True):
         trained = group.get("initial_lr", group["lr"]), group["weight_decay"], list(group["betas"])
-        for key, was, value in zip(("lr", "weight_decay", "betas"), trained, (lr, weight_decay, betas), strict=True):
-            if not np.allclose(was, value, rtol=1e-6, atol=0):
+        given = lr, weight_decay, betas
+        for key, was, value in zip(("lr", "weight_decay", "betas"), trained, given, strict=True):
+            if not np.allclose(np.asarray(was), np.asarray(value), rtol=1e-6, atol=0):
                 raise UserError(f"{name}: was trained with optimizer.{key}={was}, the settings say {value}")
 
 
