@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, padding_mask
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels, padding_mask
 from vclr.models.position import embed_boxes, embed_cells
 
 SHAPES = [(8, 12), (4, 6)]
@@ -18,22 +18,29 @@ def make_levels(valid_height: int = 64, valid_width: int = 96) -> Levels:
 
 def test_split_undoes_flatten():
     maps = [torch.randn(2, 16, *shape) for shape in SHAPES]
-    levels = flatten_levels([maps])
+    levels = flatten_levels(maps)
     assert not levels.padding_mask.any()
-    for given, back in zip(maps, levels.unflatten(levels.features)[0], strict=True):
+    for given, back in zip(maps, levels.split(levels.features), strict=True):
         assert torch.equal(given, back)
 
 
-def test_images_of_different_sizes_come_back_without_their_padding():
+def test_images_of_different_sizes_are_padded_bottom_and_right():
     sizes = [[(8, 12), (4, 6)], [(5, 7), (3, 4)], [(2, 13), (1, 7)]]
-    groups = [[torch.randn(1, 16, *shape) for shape in shapes] for shapes in sizes]
-    levels = flatten_levels(groups)
+    parts = [flatten_levels([torch.randn(1, 16, *shape) for shape in shapes]) for shapes in sizes]
+    levels, joined = join_levels(parts, [2 * part.features for part in parts])
     assert levels.spatial_shapes == [(8, 13), (4, 7)]
     assert levels.valid_sizes == [[shapes[level] for shapes in sizes] for level in range(2)]
     assert (~levels.padding_mask).sum(1).tolist() == [8 * 12 + 4 * 6, 5 * 7 + 3 * 4, 2 * 13 + 7]
-    for given, back in zip(groups, levels.unflatten(levels.features), strict=True):
-        for level, level_back in zip(given, back, strict=True):
-            assert torch.equal(level, level_back)
+    for number, part in enumerate(parts):
+        torch.testing.assert_close(joined[number][~levels.padding_mask[number]], 2 * part.features[0])
+    assert (joined[levels.padding_mask] == 0).all()
+
+
+def test_a_single_part_is_the_batch():
+    part = flatten_levels([torch.randn(2, 16, *shape) for shape in SHAPES])
+    levels, joined = join_levels([part], [part.features])
+    assert levels is part
+    assert joined is part.features
 
 
 def test_mask_of_a_padded_level_is_that_of_its_nearest_pixels():
@@ -64,7 +71,7 @@ def test_padding_is_masked_and_measured():
 
 def test_proposals_of_a_padded_image_are_those_of_the_image_alone():
     padded, usable = make_levels(valid_height=32, valid_width=48).proposals()
-    alone = flatten_levels([[torch.randn(1, 16, 4, 6), torch.randn(1, 16, 2, 3)]])
+    alone = flatten_levels([torch.randn(1, 16, 4, 6), torch.randn(1, 16, 2, 3)])
     expected, expected_usable = alone.proposals()
     torch.testing.assert_close(padded[usable], expected[expected_usable])
 

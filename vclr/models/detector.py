@@ -15,10 +15,10 @@ from vclr.models.attention import MLP, DeformableAttention
 from vclr.models.backbone import Backbone
 from vclr.models.decoder import Decoder
 from vclr.models.encoder import Encoder
-from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, padding_mask
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels, padding_mask
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
-from vclr.models.proposals import ProposalStage
+from vclr.models.proposals import ProposalStage, TopkProposals, join_proposals
 from vclr.structures import Outputs, Size
 
 
@@ -84,23 +84,23 @@ class Detector(nn.Module):
                 (`compat.padding`); mask features then cover the padded image.
         """
         with self._query_precision(images.device):
-            levels = self._extract(images, image_sizes, pads_like_reference)
-            memory = self.encoder(levels)
-            topk_proposals = self.proposal_stage(
-                memory, levels, self.class_embed[-1], self.bbox_embed[-1], self.config.num_queries
-            )
+            # Images of different sizes go one by one as far as the queries: what is alone has no padding.
+            parts = self._extract(images, image_sizes, pads_like_reference)
+            memories = [self.encoder(levels) for levels in parts]
+            stage = join_proposals(list(map(self._propose, memories, parts)))
+            levels, memory = join_levels(parts, memories)
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), memory, levels, self.bbox_embed)
+            states, boxes = self.decoder(queries, stage.boxes.detach(), memory, levels, self.bbox_embed)
             with_aux = self.training and self.config.aux_loss
             outputs = [
                 self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], with_masks)
                 for layer in range(0 if with_aux else len(states) - 1, len(states))
             ]
             if self.training:
-                stage = topk_proposals
                 outputs.append(self._predict(-1, stage.memory, stage.logits, stage.boxes, with_masks))
         if with_masks:
-            mask_features = self.mask_branch(levels.unflatten(memory))
+            maps = [levels.split(memory) for levels, memory in zip(parts, memories, strict=True)]
+            mask_features = self.mask_branch(maps)
             for output in outputs:
                 output.mask_features = mask_features
         enc_outputs = outputs.pop() if self.training else None
@@ -115,15 +115,19 @@ class Detector(nn.Module):
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _extract(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> Levels:
-        """Compute the levels of a batch. Images of different sizes go through the convolutions one by one, unpadded."""
+    def _extract(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> list[Levels]:
+        """Compute the levels of a batch whose images are of one size, else those of each image."""
         padded_size = images.shape[2], images.shape[3]
         if pads_like_reference:
-            return flatten_padded_levels(self.neck(self.backbone(images)), image_sizes, padded_size)
-        groups = [images]
+            return [flatten_padded_levels(self.neck(self.backbone(images)), image_sizes, padded_size)]
+        parts = [images]
         if any(size != padded_size for size in image_sizes):
-            groups = [image[None, :, :h, :w] for image, (h, w) in zip(images, image_sizes, strict=True)]
-        return flatten_levels([self.neck(self.backbone(group)) for group in groups])
+            parts = [image[None, :, :h, :w] for image, (h, w) in zip(images, image_sizes, strict=True)]
+        return [flatten_levels(self.neck(self.backbone(part))) for part in parts]
+
+    def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
+        num_queries = self.config.num_queries
+        return self.proposal_stage(memory, levels, self.class_embed[-1], self.bbox_embed[-1], num_queries)  # type: ignore[no-any-return]
 
     def _predict(self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, with_masks: bool) -> Outputs:
         mask_embeds = self.mask_embed[layer](state) if with_masks else None

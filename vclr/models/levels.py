@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vclr.models.position import embed_cells
 from vclr.structures import Size
@@ -62,34 +64,34 @@ class Levels:
         logits = torch.log(proposals / (1 - proposals))
         return logits.masked_fill(~usable[..., None], float("inf")), usable
 
-    def unflatten(self, sequence: Tensor) -> list[list[Tensor]]:
-        """Turn a sequence (b, s, d) back into what `flatten_levels` was given: the maps of each group of images."""
+    def split(self, sequence: Tensor) -> list[Tensor]:
+        """Turn a sequence (b, s, d) into one (b, d, h, w) map a level."""
         parts = sequence.split([height * width for height, width in self.spatial_shapes], dim=1)
         shapes = zip(parts, self.spatial_shapes, strict=True)
-        maps = [part.transpose(1, 2).unflatten(2, shape) for part, shape in shapes]
-        if self.pads_like_reference or all(
-            size == shape for sizes, shape in zip(self.valid_sizes, self.spatial_shapes, strict=True) for size in sizes
-        ):
-            return [maps]
-        return [
-            [
-                level_map[image : image + 1, :, : sizes[image][0], : sizes[image][1]]
-                for level_map, sizes in zip(maps, self.valid_sizes, strict=True)
-            ]
-            for image in range(len(sequence))
-        ]
+        return [part.transpose(1, 2).unflatten(2, shape) for part, shape in shapes]
 
 
-def flatten_levels(groups: list[list[Tensor]]) -> Levels:
-    """Flatten maps to one sequence, padded to the largest.
+def flatten_levels(maps: list[Tensor]) -> Levels:
+    """Flatten one (b, d, h, w) map a level, finest first, of images of one size: nothing is padded."""
+    return _flatten(maps, [[_size(level_map)] * len(level_map) for level_map in maps], pads_like_reference=False)
+
+
+def join_levels(parts: list[Levels], sequences: list[Tensor]) -> tuple[Levels, Tensor]:
+    """Join images of different sizes to one batch, each level padded bottom and right with zeros.
 
     Args:
-        groups: images of one size each: for every level a (n, d, h, w) map, finest first.
+        parts: the levels of images of one size each.
+        sequences: (n, s, d) of each part.
+
+    Returns:
+        The levels of the batch and the sequences (b, s, d).
     """
-    levels = list(zip(*groups, strict=True))
-    maps = [pad_maps(list(level)) for level in levels]
+    if len(parts) == 1:
+        return parts[0], sequences[0]
+    levels = list(zip(*(part.split(sequence) for part, sequence in zip(parts, sequences, strict=True)), strict=True))
     sizes = [[_size(level_map) for level_map in level for _ in level_map] for level in levels]
-    return _flatten(maps, sizes, pads_like_reference=False)
+    joined = _flatten([_pad(level) for level in levels], sizes, pads_like_reference=False)
+    return joined, joined.features
 
 
 def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_size: Size) -> Levels:
@@ -137,16 +139,10 @@ def padding_mask(sizes: list[Size], padded_size: Size, device: torch.device) -> 
     return rows[:, :, None] | columns[:, None]
 
 
-def pad_maps(maps: list[Tensor]) -> Tensor:
+def _pad(maps: Sequence[Tensor]) -> Tensor:
     """Join (n, d, h, w) maps of different sizes to one batch, padded bottom and right with zeros."""
-    if len(maps) == 1:
-        return maps[0]
     height, width = (max(level_map.shape[axis] for level_map in maps) for axis in (2, 3))
-    padded = [
-        torch.nn.functional.pad(level_map, (0, width - level_map.shape[3], 0, height - level_map.shape[2]))
-        for level_map in maps
-    ]
-    return torch.cat(padded)
+    return torch.cat([functional.pad(m, (0, width - m.shape[3], 0, height - m.shape[2])) for m in maps])
 
 
 def _nearest_cells(valid_side: int, padded_side: int, num_cells: int) -> int:

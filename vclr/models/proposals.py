@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -46,20 +46,16 @@ class ProposalStage(nn.Module):
         cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
-        best = self._rank(logits.amax(-1), levels, num_queries)[..., None]
+        num_cells = cells.shape[1]
+        order = logits.amax(-1).topk(min(num_queries, num_cells), dim=1).indices
+        best = order[:, torch.arange(num_queries, device=order.device) % num_cells, None]
         return TopkProposals(
             memory=cells.gather(1, best.expand(-1, -1, cells.shape[-1])),
             logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),
             boxes=boxes.gather(1, best.expand(-1, -1, 4)),
         )
 
-    def _rank(self, scores: Tensor, levels: Levels, num_queries: int) -> Tensor:
-        """Return the positions (b, q) of the best of the scores (b, s)."""
-        num_cells = (~levels.padding_mask).sum(1)
-        if levels.pads_like_reference:  # queries may stand on padding
-            num_cells = torch.full_like(num_cells, scores.shape[1])
-        else:
-            scores = scores.masked_fill(levels.padding_mask, -torch.inf)
-        order = scores.topk(min(num_queries, scores.shape[1]), dim=1).indices
-        ranks = torch.arange(num_queries, device=scores.device) % num_cells[:, None]
-        return order.gather(1, ranks)
+
+def join_proposals(parts: list[TopkProposals]) -> TopkProposals:
+    """Join the proposals of images, one batch after the other."""
+    return TopkProposals(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(TopkProposals)))
