@@ -160,3 +160,20 @@ def test_bfloat16_finds_the_same_objects(run: Run):
         for one in np.flatnonzero(certain)
     ]
     assert np.mean(recovered) >= 0.95
+
+
+def test_a_batch_of_different_sizes_finds_what_each_image_alone_does(run: Run):
+    """The reference cannot: its evaluation is right for one image at a time."""
+    image = run.golden["image"]
+    samples = [
+        EvaluatedSample(image[:, :height, :width], number, (2 * height, 2 * width))
+        for number, (height, width) in enumerate([(128, 160), (97, 131), (65, 158)])
+    ]
+    for sample, together in zip(samples, predict_samples(run.detector, samples), strict=True):
+        alone = predict_samples(run.detector, [sample])[0]
+        assert len(together) == len(alone)
+        ours, theirs = linear_sum_assignment(np.abs(together.boxes[:, None] - alone.boxes[None]).max(-1))
+        assert np.abs(together.boxes[ours] - alone.boxes[theirs]).max() < 1e-4 * alone.boxes.max()
+        assert np.abs(together.scores[ours] - alone.scores[theirs]).max() < 1e-4
+        different = together.masks[ours] ^ alone.masks[theirs]
+        assert different.mean((1, 2)).max() < 5e-4, "pixels whose logit is zero up to rounding"

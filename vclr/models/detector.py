@@ -84,27 +84,24 @@ class Detector(nn.Module):
                 (`compat.padding`); mask features then cover the padded image.
         """
         with self._query_precision(images.device):
-            # Images of different sizes go one by one as far as the queries: what is alone has no padding.
+            # Images of different sizes go one by one as far as the proposals: alone, they have no padding.
             parts = self._extract(images, image_sizes, pads_like_reference)
             memories = [self.encoder(levels) for levels in parts]
+        mask_features = None
+        if with_masks:
+            mask_features = self.mask_branch(list(map(Levels.split, parts, memories)))
+        with self._query_precision(images.device):
             stage = join_proposals(list(map(self._propose, memories, parts)))
             levels, memory = join_levels(parts, memories)
             queries = self.query_content.weight.expand(len(images), -1, -1)
             states, boxes = self.decoder(queries, stage.boxes.detach(), memory, levels, self.bbox_embed)
-            with_aux = self.training and self.config.aux_loss
-            outputs = [
-                self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], with_masks)
-                for layer in range(0 if with_aux else len(states) - 1, len(states))
+            *aux_outputs, last = [
+                self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], mask_features)
+                for layer in self._layers_needed()
             ]
+            enc_outputs = None
             if self.training:
-                outputs.append(self._predict(-1, stage.memory, stage.logits, stage.boxes, with_masks))
-        if with_masks:
-            maps = [levels.split(memory) for levels, memory in zip(parts, memories, strict=True)]
-            mask_features = self.mask_branch(maps)
-            for output in outputs:
-                output.mask_features = mask_features
-        enc_outputs = outputs.pop() if self.training else None
-        *aux_outputs, last = outputs
+                enc_outputs = self._predict(-1, stage.memory, stage.logits, stage.boxes, mask_features)
         return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=enc_outputs)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
@@ -129,9 +126,16 @@ class Detector(nn.Module):
         num_queries = self.config.num_queries
         return self.proposal_stage(memory, levels, self.class_embed[-1], self.bbox_embed[-1], num_queries)  # type: ignore[no-any-return]
 
-    def _predict(self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, with_masks: bool) -> Outputs:
-        mask_embeds = self.mask_embed[layer](state) if with_masks else None
-        return Outputs(pred_logits=logits, pred_boxes=boxes, queries=state, mask_embeds=mask_embeds)
+    def _layers_needed(self) -> range:
+        """Return the decoder layers whose outputs somebody reads: the losses all, evaluation the last."""
+        num_layers = len(self.decoder.layers)
+        return range(0 if self.training and self.config.aux_loss else num_layers - 1, num_layers)
+
+    def _predict(
+        self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, mask_features: list[Tensor] | None
+    ) -> Outputs:
+        mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
+        return Outputs(logits, boxes, state, mask_embeds, mask_features)
 
 
 def _copies(module: nn.Module, count: int) -> nn.ModuleList:
