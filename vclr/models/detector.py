@@ -91,17 +91,19 @@ class Detector(nn.Module):
         if with_masks:
             mask_features = self.mask_branch(list(map(Levels.split, parts, memories)))
         with self._query_precision(images.device):
-            stage = join_proposals(list(map(self._propose, memories, parts)))
+            topk_proposals = join_proposals(list(map(self._propose, memories, parts)))
             levels, memory = join_levels(parts, memories)
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, stage.boxes.detach(), memory, levels, self.bbox_embed)
+            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), memory, levels, self.bbox_embed)
             *aux_outputs, last = [
                 self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], mask_features)
                 for layer in self._layers_needed()
             ]
             enc_outputs = None
             if self.training:
-                enc_outputs = self._predict(-1, stage.memory, stage.logits, stage.boxes, mask_features)
+                enc_outputs = self._predict(
+                    -1, topk_proposals.memory, topk_proposals.logits, topk_proposals.boxes, mask_features
+                )
         return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=enc_outputs)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
