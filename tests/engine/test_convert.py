@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_training_goes_on_as_if_it_had_never_left(
     convert(last, tmp_path / "end.pth", to="reference")
     ours, theirs = load(tmp_path / "end.pth")["model"], load(reference)["model"]
     assert torch.equal(ours["label_enc.weight"], theirs["label_enc.weight"]), "what ours has no use for travels along"
+
+
+def test_resuming_from_a_file_of_the_reference_names_the_command(
+    reference: Path, tmp_path: Path, make_config: MakeConfig
+):
+    config = make_config(f"train.output_dir={tmp_path}/seed0")
+    last = Path(config.train.output_dir) / "checkpoints" / "last.pt"
+    last.parent.mkdir(parents=True)
+    shutil.copyfile(reference, last)
+    with pytest.raises(UserError, match="is of no training of ours; `vclr convert` makes one of it"):
+        train(config, resume=True, quiet=True)
+    assert last.exists()
 
 
 def test_weights_alone_begin_a_training(reference: Path, tmp_path: Path, settings: Path):

@@ -85,3 +85,10 @@ def test_mixed_precision_step_is_near_float32(dtype: str, make_config: MakeConfi
     near = take_step(make_config("train.amp.enabled=True", f"train.amp.dtype={dtype}"), batch)[1]
     assert sum(near.values()) == pytest.approx(sum(exact.values()), rel=0.05)
     assert exact != near
+
+
+def test_recomputed_activations_change_no_loss(make_config: MakeConfig):
+    """The teacher, which takes no gradient, passes through the same layers."""
+    batch = collate([make_sample((64, 64), [BOX]), make_sample((40, 56), [BOX], 1)])
+    recompute = [f"model.transformer.{part}.use_checkpoint=True" for part in ("encoder", "decoder")]
+    assert take_step(make_config(*recompute), batch)[1] == take_step(make_config(), batch)[1]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import Json, bbox_corners, load_coco, outlines, rasterize, select, to_mask
+from vclr.coco import Json, bbox_corners, load_coco, outlines, select, to_mask
 from vclr.config import Config, DataSetConfig, TestMapperConfig
 from vclr.data.catalog import missing_files, test_set, training_set
 from vclr.data.proposals import add_proposals
@@ -164,7 +164,7 @@ def _transform_mask(item: Json, geometry: Geometry, size: Size) -> np.ndarray | 
     """
     polygons = outlines(item)
     if polygons is None:
-        mask = geometry.apply_to_mask(rasterize(item, *size))
+        mask = geometry.apply_to_mask(to_mask(item["segmentation"], *size))
         return mask if mask.any() else None
     moved = [part for polygon in polygons for part in geometry.apply_to_polygon(polygon, size)]
     return to_mask([part.ravel().tolist() for part in moved], *geometry.output_size) if moved else None

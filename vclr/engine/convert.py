@@ -116,8 +116,9 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
     """
     state.iteration = trainer["iteration"] + 1  # the reference counts from 0 and names the last one that is done
     groups, moments = trainer["optimizer"]["param_groups"], trainer["optimizer"]["state"]
-    _check_settings(state, groups, name)
-    names = [key for group in _reference_groups(state).values() for key in group]
+    expected = _reference_groups(state)
+    _check_settings(state.config, expected, groups, name)
+    names = [key for group in expected.values() for key in group]
     index_of = dict(zip(names, [index for group in groups for index in group["params"]], strict=True))
     keys = reference_keys(state.student)
     for ours, parameter in state.student.named_parameters():
@@ -136,12 +137,13 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
         state.scaler.load_state_dict(trainer["grad_scaler"])
 
 
-def _check_settings(state: TrainState, groups: Sequence[Mapping[str, Any]], name: str) -> None:
+def _check_settings(
+    config: Config, expected: dict[GroupKind, list[str]], groups: Sequence[Mapping[str, Any]], name: str
+) -> None:
     """Compare what the reference trained with to what it would go on with."""
-    expected = _reference_groups(state)
     if [len(group["params"]) for group in groups] != [len(names) for names in expected.values()]:
         raise UserError(f"{name}: its optimizer has other parameters than a detector of these settings")
-    betas = list(state.config.optimizer.betas)
+    betas = list(config.optimizer.betas)
     for group, (lr, weight_decay) in zip(groups, expected, strict=True):
         trained = group.get("initial_lr", group["lr"]), group["weight_decay"], list(group["betas"])
         given = lr, weight_decay, betas

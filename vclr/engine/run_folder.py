@@ -9,7 +9,7 @@ from typing import Any
 
 from vclr.config import Config, config_from_text, dump_config, flat_config
 from vclr.engine.checkpoint import LAST
-from vclr.errors import UsageError
+from vclr.errors import UsageError, UserError
 from vclr.files import atomic_path, read_json, write_json
 from vclr.models.weights import read_weights
 
@@ -51,6 +51,7 @@ class RunFolder:
 
         Raises:
             UsageError: the folder holds a training and `resume` is off.
+            UserError: what lies there as its checkpoint is of another program.
         """
         if self.last_checkpoint.exists():  # before the first one there is nothing to lose
             if not resume:
@@ -98,6 +99,8 @@ class RunFolder:
     def _is_same_training(self) -> bool:
         # The checkpoint's own: one that was converted lies in a folder without anything else.
         checkpoint = read_weights(self.last_checkpoint)
+        if "config" not in checkpoint:
+            raise UserError(f"{self.last_checkpoint}: is of no training of ours; `vclr convert` makes one of it")
         old = flat_config(config_from_text(checkpoint["config"], str(self.last_checkpoint)))
         new = flat_config(self.config)
         differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}

@@ -104,7 +104,7 @@ def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
 
 def _part_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Yield each part's name here and in the reference, in the reference's order."""
-    yield from backbone_names(config)
+    yield from _backbone_names(config)
     num_levels, num_own = config.transformer.num_feature_levels, min(3, config.transformer.num_feature_levels)
     for level in range(num_levels):
         theirs = f"neck.convs.{level}" if level < num_own else f"neck.extra_convs.{level - num_own}"
@@ -135,7 +135,7 @@ def _part_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
     yield "mask_branch.norm", "post_layernorm"
 
 
-def backbone_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
+def _backbone_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Yield the backbone's names here and in detectron2, whose ResNet the reference takes."""
     yield from _conv_norm("backbone.stem", "backbone.stem.conv1")
     num_convs = 3 if config.backbone.depth >= 50 else 2
