@@ -12,7 +12,7 @@ from vclr.config import load_config
 from vclr.data.loader import training_loader
 from vclr.data.samples import TrainingSamples
 from vclr.engine.state import TrainState
-from vclr.engine.train import training_step
+from vclr.engine.step import training_step
 from vclr.generate.toy import write_toy_world
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion

@@ -12,7 +12,7 @@ from vclr.config import Config
 from vclr.data.loader import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
-from vclr.engine.train import training_step
+from vclr.engine.step import training_step
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.structures import Batch, Size, Target

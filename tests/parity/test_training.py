@@ -24,8 +24,8 @@ from vclr.data.loader import collate, pad_masks
 from vclr.data.samples import Sample
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.state import TrainState
+from vclr.engine.step import training_step
 from vclr.engine.teacher import Teacher
-from vclr.engine.train import training_step
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import HungarianMatcher, Indices
