@@ -64,7 +64,7 @@ class DeformableAttention(nn.Module):
         """
         b, q, d = query.shape
         heads = (b, q, self.num_heads, self.num_levels, self.num_points)
-        values = self.value_proj(value).masked_fill(padding_mask[..., None], 0.0)
+        values = self.value_proj(value).masked_fill_(padding_mask[..., None], 0.0)
         values = values.view(b, -1, self.num_heads, d // self.num_heads)
         located = query + query_pos
         offsets = self.sampling_offsets(located).view(*heads, 2).float()
@@ -106,7 +106,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., d), the input included."""
-        hidden = functional.dropout(functional.relu(self.expand(x)), self.dropout, self.training)
+        hidden = functional.dropout(functional.relu(self.expand(x), inplace=True), self.dropout, self.training)
         return x + functional.dropout(self.contract(hidden), self.dropout, self.training)
 
 
@@ -121,5 +121,5 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_dim) to (..., out_dim)."""
         for layer in self.layers[:-1]:
-            x = functional.relu(layer(x))
+            x = functional.relu(layer(x), inplace=True)
         return self.layers[-1](x)  # type: ignore[no-any-return]

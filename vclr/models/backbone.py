@@ -29,10 +29,10 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features) - eps)  # the identity, until weights are loaded
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalize (b, d, h, w)."""
+        """Normalize (b, d, h, w) in place: it is the output of a convolution, which nobody else needs."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return features * scale[:, None, None].to(features.dtype) + shift[:, None, None].to(features.dtype)
+        return features.mul_(scale[:, None, None]).add_(shift[:, None, None])
 
 
 class ConvNorm(nn.Module):
@@ -69,8 +69,8 @@ class Block(nn.Module):
         for number, conv in enumerate(self.convs):
             features = conv(features)
             if number < len(self.convs) - 1:
-                features = functional.relu(features)
-        return functional.relu(features + residual)
+                features = functional.relu(features, inplace=True)
+        return functional.relu(features.add_(residual), inplace=True)
 
 
 class Backbone(nn.Module):
@@ -103,7 +103,7 @@ class Backbone(nn.Module):
         Returns:
             res3, res4 and res5, each (b, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's pooling.
         """
-        features = self.stem_pool(functional.relu(self.stem(images)))
+        features = self.stem_pool(functional.relu(self.stem(images), inplace=True))
         outputs = []
         for stage in STAGES:
             features = getattr(self, stage)(features)

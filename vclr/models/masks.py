@@ -6,6 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vclr.models.joint_norm import JointBatchNorm
+from vclr.ops.winograd import conv3x3
+
+
+class Conv3x3(nn.Conv2d):
+    """A padded 3x3 convolution that takes the faster way on its device."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, d, h, w) to (b, d', h, w)."""
+        return conv3x3(features, self.weight, self.bias)
+
 
 class MaskBranch(nn.Module):
     """Concatenated levels plus two 3x3 convolutions on them, then a LayerNorm over channels."""
@@ -14,10 +28,10 @@ class MaskBranch(nn.Module):
         super().__init__()
         self.channels = num_levels * embed_dim
         self.mapping = nn.Sequential(
-            nn.Conv2d(self.channels, hidden_dim, 3, padding=1),
-            nn.BatchNorm2d(hidden_dim),
+            Conv3x3(self.channels, hidden_dim),
+            JointBatchNorm(hidden_dim),
             nn.ReLU(inplace=True),
-            nn.Conv2d(hidden_dim, self.channels, 3, padding=1),
+            Conv3x3(hidden_dim, self.channels),
         )
         self.norm = nn.LayerNorm(self.channels)
 
@@ -30,10 +44,11 @@ class MaskBranch(nn.Module):
         Returns:
             For each image its (l * d, h, w) map of the finest level.
         """
-        expand, activate, contract = self.mapping[0], self.mapping[1:3], self.mapping[3]
+        expand, norm, activate, contract = self.mapping
         concatenated = [_concatenate(maps) for maps in groups]
-        hidden = _activate(activate, [expand(features) for features in concatenated])
-        mapped = [features + contract(group) for features, group in zip(concatenated, hidden, strict=True)]
+        hidden = [expand(features) for features in concatenated]
+        activated = [activate(features) for features in norm(hidden)]
+        mapped = [features + contract(group) for features, group in zip(concatenated, activated, strict=True)]
         return [self.norm(image.permute(1, 2, 0)).permute(2, 0, 1) for group in mapped for image in group]
 
 
@@ -43,16 +58,3 @@ def _concatenate(maps: list[Tensor]) -> Tensor:
     return torch.cat(
         [functional.interpolate(level, size=size, mode="bilinear", align_corners=True) for level in maps], 1
     )
-
-
-def _activate(activate: nn.Module, groups: list[Tensor]) -> list[Tensor]:
-    """Apply batch norm and ReLU to (n, d, h, w) maps of different sizes; the statistics are of all pixels together."""
-    if len(groups) == 1 or not activate.training:
-        return [activate(group) for group in groups]
-    pixels = [group.transpose(0, 1).flatten(1) for group in groups]
-    activated = activate(torch.cat(pixels, 1)[None, :, None])[0, :, 0]
-    parts = activated.split([part.shape[1] for part in pixels], dim=1)
-    return [
-        part.unflatten(1, (group.shape[0], *group.shape[2:])).transpose(0, 1)
-        for part, group in zip(parts, groups, strict=True)
-    ]

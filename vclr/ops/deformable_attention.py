@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vclr.ops.gathered_attention import gathered_attention
+from vclr.structures import Size
+
+Backend = Callable[[Tensor, list[Size], Tensor, Tensor], Tensor]
+
 
 def deformable_attention(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor, backend: str = ""
 ) -> Tensor:
     """Sum what each query reads at its sampling points of every level, weighted.
 
@@ -19,20 +26,33 @@ def deformable_attention(
         spatial_shapes: (height, width) of each level.
         sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; outside is zero.
         attention_weights: (b, q, m, l, p).
+        backend: one of `BACKENDS`; empty for the fastest on the device. They differ by rounding.
 
     Returns:
         (b, q, m * d), in the precision of `value`.
     """
+    compute = BACKENDS[backend or ("gather" if value.device.type == "cpu" else "grid_sample")]
     precision = sampling_locations.dtype
+    attended = compute(value.to(precision), spatial_shapes, sampling_locations, attention_weights.to(precision))
+    return attended.to(value.dtype)
+
+
+def grid_sampled_attention(
+    value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
+    """Compute the attention with one `grid_sample` a level."""
     b, _, m, d = value.shape
     q, p, num_levels = sampling_locations.shape[1], sampling_locations.shape[4], len(spatial_shapes)
     # One (b*m, d, h, w) map and one (b*m, q, p, 2) grid a level.
     grids = (2 * sampling_locations - 1).permute(3, 0, 2, 1, 4, 5).reshape(num_levels, b * m, q, p, 2)
-    weights = attention_weights.to(precision).permute(3, 0, 2, 1, 4).reshape(num_levels, b * m, 1, q, p)
-    values = value.to(precision).permute(0, 2, 3, 1).reshape(b * m, d, -1)
+    weights = attention_weights.permute(3, 0, 2, 1, 4).reshape(num_levels, b * m, 1, q, p)
+    values = value.permute(0, 2, 3, 1).reshape(b * m, d, -1)
     levels = values.split([height * width for height, width in spatial_shapes], dim=-1)
-    attended = torch.zeros((), dtype=precision, device=value.device)
+    attended = torch.zeros((), dtype=value.dtype, device=value.device)
     for shape, level, grid, weight in zip(spatial_shapes, levels, grids, weights, strict=True):
         sampled = functional.grid_sample(level.unflatten(-1, shape), grid, align_corners=False)
         attended = attended + (sampled * weight).sum(-1)
-    return attended.view(b, m * d, q).transpose(1, 2).to(value.dtype)
+    return attended.view(b, m * d, q).transpose(1, 2)
+
+
+BACKENDS: dict[str, Backend] = {"grid_sample": grid_sampled_attention, "gather": gathered_attention}

@@ -1,0 +1,132 @@
+"""3x3 convolution of many channels on a CPU, by Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016).
+
+A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product over
+all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of the
+direct convolution. Rows of products are computed one after the other: all 16 at once would need much memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+# Below, the additions cost more than the products saved.
+MIN_CHANNELS = 256
+
+# Of four pixels in line, product k reads first + sign * second.
+READS = ((0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1))
+# Product k enters result i, of two in line, with a sign.
+ENTERS = (((0, 1),), ((0, 1), (1, 1)), ((0, 1), (1, -1)), ((1, -1),))
+# Product k weighs the three taps of the kernel.
+TAPS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
+
+
+def conv3x3(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve (b, c, h, w) with (o, c, 3, 3), padded by one pixel, to (b, o, h, w); the faster way on the device."""
+    is_exact = features.dtype.itemsize >= 4 and not torch.is_autocast_enabled(features.device.type)
+    if bias is None or features.device.type != "cpu" or not is_exact or min(weight.shape[:2]) < MIN_CHANNELS:
+        return functional.conv2d(features, weight, bias, padding=1)
+    return winograd_conv3x3(features, weight, bias)
+
+
+def winograd_conv3x3(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute what `conv3x3` does by Winograd's algorithm; the result is channels-last in memory."""
+    return _Winograd.apply(features, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Winograd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        (height, width), pixels = features.shape[2:], _pad(features)
+        output = bias.repeat(len(features), height + height % 2, width + width % 2, 1)
+        for row in range(4):
+            kernels = _transform_kernels(weight, row)
+            products = [tiles @ kernel.T for tiles, kernel in zip(_read_tiles(pixels, row), kernels, strict=True)]
+            _add_results(output, products, row)
+        return output[:, :height, :width].permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features, weight = ctx.saved_tensors
+        height, width = features.shape[2:]
+        pixels = _pad(features)
+        results = functional.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, width % 2, 0, height % 2))
+        grad_pixels, grad_taps = torch.zeros_like(pixels), weight.new_zeros(9, weight[..., 0, 0].numel())
+        for row in range(4):
+            products = _read_results(results, row)
+            tiles = _read_tiles(pixels, row)
+            grad_kernels = torch.stack([product.T @ tile for product, tile in zip(products, tiles, strict=True)])
+            grad_taps.addmm_(_taps(row, weight).T, grad_kernels.flatten(1))
+            del tiles, grad_kernels
+            kernels = _transform_kernels(weight, row)
+            _add_tiles(grad_pixels, [product @ kernel for product, kernel in zip(products, kernels, strict=True)], row)
+        grad_features = grad_pixels[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2)
+        return grad_features, grad_taps.T.reshape(weight.shape), grad.sum((0, 2, 3))
+
+
+def _pad(features: Tensor) -> Tensor:
+    """Return pixels (b, h + 2, w + 2, c) with a border of zeros, the sides rounded up to even ones."""
+    height, width = features.shape[2:]
+    return functional.pad(features.permute(0, 2, 3, 1), (0, 0, 1, 1 + width % 2, 1, 1 + height % 2))
+
+
+def _taps(row: int, like: Tensor) -> Tensor:
+    """Return how the four products of a row weigh the nine taps, (4, 9)."""
+    return torch.kron(TAPS[row : row + 1], TAPS).to(like)
+
+
+def _transform_kernels(weight: Tensor, row: int) -> Tensor:
+    """Return the kernels (4, o, c) of a row of products."""
+    return (_taps(row, weight) @ weight.flatten(2).flatten(0, 1).T).view(4, *weight.shape[:2])
+
+
+def _read_tiles(pixels: Tensor, row: int) -> list[Tensor]:
+    """Return what each product of a row reads, (t, c) over all tiles."""
+    first, second, sign = READS[row]
+    lines = torch.add(_every_second(pixels, 1, first), _every_second(pixels, 1, second), alpha=sign)
+    tiles = [
+        torch.add(_every_second(lines, 2, first), _every_second(lines, 2, second), alpha=sign)
+        for first, second, sign in READS
+    ]
+    return [tile.flatten(0, 2) for tile in tiles]
+
+
+def _add_tiles(pixels: Tensor, tiles: list[Tensor], row: int) -> None:
+    """Add (t, c) of each product of a row to the pixels it reads: the transpose of `_read_tiles`."""
+    b, height, width, channels = pixels.shape
+    lines = pixels.new_zeros(b, height // 2 - 1, width, channels)
+    for tile, (first, second, sign) in zip(tiles, READS, strict=True):
+        tile = tile.view(b, height // 2 - 1, width // 2 - 1, channels)
+        _every_second(lines, 2, first).add_(tile)
+        _every_second(lines, 2, second).add_(tile, alpha=sign)
+    first, second, sign = READS[row]
+    _every_second(pixels, 1, first).add_(lines)
+    _every_second(pixels, 1, second).add_(lines, alpha=sign)
+
+
+def _add_results(output: Tensor, products: list[Tensor], row: int) -> None:
+    """Add a row of products (t, o) to the results (b, h, w, o)."""
+    for column, of_column in enumerate((products[0] + products[1] + products[2], products[1] - products[2] - products[3])):
+        for line, sign in ENTERS[row]:
+            part = output[:, line::2, column::2]
+            part.add_(of_column.view_as(part), alpha=sign)
+
+
+def _read_results(results: Tensor, row: int) -> list[Tensor]:
+    """Return the gradient (t, o) of each product of a row: the transpose of `_add_results`."""
+    lines = sum(sign * results[:, line::2] for line, sign in ENTERS[row])
+    assert isinstance(lines, Tensor)
+    even, odd = lines[:, :, ::2].flatten(0, 2), lines[:, :, 1::2].flatten(0, 2)
+    return [even, even + odd, even - odd, -odd]
+
+
+def _every_second(pixels: Tensor, dim: int, start: int) -> Tensor:
+    """View the pixel number `start` of every tile of four along a dimension; tiles overlap by two."""
+    num_tiles = pixels.shape[dim] // 2 - 1
+    return pixels.narrow(dim, start, 2 * num_tiles - 1)[(slice(None),) * dim + (slice(None, None, 2),)]
