@@ -41,7 +41,6 @@ def training_step(
         losses |= consistency(outputs, indices, taught, targets)
     values = {name: loss.item() for name, loss in losses.items()}
     check_finite(values, state.iteration, batch)
-    state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
     if config.train.clip_grad.enabled:
         state.scaler.unscale_(state.optimizer)
@@ -49,6 +48,7 @@ def training_step(
         torch.nn.utils.clip_grad_norm_(student.parameters(), clip.max_norm, clip.norm_type)
     state.scaler.step(state.optimizer)
     state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)  # now, so that gradients take no memory in the next forward pass
     if state.teacher:
         state.teacher.update(student)
     state.scheduler.step()

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from vclr.ops.deformable_attention import deformable_attention
 
@@ -106,8 +107,13 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., d), the input included."""
+        # The hidden layer is wide and soon computed: it is made again for the gradient, not kept.
+        change = checkpoint(self._change, x, use_reentrant=False) if torch.is_grad_enabled() else self._change(x)
+        return x + functional.dropout(change, self.dropout, self.training)
+
+    def _change(self, x: Tensor) -> Tensor:
         hidden = functional.dropout(functional.relu(self.expand(x), inplace=True), self.dropout, self.training)
-        return x + functional.dropout(self.contract(hidden), self.dropout, self.training)
+        return self.contract(hidden)  # type: ignore[no-any-return]
 
 
 class MLP(nn.Module):

@@ -2,11 +2,13 @@
 
 A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product over
 all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of the
-direct convolution. Rows of products are computed one after the other: all 16 at once would need much memory.
+direct convolution. Four products of a row of the tile are computed at once, for some of the output channels: all of them
+would take much memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from torch.nn import functional
 
 # Below, the additions cost more than the products saved.
 MIN_CHANNELS = 256
+# Output channels at once.
+CHUNK = 512
 
 # Of four pixels in line, product k reads first + sign * second.
 READS = ((0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1))
@@ -41,33 +45,38 @@ def winograd_conv3x3(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        weight = weight.contiguous()
         ctx.save_for_backward(features, weight)
         (height, width), pixels = features.shape[2:], _pad(features)
         output = bias.repeat(len(features), height + height % 2, width + width % 2, 1)
-        for row in range(4):
-            kernels = _transform_kernels(weight, row)
-            products = [tiles @ kernel.T for tiles, kernel in zip(_read_tiles(pixels, row), kernels, strict=True)]
-            _add_results(output, products, row)
+        for part, results in zip(weight.split(CHUNK), output.split(CHUNK, dim=3), strict=True):
+            for row in range(4):
+                kernels = _transform_kernels(part, row)
+                _add_results(results, [t @ k.T for t, k in zip(_read_tiles(pixels, row), kernels, strict=True)], row)
         return output[:, :height, :width].permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features, weight = ctx.saved_tensors
-        height, width = features.shape[2:]
-        pixels = _pad(features)
-        results = functional.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, width % 2, 0, height % 2))
-        grad_pixels, grad_taps = torch.zeros_like(pixels), weight.new_zeros(9, weight[..., 0, 0].numel())
-        for row in range(4):
-            products = _read_results(results, row)
-            tiles = _read_tiles(pixels, row)
-            grad_kernels = torch.stack([product.T @ tile for product, tile in zip(products, tiles, strict=True)])
-            grad_taps.addmm_(_taps(row, weight).T, grad_kernels.flatten(1))
-            del tiles, grad_kernels
-            kernels = _transform_kernels(weight, row)
-            _add_tiles(grad_pixels, [product @ kernel for product, kernel in zip(products, kernels, strict=True)], row)
+        (height, width), pixels = features.shape[2:], _pad(features)
+        output = grad.permute(0, 2, 3, 1)
+        if height % 2 or width % 2:
+            output = functional.pad(output, (0, 0, 0, width % 2, 0, height % 2))
+        grad_pixels, grad_weight = torch.zeros_like(pixels), torch.zeros_like(weight)
+        parts = weight.split(CHUNK), grad_weight.split(CHUNK), output.split(CHUNK, dim=3)
+        for part, grad_part, results in zip(*parts, strict=True):
+            for row in range(4):
+                products = _read_results(results, row)
+                tiles = _read_tiles(pixels, row)
+                kernels = torch.stack([product.T @ tile for product, tile in zip(products, tiles, strict=True)])
+                grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, _taps(row, weight))
+                kernels = _transform_kernels(part, row)
+                _add_tiles(
+                    grad_pixels, [product @ kernel for product, kernel in zip(products, kernels, strict=True)], row
+                )
         grad_features = grad_pixels[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2)
-        return grad_features, grad_taps.T.reshape(weight.shape), grad.sum((0, 2, 3))
+        return grad_features, grad_weight, grad.sum((0, 2, 3))
 
 
 def _pad(features: Tensor) -> Tensor:
@@ -83,7 +92,7 @@ def _taps(row: int, like: Tensor) -> Tensor:
 
 def _transform_kernels(weight: Tensor, row: int) -> Tensor:
     """Return the kernels (4, o, c) of a row of products."""
-    return (_taps(row, weight) @ weight.flatten(2).flatten(0, 1).T).view(4, *weight.shape[:2])
+    return (_taps(row, weight) @ weight.view(-1, 9).T).view(4, *weight.shape[:2])
 
 
 def _read_tiles(pixels: Tensor, row: int) -> list[Tensor]:
@@ -97,7 +106,7 @@ def _read_tiles(pixels: Tensor, row: int) -> list[Tensor]:
     return [tile.flatten(0, 2) for tile in tiles]
 
 
-def _add_tiles(pixels: Tensor, tiles: list[Tensor], row: int) -> None:
+def _add_tiles(pixels: Tensor, tiles: Sequence[Tensor], row: int) -> None:
     """Add (t, c) of each product of a row to the pixels it reads: the transpose of `_read_tiles`."""
     b, height, width, channels = pixels.shape
     lines = pixels.new_zeros(b, height // 2 - 1, width, channels)
@@ -110,9 +119,11 @@ def _add_tiles(pixels: Tensor, tiles: list[Tensor], row: int) -> None:
     _every_second(pixels, 1, second).add_(lines, alpha=sign)
 
 
-def _add_results(output: Tensor, products: list[Tensor], row: int) -> None:
+def _add_results(output: Tensor, products: Sequence[Tensor], row: int) -> None:
     """Add a row of products (t, o) to the results (b, h, w, o)."""
-    for column, of_column in enumerate((products[0] + products[1] + products[2], products[1] - products[2] - products[3])):
+    even = products[0] + products[1] + products[2]
+    odd = products[1] - products[2] - products[3]
+    for column, of_column in enumerate((even, odd)):
         for line, sign in ENTERS[row]:
             part = output[:, line::2, column::2]
             part.add_(of_column.view_as(part), alpha=sign)
