@@ -211,6 +211,8 @@ class TrainConfig:
     log_period: int = 20
     eval_period: int = 5000  # evaluate while training; 0: only at the end, by `vclr evaluate`
     num_threads: int = 0  # of torch on the CPU; 0: all
+    micro_batch_size: int = 0  # images a process that go through the model at once, twice, in less memory; 0: all
+    compile: bool = False  # compile the backbone with torch.compile, where there is a C++ compiler
     amp: AmpConfig = field(default_factory=AmpConfig)
     clip_grad: ClipGradConfig = field(default_factory=ClipGradConfig)
     checkpointer: CheckpointerConfig = field(default_factory=CheckpointerConfig)
@@ -279,6 +281,7 @@ class TrackingConfig:
 class CompatConfig:
     """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
 
+    batch_norm: bool = False  # statistics of the mask branch of each process alone, not of all together
     padding: bool = False  # in training, let the padding of a batch leak into features, proposals and mask losses
 
 

@@ -69,6 +69,7 @@ AT_LEAST_ZERO = [
     "train.seed",
     "train.eval_period",
     "train.num_threads",
+    "train.micro_batch_size",
     "train.checkpointer.max_to_keep",
     "views.seed",
     "proposals.top_k",

@@ -16,7 +16,12 @@ MEAN, STD = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), torch.tensor(
 
 def apply(images: torch.Tensor, seed: int = 0, **config: bool) -> torch.Tensor:
     sizes = [(images.shape[2], images.shape[3])] * len(images)
-    return corrupt(images, sizes, CorruptConfig(**config), MEAN, STD, torch.Generator().manual_seed(seed))
+    return corrupt(images, sizes, CorruptConfig(**config), MEAN, STD, *make_generators(len(images), seed))
+
+
+def make_generators(num_images: int, seed: int) -> tuple[torch.Generator, list[torch.Generator]]:
+    of_images = [torch.Generator().manual_seed(100 * seed + number) for number in range(num_images)]
+    return torch.Generator().manual_seed(seed), of_images
 
 
 def test_all_off_changes_nothing():
@@ -84,9 +89,8 @@ def test_padding_stays_out_of_it():
     images = torch.ones(2, 3, 48, 64)
     images[1, :, 20:], images[1, :, :, 30:] = 0, 0
     for seed in range(40):
-        generator = torch.Generator().manual_seed(seed)
         config = CorruptConfig(grayscale=False)
-        corrupted = corrupt(images, [(48, 64), (20, 30)], config, MEAN, STD, generator)
+        corrupted = corrupt(images, [(48, 64), (20, 30)], config, MEAN, STD, *make_generators(2, seed))
         assert (corrupted[1, :, 20:] == 0).all()
         assert (corrupted[1, :, :, 30:] == 0).all()
         share = (corrupted[1, 0, :20, :30] == 0).float().mean()

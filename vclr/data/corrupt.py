@@ -20,7 +20,8 @@ def corrupt(
     config: CorruptConfig,
     mean: Tensor,
     std: Tensor,
-    generator: torch.Generator,
+    batch_generator: torch.Generator,
+    image_generators: list[torch.Generator],
 ) -> Tensor:
     """Corrupt a normalized batch (b, 3, h, w).
 
@@ -30,16 +31,17 @@ def corrupt(
         config: which corruptions are on.
         mean: (3, 1, 1) of the normalization.
         std: (3, 1, 1) of the normalization.
-        generator: on the CPU; all randomness comes from it.
+        batch_generator: on the CPU; says whether the batch turns gray.
+        image_generators: on the CPU; for all that is drawn for each image.
     """
     images = images.clone()
-    for image, (height, width) in zip(images, image_sizes, strict=True):
+    for image, (height, width), generator in zip(images, image_sizes, image_generators, strict=True):
         content = image[:, :height, :width]
         if config.mix:
             content.copy_(mix(content, *_draw_mix(height, width, generator)))
         if config.erase:
             content.copy_(erase(content, *_draw_rectangle(height, width, generator)))
-    if config.grayscale and _uniform(generator) < 0.5:
+    if config.grayscale and _uniform(batch_generator) < 0.5:
         images = grayscale(images, mean, std)
     return images
 

@@ -6,9 +6,11 @@ import logging
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from vclr.config import Config, dump_config
+from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
@@ -26,6 +28,8 @@ class TrainState:
         self.student = build_model(config).to(device).train()
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
+        self.wrapped_student = self._wrap_student()
+        self.images_at_once = config.train.micro_batch_size
         self.optimizer = build_optimizer(self.student, config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
         needs_scaler = config.train.amp.enabled and config.train.amp.dtype == "float16"
@@ -33,6 +37,32 @@ class TrainState:
         self.iteration = 0
         # Of a converted training: what only the reference has, of its student and its teacher. It travels along.
         self.reference: dict[str, dict[str, Tensor]] = {}
+
+    def _wrap_student(self) -> nn.Module:
+        """Return the student as the step calls it: with gradients that are the mean over all processes."""
+        if self.config.train.compile:
+            self.student.backbone.compile()
+        if world_size() == 1:
+            return self.student
+        if not self.config.compat.batch_norm:
+            self.student.mask_branch.share_statistics(distributed.group.WORLD)
+        return DistributedDataParallel(
+            self.student,
+            broadcast_buffers=False,  # statistics are shared already, or each process's own
+            gradient_as_bucket_view=True,
+            find_unused_parameters=not self.config.model.aux_loss,
+        )
+
+    def use_less_memory(self) -> bool:
+        """Let fewer images go through the model at once from now on; False where it is one already."""
+        transformer = self.student.encoder, self.student.decoder
+        if self.images_at_once == 1 and all(part.use_checkpoint for part in transformer):
+            return False
+        at_once = self.images_at_once or self.config.dataloader.train.total_batch_size
+        self.images_at_once = max(1, at_once // 2)
+        for part in transformer:
+            part.use_checkpoint = True
+        return True
 
     def initialize(self, path: str) -> None:
         """Start from the weights of a file; the teacher starts as the student's copy."""

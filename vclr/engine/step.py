@@ -1,4 +1,9 @@
-"""One training step, from a batch to the moved teacher (METHOD section 3)."""
+"""One training step, from a batch to the moved teacher (METHOD section 3).
+
+A step is the same whether one process takes the whole batch or several take a part each, and however many images go
+through the backbone at once: what is drawn for an image depends on the seed, the iteration and the image's place in the
+batch, and sums are divided by what is in the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -6,61 +11,149 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vclr.data.corrupt import corrupt
 from vclr.data.loader import pad_masks
+from vclr.engine.distributed import rank, sum_over_processes, world_size
+from vclr.engine.memory import within_memory
 from vclr.engine.state import TrainState
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.ops.device import autocast
 from vclr.structures import Batch, to_device
 
+Losses = dict[str, Tensor]
+
 
 def training_step(
     state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
 ) -> dict[str, float]:
-    """Take one optimizer step (METHOD section 3) and return the weighted losses by name."""
+    """Take one optimizer step on this process's part of the batch; return the weighted losses of all by name.
+
+    Raises:
+        FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
+    """
+    values = within_memory(state, lambda: compute_gradients(state, batch, detection, consistency))
+    apply_gradients(state)
+    return values
+
+
+def compute_gradients(
+    state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
+) -> dict[str, float]:
+    """Do the first half of a step: losses, and their clipped gradient in the student's parameters.
+
+    Raises:
+        FloatingPointError: a loss or the gradient is not finite.
+        torch.OutOfMemoryError, RuntimeError: from torch. Whatever is raised, the state is as it was before.
+    """
+    statistics = [buffer.clone() for buffer in state.student.mask_branch.buffers()]
+    try:
+        losses = compute_losses(state, batch, detection, consistency)
+        values = reduce_losses(losses)
+        check_finite(values, state.iteration, batch)
+        state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+        clip_gradients(state)
+    except Exception:
+        state.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in zip(state.student.mask_branch.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        raise
+    return values
+
+
+def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion) -> Losses:
+    """Compute the weighted losses of this process's part, as shares of which the processes' mean is the loss."""
     config, student = state.config, state.student
     device = student.pixel_mean.device
     batch, like_reference = to_device(batch, device), config.compat.padding
-    generator = seed_step(config.train.seed, state.iteration)
+    generators = Generators(config.train.seed, state.iteration, len(batch), device)
     images = student.normalize(batch.images, batch.image_sizes)
-    images = corrupt(images, batch.image_sizes, config.views.corrupt, student.pixel_mean, student.pixel_std, generator)
+    images = corrupt(
+        images,
+        batch.image_sizes,
+        config.views.corrupt,
+        student.pixel_mean,
+        student.pixel_std,
+        generators.of_batch,
+        generators.of_images,
+    )
     targets = batch.targets
     if like_reference:
         targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
-    num_boxes = max(1.0, float(sum(len(target) for target in batch.targets)))
+    num_boxes, num_pairs = count_objects(batch, config.model.num_queries)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
-        outputs = student(images, batch.image_sizes, pads_like_reference=like_reference)
+        outputs = state.wrapped_student(
+            images, batch.image_sizes, pads_like_reference=like_reference, images_at_once=state.images_at_once
+        )
         if consistency.weight:
             assert state.teacher is not None  # load_config sees to it
             natural = student.normalize(batch.natural, batch.image_sizes)
-            taught = state.teacher(natural, batch.image_sizes, like_reference)
-    losses, indices = detection(outputs, targets, num_boxes)
+            taught = state.teacher(natural, batch.image_sizes, like_reference, state.images_at_once)
+    losses, indices = detection(outputs, targets, num_boxes, generators.of_points)
     if consistency.weight:
-        losses |= consistency(outputs, indices, taught, targets)
-    values = {name: loss.item() for name, loss in losses.items()}
-    check_finite(values, state.iteration, batch)
-    state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
-    if config.train.clip_grad.enabled:
-        state.scaler.unscale_(state.optimizer)
-        clip = config.train.clip_grad.params
-        torch.nn.utils.clip_grad_norm_(student.parameters(), clip.max_norm, clip.norm_type)
+        losses |= consistency(outputs, indices, taught, targets, num_pairs)
+    return losses
+
+
+def clip_gradients(state: TrainState) -> None:
+    """Clip the norm of all gradients together.
+
+    Raises:
+        FloatingPointError: the norm is not finite. In float16 the scaler sees to that: it leaves the step out.
+    """
+    state.scaler.unscale_(state.optimizer)
+    clip = state.config.train.clip_grad
+    gradients = [parameter.grad for parameter in state.student.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients, clip.params.norm_type)
+    if not (state.scaler.is_enabled() or norm.isfinite()):
+        raise FloatingPointError(f"iteration {state.iteration}: the gradient is not finite")
+    if clip.enabled:
+        torch.nn.utils.clip_grads_with_norm_(state.student.parameters(), clip.params.max_norm, norm)
+
+
+def apply_gradients(state: TrainState) -> None:
+    """Do the second half of a step: move the student, then the teacher and the learning rate."""
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)  # now, so that gradients take no memory in the next forward pass
     if state.teacher:
-        state.teacher.update(student)
+        state.teacher.update(state.student)
     state.scheduler.step()
     state.iteration += 1
-    return values
 
 
-def seed_step(seed: int, iteration: int) -> torch.Generator:
-    """Seed every generator that a step draws from by (seed, iteration), so that a resumed run draws the same."""
-    step_seed = int(np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint64)[0] >> 1)
-    torch.manual_seed(step_seed)
-    return torch.Generator().manual_seed(step_seed)
+class Generators:
+    """What a step draws from. An image's generators depend on its place in the whole batch, not on the process."""
+
+    def __init__(self, seed: int, iteration: int, num_images: int, device: torch.device) -> None:
+        torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
+        places = range(rank() * num_images, (rank() + 1) * num_images)
+        self.of_batch = torch.Generator().manual_seed(_mix(seed, iteration))
+        self.of_images = [torch.Generator().manual_seed(_mix(seed, iteration, place, 0)) for place in places]
+        self.of_points = [torch.Generator(device).manual_seed(_mix(seed, iteration, place, 1)) for place in places]
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
+    """Return the mean number of objects a process, and of those that a query is matched to, over the whole batch.
+
+    Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch.
+    """
+    counts = [len(target) for target in batch.targets]
+    own = torch.tensor([sum(counts), sum(min(count, num_queries) for count in counts)], device=batch.images.device)
+    num_boxes, num_pairs = sum_over_processes(own).clamp(min=1).tolist()
+    return num_boxes / world_size(), num_pairs / world_size()
+
+
+def reduce_losses(losses: Losses) -> dict[str, float]:
+    """Return the mean of each loss over the processes."""
+    values = sum_over_processes(torch.stack([loss.detach().double() for loss in losses.values()])) / world_size()
+    return dict(zip(losses, values.tolist(), strict=True))
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

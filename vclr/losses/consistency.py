@@ -19,7 +19,12 @@ class ConsistencyCriterion:
         self.matcher = HungarianMatcher(config.matcher)
 
     def __call__(
-        self, student: Outputs, student_indices: Indices, teacher: Outputs, targets: list[Target]
+        self,
+        student: Outputs,
+        student_indices: Indices,
+        teacher: Outputs,
+        targets: list[Target],
+        num_pairs: float | None = None,
     ) -> dict[str, Tensor]:
         """Compute `loss_consistency`, weighted.
 
@@ -28,6 +33,7 @@ class ConsistencyCriterion:
             student_indices: as the matcher returns them.
             teacher: outputs on the natural view, without gradient.
             targets: the objects of each image.
+            num_pairs: what the sum is divided by: the mean number of pairs a process; by default those found here.
         """
         teacher_indices = self.matcher(teacher, targets)
         pairs = [
@@ -38,7 +44,7 @@ class ConsistencyCriterion:
         ]
         student_queries = torch.cat([first for first, _ in pairs]).float()
         teacher_queries = torch.cat([second for _, second in pairs]).float().detach()
-        return {"loss_consistency": self.weight * cosine_consistency(student_queries, teacher_queries)}
+        return {"loss_consistency": self.weight * cosine_consistency(student_queries, teacher_queries, num_pairs)}
 
 
 def pair_by_object(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from vclr.ops.points import draw_uncertain_points, sample_at_points
 from vclr.structures import Outputs, Target
 
 Losses = dict[str, Tensor]
+Generators = list[torch.Generator] | None
 
 
 class Criterion:
@@ -21,13 +24,16 @@ class Criterion:
         self.config = config
         self.matcher = HungarianMatcher(config.matcher)
 
-    def __call__(self, outputs: Outputs, targets: list[Target], num_boxes: float) -> tuple[Losses, Indices]:
+    def __call__(
+        self, outputs: Outputs, targets: list[Target], num_boxes: float, generators: Generators = None
+    ) -> tuple[Losses, Indices]:
         """Compute all losses.
 
         Args:
             outputs: of a training forward pass.
             targets: the objects of each image; their masks cover what the image's mask features cover.
-            num_boxes: what sums are divided by: the mean number of objects a process, at least 1.
+            num_boxes: what sums are divided by: the mean number of objects a process.
+            generators: of each image, on its device, for the points at which masks are compared.
 
         Returns:
             The weighted losses by name: `loss_class`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`, the same with
@@ -41,11 +47,13 @@ class Criterion:
         for suffix, layer in layers.items():
             indices = self.matcher(layer, targets)
             matched = matched or indices
-            for name, value in self._layer_losses(layer, targets, indices, num_boxes).items():
+            for name, value in self._layer_losses(layer, targets, indices, num_boxes, generators).items():
                 losses[name + suffix] = value * getattr(self.config.weight_dict, name)
         return losses, matched
 
-    def _layer_losses(self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float) -> Losses:
+    def _layer_losses(
+        self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float, generators: Generators
+    ) -> Losses:
         config = self.config
         matched = flatten_indices(indices)
         labels = torch.cat([target.labels[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
@@ -61,23 +69,25 @@ class Criterion:
         }
         if outputs.mask_embeds is not None:
             masks = [target.masks[objects] for target, (_, objects) in zip(targets, indices, strict=True)]
-            losses |= self._mask_losses(matched_mask_logits(outputs, indices), masks, num_boxes)
+            losses |= self._mask_losses(matched_mask_logits(outputs, indices), masks, num_boxes, generators)
         return losses
 
-    def _mask_losses(self, logits: list[Tensor], masks: list[Tensor], num_boxes: float) -> Losses:
+    def _mask_losses(
+        self, logits: list[Tensor], masks: list[Tensor], num_boxes: float, generators: Generators
+    ) -> Losses:
         """Compare each image's (n, h, w) logits and (n, H, W) masks at points, most where the logits are unsure."""
-        sampled = [self._sample(*image) for image in zip(logits, masks, strict=True)]
+        sampled = list(map(self._sample, logits, masks, generators or repeat(None)))
         point_logits, point_labels = (torch.cat(points) for points in zip(*sampled, strict=True))
         return {
             "loss_mask": mask_loss(point_logits, point_labels, num_boxes),
             "loss_dice": dice_loss(point_logits, point_labels, num_boxes),
         }
 
-    def _sample(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    def _sample(self, logits: Tensor, masks: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Read one image's logits and masks at the same points, (n, p) each."""
         config = self.config
         points = draw_uncertain_points(
-            logits, config.num_points, config.oversample_ratio, config.importance_sample_ratio
+            logits, config.num_points, config.oversample_ratio, config.importance_sample_ratio, generator
         )
         return sample_at_points(logits, points), sample_at_points(masks.to(logits.dtype), points)
 

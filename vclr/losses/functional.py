@@ -40,11 +40,12 @@ def dice_loss(logits: Tensor, labels: Tensor, num_boxes: float) -> Tensor:
     return (1 - overlap / (probabilities.sum(1) + labels.sum(1) + 1)).sum() / num_boxes
 
 
-def cosine_consistency(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return minus the mean cosine of paired (n, d) queries (paper section 3.3); 0 where there is no pair."""
-    if len(student) == 0:
-        return student.sum()
-    return -functional.cosine_similarity(student, teacher, dim=-1).mean()
+def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float | None = None) -> Tensor:
+    """Return minus the sum of the cosines of paired (n, d) queries (paper section 3.3), divided by the number of pairs.
+
+    0 where there is no pair.
+    """
+    return -functional.cosine_similarity(student, teacher, dim=-1).sum() / (num_pairs or max(1, len(student)))
 
 
 def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:

@@ -27,16 +27,12 @@ class HungarianMatcher:
 
         Returns:
             For each image the query and the object of every pair, (k,) and (k,) with k = min(q, n), sorted by query.
-
-        Raises:
-            FloatingPointError: a cost is not finite: the training has diverged.
         """
         indices = []
         for logits, boxes, target in zip(outputs.pred_logits, outputs.pred_boxes, targets, strict=True):
             cost = self.cost(logits.float(), boxes.float(), target).cpu().numpy()
-            if not np.isfinite(cost).all():
-                raise FloatingPointError("the matching cost is not finite: the training has diverged")
-            queries, objects = linear_sum_assignment(cost)
+            # Costs that are not finite are of a diverged training, which its losses show.
+            queries, objects = linear_sum_assignment(np.nan_to_num(cost, nan=1e8, posinf=1e8, neginf=-1e8))
             device = logits.device
             indices.append((torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)))
         return indices

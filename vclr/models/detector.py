@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vclr.config import ModelConfig
 from vclr.models.attention import MLP, DeformableAttention
@@ -72,7 +73,12 @@ class Detector(nn.Module):
         return ((images - self.pixel_mean) / self.pixel_std).masked_fill(mask[:, None], 0.0)
 
     def forward(
-        self, images: Tensor, image_sizes: list[Size], with_masks: bool = True, pads_like_reference: bool = False
+        self,
+        images: Tensor,
+        image_sizes: list[Size],
+        with_masks: bool = True,
+        pads_like_reference: bool = False,
+        images_at_once: int = 0,
     ) -> Outputs:
         """Detect objects. Each image of a batch gets what it would get alone.
 
@@ -82,11 +88,18 @@ class Detector(nn.Module):
             with_masks: False leaves the mask branch out (the teacher needs none).
             pads_like_reference: let padding leak into the features, and queries stand on it, as in the reference
                 (`compat.padding`); mask features then cover the padded image.
+            images_at_once: so many go through backbone and encoder at once, and again for the gradient: the results
+                of all together in less memory. 0: all, once.
         """
         with self._query_precision(images.device):
-            # Images of different sizes go one by one as far as the proposals: alone, they have no padding.
-            parts = self._extract(images, image_sizes, pads_like_reference)
-            memories = [self.encoder(levels) for levels in parts]
+            parts, memories = [], []
+            for part in split_batch(images, image_sizes, pads_like_reference, images_at_once):
+                if images_at_once and torch.is_grad_enabled():
+                    levels, memory = checkpoint(self._encode, *part, pads_like_reference, use_reentrant=False)
+                else:
+                    levels, memory = self._encode(*part, pads_like_reference)
+                parts.append(levels)
+                memories.append(memory)
         mask_features = None
         if with_masks:
             mask_features = self.mask_branch(list(map(Levels.split, parts, memories)))
@@ -114,15 +127,14 @@ class Detector(nn.Module):
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _extract(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> list[Levels]:
-        """Compute the levels of a batch whose images are of one size, else those of each image."""
-        padded_size = images.shape[2], images.shape[3]
+    def _encode(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> tuple[Levels, Tensor]:
+        """Return the levels and the memory of a part of the batch."""
+        maps = self.neck(self.backbone(images))
         if pads_like_reference:
-            return [flatten_padded_levels(self.neck(self.backbone(images)), image_sizes, padded_size)]
-        parts = [images]
-        if any(size != padded_size for size in image_sizes):
-            parts = [image[None, :, :h, :w] for image, (h, w) in zip(images, image_sizes, strict=True)]
-        return [flatten_levels(self.neck(self.backbone(part))) for part in parts]
+            levels = flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3]))
+        else:
+            levels = flatten_levels(maps)
+        return levels, self.encoder(levels)
 
     def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
         num_queries = self.config.num_queries
@@ -138,6 +150,20 @@ class Detector(nn.Module):
     ) -> Outputs:
         mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
         return Outputs(logits, boxes, state, mask_embeds, mask_features)
+
+
+def split_batch(
+    images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int
+) -> list[tuple[Tensor, list[Size]]]:
+    """Split a batch (b, 3, h, w) into the parts that go through the backbone together.
+
+    Images of different sizes go one by one, cut out of their padding, unless it is to leak as in the reference.
+    """
+    padded_size = images.shape[2], images.shape[3]
+    if not pads_like_reference and any(size != padded_size for size in image_sizes):
+        return [(image[None, :, :h, :w], [(h, w)]) for image, (h, w) in zip(images, image_sizes, strict=True)]
+    step = images_at_once or len(images)
+    return [(images[start : start + step], image_sizes[start : start + step]) for start in range(0, len(images), step)]
 
 
 def _copies(module: nn.Module, count: int) -> nn.ModuleList:

@@ -36,8 +36,9 @@ class JointBatchNorm(nn.BatchNorm2d):
         # Squares around the common mean: differences of large sums would lose the small digits.
         variance = self._total(counts @ (variances + (means - mean).square())) / count
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-            self.num_batches_tracked += 1
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.num_batches_tracked is not None and self.momentum is not None
+            self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
         return mean, variance

@@ -77,10 +77,10 @@ def flatten_levels(maps: list[Tensor]) -> Levels:
 
 
 def join_levels(parts: list[Levels], sequences: list[Tensor]) -> tuple[Levels, Tensor]:
-    """Join images of different sizes to one batch, each level padded bottom and right with zeros.
+    """Join parts of a batch; where their sizes differ, each level is padded bottom and right with zeros.
 
     Args:
-        parts: the levels of images of one size each.
+        parts: the levels of images of one size each, or of parts of one padded batch.
         sequences: (n, s, d) of each part.
 
     Returns:
@@ -89,8 +89,10 @@ def join_levels(parts: list[Levels], sequences: list[Tensor]) -> tuple[Levels, T
     if len(parts) == 1:
         return parts[0], sequences[0]
     levels = list(zip(*(part.split(sequence) for part, sequence in zip(parts, sequences, strict=True)), strict=True))
-    sizes = [[_size(level_map) for level_map in level for _ in level_map] for level in levels]
-    joined = _flatten([_pad(level) for level in levels], sizes, pads_like_reference=False)
+    sizes = [
+        [size for of_part in level for size in of_part] for level in zip(*(p.valid_sizes for p in parts), strict=True)
+    ]
+    joined = _flatten([_pad(level) for level in levels], sizes, parts[0].pads_like_reference)
     return joined, joined.features
 
 

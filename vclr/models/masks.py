@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 from torch.nn import functional
 
 from vclr.models.joint_norm import JointBatchNorm
@@ -34,6 +35,12 @@ class MaskBranch(nn.Module):
             Conv3x3(hidden_dim, self.channels),
         )
         self.norm = nn.LayerNorm(self.channels)
+
+    def share_statistics(self, process_group: ProcessGroup | None) -> None:
+        """Let the statistics of the batch norm be of the images of all these processes."""
+        norm = self.mapping[1]
+        assert isinstance(norm, JointBatchNorm)
+        norm.process_group = process_group
 
     def forward(self, groups: list[list[Tensor]]) -> list[Tensor]:
         """Compute the mask features of a batch.

@@ -23,7 +23,11 @@ def sample_at_points(maps: Tensor, points: Tensor) -> Tensor:
 
 @torch.no_grad()
 def draw_uncertain_points(
-    logits: Tensor, num_points: int, oversample_ratio: float, importance_sample_ratio: float
+    logits: Tensor,
+    num_points: int,
+    oversample_ratio: float,
+    importance_sample_ratio: float,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw points, most of them where the mask logits are nearest to zero (Kirillov et al., CVPR 2020, section 3.1).
 
@@ -32,15 +36,16 @@ def draw_uncertain_points(
         num_points: points drawn for each mask.
         oversample_ratio: uniform candidates for each point.
         importance_sample_ratio: share of the points taken from the candidates, the rest is uniform.
+        generator: on the device of the logits; by default torch's own.
 
     Returns:
         (n, num_points, 2) as (x, y), normalized to [0, 1].
     """
     num_masks = logits.shape[0]
     num_uncertain = int(importance_sample_ratio * num_points)
-    candidates = torch.rand(num_masks, int(num_points * oversample_ratio), 2, device=logits.device)
+    candidates = torch.rand(num_masks, int(num_points * oversample_ratio), 2, device=logits.device, generator=generator)
     uncertainty = -sample_at_points(logits.float(), candidates).abs()
     chosen = uncertainty.topk(num_uncertain, dim=1).indices
     uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    uniform = torch.rand(num_masks, num_points - num_uncertain, 2, device=logits.device)
+    uniform = torch.rand(num_masks, num_points - num_uncertain, 2, device=logits.device, generator=generator)
     return torch.cat([uncertain, uniform], dim=1)

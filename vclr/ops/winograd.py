@@ -1,9 +1,9 @@
 """3x3 convolution of many channels on a CPU, by Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016).
 
-A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product over
-all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of the
-direct convolution. Four products of a row of the tile are computed at once, for some of the output channels: all of them
-would take much memory.
+A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product
+over all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of
+the direct convolution. Four products, a row of the tile, are computed at once, for some of the output channels: all of
+them would take much memory.
 """
 
 from __future__ import annotations
