@@ -38,6 +38,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: str | Path) -> None:
+    """Remove the temporary files of `atomic_path` that processes left in a folder when they were killed."""
+    for partial in Path(folder).glob(".*.partial"):
+        if partial.is_file():
+            partial.unlink()
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Bring a folder's entries to the disk: a file that was renamed is there under its new name after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder that replaces the folder `path` once the block has ended without an error."""

@@ -59,7 +59,7 @@ def straight(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_folder_holds_what_is_promised(straight: Path, make_config: MakeConfig):
     assert (straight / "DONE").read_text() == "6\n"
-    assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt"}
+    assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt", "step00000003.pt"}
     assert load_config(straight / "config.yaml") == make_config(f"train.output_dir={straight}")
     assert "iteration 6/6" in (straight / "log.txt").read_text()
     assert set(read_json(straight / "data.json")) >= {"annotations", "images", "view_depth", "view_style"}
