@@ -34,6 +34,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say whose bytes it refuses
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
