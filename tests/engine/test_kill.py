@@ -228,14 +228,16 @@ def stop(folder: Path, number: signal.Signals, to_group: bool, *overrides: str) 
     return process.returncode, lines[0]
 
 
-def test_signal_to_the_process_group_saves_and_exits_with_75(straight: Path, run_folder: Path):
+def test_signal_to_the_process_group_saves_and_exits_with_75(run_folder: Path, make_config: MakeConfig, tmp_path: Path):
     """A cluster's warning reaches every process of a job, the loader's workers too."""
     code, line = stop(run_folder, signal.SIGUSR1, True)
     iteration = checkpoint(run_folder)["iteration"]
     assert code == 75
     assert line == f"vclr: SIGUSR1: stopped and saved at iteration {iteration}; --resume goes on from there"
-    finish(run_folder)
-    assert_same_training(straight, run_folder)
+    for folder in (run_folder, tmp_path / "straight"):
+        settings = (*SETTINGS, f"train.max_iter={iteration + 6}", f"train.output_dir={folder}")
+        train(make_config(*settings), resume=True, quiet=True)
+    assert_same_training(tmp_path / "straight", run_folder)
 
 
 @pytest.mark.slow
