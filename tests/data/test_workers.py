@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -66,6 +67,28 @@ def test_signals_pass_workers_by(number: signal.Signals):
     assert len(made_by) == 2
     assert all(worker.is_running() for worker in workers)
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(BLOCKED), "the training itself hears them"
+
+
+def test_workers_that_inherit_nothing_are_deaf_too():
+    """Where a server forks them, say."""
+    context = multiprocessing.get_context("fork")
+    ready, say_ready = context.Pipe(duplex=False)
+
+    def work() -> None:
+        prepare_worker(0)
+        say_ready.send(True)
+        time.sleep(60)
+
+    worker = context.Process(target=work)
+    worker.start()
+    assert ready.recv()
+    for number in BLOCKED:
+        subprocess.run(["kill", f"-{number}", str(worker.pid)], check=True)
+    worker.join(0.2)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(5)
+    assert worker.exitcode == 0
 
 
 def test_idle_workers_end_at_once():

@@ -126,6 +126,7 @@ def test_damaged_one_is_never_kept(tmp_path: Path):
     checkpoints.save(make(15))
     assert names_in(tmp_path) == ["last.pt", step(10)]
     assert read_intact(tmp_path / "last.pt")["iteration"] == 15
+    assert read_intact(tmp_path / step(10))["iteration"] == 10
 
 
 def test_none_intact_says_what_to_do(tmp_path: Path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ import torch
 from tests.engine.same import assert_same_training, checkpoint
 from vclr.config import Config
 from vclr.engine import lock
+from vclr.engine import train as train_module
 from vclr.engine.lock import lock_file
 from vclr.engine.train import train
 from vclr.errors import UserError
@@ -93,22 +96,38 @@ def test_second_training_in_a_folder_is_one_line(unfinished: Path, make_config: 
     assert {path: path.read_bytes() for path in unfinished.rglob("*") if path.is_file()} == before
 
 
-def test_lock_follows_a_folder_that_is_moved_aside(unfinished: Path, make_config: MakeConfig):
+def test_lock_follows_when_a_folder_is_moved_aside(
+    unfinished: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    step = train_module.training_step
+
+    def step_in_a_locked_folder(*arguments: Any) -> dict[str, float]:
+        with pytest.raises(UserError, match="busy"):
+            lock_file(unfinished / "log.txt", "busy")
+        return step(*arguments)
+
+    monkeypatch.setattr(train_module, "training_step", step_in_a_locked_folder)
     train(make_config(f"train.output_dir={unfinished}", "optimizer.lr=2e-3", "train.max_iter=1"), True, quiet=True)
     aside = next(path for path in unfinished.parent.iterdir() if path.name.startswith("seed0."))
     for folder in (unfinished, aside):
         lock_file(folder / "log.txt", "still locked").close()
 
 
-def test_lock_is_of_the_file_that_is_there_now(tmp_path: Path):
-    """A folder that was moved or removed in the meantime takes its lock along."""
-    first = lock_file(tmp_path / "a" / "log.txt", "busy")
-    (tmp_path / "a").rename(tmp_path / "b")
-    with lock_file(tmp_path / "a" / "log.txt", "busy"), pytest.raises(UserError, match="busy"):
-        lock_file(tmp_path / "a" / "log.txt", "busy")
-    with pytest.raises(UserError, match="busy"):
-        lock_file(tmp_path / "b" / "log.txt", "busy")
-    first.close()
+def test_lock_is_of_the_file_that_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another process moves the folder aside and begins a new one between the opening of the file and its locking."""
+    flock, path = fcntl.flock, tmp_path / "a" / "log.txt"
+    calls = iter(range(10))
+
+    def lock_too_late(*arguments: Any) -> None:
+        if next(calls) == 0:
+            (tmp_path / "a").rename(tmp_path / "b")
+            path.parent.mkdir()
+            path.touch()
+        flock(*arguments)
+
+    monkeypatch.setattr(lock.fcntl, "flock", lock_too_late)
+    with lock_file(path, "busy"), pytest.raises(UserError, match="busy"):
+        lock_file(path, "busy")
     lock_file(tmp_path / "b" / "log.txt", "busy").close()
 
 

@@ -112,6 +112,20 @@ def test_killed_between_checkpoint_and_evaluation_evaluates_after_the_resume(
     assert (tmp_path / "seed0" / "DONE").exists()
 
 
+def test_evaluation_that_is_written_down_is_not_made_again(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = make_config(f"train.output_dir={tmp_path}/seed0", "train.eval_period=3", "train.max_iter=4")
+    interrupt_calls(monkeypatch, train_module, "training_step", 3, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, quiet=True)
+    kinds = [record["kind"] for record in records(tmp_path / "seed0")]
+    assert kinds == ["train"] * 3 + ["eval"]
+    monkeypatch.undo()
+    train(config, resume=True, quiet=True)
+    assert [record["kind"] for record in records(tmp_path / "seed0")] == [*kinds, "train"]
+
+
 def test_evaluation_changes_neither_random_state_nor_mode(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
