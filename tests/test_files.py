@@ -16,6 +16,7 @@ from vclr.files import (
     list_images,
     read_image,
     read_json,
+    remove_partials,
     sha256,
     write_json,
     write_manifest,
@@ -47,6 +48,26 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
         write()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_full_disk_is_said_with_the_file(tmp_path: Path):
+    def write_on_full_disk() -> None:
+        with atomic_path(tmp_path / "a.txt"):
+            Path("/dev/full").write_text("more than fits")
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_on_full_disk()
+    assert raised.value.filename == str(tmp_path / "a.txt")
+    assert names_in(tmp_path) == []
+
+
+def test_what_a_killed_write_left_is_removed(tmp_path: Path):
+    for name in (".last.pt.123.partial", ".metrics.jsonl.9.partial", "mine.partial", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / ".folder.1.partial").mkdir()
+    remove_partials(tmp_path)
+    assert names_in(tmp_path) == [".folder.1.partial", ".hidden", "mine.partial"]
+    remove_partials(tmp_path / "absent")
 
 
 def test_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path):

@@ -95,7 +95,11 @@ def train(
     eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a detector."""
+    """Train a detector.
+
+    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the step it is in and exit with 75, which says "start me again, with
+    --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
+    """
     config = load_config(config_file, overrides or ())
     if num_gpus not in (0, 1):
         raise UsageError(f"--num-gpus {num_gpus}: training on several GPUs is not there yet; use 0 or 1")
@@ -270,7 +274,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse."""
+    """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse, 75 or 130 interrupted."""
     try:
         app()
     except UserError as error:

@@ -191,7 +191,7 @@ class ClipGradConfig:
 @dataclass
 class CheckpointerConfig:
     period: int = 5000
-    max_to_keep: int = 1  # checkpoints kept by their iteration beside last.pt
+    max_to_keep: int = 1  # earlier checkpoints that stay beside last.pt, named by their iteration
 
 
 @dataclass

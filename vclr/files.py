@@ -34,8 +34,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say whose bytes it refuses
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: str | Path) -> None:
+    """Remove the temporary files of `atomic_path` that processes left in a folder when they were killed."""
+    for partial in Path(folder).glob(".*.partial"):
+        if partial.is_file():
+            partial.unlink()
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Bring a folder's entries to the disk: a file that was renamed is there under its new name after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -39,7 +40,8 @@ class Progress:
         is_due = time.monotonic() >= self.next_line or self.done == self.total
         if self.is_plain and not self.is_silent and is_due:
             self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            print(f"{self.description}: {self.done}/{self.total} {self.note}".rstrip(), file=sys.stderr, flush=True)
+            with suppress(BrokenPipeError):  # a Ctrl-C may end who reads along before the work has come to its end
+                print(f"{self.description}: {self.done}/{self.total} {self.note}".rstrip(), file=sys.stderr, flush=True)
 
     def say(self, note: str) -> None:
         """Show a short note beside the count."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config, config_from_text, load_config
 from vclr.engine import train as train_module
 from vclr.engine.train import train
@@ -20,35 +21,11 @@ from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 
 MakeConfig = Callable[..., Config]
-TIMES = {"step_seconds", "data_seconds"}
 
 
 def run(config: Config, resume: bool = False) -> Path:
     train(config, resume=resume, quiet=True)
     return Path(config.train.output_dir)
-
-
-def checkpoint(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
-
-
-def records(folder: Path) -> list[dict[str, float]]:
-    """Return what was logged, times aside."""
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
-
-
-def assert_same_training(first: Path, second: Path) -> None:
-    one, other = checkpoint(first), checkpoint(second)
-    for part in ("model", "teacher"):
-        for key, value in one[part].items():
-            assert torch.equal(value, other[part][key]), f"{part}.{key}"
-    for key, state in one["optimizer"]["state"].items():
-        for name, value in state.items():
-            assert torch.equal(value, other["optimizer"]["state"][key][name])
-    assert one["scheduler"] == other["scheduler"]
-    assert one["iteration"] == other["iteration"]
-    assert records(first) == records(second)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +36,7 @@ def straight(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_folder_holds_what_is_promised(straight: Path, make_config: MakeConfig):
     assert (straight / "DONE").read_text() == "6\n"
-    assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt"}
+    assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt", "step00000003.pt"}
     assert load_config(straight / "config.yaml") == make_config(f"train.output_dir={straight}")
     assert "iteration 6/6" in (straight / "log.txt").read_text()
     assert set(read_json(straight / "data.json")) >= {"annotations", "images", "view_depth", "view_style"}

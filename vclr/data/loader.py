@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from vclr.config import Config
 from vclr.data.samples import Sample, TestSample, TestSamples, TrainingSamples
+from vclr.data.workers import prepare_worker, start_workers
 from vclr.errors import UserError
 from vclr.structures import Batch, Size, Target
 
@@ -49,7 +50,7 @@ def training_loader(config: Config, samples: TrainingSamples, first_batch: int =
         num_workers=loader.num_workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=prepare_worker,
     )
 
 
@@ -61,7 +62,7 @@ def test_loader(config: Config, samples: TestSamples) -> DataLoader[list[TestSam
         batch_size=loader.batch_size,
         num_workers=loader.num_workers,
         collate_fn=list,
-        worker_init_fn=_one_thread,
+        worker_init_fn=prepare_worker,
     )
 
 
@@ -72,7 +73,7 @@ def read_batches(loader: Iterable[T]) -> Iterator[T]:
         UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.
     """
     try:
-        yield from loader
+        yield from start_workers(loader)
     except UserError as error:
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
 
@@ -106,8 +107,3 @@ def pad_masks(target: Target, size: Size) -> Target:
     masks = target.masks.new_zeros((len(target), *size))
     masks[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks
     return replace(target, masks=masks)
-
-
-def _one_thread(_: int) -> None:
-    """Workers work beside each other; more threads in each only get in the way."""
-    torch.set_num_threads(1)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from vclr.config import Config
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.signals import StoppedError
+from vclr.errors import UserError
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
 
@@ -18,20 +23,24 @@ log = logging.getLogger("vclr.train")
 
 
 class Journal:
-    """Average what a training reports and write it down every `train.log_period` iterations and at checkpoints."""
+    """Average what a training reports and write it down every `train.log_period` iterations and at the end.
+
+    Attributes:
+        evaluated: the iterations of which an evaluation is written down.
+    """
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
-        # A record ends with every checkpoint too: what goes on from there then logs the same averages.
-        self.periods, self.last = (config.train.log_period, config.train.checkpointer.period), config.train.max_iter
+        self.period, self.last = config.train.log_period, config.train.max_iter
+        self.evaluated = {record["iteration"] for record in folder.records() if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, resume=iteration > 0)
         # Without a terminal the log lines say what a bar would.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
-        self.handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
+        self.handler = logging.FileHandler(folder.log, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("vclr").addHandler(self.handler)
         logging.getLogger("vclr").setLevel(logging.INFO)
-        self.checkpoint = folder.last_checkpoint
+        self.checkpoint = folder.checkpoints.last
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.since = 0, time.perf_counter()
 
@@ -42,16 +51,20 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close everything, and say how the training ended."""
-        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        is_stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
+        status = "FINISHED" if kind is None else "KILLED" if is_stopped else "FAILED"
         if kind is not None:
             # For the file alone: the command says it on the console.
-            said = {"msg": f"training stopped: {error or kind.__name__}", "levelname": "ERROR"}
+            level = "INFO" if is_stopped else "ERROR"
+            said = {"msg": f"training stopped: {str(error) or kind.__name__}", "levelname": level}
             self.handler.handle(logging.makeLogRecord(said))
         self.progress.close()
-        self.metrics.close()
+        with suppress(OSError):  # what a full disk did not take is in the buffer still
+            self.metrics.close()
         self.tracked.finish(status, self.checkpoint if self.checkpoint.exists() else None)
         logging.getLogger("vclr").removeHandler(self.handler)
-        self.handler.close()
+        with suppress(OSError):
+            self.handler.close()
 
     def step(self, iteration: int, losses: dict[str, float], lr: float, data_seconds: float) -> None:
         """Report the step that ended with `iteration`."""
@@ -59,7 +72,7 @@ class Journal:
             self.sums[name] += value
         self.count += 1
         self.progress.advance()
-        if iteration != self.last and all(iteration % period for period in self.periods):
+        if iteration != self.last and iteration % self.period:
             return
         record = {name: total / self.count for name, total in self.sums.items()}
         record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}
@@ -74,7 +87,29 @@ class Journal:
         self.count, self.since = 0, time.perf_counter()
 
     def write(self, kind: str, iteration: int, record: dict[str, float]) -> None:
-        """Write one record to metrics.jsonl and the tracked run."""
-        self.metrics.write(json.dumps({"kind": kind, "iteration": iteration, **record}) + "\n")
-        self.metrics.flush()
+        """Write one record to metrics.jsonl and the tracked run.
+
+        Raises:
+            UserError: the file does not take it: a full disk, say.
+        """
+        try:
+            self.metrics.write(json.dumps({"kind": kind, "iteration": iteration, **record}) + "\n")
+            self.metrics.flush()
+        except OSError as error:
+            raise UserError(f"{self.metrics.name}: could not be written: {error.strerror}") from None
+        if kind == "eval":
+            self.evaluated.add(iteration)
         self.tracked.log({f"{kind}/{name}": value for name, value in record.items()}, iteration)
+
+    def sync(self) -> None:
+        """Bring what is written to the disk: a checkpoint that is made now presumes it."""
+        os.fsync(self.metrics.fileno())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of the record that is not written yet."""
+        return {"sums": dict(self.sums), "count": self.count, "seconds": time.perf_counter() - self.since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the sums of `state_dict`, so that averages do not show where a training was stopped."""
+        self.sums.update(state["sums"])
+        self.count, self.since = state["count"], time.perf_counter() - state["seconds"]

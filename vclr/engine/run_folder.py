@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO
 
 from vclr.config import Config, config_from_text, dump_config, flat_config
-from vclr.engine.checkpoint import LAST
+from vclr.engine.checkpoint import Checkpoints
+from vclr.engine.lock import lock_file
 from vclr.errors import UsageError, UserError
-from vclr.files import atomic_path, read_json, write_json
-from vclr.models.weights import read_weights
+from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 
 # Settings that change neither weights nor metrics: a training goes on when they differ.
 WITHOUT_EFFECT = (
@@ -34,38 +35,66 @@ WITHOUT_EFFECT = (
 
 
 class RunFolder:
-    """`train.output_dir`: config.yaml, environment.json, data.json, metrics.jsonl, log.txt, checkpoints/, DONE."""
+    """`train.output_dir`: config.yaml, environment.json, data.json, metrics.jsonl, log.txt, checkpoints/, DONE.
+
+    Used in a `with` block, which no other training enters meanwhile. A block that writes nothing leaves no folder.
+    """
 
     def __init__(self, config: Config, data_hashes: dict[str, str]) -> None:
         self.config, self.data_hashes = config, data_hashes
         self.path = Path(config.train.output_dir)
-        self.checkpoints = self.path / "checkpoints"
-        self.last_checkpoint = self.checkpoints / LAST
+        self.checkpoints = Checkpoints(self.path / "checkpoints", config.train.checkpointer.max_to_keep)
         self.metrics = self.path / "metrics.jsonl"
+        self.log = self.path / "log.txt"
         self.done = self.path / "DONE"
 
-    def open(self, resume: bool) -> bool:
-        """Prepare the folder; return whether a training goes on in it.
+    def __enter__(self) -> RunFolder:
+        """Lock the folder.
+
+        Raises:
+            UserError: another process trains in it.
+        """
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._locked = self._lock()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.log.exists() and not self.log.stat().st_size:
+            self.log.unlink()
+        for folder in self._made:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+        self._locked.close()
+
+    def _lock(self) -> BinaryIO:
+        return lock_file(self.log, f"train.output_dir={self.path}: another process trains in it")
+
+    def open(self, resume: bool) -> dict[str, Any] | None:
+        """Prepare the folder; return the checkpoint from which a training goes on in it, None where one starts.
 
         With `resume`, a folder of another training (other settings or data) is moved aside, not continued.
 
         Raises:
             UsageError: the folder holds a training and `resume` is off.
-            UserError: what lies there as its checkpoint is of another program.
+            UserError: none of its checkpoints is intact, or they are of another program.
         """
-        if self.last_checkpoint.exists():  # before the first one there is nothing to lose
-            if not resume:
-                raise UsageError(f"train.output_dir={self.path}: holds a training; --resume continues it")
-            if self._is_same_training():
-                return True
-            aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-            self.path.rename(aside)
-            print(f"{self.path}: held a training with other settings or data, now in {aside}")
-        return False
+        for folder in (self.path, self.checkpoints.folder):
+            remove_partials(folder)
+        if not self.checkpoints.exist():  # before the first one there is nothing to lose
+            return None
+        if not resume:
+            raise UsageError(f"train.output_dir={self.path}: holds a training; --resume continues it")
+        checkpoint = self.checkpoints.load()
+        if self._is_of_same_training(checkpoint):
+            return checkpoint
+        self._move_aside()
+        return None
 
     def write_description(self, environment: dict[str, Any]) -> None:
         """Write what the training is made of: configuration, environment, hashes of the data."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as partial:
             partial.write_text(dump_config(self.config), encoding="utf-8")
         write_json(self.path / "environment.json", environment, indent=1)
@@ -81,28 +110,31 @@ class RunFolder:
         text = self.done.read_text(encoding="utf-8").strip() if self.done.exists() else ""
         return int(text) if text.isdigit() else 0
 
+    def records(self) -> list[dict[str, Any]]:
+        """Read what was logged; the line that was being written when a training was killed is left out."""
+        records = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else ():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
     def forget_after(self, iteration: int) -> None:
         """Drop logged metrics that lie after the checkpoint a training goes on from."""
         if not self.metrics.exists():
             return
-        records = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line that was being written when the training was killed
-            if record["iteration"] <= iteration:
-                records.append(line)
+        kept = [record for record in self.records() if record["iteration"] <= iteration]
         with atomic_path(self.metrics) as partial:
-            partial.write_text("".join(f"{line}\n" for line in records), encoding="utf-8")
+            partial.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+        sync_folder(self.path)
 
-    def _is_same_training(self) -> bool:
-        # The checkpoint's own: one that was converted lies in a folder without anything else.
-        checkpoint = read_weights(self.last_checkpoint)
+    def _is_of_same_training(self, checkpoint: dict[str, Any]) -> bool:
+        # The checkpoint's own settings: one that was converted lies in a folder without anything else.
+        name = str(self.checkpoints.last)
         if "config" not in checkpoint:
-            raise UserError(f"{self.last_checkpoint}: is of no training of ours; `vclr convert` makes one of it")
-        old = flat_config(config_from_text(checkpoint["config"], str(self.last_checkpoint)))
-        new = flat_config(self.config)
+            raise UserError(f"{name}: is of no training of ours; `vclr convert` makes one of it")
+        old, new = flat_config(config_from_text(checkpoint["config"], name)), flat_config(self.config)
         differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
         if any(not key.startswith(WITHOUT_EFFECT) for key in differing):
             return False
@@ -110,3 +142,12 @@ class RunFolder:
             return False
         data = self.path / "data.json"
         return not data.exists() or read_json(data) == self.data_hashes
+
+    def _move_aside(self) -> None:
+        """Give the folder another name, and go on with an empty one, which is locked as that one was."""
+        aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        self.path.rename(aside)
+        print(f"{self.path}: held a training with other settings or data, now in {aside}")
+        moved, self._locked = self._locked, self._lock()
+        moved.close()
+        self.checkpoints.saved = None

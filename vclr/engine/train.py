@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,9 +13,9 @@ from vclr.config import Config
 from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
 from vclr.data.samples import TrainingSamples
-from vclr.engine.checkpoint import save_checkpoint
 from vclr.engine.journal import Journal
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.signals import StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError
@@ -22,7 +23,6 @@ from vclr.evaluation.evaluate import evaluate_model
 from vclr.files import sha256
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.models.weights import read_weights
 from vclr.ops.device import choose_device
 from vclr.tracking.environment import describe_environment
 
@@ -38,38 +38,58 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
         quiet: no progress.
 
     Raises:
-        UserError: data or weights that cannot be used.
+        UserError: data or weights that cannot be used, another training in the folder, a disk that is full.
+        StoppedError: a signal asked for a stop; everything is saved.
         FloatingPointError: a loss is not finite.
     """
-    folder = RunFolder(config, hash_training_data(config))
-    goes_on = folder.open(resume)
-    if goes_on and folder.finished_at() == config.train.max_iter:
-        log.info("%s: finished already", folder.path)
-        return
-    samples = TrainingSamples(config)
-    if config.train.num_threads:
-        torch.set_num_threads(config.train.num_threads)
-    device = choose_device(config.train.device)
-    state = TrainState(config, device)
-    if goes_on:
-        state.load_state_dict(read_weights(folder.last_checkpoint))
+    with RunFolder(config, hash_training_data(config)) as folder, StopSignals() as signals:
+        checkpoint = folder.open(resume)
+        if checkpoint and folder.finished_at() == config.train.max_iter:
+            log.info("%s: finished already", folder.path)
+            return
+        samples = TrainingSamples(config)
+        if config.train.num_threads:
+            torch.set_num_threads(config.train.num_threads)
+        state = TrainState(config, choose_device(config.train.device))
+        averages = restore(state, checkpoint)
+        del checkpoint  # as large as the training itself
+        folder.done.unlink(missing_ok=True)
+        folder.write_description(describe_environment())
+        folder.forget_after(state.iteration)
+        with Journal(folder, config, state.iteration, quiet) as journal:
+            if averages:
+                journal.load_state_dict(averages)
+            run_iterations(state, samples, folder, journal, signals)
+        folder.mark_done(state.iteration)
+
+
+def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Bring a state to where a training goes on, or begins; return the journal's part of the checkpoint."""
+    if checkpoint:
+        state.load_state_dict(checkpoint)
         log.info("going on from iteration %d", state.iteration)
-    elif config.train.init_checkpoint:
-        state.initialize(config.train.init_checkpoint)
-    folder.done.unlink(missing_ok=True)
-    folder.write_description(describe_environment())
-    folder.forget_after(state.iteration)
-    with Journal(folder, config, state.iteration, quiet) as journal:
-        run_iterations(state, samples, folder, journal)
-    folder.mark_done(state.iteration)
+        return checkpoint.get("journal")
+    if state.config.train.init_checkpoint:
+        state.initialize(state.config.train.init_checkpoint)
+    return None
 
 
-def run_iterations(state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal) -> None:
+def run_iterations(
+    state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal, signals: StopSignals
+) -> None:
     """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
     config, train_config = state.config, state.config.train
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     batches = read_batches(training_loader(config, samples, first_batch=state.iteration))
-    while state.iteration < train_config.max_iter:
+    while True:
+        try:
+            signals.check(state.iteration)
+            evaluate_if_due(state, journal, signals)
+        except StoppedError:
+            save(state, folder, journal)
+            raise
+        if state.iteration == train_config.max_iter:
+            return
         started = time.perf_counter()
         batch = next(batches)
         data_seconds = time.perf_counter() - started
@@ -78,11 +98,29 @@ def run_iterations(state: TrainState, samples: TrainingSamples, folder: RunFolde
         journal.step(state.iteration, losses, lr, data_seconds)
         is_last = state.iteration == train_config.max_iter
         if is_last or state.iteration % train_config.checkpointer.period == 0:
-            save_checkpoint(folder.checkpoints, state.state_dict(), train_config.checkpointer.max_to_keep)
-        if train_config.eval_period and state.iteration % train_config.eval_period == 0:
-            metrics = evaluate_model(state.student, config)
-            journal.write("eval", state.iteration, {key: value for key, value in metrics.items() if value is not None})
-            state.student.train()
+            save(state, folder, journal)
+
+
+def evaluate_if_due(state: TrainState, journal: Journal, signals: StopSignals) -> None:
+    """Evaluate every `train.eval_period` iterations, unless that was done before the training was stopped here.
+
+    Raises:
+        StoppedError: a signal came; the evaluation is left out for now.
+    """
+    period, iteration = state.config.train.eval_period, state.iteration
+    if not period or iteration % period or iteration == 0 or iteration in journal.evaluated:
+        return
+    with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
+        metrics = evaluate_model(state.student, state.config, between_batches=lambda: signals.check(iteration))
+    state.student.train()
+    journal.write("eval", iteration, {key: value for key, value in metrics.items() if value is not None})
+
+
+def save(state: TrainState, folder: RunFolder, journal: Journal) -> None:
+    """Make a checkpoint, unless the last one is of this iteration."""
+    if folder.checkpoints.saved != state.iteration:
+        journal.sync()
+        folder.checkpoints.save({**state.state_dict(), "journal": journal.state_dict()})
 
 
 def hash_training_data(config: Config) -> dict[str, str]:

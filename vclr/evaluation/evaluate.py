@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,11 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     return _write_metrics(config, TestSamples(config), predictions, output)
 
 
-def evaluate_model(model: Detector, config: Config) -> Metrics:
-    """Return the headline metrics of a detector in the middle of a training."""
+def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
+    """Return the headline metrics of a detector in the middle of a training, which may end it by an exception."""
     samples = TestSamples(config)
     _check_groups(config, samples)
-    predictions = predict_data_set(model, config, samples, quiet=True)
+    predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
     return _score(config, samples, predictions, config.evaluation.groups.get(config.evaluation.protocol))
 
 

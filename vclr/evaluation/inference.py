@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,17 @@ def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predicti
     )
 
 
-def predict_data_set(model: Detector, config: Config, samples: TestSamples, quiet: bool) -> list[dict[str, Any]]:
-    """Find the objects of every image of a set, as COCO results of category 1 with RLE masks."""
+def predict_data_set(
+    model: Detector,
+    config: Config,
+    samples: TestSamples,
+    quiet: bool,
+    between_batches: Callable[[], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Find the objects of every image of a set, as COCO results of category 1 with RLE masks.
+
+    `between_batches` is called where the work may be given up by an exception.
+    """
     results: list[dict[str, Any]] = []
     progress = Progress("evaluating", len(samples), quiet=quiet)
     for batch in read_batches(test_loader(config, samples)):
@@ -60,6 +70,8 @@ def predict_data_set(model: Detector, config: Config, samples: TestSamples, quie
         for sample, predictions in zip(batch, found, strict=True):
             results += to_coco_results(predictions, sample.image_id)
             progress.advance()
+        if between_batches:
+            between_batches()
     progress.close()
     return results
 

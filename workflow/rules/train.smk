@@ -1,5 +1,6 @@
 # Training. The run folder is not an output: Snakemake deletes the outputs of a job that was interrupted, and training
-# resumes from the checkpoints in it. Only the file that says that it is finished is declared.
+# resumes from the checkpoints in it. Only the file that says that it is finished is declared. `tee -i` outlives a Ctrl-C,
+# after which the training saves and says so.
 #
 # inputs:  configs/experiment/{experiment}.yaml and the data that it names
 # outputs: runs/{experiment}/seed{seed}/ (checkpoints, metrics.jsonl, log.txt; DONE when finished)
@@ -22,4 +23,4 @@ rule train:
     shell:
         "vclr train --config-file {params.config} --resume"
         " train.output_dir={params.folder} train.seed={wildcards.seed} train.num_threads={threads}"
-        " {params.overrides} 2>&1 | tee {log}"
+        " {params.overrides} 2>&1 | tee -i {log}"

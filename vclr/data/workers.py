@@ -1,0 +1,60 @@
+"""Worker processes of the loaders: signals for the training pass them by, and they do not outlive it."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+# A cluster and a terminal send these to every process of a job. The training answers them once all is saved, for which
+# it may still need its workers.
+BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+def start_workers(loader: Iterable[T]) -> Iterator[T]:
+    """Return a loader's iterator. Its workers inherit the blocked signals, so none strikes before they are prepared."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def prepare_worker(_: int) -> None:
+    """Set up the process that this is called in as a loader's worker (`worker_init_fn`)."""
+    torch.set_num_threads(1)  # workers work beside each other; more threads in each only get in the way
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    if sys.platform == "linux":
+        threading.Thread(target=_end_when_told, daemon=True).start()
+        _end_with_training()
+    else:  # who sent a signal is not to be known, and the loader ends workers with this one
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _end_when_told() -> None:
+    """End on the SIGTERM with which the loader ends a worker that is busy for too long, and on no one else's."""
+    training = multiprocessing.parent_process()
+    assert training is not None
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training.pid:
+        pass
+    os._exit(0)
+
+
+def _end_with_training() -> None:
+    """Have the kernel kill this process when its parent dies; torch's workers look after it every five seconds."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    training = multiprocessing.parent_process()
+    assert training is not None
+    # A server that forks for the training ends with it by itself.
+    if multiprocessing.get_start_method() == "fork" and os.getppid() != training.pid:
+        os._exit(1)  # it died before it was said to whom

@@ -1,0 +1,73 @@
+"""Signals that ask a training to stop: noted when they come, answered where everything can be saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from vclr.errors import UserError
+
+# What the process exits with. EX_TEMPFAIL says "try again later": a job script that sees it puts the job back.
+EXIT_CODES = {
+    signal.SIGTERM: os.EX_TEMPFAIL,
+    signal.SIGUSR1: os.EX_TEMPFAIL,
+    signal.SIGUSR2: os.EX_TEMPFAIL,
+    signal.SIGINT: 128 + signal.SIGINT,
+}
+
+
+class StoppedError(UserError):
+    """Report in one line that a training stopped because a signal asked it to, and is saved."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class StopSignals:
+    """While the `with` block runs, note signals instead of dying of them. A second Ctrl-C stops at once.
+
+    In another than the main thread, where Python handles no signals, none is ever noted.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in EXIT_CODES:
+                # A shell starts its background jobs deaf to the Ctrl-C that is for the job in front.
+                if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == self._received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = signal.Signals(number)
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has asked for a stop."""
+        return self._received is not None
+
+    def check(self, iteration: int) -> None:
+        """Stop where a signal has asked for it. Who calls this saves everything when it raises.
+
+        Raises:
+            StoppedError: a signal was noted; says how the training goes on.
+        """
+        if self.requested:
+            assert self._received is not None
+            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume goes on from there"
+            raise StoppedError(says, EXIT_CODES[self._received])
