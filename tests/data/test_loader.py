@@ -83,6 +83,13 @@ def test_no_slot_is_asked_to_be_filled_before_it_is_emptied(
     assert set(ahead) == {num_slots - 1}
 
 
+def test_workers_that_share_no_memory_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    """As where processes are spawned, not forked."""
+    monkeypatch.setattr(loader.multiprocessing, "get_start_method", lambda: "spawn")
+    for one, other in zip(take(make_config(), 5), take(make_config("dataloader.train.num_workers=1"), 5), strict=True):
+        assert_equal(one, other)
+
+
 def test_batches_larger_than_their_slots_change_nothing(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loader, "SharedSlots", lambda num_slots, _: SharedSlots(num_slots, 1000))
     for one, other in zip(take(make_config(), 5), take(make_config("dataloader.train.num_workers=1"), 5), strict=True):

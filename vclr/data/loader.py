@@ -20,15 +20,13 @@ from vclr.errors import UserError
 from vclr.structures import Batch, Size, Target
 
 T = TypeVar("T")
-
-
 Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 
 
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples through memory that is shared; they become a batch here.
+    Workers send packed samples, through memory that is shared where they are forked; they become a batch here.
     """
 
     def __init__(self, config: Config, samples: TrainingSamples, sampler: EpochSampler) -> None:
@@ -54,7 +52,7 @@ class TrainingLoader:
         loader, mapper = self.config.dataloader.train, self.config.dataloader.train.mapper
         if not loader.num_workers or multiprocessing.get_start_method() != "fork":
             return None
-        # A worker is asked for a batch when an earlier one is handed over, and this one has left its slot by the next.
+        # Workers are asked for one more batch when one is handed over, which then has not left its slot yet.
         num_slots = loader.num_workers * loader.prefetch_factor + 1
         pixels = mapper.max_size * min(mapper.max_size, max(mapper.short_edge_length))
         # Two images; masks in their windows rarely cover an image twice, and travel beside the slot where they do.
