@@ -132,27 +132,39 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
 
 
 def _count_pixels(counts: str) -> int | None:
-    """Return how many pixels compressed RLE counts cover, None where they are damaged; pycocotools does not look.
+    """Return how many pixels compressed RLE counts cover, None where they are damaged; pycocotools does not look."""
+    try:
+        (lengths,) = run_lengths([counts.encode("ascii")])
+    except ValueError:  # also what is not ASCII
+        return None
+    return int(lengths.sum()) if lengths.min() >= 0 else None
+
+
+def run_lengths(counts: list[bytes]) -> list[np.ndarray]:
+    """Return the run lengths of compressed RLE counts, (k,) int64 each, zeros first.
 
     A count is a little-endian number of 5 bits a character, of which the sixth bit says that more follow; from the
     fourth count on it is the difference to the last but one.
+
+    Raises:
+        ValueError: counts are damaged.
     """
-    if not counts or not counts.isascii():
-        return None
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        return None
+    codes = np.frombuffer(b"".join(counts), np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise ValueError("not RLE counts")
     ends = np.flatnonzero(codes & 32 == 0)
-    lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > 7:
-        return None
-    starts = ends - lengths + 1
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    starts = np.append(0, ends[:-1] + 1)
+    widths = ends - starts + 1
+    if widths.max() > 7:
+        raise ValueError("not RLE counts")
+    places = np.arange(len(codes)) - np.repeat(starts, widths)
     numbers = np.add.reduceat((codes & 31) << (5 * places), starts)
-    numbers -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
-    numbers[1::2] = numbers[1::2].cumsum()
-    numbers[2::2] = numbers[2::2].cumsum()
-    return None if numbers.min() < 0 else int(numbers.sum())
+    numbers -= np.where(codes[ends] & 16, 1 << (5 * widths), 0)
+    lengths = np.split(numbers, np.searchsorted(ends, np.cumsum([len(text) for text in counts[:-1]])))
+    for part in lengths:
+        part[1::2] = part[1::2].cumsum()
+        part[2::2] = part[2::2].cumsum()
+    return lengths
 
 
 def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
@@ -207,15 +219,13 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
     return {"size": [height, width], "counts": segmentation["counts"].encode("ascii")}
 
 
-def outlines(annotation: Json) -> list[np.ndarray] | None:
-    """Return an annotation's polygons, (k, 2) of (x, y) each; its box where it has no segmentation, None for RLE."""
+def outlines(annotation: Json) -> list[list[float]] | None:
+    """Return an annotation's polygons, [x, y, x, y, ...] each; its box where it has no segmentation, None for RLE."""
     segmentation = annotation.get("segmentation")
     if segmentation is None:
         left, top, right, bottom = bbox_corners(annotation["bbox"])
-        segmentation = [[left, top, right, top, right, bottom, left, bottom]]
-    if not isinstance(segmentation, list):
-        return None
-    return [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
+        return [[left, top, right, top, right, bottom, left, bottom]]
+    return segmentation if isinstance(segmentation, list) else None
 
 
 def to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:

@@ -136,7 +136,9 @@ class TrainLoaderConfig:
     )
     mapper: TrainMapperConfig = field(default_factory=TrainMapperConfig)
     total_batch_size: int = 16
+    aspect_ratio_grouping: bool = True  # batches of wide images or of tall ones: less padding
     num_workers: int = 4
+    prefetch_factor: int = 2  # batches that each worker makes ahead
 
 
 @dataclass

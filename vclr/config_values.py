@@ -38,6 +38,7 @@ AT_LEAST_ONE = [
     "model.criterion.num_points",
     "model.criterion.oversample_ratio",
     "dataloader.train.total_batch_size",
+    "dataloader.train.prefetch_factor",
     "dataloader.train.mapper.short_edge_length",
     "dataloader.train.mapper.max_size",
     "dataloader.train.mapper.crop_short_edge_length",

@@ -100,22 +100,30 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: not usable json: {error}") from None
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def open_image(path: str | Path) -> Image.Image:
     """Read an image file as RGB, turned upright where its EXIF data says how.
-
-    Returns:
-        (h, w, 3) uint8.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return image if image.mode == "RGB" else image.convert("RGB")
     except UnidentifiedImageError:
         raise UserError(f"{path}: is not an image") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read as an image: {error}") from None
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as `open_image` does.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    return np.asarray(open_image(path))
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:

@@ -48,15 +48,19 @@ class Target:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def pin_memory(self) -> Target:
+        """Return the same in memory that a GPU copies from at once."""
+        return Target(self.labels.pin_memory(), self.boxes.pin_memory(), self.masks.pin_memory(), self.image_id)
+
 
 @dataclass
 class Batch:
     """A padded batch as the model takes it.
 
     Attributes:
-        images: (b, 3, h, w) float32 RGB 0-255 of the chosen view, padded bottom and right with zeros.
-        natural: the same photos in the natural view with the same geometry, for the teacher; `images` itself where the
-            data set has only that view.
+        images: (b, 3, h, w) uint8 RGB of the chosen view, padded bottom and right with zeros.
+        natural: the same photos in the natural view with the same geometry, for the teacher; `images` itself where all
+            views are the photos, or without a teacher.
         image_sizes: (height, width) of each image without its padding.
         targets: the objects of each image.
         views: the view of each image, by name.
@@ -114,12 +118,15 @@ class Predictions:
 
 
 def to_device(value: T, device: torch.device) -> T:
-    """Return a `Batch` or `Target` with every tensor on `device`."""
-    moved = {}
+    """Return a `Batch` or `Target` with every tensor on `device`; one that occurs twice is moved once."""
+    moved: dict[str, object] = {}
+    tensors: dict[int, Tensor] = {}
     for field in fields(value):  # type: ignore[arg-type]
         item = getattr(value, field.name)
         if isinstance(item, Tensor):
-            item = item.to(device, non_blocking=True)
+            if id(item) not in tensors:
+                tensors[id(item)] = item.to(device, non_blocking=True)
+            item = tensors[id(item)]
         elif isinstance(item, list) and item and isinstance(item[0], Target):
             item = [to_device(target, device) for target in item]
         moved[field.name] = item

@@ -2,56 +2,91 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from vclr.config import Config
-from vclr.data.samples import Sample, TestSample, TestSamples, TrainingSamples
+from vclr.data.sampler import EpochSampler, Key
+from vclr.data.samples import PackedSample, Sample, TestSample, TestSamples, TrainingSamples
+from vclr.data.transport import Parcel, SharedSlots
 from vclr.data.workers import prepare_worker, start_workers
 from vclr.errors import UserError
 from vclr.structures import Batch, Size, Target
 
 T = TypeVar("T")
+Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Endless batches of (epoch, index), each epoch a new order that depends on the seed and the epoch alone."""
+class TrainingLoader:
+    """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    def __init__(self, num_samples: int, batch_size: int, seed: int, first_batch: int = 0) -> None:
-        self.num_samples, self.batch_size, self.seed, self.first_batch = num_samples, batch_size, seed, first_batch
+    Workers send packed samples, through memory that is shared where they are forked; they become a batch here.
+    """
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        position = self.first_batch * self.batch_size
-        epoch, order = -1, np.empty(0, dtype=np.int64)
-        while True:
-            batch = []
-            for _ in range(self.batch_size):
-                if position // self.num_samples != epoch:
-                    epoch = position // self.num_samples
-                    order = np.random.default_rng([self.seed, epoch]).permutation(self.num_samples)
-                batch.append((epoch, int(order[position % self.num_samples])))
-                position += 1
-            yield batch
+    def __init__(self, config: Config, samples: TrainingSamples, sampler: EpochSampler) -> None:
+        self.config, self.samples, self.sampler = config, samples, sampler
+
+    def __iter__(self) -> Iterator[Batch]:
+        loader, slots = self.config.dataloader.train, self._make_slots()
+        num_slots = slots.num_slots if slots else 1
+        sent = DataLoader(
+            _SentSamples(self.samples, slots),
+            batch_size=None,  # the sampler makes the batches
+            sampler=((number % num_slots, keys) for number, keys in enumerate(self.sampler)),
+            num_workers=loader.num_workers,
+            collate_fn=_as_it_is,
+            prefetch_factor=loader.prefetch_factor if loader.num_workers else None,
+            worker_init_fn=prepare_worker,
+        )
+        for item in start_workers(sent):
+            packed: list[PackedSample] = slots.unpack(item) if slots else item
+            yield collate([sample.unpack() for sample in packed], pin_memory=torch.cuda.is_available())
+
+    def _make_slots(self) -> SharedSlots | None:
+        loader, mapper = self.config.dataloader.train, self.config.dataloader.train.mapper
+        if not loader.num_workers or multiprocessing.get_start_method() != "fork":
+            return None
+        # Workers are asked for one more batch when one is handed over, which then has not left its slot yet.
+        num_slots = loader.num_workers * loader.prefetch_factor + 1
+        pixels = mapper.max_size * min(mapper.max_size, max(mapper.short_edge_length))
+        # Two images; masks in their windows rarely cover an image twice, and travel beside the slot where they do.
+        return SharedSlots(num_slots, self.sampler.num_slots * pixels * (2 * 3 + 2))
 
 
-def training_loader(config: Config, samples: TrainingSamples, first_batch: int = 0) -> DataLoader[Batch]:
-    """Return an endless loader of training batches that starts with batch number `first_batch`."""
+class _SentSamples(Dataset[Any]):
+    """The samples of a batch, as a worker sends them."""
+
+    def __init__(self, samples: TrainingSamples, slots: SharedSlots | None) -> None:
+        self.samples, self.slots = samples, slots
+
+    def __getitem__(self, draws: Draws) -> Parcel | list[PackedSample]:
+        slot, keys = draws
+        packed = [self.samples.draw(epoch, index) for epoch, index in keys]
+        return self.slots.pack(packed, slot) if self.slots else packed
+
+
+def training_loader(
+    config: Config, samples: TrainingSamples, first_batch: int = 0, rank: int = 0, world_size: int = 1
+) -> TrainingLoader:
+    """Return the endless batches of training, beginning with number `first_batch`.
+
+    Of several processes that train together, each gets its slots of the same batches (see `EpochSampler`).
+
+    Raises:
+        UsageError: the processes cannot share a batch evenly.
+    """
     loader = config.dataloader.train
-    sampler = EpochSampler(len(samples), loader.total_batch_size, config.train.seed, first_batch)
-    return DataLoader(
-        samples,  # type: ignore[arg-type]
-        batch_sampler=sampler,  # type: ignore[arg-type]
-        num_workers=loader.num_workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=prepare_worker,
-    )
+    groups = samples.images.is_wide() if loader.aspect_ratio_grouping else None
+    batch_size, seed = loader.total_batch_size, config.train.seed
+    sampler = EpochSampler(len(samples), batch_size, seed, first_batch, groups, rank, world_size)
+    return TrainingLoader(config, samples, sampler)
 
 
 def test_loader(config: Config, samples: TestSamples) -> DataLoader[list[TestSample]]:
@@ -78,25 +113,31 @@ def read_batches(loader: Iterable[T]) -> Iterator[T]:
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Pad samples to one batch."""
-    images, image_sizes = pad_images([sample.image for sample in samples])
+def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
+    """Pad samples to one batch, on request in memory that a GPU copies from at once."""
+    images, image_sizes = pad_images([sample.image for sample in samples], pin_memory)
     if all(sample.image is sample.natural for sample in samples):
         natural = images
     else:
-        natural, _ = pad_images([sample.natural for sample in samples])
+        natural, _ = pad_images([sample.natural for sample in samples], pin_memory)
     targets = [sample.target for sample in samples]
+    if pin_memory:
+        targets = [target.pin_memory() for target in targets]
     return Batch(images, natural, image_sizes, targets, [sample.view for sample in samples])
 
 
-def pad_images(images: list[Tensor]) -> tuple[Tensor, list[Size]]:
+def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, list[Size]]:
     """Pad (3, h, w) uint8 images bottom and right to the largest height and width.
 
     Returns:
-        (b, 3, h, w) float32 of 0-255, and the (height, width) of each image without padding.
+        (b, 3, h, w) uint8, and the (height, width) of each image without padding.
     """
     sizes = [(image.shape[1], image.shape[2]) for image in images]
-    batch = torch.zeros(len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes))
+    shape = len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes)
+    if pin_memory:
+        batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
+    else:
+        batch = torch.from_numpy(np.zeros(shape, np.uint8))  # numpy asks for huge pages, torch does not
     for slot, image, (height, width) in zip(batch, images, sizes, strict=True):
         slot[:, :height, :width] = image
     return batch, sizes
@@ -107,3 +148,7 @@ def pad_masks(target: Target, size: Size) -> Target:
     masks = target.masks.new_zeros((len(target), *size))
     masks[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks
     return replace(target, masks=masks)
+
+
+def _as_it_is(item: T) -> T:
+    return item

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import Json, bbox_corners, load_coco, outlines, select, to_mask
+from vclr.coco import Json, load_coco, select
 from vclr.config import Config, DataSetConfig, TestMapperConfig
 from vclr.data.catalog import missing_files, test_set, training_set
+from vclr.data.images import ImageList
+from vclr.data.masks import ObjectMasks
+from vclr.data.objects import Objects
+from vclr.data.packed import PackedList
 from vclr.data.proposals import add_proposals
-from vclr.data.transforms import Geometry, draw_training_geometry, test_geometry
+from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.data.views import ViewReader
 from vclr.errors import UserError
-from vclr.files import read_image
-from vclr.ops.boxes import xyxy_to_cxcywh
-from vclr.structures import Size, Target
+from vclr.structures import Target
 
 log = logging.getLogger("vclr.data")
-
-# An object whose box has a side of at most this many pixels after the geometry is dropped.
-MIN_BOX_SIDE = 1e-5
 
 
 @dataclass
@@ -36,6 +35,39 @@ class Sample:
     natural: Tensor
     target: Target
     view: str
+
+
+@dataclass
+class PackedSample:
+    """A training image as a worker sends it: arrays without a byte too many.
+
+    Attributes:
+        image: (3, h, w) uint8.
+        natural: (3, h, w) uint8; `image` itself where the view is the photo, or where nobody looks at the photo.
+        boxes: (n, 4) float32 cxcywh normalized.
+        masks: of the same objects.
+        image_id: the image's id in its annotations json.
+        view: the name of what `image` shows.
+    """
+
+    image: np.ndarray
+    natural: np.ndarray
+    boxes: np.ndarray
+    masks: ObjectMasks
+    image_id: int
+    view: str
+
+    def unpack(self) -> Sample:
+        """Return the sample with whole masks; only the images share their memory with this one."""
+        image = torch.from_numpy(self.image)
+        natural = image if self.natural is self.image else torch.from_numpy(self.natural)
+        target = Target(
+            labels=torch.zeros(len(self.boxes), dtype=torch.int64),
+            boxes=torch.from_numpy(self.boxes).clone(),
+            masks=torch.from_numpy(self.masks.whole()),
+            image_id=self.image_id,
+        )
+        return Sample(image, natural, target, self.view)
 
 
 @dataclass
@@ -55,11 +87,12 @@ class TrainingSamples(Dataset[Sample]):
         coco = _load(data_set, "train", config.dataloader.train.dataset.filter_empty)
         if data_set.proposals:
             coco = add_proposals(coco, data_set.proposals, config.proposals.top_k, config.proposals.max_iou)
-        self.images: list[Json] = coco["images"]
-        self.folder = Path(data_set.images)
-        self.objects = _objects_by_image(coco)
+        self.images = ImageList(data_set.images, coco["images"])
+        objects = _objects_by_image(coco)
+        self.objects = PackedList(Objects.from_annotations(objects.get(image["id"], [])) for image in coco["images"])
         self.mapper = config.dataloader.train.mapper
-        self.views = ViewReader(data_set, config.views, [image["file_name"] for image in self.images])
+        self.views = ViewReader(data_set, config.views, self.images.file_names)
+        self.has_teacher = config.model.criterion.weight_dict.loss_consistency > 0
         self.seed = config.train.seed
 
     def __len__(self) -> int:
@@ -67,16 +100,22 @@ class TrainingSamples(Dataset[Sample]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:  # type: ignore[override]
         """Make the sample of (epoch, index)."""
-        epoch, index = key
+        return self.draw(*key).unpack()
+
+    def draw(self, epoch: int, index: int) -> PackedSample:
+        """Make the sample at `index` for an epoch."""
         generator = np.random.default_rng([self.seed, epoch, index])
-        image = self.images[index]
-        photo = _read_photo(self.folder, image)
+        size = self.images.size(index)
         view = self.views.draw(generator)
-        geometry = draw_training_geometry(self.mapper, photo.shape[:2], generator)
-        natural = _to_tensor(geometry.apply_to_image(photo))
-        chosen = self.views.read(view, image["file_name"], photo)
-        shown = natural if chosen is photo else _to_tensor(geometry.apply_to_image(chosen))
-        return Sample(shown, natural, _make_target(image, self.objects.get(image["id"], []), geometry), view)
+        geometry = draw_training_geometry(self.mapper, size, generator)
+        # Without a teacher nobody looks at the natural image beside another view.
+        photo = self.images.open(index) if self.has_teacher or self.views.needs_photo(view) else None
+        shown = self.views.read(view, index, size, photo)
+        image = natural = _to_array(geometry.apply_to_image(shown))
+        if self.has_teacher and photo is not None and photo is not shown:
+            natural = _to_array(geometry.apply_to_image(photo))
+        boxes, masks = self.objects[index].move(geometry, size)
+        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view)
 
 
 class TestSamples(Dataset[TestSample]):
@@ -87,22 +126,26 @@ class TestSamples(Dataset[TestSample]):
         if data_set.views:
             log.warning("data.test.views: evaluation reads photos, not views")
         self.coco = _load(data_set, "test", config.dataloader.test.dataset.filter_empty)
-        self.folder = Path(data_set.images)
+        self.images = ImageList(data_set.images, self.coco["images"])
         self.mapper = config.dataloader.test.mapper
 
     def __len__(self) -> int:
-        return len(self.coco["images"])
+        return len(self.images)
 
     def __getitem__(self, index: int) -> TestSample:
         """Read the image at `index`."""
-        image = self.coco["images"][index]
-        return make_test_sample(_read_photo(self.folder, image), self.mapper, image["id"])
+        return _make_test_sample(self.images.open(index), self.mapper, self.images.ids[index])
 
 
 def make_test_sample(photo: np.ndarray, mapper: TestMapperConfig, image_id: int = 0) -> TestSample:
     """Resize a photo (h, w, 3) uint8 as evaluation does."""
-    size = (photo.shape[0], photo.shape[1])
-    return TestSample(_to_tensor(test_geometry(mapper, size).apply_to_image(photo)), image_id, size)
+    return _make_test_sample(Image.fromarray(photo), mapper, image_id)
+
+
+def _make_test_sample(photo: Image.Image, mapper: TestMapperConfig, image_id: int) -> TestSample:
+    size = photo.height, photo.width
+    resized = test_geometry(mapper, size).apply_to_image(photo)
+    return TestSample(torch.from_numpy(_to_array(resized)), image_id, size)
 
 
 def _load(data_set: DataSetConfig, part: str, filter_empty: bool) -> Json:
@@ -124,51 +167,9 @@ def _objects_by_image(coco: Json) -> dict[int, list[Json]]:
     return objects
 
 
-def _read_photo(folder: Path, image: Json) -> np.ndarray:
-    photo = read_image(folder / image["file_name"])
-    if photo.shape[:2] != (image["height"], image["width"]):
-        raise UserError(
-            f"{folder / image['file_name']}: is {photo.shape[1]}x{photo.shape[0]}, "
-            f"its entry (id {image['id']}) says {image['width']}x{image['height']}"
-        )
-    return photo
-
-
-def _make_target(image: Json, objects: list[Json], geometry: Geometry) -> Target:
-    """Transform an image's objects; those that the crop left nothing of are dropped."""
-    size = image["height"], image["width"]
-    height, width = geometry.output_size
-    corners = np.array([bbox_corners(item["bbox"]) for item in objects], dtype=np.float64).reshape(-1, 4)
-    boxes = geometry.apply_to_boxes(corners, size)
-    has_size = (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(1)
-    masks, kept = [], []
-    for number, item in enumerate(objects):
-        mask = _transform_mask(item, geometry, size) if has_size[number] else None
-        if mask is not None:
-            masks.append(mask)
-            kept.append(number)
-    sides = torch.tensor([width, height, width, height], dtype=torch.float64)
-    normalized = xyxy_to_cxcywh(torch.from_numpy(boxes[kept])) / sides
-    return Target(
-        labels=torch.zeros(len(kept), dtype=torch.int64),
-        boxes=normalized.float(),
-        masks=torch.from_numpy(np.stack(masks) if masks else np.zeros((0, height, width), np.uint8)),
-        image_id=image["id"],
-    )
-
-
-def _transform_mask(item: Json, geometry: Geometry, size: Size) -> np.ndarray | None:
-    """Return an object's mask after the geometry; None where nothing of the object is left.
-
-    Polygons move as they are and are rasterized then, so a thin object stays, even where its mask is empty.
-    """
-    polygons = outlines(item)
-    if polygons is None:
-        mask = geometry.apply_to_mask(to_mask(item["segmentation"], *size))
-        return mask if mask.any() else None
-    moved = [part for polygon in polygons for part in geometry.apply_to_polygon(polygon, size)]
-    return to_mask([part.ravel().tolist() for part in moved], *geometry.output_size) if moved else None
-
-
-def _to_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image.transpose(2, 0, 1).copy())
+def _to_array(image: Image.Image) -> np.ndarray:
+    """Return an image as (3, h, w) uint8. Band by band is the shortest way."""
+    array = np.empty((3, image.height, image.width), np.uint8)
+    for plane, band in zip(array, image.split(), strict=True):
+        plane[:] = np.asarray(band)
+    return array

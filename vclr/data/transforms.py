@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import shapely
 from PIL import Image
 
 from vclr.config import TestMapperConfig, TrainMapperConfig
+from vclr.data.polygons import Polygons
 from vclr.structures import Size
 
 
@@ -28,43 +28,37 @@ class Geometry:
     crop_box: tuple[int, int, int, int]
     output_size: Size
 
-    def apply_to_image(self, image: np.ndarray) -> np.ndarray:
-        """Transform (h, w, 3) uint8, bilinear."""
-        if self.flip:
-            image = image[:, ::-1]
-        if self.crop_size is not None:
-            top, left, height, width = self.crop_box
-            image = _resize(image, self.crop_size, Image.Resampling.BILINEAR)
-            image = image[top : top + height, left : left + width]
-        return np.ascontiguousarray(_resize(image, self.output_size, Image.Resampling.BILINEAR))
+    def apply_to_image(self, image: Image.Image) -> Image.Image:
+        """Transform an image, bilinear.
+
+        The image stays Pillow's from file to result: each way to an array and back is a copy or two.
+        """
+        return self._apply(image, Image.Resampling.BILINEAR)
 
     def apply_to_mask(self, mask: np.ndarray) -> np.ndarray:
         """Transform (h, w) uint8 of zeros and ones, by the nearest pixel."""
+        return np.asarray(self._apply(Image.fromarray(mask), Image.Resampling.NEAREST))
+
+    def _apply(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
         if self.flip:
-            mask = mask[:, ::-1]
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.crop_size is not None:
             top, left, height, width = self.crop_box
-            mask = _resize(mask, self.crop_size, Image.Resampling.NEAREST)
-            mask = mask[top : top + height, left : left + width]
-        return np.ascontiguousarray(_resize(mask, self.output_size, Image.Resampling.NEAREST))
+            image = _resize(image, self.crop_size, resampling).crop((left, top, left + width, top + height))
+        return _resize(image, self.output_size, resampling)
 
-    def apply_to_polygon(self, points: np.ndarray, input_size: Size) -> list[np.ndarray]:
-        """Transform a polygon (k, 2) of (x, y) in pixels and cut it to the crop.
-
-        Returns:
-            Its parts, (j, 2) each; none where the crop lost it. Without a crop it stays whole, also beyond the image.
-        """
-        points = points.astype(np.float64)
-        size = input_size
+    def apply_to_polygons(self, polygons: Polygons, input_size: Size) -> Polygons:
+        """Transform polygons and cut them to the crop; without one they stay whole, also beyond the image."""
+        height, width = input_size
         if self.flip:
-            points[:, 0] = size[1] - points[:, 0]
-        parts = [points]
+            points = np.stack([width - polygons.points[:, 0], polygons.points[:, 1]], axis=-1)
+            polygons = replace(polygons, points=points)
         if self.crop_size is not None:
-            points *= np.array(self.crop_size[::-1]) / size[::-1]
+            polygons = polygons.scaled(_factors(self.crop_size, input_size))
             top, left, height, width = self.crop_box
-            parts = [part - (left, top) for part in _cut(points, left, top, left + width, top + height)]
-            size = height, width
-        return [part * (np.array(self.output_size[::-1]) / size[::-1]) for part in parts]
+            polygons = polygons.cut(left, top, left + width, top + height)
+            polygons = replace(polygons, points=polygons.points - (left, top))
+        return polygons.scaled(_factors(self.output_size, (height, width)))
 
     def apply_to_boxes(self, boxes: np.ndarray, input_size: Size) -> np.ndarray:
         """Transform (n, 4) xyxy boxes in pixels and clip them to the result."""
@@ -118,18 +112,10 @@ def _draw_crop(size: Size, limits: list[int], generator: np.random.Generator) ->
     return corner[0], corner[1], sides[0], sides[1]
 
 
-def _cut(points: np.ndarray, left: float, top: float, right: float, bottom: float) -> list[np.ndarray]:
-    """Intersect a polygon (k, 2) with a rectangle; return the outlines of what is left of it."""
-    polygon = shapely.Polygon(points)
-    if not polygon.is_valid:  # it crosses itself
-        polygon = shapely.make_valid(polygon)
-    parts = shapely.get_parts(polygon.intersection(shapely.box(left, top, right, bottom)))
-    # Where they only touch, lines and points are left, or a polygon without any.
-    areas = [part for part in parts if isinstance(part, shapely.Polygon) and not part.is_empty]
-    return [np.asarray(part.exterior.coords)[:-1] for part in areas]
+def _factors(output_size: Size, input_size: Size) -> np.ndarray:
+    """Return what a resize multiplies x and y by."""
+    return np.array(output_size[::-1]) / input_size[::-1]
 
 
-def _resize(image: np.ndarray, size: Size, resampling: Image.Resampling) -> np.ndarray:
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size[::-1], resampling))
+def _resize(image: Image.Image, size: Size, resampling: Image.Resampling) -> Image.Image:
+    return image if image.size == size[::-1] else image.resize(size[::-1], resampling)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.data.catalog import view_weights
 from vclr.errors import UsageError, UserError, nearest
-from vclr.files import read_image
+from vclr.files import open_image, read_image
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
+from vclr.structures import Size
 
 NATURAL = "natural"
 
@@ -18,7 +21,7 @@ NATURAL = "natural"
 class ViewReader:
     """Draw and read views by name, by the relative weights of `views.weights`."""
 
-    def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: list[str]) -> None:
+    def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
         """Check that every view with a weight can be had for every image.
 
         Raises:
@@ -32,7 +35,7 @@ class ViewReader:
         self.names = list(weights)
         self.probabilities = np.array(list(weights.values())) / sum(weights.values())
         self.files = {
-            view: _find_files(view, Path(data_set.views[view]), file_names)
+            view: ViewFiles(view, Path(data_set.views[view]), file_names)
             for view in self.names
             if view in data_set.views
         }
@@ -48,42 +51,69 @@ class ViewReader:
         """Draw the name of a view."""
         return self.names[int(generator.choice(len(self.names), p=self.probabilities))]
 
-    def read(self, view: str, file_name: str, photo: np.ndarray) -> np.ndarray:
-        """Return a view (h, w, 3) uint8 of the photo `file_name`, which has been read already.
+    def needs_photo(self, view: str) -> bool:
+        """Tell a view that is the photo or computed from it from one that has a file of its own."""
+        return view not in self.files
+
+    def read(self, view: str, index: int, size: Size, photo: Image.Image | None) -> Image.Image:
+        """Return a view of the photo at `index`.
+
+        Args:
+            view: its name.
+            index: the photo's place in `file_names`.
+            size: the photo's (height, width).
+            photo: the photo itself; may be None where the view does not need it.
 
         Raises:
             UserError: the view's file is not an image or not of the photo's size.
         """
+        if view in self.files:
+            path = self.files[view].path(index)
+            image = open_image(path)
+            if image.size != size[::-1]:
+                name, (height, width) = self.file_names[index], size
+                raise UserError(f"{path}: is {image.width}x{image.height}, its photo {name} is {width}x{height}")
+            return image
+        assert photo is not None  # callers ask needs_photo
         if view == NATURAL:
             return photo
-        if view in self.files:
-            path = self.files[view][file_name]
-            image = read_image(path)
-            if image.shape != photo.shape:
-                size, expected = image.shape[1::-1], photo.shape[1::-1]
-                raise UserError(f"{path}: is {size[0]}x{size[1]}, its photo {file_name} is {expected[0]}x{expected[1]}")
-            return image
-        return render_view(view, photo, self.seed, Path(file_name).stem, self._draw_photo)
+        stem = Path(self.file_names[index]).stem
+        return Image.fromarray(render_view(view, np.asarray(photo), self.seed, stem, self._draw_photo))
 
     def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
         """Read another photo of the data set, for views that borrow from one."""
         return read_image(self.images / self.file_names[int(generator.integers(len(self.file_names)))])
 
 
-def _find_files(view: str, folder: Path, file_names: list[str]) -> dict[str, Path]:
-    """Map each photo to its file of the same stem in the view's folder."""
-    if not folder.is_dir():
-        raise UserError(f"data.train.views.{view}={folder}: does not exist")
-    files, missing = {}, []
-    for name in file_names:
-        stem = folder / Path(name).with_suffix("")
-        for suffix in (".png", ".jpg", Path(name).suffix):
-            path = stem.with_name(stem.name + suffix)
-            if path.is_file():
-                files[name] = path
-                break
-        else:
-            missing.append(name)
-    if missing:
-        raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {missing[0]}")
-    return files
+class ViewFiles:
+    """The files of a view: those in its folder with the photos' stems."""
+
+    def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
+        """Find the file of each photo.
+
+        Raises:
+            UserError: no such folder, or photos without a file; says how many and the first.
+        """
+        if not folder.is_dir():
+            raise UserError(f"data.train.views.{view}={folder}: does not exist")
+        self.folder, self.file_names = folder, file_names
+        # Which suffix it is, is all to remember of a path.
+        found = [_find_suffix(folder / Path(name).with_suffix(""), Path(name).suffix) for name in file_names]
+        missing = [number for number, suffix in enumerate(found) if suffix is None]
+        if missing:
+            first = file_names[missing[0]]
+            raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}")
+        self.suffixes = sorted({suffix for suffix in found if suffix is not None})
+        self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
+
+    def path(self, index: int) -> Path:
+        """Return the file of the photo at `index`."""
+        stem = self.folder / Path(self.file_names[index]).with_suffix("")
+        return stem.with_name(stem.name + self.suffixes[self._kinds[index]])
+
+
+def _find_suffix(stem: Path, own: str) -> str | None:
+    for suffix in (".png", ".jpg", own):
+        if stem.with_name(stem.name + suffix).is_file():
+            return suffix
+    return None

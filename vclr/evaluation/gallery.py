@@ -18,7 +18,7 @@ from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.evaluation import pictures
 from vclr.evaluation.experiments import Experiment, target_group
-from vclr.files import read_image, read_json
+from vclr.files import open_image, read_image, read_json
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
@@ -45,9 +45,10 @@ def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list
     reader = ViewReader(data_set, settings, names)
     rows = []
     for image in _pick(coco, objects, NUM_SCENES):
-        photo = read_image(Path(data_set.images, image["file_name"]))
-        masks = [coco_json.rasterize(item, image["height"], image["width"]) for item in objects[image["id"]]]
-        shown = [reader.read(view, image["file_name"], photo) for view in views]
+        photo = open_image(Path(data_set.images, image["file_name"]))
+        size, index = (image["height"], image["width"]), names.index(image["file_name"])
+        masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
+        shown = [np.asarray(reader.read(view, index, size, photo)) for view in views]
         colors, fill = [ANNOTATED] * len(masks), [False] * len(masks)
         rows.append([_finish(pictures.draw_objects(view, masks, colors=colors, fill=fill)) for view in shown])
     return views, rows

@@ -1,0 +1,50 @@
+"""The photos of a data set: their names, sizes and ids in arrays, and how one is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vclr.coco import Json
+from vclr.data.packed import PackedList
+from vclr.errors import UserError
+from vclr.files import open_image
+from vclr.structures import Size
+
+
+class ImageList:
+    """The `images` of a COCO json, whose files are in a folder; workers share it (see `PackedList`)."""
+
+    def __init__(self, folder: str | Path, entries: list[Json]) -> None:
+        self.folder = Path(folder)
+        self.file_names = PackedList[str](entry["file_name"] for entry in entries)
+        self.ids = PackedList[int](entry["id"] for entry in entries)
+        self.sizes = np.array([(entry["height"], entry["width"]) for entry in entries], dtype=np.int64).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def size(self, index: int) -> Size:
+        """Return (height, width) of an image, as its entry says."""
+        height, width = self.sizes[index].tolist()
+        return height, width
+
+    def is_wide(self) -> np.ndarray:
+        """Return (num_images,) bool, True where an image is wider than high."""
+        return self.sizes[:, 1] > self.sizes[:, 0]
+
+    def open(self, index: int) -> Image.Image:
+        """Read an image.
+
+        Raises:
+            UserError: the file is not an image, or not of the size that its entry says.
+        """
+        path = self.folder / self.file_names[index]
+        image, (height, width) = open_image(path), self.size(index)
+        if image.size != (width, height):
+            raise UserError(
+                f"{path}: is {image.width}x{image.height}, its entry (id {self.ids[index]}) says {width}x{height}"
+            )
+        return image
