@@ -285,5 +285,5 @@ def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
 
 
 def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
-    assert "--num-gpus 4" in refused(2, "train", "--num-gpus", "4")
+    assert "--num-gpus -1" in refused(2, "train", "--num-gpus", "-1")
     assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")

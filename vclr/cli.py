@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,9 +91,10 @@ def proposals(
 def train(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    num_gpus: Annotated[int, typer.Option(help="0 or 1; `train.device` says which.")] = 1,
+    num_gpus: Annotated[int, typer.Option(help="Processes, one a GPU (or on the CPU: `train.device`).")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
     eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Take the step in a nonfinite-N.pt again instead.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
@@ -100,14 +102,23 @@ def train(
     SIGTERM, SIGUSR1 and SIGUSR2 make it save after the step it is in and exit with 75, which says "start me again, with
     --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
     """
+    if replay is not None:
+        from vclr.engine.replay import replay as take_again
+
+        take_again(replay, load_config(config_file, overrides or ()).train.device)
+        return
     config = load_config(config_file, overrides or ())
-    if num_gpus not in (0, 1):
-        raise UsageError(f"--num-gpus {num_gpus}: training on several GPUs is not there yet; use 0 or 1")
+    if num_gpus < 0:
+        raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
     if eval_only:
         if not config.train.init_checkpoint:
             raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
         _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
         return
+    if num_gpus > 1 and "WORLD_SIZE" not in os.environ:
+        from vclr.launch.local import run_processes
+
+        raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
     from vclr.engine.train import train as run_training
 
     run_training(config, resume=resume, quiet=quiet)

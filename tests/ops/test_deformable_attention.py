@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
-from vclr.ops.deformable_attention import deformable_attention
+from vclr.ops.deformable_attention import BACKENDS, deformable_attention
 
 SHAPES = [(4, 3), (2, 2), (1, 1)]
 
@@ -46,14 +47,40 @@ def attend_one_by_one(value: Tensor, locations: Tensor, weights: Tensor) -> Tens
     return out.flatten(2)
 
 
-def test_agrees_with_the_definition():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_agrees_with_the_definition(backend: str):
     inputs = draw_inputs()
-    torch.testing.assert_close(deformable_attention(inputs[0], SHAPES, *inputs[1:]), attend_one_by_one(*inputs))
+    computed = deformable_attention(inputs[0], SHAPES, *inputs[1:], backend)
+    torch.testing.assert_close(computed, attend_one_by_one(*inputs))
 
 
-def test_gradients_agree_with_differences():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_agree_with_differences(backend: str):
     inputs = [tensor.requires_grad_() for tensor in draw_inputs(b=1, q=2)]
-    assert torch.autograd.gradcheck(lambda value, *rest: deformable_attention(value, SHAPES, *rest), inputs)
+    assert torch.autograd.gradcheck(lambda value, *rest: deformable_attention(value, SHAPES, *rest, backend), inputs)
+
+
+@pytest.mark.parametrize("spread", [1.0, 4.0])
+def test_backends_agree(spread: float):
+    """Also far outside, where nothing is read and nothing pulls."""
+    results = []
+    for backend in BACKENDS:
+        value, locations, weights = (tensor.requires_grad_() for tensor in draw_inputs(b=3, q=40, m=3, d=5, p=4))
+        spread_out = (locations - 0.5) * spread + 0.5
+        attended = deformable_attention(value, SHAPES, spread_out, weights, backend)
+        attended.square().sum().backward()
+        results.append([attended, value.grad, locations.grad, weights.grad])
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_locations_that_are_not_finite_show():
+    """A diverged training must end with a word about its losses, not in the middle of the model."""
+    value, locations, weights = draw_inputs()
+    locations[0, 1] = float("nan")
+    attended = deformable_attention(value, SHAPES, locations, weights, "gather")
+    assert attended[0, 1].isnan().all()
+    assert attended[1].isfinite().all()
 
 
 def test_images_of_a_batch_do_not_touch():

@@ -45,10 +45,7 @@ class EpochSampler(Sampler[list[Key]]):
         Raises:
             UsageError: the processes cannot share a batch evenly.
         """
-        if batch_size % world_size:
-            raise UsageError(
-                f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
-            )
+        check_share(batch_size, world_size)
         self.batch_size, self.seed, self.first_batch = batch_size, seed, first_batch
         _, self._groups = np.unique(np.zeros(num_samples) if groups is None else groups, return_inverse=True)
         self._group_sizes = np.bincount(self._groups)
@@ -88,3 +85,15 @@ class EpochSampler(Sampler[list[Key]]):
             order = self._order(epoch)
             pile = [(epoch, int(index)) for index in order[self._groups[order] == group]] + pile
         return pile[len(pile) - count :]
+
+
+def check_share(batch_size: int, world_size: int) -> None:
+    """Check that processes can share a batch evenly.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if batch_size % world_size:
+        raise UsageError(
+            f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
+        )

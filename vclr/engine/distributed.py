@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 
 T = TypeVar("T")
 
@@ -41,13 +42,37 @@ def joined_processes(device: torch.device) -> Iterator[torch.device]:
         return
     backend = "gloo"
     if device.type == "cuda":
-        device, backend = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))), "nccl"
+        number, num_devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if number >= num_devices:
+            raise UsageError(f"a process for each GPU: there are {num_devices} here, process {number + 1} has none")
+        device, backend = torch.device("cuda", number), "nccl"
         torch.cuda.set_device(device)
     distributed.init_process_group(backend, timeout=TIMEOUT)
+    if rank():
+        logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process says what all have to say
     try:
         yield device
+    except RuntimeError as error:
+        if not _is_of_connection(error):
+            raise
+        raise UserError("another process of this training ended") from None
     finally:
         distributed.destroy_process_group()
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    """Tell the errors that a process gets when another one is gone."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower() or "peer" in str(error)
+
+
+def agree_on_largest(number: int) -> int:
+    """Return the largest of the processes' numbers."""
+    if world_size() == 1:
+        return number
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor(number, device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
@@ -63,7 +88,7 @@ def on_first_process(compute: Callable[[], T]) -> T:
     """Let the first process compute something and tell the others.
 
     Raises:
-        UserError: on every process, where the first one raises it.
+        UserError: on the first process, if it raises one; the others exit with its code, without a word.
     """
     if world_size() == 1:
         return compute()
@@ -75,7 +100,7 @@ def on_first_process(compute: Callable[[], T]) -> T:
             outcome = [error]
     distributed.broadcast_object_list(outcome)
     if isinstance(outcome[0], UserError):
-        raise outcome[0]
+        raise outcome[0] if rank() == 0 else SystemExit(outcome[0].exit_code)
     return outcome[0]  # type: ignore[no-any-return]
 
 

@@ -22,9 +22,12 @@ WITHOUT_EFFECT = (
     "train.log_period",
     "train.eval_period",
     "train.num_threads",
+    "train.micro_batch_size",
+    "train.compile",
     "train.checkpointer.",
     "train.model_ema.use_ema_weights_for_eval_only",
     "dataloader.train.num_workers",
+    "dataloader.train.prefetch_factor",
     "dataloader.test.",
     "data.test.",
     "evaluation.",
@@ -40,8 +43,9 @@ class RunFolder:
     Used in a `with` block, which no other training enters meanwhile. A block that writes nothing leaves no folder.
     """
 
-    def __init__(self, config: Config, data_hashes: dict[str, str]) -> None:
-        self.config, self.data_hashes = config, data_hashes
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data_hashes: dict[str, str] = {}  # of what the training reads
         self.path = Path(config.train.output_dir)
         self.checkpoints = Checkpoints(self.path / "checkpoints", config.train.checkpointer.max_to_keep)
         self.metrics = self.path / "metrics.jsonl"

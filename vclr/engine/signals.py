@@ -8,6 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from vclr.engine.distributed import agree_on_largest
 from vclr.errors import UserError
 
 # What the process exits with. EX_TEMPFAIL says "try again later": a job script that sees it puts the job back.
@@ -23,8 +24,11 @@ class StoppedError(UserError):
     """Report in one line that a training stopped because a signal asked it to, and is saved."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(message, exit_code)
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StopSignals:
@@ -60,6 +64,11 @@ class StopSignals:
     def requested(self) -> bool:
         """Whether a signal has asked for a stop."""
         return self._received is not None
+
+    def agree(self) -> None:
+        """Let a signal that one process of a training got count for all of them."""
+        if number := agree_on_largest(self._received or 0):
+            self._received = signal.Signals(number)
 
     def check(self, iteration: int) -> None:
         """Stop where a signal has asked for it. Who calls this saves everything when it raises.

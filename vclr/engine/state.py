@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -46,11 +47,14 @@ class TrainState:
             return self.student
         if not self.config.compat.batch_norm:
             self.student.mask_branch.share_statistics(distributed.group.WORLD)
+        # Buffers stay as they are: statistics are shared already, or each process's own. Torch 2.13 renamed the option.
+        is_renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+        options: dict[str, Any] = {"forward_sync_buffers" if is_renamed else "broadcast_buffers": False}
         return DistributedDataParallel(
             self.student,
-            broadcast_buffers=False,  # statistics are shared already, or each process's own
             gradient_as_bucket_view=True,
             find_unused_parameters=not self.config.model.aux_loss,
+            **options,
         )
 
     def use_less_memory(self) -> bool:

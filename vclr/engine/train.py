@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ import torch
 from vclr.config import Config
 from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
+from vclr.data.sampler import check_share
 from vclr.data.samples import TrainingSamples
+from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
 from vclr.engine.journal import Journal
+from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError, StopSignals
 from vclr.engine.state import TrainState
@@ -30,7 +35,7 @@ log = logging.getLogger("vclr.train")
 
 
 def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
-    """Train a detector and leave everything in `train.output_dir`.
+    """Train a detector and leave everything in `train.output_dir`, which the first process alone writes.
 
     Args:
         config: the experiment.
@@ -40,27 +45,38 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
     Raises:
         UserError: data or weights that cannot be used, another training in the folder, a disk that is full.
         StoppedError: a signal asked for a stop; everything is saved.
-        FloatingPointError: a loss is not finite.
+        FloatingPointError: a loss is not finite; the step is saved, so that `vclr train --replay` takes it again.
     """
-    with RunFolder(config, hash_training_data(config)) as folder, StopSignals() as signals:
-        checkpoint = folder.open(resume)
-        if checkpoint and folder.finished_at() == config.train.max_iter:
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    with joined_processes(choose_device(config.train.device)) as device, StopSignals() as signals, ExitStack() as stack:
+        folder, checkpoint = open_folder(config, resume, stack)
+        if checkpoint and on_first_process(folder.finished_at) == config.train.max_iter:
             log.info("%s: finished already", folder.path)
             return
         samples = TrainingSamples(config)
-        if config.train.num_threads:
-            torch.set_num_threads(config.train.num_threads)
-        state = TrainState(config, choose_device(config.train.device))
+        state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
-        folder.done.unlink(missing_ok=True)
-        folder.write_description(describe_environment())
-        folder.forget_after(state.iteration)
-        with Journal(folder, config, state.iteration, quiet) as journal:
-            if averages:
-                journal.load_state_dict(averages)
+        with open_journal(folder, state, averages, quiet) as journal:
             run_iterations(state, samples, folder, journal, signals)
-        folder.mark_done(state.iteration)
+        if rank() == 0:
+            folder.mark_done(state.iteration)
+
+
+def open_folder(config: Config, resume: bool, stack: ExitStack) -> tuple[RunFolder, dict[str, Any] | None]:
+    """Return the run folder, locked by the first process until the stack closes, and the checkpoint to go on from."""
+    folder, checkpoint = RunFolder(config), None
+
+    def open_first() -> bool:
+        nonlocal checkpoint
+        check_share(config.dataloader.train.total_batch_size, world_size())
+        folder.data_hashes = hash_training_data(config)
+        checkpoint = stack.enter_context(folder).open(resume)
+        return checkpoint is not None
+
+    goes_on = on_first_process(open_first)
+    return folder, folder.checkpoints.load() if goes_on and rank() else checkpoint
 
 
 def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -74,17 +90,35 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
     return None
 
 
+@contextmanager
+def open_journal(
+    folder: RunFolder, state: TrainState, averages: dict[str, Any] | None, quiet: bool
+) -> Iterator[Journal | None]:
+    """Make the folder ready to train on, and yield the journal of the first process, None on the others."""
+    if rank():
+        yield None
+        return
+    folder.done.unlink(missing_ok=True)
+    folder.write_description(describe_environment())
+    folder.forget_after(state.iteration)
+    with Journal(folder, state.config, state.iteration, quiet) as journal:
+        if averages:
+            journal.load_state_dict(averages)
+        yield journal
+
+
 def run_iterations(
-    state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal, signals: StopSignals
+    state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal | None, signals: StopSignals
 ) -> None:
     """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
     config, train_config = state.config, state.config.train
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    batches = read_batches(training_loader(config, samples, first_batch=state.iteration))
+    batches = read_batches(training_loader(config, samples, state.iteration, rank(), world_size()))
     while True:
         try:
-            signals.check(state.iteration)
-            evaluate_if_due(state, journal, signals)
+            signals.agree()
+            on_first_process(lambda: signals.check(state.iteration))
+            on_first_process(lambda: evaluate_if_due(state, journal, signals))
         except StoppedError:
             save(state, folder, journal)
             raise
@@ -94,21 +128,25 @@ def run_iterations(
         batch = next(batches)
         data_seconds = time.perf_counter() - started
         lr = state.optimizer.param_groups[-1]["lr"]
-        losses = training_step(state, batch, detection, consistency)
-        journal.step(state.iteration, losses, lr, data_seconds)
+        try:
+            losses = training_step(state, batch, detection, consistency)
+        except FloatingPointError as error:
+            raise keep_for_replay(error, state, batch, folder.path) from None
+        if journal:
+            journal.step(state.iteration, losses, lr, data_seconds)
         is_last = state.iteration == train_config.max_iter
         if is_last or state.iteration % train_config.checkpointer.period == 0:
             save(state, folder, journal)
 
 
-def evaluate_if_due(state: TrainState, journal: Journal, signals: StopSignals) -> None:
+def evaluate_if_due(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
     """Evaluate every `train.eval_period` iterations, unless that was done before the training was stopped here.
 
     Raises:
         StoppedError: a signal came; the evaluation is left out for now.
     """
     period, iteration = state.config.train.eval_period, state.iteration
-    if not period or iteration % period or iteration == 0 or iteration in journal.evaluated:
+    if journal is None or not period or iteration % period or iteration == 0 or iteration in journal.evaluated:
         return
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
         metrics = evaluate_model(state.student, state.config, between_batches=lambda: signals.check(iteration))
@@ -116,9 +154,9 @@ def evaluate_if_due(state: TrainState, journal: Journal, signals: StopSignals) -
     journal.write("eval", iteration, {key: value for key, value in metrics.items() if value is not None})
 
 
-def save(state: TrainState, folder: RunFolder, journal: Journal) -> None:
-    """Make a checkpoint, unless the last one is of this iteration."""
-    if folder.checkpoints.saved != state.iteration:
+def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
+    """Make a checkpoint on the first process, unless the last one is of this iteration."""
+    if journal and folder.checkpoints.saved != state.iteration:
         journal.sync()
         folder.checkpoints.save({**state.state_dict(), "journal": journal.state_dict()})
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
-from torch.distributed.nn.functional import all_reduce
 
 
 class JointBatchNorm(nn.BatchNorm2d):
@@ -47,4 +48,21 @@ class JointBatchNorm(nn.BatchNorm2d):
         """Sum over the processes, with gradient."""
         if self.process_group is None:
             return value
-        return all_reduce(value, group=self.process_group)  # type: ignore[no-any-return]
+        return _Total.apply(value, self.process_group)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Total(torch.autograd.Function):
+    """The sum over processes: a process's part of it changes the losses of all."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, process_group: ProcessGroup) -> Tensor:
+        ctx.process_group = process_group
+        total = value.clone()
+        distributed.all_reduce(total, group=process_group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        total = grad.clone()
+        distributed.all_reduce(total, group=ctx.process_group)
+        return total, None

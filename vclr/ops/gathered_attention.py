@@ -113,7 +113,8 @@ def _locate(sampling_locations: Tensor, spatial_shapes: list[Size]) -> _Reads:
     inside = (points == moved).to(points.dtype)
     corners = moved.floor().minimum(sides - 1)
     x, y = moved.sub_(corners)
-    column, row = corners.to(torch.int32).add_(1)
+    # A point of a diverged training lies nowhere; its weights, from x and y, are not finite either.
+    column, row = corners.nan_to_num_(0.0).to(torch.int32).add_(1)
 
     widths = [width + 2 for _, width in spatial_shapes]
     strides = torch.tensor(widths, dtype=torch.int32).repeat_interleave(num_points)

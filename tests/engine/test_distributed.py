@@ -1,0 +1,177 @@
+"""Several processes are one training: the same gradients, one folder, one answer to signals and errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from tests.engine.same import assert_same_training, checkpoint, records
+from vclr.config import Config, dump_config
+from vclr.engine.train import train
+
+MakeConfig = Callable[..., Config]
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+# Images of different sizes, all that is drawn, a layer of objects lost to the crop.
+SETTINGS = (
+    "dataloader.train.total_batch_size=4",
+    "dataloader.train.mapper.short_edge_length=[48,64,80]",
+    "dataloader.train.mapper.crop_probability=0.5",
+    "dataloader.train.mapper.crop_short_edge_length=[64]",
+    "dataloader.train.mapper.crop_size=[32,64]",
+    "views.corrupt={mix: True, erase: True, grayscale: True}",
+)
+
+
+def compute(config: Config, folder: Path, num_processes: int) -> list[dict[str, Any]]:
+    """Return what each process of tests/engine/gradients.py wrote, started by torchrun."""
+    folder.mkdir()
+    (folder / "settings.yaml").write_text(dump_config(config))
+    program = [f"{ROOT}/tests/engine/gradients.py", f"{folder}/settings.yaml", str(folder)]
+    starter = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    command = [sys.executable, *(starter if num_processes > 1 else ()), *program]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{number}.pt", weights_only=True) for number in range(num_processes)]
+
+
+def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Return the norm of the difference of two gradients as a share of their norm."""
+    assert one.keys() == other.keys()
+    change = sum((one[name].double() - other[name].double()).square().sum() for name in one)
+    return float((change / sum(value.double().square().sum() for value in one.values())).sqrt())
+
+
+@pytest.fixture(scope="module")
+def alone(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One process, the batch of four at once."""
+    return compute(make_config(*SETTINGS), tmp_path_factory.mktemp("alone") / "1", 1)[0]
+
+
+def test_two_processes_with_half_the_batch_are_one(alone: dict[str, Any], make_config: MakeConfig, tmp_path: Path):
+    first, second = compute(make_config(*SETTINGS), tmp_path / "2", 2)
+    for step, of_first, of_second in zip(alone["steps"], first["steps"], second["steps"], strict=True):
+        assert difference(step["gradients"], of_first["gradients"]) < 1e-5
+        assert of_first["losses"] == of_second["losses"]
+        assert of_first["losses"] == pytest.approx(step["losses"], rel=1e-5)
+    for part in ("student", "teacher"):
+        for name, value in first[part].items():
+            assert torch.equal(value, second[part][name]), f"{part}.{name}"
+    norm = "mask_branch.mapping.1.running_var"
+    torch.testing.assert_close(first["student"][norm], alone["student"][norm], rtol=1e-5, atol=1e-7)
+
+
+def test_statistics_of_each_process_alone_differ(alone: dict[str, Any], make_config: MakeConfig, tmp_path: Path):
+    """What the reference does is there to be had, and the test above would notice it."""
+    first, second = compute(make_config(*SETTINGS, "compat.batch_norm=True"), tmp_path / "2", 2)
+    assert difference(alone["steps"][0]["gradients"], first["steps"][0]["gradients"]) > 1e-4
+    norm = "mask_branch.mapping.1.running_var"
+    assert not torch.equal(first["student"][norm], second["student"][norm])
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_few_images_at_once_are_the_whole_batch(
+    alone: dict[str, Any], micro_batch_size: int, make_config: MakeConfig, tmp_path: Path
+):
+    config = make_config(*SETTINGS, f"train.micro_batch_size={micro_batch_size}")
+    (parts,) = compute(config, tmp_path / "1", 1)
+    for step, of_parts in zip(alone["steps"], parts["steps"], strict=True):
+        assert difference(step["gradients"], of_parts["gradients"]) < 1e-5
+        assert of_parts["losses"] == pytest.approx(step["losses"], rel=1e-5)
+    counter = "mask_branch.mapping.1.num_batches_tracked"
+    assert parts["student"][counter] == alone["student"][counter] == 2
+
+
+# --- `vclr train --num-gpus 2` ---------------------------------------------------------------------------------------
+
+
+def command(config: Config, folder: Path, *arguments: str) -> list[str]:
+    (folder / "settings.yaml").write_text(dump_config(config))
+    start = [sys.executable, "-m", "vclr.cli", "train", "--num-gpus", "2", "--resume"]
+    return [*start, "--config-file", f"{folder}/settings.yaml", f"train.output_dir={folder}/seed0", *arguments]
+
+
+def finish(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def shared(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of two processes without a stop."""
+    folder = tmp_path_factory.mktemp("shared")
+    config = make_config("train.eval_period=3", "train.max_iter=30", "dataloader.train.num_workers=1")
+    done = finish(command(config, folder))
+    assert done.returncode == 0, done.stderr
+    return folder / "seed0"
+
+
+def test_two_processes_leave_the_folder_of_one(shared: Path, make_config: MakeConfig, tmp_path: Path):
+    train(make_config(f"train.output_dir={tmp_path}/seed0", "train.eval_period=3", "train.max_iter=30"), quiet=True)
+    names = [sorted(p.relative_to(run).as_posix() for p in run.rglob("*")) for run in (shared, tmp_path / "seed0")]
+    assert names[0] == names[1]
+    ours, theirs = records(shared), records(tmp_path / "seed0")
+    assert [(r["kind"], r["iteration"]) for r in ours] == [(r["kind"], r["iteration"]) for r in theirs]
+    assert ours[0]["loss"] == pytest.approx(theirs[0]["loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_stops_both_and_the_rest_is_the_same_to_the_bit(
+    number: signal.Signals, shared: Path, make_config: MakeConfig, tmp_path: Path
+):
+    config = make_config("train.eval_period=3", "train.max_iter=30", "dataloader.train.num_workers=1")
+    words = command(config, tmp_path)
+    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "seed0" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 4:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (75 if number == signal.SIGUSR1 else 130), said
+    assert [line for line in said.splitlines() if line.startswith("vclr: ")] == [said.strip().splitlines()[-1]], said
+    assert 0 < checkpoint(tmp_path / "seed0")["iteration"] < 30
+    assert finish(words).returncode == 0
+    assert_same_training(shared, tmp_path / "seed0")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_others(make_config: MakeConfig, tmp_path: Path):
+    words = command(make_config("train.max_iter=10000", "dataloader.train.num_workers=1"), tmp_path)
+    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "seed0" / "metrics.jsonl"
+    while not metrics.exists() or not metrics.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    victim = next(child for child in family if child.environ().get("RANK") == "1")
+    victim.kill()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGKILL, said
+    assert "Warning" not in said
+    assert "vclr: another process of this training ended" in said
+    assert not psutil.wait_procs(family, timeout=2)[1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "exit_code", "message"),
+    [
+        ("dataloader.train.total_batch_size=3", 2, "must be a multiple of the 2 processes"),
+        ("data.train.images=nowhere", 1, "data.train.images=nowhere: does not exist"),
+    ],
+)
+def test_an_error_is_said_once(setting: str, exit_code: int, message: str, make_config: MakeConfig, tmp_path: Path):
+    done = finish(command(make_config(), tmp_path, setting))
+    assert done.returncode == exit_code, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("vclr: ") and message in line

@@ -1,0 +1,97 @@
+"""Out of memory: the same step again, with fewer images at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from itertools import islice
+
+import pytest
+import torch
+from torch import Tensor
+
+from vclr.config import Config
+from vclr.data.loader import training_loader
+from vclr.data.samples import TrainingSamples
+from vclr.engine.memory import is_out_of_memory
+from vclr.engine.state import TrainState
+from vclr.engine.step import training_step
+from vclr.errors import UserError
+from vclr.losses.consistency import ConsistencyCriterion
+from vclr.losses.criterion import Criterion
+from vclr.models.backbone import Backbone
+
+MakeConfig = Callable[..., Config]
+
+
+def take_steps(config: Config, count: int = 2) -> TrainState:
+    state = TrainState(config, torch.device("cpu"))
+    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    for batch in islice(training_loader(config, TrainingSamples(config)), count):
+        training_step(state, batch, *criteria)
+    return state
+
+
+def fail_above(monkeypatch: pytest.MonkeyPatch, num_images: int, error: type[Exception]) -> None:
+    """Let the backbone run out of memory where it gets more images at once."""
+    forward = Backbone.forward
+
+    def limited(self: Backbone, images: Tensor) -> list[Tensor]:
+        if len(images) > num_images:
+            raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate a lot")
+        return forward(self, images)
+
+    monkeypatch.setattr(Backbone, "forward", limited)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+@pytest.mark.parametrize("num_images", [1, 2])
+def test_the_same_step_in_less_memory(
+    num_images: int,
+    error: type[Exception],
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    config = make_config("dataloader.train.total_batch_size=4")
+    straight = take_steps(config)
+    fail_above(monkeypatch, num_images, error)
+    with caplog.at_level(logging.WARNING, "vclr"):
+        state = take_steps(config)
+    assert [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()][-1].startswith(
+        f"iteration 0: out of memory; from now on {num_images} images at once"
+    )
+    assert state.images_at_once == num_images
+    for (name, value), other in zip(
+        state.student.state_dict().items(), straight.student.state_dict().values(), strict=True
+    ):
+        if "num_batches_tracked" in name:
+            assert torch.equal(value, other)
+        # Adam's first steps are as long for a gradient of rounding noise as for any other.
+        assert (value - other).abs().max() <= 4.1 * config.optimizer.lr, name
+    running = "mask_branch.mapping.1.running_var"
+    torch.testing.assert_close(
+        state.student.state_dict()[running], straight.student.state_dict()[running], rtol=1e-3, atol=1e-6
+    )
+
+
+def test_nothing_helps(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    fail_above(monkeypatch, 0, torch.OutOfMemoryError)
+    with pytest.raises(UserError, match="out of memory, even one image at a time"):
+        take_steps(make_config())
+
+
+def test_other_errors_pass(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    def fail(self: Backbone, images: Tensor) -> list[Tensor]:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(Backbone, "forward", fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        take_steps(make_config())
+
+
+def test_what_torch_says_is_known():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))

@@ -1,0 +1,106 @@
+"""A step that went wrong, kept in a file and taken again: what `vclr train --replay` does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vclr.config import config_from_text
+from vclr.data.loader import pad_images
+from vclr.engine.distributed import gather_on_first_process, rank
+from vclr.engine.state import TrainState
+from vclr.engine.step import check_finite, clip_gradients, compute_losses, reduce_losses
+from vclr.errors import UserError
+from vclr.files import atomic_path
+from vclr.losses.consistency import ConsistencyCriterion
+from vclr.losses.criterion import Criterion
+from vclr.models.weights import read_weights
+from vclr.ops.device import choose_device
+from vclr.structures import Batch, Target, to_device
+
+log = logging.getLogger("vclr.train")
+
+
+def keep_for_replay(error: FloatingPointError, state: TrainState, batch: Batch, folder: Path) -> BaseException:
+    """Write the state before the step and the batch of all processes to `folder/nonfinite-N.pt`.
+
+    Returns:
+        The error to be raised, which also names the file.
+    """
+    batches = gather_on_first_process(asdict(to_device(batch, torch.device("cpu"))))
+    if rank():
+        return SystemExit(1)
+    path = folder / f"nonfinite-{state.iteration}.pt"
+    with atomic_path(path) as partial:
+        torch.save({"state": state.state_dict(), "batches": batches, "error": str(error)}, partial)
+    return FloatingPointError(f"{error}; `vclr train --replay {path}` takes this step again")
+
+
+def replay(path: Path, device: str) -> None:
+    """Take the step in a file again, on one process, and print each loss and where it first goes wrong.
+
+    Raises:
+        FloatingPointError: the step goes wrong as it did.
+        UserError: the file is none of `keep_for_replay`.
+    """
+    content = read_weights(path)
+    if not content.keys() >= {"state", "batches", "error"}:
+        raise UserError(f"{path}: holds no step to take again")
+    print(f"{path}: {content['error']}")
+    config = config_from_text(content["state"]["config"], str(path))
+    state = TrainState(config, choose_device(device))
+    state.load_state_dict(content["state"])
+    batch = join_batches([_read_batch(part) for part in content["batches"]])
+    culprits = watch_modules(state.student)
+    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    losses = compute_losses(state, batch, detection, consistency)
+    values = reduce_losses(losses)
+    for name, value in values.items():
+        print(f"  {name:20} {value:.6g}")
+    if culprits:
+        print(f"first output that is not finite: {culprits[0]}")
+    check_finite(values, state.iteration, batch)
+    state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+    broken = [
+        name for name, p in state.student.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
+    ]
+    if broken:
+        print(f"gradients that are not finite: {len(broken)}, among them that of {broken[0]}")
+    clip_gradients(state)
+    print("all losses and gradients are finite this time")
+
+
+def watch_modules(model: nn.Module) -> list[str]:
+    """Return a list that fills, in the next forward pass, with the modules whose output is not finite."""
+    culprits: list[str] = []
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            culprits.append(name)
+
+    for name, module in model.named_modules():
+        if not any(module.children()):
+            module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
+    return culprits
+
+
+def join_batches(parts: list[Batch]) -> Batch:
+    """Put the parts of several processes together to the whole batch."""
+
+    def join(images: list[Tensor]) -> Tensor:
+        cut = zip((image for part in images for image in part), sizes, strict=True)
+        return pad_images([image[:, :height, :width] for image, (height, width) in cut])[0]
+
+    sizes = [size for part in parts for size in part.image_sizes]
+    targets = [target for part in parts for target in part.targets]
+    views = [view for part in parts for view in part.views]
+    return Batch(join([p.images for p in parts]), join([p.natural for p in parts]), sizes, targets, views)
+
+
+def _read_batch(part: dict[str, Any]) -> Batch:
+    return Batch(**{**part, "targets": [Target(**target) for target in part["targets"]]})

@@ -1,0 +1,1 @@
+"""Starting trainings: several processes of one machine."""

@@ -1,0 +1,75 @@
+"""Several processes of one training on this machine, as torchrun starts them, but with the training's exit code."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+# Seconds that the others get to notice that one has failed, before they are killed.
+GRACE = 20.0
+
+
+def run_processes(arguments: list[str], num_processes: int) -> int:
+    """Run `vclr ARGUMENTS` in several processes that form one training; return 0, or the code of the first to fail.
+
+    A signal is passed on to all. When one fails the others are ended; when this process dies they die with it.
+    """
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    environment |= {"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)}
+    command = [sys.executable, "-m", "vclr.cli", *arguments]
+    processes = [
+        # In sessions of their own, so that a Ctrl-C reaches them once, from here.
+        subprocess.Popen(
+            command,
+            env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+        for number in range(num_processes)
+    ]
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        return _wait(processes)
+    finally:
+        for process in processes:
+            process.kill()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
+    """Wait until all have ended, or one has failed and the others had time to; return the exit code of them all."""
+    deadline = float("inf")
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        if any(process.returncode for process in processes):
+            deadline = min(deadline, time.monotonic() + GRACE)
+        time.sleep(0.05)
+    failed = [process.returncode for process in processes if process.returncode]
+    # With 1 end those, too, that miss another.
+    code = next((code for code in failed if code != 1), 1) if failed else 0
+    return 128 - code if code < 0 else code  # as a shell says which signal killed it
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
