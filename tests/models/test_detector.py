@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -346,3 +347,15 @@ def test_frozen_stages(freeze_at: int, frozen: set[str]):
 def test_without_stem_pooling_levels_are_twice_as_fine():
     model = build_model(demo_config("model.backbone.stem_pool=False"))
     assert [feature.shape[2] for feature in model.backbone(torch.randn(1, 3, 64, 64))] == [16, 8, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compiled_backbone_computes_the_same():
+    config = demo_config()
+    plain, compiled = build_model(config), build_model(config)
+    compiled.backbone.compile()
+    images = torch.randn(1, 3, 64, 96)
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for ours, theirs in zip(compiled.backbone(images), plain.backbone(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
