@@ -261,8 +261,8 @@ def bench(
 ) -> None:
     """Measure what a training step, inference, deformable attention or the loader costs on this machine.
 
-    Seconds and peak memory of the published architecture with untrained weights on random images; nothing is read but
-    the loader's data (data.train.annotations=A.json data.train.images=DIR). docs/development.md says what is measured.
+    Seconds and peak memory of the published architecture with untrained weights on random images. Nothing is read but
+    the loader's data (data.train.annotations=A.json data.train.images=DIR). docs/development.md says what is timed.
     """
     from vclr.bench.run import run_benchmark
     from vclr.bench.text import describe
