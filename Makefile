@@ -34,9 +34,8 @@ check: $(READY) ## Format, lint, types, workflow format.
 	mypy
 	snakefmt --check Snakefile workflow
 
-bench: $(READY) ## Benchmarks: ratios between variants, measured in one run.
-	python -m benchmarks.step
-	python -m benchmarks.loader
+bench: $(READY) ## Benchmarks: variants side by side, a quarter of an hour; `make bench ARGS=step` is one of them.
+	python -m benchmarks $(ARGS)
 
 format: $(READY) ## Rewrite the files as `make check` wants them.
 	ruff format .

@@ -5,8 +5,10 @@ Simulates COCO's training set: 118,000 images, 860,000 objects with polygons. Ne
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import random
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +23,9 @@ from vclr.data.packed import PackedList
 NUM_IMAGES, NUM_OBJECTS = 118_000, 860_000
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Print what a worker's own memory grows by: with lists of dictionaries, and packed."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     images = [
         {"id": number, "file_name": f"{number:012}.jpg", "height": 480, "width": 640} for number in range(NUM_IMAGES)
     ]
@@ -73,4 +76,4 @@ def own_megabytes() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

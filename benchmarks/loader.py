@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +20,8 @@ import psutil
 import torch
 
 from benchmarks.straightforward import StraightforwardSamples, straightforward_loader
-from benchmarks.timing import compare
+from benchmarks.table import Row
+from benchmarks.timing import compare, print_table
 from vclr.config import Config, load_config
 from vclr.data.loader import training_loader
 from vclr.data.samples import TrainingSamples
@@ -41,13 +43,13 @@ LOADERS: dict[str, Loader] = {
 }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Print the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         data = find_photos(Path(folder))
@@ -55,9 +57,9 @@ def main() -> None:
         for view in VIEWS:
             write_views(view, Path(load_config(None, data).data.train.images), Path(folder, view), quiet=True)
         for title, overrides in {"the photos alone": [], "the photos and two folders of views": views}.items():
-            for num_workers in arguments.workers:
+            for num_workers in options.workers:
                 settings = [f"dataloader.train.num_workers={num_workers}", *data, *overrides]
-                compare_loaders(title, load_config(None, settings), arguments.runs, arguments.batches)
+                compare_loaders(title, load_config(None, settings), options.runs, options.batches)
     compare_computed_views()
 
 
@@ -65,7 +67,7 @@ def find_photos(folder: Path) -> list[str]:
     """Return the settings that read tiny_coco, or toy scenes that are written into `folder`."""
     root = Path(os.environ.get("VCLR_SHARED", "")) / "data" / "tiny_coco"
     if not root.is_dir():
-        write_toy_world(folder / "world", num_train=32, num_val=1, size=256, quiet=True)
+        write_toy_world(folder / "world", num_train=32, num_val=2, size=256, quiet=True)
         root = folder / "world" / "raw" / "toy"
     annotations = next(path for name in ("", "_train") if (path := root / f"annotations{name}.json").is_file())
     data = [f"data.train.annotations={annotations}", f"data.train.images={root}/images"]
@@ -73,28 +75,29 @@ def find_photos(folder: Path) -> list[str]:
 
 
 def compare_loaders(title: str, config: Config, runs: int, num_batches: int) -> None:
-    """Time the loaders by turns; print images a second, and the processor time that all processes spend on one."""
-    rates: dict[str, list[float]] = {name: [] for name in LOADERS}
+    """Time the loaders by turns; print seconds a batch, images a second, and what an image takes of the processors."""
+    seconds: dict[str, list[float]] = {name: [] for name in LOADERS}
     costs: dict[str, list[float]] = {name: [] for name in LOADERS}
-    num_workers, num_images = config.dataloader.train.num_workers, num_batches * BATCH_SIZE
+    num_workers = config.dataloader.train.num_workers
     for _ in range(runs):
         for name, make in LOADERS.items():
             batches = iter(make(config))
             skip(batches, num_workers * config.dataloader.train.prefetch_factor + 1)  # what was made ahead
             started, before = time.perf_counter(), processor_seconds()
             skip(batches, num_batches)
-            rates[name].append(num_images / (time.perf_counter() - started))
-            costs[name].append((processor_seconds() - before) / num_images)
+            seconds[name].append((time.perf_counter() - started) / num_batches)
+            costs[name].append((processor_seconds() - before) / (num_batches * BATCH_SIZE))
             del batches
-    print(f"\n{title}, {num_workers} workers ({runs} runs of {num_batches} batches of {BATCH_SIZE})")
-    rate, cost = statistics.median(rates["straightforward"]), statistics.median(costs["straightforward"])
-    for name, measured in rates.items():
-        median, spent = statistics.median(measured), statistics.median(costs[name])
-        print(
-            f"  {name:16} {median:7.1f} images/s  {min(measured):6.1f} to {max(measured):6.1f}   x {median / rate:.2f}"
-            f"   {1000 * spent:6.1f} ms of processor an image   / {cost / spent:.2f}",
-            flush=True,
+    rows = [
+        Row(
+            name,
+            measured,
+            note=f"{BATCH_SIZE / statistics.median(measured):.1f} images/s, "
+            f"{1000 * statistics.median(costs[name]):.1f} ms of processor an image",
         )
+        for name, measured in seconds.items()
+    ]
+    print_table(f"{title}, {num_workers} workers, a batch of {BATCH_SIZE} ({num_batches} batches a run)", rows)
 
 
 def processor_seconds() -> float:
@@ -115,4 +118,4 @@ def compare_computed_views() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

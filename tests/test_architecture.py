@@ -19,7 +19,7 @@ FLOORS = [
     {"data", "models", "losses", "generate"},
     {"evaluation", "tracking"},
     {"engine"},
-    {"launch", "interop"},
+    {"bench", "launch", "interop"},
     {"cli", "__init__", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

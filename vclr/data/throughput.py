@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import islice
+from typing import cast
 
 from vclr.config import Config
 from vclr.data.loader import read_batches, training_loader
@@ -20,15 +22,29 @@ def measure_loader(config: Config, num_workers: int, num_batches: int) -> float:
     Raises:
         UserError: data that cannot be used.
     """
+    return config.dataloader.train.total_batch_size / time_batches(config, num_workers, num_batches)[0]
+
+
+def time_batches(config: Config, num_workers: int, num_batches: int, runs: int = 1) -> list[float]:
+    """Return the seconds that the loader takes for a batch, the mean of `num_batches`, in each run.
+
+    Raises:
+        UserError: data that cannot be used.
+    """
     config = copy.deepcopy(config)
     loader = config.dataloader.train
     loader.num_workers = num_workers
-    batches = read_batches(training_loader(config, TrainingSamples(config)))
-    # The clock starts and stops with nothing in store.
-    skip(batches, num_workers * loader.prefetch_factor + 1)
+    batches = cast(Generator[object], read_batches(training_loader(config, TrainingSamples(config))))
+    with closing(batches):  # or the workers would go on
+        # The clock starts and stops with nothing in store.
+        skip(batches, num_workers * loader.prefetch_factor + 1)
+        return [_time(batches, num_batches) / num_batches for _ in range(runs)]
+
+
+def _time(batches: Iterator[object], count: int) -> float:
     started = time.perf_counter()
-    skip(batches, num_batches)
-    return num_batches * loader.total_batch_size / (time.perf_counter() - started)
+    skip(batches, count)
+    return time.perf_counter() - started
 
 
 def skip(batches: Iterator[object], count: int) -> None:

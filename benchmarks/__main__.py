@@ -1,0 +1,28 @@
+"""Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one with its options. Without a name, all that a CPU
+does in minutes; `annotations` and `cuda` are for who asks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from itertools import takewhile
+
+NAMES = ("step", "inference", "attention", "growth", "loader")
+ALSO = ("annotations", "cuda")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmarks that are named first; the rest of the arguments is theirs."""
+    names = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    for name in names:
+        if name not in (*NAMES, *ALSO):
+            sys.exit(f"no benchmark {name!r}; there are: {', '.join((*NAMES, *ALSO))}")
+    if len(names) != 1 and len(arguments) > len(names):
+        sys.exit("options go with the name of one benchmark")
+    for name in names or NAMES:
+        importlib.import_module(f"benchmarks.{name}").main(arguments[len(names) :])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

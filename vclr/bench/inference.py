@@ -1,0 +1,42 @@
+"""Measure inference, as `vclr evaluate` does it for a batch of images.
+
+In the clock: uint8 images to the device and normalized, the detector, scores, non-maximum suppression, and the masks
+painted at the image's size, back in the memory of the CPU. Not in the clock: reading and resizing photos, and encoding
+masks for the results file. `--dtype` is `evaluation.dtype`: it reaches the mask branch; which objects are found stays
+in float32. One batch before is not timed.
+
+Weights are untrained, so that more objects are found, and painted, than by a trained detector: `found` says how many.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from vclr.bench.measure import time_runs
+from vclr.bench.measurement import Measurement
+from vclr.bench.scenes import random_photo
+from vclr.bench.settings import Settings
+from vclr.config import load_config
+from vclr.data.samples import TestSample
+from vclr.evaluation.inference import predict_samples
+from vclr.models.build import build_model
+from vclr.ops.device import autocast
+
+NUM_WARM_UPS = 1
+
+
+def measure_inference(settings: Settings, device: torch.device) -> Measurement:
+    """Time the detector on one batch; `found` is the number of objects in each image."""
+    options = [f"model.num_queries={settings.queries}", f"evaluation.dtype={settings.dtype}"]
+    config = load_config(settings.config_file, [*settings.overrides, *options])
+    model = build_model(config).to(device).eval()
+    generator = torch.Generator().manual_seed(0)
+    samples = [TestSample(random_photo(settings.size, generator), 0, settings.size) for _ in range(settings.batch)]
+
+    found: list[int] = []
+
+    def infer() -> None:
+        with autocast(config.evaluation.dtype, device):
+            found[:] = map(len, predict_samples(model, samples))
+
+    return Measurement(time_runs(infer, settings.runs, NUM_WARM_UPS, device), {"found": found})

@@ -1,0 +1,103 @@
+"""Clock, peak memory and calibration: how the benchmarks measure.
+
+Seconds are of the wall clock, from one idle device to the next. The peak is of the whole process from its start, with
+interpreter, torch, weights and warm-up; so each measurement needs a process of its own. Two fixed products say how fast
+the machine computed on that day, in the same precision: figures of two machines, or of two hours, are compared beside
+them.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from vclr.tracking.environment import describe_environment
+
+GIB = 2**30
+CALIBRATION_SECONDS = 10.0  # no further run of a product that has taken so long already
+
+
+def time_runs(run: Callable[[], object], num_runs: int, num_warm_ups: int, device: torch.device) -> list[float]:
+    """Return the seconds of each run after some that do not count."""
+    return [time_once(run, device) for _ in range(num_warm_ups + num_runs)][num_warm_ups:]
+
+
+def time_once(run: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that something takes, until the device has finished it."""
+    synchronize(device)
+    started = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Return `peak_gib`, of the tensors on a GPU or else of the process, and `peak_process_gib`."""
+    process = peak_process_bytes() / GIB
+    peak = torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else process
+    return {"peak_gib": peak, "peak_process_gib": process}
+
+
+def peak_process_bytes() -> int:
+    """Return the most memory that this process has had in RAM."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    # On Linux the other way to ask counts what the parent had when it started this process.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def calibrate(dtype: str, device: torch.device) -> dict[str, float]:
+    """Measure the machine: `conv_gflops` and `matmul_gflops` (10^9 additions and products a second), the best of three.
+
+    The convolution is the mask branch's first at an image of 384x512, the direct one: 3x3 from 1024 to 2048 channels
+    at 48x64. The other is a product of two matrices of 2048x2048.
+    """
+    precision = getattr(torch, dtype)
+    features = torch.rand(1, 1024, 48, 64, device=device).to(precision)
+    kernel = torch.rand(2048, 1024, 3, 3, device=device).to(precision)
+    matrix = torch.rand(2048, 2048, device=device).to(precision)
+    with torch.no_grad():
+        conv = _fastest(lambda: functional.conv2d(features, kernel, padding=1), device)
+        matmul = _fastest(lambda: matrix @ matrix, device)
+    conv_operations = 2 * 9 * features.numel() * len(kernel)
+    return {"conv_gflops": conv_operations / conv / 1e9, "matmul_gflops": 2 * 2048**3 / matmul / 1e9}
+
+
+def _fastest(run: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of the fastest of three runs after one that warms up, fewer where they are very slow."""
+    seconds = [time_once(run, device)]
+    while len(seconds) < 4 and sum(seconds) < CALIBRATION_SECONDS:
+        seconds.append(time_once(run, device))
+    return min(seconds[1:] or seconds)
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what the figures were measured on: `machine` in words, and the versions `torch`, `vclr`, `revision`."""
+    about = describe_environment()
+    processor = f"{about['cpu']}, {about['cpu_cores']} cores, {about['memory_gib']:.0f} GiB"
+    gpu = f"{torch.cuda.get_device_name(device)}; " if device.type == "cuda" else ""
+    return {
+        "machine": gpu + processor,
+        "torch": about["torch"],
+        "vclr": about["vclr"],
+        "revision": about["git_revision"] and about["git_revision"] + ("+changes" if about["git_dirty"] else ""),
+    }

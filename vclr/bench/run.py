@@ -1,0 +1,88 @@
+"""Run one benchmark: from the options to one object of figures."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from vclr.bench.attention import measure_attention
+from vclr.bench.inference import measure_inference
+from vclr.bench.loader import measure_batches
+from vclr.bench.measure import calibrate, describe_machine, peak_memory
+from vclr.bench.measurement import Measurement
+from vclr.bench.settings import USED, Settings, choose_settings
+from vclr.bench.step import measure_step
+from vclr.engine.memory import is_out_of_memory
+from vclr.errors import UserError
+from vclr.ops.device import choose_device
+
+OPTIONS = ("queries", "objects", "batch", "dtype", "checkpoint", "micro_batch", "backend", "workers")
+
+log = logging.getLogger("vclr.bench")
+
+MEASURES: dict[str, Callable[[Settings, torch.device], Measurement]] = {
+    "step": measure_step,
+    "inference": measure_inference,
+    "attention": measure_attention,
+    "loader": measure_batches,
+}
+
+
+def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a benchmark and return its figures, ready for json.
+
+    Args:
+        name: one of `MEASURES`.
+        given: options as in `Settings`, `size` as text; what is not given has the benchmark's default.
+
+    Returns:
+        `name`; `median_s min_s max_s`, `seconds` of each run, `runs`; `peak_gib peak_process_gib`; `size`, the
+        `OPTIONS` and `device threads config_file overrides`; `machine torch vclr revision`; `calibration` with
+        `conv_gflops matmul_gflops`, None where it was not asked for; and what the benchmark has of its own. An option
+        that it does not have (queries of a loader) is None.
+
+    Raises:
+        UsageError: an option that cannot be that.
+        UserError: data that cannot be used, or too little memory.
+    """
+    settings = choose_settings(name, given)
+    device = choose_device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if settings.dtype == "float16" and device.type == "cpu":
+        log.warning("--dtype float16 on a CPU: few have arithmetic for it; this may take very long")
+    measurement = _measure(name, settings, device)
+    memory = peak_memory(device)  # before the calibration, which needs some too
+    calibration = calibrate(settings.dtype, device) if settings.calibrate else None
+    return {
+        "name": name,
+        **_summarize(measurement.seconds),
+        **memory,
+        "size": f"{settings.size[0]}x{settings.size[1]}" if "size" in USED[name] else None,
+        **{key: getattr(settings, key) if key in USED[name] else None for key in OPTIONS},
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "config_file": str(settings.config_file or ""),
+        "overrides": list(settings.overrides),
+        **describe_machine(device),
+        "calibration": calibration,
+        **measurement.details,
+    }
+
+
+def _measure(name: str, settings: Settings, device: torch.device) -> Measurement:
+    try:
+        return MEASURES[name](settings, device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory: {str(error).splitlines()[0] if str(error) else device}") from None
+
+
+def _summarize(seconds: list[float]) -> dict[str, Any]:
+    median = statistics.median(seconds)
+    return {"median_s": median, "min_s": min(seconds), "max_s": max(seconds), "seconds": seconds, "runs": len(seconds)}

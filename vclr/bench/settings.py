@@ -1,0 +1,157 @@
+"""What `vclr bench` is asked for: the options of each benchmark, their defaults, and what they may be."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vclr.errors import UsageError, nearest
+from vclr.ops.deformable_attention import BACKENDS
+
+log = logging.getLogger("vclr.bench")
+
+DTYPES = ("float32", "bfloat16", "float16")
+SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
+AT_LEAST = {"queries": 1, "objects": 0, "batch": 1, "runs": 1, "threads": 0, "micro_batch": 0, "workers": 0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options; a benchmark uses some.
+
+    Attributes:
+        size: (height, width) of the images.
+        queries: of the detector.
+        objects: in each image.
+        batch: images at once.
+        dtype: float32, or what autocast computes in.
+        device: cpu, cuda, or auto: CUDA where there is one.
+        runs: that are timed.
+        threads: of torch; 0 leaves it the choice.
+        checkpoint: compute the activations of encoder and decoder again for the gradient instead of keeping them.
+        micro_batch: images that go through the model at once (`train.micro_batch_size`); 0: all.
+        backend: of deformable attention; empty for the device's own.
+        workers: processes that make batches.
+        calibrate: measure afterwards how fast the machine computes two fixed products.
+        config_file: another architecture, or the loader's data; without it the published settings.
+        overrides: key=value.
+    """
+
+    size: tuple[int, int] = (480, 640)
+    queries: int = 900
+    objects: int = 10
+    batch: int = 1
+    dtype: str = "float32"
+    device: str = "auto"
+    runs: int = 5
+    threads: int = 0
+    checkpoint: bool = False
+    micro_batch: int = 0
+    backend: str = ""
+    workers: int = 2
+    calibrate: bool = True
+    config_file: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+
+DEFAULTS = {
+    "step": Settings(size=(384, 512), queries=300),
+    "inference": Settings(),
+    "attention": Settings(),
+    "loader": Settings(device="cpu"),
+}
+OF_ALL = ("runs", "threads", "calibrate")
+OF_MODEL = (*OF_ALL, "size", "queries", "batch", "dtype", "device", "config_file", "overrides")
+USED = {
+    "step": (*OF_MODEL, "objects", "checkpoint", "micro_batch"),
+    "inference": OF_MODEL,
+    "attention": (*OF_ALL, "size", "batch", "dtype", "device", "backend"),
+    "loader": (*OF_ALL, "workers", "config_file", "overrides"),
+}
+# Settings that an option says.
+SAID_BY = {
+    "model.num_queries": "queries",
+    "dataloader.train.total_batch_size": "batch",
+    "dataloader.train.num_workers": "workers",
+    "train.micro_batch_size": "micro_batch",
+    "train.amp.enabled": "dtype",
+    "train.amp.dtype": "dtype",
+    "train.device": "device",
+    "train.num_threads": "threads",
+    "evaluation.dtype": "dtype",
+}
+
+
+def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
+    """Complete the options that were given by the benchmark's defaults. Warns of those that it does not use.
+
+    Args:
+        name: of the benchmark.
+        given: options by name; `size` as text, HEIGHTxWIDTH.
+
+    Raises:
+        UsageError: there is no such benchmark, or an option cannot be that; one line.
+    """
+    if name not in DEFAULTS:
+        raise UsageError(
+            f"unknown benchmark {name!r}; there are: {', '.join(DEFAULTS)}; nearest: {nearest(name, USED)}"
+        )
+    used = {key: value for key, value in given.items() if key in USED[name]}
+    for key in given.keys() - used.keys():
+        log.warning("vclr bench %s has no use for %s: ignored", name, _option(key))
+    if "size" in used:
+        used["size"] = read_size(used["size"])
+    for override in used.get("overrides", ()):
+        option = SAID_BY.get(override.partition("=")[0])
+        if option in USED[name]:
+            raise UsageError(f"{override}: vclr bench {name} takes this from {_option(option)}")
+    settings = replace(DEFAULTS[name], **used)
+    check_settings(settings)
+    return settings
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read a size as a person writes it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if not match:
+        raise UsageError(f"--size {text}: expected HEIGHTxWIDTH in pixels, as in 384x512")
+    size = int(match[1]), int(match[2])
+    if not SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
+        raise UsageError(f"--size {text}: each side must be from {SMALLEST_SIDE} to {LARGEST_SIDE}")
+    return size
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the values.
+
+    Raises:
+        UsageError: an option that cannot be that, or a device that is not there.
+    """
+    for key, least in AT_LEAST.items():
+        if getattr(settings, key) < least:
+            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at least {least}")
+    choices = {"dtype": DTYPES, "backend": ("", *BACKENDS)}
+    for key, allowed in choices.items():
+        if getattr(settings, key) not in allowed:
+            names = ", ".join(filter(None, allowed))
+            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be one of {names}")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
+        raise UsageError(f"--device {settings.device}: must be one of auto, cpu, cuda")
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"--device {settings.device}: there is no CUDA device that torch can use")
+
+
+def _option(key: str) -> str:
+    """Return an option as it is typed."""
+    special = {"calibrate": "--no-calibration", "overrides": "key=value"}
+    return special.get(key, f"--{key.replace('_', '-')}")

@@ -1,0 +1,85 @@
+"""Measure a whole training step, as `vclr train` takes it.
+
+In the clock: a batch of uint8 images (to the device, where that is a GPU), normalizing, corrupting the student's image,
+student and teacher forward, matching and all losses, backward, clipping, AdamW, the teacher's moving average, the
+schedule. Not in the clock: reading and making the batch, which workers do meanwhile (`vclr bench loader`), logs and
+checkpoints. Two steps before are not timed: the first makes the optimizer's state.
+
+The student sees another image than the teacher, as it does with views. Weights are untrained.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from vclr.bench.measure import time_runs
+from vclr.bench.measurement import Measurement
+from vclr.bench.scenes import random_photo, random_target
+from vclr.bench.settings import Settings
+from vclr.config import Config, load_config
+from vclr.data.loader import collate
+from vclr.data.samples import Sample
+from vclr.engine.state import TrainState
+from vclr.engine.step import training_step
+from vclr.errors import UserError
+from vclr.losses.consistency import ConsistencyCriterion
+from vclr.losses.criterion import Criterion
+from vclr.structures import Batch
+
+NUM_WARM_UPS = 2
+
+
+def measure_step(settings: Settings, device: torch.device) -> Measurement:
+    """Time training steps on one batch.
+
+    Raises:
+        UserError: memory is too small for the step as it was asked for.
+    """
+    config = step_config(settings)
+    batch = random_batch(settings)
+    state = TrainState(config, device)
+    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    asked_for = _parts(state)
+    seconds = time_runs(
+        lambda: training_step(state, batch, detection, consistency), settings.runs, NUM_WARM_UPS, device
+    )
+    if _parts(state) != asked_for:
+        raise UserError("out of memory: the step went on in smaller parts, which are not what was to be measured")
+    skipped = NUM_WARM_UPS + settings.runs - _num_updates(state)
+    return Measurement(seconds, {"skipped_steps": skipped} if state.scaler.is_enabled() else {})
+
+
+def step_config(settings: Settings) -> Config:
+    """Return the published settings, changed by the options."""
+    options = [
+        f"model.num_queries={settings.queries}",
+        f"dataloader.train.total_batch_size={settings.batch}",
+        f"train.micro_batch_size={settings.micro_batch}",
+        f"train.amp.enabled={settings.dtype != 'float32'}",
+    ]
+    if settings.dtype != "float32":
+        options.append(f"train.amp.dtype={settings.dtype}")
+    if settings.checkpoint:
+        options += [f"model.transformer.{part}.use_checkpoint=True" for part in ("encoder", "decoder")]
+    return load_config(settings.config_file, [*settings.overrides, *options])
+
+
+def random_batch(settings: Settings) -> Batch:
+    """Draw a batch as the loader would hand it over."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for _ in range(settings.batch):
+        image, natural = (random_photo(settings.size, generator) for _ in range(2))
+        target = random_target(settings.size, settings.objects, generator)
+        samples.append(Sample(image, natural, target, view="random"))
+    return collate(samples, pin_memory=torch.cuda.is_available())
+
+
+def _parts(state: TrainState) -> tuple[int, bool, bool]:
+    """Return what a training changes where memory runs out (`vclr.engine.memory`)."""
+    return state.images_at_once, state.student.encoder.use_checkpoint, state.student.decoder.use_checkpoint
+
+
+def _num_updates(state: TrainState) -> int:
+    """Count the updates of the weights: in float16, a step whose gradient overflows makes none."""
+    return max((int(of_parameter["step"]) for of_parameter in state.optimizer.state.values()), default=0)
