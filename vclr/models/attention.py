@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from vclr.ops.deformable_attention import deformable_attention
+
+# So many that the hidden layer of a feed-forward block stays in a processor's cache.
+TOKENS_AT_ONCE = 1024
 
 
 class DeformableAttention(nn.Module):
@@ -106,10 +110,11 @@ class FeedForward(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (..., d), the input included."""
+        """Return (b, s, d), the input included."""
+        parts = x.split(TOKENS_AT_ONCE, dim=1) if x.device.type == "cpu" else (x,)
         # The hidden layer is wide and soon computed: it is made again for the gradient, not kept.
-        change = checkpoint(self._change, x, use_reentrant=False) if torch.is_grad_enabled() else self._change(x)
-        return x + functional.dropout(change, self.dropout, self.training)
+        change = partial(checkpoint, self._change, use_reentrant=False) if torch.is_grad_enabled() else self._change
+        return x + functional.dropout(torch.cat(list(map(change, parts)), 1), self.dropout, self.training)
 
     def _change(self, x: Tensor) -> Tensor:
         hidden = functional.dropout(functional.relu(self.expand(x), inplace=True), self.dropout, self.training)

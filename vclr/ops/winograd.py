@@ -19,7 +19,7 @@ from torch.nn import functional
 # Below, the additions cost more than the products saved.
 MIN_CHANNELS = 256
 # Output channels at once.
-CHUNK = 512
+CHUNK = 1024
 
 # Of four pixels in line, product k reads first + sign * second.
 READS = ((0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1))
@@ -52,7 +52,8 @@ class _Winograd(torch.autograd.Function):
         for part, results in zip(weight.split(CHUNK), output.split(CHUNK, dim=3), strict=True):
             for row in range(4):
                 kernels = _transform_kernels(part, row)
-                _add_results(results, [t @ k.T for t, k in zip(_read_tiles(pixels, row), kernels, strict=True)], row)
+                products = [tiles @ kernel.T for tiles, kernel in zip(_read_tiles(pixels, row), kernels, strict=True)]
+                _add_results(results, products, row)
         return output[:, :height, :width].permute(0, 3, 1, 2)
 
     @staticmethod
@@ -66,12 +67,13 @@ class _Winograd(torch.autograd.Function):
         grad_pixels, grad_weight = torch.zeros_like(pixels), torch.zeros_like(weight)
         parts = weight.split(CHUNK), grad_weight.split(CHUNK), output.split(CHUNK, dim=3)
         for part, grad_part, results in zip(*parts, strict=True):
+            kernels = part.new_empty(4, *part.shape[:2])
             for row in range(4):
                 products = _read_results(results, row)
-                tiles = _read_tiles(pixels, row)
-                kernels = torch.stack([product.T @ tile for product, tile in zip(products, tiles, strict=True)])
+                for product, tiles, kernel in zip(products, _read_tiles(pixels, row), kernels, strict=True):
+                    torch.mm(product.T, tiles, out=kernel)
                 grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, _taps(row, weight))
-                kernels = _transform_kernels(part, row)
+                _transform_kernels(part, row, out=kernels)
                 _add_tiles(
                     grad_pixels, [product @ kernel for product, kernel in zip(products, kernels, strict=True)], row
                 )
@@ -90,9 +92,11 @@ def _taps(row: int, like: Tensor) -> Tensor:
     return torch.kron(TAPS[row : row + 1], TAPS).to(like)
 
 
-def _transform_kernels(weight: Tensor, row: int) -> Tensor:
+def _transform_kernels(weight: Tensor, row: int, out: Tensor | None = None) -> Tensor:
     """Return the kernels (4, o, c) of a row of products."""
-    return (_taps(row, weight) @ weight.view(-1, 9).T).view(4, *weight.shape[:2])
+    kernels = weight.new_empty(4, *weight.shape[:2]) if out is None else out
+    torch.mm(_taps(row, weight), weight.view(-1, 9).T, out=kernels.view(4, -1))
+    return kernels
 
 
 def _read_tiles(pixels: Tensor, row: int) -> list[Tensor]:
@@ -120,9 +124,9 @@ def _add_tiles(pixels: Tensor, tiles: Sequence[Tensor], row: int) -> None:
 
 
 def _add_results(output: Tensor, products: Sequence[Tensor], row: int) -> None:
-    """Add a row of products (t, o) to the results (b, h, w, o)."""
-    even = products[0] + products[1] + products[2]
-    odd = products[1] - products[2] - products[3]
+    """Add a row of products (t, o), which are used up, to the results (b, h, w, o)."""
+    even = products[0].add_(products[1]).add_(products[2])
+    odd = products[1].sub_(products[2]).sub_(products[3])
     for column, of_column in enumerate((even, odd)):
         for line, sign in ENTERS[row]:
             part = output[:, line::2, column::2]
@@ -131,8 +135,11 @@ def _add_results(output: Tensor, products: Sequence[Tensor], row: int) -> None:
 
 def _read_results(results: Tensor, row: int) -> list[Tensor]:
     """Return the gradient (t, o) of each product of a row: the transpose of `_add_results`."""
-    lines = sum(sign * results[:, line::2] for line, sign in ENTERS[row])
-    assert isinstance(lines, Tensor)
+    (line, sign), *other = ENTERS[row]
+    lines = results[:, line::2] if sign > 0 else -results[:, line::2]
+    if other:
+        ((line, sign),) = other
+        lines = torch.add(lines, results[:, line::2], alpha=sign)
     even, odd = lines[:, :, ::2].flatten(0, 2), lines[:, :, 1::2].flatten(0, 2)
     return [even, even + odd, even - odd, -odd]
 
