@@ -139,6 +139,6 @@ def part_of(outputs: Outputs, image: int) -> Outputs:
 def test_mask_logits_are_the_products_of_the_matched_queries():
     outputs = draw_outputs()
     indices = [(torch.tensor([1, 4]), torch.tensor([0, 1])), (torch.tensor([2]), torch.tensor([0]))]
-    logits = matched_mask_logits(outputs, indices)
+    (logits,) = matched_mask_logits([outputs], [indices])
     everything = torch.einsum("bqe,behw->bqhw", outputs.mask_embeds, torch.stack(outputs.mask_features))
     torch.testing.assert_close(torch.cat(logits), everything[[0, 0, 1], [1, 4, 2]])

@@ -42,35 +42,32 @@ class Criterion:
         layers = {"": outputs, **{f"_{number}": layer for number, layer in enumerate(outputs.aux_outputs)}}
         if outputs.enc_outputs is not None:
             layers["_enc"] = outputs.enc_outputs
+        indices = [self.matcher(layer, targets) for layer in layers.values()]
+        mask_logits = matched_mask_logits(list(layers.values()), indices)
         losses: Losses = {}
-        matched: Indices = []
-        for suffix, layer in layers.items():
-            indices = self.matcher(layer, targets)
-            matched = matched or indices
-            for name, value in self._layer_losses(layer, targets, indices, num_boxes, generators).items():
+        for (suffix, layer), matched, logits in zip(layers.items(), indices, mask_logits, strict=True):
+            layer_losses = self._layer_losses(layer, targets, matched, num_boxes)
+            if logits is not None:
+                masks = [target.masks[objects] for target, (_, objects) in zip(targets, matched, strict=True)]
+                layer_losses |= self._mask_losses(logits, masks, num_boxes, generators)
+            for name, value in layer_losses.items():
                 losses[name + suffix] = value * getattr(self.config.weight_dict, name)
-        return losses, matched
+        return losses, indices[0]
 
-    def _layer_losses(
-        self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float, generators: Generators
-    ) -> Losses:
+    def _layer_losses(self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float) -> Losses:
         config = self.config
         matched = flatten_indices(indices)
         labels = torch.cat([target.labels[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
         boxes = torch.cat([target.boxes[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
         logits = outputs.pred_logits.float()
         predicted = outputs.pred_boxes.float()[matched]
-        losses = {
+        return {
             "loss_class": focal_loss(
                 logits, one_hot_labels(logits, matched, labels), config.alpha, config.gamma, num_boxes
             ),
             "loss_bbox": box_l1_loss(predicted, boxes, num_boxes),
             "loss_giou": giou_loss(predicted, boxes, num_boxes),
         }
-        if outputs.mask_embeds is not None:
-            masks = [target.masks[objects] for target, (_, objects) in zip(targets, indices, strict=True)]
-            losses |= self._mask_losses(matched_mask_logits(outputs, indices), masks, num_boxes, generators)
-        return losses
 
     def _mask_losses(
         self, logits: list[Tensor], masks: list[Tensor], num_boxes: float, generators: Generators
@@ -98,10 +95,20 @@ def flatten_indices(indices: Indices) -> tuple[Tensor, Tensor]:
     return images, torch.cat([queries for queries, _ in indices])
 
 
-def matched_mask_logits(outputs: Outputs, indices: Indices) -> list[Tensor]:
-    """Return each image's mask logits (k, h, w) float32 of the matched queries only: the losses read no others."""
-    assert outputs.mask_embeds is not None and outputs.mask_features is not None
-    return [
-        torch.einsum("ke,ehw->khw", embeds[queries], features).float()
-        for embeds, features, (queries, _) in zip(outputs.mask_embeds, outputs.mask_features, indices, strict=True)
-    ]
+def matched_mask_logits(layers: list[Outputs], indices: list[Indices]) -> list[list[Tensor]] | list[None]:
+    """Return for each layer each image's mask logits (k, h, w) float32, of the matched queries: losses read no others.
+
+    One product an image for all layers, whose masks come from the same features. None for each layer without masks.
+    """
+    features = layers[0].mask_features
+    if features is None:
+        return [None] * len(layers)
+    by_image = []
+    for image, image_features in enumerate(features):
+        embeds = []
+        for layer, matched in zip(layers, indices, strict=True):
+            assert layer.mask_embeds is not None
+            embeds.append(layer.mask_embeds[image, matched[image][0]])
+        logits = torch.einsum("ke,ehw->khw", torch.cat(embeds), image_features).float()
+        by_image.append(logits.split([len(part) for part in embeds]))
+    return [list(layer) for layer in zip(*by_image, strict=True)]

@@ -80,15 +80,24 @@ class _Reads:
 
     def rows(self) -> Tensor:
         """Return the rows (n, 4 * r) of the corners: upper left, upper right, lower left, lower right."""
-        lower = self.cells + self.strides
-        return torch.cat([self.cells, self.cells + 1, lower, lower + 1], 1)
+        n, r = self.cells.shape
+        rows = self.cells.new_empty(n, 4, r)
+        rows[:, 0] = self.cells
+        torch.add(self.cells, 1, out=rows[:, 1])
+        torch.add(self.cells, self.strides, out=rows[:, 2])
+        torch.add(rows[:, 2], 1, out=rows[:, 3])
+        return rows.flatten(1)
 
     def corner_weights(self, weights: Tensor) -> Tensor:
         """Share the weights (n, r) of the readings out to their corners, (n, 4, r)."""
         lower = weights * self.y
         upper = weights - lower
-        lower_right, upper_right = lower * self.x, upper * self.x
-        return torch.stack([upper - upper_right, upper_right, lower - lower_right, lower_right], 1)
+        n, r = weights.shape
+        corners = weights.new_empty(n, 4, r)
+        for half, left, right in ((upper, 0, 1), (lower, 2, 3)):
+            torch.mul(half, self.x, out=corners[:, right])
+            torch.sub(half, corners[:, right], out=corners[:, left])
+        return corners
 
     def interpolate(self, corners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Interpolate (n, 4, r) between the corners; return the values (n, r) and their slopes along x and along y."""

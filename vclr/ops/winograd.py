@@ -2,8 +2,8 @@
 
 A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product
 over all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of
-the direct convolution. Four products, a row of the tile, are computed at once, for some of the output channels: all of
-them would take much memory.
+the direct convolution. A row of four products is computed at a time, for some of the output channels: all of them would
+take much memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 # Below, the additions cost more than the products saved.
 MIN_CHANNELS = 256
 # Output channels at once.
-CHUNK = 1024
+CHUNK = 512
 
 # Of four pixels in line, product k reads first + sign * second.
 READS = ((0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1))
@@ -50,8 +50,7 @@ class _Winograd(torch.autograd.Function):
         (height, width), pixels = features.shape[2:], _pad(features)
         output = bias.repeat(len(features), height + height % 2, width + width % 2, 1)
         for part, results in zip(weight.split(CHUNK), output.split(CHUNK, dim=3), strict=True):
-            for row in range(4):
-                kernels = _transform_kernels(part, row)
+            for row, kernels in enumerate(_transform_kernels(part)):
                 products = [tiles @ kernel.T for tiles, kernel in zip(_read_tiles(pixels, row), kernels, strict=True)]
                 _add_results(results, products, row)
         return output[:, :height, :width].permute(0, 3, 1, 2)
@@ -64,19 +63,18 @@ class _Winograd(torch.autograd.Function):
         output = grad.permute(0, 2, 3, 1)
         if height % 2 or width % 2:
             output = functional.pad(output, (0, 0, 0, width % 2, 0, height % 2))
-        grad_pixels, grad_weight = torch.zeros_like(pixels), torch.zeros_like(weight)
+        grad_pixels, grad_weight = torch.zeros_like(pixels), torch.empty_like(weight)
+        taps = _taps(weight).view(4, 4, 9)
         parts = weight.split(CHUNK), grad_weight.split(CHUNK), output.split(CHUNK, dim=3)
         for part, grad_part, results in zip(*parts, strict=True):
-            kernels = part.new_empty(4, *part.shape[:2])
-            for row in range(4):
+            for row, kernels in enumerate(_transform_kernels(part)):
                 products = _read_results(results, row)
-                for product, tiles, kernel in zip(products, _read_tiles(pixels, row), kernels, strict=True):
-                    torch.mm(product.T, tiles, out=kernel)
-                grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, _taps(row, weight))
-                _transform_kernels(part, row, out=kernels)
                 _add_tiles(
                     grad_pixels, [product @ kernel for product, kernel in zip(products, kernels, strict=True)], row
                 )
+                for product, tiles, kernel in zip(products, _read_tiles(pixels, row), kernels, strict=True):
+                    torch.mm(product.T, tiles, out=kernel)  # from here on it is the kernel's gradient
+                grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, taps[row], beta=min(row, 1))
         grad_features = grad_pixels[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2)
         return grad_features, grad_weight, grad.sum((0, 2, 3))
 
@@ -87,16 +85,15 @@ def _pad(features: Tensor) -> Tensor:
     return functional.pad(features.permute(0, 2, 3, 1), (0, 0, 1, 1 + width % 2, 1, 1 + height % 2))
 
 
-def _taps(row: int, like: Tensor) -> Tensor:
-    """Return how the four products of a row weigh the nine taps, (4, 9)."""
-    return torch.kron(TAPS[row : row + 1], TAPS).to(like)
+def _transform_kernels(weight: Tensor) -> Tensor:
+    """Return the kernels of the products, (4, 4, o, c): rows of the tile, and the four of a row."""
+    kernels = _taps(weight) @ weight.view(-1, 9).T
+    return kernels.view(4, 4, *weight.shape[:2])
 
 
-def _transform_kernels(weight: Tensor, row: int, out: Tensor | None = None) -> Tensor:
-    """Return the kernels (4, o, c) of a row of products."""
-    kernels = weight.new_empty(4, *weight.shape[:2]) if out is None else out
-    torch.mm(_taps(row, weight), weight.view(-1, 9).T, out=kernels.view(4, -1))
-    return kernels
+def _taps(like: Tensor) -> Tensor:
+    """Return how the 16 products weigh the nine taps, (16, 9)."""
+    return torch.kron(TAPS, TAPS).to(like)
 
 
 def _read_tiles(pixels: Tensor, row: int) -> list[Tensor]:
