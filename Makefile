@@ -34,7 +34,7 @@ check: $(READY) ## Format, lint, types, workflow format.
 	mypy
 	snakefmt --check Snakefile workflow
 
-bench: $(READY) ## Benchmarks: variants side by side, a quarter of an hour; `make bench ARGS=step` is one of them.
+bench: $(READY) ## Benchmarks: variants side by side, a quarter of an hour or more; `make bench ARGS=step` is one of them.
 	python -m benchmarks $(ARGS)
 
 format: $(READY) ## Rewrite the files as `make check` wants them.

@@ -16,10 +16,10 @@ COMPARISONS = [
             "twice the pixels: 544x724": ["--size", "544x724"],
             "900 queries": ["--queries", "900"],
             "2000 queries": ["--queries", "2000"],
-            "50 objects": ["--objects", "50"],
             "100 objects": ["--objects", "100"],
         },
         rounds=1,
+        runs=1,
     )
 ]
 

@@ -23,6 +23,7 @@ COMPARISONS = [
         ["step", "--batch", "2"],
         {"float32": [], "float32, one image at a time": ["--micro-batch", "1"]},
         rounds=1,
+        runs=1,
     ),
 ]
 
