@@ -74,7 +74,8 @@ class _Winograd(torch.autograd.Function):
                 )
                 for product, tiles, kernel in zip(products, _read_tiles(pixels, row), kernels, strict=True):
                     torch.mm(product.T, tiles, out=kernel)  # from here on it is the kernel's gradient
-                grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, taps[row], beta=min(row, 1))
+                # The first row overwrites what memory held.
+                grad_part.view(-1, 9).addmm_(kernels.flatten(1).T, taps[row], beta=0 if row == 0 else 1)
         grad_features = grad_pixels[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2)
         return grad_features, grad_weight, grad.sum((0, 2, 3))
 
