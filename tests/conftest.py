@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the skips that VCLR_NO_SKIP=1 does not allow."""
     for test, reason in _forbidden_skips().items():
         terminalreporter.write_line(f"skipped, but VCLR_NO_SKIP=1: {test}: {reason}", red=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hear_interrupts() -> None:
+    """Give tests of Ctrl-C, and processes that they start, what a shell takes from what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -54,26 +54,25 @@ def golden_targets(golden: Arrays, case: str) -> list[Target]:
     return targets
 
 
-def golden_outputs(golden: Arrays, name: str) -> tuple[Outputs, Tensor]:
-    """Outputs whose mask logits are given: each query's vector is one-hot, the map holds the logits themselves."""
-    masks = golden[f"{name}/pred_masks"].requires_grad_()
-    num_queries = masks.shape[1]
-    outputs = Outputs(
-        pred_logits=golden[f"{name}/pred_logits"].requires_grad_(),
-        pred_boxes=golden[f"{name}/pred_boxes"].requires_grad_(),
-        queries=torch.zeros(2, num_queries, 1),
-        mask_embeds=torch.eye(num_queries).expand(2, -1, -1),
-        mask_features=list(masks),
-    )
+def golden_outputs(golden: Arrays, names: list[str]) -> tuple[list[Outputs], list[Tensor]]:
+    """Outputs of some layers whose mask logits are given: the map holds those of all, a query's vector is one-hot."""
+    masks = [golden[f"{name}/pred_masks"].requires_grad_() for name in names]
+    num_queries, features = masks[0].shape[1], list(torch.cat(masks, 1))
+    outputs = []
+    for name, embeds in zip(names, torch.eye(num_queries * len(names)).split(num_queries), strict=True):
+        logits, boxes = (golden[f"{name}/pred_{field}"].requires_grad_() for field in ("logits", "boxes"))
+        queries = torch.zeros(2, num_queries, 1)
+        outputs.append(Outputs(logits, boxes, queries, embeds.expand(2, -1, -1), features))
     return outputs, masks
 
 
 @pytest.mark.parametrize("case", ["both", "one_empty"])
 def test_criterion_and_its_gradients(case: str, monkeypatch: pytest.MonkeyPatch):
     golden = Arrays("e_criterion_small.npz")
-    layers = {suffix: golden_outputs(golden, f"{case}/{name}") for suffix, name in LAYERS.items()}
-    outputs = layers[""][0]
-    outputs.aux_outputs, outputs.enc_outputs = (layers["_0"][0], layers["_1"][0]), layers["_enc"][0]
+    assert list(LAYERS) == ["", "_0", "_1", "_enc"]
+    layers, masks = golden_outputs(golden, [f"{case}/{name}" for name in LAYERS.values()])
+    outputs = layers[0]
+    outputs.aux_outputs, outputs.enc_outputs = tuple(layers[1:3]), layers[3]
     targets = golden_targets(golden, case)
     replay_points(monkeypatch, [golden[f"{case}/coords{number}"] for number in range(len(LAYERS))], targets)
     config = CriterionConfig(num_points=256)
@@ -84,9 +83,8 @@ def test_criterion_and_its_gradients(case: str, monkeypatch: pytest.MonkeyPatch)
         kind = "_".join(name.split("_")[:2])
         assert_close(value / weights[kind], golden[f"{case}/u/{name}"], 2e-6)
     torch.stack(list(losses.values())).sum().backward()
-    for suffix, name in LAYERS.items():
-        layer, masks = layers[suffix]
-        for field, tensor in (("logits", layer.pred_logits), ("boxes", layer.pred_boxes), ("masks", masks)):
+    for name, layer, layer_masks in zip(LAYERS.values(), layers, masks, strict=True):
+        for field, tensor in (("logits", layer.pred_logits), ("boxes", layer.pred_boxes), ("masks", layer_masks)):
             assert_close(tensor.grad, golden[f"{case}/{name}/pred_{field}_grad"], 2e-6)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -13,12 +12,13 @@ from typing import TypeVar
 
 import torch
 
+from vclr.processes import end_with_parent
+
 T = TypeVar("T")
 
 # A cluster and a terminal send these to every process of a job. The training answers them once all is saved, for which
 # it may still need its workers.
 BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def start_workers(loader: Iterable[T]) -> Iterator[T]:
@@ -52,7 +52,7 @@ def _end_when_told() -> None:
 
 def _end_with_training() -> None:
     """Have the kernel kill this process when its parent dies; torch's workers look after it every five seconds."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     training = multiprocessing.parent_process()
     assert training is not None
     # A server that forks for the training ends with it by itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -11,7 +10,8 @@ import sys
 import time
 from types import FrameType
 
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+from vclr.processes import end_with_parent
+
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 # Seconds that the others get to notice that one has failed, before they are killed.
 GRACE = 20.0
@@ -32,7 +32,7 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
             command,
             env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent,
         )
         for number in range(num_processes)
     ]
@@ -69,7 +69,3 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
