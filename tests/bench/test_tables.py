@@ -106,6 +106,7 @@ def test_any_other_failure_ends_it():
         run_bench(["attention", "--size", "1x1"])
 
 
+@pytest.mark.slow
 def test_from_processes_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     comparison = Comparison(
         "attention",

@@ -79,7 +79,7 @@ def test_statistics_of_each_process_alone_differ(alone: dict[str, Any], make_con
     assert not torch.equal(first["student"][norm], second["student"][norm])
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 3])
+@pytest.mark.parametrize("micro_batch_size", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_few_images_at_once_are_the_whole_batch(
     alone: dict[str, Any], micro_batch_size: int, make_config: MakeConfig, tmp_path: Path
 ):

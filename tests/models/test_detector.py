@@ -351,6 +351,7 @@ def test_without_stem_pooling_levels_are_twice_as_fine():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, of itself
 def test_a_compiled_backbone_computes_the_same():
     config = demo_config()
     plain, compiled = build_model(config), build_model(config)
