@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import platform
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,8 +11,6 @@ import torch
 from vclr.engine.distributed import world_size
 from vclr.engine.state import TrainState
 from vclr.errors import UserError
-
-M_MMAP_THRESHOLD = -3  # of malloc.h
 
 T = TypeVar("T")
 log = logging.getLogger("vclr.train")
@@ -54,16 +50,6 @@ def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
             "iteration %d: out of memory; from now on %d images at once, and layers computed twice: the same results",
             *(state.iteration, state.images_at_once),
         )
-
-
-def return_memory_early() -> None:
-    """Have the C library give blocks of 4 MB and more back to the system as soon as they are freed (glibc only).
-
-    By default it soon keeps those of up to 32 MB for itself, where those of the backward pass do not fit into what the
-    forward pass leaves behind: the process grows by a tenth.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 4 << 20)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from vclr.config import config_from_text
 from vclr.data.loader import pad_images
 from vclr.engine.distributed import gather_on_first_process, rank
 from vclr.engine.state import TrainState
-from vclr.engine.step import check_finite, clip_gradients, compute_losses, reduce_losses
+from vclr.engine.step import backward, check_finite, clip_gradients, compute_losses, reduce_losses
 from vclr.errors import UserError
 from vclr.files import atomic_path
 from vclr.losses.consistency import ConsistencyCriterion
@@ -22,8 +21,6 @@ from vclr.losses.criterion import Criterion
 from vclr.models.weights import read_weights
 from vclr.ops.device import choose_device
 from vclr.structures import Batch, Target, to_device
-
-log = logging.getLogger("vclr.train")
 
 
 def keep_for_replay(error: FloatingPointError, state: TrainState, batch: Batch, folder: Path) -> BaseException:
@@ -65,7 +62,7 @@ def replay(path: Path, device: str) -> None:
     if culprits:
         print(f"first output that is not finite: {culprits[0]}")
     check_finite(values, state.iteration, batch)
-    state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+    backward(state, losses)
     broken = [
         name for name, p in state.student.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
     ]

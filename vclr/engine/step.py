@@ -53,7 +53,7 @@ def compute_gradients(
         losses = compute_losses(state, batch, detection, consistency)
         values = reduce_losses(losses)
         check_finite(values, state.iteration, batch)
-        state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+        backward(state, losses)
         clip_gradients(state)
     except Exception:
         state.optimizer.zero_grad(set_to_none=True)
@@ -95,6 +95,11 @@ def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consis
     if consistency.weight:
         losses |= consistency(outputs, indices, taught, targets, num_pairs)
     return losses
+
+
+def backward(state: TrainState, losses: Losses) -> None:
+    """Compute the gradient of the sum of the losses."""
+    state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
 
 
 def clip_gradients(state: TrainState) -> None:

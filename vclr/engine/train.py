@@ -115,10 +115,11 @@ def run_iterations(
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     batches = read_batches(training_loader(config, samples, state.iteration, rank(), world_size()))
     while True:
+        signals.agree()
         try:
-            signals.agree()
-            on_first_process(lambda: signals.check(state.iteration))
-            on_first_process(lambda: evaluate_if_due(state, journal, signals))
+            if signals.requested:
+                on_first_process(lambda: signals.check(state.iteration))
+            evaluate_if_due(state, journal, signals)
         except StoppedError:
             save(state, folder, journal)
             raise
@@ -145,8 +146,15 @@ def evaluate_if_due(state: TrainState, journal: Journal | None, signals: StopSig
     Raises:
         StoppedError: a signal came; the evaluation is left out for now.
     """
-    period, iteration = state.config.train.eval_period, state.iteration
-    if journal is None or not period or iteration % period or iteration == 0 or iteration in journal.evaluated:
+    period = state.config.train.eval_period
+    if period and state.iteration and state.iteration % period == 0:
+        on_first_process(lambda: evaluate(state, journal, signals))
+
+
+def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
+    """Evaluate the student on the first process and write it down, unless it is written down already."""
+    iteration = state.iteration
+    if journal is None or iteration in journal.evaluated:
         return
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
         metrics = evaluate_model(state.student, state.config, between_batches=lambda: signals.check(iteration))
