@@ -60,4 +60,5 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), two minutes or so"
 	@$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true   # pip does so one file after another
 	@touch $@

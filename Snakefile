@@ -9,9 +9,10 @@
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
 from snakemake.utils import min_version, validate
 
-from workflow import experiments
+from workflow import experiments, polling
 
 min_version("7.32")
+polling.keep_interval()
 
 
 configfile: "configs/workflow.yaml"

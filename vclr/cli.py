@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.logging import RichHandler
 
 from vclr import __version__
 from vclr.config import Config, load_config
-from vclr.errors import UsageError, UserError
-from vclr.progress import CONSOLE
+from vclr.errors import UsageError, explain
+from vclr.progress import start_logging
 
 app = typer.Typer(
     help="View-consistent learning for open-world instance segmentation.",
@@ -116,12 +115,31 @@ def train(
         _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
         return
     if num_gpus > 1 and "WORLD_SIZE" not in os.environ:
-        from vclr.launch.local import run_processes
+        from vclr.launch.spawn import run_processes
 
         raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
     from vclr.engine.train import train as run_training
 
     run_training(config, resume=resume, quiet=quiet)
+
+
+@app.command()
+def launch(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    backend: Annotated[str, typer.Option(help="slurm, local or debug: short for launcher.backend=.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Submit, and do not wait for the end.")] = False,
+) -> None:
+    """Train on a SLURM cluster, or here: submit the training, follow it, and submit it again where it is interrupted.
+
+    The same command finds its job again wherever it was stopped, and does nothing for a training that is done. Ctrl-C
+    cancels the job, which saves first (launcher.on_interrupt=detach leaves it); any other end of this command leaves
+    it running. What the job asks for are the settings `launcher.*`: docs/slurm.md.
+    """
+    from vclr.launch.launch import launch as run_launch
+
+    chosen = [f"launcher.backend={backend}"] if backend else []
+    run_launch(load_config(config_file, [*chosen, *(overrides or ())]), detach)
 
 
 @app.command()
@@ -331,31 +349,20 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it.")] = False,
 ) -> None:
-    handler = RichHandler(console=CONSOLE, show_path=False, markup=False)
-    if not sys.stderr.isatty():
-        handler = logging.StreamHandler()  # type: ignore[assignment]
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("vclr").setLevel(logging.INFO)
+    start_logging()
 
 
 def main() -> None:
     """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse, 75 or 130 interrupted."""
     try:
         app()
-    except UserError as error:
-        print(f"vclr: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except FloatingPointError as error:
-        print(f"vclr: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None:
+    except (Exception, KeyboardInterrupt) as error:
+        explanation = explain(error)
+        if explanation is None:
             raise
-        print(f"vclr: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("vclr: interrupted", file=sys.stderr)
-        sys.exit(130)
+        message, exit_code = explanation
+        print(f"vclr: {message}", file=sys.stderr)
+        sys.exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Every setting: one tree of dataclasses whose defaults are the published VOC -> Non-VOC experiment.
 
 Dataclass defaults <- YAML file <- `key=value` overrides. The roots `model dataloader optimizer train` carry the
-reference's keys; `data views proposals evaluation tracking` are our own. `configs/README.md` lists every key.
+reference's keys; `data views proposals evaluation launcher tracking compat` are our own. `configs/README.md` lists
+every key.
 
 This module imports no torch: Snakemake reads configurations too.
 """
@@ -280,6 +281,30 @@ class TrackingConfig:
 
 
 @dataclass
+class LauncherConfig:
+    """Where `vclr launch` runs a training, and what it asks the cluster for; 0 and empty leave that to the cluster."""
+
+    backend: str = "local"  # slurm, local, or debug (in the process itself)
+    nodes: int = 1
+    tasks_per_node: int = 1  # processes of the training on each node
+    cpus_per_task: int = 0
+    gpus_per_node: int = -1  # -1: one for each process, where the partition has any
+    gres: str = ""  # where a site wants more than a number: gpu:a100:4
+    mem_mb: int = 0  # of a node
+    runtime: int = 0  # minutes
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+    extra: str = ""  # more options of sbatch, as on its command line
+    warning_seconds: int = 120  # before the time is up: what a step and a checkpoint may take
+    poll_seconds: float = 10.0  # between two questions to the cluster
+    max_resubmissions: int = 20  # after preemptions, time limits, failures of nodes
+    max_failures: int = 2  # without progress in between
+    on_interrupt: str = "cancel"  # what Ctrl-C does to the job: cancel, or detach
+
+
+@dataclass
 class CompatConfig:
     """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
 
@@ -297,6 +322,7 @@ class Config:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     compat: CompatConfig = field(default_factory=CompatConfig)
 

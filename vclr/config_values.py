@@ -16,6 +16,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "train.amp.dtype": ("bfloat16", "float16"),
     "proposals.method": ("graph",),
     "evaluation.dtype": ("float32", "bfloat16", "float16"),
+    "launcher.backend": ("slurm", "local", "debug"),
+    "launcher.on_interrupt": ("cancel", "detach"),
 }
 # For lists: each number.
 AT_LEAST_ONE = [
@@ -50,6 +52,10 @@ AT_LEAST_ONE = [
     "train.log_period",
     "train.checkpointer.period",
     "evaluation.max_dets",
+    "launcher.nodes",
+    "launcher.tasks_per_node",
+    "launcher.warning_seconds",
+    "launcher.max_failures",
 ]
 AT_LEAST_ZERO = [
     "model.criterion.weight_dict.loss_class",
@@ -74,6 +80,10 @@ AT_LEAST_ZERO = [
     "train.checkpointer.max_to_keep",
     "views.seed",
     "proposals.top_k",
+    "launcher.cpus_per_task",
+    "launcher.mem_mb",
+    "launcher.runtime",
+    "launcher.max_resubmissions",
 ]
 SHARES = [
     "model.transformer.encoder.attn_dropout",
@@ -93,6 +103,8 @@ RANGES = {
     **dict.fromkeys(AT_LEAST_ZERO, (0.0, math.inf)),
     **dict.fromkeys(SHARES, (0.0, 1.0)),
     **dict.fromkeys(ABOVE_ZERO, (1e-12, math.inf)),
+    "launcher.gpus_per_node": (-1.0, math.inf),
+    "launcher.poll_seconds": (1.0, math.inf),
 }
 LENGTHS = {"model.pixel_mean": 3, "model.pixel_std": 3, "optimizer.betas": 2, "dataloader.train.mapper.crop_size": 2}
 MAY_BE_EMPTY = ("optimizer.milestones",)

@@ -1,7 +1,8 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
+"""What long work says: log lines, and progress as a bar on a terminal, as a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
@@ -16,6 +18,14 @@ T = TypeVar("T")
 CONSOLE = Console(stderr=True)  # one for bars and log lines, so that neither breaks the other
 # Without a terminal (logs, CI), a line at most this often.
 SECONDS_BETWEEN_LINES = 15.0
+
+
+def start_logging() -> None:
+    """Show what the package logs, and warnings of others, on the standard error."""
+    plain = logging.StreamHandler()
+    handler = RichHandler(console=CONSOLE, show_path=False, markup=False) if sys.stderr.isatty() else plain
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("vclr").setLevel(logging.INFO)
 
 
 class Progress:

@@ -6,15 +6,35 @@ Paths are relative to the root of the repository, where Snakemake runs. Imports 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, config_hash, load_config
 from vclr.data import catalog
+from vclr.launch.cluster import ClusterError, count_gpus
 
 # Sets whose pictures `vclr fetch` writes with a manifest, which then stands for the folder.
 FETCHED_SETS = ("toy",)
+# Resources of the rule `train`, under the names that Snakemake's SLURM executor has for them, and settings `launcher.*`.
+LAUNCHER_SETTINGS = {
+    "backend": "backend",
+    "nodes": "nodes",
+    "tasks_per_node": "tasks_per_node",
+    "cpus_per_task": "cpus_per_task",
+    "gpus_per_node": "gpus_per_node",
+    "gres": "gres",
+    "mem_mb": "mem_mb",
+    "runtime": "runtime",
+    "slurm_partition": "partition",
+    "slurm_account": "account",
+    "qos": "qos",
+    "constraint": "constraint",
+    "slurm_extra": "extra",
+    "on_interrupt": "on_interrupt",
+}
 
 
 def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
@@ -29,7 +49,7 @@ def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
 def training_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
     """Return a hash of the settings that a training depends on: all but those of evaluation and tracking."""
     config = read_experiment(experiment, overrides)
-    return config_hash(config, ("model", "dataloader", "optimizer", "train", "data", "views", "proposals"))
+    return config_hash(config, ("model", "dataloader", "optimizer", "train", "data", "views", "proposals", "compat"))
 
 
 def evaluation_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
@@ -47,6 +67,25 @@ def evaluation_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
 def quote_overrides(overrides: Sequence[str]) -> str:
     """Return the overrides as words of a shell command."""
     return shlex.join(overrides)
+
+
+def launcher_overrides(threads: int, resources: Mapping[str, Any]) -> str:
+    """Return the resources of the rule `train` as settings of `vclr launch`, words of a shell command.
+
+    Where they say nothing of CPUs, the threads of the rule are those of each process.
+    """
+    settings = {name: resources.get(resource) for resource, name in LAUNCHER_SETTINGS.items()}
+    settings["cpus_per_task"] = settings["cpus_per_task"] or threads
+    return quote_overrides([f"launcher.{name}={value}" for name, value in settings.items() if value is not None])
+
+
+@cache
+def evaluation_gpus(wildcards: Any = None) -> int:
+    """Return how many GPUs a job that evaluates asks for: one, where the cluster's default partition has any."""
+    try:
+        return min(1, count_gpus())
+    except ClusterError:
+        return 0
 
 
 def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:

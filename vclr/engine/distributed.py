@@ -16,6 +16,11 @@ from vclr.errors import UsageError, UserError
 
 T = TypeVar("T")
 
+
+class LostProcessError(UserError):
+    """Report that another process of the training ended, for a reason that is its own to tell."""
+
+
 # Others wait while the first process evaluates. A process that dies ends its connections, which shows at once.
 TIMEOUT = timedelta(hours=24)
 
@@ -55,7 +60,7 @@ def joined_processes(device: torch.device) -> Iterator[torch.device]:
     except RuntimeError as error:
         if not _is_of_connection(error):
             raise
-        raise UserError("another process of this training ended") from None
+        raise LostProcessError("another process of this training ended") from None
     finally:
         distributed.destroy_process_group()
 
@@ -73,6 +78,11 @@ def agree_on_largest(number: int) -> int:
     largest = torch.tensor(number, device=device)
     distributed.all_reduce(largest, distributed.ReduceOp.MAX)
     return int(largest)
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    agree_on_largest(0)
 
 
 def sum_over_processes(values: Tensor) -> Tensor:

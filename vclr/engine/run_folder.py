@@ -8,33 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from vclr.config import Config, config_from_text, dump_config, flat_config
+from vclr.config import Config, config_from_text, dump_config
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.lock import lock_file
+from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 
-# Settings that change neither weights nor metrics: a training goes on when they differ.
-WITHOUT_EFFECT = (
-    "train.output_dir",
-    "train.max_iter",
-    "train.device",
-    "train.log_period",
-    "train.eval_period",
-    "train.num_threads",
-    "train.micro_batch_size",
-    "train.compile",
-    "train.checkpointer.",
-    "train.model_ema.use_ema_weights_for_eval_only",
-    "dataloader.train.num_workers",
-    "dataloader.train.prefetch_factor",
-    "dataloader.test.",
-    "data.test.",
-    "evaluation.",
-    "tracking.",
-    "model.nms_thresh",
-    "model.select_box_nums_for_evaluation",
-)
+JOBS = "jobs"  # where `vclr launch` keeps what it submitted
 
 
 class RunFolder:
@@ -114,6 +95,14 @@ class RunFolder:
         text = self.done.read_text(encoding="utf-8").strip() if self.done.exists() else ""
         return int(text) if text.isdigit() else 0
 
+    def is_finished(self) -> bool:
+        """Tell whether the folder holds just this training, from its first iteration to its last."""
+        described = self.path / "config.yaml"
+        if self.finished_at() != self.config.train.max_iter or not described.is_file():
+            return False
+        of_folder = config_from_text(described.read_text(encoding="utf-8"), str(described))
+        return is_same_training(of_folder, self.config) and read_json(self.path / "data.json") == self.data_hashes
+
     def records(self) -> list[dict[str, Any]]:
         """Read what was logged; the line that was being written when a training was killed is left out."""
         records = []
@@ -138,9 +127,7 @@ class RunFolder:
         name = str(self.checkpoints.last)
         if "config" not in checkpoint:
             raise UserError(f"{name}: is of no training of ours; `vclr convert` makes one of it")
-        old, new = flat_config(config_from_text(checkpoint["config"], name)), flat_config(self.config)
-        differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-        if any(not key.startswith(WITHOUT_EFFECT) for key in differing):
+        if not is_same_training(config_from_text(checkpoint["config"], name), self.config):
             return False
         if checkpoint["iteration"] > self.config.train.max_iter:
             return False
@@ -151,6 +138,9 @@ class RunFolder:
         """Give the folder another name, and go on with an empty one, which is locked as that one was."""
         aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
         self.path.rename(aside)
+        if (aside / JOBS).exists():  # the job that runs this is one of them
+            self.path.mkdir()
+            (aside / JOBS).rename(self.path / JOBS)
         print(f"{self.path}: held a training with other settings or data, now in {aside}")
         moved, self._locked = self._locked, self._lock()
         moved.close()

@@ -16,11 +16,11 @@ from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
 from vclr.data.sampler import check_share
 from vclr.data.samples import TrainingSamples
-from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
+from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.journal import Journal
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
-from vclr.engine.signals import StoppedError, StopSignals
+from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError
@@ -62,6 +62,13 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
             run_iterations(state, samples, folder, journal, signals)
         if rank() == 0:
             folder.mark_done(state.iteration)
+
+
+def is_finished(config: Config) -> bool:
+    """Tell whether the training was made already, with these settings and data."""
+    folder = RunFolder(config)
+    folder.data_hashes = hash_training_data(config)
+    return folder.is_finished()
 
 
 def open_folder(config: Config, resume: bool, stack: ExitStack) -> tuple[RunFolder, dict[str, Any] | None]:
@@ -122,6 +129,11 @@ def run_iterations(
             evaluate_if_due(state, journal, signals)
         except StoppedError:
             save(state, folder, journal)
+            wait_for_all()
+            raise
+        except SystemExit as told:  # the first process stops; launchers end those that are left when one leaves
+            if told.code in EXIT_CODES.values():
+                wait_for_all()
             raise
         if state.iteration == train_config.max_iter:
             return

@@ -1,1 +1,1 @@
-"""Starting trainings: several processes of one machine."""
+"""Starting trainings: on a cluster, on this machine, in several processes."""

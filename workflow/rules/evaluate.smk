@@ -15,6 +15,9 @@ rule evaluate:
         predictions="results/{experiment}/seed{seed}/predictions.json",
     log:
         "logs/evaluate/{experiment}_seed{seed}.log",
+    threads: config["training_threads"]
+    resources:
+        gpu=experiments.evaluation_gpus,
     params:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
@@ -23,7 +26,7 @@ rule evaluate:
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
     shell:
         "vclr evaluate --config-file {params.config} --checkpoint {params.checkpoint}"
-        " --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+        " --output {params.folder} train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_untrained:
@@ -35,13 +38,17 @@ rule evaluate_untrained:
         predictions="results/{experiment}/untrained/predictions.json",
     log:
         "logs/evaluate/{experiment}_untrained.log",
+    threads: config["training_threads"]
+    resources:
+        gpu=experiments.evaluation_gpus,
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/untrained",
         overrides=experiments.quote_overrides(config["overrides"]),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
     shell:
-        "vclr evaluate --config-file {params.config} --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+        "vclr evaluate --config-file {params.config} --output {params.folder}"
+        " train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_proposals:

@@ -1,9 +1,14 @@
-# Training. The run folder is not an output: Snakemake deletes the outputs of a job that was interrupted, and training
-# resumes from the checkpoints in it. Only the file that says that it is finished is declared. `tee -i` outlives a Ctrl-C,
-# after which the training saves and says so.
+# Training: `vclr launch` submits it and follows it, on a cluster or on this machine, so the rule itself runs here. The run
+# folder is not an output: Snakemake deletes the outputs of a job that was interrupted, and training resumes from the
+# checkpoints in it. Only the file that says that it is finished is declared. `tee -i` outlives a Ctrl-C, after which the
+# training saves and says so.
 #
 # inputs:  configs/experiment/{experiment}.yaml and the data that it names
-# outputs: runs/{experiment}/seed{seed}/ (checkpoints, metrics.jsonl, log.txt; DONE when finished)
+# outputs: runs/{experiment}/seed{seed}/ (checkpoints, metrics.jsonl, log.txt, jobs/; DONE when finished)
+
+
+localrules:
+    train,
 
 
 rule train:
@@ -15,12 +20,19 @@ rule train:
     log:
         "logs/train/{experiment}_seed{seed}.log",
     threads: config["training_threads"]
+    resources:
+        backend="local",
+        tasks_per_node=config["training_processes"],
+        trainings=1,
+        mem_mb=0,
+        runtime=0,
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="runs/{experiment}/seed{seed}",
+        launcher=lambda wildcards, threads, resources: experiments.launcher_overrides(threads, resources),
         overrides=experiments.quote_overrides(config["overrides"]),
         settings=lambda wildcards: experiments.training_hash(wildcards.experiment, config["overrides"]),
     shell:
-        "vclr train --config-file {params.config} --resume"
-        " train.output_dir={params.folder} train.seed={wildcards.seed} train.num_threads={threads}"
+        "vclr launch --config-file {params.config}"
+        " train.output_dir={params.folder} train.seed={wildcards.seed} {params.launcher}"
         " {params.overrides} 2>&1 | tee -i {log}"

@@ -1,0 +1,133 @@
+"""Questions to SLURM and orders to it, by its own commands. Works without accounting, and imports no torch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from vclr.errors import UserError
+
+# States in which a job is still to run, runs, or is being put back; all others are its end.
+ACTIVE = {
+    "PENDING",
+    "CONFIGURING",
+    "RUNNING",
+    "COMPLETING",
+    "SUSPENDED",
+    "STOPPED",
+    "SIGNALING",
+    "STAGE_OUT",
+    "REQUEUED",
+    "REQUEUE_FED",
+    "REQUEUE_HOLD",
+    "SPECIAL_EXIT",
+    "RESIZING",
+    "RESV_DEL_HOLD",
+}
+UNKNOWN = "UNKNOWN"  # SLURM does not answer
+GONE = "GONE"  # SLURM answers, and knows no such job (any more)
+ANSWER_SECONDS = 60.0
+
+
+class ClusterError(UserError):
+    """Report what a command of SLURM complained of."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What SLURM says of a job: its state, why it waits, exit status, how often it was put back, and its nodes."""
+
+    name: str
+    reason: str = ""
+    exit_status: str = ""
+    restarts: int = 0
+    nodes: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job is over for good, as far as SLURM is concerned."""
+        return self.name not in ACTIVE and self.name != UNKNOWN
+
+
+def ask(*command: str) -> str:
+    """Run a command of SLURM and return what it prints.
+
+    Raises:
+        ClusterError: it is not there, does not answer, or refuses; one line.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+    except FileNotFoundError:
+        raise ClusterError(f"{command[0]}: not found; is this a machine of a SLURM cluster?") from None
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{command[0]}: no answer in {ANSWER_SECONDS:.0f} s") from None
+    if done.returncode:
+        raise ClusterError(f"{command[0]}: {complaint(done.stderr)}")
+    return done.stdout
+
+
+def complaint(text: str) -> str:
+    """Return in one line what a command of SLURM printed as its error."""
+    lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line.strip()) for line in text.splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(lines)) or "failed without a word"
+
+
+def job_state(job_id: str) -> JobState:
+    """Ask for the state of a job: the controller, and where it has forgotten the job, the accounting."""
+    try:
+        return read_state(ask("scontrol", "--oneliner", "show", "job", job_id))
+    except ClusterError as error:
+        if "Invalid job id" not in str(error):
+            return JobState(UNKNOWN, str(error))
+    try:
+        line = ask("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State,ExitCode,NodeList").strip()
+    except ClusterError:
+        return JobState(GONE)
+    if not line:
+        return JobState(GONE)
+    state, exit_status, nodes = line.splitlines()[-1].split("|")
+    return JobState(state.split()[0], exit_status=exit_status, nodes=nodes)  # CANCELLED by 1000
+
+
+def read_state(text: str) -> JobState:
+    """Read what `scontrol --oneliner show job` prints."""
+    fields = dict(re.findall(r"(\w+)=(\S*)", text))
+    return JobState(
+        fields.get("JobState", UNKNOWN),
+        fields.get("Reason", ""),
+        fields.get("ExitCode", ""),
+        int(fields.get("Restarts", 0)),
+        fields.get("NodeList", ""),
+    )
+
+
+def find_job(comment: str) -> str | None:
+    """Return the id of one's own job with a comment that SLURM still knows of."""
+    for line in ask("squeue", "--me", "--noheader", "--states=all", "--format=%A|%k").splitlines():
+        job_id, _, text = line.strip().partition("|")
+        if text == comment:
+            return job_id
+    return None
+
+
+def cancel_job(job_id: str) -> None:
+    """End a job: its processes get SIGTERM, and those left after the cluster's KillWait SIGKILL."""
+    ask("scancel", job_id)
+
+
+def count_gpus(partition: str = "") -> int:
+    """Return how many GPUs the nodes of a partition have, at most; 0 without SLURM.
+
+    Without a name: of the cluster's default partition.
+    """
+    if shutil.which("sinfo") is None:
+        return 0
+    choice = [f"--partition={partition}"] if partition else []
+    counts = [0]
+    for line in ask("sinfo", "--noheader", "--format=%P|%G", *choice).splitlines():
+        name, _, resources = line.strip().partition("|")
+        if partition or name.endswith("*"):
+            counts += [sum(map(int, re.findall(r"gpu(?::[\w.-]+)?:(\d+)", resources)))]
+    return max(counts)

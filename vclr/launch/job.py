@@ -1,0 +1,106 @@
+"""One job of a training: a numbered folder below `jobs/` of the run folder, and what is known of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import vclr
+from vclr.config import Config, config_from_text, dump_config
+from vclr.files import atomic_path, read_json, write_json
+
+RECORD = "job.json"
+
+
+@dataclass
+class Job:
+    """What was submitted, and as what.
+
+    The folder holds this record (job.json), the settings (config.yaml), the package as it was (code/, in the first of
+    several jobs that continue each other), each process's log and its outcome.
+    """
+
+    folder: Path  # absolute
+    code: Path  # absolute
+    backend: str
+    num_processes: int
+    job_id: str = ""  # of SLURM, or the number of a process; empty while it is being submitted
+    started: float = 0.0  # a process's start, in seconds since 1970: its number may be given to another one
+    resubmissions: int = 0
+    failures: int = 0  # since there was progress
+    reached: int = 0  # iteration of the last failure
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the training."""
+        return self.folder.parent.parent
+
+    @property
+    def name(self) -> str:
+        """What the training is called: its experiment and seed, as a rule."""
+        return "/".join(self.run_folder.parts[-2:])
+
+    @property
+    def config_file(self) -> Path:
+        """The settings that the job runs with."""
+        return self.folder / "config.yaml"
+
+    def log_file(self, rank: int = 0) -> Path:
+        """Return where a process writes what it says, under the name that submitit gives it."""
+        return self.folder / f"{self.job_id}_{rank}_log.out"
+
+    def config(self) -> Config:
+        """Read the settings that the job runs with."""
+        return config_from_text(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+
+    def save(self) -> None:
+        """Write the record."""
+        fields: dict[str, Any] = asdict(self)
+        del fields["folder"]
+        write_json(self.folder / RECORD, fields | {"code": str(self.code)}, indent=1)
+
+
+def read_job(folder: Path) -> Job:
+    """Read the record of a job."""
+    fields = read_json(folder / RECORD)
+    return Job(**{**fields, "folder": folder, "code": Path(fields["code"])})
+
+
+def last_job(jobs: Path) -> Job | None:
+    """Return the newest job of a training, None where it has none."""
+    folders = [folder for folder in _numbered(jobs) if (folder / RECORD).exists()]
+    return read_job(folders[-1]) if folders else None
+
+
+def prepare_job(jobs: Path, config: Config, num_processes: int, before: Job | None = None) -> Job:
+    """Make the folder of a job that is about to be submitted.
+
+    Args:
+        jobs: folder of the training's jobs.
+        config: what it runs with.
+        num_processes: of the training.
+        before: the job that this one goes on from, with that one's code; None takes the package as it is now.
+    """
+    numbers = [int(folder.name) for folder in _numbered(jobs)]
+    folder = jobs.absolute() / str(max(numbers, default=0) + 1)
+    folder.mkdir(parents=True)
+    if before is None:
+        job = Job(folder, folder / "code", config.launcher.backend, num_processes)
+        source = Path(vclr.__file__).parent
+        shutil.copytree(source, job.code / source.name)
+    else:
+        job = replace(
+            before, folder=folder, backend=config.launcher.backend, num_processes=num_processes, job_id="", started=0.0
+        )
+    with atomic_path(job.config_file) as partial:
+        partial.write_text(dump_config(config), encoding="utf-8")
+    job.save()
+    return job
+
+
+def _numbered(jobs: Path) -> list[Path]:
+    """List the folders of jobs, the newest last."""
+    folders = jobs.iterdir() if jobs.is_dir() else ()
+    return sorted((folder for folder in folders if folder.name.isdigit()), key=lambda folder: int(folder.name))

@@ -1,0 +1,230 @@
+"""A training as jobs: submitted once, found again, followed to its end, submitted again where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from vclr.config import Config
+from vclr.data.catalog import missing_files, training_set
+from vclr.engine.same_training import is_same_training
+from vclr.errors import UsageError, UserError
+from vclr.launch.backends import Backend, choose_backend
+from vclr.launch.cluster import UNKNOWN, JobState
+from vclr.launch.job import Job, last_job, prepare_job
+from vclr.launch.log_tail import LogTail, last_lines
+from vclr.launch.process import DONE, TrainingProcess, outcome_file, read_outcomes
+from vclr.launch.verdict import Ending, Verdict, judge
+
+log = logging.getLogger("vclr.launch")
+
+SUBMISSION_SECONDS = 120.0  # that one client waits for another one that submits
+LOOK_SECONDS = 0.5  # between two looks at the files of a job
+GRACE_SECONDS = 60.0  # that processes get to end by themselves when one has failed
+LINES = 20  # of the log, where a training is given up
+
+
+class InterruptedLaunchError(UserError):
+    """Report in one line what became of the job when its client was interrupted."""
+
+    exit_code = 130
+
+
+def launch(config: Config, detach: bool = False) -> None:
+    """Run a training as `config.launcher` says, and return when it is done.
+
+    A training that is under way already is followed, not submitted again; one that is done is left alone.
+
+    Args:
+        config: the experiment; `train.output_dir` is where everything is kept, the jobs below `jobs/`.
+        detach: return once it is submitted.
+
+    Raises:
+        UserError: the training cannot be run, was cancelled, or is given up; one line with the path of the log.
+        InterruptedLaunchError: Ctrl-C; the job is cancelled, or left, as `launcher.on_interrupt` says.
+    """
+    config = _with_threads(config)
+    if config.launcher.backend == "debug":
+        _launch_here(config)
+        return
+    if problem := missing_files(training_set(config), "train"):
+        raise UserError(problem)  # now, not when the job comes to the head of the queue
+    before: Job | None = None
+    while not _is_finished(config):
+        job = attach_or_submit(config, before)
+        if detach:
+            log.info("%s: left to itself; the same command follows it again", job.name)
+            return
+        verdict = _follow_or_cancel(job, config)
+        before = None if verdict.ending is Ending.DONE else _learn(job, verdict, config)
+
+
+def num_processes(config: Config) -> int:
+    """Return how many processes a training has."""
+    return config.launcher.nodes * config.launcher.tasks_per_node
+
+
+def attach_or_submit(config: Config, before: Job | None = None) -> Job:
+    """Return the job that trains in the folder, or submit one; of several clients one does so.
+
+    Raises:
+        UserError: a job with other settings trains there, or the cluster refuses.
+    """
+    jobs = Path(config.train.output_dir, "jobs").absolute()
+    jobs.mkdir(parents=True, exist_ok=True)
+    with FileLock(jobs / "lock", timeout=SUBMISSION_SECONDS):
+        job = last_job(jobs)
+        if job is not None and (running := _attach(job, config)):
+            return running
+        goes_on = before is not None and job is not None and job.folder == before.folder
+        job = prepare_job(jobs, config, num_processes(config), before if goes_on else None)
+        try:
+            choose_backend(job.backend).submit(job, config.launcher)
+        except UserError:
+            (job.folder / "job.json").unlink()  # it never was one
+            raise
+        job.save()
+    log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
+    return job
+
+
+def _attach(job: Job, config: Config) -> Job | None:
+    """Return the newest job if it still is to run, or runs."""
+    backend = choose_backend(job.backend)
+    if not job.job_id:
+        job.job_id = backend.find(job)
+        if not job.job_id:
+            return None
+        job.save()
+    state = backend.state(job)
+    if state.has_ended:
+        return None
+    if not is_same_training(job.config(), config):
+        raise UserError(f"{job.name}: job {job.job_id} trains here with other settings; cancel it, or let it end")
+    if state.name == UNKNOWN:
+        raise UserError(f"{job.name}: job {job.job_id} may be running, and cannot be asked for: {state.reason}")
+    log.info("%s: job %s is under way (%s); following it", job.name, job.job_id, state.name.lower())
+    return job
+
+
+def _follow_or_cancel(job: Job, config: Config) -> Verdict:
+    backend = choose_backend(job.backend)
+    try:
+        return follow(backend, job, config.launcher.poll_seconds)
+    except KeyboardInterrupt:
+        if config.launcher.on_interrupt == "detach":
+            says = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
+            raise InterruptedLaunchError(says) from None
+        log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
+        backend.cancel(job)
+        while not backend.state(job).has_ended:
+            time.sleep(LOOK_SECONDS)
+        says = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
+        raise InterruptedLaunchError(says) from None
+
+
+def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
+    """Pass on what the first process says until the job has ended; return how."""
+    tail = LogTail(job.log_file(), from_end=job.log_file().exists())
+    known, next_question, failed_since = JobState(""), 0.0, 0.0
+    while True:
+        tail.pass_on()
+        has_note = any(outcome_file(job.folder, rank).exists() for rank in range(job.num_processes))
+        if has_note or time.monotonic() >= next_question:
+            next_question = time.monotonic() + poll_seconds
+            state = backend.state(job)
+            _say_what_changed(job, known, state)
+            known = state
+            outcomes = read_outcomes(job.folder, job.num_processes)
+            if state.has_ended:
+                tail.pass_on()
+                return judge(state, outcomes, job.num_processes)
+            if any(outcome.kind != DONE for outcome in outcomes.values()) and state.name == "RUNNING":
+                failed_since = failed_since or time.monotonic()
+                if time.monotonic() - failed_since > GRACE_SECONDS:
+                    backend.cancel(job)
+        time.sleep(LOOK_SECONDS)
+
+
+def _say_what_changed(job: Job, before: JobState, now: JobState) -> None:
+    if now.name == UNKNOWN and before.name != UNKNOWN:
+        log.warning("%s: %s; still following job %s", job.name, now.reason, job.job_id)
+    elif now.restarts > before.restarts and before.name:
+        log.info("%s: job %s was put back into the queue; it goes on from its checkpoint", job.name, job.job_id)
+    elif now.name == "PENDING" and (now.name, now.reason) != (before.name, before.reason):
+        log.info("%s: job %s waits (%s)", job.name, job.job_id, now.reason)
+    elif now.name == "RUNNING" and before.name != "RUNNING":
+        log.info("%s: job %s runs on %s", job.name, job.job_id, now.nodes)
+
+
+def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
+    """Return the job that the next one goes on from.
+
+    Raises:
+        UserError: there is no point in a next one; says why, and where the log is.
+    """
+    where = f"log: {_shown(job.log_file(verdict.rank))}"
+    what = f"{job.name}: job {job.job_id} ended: {verdict.reason}"
+    if verdict.ending is Ending.REFUSED:
+        raise UserError(f"{what}; {where}")
+    limits = config.launcher
+    job = replace(job, resubmissions=job.resubmissions + 1)
+    if verdict.ending is Ending.FAILED:
+        reached = furthest_iteration(job.run_folder)
+        job = replace(job, failures=1 if reached > job.reached else job.failures + 1, reached=reached)
+        if job.failures >= limits.max_failures:
+            print("\n".join(last_lines(job.log_file(verdict.rank), LINES)), file=sys.stderr)
+            raise UserError(f"{what}, {job.failures} times at iteration {reached}; given up; {where}")
+    if job.resubmissions > limits.max_resubmissions:
+        raise UserError(f"{what}; given up after launcher.max_resubmissions={limits.max_resubmissions}; {where}")
+    log.warning("%s; submitting it again, to go on from its checkpoint; %s", what, where)
+    return job
+
+
+def furthest_iteration(run_folder: Path) -> int:
+    """Return the last iteration that a training has logged."""
+    metrics = run_folder / "metrics.jsonl"
+    for line in reversed(metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []):
+        try:
+            return int(json.loads(line)["iteration"])
+        except json.JSONDecodeError:  # the line that was being written
+            continue
+    return 0
+
+
+def _with_threads(config: Config) -> Config:
+    """Say with how many threads each process computes: with all its CPUs, but with one where there are several."""
+    alone = num_processes(config) == 1
+    threads = config.train.num_threads or (config.launcher.cpus_per_task if alone else 1)
+    return replace(config, train=replace(config.train, num_threads=threads))
+
+
+def _is_finished(config: Config) -> bool:
+    if not Path(config.train.output_dir, "DONE").exists():
+        return False
+    from vclr.engine.train import is_finished
+
+    return is_finished(config)
+
+
+def _launch_here(config: Config) -> None:
+    """Run a training of one process in this one."""
+    import submitit
+
+    if num_processes(config) > 1:
+        raise UsageError("launcher.backend=debug: is one process; set launcher.nodes and launcher.tasks_per_node to 1")
+    job = prepare_job(Path(config.train.output_dir, "jobs").absolute(), config, 1)
+    work = TrainingProcess(str(job.folder), str(Path.cwd()), None, job.backend)
+    submitit.DebugExecutor(job.folder).submit(work).results()
+
+
+def _shown(path: Path) -> str:
+    """Return a path as the user knows it: from the working directory, where it is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

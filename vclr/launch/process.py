@@ -1,0 +1,112 @@
+"""What each process of a job does: join the others, train, and leave a note of how that ended."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vclr.config import load_config
+from vclr.errors import explain
+from vclr.files import read_json, write_json
+from vclr.progress import start_logging
+
+DONE = "done"
+STOPPED = "stopped"  # a signal asked for it, everything is saved
+REFUSED = "refused"  # would fail again: settings, data, a full disk
+LOST = "lost"  # another process ended first
+CRASHED = "crashed"
+
+
+@dataclass
+class Outcome:
+    """How one process of a job ended."""
+
+    kind: str
+    message: str
+    exit_code: int
+    host: str
+
+
+@dataclass
+class TrainingProcess:
+    """Called by submitit in every process of a job, which starts in the folder of the code that it is to run.
+
+    Python looks for packages in the folder that it starts in before it looks anywhere else.
+    """
+
+    job_folder: str
+    working_folder: str  # where paths of the settings begin
+    visible_devices: str | None  # submitit's local jobs see no GPU, or all
+    backend: str
+
+    def __call__(self) -> None:
+        """Train, and exit with the training's exit code."""
+        os.chdir(self.working_folder)
+        rank = self._join()
+        note = outcome_file(Path(self.job_folder), rank)
+        note.unlink(missing_ok=True)  # of a job that SLURM put back and starts again
+        start_logging()
+        logging.getLogger("submitit").propagate = False  # it has a handler of its own
+        from vclr.engine.train import train
+
+        try:
+            train(load_config(Path(self.job_folder) / "config.yaml"), resume=True)
+        except BaseException as error:
+            outcome = _outcome_of(error)
+            try:
+                write_json(note, asdict(outcome))
+            except OSError as failed:
+                print(f"vclr: {note}: {failed.strerror}", file=sys.stderr)
+            if explain(error) is None or isinstance(error, SystemExit):
+                raise
+            print(f"vclr: {outcome.message}", file=sys.stderr)
+            sys.stderr.flush()
+            raise SystemExit(outcome.exit_code) from None
+        write_json(note, asdict(Outcome(DONE, "", 0, platform.node())))
+
+    def _join(self) -> int:
+        """Set what torch needs to know of the other processes; return the number of this one."""
+        from submitit.helpers import TorchDistributedEnvironment
+
+        os.environ.pop("MASTER_PORT", None)  # of a job that this one was submitted from
+        environment = TorchDistributedEnvironment()
+        if self.backend != "slurm":
+            environment.master_addr = "127.0.0.1"  # not every laptop knows its own name
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+            if self.visible_devices is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = self.visible_devices
+        environment.export(set_cuda_visible_devices=False, overwrite=True)
+        return int(environment.rank)
+
+
+def outcome_file(job_folder: Path, rank: int) -> Path:
+    """Return where a process notes how it ended."""
+    return job_folder / f"outcome{rank}.json"
+
+
+def read_outcomes(job_folder: Path, num_processes: int) -> dict[int, Outcome]:
+    """Return the notes that the processes of a job have left so far, by their number."""
+    notes = {rank: outcome_file(job_folder, rank) for rank in range(num_processes)}
+    return {rank: Outcome(**read_json(note)) for rank, note in notes.items() if note.exists()}
+
+
+def _outcome_of(error: BaseException) -> Outcome:
+    from vclr.engine.distributed import LostProcessError
+    from vclr.engine.signals import StoppedError
+
+    message, exit_code = explain(error) or (f"{type(error).__name__}: {error}".splitlines()[0], 1)
+    kind = REFUSED if explain(error) else CRASHED
+    if isinstance(error, SystemExit):  # told by the first process, which says why
+        kind, message, exit_code = LOST, "", int(error.code or 0)
+    elif isinstance(error, StoppedError):
+        kind = STOPPED
+    elif isinstance(error, LostProcessError):
+        kind = LOST
+    elif isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        kind = CRASHED  # a network disk may be there again in a minute
+    return Outcome(kind, message, exit_code, platform.node())

@@ -1,0 +1,73 @@
+"""How a job ended, and whether it is worth submitting again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+
+from vclr.launch.cluster import JobState
+from vclr.launch.process import CRASHED, DONE, REFUSED, STOPPED, Outcome
+
+
+class Ending(Enum):
+    """What follows from the end of a job."""
+
+    DONE = "nothing is left to do"
+    INTERRUPTED = "submit it again: the cluster's doing"
+    FAILED = "submit it again, unless it fails there again"
+    REFUSED = "give up"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a job ended: what follows, why in one line, and the process whose log says more."""
+
+    ending: Ending
+    reason: str
+    rank: int = 0
+
+
+# States of a job whose end says nothing about the training.
+INTERRUPTIONS = {
+    "TIMEOUT": "its time was up",
+    "PREEMPTED": "it was preempted",
+    "NODE_FAIL": "a node failed",
+    "BOOT_FAIL": "a node did not start",
+    "REVOKED": "the cluster took it back",
+}
+
+
+def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> Verdict:
+    """Say how a job ended.
+
+    Args:
+        state: what the cluster says.
+        outcomes: what the processes noted, by their number.
+        num_processes: how many there were.
+    """
+    if state.name in INTERRUPTIONS:
+        return Verdict(Ending.INTERRUPTED, INTERRUPTIONS[state.name])
+    if state.name == "CANCELLED":
+        return Verdict(Ending.REFUSED, "it was cancelled")
+    if state.name == "OUT_OF_MEMORY":
+        return Verdict(Ending.REFUSED, "it needs more memory than it asked for: raise launcher.mem_mb")
+    if state.name == "DEADLINE":
+        return Verdict(Ending.REFUSED, "its deadline has passed")
+    if len(outcomes) == num_processes and all(outcome.kind == DONE for outcome in outcomes.values()):
+        return Verdict(Ending.DONE, "")
+    for kind, ending in ((REFUSED, Ending.REFUSED), (CRASHED, Ending.FAILED)):
+        for rank, outcome in sorted(outcomes.items()):
+            if outcome.kind == kind:
+                return Verdict(ending, outcome.message, rank)
+    silent = sorted(set(range(num_processes)) - set(outcomes))
+    stopped = [outcome for outcome in outcomes.values() if outcome.kind == STOPPED]
+    if stopped and not silent:
+        # 75 says "again"; any other code is of somebody who pressed Ctrl-C.
+        ending = Ending.INTERRUPTED if stopped[0].exit_code == os.EX_TEMPFAIL else Ending.REFUSED
+        return Verdict(ending, stopped[0].message)
+    if not silent:
+        return Verdict(Ending.FAILED, f"its processes lost each other ({state.name}, exit status {state.exit_status})")
+    whose = f"process {silent[0]}" if num_processes > 1 else "the process"
+    status = f"{state.name}, exit status {state.exit_status}" if state.exit_status else state.name
+    return Verdict(Ending.FAILED, f"{whose} was killed ({status})", silent[0])
