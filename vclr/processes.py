@@ -1,10 +1,11 @@
-"""What a process of ours owes to the one that started it."""
+"""What a process of ours owes to the one that started it, and what it wants to know of torch."""
 
 from __future__ import annotations
 
 import ctypes
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -13,3 +14,12 @@ def end_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, however that ends (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def torch_environment() -> dict[str, str]:
+    """Return what must be in the environment when one of several processes imports torch.
+
+    Without a GPU: none of the warnings of its C++ parts. The one that there is doubts an option that the exactness of a
+    resume needs (engine/state.py).
+    """
+    return {} if Path("/dev/nvidiactl").exists() else {"TORCH_CPP_LOG_LEVEL": "ERROR"}

@@ -18,7 +18,7 @@ from vclr.launch.cluster import ClusterError, count_gpus
 
 # Sets whose pictures `vclr fetch` writes with a manifest, which then stands for the folder.
 FETCHED_SETS = ("toy",)
-# Resources of the rule `train`, under the names that Snakemake's SLURM executor has for them, and settings `launcher.*`.
+# Resources of the rule `train`, named as Snakemake's SLURM executor names them, and what they set of `launcher`.
 LAUNCHER_SETTINGS = {
     "backend": "backend",
     "nodes": "nodes",

@@ -47,13 +47,17 @@ class TrainState:
             return self.student
         if not self.config.compat.batch_norm:
             self.student.mask_branch.share_statistics(distributed.group.WORLD)
+        # DDP packs gradients anew once it has seen in which order they come, unless it looks for unused parameters. How
+        # they are packed is how those of three and more processes are rounded, so a resumed training would end with
+        # other bits. On a GPU it does so anyway.
+        is_on_cpu = next(self.student.parameters()).device.type == "cpu"
         # Buffers stay as they are: statistics are shared already, or each process's own. Torch 2.13 renamed the option.
         is_renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         options: dict[str, Any] = {"forward_sync_buffers" if is_renamed else "broadcast_buffers": False}
         return DistributedDataParallel(
             self.student,
             gradient_as_bucket_view=True,
-            find_unused_parameters=not self.config.model.aux_loss,
+            find_unused_parameters=is_on_cpu or not self.config.model.aux_loss,
             **options,
         )
 

@@ -56,13 +56,18 @@ def launch(config: Config, detach: bool = False) -> None:
     if problem := missing_files(training_set(config), "train"):
         raise UserError(problem)  # now, not when the job comes to the head of the queue
     before: Job | None = None
-    while not _is_finished(config):
+    if _is_finished(config):
+        return
+    while True:
         job = attach_or_submit(config, before)
         if detach:
             log.info("%s: left to itself; the same command follows it again", job.name)
             return
         verdict = _follow_or_cancel(job, config)
-        before = None if verdict.ending is Ending.DONE else _learn(job, verdict, config)
+        if verdict.ending is not Ending.DONE:
+            before = _learn(job, verdict, config)
+        elif job.config().train.max_iter == config.train.max_iter:  # it may have been followed for fewer
+            return
 
 
 def num_processes(config: Config) -> int:
@@ -132,13 +137,15 @@ def _follow_or_cancel(job: Job, config: Config) -> Verdict:
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
     """Pass on what the first process says until the job has ended; return how."""
     tail = LogTail(job.log_file(), from_end=job.log_file().exists())
-    known, next_question, failed_since = JobState(""), 0.0, 0.0
+    known, next_question, pause, failed_since = JobState(""), 0.0, LOOK_SECONDS, 0.0
     while True:
         tail.pass_on()
         has_note = any(outcome_file(job.folder, rank).exists() for rank in range(job.num_processes))
         if has_note or time.monotonic() >= next_question:
-            next_question = time.monotonic() + poll_seconds
             state = backend.state(job)
+            # Often at first and after a change, then as seldom as the settings say.
+            pause = min(2 * pause, poll_seconds) if state == known else 2 * LOOK_SECONDS
+            next_question = time.monotonic() + pause
             _say_what_changed(job, known, state)
             known = state
             outcomes = read_outcomes(job.folder, job.num_processes)
@@ -157,7 +164,7 @@ def _say_what_changed(job: Job, before: JobState, now: JobState) -> None:
         log.warning("%s: %s; still following job %s", job.name, now.reason, job.job_id)
     elif now.restarts > before.restarts and before.name:
         log.info("%s: job %s was put back into the queue; it goes on from its checkpoint", job.name, job.job_id)
-    elif now.name == "PENDING" and (now.name, now.reason) != (before.name, before.reason):
+    elif now.name == "PENDING" and now.reason not in ("None", before.reason):
         log.info("%s: job %s waits (%s)", job.name, job.job_id, now.reason)
     elif now.name == "RUNNING" and before.name != "RUNNING":
         log.info("%s: job %s runs on %s", job.name, job.job_id, now.nodes)

@@ -13,6 +13,7 @@ from pathlib import Path
 from vclr.config import load_config
 from vclr.errors import explain
 from vclr.files import read_json, write_json
+from vclr.processes import torch_environment
 from vclr.progress import start_logging
 
 DONE = "done"
@@ -80,6 +81,7 @@ class TrainingProcess:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             if self.visible_devices is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = self.visible_devices
+        os.environ.update(torch_environment())
         environment.export(set_cuda_visible_devices=False, overwrite=True)
         return int(environment.rank)
 

@@ -10,7 +10,7 @@ import sys
 import time
 from types import FrameType
 
-from vclr.processes import end_with_parent
+from vclr.processes import end_with_parent, torch_environment
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 # Seconds that the others get to notice that one has failed, before they are killed.
@@ -24,6 +24,7 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
     """
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    environment |= torch_environment()
     environment |= {"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)}
     command = [sys.executable, "-m", "vclr.cli", *arguments]
     processes = [

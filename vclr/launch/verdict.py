@@ -68,6 +68,7 @@ def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> 
         return Verdict(ending, stopped[0].message)
     if not silent:
         return Verdict(Ending.FAILED, f"its processes lost each other ({state.name}, exit status {state.exit_status})")
-    whose = f"process {silent[0]}" if num_processes > 1 else "the process"
     status = f"{state.name}, exit status {state.exit_status}" if state.exit_status else state.name
-    return Verdict(Ending.FAILED, f"{whose} was killed ({status})", silent[0])
+    if len(silent) > 1:
+        return Verdict(Ending.FAILED, f"{len(silent)} of its {num_processes} processes were killed ({status})")
+    return Verdict(Ending.FAILED, f"process {silent[0]} was killed ({status})", silent[0])

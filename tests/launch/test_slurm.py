@@ -1,0 +1,269 @@
+"""Trainings on a real SLURM cluster, disturbed in every way that clusters know."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine.same import assert_same_training
+from tests.launch.conftest import ROOT, SETTINGS, Launch, MakeConfig, wait_for
+from vclr.launch.cluster import ask, job_state
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("cluster")]
+NODES = ("launcher.backend=slurm", "launcher.nodes=2", "launcher.tasks_per_node=2", "launcher.cpus_per_task=2")
+MakeLaunch = Callable[..., Launch]
+
+
+@pytest.fixture(scope="module")
+def straight(cluster: None, make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Launch:
+    """A training on 2 nodes x 2 processes that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("straight")
+    launch = Launch(make_config(*SETTINGS, *NODES), folder / "runs" / "demo" / "seed0")
+    launch.run()
+    return launch
+
+
+@pytest.fixture
+def disturbed(make_launch: MakeLaunch) -> Launch:
+    return make_launch(*NODES)
+
+
+def job_id(launch: Launch) -> str:
+    """Return the id of its newest job."""
+    return json.loads((launch.jobs[-1] / "job.json").read_text())["job_id"]
+
+
+def jobs_in_accounting(launch: Launch) -> list[str]:
+    """List state and id of all jobs that were submitted for a folder, oldest first."""
+    lines = ask("sacct", "-X", "-n", "-P", "-S", "now-1hour", "-o", "JobID,State,Comment").splitlines()
+    return [line for line in lines if line.endswith(tuple(str(folder) for folder in launch.jobs))]
+
+
+def queue(launch: Launch) -> str:
+    lines = ask("squeue", "--noheader", "--format=%A %T %k").splitlines()
+    return "".join(line for line in lines if str(launch.root) in line)
+
+
+def ranks(launch: Launch) -> dict[str, psutil.Process]:
+    """Return the processes of its newest job, by their number."""
+    found = {}
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if str(launch.jobs[-1]) in words and "submitit.core._submit" in words and not words[0].endswith("srun"):
+            found[process.environ()["SLURM_PROCID"]] = process
+    return found
+
+
+def last_line(output: str) -> str:
+    return output.strip().splitlines()[-1]
+
+
+def start_now(launch: Launch) -> None:
+    """Spare the two minutes that SLURM leaves a job that was put back alone."""
+    number = job_id(launch)
+    wait_for(lambda: job_state(number).name == "PENDING")
+    ask("scontrol", "update", f"JobId={number}", "StartTime=now")
+
+
+def test_training_ran_on_two_nodes_and_is_that_of_four_local_processes(straight: Launch, make_launch: MakeLaunch):
+    (state,) = jobs_in_accounting(straight)
+    assert "COMPLETED" in state
+    hosts = [json.loads(note.read_text())["host"] for note in sorted(straight.jobs[0].glob("outcome*.json"))]
+    assert hosts == ["node1", "node1", "node2", "node2"]
+    local = make_launch("launcher.tasks_per_node=4", name="local")
+    local.run()
+    assert_same_training(straight.folder, local.folder)
+    assert straight.run() == ""  # once more: it is done
+
+
+def test_first_step_comes_within_twenty_seconds(make_launch: MakeLaunch):
+    launch = make_launch(*NODES, "train.max_iter=2", "train.log_period=1")
+    with launch.start() as process:
+        wait_for(lambda: "RUNNING" in queue(launch), process)
+        started = time.monotonic()
+        launch.wait_for_records(1, process)
+        print(f"first step after {time.monotonic() - started:.1f} s")
+        process.communicate(timeout=120)
+
+
+def test_requeued_training_ends_with_the_same_bits(straight: Launch, disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(6, process)
+        ask("scontrol", "requeue", job_id(disturbed))
+        start_now(disturbed)
+        output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    assert "was put back into the queue" in output
+    assert len(disturbed.jobs) == 1
+    assert_same_training(straight.folder, disturbed.folder)
+
+
+def test_preempted_training_ends_with_the_same_bits(straight: Launch, disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(6, process)
+        ask("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 5")
+        start_now(disturbed)
+        output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    assert "was put back into the queue" in output
+    assert_same_training(straight.folder, disturbed.folder)
+
+
+def test_training_killed_on_one_node_goes_on_in_another_job(straight: Launch, disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(6, process)
+        ranks(disturbed)["3"].kill()
+        output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    (line,) = [line for line in output.splitlines() if "submitting it again" in line]
+    assert "process 3 was killed" in line
+    assert "jobs/1/" in line
+    assert [re.split(r"\W", state)[1] for state in jobs_in_accounting(disturbed)] == ["FAILED", "COMPLETED"]
+    assert_same_training(straight.folder, disturbed.folder)
+
+
+def test_training_whose_time_is_up_goes_on_in_another_job(make_launch: MakeLaunch, straight: Launch):
+    # A minute is the shortest time limit; the warning comes up to a minute early, and no later than asked for.
+    launch = make_launch(*NODES, "launcher.runtime=1", "launcher.warning_seconds=50", "train.max_iter=400")
+    with launch.start() as process:
+        wait_for(lambda: len(launch.jobs) > 1, process, seconds=200)
+        wait_for(lambda: "RUNNING" in queue(launch), process)
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=120)[0]
+    (line,) = [line for line in output.splitlines() if "submitting it again" in line]
+    assert "SIGUSR2: stopped and saved at iteration" in line or "its time was up" in line
+    assert queue(launch) == ""
+
+
+def test_cancelled_training_is_not_submitted_again(disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(3, process)
+        ask("scancel", job_id(disturbed))
+        output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1
+    log = f"runs/demo/seed0/jobs/1/{job_id(disturbed)}_0_log.out"
+    assert last_line(output) == f"vclr: demo/seed0: job {job_id(disturbed)} ended: it was cancelled; log: {log}"
+    assert (disturbed.root / log).exists()
+    assert len(disturbed.jobs) == 1
+
+
+def test_job_that_fails_at_once_is_not_submitted_again(make_launch: MakeLaunch, tmp_path: Path):
+    (tmp_path / "broken.json").write_text("{")
+    launch = make_launch(*NODES, f"data.train.annotations={tmp_path}/broken.json")
+    output = launch.run(code=1)
+    line = last_line(output)
+    assert "broken.json: line 1 column 2: not valid json" in line
+    assert f"log: runs/demo/seed0/jobs/1/{job_id(launch)}_0_log.out" in line
+    (state,) = jobs_in_accounting(launch)
+    assert "FAILED" in state
+
+
+def test_settings_that_cannot_be_are_refused_before_the_queue(make_launch: MakeLaunch):
+    launch = make_launch(*NODES)
+    assert "unknown key 'train.max_itr'" in launch.run("train.max_itr=3", code=2)
+    assert "launcher.nodes" in launch.run("launcher.nodes=0", code=2)
+    refused = launch.run("launcher.partition=nowhere", code=1)
+    assert last_line(refused).startswith("vclr: demo/seed0: SLURM refuses the job: ")
+    assert "invalid partition" in last_line(refused)
+    assert "missing.json: does not exist" in launch.run("data.train.annotations=missing.json", code=1)
+    assert jobs_in_accounting(launch) == []
+
+
+def test_training_that_fails_at_the_same_step_is_given_up(make_launch: MakeLaunch):
+    launch = make_launch(*NODES, "train.max_iter=2000", "train.log_period=1000")
+    with launch.start() as process:
+        for number in (1, 2):
+            wait_for(lambda number=number: len(launch.jobs) == number and ranks(launch).get("2"), process)
+            wait_for(lambda: (launch.folder / "checkpoints").exists(), process)
+            ranks(launch)["2"].kill()
+        output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, output
+    assert "processes were killed" in last_line(output)
+    assert "2 times at iteration 0; given up; log: runs/demo/seed0/jobs/2/" in last_line(output)
+    assert len(jobs_in_accounting(launch)) == 2
+
+
+def test_killed_client_leaves_the_training_and_the_next_one_follows_it(straight: Launch, disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(3, process)
+        process.kill()
+    assert "RUNNING" in queue(disturbed)
+    output = disturbed.run()
+    assert f"job {job_id(disturbed)} is under way (running); following it" in output
+    assert len(jobs_in_accounting(disturbed)) == 1
+    assert_same_training(straight.folder, disturbed.folder)
+
+
+def test_two_clients_submit_one_job(disturbed: Launch):
+    with disturbed.start() as first, disturbed.start() as second:
+        outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], outputs
+    assert len(jobs_in_accounting(disturbed)) == 1
+
+
+def test_client_that_was_killed_while_submitting_is_followed_by_one_that_finds_the_job(disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(1, process)
+        process.kill()
+    record = disturbed.jobs[0] / "job.json"
+    number = job_id(disturbed)
+    record.write_text(json.dumps({**json.loads(record.read_text()), "job_id": ""}))
+    assert f"job {number} is under way" in disturbed.run()
+    assert len(jobs_in_accounting(disturbed)) == 1
+
+
+def test_other_settings_do_not_join_a_job(disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(1, process)
+        output = disturbed.run("optimizer.lr=0.5", code=1)
+        assert "trains here with other settings" in last_line(output)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_interrupted_client_cancels_its_job_which_saves(straight: Launch, disturbed: Launch):
+    with disturbed.start() as process:
+        disturbed.wait_for_records(4, process)
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "interrupted; job" in last_line(output)
+    assert queue(disturbed) == ""
+    outcome = json.loads((disturbed.jobs[0] / "outcome0.json").read_text())
+    assert re.match(r"SIGTERM: stopped and saved at iteration \d+", outcome["message"])
+    disturbed.run()
+    assert_same_training(straight.folder, disturbed.folder)
+
+
+def test_interrupted_client_may_leave_its_job(disturbed: Launch):
+    with disturbed.start("launcher.on_interrupt=detach") as process:
+        disturbed.wait_for_records(2, process)
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "goes on" in last_line(output)
+    assert "RUNNING" in queue(disturbed)
+    disturbed.run()
+    assert len(jobs_in_accounting(disturbed)) == 1
+
+
+def test_job_runs_the_code_of_its_submission(make_launch: MakeLaunch, tmp_path: Path):
+    """What is edited while the job waits in the queue does not run."""
+    launch = make_launch(*NODES, "train.max_iter=3", "launcher.extra=--hold")
+    shutil.copytree(ROOT / "vclr", tmp_path / "live" / "vclr")
+    with launch.start(code=tmp_path / "live") as process:
+        wait_for(lambda: "PENDING" in queue(launch), process)
+        (tmp_path / "live" / "vclr" / "engine" / "step.py").write_text("this is no Python")
+        ask("scontrol", "release", job_id(launch))
+        output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "waits (JobHeldUser)" in output
