@@ -9,10 +9,13 @@
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
 from snakemake.utils import min_version, validate
 
-from workflow import experiments, polling
+from workflow import experiments, main_process, polling
 
 min_version("7.32")
 polling.keep_interval()
+if workflow.is_main_process and not workflow.dryrun:
+    main_process.release_dead_locks()
+    main_process.pass_on_interrupts()
 
 
 configfile: "configs/workflow.yaml"

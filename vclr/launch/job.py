@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import vclr
 from vclr.config import Config, config_from_text, dump_config
+from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
 
 RECORD = "job.json"
@@ -74,26 +77,42 @@ def last_job(jobs: Path) -> Job | None:
     return read_job(folders[-1]) if folders else None
 
 
-def prepare_job(jobs: Path, config: Config, num_processes: int, before: Job | None = None) -> Job:
-    """Make the folder of a job that is about to be submitted.
+@contextmanager
+def new_job_folder(jobs: Path) -> Iterator[Path]:
+    """Make the next folder below `jobs`, which goes again where the block fails: then nothing was submitted.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    numbers = [int(folder.name) for folder in _numbered(jobs)]
+    folder = jobs / str(max(numbers, default=0) + 1)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            failures = error.args[0] if isinstance(error, shutil.Error) else ()  # source, target, why
+            raise UserError(f"{folder}: cannot be written: {failures[0][2] if failures else error}") from None
+        raise
+
+
+def prepare_job(folder: Path, config: Config, num_processes: int, before: Job | None = None) -> Job:
+    """Write what a job that is about to be submitted needs.
 
     Args:
-        jobs: folder of the training's jobs.
+        folder: the job's, absolute and empty.
         config: what it runs with.
         num_processes: of the training.
         before: the job that this one goes on from, with that one's code; None takes the package as it is now.
     """
-    numbers = [int(folder.name) for folder in _numbered(jobs)]
-    folder = jobs.absolute() / str(max(numbers, default=0) + 1)
-    folder.mkdir(parents=True)
     if before is None:
         job = Job(folder, folder / "code", config.launcher.backend, num_processes)
         source = Path(vclr.__file__).parent
         shutil.copytree(source, job.code / source.name)
     else:
-        job = replace(
-            before, folder=folder, backend=config.launcher.backend, num_processes=num_processes, job_id="", started=0.0
-        )
+        backend = config.launcher.backend
+        job = replace(before, folder=folder, backend=backend, num_processes=num_processes, job_id="", started=0.0)
     with atomic_path(job.config_file) as partial:
         partial.write_text(dump_config(config), encoding="utf-8")
     job.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
 from vclr.launch.backends import Backend, choose_backend
 from vclr.launch.cluster import UNKNOWN, JobState
-from vclr.launch.job import Job, last_job, prepare_job
+from vclr.launch.job import Job, last_job, new_job_folder, prepare_job
 from vclr.launch.log_tail import LogTail, last_lines
 from vclr.launch.process import DONE, TrainingProcess, outcome_file, read_outcomes
 from vclr.launch.verdict import Ending, Verdict, judge
@@ -88,12 +89,9 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
         if job is not None and (running := _attach(job, config)):
             return running
         goes_on = before is not None and job is not None and job.folder == before.folder
-        job = prepare_job(jobs, config, num_processes(config), before if goes_on else None)
-        try:
+        with new_job_folder(jobs) as folder:
+            job = prepare_job(folder, config, num_processes(config), before if goes_on else None)
             choose_backend(job.backend).submit(job, config.launcher)
-        except UserError:
-            (job.folder / "job.json").unlink()  # it never was one
-            raise
         job.save()
     log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
     return job
@@ -127,7 +125,9 @@ def _follow_or_cancel(job: Job, config: Config) -> Verdict:
             says = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
             raise InterruptedLaunchError(says) from None
         log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
+        hear_again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake passes on what a terminal told us already
         backend.cancel(job)
+        signal.signal(signal.SIGINT, hear_again)
         while not backend.state(job).has_ended:
             time.sleep(LOOK_SECONDS)
         says = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
@@ -226,7 +226,8 @@ def _launch_here(config: Config) -> None:
 
     if num_processes(config) > 1:
         raise UsageError("launcher.backend=debug: is one process; set launcher.nodes and launcher.tasks_per_node to 1")
-    job = prepare_job(Path(config.train.output_dir, "jobs").absolute(), config, 1)
+    with new_job_folder(Path(config.train.output_dir, "jobs").absolute()) as folder:
+        job = prepare_job(folder, config, 1)
     work = TrainingProcess(str(job.folder), str(Path.cwd()), None, job.backend)
     submitit.DebugExecutor(job.folder).submit(work).results()
 

@@ -1,0 +1,50 @@
+"""What Snakemake's main process owes to those that come after it, and to those below it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+import psutil
+
+LOCK = Path(".snakemake/main_process.lock")
+LOCKS = Path(".snakemake/locks")  # Snakemake's own, which stay where it is killed
+
+_held: list[BinaryIO] = []  # until this process ends, however it does
+
+
+def release_dead_locks() -> None:
+    """Remove the locks of a Snakemake that was killed, as `snakemake --unlock` does.
+
+    Whether it is dead says a lock of ours that ends with its process. Where the file system has none, nothing happens.
+    """
+    LOCK.parent.mkdir(exist_ok=True)
+    file = LOCK.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another one lives
+        file.close()
+        return
+    _held.append(file)
+    for lock in LOCKS.glob("*.lock"):
+        lock.unlink()
+
+
+def pass_on_interrupts() -> None:
+    """Have an interrupt that only this process gets reach its local jobs too, as Ctrl-C on a terminal would."""
+
+    def interrupt(number: int, frame: FrameType | None) -> Any:
+        for child in psutil.Process().children(recursive=True):
+            try:
+                if os.getpgid(child.pid) == os.getpgid(0):
+                    child.send_signal(number)
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
