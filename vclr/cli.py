@@ -313,6 +313,28 @@ def bench(
 
 
 @app.command()
+def doctor(
+    what: Annotated[str, typer.Argument(help="slurm.")],
+    profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
+    wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
+    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
+) -> None:
+    """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    from vclr.launch.doctor import check_slurm
+    from vclr.launch.finding import ERROR
+
+    if what != "slurm":
+        raise UsageError(f"vclr doctor {what}: there is: slurm")
+    levels = []
+    for finding in check_slurm(profile, wait, job):
+        levels.append(finding.level)
+        print(f"{finding.level:8} {finding.topic}: {finding.says}", flush=True)
+        if finding.fix:
+            print(f"{'':8} -> {finding.fix}", flush=True)
+    raise typer.Exit(int(ERROR in levels))
+
+
+@app.command()
 def ui(
     uri: Annotated[str, typer.Option(help="Where the runs are tracked.")] = "sqlite:///mlflow.db",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -14,27 +14,11 @@ from typing import Any
 
 from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, config_hash, load_config
 from vclr.data import catalog
+from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
 
 # Sets whose pictures `vclr fetch` writes with a manifest, which then stands for the folder.
 FETCHED_SETS = ("toy",)
-# Resources of the rule `train`, named as Snakemake's SLURM executor names them, and what they set of `launcher`.
-LAUNCHER_SETTINGS = {
-    "backend": "backend",
-    "nodes": "nodes",
-    "tasks_per_node": "tasks_per_node",
-    "cpus_per_task": "cpus_per_task",
-    "gpus_per_node": "gpus_per_node",
-    "gres": "gres",
-    "mem_mb": "mem_mb",
-    "runtime": "runtime",
-    "slurm_partition": "partition",
-    "slurm_account": "account",
-    "qos": "qos",
-    "constraint": "constraint",
-    "slurm_extra": "extra",
-    "on_interrupt": "on_interrupt",
-}
 
 
 def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
@@ -74,9 +58,8 @@ def launcher_overrides(threads: int, resources: Mapping[str, Any]) -> str:
 
     Where they say nothing of CPUs, the threads of the rule are those of each process.
     """
-    settings = {name: resources.get(resource) for resource, name in LAUNCHER_SETTINGS.items()}
-    settings["cpus_per_task"] = settings["cpus_per_task"] or threads
-    return quote_overrides([f"launcher.{name}={value}" for name, value in settings.items() if value is not None])
+    own = {"cpus_per_task": threads} if resources.get("cpus_per_task") is None else {}
+    return quote_overrides(profile.launcher_overrides({**dict(resources.items()), **own}))
 
 
 @cache

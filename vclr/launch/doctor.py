@@ -1,0 +1,199 @@
+"""Check a SLURM site against what the workflow needs of it, and say how to mend what is missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vclr.errors import UserError
+from vclr.launch import cluster
+from vclr.launch.backends import sbatch_options
+from vclr.launch.cluster import ClusterError, ask
+from vclr.launch.finding import ERROR, OK, WARNING, Finding
+from vclr.launch.nodes import check_nodes
+from vclr.launch.profile import Profile, read_profile
+
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+
+
+def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> Iterator[Finding]:
+    """Check everything, what comes first first; stop where nothing more can be found out.
+
+    Args:
+        profile: file or folder of the Snakemake profile.
+        wait_seconds: how long the job that looks around on the nodes may wait in the queue.
+        with_job: submit that job at all.
+    """
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if missing:
+        fix = "log in to a login node of the cluster, or load its module (module load slurm)"
+        yield Finding(ERROR, "commands", f"not found: {', '.join(missing)}", fix)
+        return
+    try:
+        version = ask("sinfo", "--version").strip()
+        ask("scontrol", "ping")
+        settings = _cluster_settings()
+    except ClusterError as error:
+        yield Finding(
+            ERROR, "controller", str(error), "SLURM_CONF names the configuration; or ask the site's help desk"
+        )
+        return
+    yield Finding(OK, "controller", f"{version} answers")
+    yield _check_plugin()
+    site = read_profile(profile / "config.yaml" if profile.is_dir() else profile)
+    checks: list[Callable[[Profile, dict[str, str]], Finding]] = [
+        _check_accounting,
+        _check_gpus,
+        _check_training,
+        _check_other_jobs,
+        _check_requeue,
+        _check_preemption,
+        _check_time,
+    ]
+    for check in checks:
+        yield check(site, settings)
+    if with_job:
+        yield from check_nodes(site.training, wait_seconds)
+
+
+def _cluster_settings() -> dict[str, str]:
+    """Return the configuration of the running cluster."""
+    return dict(re.findall(r"^(\w+) *= (.*?) *$", ask("scontrol", "show", "config"), flags=re.MULTILINE))
+
+
+def _seconds(settings: dict[str, str], name: str) -> int:
+    return int(re.sub(r"\D", "", settings.get(name, "")) or 0)
+
+
+def _check_plugin() -> Finding:
+    if find_spec("snakemake_executor_plugin_slurm") and find_spec("submitit"):
+        return Finding(OK, "Snakemake", "its SLURM executor and submitit are installed")
+    return Finding(
+        ERROR, "Snakemake", "its SLURM executor is not installed", "needs Python 3.11: make PYTHON=python3.11"
+    )
+
+
+def _check_accounting(site: Profile, settings: dict[str, str]) -> Finding:
+    forgets = _seconds(settings, "MinJobAge")
+    try:
+        ask("sacct", "-X", "-n", "-S", "now")
+        has_accounting = True
+    except ClusterError:
+        has_accounting = False
+    if site.status_command == "sacct" and not has_accounting:
+        fix = f"set slurm-status-command: squeue in {site.path}"
+        return Finding(ERROR, "accounting", "there is none, and the profile relies on it", fix)
+    if site.status_command == "squeue" and forgets < 60:
+        fix = f"set slurm-status-command: sacct in {site.path}" if has_accounting else "ask the site for MinJobAge=300"
+        return Finding(ERROR, "accounting", f"squeue forgets a finished job within {forgets} s", fix)
+    says = "sacct answers" if has_accounting else "there is none; what needs it asks squeue instead"
+    return Finding(OK, "accounting", f"{says}; squeue remembers finished jobs for {forgets} s")
+
+
+def _check_gpus(site: Profile, settings: dict[str, str]) -> Finding:
+    training = site.training
+    lines = ask("sinfo", "--noheader", "--format=%P|%G", *_partition(training.partition)).splitlines()
+    offered = sorted({line.partition("|")[2].strip() for line in lines} - {"(null)"})
+    names = sorted(set(re.findall(r"\b(?:gres/)?(\w+):", " ".join(offered))))
+    if training.gres and training.gres.partition(":")[0] not in names:
+        fix = f"set gres in {site.path} to one of: {', '.join(offered) or 'nothing, there are no GPUs'}"
+        return Finding(ERROR, "GPUs", f"no node of the partition has {training.gres}", fix)
+    available = cluster.count_gpus(training.partition)
+    wanted = training.tasks_per_node if training.gpus_per_node < 0 else training.gpus_per_node
+    if training.gpus_per_node > available or 0 < available < wanted:
+        fix = f"set tasks_per_node and gpus_per_node in {site.path} to at most {available}, and more nodes"
+        return Finding(ERROR, "GPUs", f"a training wants {wanted} of a node, which has {available}", fix)
+    if not available:
+        fix = f"set slurm_partition in {site.path} to a partition with GPUs, if there is one: `sinfo -o '%P %G'`"
+        return Finding(WARNING, "GPUs", "the partition has none; trainings run on CPUs", fix)
+    return Finding(OK, "GPUs", f"nodes of the partition have {', '.join(offered)}; a training takes {wanted} of each")
+
+
+def _check_training(site: Profile, settings: dict[str, str]) -> Finding:
+    from vclr.launch.job import Job
+
+    job = Job(Path.cwd() / "jobs" / "1", Path.cwd(), "slurm", site.training.nodes * site.training.tasks_per_node)
+    shape = f"{site.training.nodes} nodes x {site.training.tasks_per_node} processes"
+    try:
+        options = sbatch_options(job, site.training)
+    except UserError as error:
+        return Finding(ERROR, "training", str(error), f"change it in {site.path}")
+    return _try_submission(site, f"a training ({shape})", "training", _as_flags(options))
+
+
+def _check_other_jobs(site: Profile, settings: dict[str, str]) -> Finding:
+    flags = {
+        "--mem": f"{site.others['mem_mb']}M" if site.others.get("mem_mb") else None,
+        "--time": site.others.get("runtime"),
+        "--partition": site.others.get("slurm_partition"),
+        "--account": site.others.get("slurm_account"),
+        "--qos": site.others.get("qos"),
+        "--constraint": site.others.get("constraint"),
+    }
+    return _try_submission(site, "a job of the executor", "jobs", [f"{k}={v}" for k, v in flags.items() if v])
+
+
+def _as_flags(options: dict[str, Any]) -> list[str]:
+    """Return options of submitit as sbatch takes them on its command line."""
+    named = {**options, **options["additional_parameters"], "signal": f"USR2@{options['signal_delay_s']}"}
+    of_submitit = ("additional_parameters", "srun_args", "stderr_to_stdout", "signal_delay_s")
+    flags = []
+    for name, value in named.items():
+        if value is not None and name not in of_submitit:
+            flag = f"--{name.replace('_', '-')}"
+            flags.append(flag if value is True else f"{flag}={value}")
+    return flags
+
+
+def _try_submission(site: Profile, what: str, topic: str, flags: list[str]) -> Finding:
+    """Ask SLURM whether it would take a job, without submitting one."""
+    try:
+        ask("sbatch", "--test-only", *flags, "--wrap=true")
+    except ClusterError as error:
+        fix = f"change what {site.path} asks for; `sinfo -o '%P %D %c %m %G %l'` lists what there is"
+        return Finding(ERROR, topic, f"SLURM would refuse {what}: {error}", fix)
+    return Finding(OK, topic, f"SLURM would take {what}")
+
+
+def _check_requeue(site: Profile, settings: dict[str, str]) -> Finding:
+    if settings.get("JobRequeue") == "1":
+        return Finding(OK, "requeue", "SLURM puts back a job whose node failed or that was preempted")
+    return Finding(
+        OK, "requeue", "off by default (JobRequeue=0); trainings ask for it, and `vclr launch` submits again"
+    )
+
+
+def _check_preemption(site: Profile, settings: dict[str, str]) -> Finding:
+    kind, mode = settings.get("PreemptType", "preempt/none"), settings.get("PreemptMode", "OFF")
+    kill_wait = _seconds(settings, "KillWait")
+    if kind.endswith("none"):
+        return Finding(OK, "preemption", "there is none on this cluster")
+    if "preempt_send_user_signal" in settings.get("SlurmctldParameters", ""):
+        return Finding(OK, "preemption", f"{mode}; a training hears of it before (SIGUSR2), and saves")
+    says = f"{mode}; a preempted training has {kill_wait} s to finish its step and save"
+    fix = "a step that takes longer is lost back to the last checkpoint: choose train.checkpointer.period by that"
+    return Finding(OK if kill_wait >= 30 else WARNING, "preemption", says, "" if kill_wait >= 30 else fix)
+
+
+def _check_time(site: Profile, settings: dict[str, str]) -> Finding:
+    lines = ask("sinfo", "--noheader", "--format=%P|%L|%l", *_partition(site.training.partition)).splitlines()
+    mine = [line.split("|") for line in lines if site.training.partition or line.split("|")[0].endswith("*")]
+    if not mine:
+        fix = f"set slurm_partition in {site.path}"
+        return Finding(ERROR, "time", "the cluster has no default partition", fix)
+    _, default, longest = mine[0]
+    if site.training.runtime:
+        return Finding(OK, "time", f"a training asks for {site.training.runtime} minutes; the longest is {longest}")
+    says = (
+        f"a job of a training gets {longest if default.strip() == 'n/a' else default.strip()}, the longest is {longest}"
+    )
+    fix = f"set runtime of train in {site.path}: each job that is over is submitted again, and waits again"
+    return Finding(OK, "time", says, fix if default.strip() not in ("n/a", longest.strip()) else "")
+
+
+def _partition(name: str) -> list[str]:
+    return [f"--partition={name}"] if name else []

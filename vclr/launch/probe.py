@@ -1,0 +1,88 @@
+"""What one node of a cluster finds when it runs a job of ours. Started by `vclr doctor slurm`, one process a node."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vclr.files import write_json
+
+# Where data and weights come from.
+HOSTS = ("images.cocodataset.org", "huggingface.co", "dl.fbaipublicfiles.com")
+CONNECT_SECONDS = 5.0
+MEETING_SECONDS = 30.0
+
+
+@dataclass
+class Probe:
+    """Called by submitit on each node; writes what it finds to `found<rank>.json` in the folder."""
+
+    folder: str
+    word: str  # what the file `word` of the folder holds, if it is the same folder here
+
+    def __call__(self) -> None:
+        """Look around."""
+        from submitit.helpers import TorchDistributedEnvironment
+
+        os.environ.pop("MASTER_PORT", None)
+        processes = TorchDistributedEnvironment()
+        found: dict[str, Any] = {"host": platform.node(), "python": sys.executable}
+        found["meets"] = _meet(processes)
+        found["reaches"] = [host for host in HOSTS if _connect(host, 443, CONNECT_SECONDS)]
+        word = Path(self.folder, "word")
+        found["shares"] = word.is_file() and word.read_text(encoding="utf-8") == self.word
+        found["locks"] = _is_locked(Path(self.folder, "lock"))
+        try:
+            import torch
+
+            found["torch"] = torch.__version__
+            found["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        except ImportError as error:
+            found["torch"] = f"cannot be imported: {error}"
+        write_json(Path(self.folder, f"found{processes.rank}.json"), found)
+
+
+def _meet(processes: Any) -> bool:
+    """Say whether the first node hears the others, under the name and port that a training would use."""
+    address = (processes.master_addr, processes.master_port)
+    if processes.rank:
+        return _connect(*address, MEETING_SECONDS)
+    with socket.create_server(("", processes.master_port)) as server:
+        server.settimeout(MEETING_SECONDS)
+        try:
+            for _ in range(processes.world_size - 1):
+                server.accept()[0].close()
+        except TimeoutError:
+            return False
+    return True
+
+
+def _connect(host: str, port: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=seconds).close()
+            return True
+        except OSError:
+            if time.monotonic() > end - 1 or port == 443:
+                return False
+            time.sleep(0.5)
+
+
+def _is_locked(path: Path) -> bool | None:
+    """Say whether a lock that is held elsewhere is seen here; None where the file system has no locks."""
+    try:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False

@@ -1,0 +1,83 @@
+"""The Snakemake profile of a SLURM site (slurm/config.yaml): what its jobs ask for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vclr.config import LauncherConfig, load_config
+from vclr.errors import UserError
+
+# Resources of the rule `train`, named as Snakemake's SLURM executor names them, and what they set of `launcher`.
+LAUNCHER_SETTINGS = {
+    "backend": "backend",
+    "nodes": "nodes",
+    "tasks_per_node": "tasks_per_node",
+    "cpus_per_task": "cpus_per_task",
+    "gpus_per_node": "gpus_per_node",
+    "gres": "gres",
+    "mem_mb": "mem_mb",
+    "runtime": "runtime",
+    "slurm_partition": "partition",
+    "slurm_account": "account",
+    "qos": "qos",
+    "constraint": "constraint",
+    "slurm_extra": "extra",
+    "on_interrupt": "on_interrupt",
+}
+
+
+@dataclass
+class Profile:
+    """What a profile says of jobs: the settings of `vclr launch`, and the resources of all other jobs."""
+
+    path: Path
+    training: LauncherConfig
+    others: dict[str, Any]
+    status_command: str
+
+
+def launcher_overrides(resources: Mapping[str, Any]) -> list[str]:
+    """Return the resources of the rule `train` as settings of `vclr launch`."""
+    given = {name: resources.get(resource) for resource, name in LAUNCHER_SETTINGS.items()}
+    return [f"launcher.{name}={value}" for name, value in given.items() if value is not None]
+
+
+def read_profile(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        UserError: it is missing, or is no mapping of options.
+    """
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: is no mapping of Snakemake's options")
+    others = _resources(options.get("default-resources"))
+    own = options.get("set-resources") or {}
+    training = others | {"mem_mb": 0, "runtime": 0} | _resources(own.get("train") if isinstance(own, dict) else None)
+    config = load_config(None, launcher_overrides(training)).launcher
+    return Profile(path, config, others, str(options.get("slurm-status-command", "sacct")))
+
+
+def _resources(given: Any) -> dict[str, Any]:
+    """Read resources as a profile may write them: a mapping, or a list of name=value."""
+    pairs = given.items() if isinstance(given, dict) else (str(word).split("=", 1) for word in given or ())
+    return {name: _value(value) for name, value in pairs}
+
+
+def _value(text: Any) -> Any:
+    """Return a value as Snakemake takes it: a number, a quoted text, else the text itself."""
+    try:
+        return ast.literal_eval(text) if isinstance(text, str) else text
+    except (ValueError, SyntaxError):
+        return text
