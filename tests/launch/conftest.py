@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ class Launch:
 
 
 def wait_for(
-    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120
+    condition: Callable[[], object], process: subprocess.Popen[Any] | None = None, seconds: float = 120
 ) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds

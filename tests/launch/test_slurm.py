@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from vclr.launch.cluster import ask, job_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("cluster")]
 NODES = ("launcher.backend=slurm", "launcher.nodes=2", "launcher.tasks_per_node=2", "launcher.cpus_per_task=2")
+SMALL_DISK = os.environ.get("VCLR_SMALL_DISK", "")
 MakeLaunch = Callable[..., Launch]
 
 
@@ -165,6 +167,24 @@ def test_job_that_fails_at_once_is_not_submitted_again(make_launch: MakeLaunch, 
     assert f"log: runs/demo/seed0/jobs/1/{job_id(launch)}_0_log.out" in line
     (state,) = jobs_in_accounting(launch)
     assert "FAILED" in state
+
+
+@pytest.mark.skipif(not SMALL_DISK, reason="needs a SLURM cluster whose nodes see VCLR_SMALL_DISK, 24 MB")
+def test_full_disk_ends_the_training_with_what_was_saved(make_config: MakeConfig):
+    """Logs, metrics and checkpoints are on it: the training needs more room than there is."""
+    folder = Path(SMALL_DISK) / "work" / "runs" / "demo" / "seed0"
+    launch = Launch(make_config(*SETTINGS, *NODES, "train.checkpointer.max_to_keep=20"), folder)
+    try:
+        line = last_line(launch.run(code=1))
+        assert "No space left on device" in line
+        assert re.search(r"the checkpoint of iteration \d+ is intact; log: runs/demo/seed0/jobs/1/", line)
+        assert len(launch.jobs) == 1
+        subprocess.run(["dd", "if=/dev/zero", f"of={SMALL_DISK}/fill", "bs=4k"], check=False, capture_output=True)
+        assert "No space left on device" in last_line(launch.run(code=1))  # not even a job's folder
+        assert len(launch.jobs) == 1
+    finally:
+        for path in Path(SMALL_DISK).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_settings_that_cannot_be_are_refused_before_the_queue(make_launch: MakeLaunch):

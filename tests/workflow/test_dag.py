@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import sys
 
 import pytest
 import yaml
@@ -62,12 +62,25 @@ def test_tracking_changes_nothing_that_is_computed(finished):
     assert finished.plan("demo") == {}
 
 
+def test_where_a_training_runs_changes_nothing_that_is_computed(finished):
+    assert finished.plan("demo", "--set-resources", "train:nodes=2", "train:backend=slurm") == {}
+    assert finished.plan("demo", "--config", "training_processes=2", "training_threads=1") == {}
+
+
+def test_resources_of_a_training_reach_the_launcher(checkout):
+    resources = ("train:backend=slurm", "train:nodes=3", "train:slurm_partition=gpu", "train:on_interrupt=detach")
+    commands = checkout.run("snakemake", "demo", "-np", "--cores", "1", "--set-resources", *resources)
+    launches = [line for line in commands.splitlines() if "vclr launch" in line]
+    settings = ("backend=slurm", "nodes=3", "partition=gpu", "on_interrupt=detach", "cpus_per_task=1")
+    assert all(f"launcher.{setting}" in line for setting in settings for line in launches), launches
+
+
 def test_overrides_reach_every_command(checkout):
     config = ("--config", "overrides=[train.max_iter=7]", "experiments=[demo]")
     commands = re.findall(r"vclr .*", checkout.run("snakemake", "all", "-np", "--cores", "1", *config))
-    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"train", "evaluate"}
+    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"launch", "evaluate"}
     assert not [
-        command for command in commands if re.search(r"vclr (train|evaluate)", command) and "max_iter=7" not in command
+        command for command in commands if re.search(r"vclr (launch|evaluate)", command) and "max_iter=7" not in command
     ]
 
 
@@ -132,7 +145,9 @@ def test_slurm_profile_is_a_profile(checkout):
     assert not [key for key in profile if f"--{key}" not in options]
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("snakemake_executor_plugin_slurm"), reason="needs the extra `slurm`")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
 def test_slurm_profile_plans_the_same_jobs(checkout):
-    output = checkout.run("snakemake", "--profile", "slurm", "all", "--dry-run")
-    assert "train" in output
+    output = checkout.run("snakemake", "--profile", "slurm", "all", "-np")
+    launches = [line for line in output.splitlines() if "vclr launch" in line]
+    assert len(launches) == len(DEMO)
+    assert all("launcher.backend=slurm launcher.nodes=2 launcher.tasks_per_node=2" in line for line in launches)

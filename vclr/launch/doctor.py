@@ -45,6 +45,10 @@ def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> It
     yield Finding(OK, "controller", f"{version} answers")
     yield _check_plugin()
     site = read_profile(profile / "config.yaml" if profile.is_dir() else profile)
+    partition = _check_partition(site)
+    yield partition
+    if partition.level == ERROR:
+        return
     checks: list[Callable[[Profile, dict[str, str]], Finding]] = [
         _check_accounting,
         _check_gpus,
@@ -96,11 +100,11 @@ def _check_accounting(site: Profile, settings: dict[str, str]) -> Finding:
 
 def _check_gpus(site: Profile, settings: dict[str, str]) -> Finding:
     training = site.training
-    lines = ask("sinfo", "--noheader", "--format=%P|%G", *_partition(training.partition)).splitlines()
+    lines = [line for line in _partitions("%P|%G") if _is_chosen(line, training.partition)]
     offered = sorted({line.partition("|")[2].strip() for line in lines} - {"(null)"})
-    names = sorted(set(re.findall(r"\b(?:gres/)?(\w+):", " ".join(offered))))
-    if training.gres and training.gres.partition(":")[0] not in names:
-        fix = f"set gres in {site.path} to one of: {', '.join(offered) or 'nothing, there are no GPUs'}"
+    kinds = {"gpu", *re.findall(r"gpu:[A-Za-z][\w.-]*", " ".join(offered))} if offered else set()
+    if training.gres and re.sub(r":\d+$", "", training.gres) not in kinds:
+        fix = f"set gres in {site.path} to what there is: {', '.join(offered) or 'nothing'}"
         return Finding(ERROR, "GPUs", f"no node of the partition has {training.gres}", fix)
     available = cluster.count_gpus(training.partition)
     wanted = training.tasks_per_node if training.gpus_per_node < 0 else training.gpus_per_node
@@ -180,19 +184,35 @@ def _check_preemption(site: Profile, settings: dict[str, str]) -> Finding:
 
 
 def _check_time(site: Profile, settings: dict[str, str]) -> Finding:
-    lines = ask("sinfo", "--noheader", "--format=%P|%L|%l", *_partition(site.training.partition)).splitlines()
-    mine = [line.split("|") for line in lines if site.training.partition or line.split("|")[0].endswith("*")]
-    if not mine:
-        fix = f"set slurm_partition in {site.path}"
-        return Finding(ERROR, "time", "the cluster has no default partition", fix)
-    _, default, longest = mine[0]
+    (line,) = [line for line in _partitions("%P|%L|%l") if _is_chosen(line, site.training.partition)]
+    _, default, longest = (part.strip() for part in line.split("|"))
     if site.training.runtime:
         return Finding(OK, "time", f"a training asks for {site.training.runtime} minutes; the longest is {longest}")
-    says = (
-        f"a job of a training gets {longest if default.strip() == 'n/a' else default.strip()}, the longest is {longest}"
-    )
+    given = longest if default == "n/a" else default
     fix = f"set runtime of train in {site.path}: each job that is over is submitted again, and waits again"
-    return Finding(OK, "time", says, fix if default.strip() not in ("n/a", longest.strip()) else "")
+    return Finding(OK, "time", f"a job gets {given}, the longest is {longest}", fix if given != longest else "")
+
+
+def _check_partition(site: Profile) -> Finding:
+    names = [line.strip() for line in _partitions("%P")]
+    for wanted in (site.training.partition, str(site.others.get("slurm_partition", ""))):
+        if not any(_is_chosen(name, wanted) for name in names):
+            says = f"there is no partition {wanted}" if wanted else "the cluster has no default partition"
+            listed = ", ".join(name.rstrip("*") for name in names)
+            return Finding(ERROR, "partition", says, f"set slurm_partition in {site.path} to one of: {listed}")
+    chosen = next(name for name in names if _is_chosen(name, site.training.partition))
+    return Finding(OK, "partition", chosen.rstrip("*") + (" (the default one)" if chosen.endswith("*") else ""))
+
+
+def _partitions(form: str) -> list[str]:
+    """Return a line for each partition, whatever the states of its nodes are."""
+    return sorted(set(ask("sinfo", "--noheader", f"--format={form}").splitlines()))
+
+
+def _is_chosen(line: str, partition: str) -> bool:
+    """Say whether a line that begins with a partition's name is of the one asked for; without a name, the default."""
+    name = line.partition("|")[0].strip()
+    return name.rstrip("*") == partition if partition else name.endswith("*")
 
 
 def _partition(name: str) -> list[str]:

@@ -7,10 +7,12 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from vclr.config import Config
 from vclr.data.catalog import missing_files, training_set
@@ -26,8 +28,9 @@ from vclr.launch.verdict import Ending, Verdict, judge
 log = logging.getLogger("vclr.launch")
 
 SUBMISSION_SECONDS = 120.0  # that one client waits for another one that submits
-LOOK_SECONDS = 0.5  # between two looks at the files of a job
+LOOK_SECONDS = 0.7  # between two looks at the files of a job
 GRACE_SECONDS = 60.0  # that processes get to end by themselves when one has failed
+RUNS = ("RUNNING", "COMPLETING")
 LINES = 20  # of the log, where a training is given up
 
 
@@ -84,7 +87,7 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
     """
     jobs = Path(config.train.output_dir, "jobs").absolute()
     jobs.mkdir(parents=True, exist_ok=True)
-    with FileLock(jobs / "lock", timeout=SUBMISSION_SECONDS):
+    with _alone_in(jobs):
         job = last_job(jobs)
         if job is not None and (running := _attach(job, config)):
             return running
@@ -95,6 +98,16 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
         job.save()
     log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
     return job
+
+
+@contextmanager
+def _alone_in(jobs: Path) -> Iterator[None]:
+    """Keep other clients of the training out for the moment of a submission."""
+    try:
+        with FileLock(jobs / "lock", timeout=SUBMISSION_SECONDS):
+            yield
+    except Timeout:
+        raise UserError(f"{jobs}/lock: another `vclr launch` has held it for {SUBMISSION_SECONDS:.0f} s") from None
 
 
 def _attach(job: Job, config: Config) -> Job | None:
@@ -137,25 +150,28 @@ def _follow_or_cancel(job: Job, config: Config) -> Verdict:
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
     """Pass on what the first process says until the job has ended; return how."""
     tail = LogTail(job.log_file(), from_end=job.log_file().exists())
-    known, next_question, pause, failed_since = JobState(""), 0.0, LOOK_SECONDS, 0.0
+    known, next_question, pause, failed_since = JobState(""), 0.0, 0.0, float("inf")
     while True:
         tail.pass_on()
-        has_note = any(outcome_file(job.folder, rank).exists() for rank in range(job.num_processes))
-        if has_note or time.monotonic() >= next_question:
+        now = time.monotonic()
+        # A note says that the end is near, but one of a job that was put back is there until that starts again.
+        is_ending = known.name in RUNS and any(
+            outcome_file(job.folder, rank).exists() for rank in range(job.num_processes)
+        )
+        if is_ending or now >= next_question:
             state = backend.state(job)
-            # Often at first and after a change, then as seldom as the settings say.
-            pause = min(2 * pause, poll_seconds) if state == known else 2 * LOOK_SECONDS
-            next_question = time.monotonic() + pause
             _say_what_changed(job, known, state)
-            known = state
+            # Often at first and after a change, then as seldom as the settings say.
+            pause = min(2 * pause, poll_seconds) if state == known else LOOK_SECONDS
+            known, next_question = state, now + pause
             outcomes = read_outcomes(job.folder, job.num_processes)
             if state.has_ended:
                 tail.pass_on()
                 return judge(state, outcomes, job.num_processes)
-            if any(outcome.kind != DONE for outcome in outcomes.values()) and state.name == "RUNNING":
-                failed_since = failed_since or time.monotonic()
-                if time.monotonic() - failed_since > GRACE_SECONDS:
-                    backend.cancel(job)
+            has_failed = state.name in RUNS and any(outcome.kind != DONE for outcome in outcomes.values())
+            failed_since = min(failed_since, now) if has_failed else float("inf")
+            if now - failed_since > GRACE_SECONDS:
+                backend.cancel(job)
         time.sleep(LOOK_SECONDS)
 
 
@@ -180,6 +196,8 @@ def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
     what = f"{job.name}: job {job.job_id} ended: {verdict.reason}"
     if verdict.ending is Ending.REFUSED:
         raise UserError(f"{what}; {where}")
+    if not read_outcomes(job.folder, job.num_processes) and not job.log_file().exists():
+        raise UserError(f"{what}, and left nothing in {_shown(job.folder)}: do its nodes see it? `vclr doctor slurm`")
     limits = config.launcher
     job = replace(job, resubmissions=job.resubmissions + 1)
     if verdict.ending is Ending.FAILED:

@@ -60,12 +60,12 @@ def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> 
         for rank, outcome in sorted(outcomes.items()):
             if outcome.kind == kind:
                 return Verdict(ending, outcome.message, rank)
-    silent = sorted(set(range(num_processes)) - set(outcomes))
-    stopped = [outcome for outcome in outcomes.values() if outcome.kind == STOPPED]
-    if stopped and not silent:
+    first = outcomes.get(0)
+    if first and first.kind == STOPPED:  # and has saved, whatever became of the others
         # 75 says "again"; any other code is of somebody who pressed Ctrl-C.
-        ending = Ending.INTERRUPTED if stopped[0].exit_code == os.EX_TEMPFAIL else Ending.REFUSED
-        return Verdict(ending, stopped[0].message)
+        ending = Ending.INTERRUPTED if first.exit_code == os.EX_TEMPFAIL else Ending.REFUSED
+        return Verdict(ending, first.message)
+    silent = sorted(set(range(num_processes)) - set(outcomes))
     if not silent:
         return Verdict(Ending.FAILED, f"its processes lost each other ({state.name}, exit status {state.exit_status})")
     status = f"{state.name}, exit status {state.exit_status}" if state.exit_status else state.name

@@ -1,0 +1,107 @@
+"""Trainings as jobs on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.engine.same import assert_same_training
+from tests.launch.conftest import ROOT, Launch, wait_for
+
+MakeLaunch = Callable[..., Launch]
+TWO = "launcher.tasks_per_node=2"
+SHORT = ("train.max_iter=12", "train.num_threads=1")
+
+
+def processes_of(launch: Launch) -> list[psutil.Process]:
+    """List the living processes of its jobs."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        is_ours = any(str(launch.folder / "jobs") in word for word in process.info["cmdline"] or ())
+        if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def test_training_in_two_processes_is_that_of_train(make_launch: MakeLaunch):
+    launch = make_launch(TWO, *SHORT)
+    output = launch.run()
+    assert "iteration 12/12" in output
+    assert len(launch.jobs) == 1
+    straight = launch.root / "runs" / "demo" / "straight"
+    command = [sys.executable, "-m", "vclr.cli", "train", "--config-file", str(launch.settings), "--num-gpus", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, f"train.output_dir={straight}"], env=environment, check=True, capture_output=True)
+    assert_same_training(straight, launch.folder)
+    assert launch.run() == ""  # once more: nothing to do
+    assert len(launch.jobs) == 1
+
+
+def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_launch: MakeLaunch):
+    launch = make_launch(TWO, "train.max_iter=40")
+    with launch.start() as process:
+        launch.wait_for_records(2, process)
+        process.kill()
+    assert processes_of(launch)
+    output = launch.run()
+    assert "is under way (running); following it" in output
+    assert "iteration 40/40" in output
+    assert len(launch.jobs) == 1
+    wait_for(lambda: not processes_of(launch), seconds=5)
+
+
+def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
+    launch = make_launch(TWO, "train.max_iter=2000")
+    with launch.start() as process:
+        launch.wait_for_records(2, process)
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "is cancelled, the same command goes on from its checkpoint" in output
+    assert not processes_of(launch)
+    saved = json.loads((launch.jobs[0] / "outcome0.json").read_text())
+    assert saved["message"].startswith("SIGTERM: stopped and saved at iteration")
+
+
+def test_mistake_that_only_the_job_finds_is_one_line_with_the_log(make_launch: MakeLaunch, tmp_path: Path):
+    (tmp_path / "broken.json").write_text("{")
+    launch = make_launch(*SHORT, f"data.train.annotations={tmp_path}/broken.json")
+    line = launch.run(code=1).strip().splitlines()[-1]
+    assert line.startswith("vclr: demo/seed0: job ")
+    assert "not valid json" in line
+    log = line.rpartition("log: ")[2]
+    assert "not valid json" in (launch.root / log).read_text()
+    assert len(launch.jobs) == 1
+
+
+def test_jobs_stay_where_they_are_when_a_training_of_other_settings_is_moved_aside(make_launch: MakeLaunch):
+    launch = make_launch(*SHORT)
+    launch.run()
+    launch.run("optimizer.lr=0.001", "train.seed=5")
+    aside = [path for path in launch.folder.parent.iterdir() if path.name.startswith("seed0.")]
+    assert len(aside) == 1
+    assert (aside[0] / "DONE").exists()
+    assert [job.name for job in launch.jobs] == ["1", "2"]
+    assert (launch.folder / "DONE").exists()
+
+
+def test_debug_backend_trains_in_the_process_itself(make_launch: MakeLaunch):
+    launch = make_launch(*SHORT)
+    launch.run("launcher.backend=debug")
+    assert (launch.folder / "DONE").read_text() == "12\n"
+
+
+def test_what_this_machine_cannot_is_refused(make_launch: MakeLaunch):
+    launch = make_launch(*SHORT)
+    assert "is one machine; use tasks_per_node" in launch.run("launcher.nodes=2", code=2)
+    assert "is one process" in launch.run("launcher.backend=debug", TWO, code=2)
+    assert "nearest" in launch.run("launcher.backnd=slurm", code=2)
+    assert "must be one of slurm, local, debug" in launch.run("launcher.backend=pbs", code=2)
+    assert launch.jobs == []
