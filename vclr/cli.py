@@ -15,6 +15,7 @@ from vclr import __version__
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, explain
 from vclr.progress import start_logging
+from vclr.shards import Shard, parse_shard
 
 app = typer.Typer(
     help="View-consistent learning for open-world instance segmentation.",
@@ -28,6 +29,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML wit
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
+ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Only the K-th of N blocks of the images.")]
 
 
 @app.command()
@@ -148,26 +150,39 @@ def evaluate(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Evaluate this file instead: results, or proposals.")] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
+    ] = None,
+    shard: ShardOption = "",
     protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a detector: metrics.json and predictions.json."""
+    """Evaluate a detector: metrics.json and predictions.json.
+
+    With --shard K/N it is predictions.json alone. Those of all N, each after a --predictions, are then evaluated
+    together, as if there had been no shards.
+    """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
-    if predictions is None:
-        _evaluate(config, checkpoint, output, quiet)
+    if not predictions:
+        _evaluate(config, checkpoint, output, quiet, parse_shard(shard) if shard else None)
         return
-    if checkpoint is not None:
-        raise UsageError("--predictions and --checkpoint: one of them, not both")
-    from vclr.evaluation.evaluate import evaluate_file
+    if checkpoint is not None or shard:
+        other = "--checkpoint" if checkpoint is not None else "--shard"
+        raise UsageError(f"--predictions and {other}: one of them, not both")
+    from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 
-    _print_groups(evaluate_file(predictions, config, output))
+    if len(predictions) > 1:
+        _print_groups(evaluate_parts(predictions, config, output))
+    else:
+        _print_groups(evaluate_file(predictions[0], config, output))
 
 
-def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool) -> None:
+def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
     import torch
 
     from vclr.evaluation.evaluate import evaluate as run_evaluation
+    from vclr.evaluation.evaluate import evaluate_shard
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights
     from vclr.ops.device import choose_device
@@ -178,7 +193,10 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     if checkpoint is not None:
         report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
         logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-    _print_groups(run_evaluation(model, config, output, quiet))
+    if shard is not None:
+        print(evaluate_shard(model, config, output, shard, quiet))
+    else:
+        _print_groups(run_evaluation(model, config, output, quiet))
 
 
 @app.command()
