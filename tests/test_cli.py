@@ -293,4 +293,8 @@ def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
     evaluate = ["evaluate", "--config-file", DEMO, "--output", tmp_path / "out"]
     assert refused(2, *evaluate, "--shard", "5/4") == "vclr: --shard 5/4: must be K/N, with K from 1 to N"
     assert "one of them" in refused(2, *evaluate, "--shard", "1/4", "--predictions", tmp_path / "found.json")
+    for verb in ("views", "proposals"):
+        start = [verb, "--output", tmp_path / "out"]
+        assert "--join PART" in refused(2, *start)
+        assert "--join and --shard" in refused(2, *start, "--join", tmp_path, "--shard", "1/2")
     assert listing(tmp_path) == {}

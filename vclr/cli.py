@@ -29,6 +29,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML wit
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
+Join = Annotated[list[Path] | None, typer.Option("--join", help="What a shard wrote, once for each: make it one.")]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Only the K-th of N blocks of the images.")]
 
 
@@ -62,30 +63,55 @@ def split(
 
 @app.command()
 def views(
-    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")],
-    images: Annotated[Path, typer.Option(help="Folder of photos.")],
     output: Output,
+    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
+    shard: ShardOption = "",
+    join: Join = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output also where it holds files but no manifest.json.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render a folder of photos in another view with the same geometry."""
-    from vclr.generate.views import write_views
+    """Render a folder of photos in another view with the same geometry.
 
-    write_views(view, images, output, seed=seed, quiet=quiet)
+    With --shard K/N it is a part of the photos. --join of all N parts makes the folder that there is without shards.
+    """
+    from vclr.generate.views import join_views, write_views
+
+    if join:
+        _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
+        join_views(join, output, overwrite)
+        return
+    if not view or images is None:
+        raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
+    write_views(view, images, output, seed, quiet, parse_shard(shard) if shard else None, overwrite)
 
 
 @app.command()
 def proposals(
-    images: Annotated[Path, typer.Option(help="Folder of photos.")],
     output: Output,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
+    shard: ShardOption = "",
+    join: Join = None,
     quiet: Quiet = False,
 ) -> None:
-    """Propose objects of any class in photos, without labels."""
-    from vclr.generate.object_proposals import write_proposals
+    """Propose objects of any class in photos, without labels.
 
-    write_proposals(method, images, output, annotations=annotations, quiet=quiet)
+    With --shard K/N it is a part of the photos. --join of all N parts makes the json that there is without shards.
+    """
+    from vclr.generate.object_proposals import join_proposals, write_proposals
+
+    if join:
+        _refuse_beside_join(images=images, annotations=annotations, shard=shard)
+        join_proposals(join, output)
+        return
+    if images is None:
+        raise UsageError("needs --images FOLDER, or --join PART")
+    write_proposals(method, images, output, annotations, quiet, parse_shard(shard) if shard else None)
 
 
 @app.command()
@@ -341,6 +367,12 @@ def ui(
     from vclr.tracking.ui import open_ui
 
     open_ui(uri, port, host=host, open_browser=browser)
+
+
+def _refuse_beside_join(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--join and --{name}: one of them, not both")
 
 
 def _numbers(text: str) -> list[int]:
