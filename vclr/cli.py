@@ -186,8 +186,8 @@ def evaluate(
 ) -> None:
     """Evaluate a detector: metrics.json and predictions.json.
 
-    With --shard K/N it is predictions.json alone. Those of all N, each after a --predictions, are then evaluated
-    together, as if there had been no shards.
+    With --shard K/N it is predictions.json alone, of a block of whole batches (dataloader.test.batch_size). Those of
+    all N, each after a --predictions, are then evaluated together, as if there had been no shards.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     if not predictions:
