@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from workflow import arrays
 
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec(arrays.PLUGIN), reason="needs the extra `slurm`")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
 
 
 @pytest.fixture(autouse=True)
