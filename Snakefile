@@ -9,10 +9,11 @@
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
 from snakemake.utils import min_version, validate
 
-from workflow import experiments, main_process, polling
+from workflow import executor, experiments, main_process, shards
 
 min_version("7.32")
-polling.keep_interval()
+executor.keep_interval()
+executor.submit_what_is_ready()
 if workflow.is_main_process and not workflow.dryrun:
     main_process.release_dead_locks()
     main_process.pass_on_interrupts()
@@ -30,6 +31,8 @@ wildcard_constraints:
     split=r"[\w-]+",
     experiment=r"[\w-]+",
     seed=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
 
 
 include: "workflow/rules/data.smk"

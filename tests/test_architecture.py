@@ -14,7 +14,7 @@ PACKAGE = ROOT / "vclr"
 
 # A room imports from rooms of lower floors and from itself. Those of the ground floor may use each other.
 FLOORS = [
-    {"errors", "files", "coco", "config", "config_values", "structures", "progress", "processes"},
+    {"errors", "files", "coco", "config", "config_values", "structures", "progress", "processes", "shards"},
     {"ops"},
     {"data", "models", "losses", "generate"},
     {"evaluation", "tracking"},

@@ -287,3 +287,14 @@ def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
 def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
     assert "--num-gpus -1" in refused(2, "train", "--num-gpus", "-1")
     assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")
+
+
+def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
+    evaluate = ["evaluate", "--config-file", DEMO, "--output", tmp_path / "out"]
+    assert refused(2, *evaluate, "--shard", "5/4") == "vclr: --shard 5/4: must be K/N, with K from 1 to N"
+    assert "one of them" in refused(2, *evaluate, "--shard", "1/4", "--predictions", tmp_path / "found.json")
+    for verb in ("views", "proposals"):
+        start = [verb, "--output", tmp_path / "out"]
+        assert "--join PART" in refused(2, *start)
+        assert "--join and --shard" in refused(2, *start, "--join", tmp_path, "--shard", "1/2")
+    assert listing(tmp_path) == {}

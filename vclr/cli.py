@@ -15,6 +15,7 @@ from vclr import __version__
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, explain
 from vclr.progress import start_logging
+from vclr.shards import Shard, parse_shard
 
 app = typer.Typer(
     help="View-consistent learning for open-world instance segmentation.",
@@ -28,6 +29,8 @@ ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML wit
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
+Join = Annotated[list[Path] | None, typer.Option("--join", help="What a shard wrote, once for each: make it one.")]
+ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Only the K-th of N blocks of the images.")]
 
 
 @app.command()
@@ -60,30 +63,55 @@ def split(
 
 @app.command()
 def views(
-    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")],
-    images: Annotated[Path, typer.Option(help="Folder of photos.")],
     output: Output,
+    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
+    shard: ShardOption = "",
+    join: Join = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output also where it holds files but no manifest.json.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render a folder of photos in another view with the same geometry."""
-    from vclr.generate.views import write_views
+    """Render a folder of photos in another view with the same geometry.
 
-    write_views(view, images, output, seed=seed, quiet=quiet)
+    With --shard K/N it is a part of the photos. --join of all N parts makes the folder that there is without shards.
+    """
+    from vclr.generate.views import join_views, write_views
+
+    if join:
+        _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
+        join_views(join, output, overwrite)
+        return
+    if not view or images is None:
+        raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
+    write_views(view, images, output, seed, quiet, parse_shard(shard) if shard else None, overwrite)
 
 
 @app.command()
 def proposals(
-    images: Annotated[Path, typer.Option(help="Folder of photos.")],
     output: Output,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
+    shard: ShardOption = "",
+    join: Join = None,
     quiet: Quiet = False,
 ) -> None:
-    """Propose objects of any class in photos, without labels."""
-    from vclr.generate.object_proposals import write_proposals
+    """Propose objects of any class in photos, without labels.
 
-    write_proposals(method, images, output, annotations=annotations, quiet=quiet)
+    With --shard K/N it is a part of the photos. --join of all N parts makes the json that there is without shards.
+    """
+    from vclr.generate.object_proposals import join_proposals, write_proposals
+
+    if join:
+        _refuse_beside_join(images=images, annotations=annotations, shard=shard)
+        join_proposals(join, output)
+        return
+    if images is None:
+        raise UsageError("needs --images FOLDER, or --join PART")
+    write_proposals(method, images, output, annotations, quiet, parse_shard(shard) if shard else None)
 
 
 @app.command()
@@ -148,26 +176,39 @@ def evaluate(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Evaluate this file instead: results, or proposals.")] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
+    ] = None,
+    shard: ShardOption = "",
     protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a detector: metrics.json and predictions.json."""
+    """Evaluate a detector: metrics.json and predictions.json.
+
+    With --shard K/N it is predictions.json alone, of a block of whole batches (dataloader.test.batch_size). Those of
+    all N, each after a --predictions, are then evaluated together, as if there had been no shards.
+    """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
-    if predictions is None:
-        _evaluate(config, checkpoint, output, quiet)
+    if not predictions:
+        _evaluate(config, checkpoint, output, quiet, parse_shard(shard) if shard else None)
         return
-    if checkpoint is not None:
-        raise UsageError("--predictions and --checkpoint: one of them, not both")
-    from vclr.evaluation.evaluate import evaluate_file
+    if checkpoint is not None or shard:
+        other = "--checkpoint" if checkpoint is not None else "--shard"
+        raise UsageError(f"--predictions and {other}: one of them, not both")
+    from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 
-    _print_groups(evaluate_file(predictions, config, output))
+    if len(predictions) > 1:
+        _print_groups(evaluate_parts(predictions, config, output))
+    else:
+        _print_groups(evaluate_file(predictions[0], config, output))
 
 
-def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool) -> None:
+def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
     import torch
 
     from vclr.evaluation.evaluate import evaluate as run_evaluation
+    from vclr.evaluation.evaluate import evaluate_shard
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights
     from vclr.ops.device import choose_device
@@ -178,7 +219,10 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     if checkpoint is not None:
         report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
         logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-    _print_groups(run_evaluation(model, config, output, quiet))
+    if shard is not None:
+        print(evaluate_shard(model, config, output, shard, quiet))
+    else:
+        _print_groups(run_evaluation(model, config, output, quiet))
 
 
 @app.command()
@@ -345,6 +389,12 @@ def ui(
     from vclr.tracking.ui import open_ui
 
     open_ui(uri, port, host=host, open_browser=browser)
+
+
+def _refuse_beside_join(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--join and --{name}: one of them, not both")
 
 
 def _numbers(text: str) -> list[int]:

@@ -9,7 +9,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -162,11 +162,23 @@ def sha256(path: str | Path) -> str:
 
 def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> Path:
     """Write `folder/manifest.json`: what made the folder, and each file's size and sha256, sorted by name."""
-    folder = Path(folder)
     entries = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(files)
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
     }
-    manifest = folder / "manifest.json"
-    write_json(manifest, {**facts, "num_files": len(entries), "files": entries}, indent=1)
+    return write_entries(folder, entries, **facts)
+
+
+def write_entries(folder: str | Path, entries: dict[str, Any], **facts: Any) -> Path:
+    """Write the manifest of files whose entries are known."""
+    manifest = Path(folder) / "manifest.json"
+    ordered = {name: entries[name] for name in sorted(entries, key=PurePosixPath)}
+    write_json(manifest, {**facts, "num_files": len(ordered), "files": ordered}, indent=1)
     return manifest
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or where the file system cannot, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -20,6 +20,7 @@ from vclr.data.samples import TrainingSamples
 from vclr.data.transport import Parcel, SharedSlots
 from vclr.errors import UsageError
 from vclr.models.build import build_model
+from vclr.shards import WHOLE
 from vclr.structures import Batch
 
 MakeConfig = Callable[..., Config]
@@ -191,5 +192,5 @@ def test_throughput_is_measured_in_images(make_config: MakeConfig, monkeypatch: 
 def test_evaluation_goes_through_all_images_in_order(make_config: MakeConfig):
     config = make_config("dataloader.test.batch_size=3")
     samples = EvaluatedSamples(config)
-    seen = [sample.image_id for batch in make_test_loader(config, samples) for sample in batch]
+    seen = [sample.image_id for batch in make_test_loader(config, samples, WHOLE) for sample in batch]
     assert seen == [image["id"] for image in samples.coco["images"]]

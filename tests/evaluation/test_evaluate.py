@@ -8,11 +8,12 @@ import pytest
 
 from vclr.config import Config, load_config
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate, evaluate_model
+from vclr.evaluation.evaluate import evaluate, evaluate_model, evaluate_parts, evaluate_shard
 from vclr.evaluation.recall import score
-from vclr.files import read_json
+from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
 from vclr.models.build import build_model
+from vclr.shards import Shard
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 
@@ -77,3 +78,35 @@ def test_group_of_an_unknown_class_is_one_line(world: Path, tmp_path: Path):
     ):
         evaluate(build_model(config), config, tmp_path, quiet=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("count", "workers"), [(2, 0), (3, 1), (7, 0)])  # of 5 images in 3 batches
+def test_shards_find_and_count_what_one_process_does(world: Path, tmp_path: Path, count: int, workers: int):
+    config = make_config(world, f"dataloader.test.num_workers={workers}")
+    model = build_model(config)
+    metrics = evaluate(model, config, tmp_path / "whole", quiet=True)
+    shards = [Shard(number, count) for number in range(1, count + 1)]
+    parts = [evaluate_shard(model, config, tmp_path / str(shard.number), shard, quiet=True) for shard in shards]
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["predictions.json"]
+    assert evaluate_parts(parts, config, tmp_path / "joined") == metrics
+    for name in ("metrics.json", "predictions.json"):
+        assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert ([] in map(read_json, parts)) == (count > 3)
+
+
+def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config = make_config(world)
+    found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
+    write_json(tmp_path / "a.json", [found])
+    write_json(tmp_path / "b.json", {"annotations": [found]})
+    for names, message in [
+        ("aa", r"a\.json: holds predictions for image 2, and so does .*a\.json"),
+        ("ab", r"b\.json: is not a list"),
+        ("ac", r"c\.json: cannot be read"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            evaluate_parts([tmp_path / f"{name}.json" for name in names], config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_json(tmp_path / "c.json", [{**found, "image_id": 3}])
+    evaluate_parts([tmp_path / "a.json", tmp_path / "c.json"], config, tmp_path / "out")
+    assert "3 of 5 images have no predictions" in caplog.text

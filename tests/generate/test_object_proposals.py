@@ -10,8 +10,9 @@ import pytest
 from vclr.coco import encode_mask, load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json, write_png
-from vclr.generate.object_proposals import propose_objects, write_proposals
+from vclr.generate.object_proposals import join_proposals, propose_objects, write_proposals
 from vclr.generate.toy import render_scene
+from vclr.shards import Shard
 
 
 def disk(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -123,3 +124,23 @@ def test_bad_input_is_named_and_nothing_is_written(images: Path, tmp_path: Path)
     with pytest.raises(UserError, match=r"scene1\.png: is not an image"):
         write_proposals("graph", images, output, quiet=True)
     assert not output.parent.exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shards_joined_are_the_bytes_of_one_job(count: int, images: Path, tmp_path: Path) -> None:
+    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    parts = [tmp_path / "shards" / f"{number}.json" for number in range(1, count + 1)]
+    for number, part in enumerate(parts, start=1):
+        write_proposals("graph", images, part, quiet=True, shard=Shard(number, count))
+    assert join_proposals(parts[::-1], tmp_path / "joined.json").read_bytes() == whole.read_bytes()
+    assert [len(load_coco(part)["images"]) for part in parts].count(0) == max(0, count - 3)
+
+
+def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
+    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    part = write_proposals("graph", images, tmp_path / "part.json", quiet=True, shard=Shard(2, 3))
+    with pytest.raises(UserError, match=r"whole\.json: is not what a shard wrote"):
+        join_proposals([part, whole], tmp_path / "joined.json")
+    with pytest.raises(UserError, match="is shard 2/3; shard 1 is missing"):
+        join_proposals([part], tmp_path / "joined.json")
+    assert not (tmp_path / "joined.json").exists()

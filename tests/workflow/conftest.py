@@ -70,7 +70,9 @@ class Checkout:
         summary = self.run("snakemake", *targets, "--dry-run", "--summary", "--cores", "1")
         for line in summary.splitlines():
             path, *rest = line.split("\t")
-            if rest and path != "output_file":
+            if re.search(r"\d+of\d+$", path):  # the folder of a shard
+                (self.folder / path).mkdir(parents=True)
+            elif rest and path != "output_file":
                 self.write(path, "{}\n")
         self.run("snakemake", *targets, "--touch", "--forceall", "--cores", "1")
 

@@ -105,6 +105,69 @@ def test_changed_training_key_leaves_views_alone(checkout):
     assert checkout.plan(*own) == {"train": 1, "evaluate": 1, "report": 1}
 
 
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+OWN = ("all", "--config", "experiments=[own]")
+KEEP = ("--rerun-triggers", "mtime", "params", "code", "software-env")  # as slurm/config.yaml has it
+WITH_SHARDS = "shards={views: 4, proposals: 3, evaluation: 2}"
+
+
+def test_shards_are_jobs_of_their_own(checkout):
+    add_own_photos(checkout)
+    plan = checkout.plan(*OWN, WITH_SHARDS)
+    shards = {"views_shard": 4, "proposals_shard": 3, "evaluate_shard": 2}
+    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1, **shards}
+
+
+def test_without_shards_the_commands_name_none(checkout):
+    add_own_photos(checkout)
+    output = checkout.run("snakemake", *OWN, "-np", "--cores", "2")
+    commands = dict(re.findall(r"vclr (views|proposals|evaluate) (.*) --output", output))
+    assert commands == {
+        "views": "--view edge --images data/raw/photos/images",
+        "proposals": "--method graph --images data/raw/photos/images"
+        " --annotations data/raw/photos/annotations_train.json",
+        "evaluate": "--config-file configs/experiment/own.yaml --checkpoint runs/own/seed0/checkpoints/last.pt",
+    }
+
+
+def test_shards_work_and_are_joined(checkout):
+    add_own_photos(checkout)
+    output = checkout.run("snakemake", *OWN, WITH_SHARDS, "-np", "--cores", "2")
+    commands = re.findall(r"vclr (?:views|proposals|evaluate) .*(?= 2>&1)", output)
+    folder = "results/own/seed0"
+    for command in (
+        "vclr views --view edge --images data/raw/photos/images --shard 3/4"
+        " --output data/views/photos/edge.shards/3of4",
+        "vclr proposals --join data/proposals/photos/train_graph.shards/1of3.json"
+        " --join data/proposals/photos/train_graph.shards/2of3.json"
+        " --join data/proposals/photos/train_graph.shards/3of3.json --output data/proposals/photos/train_graph.json",
+        "vclr evaluate --config-file configs/experiment/own.yaml --checkpoint runs/own/seed0/checkpoints/last.pt"
+        f" --shard 2/2 --output {folder}/shards/2of2 train.num_threads=2 ",
+        f"vclr evaluate --config-file configs/experiment/own.yaml --predictions {folder}/shards/1of2/predictions.json"
+        f" --predictions {folder}/shards/2of2/predictions.json --output {folder} train.num_threads=1 ",
+    ):
+        assert command in commands
+    assert len(commands) == 3 + 4 + 3 + 2
+
+
+def test_more_shards_make_nothing_again(checkout):
+    add_own_photos(checkout)
+    checkout.finish(*OWN)
+    assert checkout.plan(*OWN, WITH_SHARDS, *KEEP) == {}
+
+
+@pytest.mark.slow
+def test_fewer_shards_make_nothing_again(checkout):
+    add_own_photos(checkout)
+    checkout.finish(*OWN, WITH_SHARDS)
+    for shards in (WITH_SHARDS, "shards={views: 2, proposals: 2, evaluation: 3}", "shards={}"):
+        assert checkout.plan(*OWN, shards, *KEEP) == {}
+    checkout.write("data/raw/photos/images/2.jpg", "")
+    again = {"views": 1, "views_shard": 16, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    assert checkout.plan(*OWN, "shards={views: 16}", *KEEP) == again
+
+
 def test_interrupted_training_keeps_its_folder(finished):
     outputs = finished.run("snakemake", "demo", "--summary", "--cores", "1")
     runs = [line.split("\t")[0] for line in outputs.splitlines() if line.startswith("runs/")]
@@ -117,6 +180,8 @@ def test_interrupted_training_keeps_its_folder(finished):
         (["--config", "experiments=[demoo]"], ["demoo.yaml", "demo.yaml"]),
         (["--config", "experiments=demo"], ["'demo' is not of type 'array'"]),
         (["--config", "colour=red"], ["colour"]),
+        (["--config", "shards={views: 0}"], ["'0'"]),
+        (["--config", "shards={view: 2}"], ["'view'"]),
         (["--config", "overrides=[train.max_itr=3]"], ["train.max_itr", "train.max_iter"]),
         (["data/views/nowhere/edge/manifest.json"], ["data/raw/nowhere/images"]),
     ],

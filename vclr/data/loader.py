@@ -18,6 +18,7 @@ from vclr.data.samples import PackedSample, Sample, TestSample, TestSamples, Tra
 from vclr.data.transport import Parcel, SharedSlots
 from vclr.data.workers import prepare_worker, start_workers
 from vclr.errors import UserError
+from vclr.shards import Shard
 from vclr.structures import Batch, Size, Target
 
 T = TypeVar("T")
@@ -89,16 +90,25 @@ def training_loader(
     return TrainingLoader(config, samples, sampler)
 
 
-def test_loader(config: Config, samples: TestSamples) -> DataLoader[list[TestSample]]:
-    """Return a loader of lists of test samples, in order."""
+def test_loader(config: Config, samples: TestSamples, shard: Shard) -> DataLoader[list[TestSample]]:
+    """Return a loader of lists of test samples, in order.
+
+    A shard is a block of whole batches: which images are together, and so how they are padded, is the same without it.
+    """
     loader = config.dataloader.test
     return DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_size=loader.batch_size,
+        batch_sampler=shard.of(test_batches(config, samples)),
         num_workers=loader.num_workers,
         collate_fn=list,
         worker_init_fn=prepare_worker,
     )
+
+
+def test_batches(config: Config, samples: TestSamples) -> list[list[int]]:
+    """List the indices of the samples of each batch of the test set."""
+    indices, size = list(range(len(samples))), config.dataloader.test.batch_size
+    return [indices[start : start + size] for start in indices[::size]]
 
 
 def read_batches(loader: Iterable[T]) -> Iterator[T]:

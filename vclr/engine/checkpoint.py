@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import torch
 
 from vclr.errors import UserError
-from vclr.files import atomic_path, sync_folder
+from vclr.files import atomic_path, link_file, sync_folder
 from vclr.models.weights import read_weights
 
 log = logging.getLogger("vclr.train")
@@ -80,10 +78,7 @@ class Checkpoints:
         if self.saved is None or not self.max_to_keep:
             return  # there is none, or none that is intact
         with atomic_path(self.folder / f"step{self.saved:08d}.pt") as partial:
-            try:
-                os.link(self.last, partial)
-            except OSError:
-                shutil.copyfile(self.last, partial)
+            link_file(self.last, partial)
 
     def _drop_surplus(self) -> None:
         """Remove what is too old, and what does not lie before the last one: after a step back it comes again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from vclr.coco import category_ids
 from vclr.config import Config
 from vclr.data.catalog import test_set
 from vclr.data.samples import TestSamples
+from vclr.errors import UserError
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Metrics, score
-from vclr.files import write_json
+from vclr.files import read_json, write_json
 from vclr.models.detector import Detector
+from vclr.shards import Shard
+
+log = logging.getLogger("vclr.evaluation")
 
 Found = list[dict[str, Any]] | Path
 
@@ -30,6 +35,27 @@ def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False)
     predictions = predict_data_set(model, config, samples, quiet)
     write_json(output / "predictions.json", predictions)
     return _write_metrics(config, samples, predictions, output)
+
+
+def evaluate_shard(model: Detector, config: Config, output: Path, shard: Shard, quiet: bool = False) -> Path:
+    """Write the `predictions.json` of a shard of the test set into `output`, for `evaluate_parts`, and return it."""
+    samples = TestSamples(config)
+    _check_groups(config, samples)
+    write_json(output / "predictions.json", predict_data_set(model, config, samples, quiet, shard=shard))
+    return output / "predictions.json"
+
+
+def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str, Any]:
+    """Evaluate what all shards found, and write and return what `evaluate` would have.
+
+    Raises:
+        UserError: a file holds no COCO results, or two hold those of one image.
+    """
+    samples = TestSamples(config)
+    predictions = _join(parts, samples)
+    metrics = _write_metrics(config, samples, predictions, output)
+    write_json(output / "predictions.json", predictions)
+    return metrics
 
 
 def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, Any]:
@@ -52,6 +78,24 @@ def _check_groups(config: Config, samples: TestSamples) -> None:
     """Find a class that the data set does not have before the long work, not after it."""
     for group, names in config.evaluation.groups.items():
         category_ids(samples.coco, names, f"evaluation.groups.{group}: {test_set(config).annotations}")
+
+
+def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:
+    """Read the results of several files, one after the other."""
+    predictions: list[dict[str, Any]] = []
+    found_in: dict[str, Path] = {}
+    for part in parts:
+        entries = read_json(part)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise UserError(f"{part}: is not a list of COCO results")
+        for image_id in dict.fromkeys(repr(entry.get("image_id")) for entry in entries):
+            if image_id in found_in:
+                raise UserError(f"{part}: holds predictions for image {image_id}, and so does {found_in[image_id]}")
+            found_in[image_id] = part
+        predictions += entries
+    if missing := len(samples) - len(found_in):  # nothing was found in them, or a shard was forgotten
+        log.warning("%d of %d images have no predictions: are these all the shards?", missing, len(samples))
+    return predictions
 
 
 def _write_metrics(config: Config, samples: TestSamples, predictions: Found, output: Path) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import torch
 
 from vclr.coco import encode_mask
 from vclr.config import Config, TestMapperConfig
-from vclr.data.loader import pad_images, read_batches, test_loader
+from vclr.data.loader import pad_images, read_batches, test_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
 from vclr.ops.device import autocast
 from vclr.progress import Progress
+from vclr.shards import WHOLE, Shard
 from vclr.structures import Predictions
 
 
@@ -57,14 +58,16 @@ def predict_data_set(
     samples: TestSamples,
     quiet: bool,
     between_batches: Callable[[], None] | None = None,
+    shard: Shard = WHOLE,
 ) -> list[dict[str, Any]]:
-    """Find the objects of every image of a set, as COCO results of category 1 with RLE masks.
+    """Find the objects of every image of a set, or of a shard of it, as COCO results of category 1 with RLE masks.
 
     `between_batches` is called where the work may be given up by an exception.
     """
     results: list[dict[str, Any]] = []
-    progress = Progress("evaluating", len(samples), quiet=quiet)
-    for batch in read_batches(test_loader(config, samples)):
+    num_images = sum(map(len, shard.of(test_batches(config, samples))))
+    progress = Progress("evaluating", num_images, quiet=quiet)
+    for batch in read_batches(test_loader(config, samples, shard)):
         with autocast(config.evaluation.dtype, model.pixel_mean.device):
             found = predict_samples(model, batch)
         for sample, predictions in zip(batch, found, strict=True):

@@ -11,7 +11,7 @@ Letters beside the legend of `vclr.structures`: c candidate, r piece, e pair of 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from vclr.coco import Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import list_images, read_image, write_json
 from vclr.progress import track
+from vclr.shards import WHOLE, Shard, order_parts
 
 METHODS = ("graph",)
 
@@ -246,7 +247,12 @@ def _enlarge(labels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def write_proposals(
-    method: str, images: Path, output: Path, annotations: Path | None = None, quiet: bool = False
+    method: str,
+    images: Path,
+    output: Path,
+    annotations: Path | None = None,
+    quiet: bool = False,
+    shard: Shard | None = None,
 ) -> Path:
     """Propose objects in photos and write them as a COCO json, each annotation with a `score`.
 
@@ -256,6 +262,7 @@ def write_proposals(
         output: the json to write; it appears whole or not at all.
         annotations: COCO json that says which photos, and their ids; without it, all of the folder, numbered from 1.
         quiet: show no progress.
+        shard: of these photos alone, for `join_proposals`.
 
     Returns:
         `output`.
@@ -268,27 +275,46 @@ def write_proposals(
         raise UsageError(f"unknown method {method!r}; nearest: {METHODS[0]} (methods: {', '.join(METHODS)})")
     entries: list[Json] = []
     found: list[Json] = []
-    for entry, image in _read_photos(Path(images), annotations, quiet):
+    for entry, image in _read_photos(Path(images), annotations, quiet, shard or WHOLE):
         entries.append(entry)
         masks, scores = propose_objects(image)
-        found += [
-            {"id": len(found) + number, **_annotation(mask, float(score), entry["id"])}
-            for number, (mask, score) in enumerate(zip(masks, scores, strict=True), start=1)
-        ]
+        found += [_annotation(mask, float(score), entry["id"]) for mask, score in zip(masks, scores, strict=True)]
+    return _write_coco(output, entries, found, {"shard": str(shard)} if shard else {})
+
+
+def join_proposals(parts: Sequence[Path], output: Path) -> Path:
+    """Make of what all shards wrote the json that `write_proposals` would have written without shards.
+
+    Raises:
+        UserError: a file is no shard's, or a shard is missing.
+    """
+    jsons = {Path(part): load_coco(part) for part in parts}
+    ordered = [jsons[part] for part in order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))]
+    entries, found = ([item for coco in ordered for item in coco[key]] for key in ("images", "annotations"))
+    for annotation in found:
+        del annotation["id"]  # its number in the shard
+    return _write_coco(output, entries, found, {})
+
+
+def _write_coco(output: Path, entries: list[Json], found: list[Json], facts: dict[str, str]) -> Path:
+    """Write the json of proposals, numbered from 1."""
+    numbered = [{"id": number, **annotation} for number, annotation in enumerate(found, start=1)]
     categories = [{"id": 1, "name": "object"}]
-    write_json(output, {"images": entries, "annotations": found, "categories": categories})
+    write_json(output, {**facts, "images": entries, "annotations": numbered, "categories": categories})
     return Path(output)
 
 
-def _read_photos(folder: Path, annotations: Path | None, quiet: bool) -> Iterator[tuple[Json, np.ndarray]]:
-    """Yield each photo with its entry for `images` of the json."""
+def _read_photos(
+    folder: Path, annotations: Path | None, quiet: bool, shard: Shard
+) -> Iterator[tuple[Json, np.ndarray]]:
+    """Yield each photo of a shard with its entry for `images` of the json."""
     listed = load_coco(annotations, folder)["images"] if annotations is not None else None
     named = (
         listed
         if listed is not None
         else [{"id": number, "file_name": path.name} for number, path in enumerate(list_images(folder), 1)]
     )
-    for entry in track(named, "object proposals", quiet=quiet):
+    for entry in track(shard.of(named), "object proposals", quiet=quiet):
         image = read_image(folder / entry["file_name"])
         height, width = image.shape[:2]
         if (entry.get("height", height), entry.get("width", width)) != (height, width):

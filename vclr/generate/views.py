@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
 from vclr.errors import UsageError, UserError
-from vclr.files import atomic_folder, list_images, read_image, sha256, write_manifest, write_png
+from vclr.files import (
+    atomic_folder,
+    link_file,
+    list_images,
+    read_image,
+    read_json,
+    sha256,
+    write_entries,
+    write_manifest,
+    write_png,
+)
 from vclr.ops.appearance import check_view, render_view
 from vclr.progress import track
+from vclr.shards import WHOLE, Shard, order_parts
 
 
-def write_views(view: str, images: Path, output: Path, seed: int = 0, quiet: bool = False) -> Path:
+def write_views(
+    view: str,
+    images: Path,
+    output: Path,
+    seed: int = 0,
+    quiet: bool = False,
+    shard: Shard | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
     The id of a photo, which its randomness depends on, is its stem, as in the loader. The folder appears whole or not
@@ -26,6 +47,8 @@ def write_views(view: str, images: Path, output: Path, seed: int = 0, quiet: boo
         output: folder to write.
         seed: of the views that draw something at random.
         quiet: show no progress.
+        shard: render these photos alone, for `join_views`. They come out as they do with all the others.
+        overwrite: replace `output` also where it holds files but no manifest.
 
     Returns:
         The manifest.
@@ -37,20 +60,73 @@ def write_views(view: str, images: Path, output: Path, seed: int = 0, quiet: boo
     check_view(view)
     photos = list_images(images)
     _check_stems(photos)
-    _check_output(Path(output), Path(images))
+    _check_output(Path(output), "photos", [Path(images)], overwrite)
 
     def draw_photo(random: Generator) -> np.ndarray:
         return read_image(photos[int(random.integers(len(photos)))])
 
-    source = hashlib.sha256()
     with atomic_folder(output) as folder:
-        rendered = []
-        for photo in track(photos, f"view {view}", quiet=quiet):
+        rendered, sources = [], {}
+        for photo in track((shard or WHOLE).of(photos), f"view {view}", quiet=quiet):
             rendered.append(folder / f"{photo.stem}.png")
             write_png(rendered[-1], render_view(view, read_image(photo), seed, photo.stem, draw_photo))
-            source.update(f"{photo.name} {sha256(photo)}\n".encode())
-        write_manifest(folder, rendered, view=view, seed=seed, source_sha256=source.hexdigest())
+            sources[photo.name] = sha256(photo)
+        facts: dict[str, Any] = {"source_sha256": _hash_sources(sources)}
+        if shard:
+            facts = {"shard": str(shard), "num_photos": len(photos), "sources": sources}
+        write_manifest(folder, rendered, view=view, seed=seed, **facts)
     return Path(output) / "manifest.json"
+
+
+def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> Path:
+    """Make of the folders of all shards the one folder that `write_views` would have written without shards.
+
+    The pictures get a second name, or are copied where the file system has none; the parts stay as they are.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: `output` is a folder that should not be replaced.
+        UserError: a shard is missing or damaged, or they are not of one view and seed.
+    """
+    _check_output(Path(output), "shards", parts, overwrite)
+    manifests = _read_manifests(parts)
+    sources = {name: digest for manifest in manifests.values() for name, digest in manifest["sources"].items()}
+    files: dict[str, Any] = {}
+    first = next(iter(manifests))
+    for part, manifest in manifests.items():
+        for fact in ("view", "seed", "num_photos"):
+            if manifest[fact] != manifests[first][fact]:
+                raise UserError(f"{part}: its {fact} is {manifest[fact]}, that of {first} {manifests[first][fact]}")
+        files |= manifest["files"]
+    view, seed, num_photos = (manifests[first][fact] for fact in ("view", "seed", "num_photos"))
+    if len(sources) != num_photos:  # photos came, or went, between one shard and another
+        raise UserError(f"{first}: is of {num_photos} photos, the shards together have {len(sources)}")
+    with atomic_folder(output) as folder:
+        for part, manifest in manifests.items():
+            for name, entry in manifest["files"].items():
+                link_file(part / name, folder / name)
+                if (folder / name).stat().st_size != entry["bytes"]:
+                    raise UserError(f"{part / name}: is not what {part / 'manifest.json'} says")
+        write_entries(folder, files, view=view, seed=seed, source_sha256=_hash_sources(sources))
+    return Path(output) / "manifest.json"
+
+
+def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """Read what the folders of all shards hold, in the order of the shards."""
+    manifests = {Path(part): read_json(Path(part) / "manifest.json") for part in parts}
+    for part, manifest in manifests.items():
+        if not isinstance(manifest, dict) or "shard" not in manifest:
+            raise UserError(f"{part}: is not what a shard wrote")
+    return {
+        part: manifests[part] for part in order_parts((part, manifests[part]["shard"]) for part in map(Path, parts))
+    }
+
+
+def _hash_sources(sources: dict[str, str]) -> str:
+    """Return one sha256 of the names and hashes of photos, in order."""
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sources.items()).encode()).hexdigest()
 
 
 def _check_stems(photos: list[Path]) -> None:
@@ -61,11 +137,11 @@ def _check_stems(photos: list[Path]) -> None:
             raise UserError(f"{photo}: has the stem of {other.name}, so their views would have one name")
 
 
-def _check_output(output: Path, images: Path) -> None:
-    """Refuse to replace a folder that is, or holds, the photos or anything else that is no rendering."""
-    if output.resolve() in (images.resolve(), *images.resolve().parents):
-        raise UsageError(f"{output}: holds the photos; the views need a folder of their own")
+def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Refuse to replace a folder that is, or holds, what is read, or anything else that is no rendering."""
+    if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
+        raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; the views need a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / "manifest.json").is_file():
+    if output.is_dir() and any(output.iterdir()) and not ((output / "manifest.json").is_file() or overwrite):
         raise UsageError(f"{output}: holds files but no manifest.json, so it is not replaced")

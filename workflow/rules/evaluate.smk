@@ -2,31 +2,65 @@
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test set that it names
 # outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same,
-#          results/{experiment}/proposals/metrics.json
+#          results/{experiment}/proposals/metrics.json; on the way, with shards.evaluation above 1,
+#          results/{experiment}/seed{seed}/shards/
+
+EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
 
 rule evaluate:
-    """Evaluate a trained model."""
+    """Evaluate a trained model, or what its shards have found."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+        parts=shards.list_parts(
+            "results/{experiment}/seed{seed}/shards/{shard}of{shards}/predictions.json", EVALUATION_SHARDS
+        ),
     output:
         metrics="results/{experiment}/seed{seed}/metrics.json",
         predictions="results/{experiment}/seed{seed}/predictions.json",
     log:
         "logs/evaluate/{experiment}_seed{seed}.log",
+    threads: config["training_threads"] if EVALUATION_SHARDS == 1 else 1
+    resources:
+        gpu=experiments.evaluation_gpus if EVALUATION_SHARDS == 1 else 0,
+    params:
+        config="configs/experiment/{experiment}.yaml",
+        # made of `input`, as in views.smk
+        source=lambda wildcards, input: (
+            shards.repeat("--predictions", input.parts)
+            or f"--checkpoint runs/{wildcards.experiment}/seed{wildcards.seed}/checkpoints/last.pt"
+        ),
+        folder="results/{experiment}/seed{seed}",
+        overrides=experiments.quote_overrides(config["overrides"]),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+    shell:
+        "vclr evaluate --config-file {params.config} {params.source}"
+        " --output {params.folder} train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
+
+
+rule evaluate_shard:
+    """Find the objects in one shard of the test set."""
+    input:
+        done="runs/{experiment}/seed{seed}/DONE",
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+    output:
+        predictions=temp("results/{experiment}/seed{seed}/shards/{shard}of{shards}/predictions.json"),
+    log:
+        "logs/evaluate/{experiment}_seed{seed}_{shard}of{shards}.log",
     threads: config["training_threads"]
     resources:
         gpu=experiments.evaluation_gpus,
     params:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
-        folder="results/{experiment}/seed{seed}",
+        folder="results/{experiment}/seed{seed}/shards/{shard}of{shards}",
         overrides=experiments.quote_overrides(config["overrides"]),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
     shell:
         "vclr evaluate --config-file {params.config} --checkpoint {params.checkpoint}"
-        " --output {params.folder} train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
+        " --shard {wildcards.shard}/{wildcards.shards} --output {params.folder}"
+        " train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_untrained:

@@ -1,22 +1,49 @@
 # Object proposals: class-agnostic masks that no person annotated.
 #
 # inputs:  data/raw/{set}/images/, data/raw/{set}/annotations_{part}.json (names the images of the part)
-# outputs: data/proposals/{set}/{part}_{method}.json
+# outputs: data/proposals/{set}/{part}_{method}.json; on the way, with shards.proposals above 1,
+#          data/proposals/{set}/{part}_{method}.shards/
+
+METHODS = "graph"
 
 
 rule proposals:
-    """Propose objects in every image of a part of a set."""
+    """Propose objects in every image of a part of a set, or join its shards."""
     input:
         images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
         annotations="data/raw/{set}/annotations_{part}.json",
+        parts=shards.list_parts(
+            "data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
+        ),
     output:
         proposals="data/proposals/{set}/{part}_{method}.json",
     log:
         "logs/proposals/{set}_{part}_{method}.log",
     wildcard_constraints:
-        method="graph",
+        method=METHODS,
+    params:
+        # made of `input`, as in views.smk
+        work=lambda wildcards, input: (
+            shards.repeat("--join", input.parts)
+            or f"--method {wildcards.method} --images data/raw/{wildcards.set}/images --annotations {input.annotations}"
+        ),
+    shell:
+        "vclr proposals {params.work} --output {output.proposals} 2>&1 | tee {log}"
+
+
+rule proposals_shard:
+    """Propose objects in one shard of the images of a part of a set."""
+    input:
+        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
+        annotations="data/raw/{set}/annotations_{part}.json",
+    output:
+        proposals=temp("data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
+    log:
+        "logs/proposals/{set}_{part}_{method}_{shard}of{shards}.log",
+    wildcard_constraints:
+        method=METHODS,
     params:
         images="data/raw/{set}/images",
     shell:
-        "vclr proposals --method {wildcards.method} --images {params.images}"
-        " --annotations {input.annotations} --output {output.proposals} 2>&1 | tee {log}"
+        "vclr proposals --method {wildcards.method} --images {params.images} --annotations {input.annotations}"
+        " --shard {wildcards.shard}/{wildcards.shards} --output {output.proposals} 2>&1 | tee {log}"

@@ -1,21 +1,45 @@
 # Views of photos that need no weights: other appearance, same geometry.
 #
 # inputs:  data/raw/{set}/images/
-# outputs: data/views/{set}/{view}/
+# outputs: data/views/{set}/{view}/; on the way, with shards.views above 1, data/views/{set}/{view}.shards/
+
+VIEWS = "edge|palette|fourier|random_conv|pseudo_depth"
 
 
 rule views:
-    """Render one view of every image of a set."""
+    """Render one view of every image of a set, or join its shards."""
     input:
         images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
+        parts=shards.list_parts("data/views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
     output:
         manifest="data/views/{set}/{view}/manifest.json",
     log:
         "logs/views/{set}_{view}.log",
     wildcard_constraints:
-        view="edge|palette|fourier|random_conv|pseudo_depth",
+        view=VIEWS,
     params:
-        images="data/raw/{set}/images",
+        # Snakemake does not compare what is made of `input`, so a finished view stays when the number of shards changes.
+        work=lambda wildcards, input: (
+            shards.repeat("--join", input.parts) or f"--view {wildcards.view} --images data/raw/{wildcards.set}/images"
+        ),
         folder="data/views/{set}/{view}",
     shell:
-        "vclr views --view {wildcards.view} --images {params.images} --output {params.folder} 2>&1 | tee {log}"
+        # --overwrite: Snakemake has deleted the manifest of an earlier rendering.
+        "vclr views {params.work} --output {params.folder} --overwrite 2>&1 | tee {log}"
+
+
+rule views_shard:
+    """Render one view of one shard of the images of a set."""
+    input:
+        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
+    output:
+        folder=temp(directory("data/views/{set}/{view}.shards/{shard}of{shards}")),
+    log:
+        "logs/views/{set}_{view}_{shard}of{shards}.log",
+    wildcard_constraints:
+        view=VIEWS,
+    params:
+        images="data/raw/{set}/images",
+    shell:
+        "vclr views --view {wildcards.view} --images {params.images}"
+        " --shard {wildcards.shard}/{wildcards.shards} --output {output.folder} 2>&1 | tee {log}"

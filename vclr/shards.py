@@ -1,0 +1,73 @@
+"""Shards: 1/n of a long work on many images, so that several jobs do it side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vclr.errors import UsageError, UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `number`-th, from 1, of `count` contiguous blocks of whatever there is to do; written `number/count`."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        """Return the items of this block: none, for some blocks, where there are more blocks than items."""
+        start, stop = (place * len(items) // self.count for place in (self.number - 1, self.number))
+        return items[start:stop]
+
+
+WHOLE = Shard(1, 1)
+
+
+def parse_shard(text: str) -> Shard:
+    """Read `K/N`.
+
+    Raises:
+        UsageError: it is something else, or K is not from 1 to N.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    shard = Shard(int(match[1]), int(match[2])) if match else None
+    if shard is None or not 1 <= shard.number <= shard.count:
+        raise UsageError(f"--shard {text}: must be K/N, with K from 1 to N")
+    return shard
+
+
+def order_parts(parts: Iterable[tuple[Path, Any]]) -> list[Path]:
+    """Sort what shards wrote, in whatever order it was named.
+
+    Args:
+        parts: each file or folder, and the shard that it says it is (what `str` makes of a `Shard`).
+
+    Raises:
+        UserError: one is no shard, is one of another number of shards, is there twice, or is missing.
+    """
+    found: dict[int, Path] = {}
+    count = 0
+    for path, text in parts:
+        try:
+            shard = parse_shard(str(text))
+        except UsageError:
+            raise UserError(f"{path}: is not what a shard wrote") from None
+        count = count or shard.count
+        if shard.count != count:
+            raise UserError(f"{path}: is shard {shard}, but others are of {count}")
+        if shard.number in found:
+            raise UserError(f"{path}: is shard {shard}, and so is {found[shard.number]}")
+        found[shard.number] = path
+    for number in range(1, count + 1):
+        if number not in found:
+            raise UserError(f"{found[min(found)]}: is shard {Shard(min(found), count)}; shard {number} is missing")
+    return [found[number] for number in sorted(found)]
