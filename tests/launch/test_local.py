@@ -40,7 +40,7 @@ def test_training_in_two_processes_is_that_of_train(make_launch: MakeLaunch):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([*command, f"train.output_dir={straight}"], env=environment, check=True, capture_output=True)
     assert_same_training(straight, launch.folder)
-    assert launch.run() == ""  # once more: nothing to do
+    assert launch.run() == "runs/demo/seed0: finished already\n"
     assert len(launch.jobs) == 1
 
 

@@ -86,7 +86,7 @@ def test_training_ran_on_two_nodes_and_is_that_of_four_local_processes(straight:
     local = make_launch("launcher.tasks_per_node=4", name="local")
     local.run()
     assert_same_training(straight.folder, local.folder)
-    assert straight.run() == ""  # once more: it is done
+    assert straight.run() == "runs/demo/seed0: finished already\n"
 
 
 def test_first_step_comes_within_twenty_seconds(make_launch: MakeLaunch):

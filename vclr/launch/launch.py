@@ -59,15 +59,19 @@ def launch(config: Config, detach: bool = False) -> None:
         return
     if problem := missing_files(training_set(config), "train"):
         raise UserError(problem)  # now, not when the job comes to the head of the queue
-    before: Job | None = None
     if _is_finished(config):
+        log.info("%s: finished already", config.train.output_dir)
         return
+    before: Job | None = None
     while True:
-        job = attach_or_submit(config, before)
-        if detach:
-            log.info("%s: left to itself; the same command follows it again", job.name)
-            return
-        verdict = _follow_or_cancel(job, config)
+        try:
+            job = attach_or_submit(config, before)
+            if detach:
+                log.info("%s: left to itself; the same command follows it again", job.name)
+                return
+            verdict = follow(choose_backend(job.backend), job, config.launcher.poll_seconds)
+        except KeyboardInterrupt:
+            raise _interrupted(config) from None
         if verdict.ending is not Ending.DONE:
             before = _learn(job, verdict, config)
         elif job.config().train.max_iter == config.train.max_iter:  # it may have been followed for fewer
@@ -92,10 +96,10 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
         if job is not None and (running := _attach(job, config)):
             return running
         goes_on = before is not None and job is not None and job.folder == before.folder
-        with new_job_folder(jobs) as folder:
+        with _interrupts_wait(), new_job_folder(jobs) as folder:
             job = prepare_job(folder, config, num_processes(config), before if goes_on else None)
             choose_backend(job.backend).submit(job, config.launcher)
-        job.save()
+            job.save()
     log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
     return job
 
@@ -129,22 +133,33 @@ def _attach(job: Job, config: Config) -> Job | None:
     return job
 
 
-def _follow_or_cancel(job: Job, config: Config) -> Verdict:
-    backend = choose_backend(job.backend)
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back, so that what is submitted is written down, and can be cancelled."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        return follow(backend, job, config.launcher.poll_seconds)
-    except KeyboardInterrupt:
-        if config.launcher.on_interrupt == "detach":
-            says = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
-            raise InterruptedLaunchError(says) from None
-        log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
-        hear_again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake passes on what a terminal told us already
-        backend.cancel(job)
-        signal.signal(signal.SIGINT, hear_again)
-        while not backend.state(job).has_ended:
-            time.sleep(LOOK_SECONDS)
-        says = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
-        raise InterruptedLaunchError(says) from None
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def _interrupted(config: Config) -> UserError:
+    """Do with the job what Ctrl-C is to do with it; return the error that says so."""
+    job = last_job(Path(config.train.output_dir, "jobs").absolute())
+    backend = choose_backend(job.backend) if job else None
+    if job is None or backend is None or not job.job_id or backend.state(job).has_ended:
+        return InterruptedLaunchError("interrupted")
+    if config.launcher.on_interrupt == "detach":
+        goes_on = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
+        return InterruptedLaunchError(goes_on)
+    log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
+    hear_again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake passes on what a terminal told us already
+    backend.cancel(job)
+    signal.signal(signal.SIGINT, hear_again)
+    while not backend.state(job).has_ended:
+        time.sleep(LOOK_SECONDS)
+    cancelled = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
+    return InterruptedLaunchError(cancelled)
 
 
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
