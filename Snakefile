@@ -14,7 +14,7 @@ from workflow import executor, experiments, main_process, shards
 min_version("7.32")
 executor.keep_interval()
 executor.submit_what_is_ready()
-if workflow.is_main_process and not workflow.dryrun:
+if getattr(workflow, "is_main_process", False) and not workflow.dryrun:  # Snakemake 7, on Python 3.10, does not say
     main_process.release_dead_locks()
     main_process.pass_on_interrupts()
 

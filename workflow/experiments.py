@@ -62,11 +62,15 @@ def launcher_overrides(threads: int, resources: Mapping[str, Any]) -> str:
     return quote_overrides(profile.launcher_overrides({**dict(resources.items()), **own}))
 
 
-@cache
 def evaluation_gpus(wildcards: Any = None) -> int:
     """Return how many GPUs a job that evaluates asks for: one, where the cluster's default partition has any."""
+    return min(1, _gpus_of_default_partition())
+
+
+@cache
+def _gpus_of_default_partition() -> int:
     try:
-        return min(1, count_gpus())
+        return count_gpus()
     except ClusterError:
         return 0
 
