@@ -19,7 +19,7 @@ rule train:
         done="runs/{experiment}/seed{seed}/DONE",
     log:
         "logs/train/{experiment}_seed{seed}.log",
-    threads: config["training_threads"]
+    threads: max(config["training_threads"], config["training_processes"])
     resources:
         backend="local",
         tasks_per_node=config["training_processes"],
