@@ -44,6 +44,7 @@ def test_training_in_two_processes_is_that_of_train(make_launch: MakeLaunch):
     assert len(launch.jobs) == 1
 
 
+@pytest.mark.slow
 def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=40")
     with launch.start() as process:
@@ -81,6 +82,7 @@ def test_mistake_that_only_the_job_finds_is_one_line_with_the_log(make_launch: M
     assert len(launch.jobs) == 1
 
 
+@pytest.mark.slow
 def test_jobs_stay_where_they_are_when_a_training_of_other_settings_is_moved_aside(make_launch: MakeLaunch):
     launch = make_launch(*SHORT)
     launch.run()
