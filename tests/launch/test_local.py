@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.engine.same import assert_same_training
 from tests.launch.conftest import ROOT, Launch, wait_for
