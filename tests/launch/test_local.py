@@ -63,7 +63,8 @@ def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=2000")
     with launch.start() as process:
         launch.wait_for_records(2, process)
-        os.killpg(process.pid, signal.SIGINT)
+        for _ in range(3):  # a terminal tells it, and Snakemake again
+            os.killpg(process.pid, signal.SIGINT)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert "is cancelled, the same command goes on from its checkpoint" in output

@@ -254,7 +254,8 @@ def test_other_settings_do_not_join_a_job(disturbed: Launch):
 def test_interrupted_client_cancels_its_job_which_saves(straight: Launch, disturbed: Launch):
     with disturbed.start() as process:
         disturbed.wait_for_records(4, process)
-        os.killpg(process.pid, signal.SIGINT)
+        for _ in range(3):  # a terminal tells it, and Snakemake again
+            os.killpg(process.pid, signal.SIGINT)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert "interrupted; job" in last_line(output)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -63,6 +65,7 @@ def launch(config: Config, detach: bool = False) -> None:
         log.info("%s: finished already", config.train.output_dir)
         return
     before: Job | None = None
+    signal.signal(signal.SIGINT, _hear_once(signal.getsignal(signal.SIGINT)))
     while True:
         try:
             job = attach_or_submit(config, before)
@@ -133,6 +136,16 @@ def _attach(job: Job, config: Config) -> Job | None:
     return job
 
 
+def _hear_once(before: Any) -> Any:
+    """Return a handler of Ctrl-C that is deaf to the next one: what a terminal told us Snakemake passes on as well."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    return interrupt if before is signal.default_int_handler else before  # a shell may have had it ignored
+
+
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
     """Hold Ctrl-C back, so that what is submitted is written down, and can be cancelled."""
@@ -153,9 +166,8 @@ def _interrupted(config: Config) -> UserError:
         goes_on = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
         return InterruptedLaunchError(goes_on)
     log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
-    hear_again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake passes on what a terminal told us already
     backend.cancel(job)
-    signal.signal(signal.SIGINT, hear_again)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
     while not backend.state(job).has_ended:
         time.sleep(LOOK_SECONDS)
     cancelled = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
