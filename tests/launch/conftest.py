@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,14 @@ class Launch:
         with self.start(*overrides) as process:
             output = process.communicate(timeout=240)[0]
             assert process.returncode == code, output
+        return output
+
+    def interrupt(self, process: subprocess.Popen[str], times: int = 1) -> str:
+        """Press Ctrl-C, which a terminal tells the command, and Snakemake again; return all that it said."""
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, output
         return output
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,10 +62,7 @@ def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=2000")
     with launch.start() as process:
         launch.wait_for_records(2, process)
-        for _ in range(3):  # a terminal tells it, and Snakemake again
-            os.killpg(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
+        output = launch.interrupt(process, times=3)
     assert "is cancelled, the same command goes on from its checkpoint" in output
     assert not processes_of(launch)
     saved = json.loads((launch.jobs[0] / "outcome0.json").read_text())

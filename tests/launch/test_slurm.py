@@ -254,10 +254,7 @@ def test_other_settings_do_not_join_a_job(disturbed: Launch):
 def test_interrupted_client_cancels_its_job_which_saves(straight: Launch, disturbed: Launch):
     with disturbed.start() as process:
         disturbed.wait_for_records(4, process)
-        for _ in range(3):  # a terminal tells it, and Snakemake again
-            os.killpg(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
+        output = disturbed.interrupt(process, times=3)
     assert "interrupted; job" in last_line(output)
     assert queue(disturbed) == ""
     outcome = json.loads((disturbed.jobs[0] / "outcome0.json").read_text())
@@ -269,9 +266,7 @@ def test_interrupted_client_cancels_its_job_which_saves(straight: Launch, distur
 def test_interrupted_client_may_leave_its_job(disturbed: Launch):
     with disturbed.start("launcher.on_interrupt=detach") as process:
         disturbed.wait_for_records(2, process)
-        os.killpg(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
+        output = disturbed.interrupt(process)
     assert "goes on" in last_line(output)
     assert "RUNNING" in queue(disturbed)
     disturbed.run()

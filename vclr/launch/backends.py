@@ -64,7 +64,7 @@ class SlurmBackend:
             if name != "SLURM_CONF":
                 del os.environ[name]  # of a job that this is submitted from, which would be taken for wishes
         executor = submitit.SlurmExecutor(job.folder)
-        executor.update_parameters(**sbatch_options(job, config))
+        executor.update_parameters(**sbatch_options(job.name, job.folder, config))
         try:
             job.job_id = _submit(executor, job).job_id
         except (FailedJobError, FailedSubmissionError) as error:
@@ -124,11 +124,14 @@ class LocalBackend:
                 member.kill()
 
 
-def sbatch_options(job: Job, config: LauncherConfig) -> dict[str, Any]:
-    """Return the options of a job as submitit wants them; what the cluster is to decide is left out."""
+def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str, Any]:
+    """Return the options of a job as submitit wants them; what the cluster is to decide is left out.
+
+    Its folder is its comment, by which a job is found whose id was not written down.
+    """
     options: dict[str, Any] = {
-        "job_name": job.name,
-        "comment": str(job.folder),
+        "job_name": name,
+        "comment": str(folder),
         "nodes": config.nodes,
         "ntasks_per_node": config.tasks_per_node,
         "cpus_per_task": config.cpus_per_task or None,

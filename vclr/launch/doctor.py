@@ -118,12 +118,9 @@ def _check_gpus(site: Profile, settings: dict[str, str]) -> Finding:
 
 
 def _check_training(site: Profile, settings: dict[str, str]) -> Finding:
-    from vclr.launch.job import Job
-
-    job = Job(Path.cwd() / "jobs" / "1", Path.cwd(), "slurm", site.training.nodes * site.training.tasks_per_node)
     shape = f"{site.training.nodes} nodes x {site.training.tasks_per_node} processes"
     try:
-        options = sbatch_options(job, site.training)
+        options = sbatch_options("training", Path.cwd(), site.training)
     except UserError as error:
         return Finding(ERROR, "training", str(error), f"change it in {site.path}")
     return _try_submission(site, f"a training ({shape})", "training", _as_flags(options))
@@ -213,7 +210,3 @@ def _is_chosen(line: str, partition: str) -> bool:
     """Say whether a line that begins with a partition's name is of the one asked for; without a name, the default."""
     name = line.partition("|")[0].strip()
     return name.rstrip("*") == partition if partition else name.endswith("*")
-
-
-def _partition(name: str) -> list[str]:
-    return [f"--partition={name}"] if name else []

@@ -10,11 +10,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vclr.config import LauncherConfig
 from vclr.launch import cluster
+from vclr.launch.backends import sbatch_options
 from vclr.launch.finding import ERROR, OK, WARNING, Finding
 from vclr.launch.probe import HOSTS, Probe
 
@@ -30,18 +32,8 @@ def check_nodes(training: LauncherConfig, wait_seconds: float) -> Iterator[Findi
         with (folder / "lock").open("ab") as lock:
             holds = _hold(lock)
             executor = submitit.SlurmExecutor(folder)
-            executor.update_parameters(
-                job_name="vclr-doctor",
-                nodes=training.nodes,
-                ntasks_per_node=1,
-                time=5,
-                partition=training.partition or None,
-                account=training.account or None,
-                qos=training.qos or None,
-                constraint=training.constraint or None,
-                wckey=None,
-                stderr_to_stdout=True,
-            )
+            small = replace(training, tasks_per_node=1, cpus_per_task=0, gpus_per_node=0, gres="", mem_mb=0, runtime=5)
+            executor.update_parameters(**sbatch_options("vclr-doctor", folder, small))
             job_id = executor.submit(Probe(str(folder), word)).job_id
             state = _wait(job_id, wait_seconds)
             if not state.has_ended:

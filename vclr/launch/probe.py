@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 import socket
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vclr.files import write_json
+from vclr.launch.process import other_processes
+
+if TYPE_CHECKING:
+    from submitit.helpers import TorchDistributedEnvironment
 
 # Where data and weights come from.
 HOSTS = ("images.cocodataset.org", "huggingface.co", "dl.fbaipublicfiles.com")
@@ -29,13 +32,10 @@ class Probe:
 
     def __call__(self) -> None:
         """Look around."""
-        from submitit.helpers import TorchDistributedEnvironment
-
-        os.environ.pop("MASTER_PORT", None)
-        processes = TorchDistributedEnvironment()
+        processes = other_processes()
         found: dict[str, Any] = {"host": platform.node(), "python": sys.executable}
         found["meets"] = _meet(processes)
-        found["reaches"] = [host for host in HOSTS if _connect(host, 443, CONNECT_SECONDS)]
+        found["reaches"] = [host for host in HOSTS if _connect(host, 443)]
         word = Path(self.folder, "word")
         found["shares"] = word.is_file() and word.read_text(encoding="utf-8") == self.word
         found["locks"] = _is_locked(Path(self.folder, "lock"))
@@ -49,11 +49,14 @@ class Probe:
         write_json(Path(self.folder, f"found{processes.rank}.json"), found)
 
 
-def _meet(processes: Any) -> bool:
+def _meet(processes: TorchDistributedEnvironment) -> bool:
     """Say whether the first node hears the others, under the name and port that a training would use."""
     address = (processes.master_addr, processes.master_port)
     if processes.rank:
-        return _connect(*address, MEETING_SECONDS)
+        end = time.monotonic() + MEETING_SECONDS
+        while not (met := _connect(*address)) and time.monotonic() < end:
+            time.sleep(0.5)  # the first may not listen yet
+        return met
     with socket.create_server(("", processes.master_port)) as server:
         server.settimeout(MEETING_SECONDS)
         try:
@@ -64,16 +67,12 @@ def _meet(processes: Any) -> bool:
     return True
 
 
-def _connect(host: str, port: int, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=seconds).close()
-            return True
-        except OSError:
-            if time.monotonic() > end - 1 or port == 443:
-                return False
-            time.sleep(0.5)
+def _connect(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_locked(path: Path) -> bool | None:

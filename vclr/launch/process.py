@@ -9,12 +9,16 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vclr.config import load_config
 from vclr.errors import explain
 from vclr.files import read_json, write_json
 from vclr.processes import torch_environment
 from vclr.progress import start_logging
+
+if TYPE_CHECKING:
+    from submitit.helpers import TorchDistributedEnvironment
 
 DONE = "done"
 STOPPED = "stopped"  # a signal asked for it, everything is saved
@@ -63,7 +67,7 @@ class TrainingProcess:
                 write_json(note, asdict(outcome))
             except OSError as failed:
                 print(f"vclr: {note}: {failed.strerror}", file=sys.stderr)
-            if explain(error) is None or isinstance(error, SystemExit):
+            if explain(error) is None:  # a defect, or an exit that the first process has asked for
                 raise
             print(f"vclr: {outcome.message}", file=sys.stderr)
             sys.stderr.flush()
@@ -72,10 +76,7 @@ class TrainingProcess:
 
     def _join(self) -> int:
         """Set what torch needs to know of the other processes; return the number of this one."""
-        from submitit.helpers import TorchDistributedEnvironment
-
-        os.environ.pop("MASTER_PORT", None)  # of a job that this one was submitted from
-        environment = TorchDistributedEnvironment()
+        environment = other_processes()
         if self.backend != "slurm":
             environment.master_addr = "127.0.0.1"  # not every laptop knows its own name
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -84,6 +85,14 @@ class TrainingProcess:
         os.environ.update(torch_environment())
         environment.export(set_cuda_visible_devices=False, overwrite=True)
         return int(environment.rank)
+
+
+def other_processes() -> TorchDistributedEnvironment:
+    """Return what submitit knows of the processes of this job: their number, and where the first one listens."""
+    from submitit.helpers import TorchDistributedEnvironment
+
+    os.environ.pop("MASTER_PORT", None)  # of a job that this one was submitted from
+    return TorchDistributedEnvironment()
 
 
 def outcome_file(job_folder: Path, rank: int) -> Path:
