@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.engine.same import assert_same_training, checkpoint, records
+from tests.processes import running
 from vclr.config import Config, dump_config
 from vclr.engine.train import train
 
@@ -53,21 +54,9 @@ def training(folder: Path, *overrides: str) -> Iterator[subprocess.Popen[str]]:
     """Start `vclr train --resume` in a process group of its own, as a cluster does."""
     command = [sys.executable, "-m", "vclr.cli", "train", "--resume", "--quiet"]
     command += ["--config-file", f"{folder.parent}/settings.yaml", f"train.output_dir={folder}", *overrides]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with running(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def finish(folder: Path, *overrides: str) -> None:

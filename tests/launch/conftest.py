@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import running
 from vclr.config import Config, dump_config
 from vclr.launch.cluster import ClusterError, ask
 
@@ -49,22 +50,11 @@ class Launch:
     def start(self, *overrides: str, code: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
         """Start the command of a tree; it is killed where the block ends before it does, its job is not."""
         command = [sys.executable, "-m", "vclr.cli", "launch", "--config-file", str(self.settings)]
-        process = subprocess.Popen(
-            [*command, f"train.output_dir={self.folder.relative_to(self.root)}", *overrides],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(code)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
+        command.append(f"train.output_dir={self.folder.relative_to(self.root)}")
+        environment = {**os.environ, "PYTHONPATH": str(code)}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with running([*command, *overrides], cwd=self.root, env=environment, **streams) as process:
             yield process
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
 
     def run(self, *overrides: str, code: int = 0) -> str:
         """Run the command to its end and return what it says."""
