@@ -47,3 +47,9 @@ def test_ending_follows_from_state_and_notes(state: str, notes: list[Outcome | N
 
 def test_log_is_of_the_process_that_failed_first():
     assert judge(JobState("FAILED"), {0: note(LOST), 1: note(CRASHED, "x")}, 2).rank == 1
+
+
+def test_job_that_was_killed_when_its_time_was_up_is_interrupted_whatever_slurm_calls_it():
+    killed = JobState("FAILED", exit_status="137:0", used_up_time=True)
+    assert judge(killed, {}, 4).ending is Ending.INTERRUPTED
+    assert judge(killed, {0: note(CRASHED, "ValueError: x")}, 4).reason == "ValueError: x"

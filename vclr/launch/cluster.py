@@ -37,13 +37,14 @@ class ClusterError(UserError):
 
 @dataclass(frozen=True)
 class JobState:
-    """What SLURM says of a job: its state, why it waits, exit status, how often it was put back, and its nodes."""
+    """What SLURM says of a job: its state, why it waits, exit status, how often it was put back, and where."""
 
     name: str
     reason: str = ""
     exit_status: str = ""
     restarts: int = 0
     nodes: str = ""
+    used_up_time: bool = False  # it ran as long as it may: SLURM kills its steps, and calls the job FAILED now and then
 
     @property
     def has_ended(self) -> bool:
@@ -82,13 +83,14 @@ def job_state(job_id: str) -> JobState:
         if "Invalid job id" not in str(error):
             return JobState(UNKNOWN, str(error))
     try:
-        line = ask("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State,ExitCode,NodeList").strip()
+        line = ask("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State,ExitCode,NodeList,Elapsed,Timelimit").strip()
     except ClusterError:
         return JobState(GONE)
     if not line:
         return JobState(GONE)
-    state, exit_status, nodes = line.splitlines()[-1].split("|")
-    return JobState(state.split()[0], exit_status=exit_status, nodes=nodes)  # CANCELLED by 1000
+    state, exit_status, nodes, *times = line.splitlines()[-1].split("|")
+    name = state.split()[0]  # CANCELLED by 1000
+    return JobState(name, exit_status=exit_status, nodes=nodes, used_up_time=_reached(*times))
 
 
 def read_state(text: str) -> JobState:
@@ -100,7 +102,20 @@ def read_state(text: str) -> JobState:
         fields.get("ExitCode", ""),
         int(fields.get("Restarts", 0)),
         fields.get("NodeList", ""),
+        _reached(fields.get("RunTime", ""), fields.get("TimeLimit", "")),
     )
+
+
+def _reached(elapsed: str, limit: str) -> bool:
+    """Compare two durations as SLURM writes them, [days-]hours:minutes:seconds; a limit may be UNLIMITED."""
+    seconds = []
+    for text in (elapsed, limit):
+        found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+        if found is None:
+            return False
+        days, hours, minutes, rest = (int(number or 0) for number in found.groups())
+        seconds.append(((days * 24 + hours) * 60 + minutes) * 60 + rest)
+    return seconds[0] >= seconds[1]
 
 
 def find_job(comment: str) -> str | None:

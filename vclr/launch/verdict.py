@@ -65,6 +65,8 @@ def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> 
         # 75 says "again"; any other code is of somebody who pressed Ctrl-C.
         ending = Ending.INTERRUPTED if first.exit_code == os.EX_TEMPFAIL else Ending.REFUSED
         return Verdict(ending, first.message)
+    if state.used_up_time:
+        return Verdict(Ending.INTERRUPTED, INTERRUPTIONS["TIMEOUT"])
     silent = sorted(set(range(num_processes)) - set(outcomes))
     if not silent:
         return Verdict(Ending.FAILED, f"its processes lost each other ({state.name}, exit status {state.exit_status})")
