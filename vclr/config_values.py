@@ -142,6 +142,18 @@ def check_values(settings: dict[str, Any]) -> None:
         )
 
 
+def check_share(batch_size: int, world_size: int) -> None:
+    """Check that processes can share a batch evenly.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if batch_size % world_size:
+        raise UsageError(
+            f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
+        )
+
+
 def _check_views(weights: dict[str, float]) -> None:
     for key, weight in weights.items():
         if not weight >= 0:

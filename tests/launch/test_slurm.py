@@ -192,6 +192,7 @@ def test_settings_that_cannot_be_are_refused_before_the_queue(make_launch: MakeL
     launch = make_launch(*NODES)
     assert "unknown key 'train.max_itr'" in launch.run("train.max_itr=3", code=2)
     assert "launcher.nodes" in launch.run("launcher.nodes=0", code=2)
+    assert "total_batch_size=3: must be a multiple" in launch.run("dataloader.train.total_batch_size=3", code=2)
     refused = launch.run("launcher.partition=nowhere", code=1)
     assert last_line(refused).startswith("vclr: demo/seed0: SLURM refuses the job: ")
     assert "invalid partition" in last_line(refused)

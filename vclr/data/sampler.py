@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from vclr.errors import UsageError
+from vclr.config_values import check_share
 
 Key = tuple[int, int]  # epoch, index
 
@@ -85,15 +85,3 @@ class EpochSampler(Sampler[list[Key]]):
             order = self._order(epoch)
             pile = [(epoch, int(index)) for index in order[self._groups[order] == group]] + pile
         return pile[len(pile) - count :]
-
-
-def check_share(batch_size: int, world_size: int) -> None:
-    """Check that processes can share a batch evenly.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    if batch_size % world_size:
-        raise UsageError(
-            f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
-        )

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from vclr.config import Config
+from vclr.config_values import check_share
 from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
-from vclr.data.sampler import check_share
 from vclr.data.samples import TrainingSamples
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.journal import Journal

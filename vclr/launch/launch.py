@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vclr.config import Config
+from vclr.config_values import check_share
 from vclr.data.catalog import missing_files, training_set
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
@@ -59,8 +60,10 @@ def launch(config: Config, detach: bool = False) -> None:
     if config.launcher.backend == "debug":
         _launch_here(config)
         return
+    # What can be refused is refused now, not when the job comes to the head of the queue.
+    check_share(config.dataloader.train.total_batch_size, num_processes(config))
     if problem := missing_files(training_set(config), "train"):
-        raise UserError(problem)  # now, not when the job comes to the head of the queue
+        raise UserError(problem)
     if _is_finished(config):
         log.info("%s: finished already", config.train.output_dir)
         return
