@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
 
+from tests.shared import PHOTOS
 from vclr.config import Config
 from vclr.data import loader, throughput
 from vclr.data.loader import pad_images, training_loader
@@ -24,7 +23,6 @@ from vclr.shards import WHOLE
 from vclr.structures import Batch
 
 MakeConfig = Callable[..., Config]
-PHOTOS = Path(os.environ.get("VCLR_SHARED", "")) / "data" / "tiny_coco"
 
 
 def take(config: Config, count: int, first: int = 0) -> list[Batch]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from benchmarks.straightforward import read_image, transform_image, transform_objects
+from tests.shared import PHOTOS
 from vclr.coco import encode_mask, load_coco
 from vclr.config import TrainMapperConfig
 from vclr.data.masks import crop_mask, draw_polygons, join_masks, no_masks
@@ -22,7 +20,6 @@ from vclr.files import open_image
 from vclr.ops.boxes import xyxy_to_cxcywh
 from vclr.structures import Size
 
-PHOTOS = Path(os.environ.get("VCLR_SHARED", "")) / "data" / "tiny_coco"
 SIZE = (37, 53)
 
 

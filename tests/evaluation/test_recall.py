@@ -1,16 +1,15 @@
 """The metrics against arithmetic, and against pycocotools' and the reference's own numbers."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.shared import EVALUATOR_FILES
 from vclr.coco import encode_mask, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.recall import score
 
-SHARED = Path(os.environ.get("VCLR_SHARED", Path(__file__).parents[2].parent / "shared"))
 SIDE = 200
 
 
@@ -179,7 +178,7 @@ def test_max_dets_must_be_positive():
         score(truth(), [], max_dets=(0, 10))
 
 
-REAL = SHARED / "data" / "eval" / "coco_val2014_100"
+REAL = EVALUATOR_FILES / "coco_val2014_100"
 GOLDEN = Path(__file__).parents[1] / "golden"
 OURS = {
     "AP": "ap",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zlib
 from functools import cache
@@ -19,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.shared import SHARED
 from vclr.config import Config, load_config
 from vclr.losses import criterion as criterion_module
 from vclr.models.build import build_model
@@ -28,7 +28,6 @@ from vclr.models.weights import load_weights
 from vclr.structures import Target
 
 COMPACT = Path(__file__).parents[1] / "golden"
-SHARED = Path(os.environ.get("VCLR_SHARED", Path(__file__).parents[3] / "shared")) / "golden"
 SMALL = [
     f"model.transformer.{part}.{key}"
     for part in ("encoder", "decoder")
@@ -38,7 +37,7 @@ SMALL = [
 
 def find(name: str) -> Path:
     """Return where a file is; skip the test where it is not at hand."""
-    for folder in (COMPACT, SHARED):
+    for folder in (COMPACT, SHARED / "golden"):
         if (folder / name).is_file():
             return folder / name
     pytest.skip(f"needs VCLR_SHARED for {name}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from statistics import mean
 
 import pytest
 
-PHOTOS = Path(os.environ.get("VCLR_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "tiny_coco"
+from tests.shared import PHOTOS
+
 ITERATIONS = 300
 
 
