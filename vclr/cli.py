@@ -30,7 +30,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
 Join = Annotated[list[Path] | None, typer.Option("--join", help="What a shard wrote, once for each: make it one.")]
-ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Only the K-th of N blocks of the images.")]
+ShardOption = Annotated[
+    Shard | None,
+    typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Only the K-th of N blocks of the images."),
+]
 
 
 @app.command()
@@ -67,7 +70,7 @@ def views(
     view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
     images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
-    shard: ShardOption = "",
+    shard: ShardOption = None,
     join: Join = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output also where it holds files but no manifest.json.")
@@ -86,7 +89,7 @@ def views(
         return
     if not view or images is None:
         raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
-    write_views(view, images, output, seed, quiet, parse_shard(shard) if shard else None, overwrite)
+    write_views(view, images, output, seed, quiet, shard, overwrite)
 
 
 @app.command()
@@ -95,7 +98,7 @@ def proposals(
     images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
     method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
-    shard: ShardOption = "",
+    shard: ShardOption = None,
     join: Join = None,
     quiet: Quiet = False,
 ) -> None:
@@ -111,7 +114,7 @@ def proposals(
         return
     if images is None:
         raise UsageError("needs --images FOLDER, or --join PART")
-    write_proposals(method, images, output, annotations, quiet, parse_shard(shard) if shard else None)
+    write_proposals(method, images, output, annotations, quiet, shard)
 
 
 @app.command()
@@ -180,7 +183,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
     ] = None,
-    shard: ShardOption = "",
+    shard: ShardOption = None,
     protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
     quiet: Quiet = False,
 ) -> None:
@@ -191,7 +194,7 @@ def evaluate(
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     if not predictions:
-        _evaluate(config, checkpoint, output, quiet, parse_shard(shard) if shard else None)
+        _evaluate(config, checkpoint, output, quiet, shard)
         return
     if checkpoint is not None or shard:
         other = "--checkpoint" if checkpoint is not None else "--shard"

@@ -11,7 +11,7 @@ import torch
 from tests.shared import PHOTOS
 from vclr.config import Config
 from vclr.data import loader, throughput
-from vclr.data.loader import pad_images, training_loader
+from vclr.data.loader import list_test_batches, pad_images, training_loader
 from vclr.data.loader import test_loader as make_test_loader
 from vclr.data.sampler import EpochSampler
 from vclr.data.samples import TestSamples as EvaluatedSamples
@@ -190,5 +190,6 @@ def test_throughput_is_measured_in_images(make_config: MakeConfig, monkeypatch: 
 def test_evaluation_goes_through_all_images_in_order(make_config: MakeConfig):
     config = make_config("dataloader.test.batch_size=3")
     samples = EvaluatedSamples(config)
-    seen = [sample.image_id for batch in make_test_loader(config, samples, WHOLE) for sample in batch]
+    loader = make_test_loader(config, samples, list_test_batches(config, samples, WHOLE))
+    seen = [sample.image_id for batch in loader for sample in batch]
     assert seen == [image["id"] for image in samples.coco["images"]]

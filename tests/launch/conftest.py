@@ -78,12 +78,17 @@ class Launch:
 
     def count_records(self) -> int:
         """How many lines it has logged."""
-        metrics = self.folder / "metrics.jsonl"
-        return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+        return count_records(self.folder)
 
     def wait_for_records(self, number: int, process: subprocess.Popen[str] | None = None) -> None:
         """Wait until it has logged so many lines."""
         wait_for(lambda: self.count_records() >= number, process)
+
+
+def count_records(folder: Path) -> int:
+    """How many lines the training of a run folder has logged."""
+    metrics = folder / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
 
 
 def wait_for(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch.conftest import cluster, wait_for
+from tests.launch.conftest import cluster, count_records, wait_for
 from tests.workflow.conftest import Checkout
 from vclr.launch.cluster import ask
 
@@ -51,8 +51,7 @@ def said(checkout: Checkout) -> str:
 
 
 def num_records(checkout: Checkout) -> int:
-    metrics = checkout.folder / "runs/demo/seed0/metrics.jsonl"
-    return metrics.read_text().count("\n") if metrics.exists() else 0
+    return count_records(checkout.folder / "runs/demo/seed0")
 
 
 def trainings(checkout: Checkout) -> list[list[str]]:

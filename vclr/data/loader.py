@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -90,25 +90,25 @@ def training_loader(
     return TrainingLoader(config, samples, sampler)
 
 
-def test_loader(config: Config, samples: TestSamples, shard: Shard) -> DataLoader[list[TestSample]]:
-    """Return a loader of lists of test samples, in order.
+def list_test_batches(config: Config, samples: TestSamples, shard: Shard) -> Sequence[list[int]]:
+    """List the indices of the samples of each batch of a shard of the test set, in order.
 
     A shard is a block of whole batches: which images are together, and so how they are padded, is the same without it.
     """
+    indices, size = list(range(len(samples))), config.dataloader.test.batch_size
+    return shard.of([indices[start : start + size] for start in indices[::size]])
+
+
+def test_loader(config: Config, samples: TestSamples, batches: Sequence[list[int]]) -> DataLoader[list[TestSample]]:
+    """Return a loader of lists of test samples."""
     loader = config.dataloader.test
     return DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_sampler=shard.of(test_batches(config, samples)),
+        batch_sampler=batches,
         num_workers=loader.num_workers,
         collate_fn=list,
         worker_init_fn=prepare_worker,
     )
-
-
-def test_batches(config: Config, samples: TestSamples) -> list[list[int]]:
-    """List the indices of the samples of each batch of the test set."""
-    indices, size = list(range(len(samples))), config.dataloader.test.batch_size
-    return [indices[start : start + size] for start in indices[::size]]
 
 
 def read_batches(loader: Iterable[T]) -> Iterator[T]:

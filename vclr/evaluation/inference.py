@@ -10,7 +10,7 @@ import torch
 
 from vclr.coco import encode_mask
 from vclr.config import Config, TestMapperConfig
-from vclr.data.loader import pad_images, read_batches, test_batches, test_loader
+from vclr.data.loader import list_test_batches, pad_images, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
@@ -65,9 +65,9 @@ def predict_data_set(
     `between_batches` is called where the work may be given up by an exception.
     """
     results: list[dict[str, Any]] = []
-    num_images = sum(map(len, shard.of(test_batches(config, samples))))
-    progress = Progress("evaluating", num_images, quiet=quiet)
-    for batch in read_batches(test_loader(config, samples, shard)):
+    batches = list_test_batches(config, samples, shard)
+    progress = Progress("evaluating", sum(map(len, batches)), quiet=quiet)
+    for batch in read_batches(test_loader(config, samples, batches)):
         with autocast(config.evaluation.dtype, model.pixel_mean.device):
             found = predict_samples(model, batch)
         for sample, predictions in zip(batch, found, strict=True):

@@ -95,7 +95,7 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
     Raises:
         UserError: a job with other settings trains there, or the cluster refuses.
     """
-    jobs = Path(config.train.output_dir, "jobs").absolute()
+    jobs = _jobs_folder(config)
     jobs.mkdir(parents=True, exist_ok=True)
     with _alone_in(jobs):
         job = last_job(jobs)
@@ -108,6 +108,10 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
             job.save()
     log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
     return job
+
+
+def _jobs_folder(config: Config) -> Path:
+    return Path(config.train.output_dir, "jobs").absolute()
 
 
 @contextmanager
@@ -161,7 +165,7 @@ def _interrupts_wait() -> Iterator[None]:
 
 def _interrupted(config: Config) -> UserError:
     """Do with the job what Ctrl-C is to do with it; return the error that says so."""
-    job = last_job(Path(config.train.output_dir, "jobs").absolute())
+    job = last_job(_jobs_folder(config))
     backend = choose_backend(job.backend) if job else None
     if job is None or backend is None or not job.job_id or backend.state(job).has_ended:
         return InterruptedLaunchError("interrupted")
@@ -274,7 +278,7 @@ def _launch_here(config: Config) -> None:
 
     if num_processes(config) > 1:
         raise UsageError("launcher.backend=debug: is one process; set launcher.nodes and launcher.tasks_per_node to 1")
-    with new_job_folder(Path(config.train.output_dir, "jobs").absolute()) as folder:
+    with new_job_folder(_jobs_folder(config)) as folder:
         job = prepare_job(folder, config, 1)
     work = TrainingProcess(str(job.folder), str(Path.cwd()), None, job.backend)
     submitit.DebugExecutor(job.folder).submit(work).results()

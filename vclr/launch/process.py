@@ -110,8 +110,9 @@ def _outcome_of(error: BaseException) -> Outcome:
     from vclr.engine.distributed import LostProcessError
     from vclr.engine.signals import StoppedError
 
-    message, exit_code = explain(error) or (f"{type(error).__name__}: {error}".splitlines()[0], 1)
-    kind = REFUSED if explain(error) else CRASHED
+    explanation = explain(error)
+    message, exit_code = explanation or (f"{type(error).__name__}: {error}".splitlines()[0], 1)
+    kind = REFUSED if explanation else CRASHED
     if isinstance(error, SystemExit):  # told by the first process, which says why
         kind, message, exit_code = LOST, "", int(error.code or 0)
     elif isinstance(error, StoppedError):
