@@ -14,7 +14,20 @@ PACKAGE = ROOT / "vclr"
 
 # A room imports from rooms of lower floors and from itself. Those of the ground floor may use each other.
 FLOORS = [
-    {"errors", "files", "coco", "config", "config_values", "structures", "progress", "processes", "shards"},
+    {
+        "errors",
+        "files",
+        "coco",
+        "coco_checks",
+        "coco_file",
+        "rle",
+        "config",
+        "config_values",
+        "structures",
+        "progress",
+        "processes",
+        "shards",
+    },
     {"ops"},
     {"data", "models", "losses", "generate"},
     {"evaluation", "tracking"},

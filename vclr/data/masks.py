@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco import Json, run_lengths
+from vclr.coco import Json
 from vclr.data.polygons import Polygons
+from vclr.rle import run_lengths
 from vclr.structures import Size
 
 

@@ -20,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 
 from vclr import coco as coco_json
 from vclr.coco import Json
+from vclr.coco_checks import check_box, check_segmentation
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 
@@ -110,14 +111,14 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         raise UserError(f"{entry}: score {value!r} is not a finite number")
     box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
     if segmentation is not None:
-        coco_json.check_segmentation(segmentation, *sizes[image_id], entry)
+        check_segmentation(segmentation, *sizes[image_id], entry)
     elif box is None:
         raise UserError(f"{entry}: has no `bbox`")
     if box is None:
         box = coco_mask.toBbox(coco_json.to_rle(segmentation, *sizes[image_id])).tolist()
     if not isinstance(box, list):
         raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
-    coco_json.check_box(box, entry)
+    check_box(box, entry)
     category = prediction.get("category_id", 1)
     if not isinstance(category, int):
         raise UserError(f"{entry}: category_id {category!r} is not a whole number")

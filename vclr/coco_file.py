@@ -1,0 +1,102 @@
+"""COCO json of any size: an annotation stays the bytes that it is in the file until somebody looks at it.
+
+The annotations of COCO's training set are 0.4 GiB of text and ten times that as Python objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vclr.coco_checks import CocoChecks, Json
+from vclr.errors import UserError
+from vclr.files import atomic_path
+
+
+@dataclass
+class CocoFile:
+    """A COCO json of which only the annotations are not yet read.
+
+    Attributes:
+        path: the file.
+        head: all else that is in it, `images` and `categories` among it.
+        annotations: each annotation's text.
+    """
+
+    path: Path
+    head: Json
+    annotations: list[msgspec.Raw]
+
+    @property
+    def images(self) -> list[Json]:
+        """The entries of `images`."""
+        images: list[Json] = self.head["images"]
+        return images
+
+    @property
+    def categories(self) -> list[Json]:
+        """The entries of `categories`."""
+        categories: list[Json] = self.head["categories"]
+        return categories
+
+    def read_annotations(self) -> Iterator[Any]:
+        """Yield the annotations one after another, each made for this moment."""
+        return map(msgspec.json.decode, self.annotations)
+
+    def check(self) -> Iterator[Json]:
+        """Check the images, then yield the annotations, each checked.
+
+        Raises:
+            UserError: in one line, the file, the entry and what is wrong.
+        """
+        checks = CocoChecks(self.path, self.categories)
+        for position, image in enumerate(self.images):
+            checks.check_image(position, image)
+        for position, annotation in enumerate(self.read_annotations()):
+            checks.check_annotation(position, annotation)
+            yield annotation
+
+
+def open_coco(path: str | Path) -> CocoFile:
+    """Open a COCO json; without categories it has the one called `object`.
+
+    Raises:
+        UserError: the file is missing, is not json, or lacks `images` or `annotations`.
+    """
+    try:
+        parts = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, msgspec.Raw])
+        annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
+        head = {key: msgspec.json.decode(value) for key, value in parts.items()}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (msgspec.ValidationError, KeyError):
+        raise _other_json(path) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid json: {error}") from None
+    if not isinstance(head.get("images"), list):
+        raise _other_json(path)
+    head.setdefault("categories", [{"id": 1, "name": "object"}])
+    return CocoFile(Path(path), head, annotations)
+
+
+def _other_json(path: str | Path) -> UserError:
+    return UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
+
+
+def write_coco(path: str | Path, head: Json, annotations: Iterable[Json]) -> None:
+    """Write a COCO json, the annotations one after another as they come, atomically."""
+    encode = msgspec.json.Encoder().encode
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        file.write(b"{")
+        for key, value in head.items():
+            file.write(encode(key) + b":" + encode(value) + b",\n")
+        file.write(b'"annotations":[')
+        separator = b"\n"
+        for annotation in annotations:
+            file.write(separator + encode(annotation))
+            separator = b",\n"
+        file.write(b"\n]}\n")
