@@ -9,7 +9,7 @@
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
 from snakemake.utils import min_version, validate
 
-from workflow import executor, experiments, main_process, shards
+from workflow import executor, experiments, main_process, published, shards
 
 min_version("7.32")
 executor.keep_interval()

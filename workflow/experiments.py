@@ -16,9 +16,7 @@ from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, co
 from vclr.data import catalog
 from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
-
-# Sets whose pictures `vclr fetch` writes with a manifest, which then stands for the folder.
-FETCHED_SETS = ("toy",)
+from workflow import published
 
 
 def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
@@ -83,7 +81,7 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     config = read_experiment(experiment, overrides)
     data = catalog.training_set(config)
     views = catalog.view_weights(config.views, data)
-    files = [data.annotations, image_source(data.images)]
+    files = [published.source_of(data.annotations), image_source(data.images)]
     files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
     if config.train.eval_period:
@@ -94,7 +92,7 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
 def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an evaluation reads beside the checkpoint: annotations and images."""
     data = catalog.test_set(read_experiment(experiment, overrides))
-    return [data.annotations, image_source(data.images)]
+    return sorted({published.source_of(data.annotations), image_source(data.images)})
 
 
 def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -105,9 +103,21 @@ def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> lis
 
 def image_source(images: str) -> str:
     """Return the file whose change says that images changed: a fetched set's manifest, else the folder itself."""
-    fetched = {f"data/raw/{name}/images": f"data/raw/{name}/manifest.json" for name in FETCHED_SETS}
     folder = Path(images).as_posix()
-    return fetched.get(folder, folder)
+    return "data/raw/toy/manifest.json" if folder == "data/raw/toy/images" else published.source_of(folder)
+
+
+def split_inputs(name: str, training_proposals: str) -> list[str]:
+    """List the files that a split of a published data set is made of."""
+    split = published.find_split(name, training_proposals)
+    return [published.source_of(split.annotations), *([split.proposals] if split.proposals else [])]
+
+
+def split_options(name: str, training_proposals: str) -> str:
+    """Return how a split of a published data set is made, as words of `vclr split`."""
+    split = published.find_split(name, training_proposals)
+    proposals = f" --proposals {split.proposals}" if split.proposals else ""
+    return f"{split.name} --annotations {split.annotations}{proposals}"
 
 
 def _view_source(folder: str) -> str:

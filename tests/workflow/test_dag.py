@@ -216,3 +216,47 @@ def test_slurm_profile_plans_the_same_jobs(checkout):
     launches = [line for line in output.splitlines() if "vclr launch" in line]
     assert len(launches) == len(DEMO)
     assert all("launcher.backend=slurm launcher.nodes=2 launcher.tasks_per_node=2" in line for line in launches)
+
+
+# --- published data --------------------------------------------------------------------------------------------------
+
+PUBLISHED = ("all", "--config", "experiments=[voc_to_nonvoc,coco_to_lvis]")
+
+
+def test_published_experiments_are_planned_from_the_downloads_on(checkout):
+    plan = checkout.plan(*PUBLISHED)
+    fetched = {"fetch": 2, "fetch_owis": 2, "fetch_view": 2, "fetch_weights": 1}
+    assert plan == {**fetched, "published_split": 4, "train": 2, "evaluate": 2, "report": 1}
+    output = checkout.run("snakemake", *PUBLISHED, "-np", "--cores", "2")
+    assert sorted(re.findall(r"vclr fetch (\S+)", output)) == [
+        "coco2017",
+        "lvis",
+        "owis/style_coco_train2017",
+        "owis/train2017_depth_cmap",
+        "owis/vCLR_coco_train2017_top5.json",
+        "owis/vCLR_voc_train2017_top10.json",
+        "weights/dino_resnet50_pretrain.pth",
+    ]
+
+
+def test_training_files_can_have_our_own_proposals(checkout):
+    output = checkout.run("snakemake", *PUBLISHED, "training_proposals=graph", "-np", "--cores", "2")
+    train = "data/raw/coco2017/annotations/instances_train2017.json"
+    proposals = "data/proposals/coco2017/train_graph.json"
+    assert "fetch owis/vCLR" not in output
+    assert f"--images data/raw/coco2017/train2017 --annotations {train} --output {proposals}" in output
+    for split, name in (("voc_top10", "voc_top10"), ("coco_top5", "coco_top5")):
+        made = f"--proposals {proposals} --output data/splits/coco2017_train_{name}.json"
+        assert f"vclr split {split} --annotations {train} {made}" in output
+
+
+def test_every_set_of_the_catalog_is_made_by_a_rule(checkout):
+    from vclr.data.catalog import CATALOG
+
+    splits = sorted({f"data/{data_set.annotations}" for data_set in CATALOG.values()})
+    views = sorted(
+        {f"data/{folder}/manifest.json" for data_set in CATALOG.values() for folder in data_set.views.values()}
+    )
+    output = checkout.run("snakemake", *splits, *views, "--dry-run", "--cores", "1")
+    for target in (*splits, *views):
+        assert target in output

@@ -1,7 +1,19 @@
-# Data sets that commands make, and the annotations that an experiment trains on.
+# Data sets: generated, or fetched from where they were published; and the annotations that an experiment trains on and is
+# evaluated with. What is fetched needs the network, so these rules run where Snakemake runs: a login node has it.
 #
-# inputs:  data/raw/{set}/annotations_{part}.json (toy: none, it is generated)
-# outputs: data/raw/toy/, data/views/toy/{depth,style}/, data/splits/{set}_{part}_{split}.json
+# inputs:  data/raw/{set}/annotations_{part}.json of one's own sets; of UVO and Objects365, what `vclr fetch` asks for
+# outputs: data/raw/toy/, data/views/toy/{depth,style}/, data/raw/{coco2017,lvis,uvo,objects365,owis}/, data/weights/,
+#          data/views/coco2017/{depth,style}/, data/splits/{set}_{part}_{split}.json
+
+
+localrules:
+    fetch,
+    fetch_owis,
+    fetch_view,
+    fetch_weights,
+
+
+ruleorder: published_split > split
 
 
 rule fetch_toy:
@@ -18,6 +30,58 @@ rule fetch_toy:
         "vclr fetch toy --output data 2>&1 | tee {log}"
 
 
+rule fetch:
+    """Get a published data set: photos and official annotations, verified."""
+    input:
+        lambda wildcards: published.NEEDS.get(wildcards.source, []),
+    output:
+        manifest="data/raw/{source}/manifest.json",
+    log:
+        "logs/fetch/{source}.log",
+    wildcard_constraints:
+        source="|".join(published.FETCHED_SETS),
+    shell:
+        "vclr fetch {wildcards.source} --output data 2>&1 | tee {log}"
+
+
+rule fetch_owis:
+    """Get an annotations file of the published OWIS collection."""
+    output:
+        annotations="data/raw/owis/{name}.json",
+    log:
+        "logs/fetch/owis_{name}.log",
+    wildcard_constraints:
+        name=r"(?!manifest$)[\w-]+",
+    shell:
+        "vclr fetch owis/{wildcards.name}.json --output data 2>&1 | tee {log}"
+
+
+rule fetch_view:
+    """Get a view of the photos of COCO from the published OWIS collection."""
+    output:
+        manifest="data/views/coco2017/{view}/manifest.json",
+    log:
+        "logs/fetch/owis_{view}.log",
+    wildcard_constraints:
+        view="|".join(published.OWIS_VIEWS),
+    params:
+        part=lambda wildcards: published.OWIS_VIEWS[wildcards.view],
+    shell:
+        "vclr fetch owis/{params.part} --output data 2>&1 | tee {log}"
+
+
+rule fetch_weights:
+    """Get published weights."""
+    output:
+        weights="data/weights/{name}",
+    log:
+        "logs/fetch/{name}.log",
+    wildcard_constraints:
+        name=r"[\w-]+\.(pth|pkl)",
+    shell:
+        "vclr fetch weights/{wildcards.name} --output data 2>&1 | tee {log}"
+
+
 rule split:
     """Keep the annotations of a split's known classes."""
     input:
@@ -28,3 +92,19 @@ rule split:
         "logs/split/{set}_{part}_{split}.log",
     shell:
         "vclr split {wildcards.split} --annotations {input.annotations} --output {output.annotations} 2>&1 | tee {log}"
+
+
+rule published_split:
+    """Make a split of a published data set from its official annotations."""
+    input:
+        files=lambda wildcards: experiments.split_inputs(wildcards.name, config["training_proposals"]),
+    output:
+        annotations="data/splits/{name}.json",
+    log:
+        "logs/split/{name}.log",
+    wildcard_constraints:
+        name="|".join(published.SPLITS),
+    params:
+        work=lambda wildcards: experiments.split_options(wildcards.name, config["training_proposals"]),
+    shell:
+        "vclr split {params.work} --output {output.annotations} 2>&1 | tee {log}"

@@ -10,8 +10,8 @@ METHODS = "graph"
 rule proposals:
     """Propose objects in every image of a part of a set, or join its shards."""
     input:
-        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
-        annotations="data/raw/{set}/annotations_{part}.json",
+        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
         parts=shards.list_parts(
             "data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
         ),
@@ -25,7 +25,8 @@ rule proposals:
         # made of `input`, as in views.smk
         work=lambda wildcards, input: (
             shards.repeat("--join", input.parts)
-            or f"--method {wildcards.method} --images data/raw/{wildcards.set}/images --annotations {input.annotations}"
+            or f"--method {wildcards.method} --images {published.images_of(wildcards.set)}"
+            f" --annotations {published.annotations_of(wildcards.set, wildcards.part)}"
         ),
     shell:
         "vclr proposals {params.work} --output {output.proposals} 2>&1 | tee {log}"
@@ -34,8 +35,8 @@ rule proposals:
 rule proposals_shard:
     """Propose objects in one shard of the images of a part of a set."""
     input:
-        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
-        annotations="data/raw/{set}/annotations_{part}.json",
+        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
     output:
         proposals=temp("data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
     log:
@@ -43,7 +44,8 @@ rule proposals_shard:
     wildcard_constraints:
         method=METHODS,
     params:
-        images="data/raw/{set}/images",
+        images=lambda wildcards: published.images_of(wildcards.set),
+        annotations=lambda wildcards: published.annotations_of(wildcards.set, wildcards.part),
     shell:
-        "vclr proposals --method {wildcards.method} --images {params.images} --annotations {input.annotations}"
+        "vclr proposals --method {wildcards.method} --images {params.images} --annotations {params.annotations}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {output.proposals} 2>&1 | tee {log}"

@@ -9,7 +9,7 @@ VIEWS = "edge|palette|fourier|random_conv|pseudo_depth"
 rule views:
     """Render one view of every image of a set, or join its shards."""
     input:
-        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
+        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
         parts=shards.list_parts("data/views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
     output:
         manifest="data/views/{set}/{view}/manifest.json",
@@ -20,7 +20,8 @@ rule views:
     params:
         # Snakemake does not compare what is made of `input`, so a finished view stays when the number of shards changes.
         work=lambda wildcards, input: (
-            shards.repeat("--join", input.parts) or f"--view {wildcards.view} --images data/raw/{wildcards.set}/images"
+            shards.repeat("--join", input.parts)
+            or f"--view {wildcards.view} --images {published.images_of(wildcards.set)}"
         ),
         folder="data/views/{set}/{view}",
     shell:
@@ -31,7 +32,7 @@ rule views:
 rule views_shard:
     """Render one view of one shard of the images of a set."""
     input:
-        images=lambda wildcards: experiments.image_source(f"data/raw/{wildcards.set}/images"),
+        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
     output:
         folder=temp(directory("data/views/{set}/{view}.shards/{shard}of{shards}")),
     log:
@@ -39,7 +40,7 @@ rule views_shard:
     wildcard_constraints:
         view=VIEWS,
     params:
-        images="data/raw/{set}/images",
+        images=lambda wildcards: published.images_of(wildcards.set),
     shell:
         "vclr views --view {wildcards.view} --images {params.images}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {output.folder} 2>&1 | tee {log}"
