@@ -9,7 +9,7 @@ from typing import NamedTuple
 FETCHED_SETS = ("coco2017", "lvis", "uvo", "objects365")
 # What a set must find there: the photos of LVIS are those of COCO.
 NEEDS = {"lvis": ["data/raw/coco2017/manifest.json"]}
-# Where the photos of a set and the annotations of a part of it are, if not in data/raw/{set}/{images,annotations_{part}.json}.
+# Where photos and annotations are, if not in data/raw/{set}/images and data/raw/{set}/annotations_{part}.json.
 IMAGES = {"coco2017": "data/raw/coco2017/train2017"}
 ANNOTATIONS = {("coco2017", "train"): "data/raw/coco2017/annotations/instances_train2017.json"}
 # Views that the OWIS collection has, by its names for them.
