@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -95,13 +96,17 @@ def _check_file_name(name: str, entry: str) -> None:
 
 
 def check_box(box: list[Any], entry: str) -> None:
-    if len(box) != 4 or not all(map(_is_coordinate, box)) or box[2] < 0 or box[3] < 0:
+    if len(box) != 4 or not _are_numbers(box) or not _are_coordinates(box) or box[2] < 0 or box[3] < 0:
         raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
 
 
-def _is_coordinate(value: Any) -> bool:
-    """Tell a number of a usable size; NaN and infinity are none."""
-    return isinstance(value, (int, float)) and -MAX_COORDINATE <= value <= MAX_COORDINATE
+def _are_numbers(values: list[Any]) -> bool:
+    return {float, int}.issuperset(map(type, values))
+
+
+def _are_coordinates(numbers: list[float]) -> bool:
+    """Tell numbers of a usable size; NaN and infinity are none. A loop in Python would take most of a reader's time."""
+    return -MAX_COORDINATE <= min(numbers) and max(numbers) <= MAX_COORDINATE and not math.isnan(sum(numbers))
 
 
 def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -> None:
@@ -120,11 +125,11 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
     if not isinstance(segmentation, list) or not segmentation:
         raise UserError(f"{entry}: segmentation is neither polygons nor RLE")
     for number, polygon in enumerate(segmentation):
-        if not isinstance(polygon, list) or any(not isinstance(value, (int, float)) for value in polygon):
+        if not isinstance(polygon, list) or not _are_numbers(polygon):
             raise UserError(f"{entry}: polygon {number} is not a list of numbers")
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{entry}: polygon {number} has {len(polygon) / 2:g} points, needs at least 3")
-        if not all(map(_is_coordinate, polygon)):
+        if not _are_coordinates(polygon):
             raise UserError(f"{entry}: polygon {number} holds a number that is not a coordinate")
 
 
