@@ -106,7 +106,7 @@ def _are_numbers(values: list[Any]) -> bool:
 
 def _are_coordinates(numbers: list[float]) -> bool:
     """Tell numbers of a usable size; NaN and infinity are none. A loop in Python would take most of a reader's time."""
-    return -MAX_COORDINATE <= min(numbers) and max(numbers) <= MAX_COORDINATE and not math.isnan(sum(numbers))
+    return min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE and not math.isnan(sum(numbers))
 
 
 def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -> None:
