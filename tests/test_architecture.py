@@ -17,6 +17,7 @@ FLOORS = [
     {
         "errors",
         "files",
+        "image_folder",
         "coco",
         "coco_checks",
         "coco_file",

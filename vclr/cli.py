@@ -68,7 +68,7 @@ def split(
 def views(
     output: Output,
     view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
-    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
     shard: ShardOption = None,
     join: Join = None,
@@ -95,7 +95,7 @@ def views(
 @app.command()
 def proposals(
     output: Output,
-    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
     method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
     shard: ShardOption = None,
@@ -115,6 +115,23 @@ def proposals(
     if images is None:
         raise UsageError("needs --images FOLDER, or --join PART")
     write_proposals(method, images, output, annotations, quiet, shard)
+
+
+@app.command()
+def pack(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of images or views.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Delete each folder, once its zip is safe.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a zip that holds something else.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pack each folder into FOLDER.zip, which stands for it wherever a folder of images is read: one file for DVC.
+
+    The same files give the same zip on every machine. `unzip FOLDER.zip -d FOLDER` is the way back.
+    """
+    from vclr.generate.pack import pack_folder
+
+    for folder in folders:
+        print(pack_folder(folder, remove, overwrite, quiet))
 
 
 @app.command()

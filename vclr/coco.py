@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from vclr.coco_checks import CocoChecks
 from vclr.coco_checks import Json as Json  # what every room calls an entry
 from vclr.errors import UserError
 from vclr.files import read_json
+from vclr.image_folder import locate, open_folder
 
 
 def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
@@ -23,7 +23,7 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
 
     Args:
         path: the json, with `images`, `annotations` and `categories`.
-        images: the folder of the image files; where given, each file named must be in it.
+        images: the folder of the image files, or its zip; where given, each file named must be in it.
 
     Raises:
         UserError: in one line, the file and the entry at fault.
@@ -32,13 +32,13 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
     checks = CocoChecks(path, coco.setdefault("categories", [{"id": 1, "name": "object"}]))
-    folder = Path(images) if images is not None else None
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"{folder}: no such folder (images of {path})")
+    if images is not None and locate(images) is None:
+        raise UserError(f"{Path(images)}: no such folder (images of {path})")
+    folder = open_folder(images) if images is not None else None
     for position, image in enumerate(coco["images"]):
         entry = checks.check_image(position, image)
-        if folder is not None and not os.path.isfile(folder / image["file_name"]):  # False for impossible names too
-            raise UserError(f"{entry}: file {folder / image['file_name']} does not exist")
+        if folder is not None and image["file_name"] not in folder:
+            raise UserError(f"{entry}: file {folder.path_of(image['file_name'])} does not exist")
     for position, annotation in enumerate(coco["annotations"]):
         checks.check_annotation(position, annotation)
     return coco

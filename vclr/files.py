@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -77,7 +78,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
     """Write `value` as json with a final newline, atomically."""
     with atomic_path(path) as partial:
-        partial.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+        partial.write_text(dump_json(value, indent), encoding="utf-8")
+
+
+def dump_json(value: Any, indent: int | None = None) -> str:
+    """Return the text of a json file: with a final newline."""
+    return json.dumps(value, indent=indent) + "\n"
 
 
 def read_json(path: str | Path) -> Any:
@@ -100,14 +106,18 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: not usable json: {error}") from None
 
 
-def open_image(path: str | Path) -> Image.Image:
+def open_image(path: str | Path, data: bytes | None = None) -> Image.Image:
     """Read an image file as RGB, turned upright where its EXIF data says how.
+
+    Args:
+        path: the file.
+        data: its bytes, where they are not in a file of that name; it then only names them.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if data is None else io.BytesIO(data)) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return image if image.mode == "RGB" else image.convert("RGB")
@@ -171,9 +181,14 @@ def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> P
 def write_entries(folder: str | Path, entries: dict[str, Any], **facts: Any) -> Path:
     """Write the manifest of files whose entries are known."""
     manifest = Path(folder) / "manifest.json"
-    ordered = {name: entries[name] for name in sorted(entries, key=PurePosixPath)}
-    write_json(manifest, {**facts, "num_files": len(ordered), "files": ordered}, indent=1)
+    write_json(manifest, make_manifest(entries, **facts), indent=1)
     return manifest
+
+
+def make_manifest(entries: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """Return what a manifest says of files whose entries are known."""
+    ordered = {name: entries[name] for name in sorted(entries, key=PurePosixPath)}
+    return {**facts, "num_files": len(ordered), "files": ordered}
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, config_hash, load_config
 from vclr.data import catalog
+from vclr.image_folder import locate
 from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
 from workflow import published
@@ -102,9 +103,10 @@ def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> lis
 
 
 def image_source(images: str) -> str:
-    """Return the file whose change says that images changed: a fetched set's manifest, else the folder itself."""
+    """Return the file whose change says that images changed: a fetched set's manifest, else the folder or its zip."""
     folder = Path(images).as_posix()
-    return "data/raw/toy/manifest.json" if folder == "data/raw/toy/images" else published.source_of(folder)
+    fetched = "data/raw/toy/manifest.json" if folder == "data/raw/toy/images" else published.source_of(folder)
+    return fetched if fetched != folder else (locate(folder) or Path(folder)).as_posix()
 
 
 def split_inputs(name: str, training_proposals: str) -> list[str]:
@@ -121,6 +123,6 @@ def split_options(name: str, training_proposals: str) -> str:
 
 
 def _view_source(folder: str) -> str:
-    """Return the manifest of a view under data/views, which a rule writes; any other folder stands for itself."""
-    path = Path(folder)
-    return (path / "manifest.json" if path.is_relative_to("data/views") else path).as_posix()
+    """Return the manifest of a view under data/views, which a rule writes; other folders and zips stand for themselves."""
+    path = locate(folder) or Path(folder)
+    return (path / "manifest.json" if path.is_relative_to("data/views") and path.suffix != ".zip" else path).as_posix()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vclr.config import Config, DataSetConfig, ViewsConfig
 from vclr.errors import UsageError, nearest
+from vclr.image_folder import locate
 
 
 def _coco_train(split: str) -> DataSetConfig:
@@ -93,7 +94,7 @@ def missing_files(data_set: DataSetConfig, part: str) -> str | None:
     if part == "train":
         named["proposals"] = data_set.proposals
     for key, path in named.items():
-        if path and not Path(path).exists():
+        if path and not Path(path).exists() and (key != "images" or locate(path) is None):
             return f"data.{part}.{key}={path}: does not exist"
     if not data_set.images:
         return f"data.{part}.images: is not set"

@@ -10,15 +10,15 @@ from PIL import Image
 from vclr.coco import Json
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
-from vclr.files import open_image
+from vclr.image_folder import open_folder
 from vclr.structures import Size
 
 
 class ImageList:
-    """The `images` of a COCO json, whose files are in a folder; workers share it (see `PackedList`)."""
+    """The `images` of a COCO json, whose files are in a folder or its zip; workers share it (see `PackedList`)."""
 
     def __init__(self, folder: str | Path, entries: list[Json]) -> None:
-        self.folder = Path(folder)
+        self.folder = open_folder(folder)
         self.file_names = PackedList[str](entry["file_name"] for entry in entries)
         self.ids = PackedList[int](entry["id"] for entry in entries)
         self.sizes = np.array([(entry["height"], entry["width"]) for entry in entries], dtype=np.int64).reshape(-1, 2)
@@ -41,9 +41,10 @@ class ImageList:
         Raises:
             UserError: the file is not an image, or not of the size that its entry says.
         """
-        path = self.folder / self.file_names[index]
-        image, (height, width) = open_image(path), self.size(index)
+        name = self.file_names[index]
+        image, (height, width) = self.folder.open(name), self.size(index)
         if image.size != (width, height):
+            path = self.folder.path_of(name)
             raise UserError(
                 f"{path}: is {image.width}x{image.height}, its entry (id {self.ids[index]}) says {width}x{height}"
             )

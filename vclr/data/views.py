@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ from PIL import Image
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.data.catalog import view_weights
 from vclr.errors import UsageError, UserError, nearest
-from vclr.files import open_image, read_image
+from vclr.image_folder import locate, open_folder
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
 from vclr.structures import Size
 
@@ -28,7 +28,7 @@ class ViewReader:
             UsageError: a view that is neither natural, nor a folder of the data set, nor computed.
             UserError: an image without its view file; says how many and the first.
         """
-        self.images = Path(data_set.images)
+        self.images = open_folder(data_set.images)
         self.seed = config.seed
         self.file_names = file_names
         weights = view_weights(config, data_set)
@@ -68,10 +68,9 @@ class ViewReader:
             UserError: the view's file is not an image or not of the photo's size.
         """
         if view in self.files:
-            path = self.files[view].path(index)
-            image = open_image(path)
+            image = self.files[view].open(index)
             if image.size != size[::-1]:
-                name, (height, width) = self.file_names[index], size
+                path, name, (height, width) = self.files[view].path(index), self.file_names[index], size
                 raise UserError(f"{path}: is {image.width}x{image.height}, its photo {name} is {width}x{height}")
             return image
         assert photo is not None  # callers ask needs_photo
@@ -82,11 +81,11 @@ class ViewReader:
 
     def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
         """Read another photo of the data set, for views that borrow from one."""
-        return read_image(self.images / self.file_names[int(generator.integers(len(self.file_names)))])
+        return np.asarray(self.images.open(self.file_names[int(generator.integers(len(self.file_names)))]))
 
 
 class ViewFiles:
-    """The files of a view: those in its folder with the photos' stems."""
+    """The files of a view: those in its folder, or its zip, with the photos' stems."""
 
     def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
         """Find the file of each photo.
@@ -94,11 +93,11 @@ class ViewFiles:
         Raises:
             UserError: no such folder, or photos without a file; says how many and the first.
         """
-        if not folder.is_dir():
+        if locate(folder) is None:
             raise UserError(f"data.train.views.{view}={folder}: does not exist")
-        self.folder, self.file_names = folder, file_names
-        # Which suffix it is, is all to remember of a path.
-        found = [_find_suffix(folder / Path(name).with_suffix(""), Path(name).suffix) for name in file_names]
+        self.folder, self.file_names = open_folder(folder), file_names
+        # Which suffix it is, is all to remember of a name.
+        found = [self._find_suffix(name) for name in file_names]
         missing = [number for number, suffix in enumerate(found) if suffix is None]
         if missing:
             first = file_names[missing[0]]
@@ -108,12 +107,22 @@ class ViewFiles:
 
     def path(self, index: int) -> Path:
         """Return the file of the photo at `index`."""
-        stem = self.folder / Path(self.file_names[index]).with_suffix("")
-        return stem.with_name(stem.name + self.suffixes[self._kinds[index]])
+        return self.folder.path_of(self._name(index))
+
+    def open(self, index: int) -> Image.Image:
+        """Read the view of the photo at `index`."""
+        return self.folder.open(self._name(index))
+
+    def _name(self, index: int) -> str:
+        return _stem(self.file_names[index]) + self.suffixes[self._kinds[index]]
+
+    def _find_suffix(self, photo: str) -> str | None:
+        for suffix in (".png", ".jpg", PurePosixPath(photo).suffix):
+            if _stem(photo) + suffix in self.folder:
+                return suffix
+        return None
 
 
-def _find_suffix(stem: Path, own: str) -> str | None:
-    for suffix in (".png", ".jpg", own):
-        if stem.with_name(stem.name + suffix).is_file():
-            return suffix
-    return None
+def _stem(name: str) -> str:
+    """Return the name of a file in a folder without its suffix, with the folders below that it is in."""
+    return str(PurePosixPath(name).with_suffix(""))

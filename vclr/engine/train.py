@@ -26,6 +26,7 @@ from vclr.engine.step import training_step
 from vclr.errors import UserError
 from vclr.evaluation.evaluate import evaluate_model
 from vclr.files import sha256
+from vclr.image_folder import fingerprint
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.ops.device import choose_device
@@ -182,17 +183,12 @@ def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
 
 
 def hash_training_data(config: Config) -> dict[str, str]:
-    """Return the sha256 of what a training reads: annotations, proposals, and the manifests of image folders."""
+    """Return the sha256 of what a training reads: annotations, proposals, and what stands for image folders."""
     data_set = training_set(config)
     if problem := missing_files(data_set, "train"):
         raise UserError(problem)
     files = {"annotations": data_set.annotations, "proposals": data_set.proposals}
     folders = {"images": data_set.images, **{f"view_{view}": folder for view, folder in data_set.views.items()}}
-    files |= {name: _manifest_of(folder) for name, folder in folders.items() if folder}
-    return {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
-
-
-def _manifest_of(folder: str) -> str:
-    """Return the manifest in an image folder, or the one beside it that is of the whole data set."""
-    own = Path(folder, "manifest.json")
-    return str(own if own.is_file() else Path(folder).parent / "manifest.json")
+    hashes = {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
+    prints = {name: fingerprint(folder) for name, folder in folders.items() if folder}
+    return hashes | {name: digest for name, digest in prints.items() if digest}

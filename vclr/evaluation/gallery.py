@@ -18,7 +18,8 @@ from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.evaluation import pictures
 from vclr.evaluation.experiments import Experiment, target_group
-from vclr.files import open_image, read_image, read_json
+from vclr.files import read_json
+from vclr.image_folder import open_folder
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
@@ -42,10 +43,10 @@ def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list
     objects = _objects(coco)
     names = [image["file_name"] for image in coco["images"] if image["id"] in objects]
     settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=experiment.config.views.seed)
-    reader = ViewReader(data_set, settings, names)
+    reader, photos = ViewReader(data_set, settings, names), open_folder(data_set.images)
     rows = []
     for image in _pick(coco, objects, NUM_SCENES):
-        photo = open_image(Path(data_set.images, image["file_name"]))
+        photo = photos.open(image["file_name"])
         size, index = (image["height"], image["width"]), names.index(image["file_name"])
         masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
         shown = [np.asarray(reader.read(view, index, size, photo)) for view in views]
@@ -69,9 +70,10 @@ def found_objects(experiments: list[Experiment], results: Path) -> list[list[tup
         coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)
     objects = _objects(coco)
     predictions = [_read_predictions(results, experiment) for experiment in experiments]
+    photos = open_folder(data_set.images)
     rows = []
     for image in _pick(coco, objects, NUM_EXAMPLES):
-        photo = read_image(Path(data_set.images, image["file_name"]))
+        photo = np.asarray(photos.open(image["file_name"]))
         size = image["height"], image["width"]
         masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
         there = pictures.draw_objects(photo, masks, fade=FADE)

@@ -23,7 +23,8 @@ from skimage.segmentation import felzenszwalb
 
 from vclr.coco import Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError
-from vclr.files import list_images, read_image, write_json
+from vclr.files import write_json
+from vclr.image_folder import open_folder
 from vclr.progress import track
 from vclr.shards import WHOLE, Shard, order_parts
 
@@ -258,7 +259,7 @@ def write_proposals(
 
     Args:
         method: one of `METHODS`.
-        images: folder of photos.
+        images: folder of photos, or its zip.
         output: the json to write; it appears whole or not at all.
         annotations: COCO json that says which photos, and their ids; without it, all of the folder, numbered from 1.
         quiet: show no progress.
@@ -305,21 +306,22 @@ def _write_coco(output: Path, entries: list[Json], found: list[Json], facts: dic
 
 
 def _read_photos(
-    folder: Path, annotations: Path | None, quiet: bool, shard: Shard
+    images: Path, annotations: Path | None, quiet: bool, shard: Shard
 ) -> Iterator[tuple[Json, np.ndarray]]:
     """Yield each photo of a shard with its entry for `images` of the json."""
-    listed = load_coco(annotations, folder)["images"] if annotations is not None else None
+    listed = load_coco(annotations, images)["images"] if annotations is not None else None
+    folder = open_folder(images)
     named = (
         listed
         if listed is not None
-        else [{"id": number, "file_name": path.name} for number, path in enumerate(list_images(folder), 1)]
+        else [{"id": number, "file_name": name} for number, name in enumerate(folder.image_names(), 1)]
     )
     for entry in track(shard.of(named), "object proposals", quiet=quiet):
-        image = read_image(folder / entry["file_name"])
+        image = np.asarray(folder.open(entry["file_name"]))
         height, width = image.shape[:2]
         if (entry.get("height", height), entry.get("width", width)) != (height, width):
             size = f"{entry['width']}x{entry['height']}"
-            raise UserError(f"{folder / entry['file_name']}: is {width}x{height}, {annotations} says {size}")
+            raise UserError(f"{folder.path_of(entry['file_name'])}: is {width}x{height}, {annotations} says {size}")
         yield {"id": entry["id"], "file_name": entry["file_name"], "height": height, "width": width}, image
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,12 @@ from vclr.errors import UsageError, UserError
 from vclr.files import (
     atomic_folder,
     link_file,
-    list_images,
-    read_image,
     read_json,
-    sha256,
     write_entries,
     write_manifest,
     write_png,
 )
+from vclr.image_folder import open_folder
 from vclr.ops.appearance import check_view, render_view
 from vclr.progress import track
 from vclr.shards import WHOLE, Shard, order_parts
@@ -43,7 +41,7 @@ def write_views(
 
     Args:
         view: one of `vclr.ops.appearance.COMPUTED_VIEWS`.
-        images: folder of photos.
+        images: folder of photos, or its zip.
         output: folder to write.
         seed: of the views that draw something at random.
         quiet: show no progress.
@@ -58,19 +56,23 @@ def write_views(
         UserError: no photos, one that is not an image, or two of one stem.
     """
     check_view(view)
-    photos = list_images(images)
-    _check_stems(photos)
-    _check_output(Path(output), "photos", [Path(images)], overwrite)
+    source = open_folder(images)
+    photos = source.image_names()
+    _check_stems(source.path, photos)
+    # A folder beside a zip of its name would hide it.
+    own = [Path(images), source.path.with_name(source.path.name.removesuffix(".zip"))]
+    _check_output(Path(output), "photos", own, overwrite)
 
     def draw_photo(random: Generator) -> np.ndarray:
-        return read_image(photos[int(random.integers(len(photos)))])
+        return np.asarray(source.open(photos[int(random.integers(len(photos)))]))
 
     with atomic_folder(output) as folder:
         rendered, sources = [], {}
         for photo in track((shard or WHOLE).of(photos), f"view {view}", quiet=quiet):
-            rendered.append(folder / f"{photo.stem}.png")
-            write_png(rendered[-1], render_view(view, read_image(photo), seed, photo.stem, draw_photo))
-            sources[photo.name] = sha256(photo)
+            stem = PurePosixPath(photo).stem
+            rendered.append(folder / f"{stem}.png")
+            write_png(rendered[-1], render_view(view, np.asarray(source.open(photo)), seed, stem, draw_photo))
+            sources[photo] = hashlib.sha256(source.read(photo)).hexdigest()
         facts: dict[str, Any] = {"source_sha256": _hash_sources(sources)}
         if shard:
             facts = {"shard": str(shard), "num_photos": len(photos), "sources": sources}
@@ -129,12 +131,12 @@ def _hash_sources(sources: dict[str, str]) -> str:
     return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sources.items()).encode()).hexdigest()
 
 
-def _check_stems(photos: list[Path]) -> None:
-    by_stem: dict[str, Path] = {}
+def _check_stems(folder: Path, photos: list[str]) -> None:
+    by_stem: dict[str, str] = {}
     for photo in photos:
-        other = by_stem.setdefault(photo.stem, photo)
+        other = by_stem.setdefault(PurePosixPath(photo).stem, photo)
         if other != photo:
-            raise UserError(f"{photo}: has the stem of {other.name}, so their views would have one name")
+            raise UserError(f"{folder / photo}: has the stem of {other}, so their views would have one name")
 
 
 def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:

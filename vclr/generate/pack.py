@@ -1,0 +1,177 @@
+"""Pack a folder of images into one zip: one object for DVC, one file for a cluster's file system."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vclr.errors import UsageError, UserError
+from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
+from vclr.image_folder import MANIFEST, ImageFolder, PackedFolder
+from vclr.progress import Progress
+
+BLOCK = 1 << 20
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
+MODE = 0o100644 << 16
+OVERHEAD = 256  # bytes of a member beside its content, its name twice among them
+
+Entries = dict[str, dict[str, Any]]  # name -> bytes, sha256: what a manifest says of a file
+
+
+def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, quiet: bool = False) -> Path:
+    """Write `folder.zip` with all files of a folder and its manifest, which is made where there is none.
+
+    The same files give the same bytes on every machine: sorted, stored, without times and permissions. The zip appears
+    whole, and after every file in it was read again and compared. Its own time is that of the newest file, so packing
+    makes nothing that was computed from the folder out of date.
+
+    Args:
+        folder: what to pack, with the folders below it.
+        remove: delete the folder, once the zip is safe.
+        overwrite: replace a zip that is there and holds something else.
+        quiet: show no progress.
+
+    Returns:
+        The zip. One that holds the files already stays as it is.
+
+    Raises:
+        UsageError: the zip is there and holds something else.
+        UserError: no such folder or an empty one, a link or something else that a zip cannot hold, files that its
+            manifest does not know so, too little space, or a folder that changes meanwhile.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    if folder.is_symlink() and remove:
+        raise UsageError(f"{folder}: is a link; --remove deletes folders only")
+    target = Path(f"{folder if folder.name not in ('', '..') else folder.resolve()}.zip")
+    files = _list_files(folder)
+    progress = Progress(f"pack {folder}", len(files), quiet=quiet)
+    try:
+        if target.exists() and not overwrite:
+            _compare(PackedFolder(target), folder, files, progress)
+        else:
+            _write(target, folder, files, progress)
+    finally:
+        progress.close()
+    if remove:
+        if _list_files(folder) != files:
+            raise UserError(f"{folder}: changed while it was packed, so it is not removed")
+        sync_folder(target.parent)
+        shutil.rmtree(folder)
+    return target
+
+
+def _list_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of each file of a folder, by its name below it, sorted."""
+    files = {}
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UserError(f"{path}: is {'a link' if path.is_symlink() else 'no file'}, which a zip does not hold")
+            if path.is_file():
+                name, facts = path.relative_to(folder).as_posix(), path.stat()
+                try:
+                    name.encode("utf-8")
+                except UnicodeEncodeError:
+                    raise UserError(f"{str(path)!a}: its name is not UTF-8") from None
+                files[name] = facts.st_size, facts.st_mtime_ns
+    if not files:
+        raise UserError(f"{folder}: holds no file")
+    return {name: files[name] for name in sorted(files)}
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _write(target: Path, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:
+    needed = sum(size + OVERHEAD + 2 * len(name.encode()) for name, (size, _) in files.items())
+    free = shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise UserError(f"{target}: needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free")
+    with atomic_path(target) as partial:
+        entries: Entries = {}
+        with zipfile.ZipFile(partial, "w") as packed:
+            for name in (name for name in files if name != MANIFEST):
+                with open(folder / name, "rb") as source:
+                    entries[name] = _add(packed, name, source, files[name][0])
+                progress.advance()
+            manifest = _manifest(folder, files, entries)
+            with packed.open(_describe(MANIFEST, len(manifest)), "w") as member:
+                member.write(manifest)
+        progress.say("comparing")
+        _verify(PackedFolder(partial), {**entries, MANIFEST: _entry(manifest)}, target)
+        newest = max(os.stat(folder).st_mtime_ns, *(time for _, time in files.values()))
+        os.utime(partial, ns=(newest, newest))
+    if MANIFEST in files:
+        progress.advance()
+
+
+def _describe(name: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, LONG_AGO)
+    info.create_system, info.external_attr, info.file_size = 3, MODE, size  # 3: Unix
+    return info
+
+
+def _add(packed: zipfile.ZipFile, name: str, source: BinaryIO, size: int) -> dict[str, Any]:
+    """Copy a file into a zip; return its entry for a manifest."""
+    digest, copied = hashlib.sha256(), 0
+    with packed.open(_describe(name, size), "w") as member:
+        for block in _blocks(source):
+            digest.update(block)
+            copied += len(block)
+            member.write(block)
+    if copied != size:
+        raise UserError(f"{source.name}: changed while it was packed")
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
+    while block := source.read(BLOCK):
+        yield block
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _manifest(folder: Path, files: dict[str, tuple[int, int]], entries: Entries) -> bytes:
+    """Return the bytes of the folder's manifest, whose entries must be true; make one where it has none."""
+    if MANIFEST not in files:
+        return dump_json(make_manifest(entries), indent=1).encode()
+    manifest = read_json(folder / MANIFEST)
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    for name, entry in listed.items() if isinstance(listed, dict) else ():
+        if name not in entries:
+            raise UserError(f"{folder / name}: is missing, but {folder / MANIFEST} names it")
+        if isinstance(entry, dict) and entry.get("sha256", entries[name]["sha256"]) != entries[name]["sha256"]:
+            raise UserError(f"{folder / name}: is not what {folder / MANIFEST} says")
+    return (folder / MANIFEST).read_bytes()
+
+
+def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
+    """Read every file of a new zip, as trainings will."""
+    for name, entry in entries.items():
+        if _entry(packed.read(name)) != entry:
+            raise UserError(f"{target}: {name} did not arrive in it whole; is the disk sound?")
+
+
+def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:
+    """Refuse a zip that does not hold just the files of the folder, but for a manifest."""
+    source = ImageFolder(folder)
+    different = (set(packed.names()) ^ set(files)) - ({MANIFEST} - set(files))
+    for name in files if not different else ():
+        if packed.read(name) != source.read(name):
+            different = {name}
+            break
+        progress.advance()
+    if different:
+        raise UsageError(
+            f"{packed.path}: is there and differs from {folder}, in {min(different)} say; --overwrite replaces it"
+        )

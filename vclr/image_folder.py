@@ -1,0 +1,275 @@
+"""Folders of image files: as they lie on disk, or packed in one zip, which is read without unpacking.
+
+Where a folder is asked for, `FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself.
+Of a zip that holds everything in one folder, as published ones do, that folder's content is what counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import weakref
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vclr.errors import UserError
+from vclr.files import IMAGE_SUFFIXES, list_images, open_image, sha256
+
+MANIFEST = "manifest.json"
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
+ROOM = 512  # bytes read at once for those two: nearly always enough
+ENCRYPTED = 1  # bit of a member's flags
+UNREADABLE = 255  # in the place of the method of a member that is neither stored nor deflated
+
+
+def locate(path: str | Path) -> Path | None:
+    """Return what holds the files of an image folder: the folder, else its zip, else None."""
+    path = Path(path)
+    if path.is_dir():
+        return path
+    for packed in (path, path.with_name(f"{path.name}.zip")):
+        if packed.suffix == ".zip" and packed.is_file():
+            return packed
+    return None
+
+
+def open_folder(path: str | Path) -> ImageFolder | PackedFolder:
+    """Open a folder of images, or its zip. One process reads the table of contents of a zip once.
+
+    Raises:
+        UserError: neither exists, or the zip is damaged.
+    """
+    found = locate(path)
+    if found is None:
+        raise UserError(f"{path}: no such folder")
+    if found.is_dir():
+        return ImageFolder(found)
+    facts = found.stat()
+    return _open_packed(found, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _open_packed(path: Path, *_: int) -> PackedFolder:
+    return PackedFolder(path)
+
+
+def fingerprint(path: str | Path) -> str | None:
+    """Return the sha256 of what stands for the files of an image folder.
+
+    It is its manifest, also where that is packed with it; else the manifest beside it, which is of the whole data set;
+    else the names, sizes and CRC-32 of all that its zip holds. A folder without a manifest has none.
+    """
+    folder = open_folder(path) if locate(path) else None
+    if folder is not None and MANIFEST in folder:
+        return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
+    beside = Path(path).parent / MANIFEST
+    if beside.is_file():
+        return sha256(beside)
+    return folder.hash_contents() if isinstance(folder, PackedFolder) else None
+
+
+class ImageFolder:
+    """A folder on disk. A file is named by its path below the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __contains__(self, name: str) -> bool:
+        return os.path.isfile(self.path_of(name))  # False for impossible names too
+
+    def path_of(self, name: str) -> Path:
+        """Return a file's path."""
+        return self.path / name
+
+    def image_names(self) -> list[str]:
+        """List the image files, without those in folders below, sorted.
+
+        Raises:
+            UserError: there is none.
+        """
+        return [path.name for path in list_images(self.path)]
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        return self.path_of(name).read_bytes()
+
+    def open(self, name: str) -> Image.Image:
+        """Read an image, RGB and upright (see `open_image`).
+
+        Raises:
+            UserError: the file is missing, is not an image, or is damaged.
+        """
+        return open_image(self.path_of(name))
+
+
+class PackedFolder:
+    """A zip in the place of a folder; the same methods.
+
+    An open costs one read at a known place. The table of contents is a few arrays that nobody writes to, so forked
+    workers share it; what is read goes by `pread`, so threads and forked processes share the file too. A pickled one
+    opens the file anew where it arrives.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the table of contents.
+
+        Raises:
+            UserError: the file cannot be read, or is not a whole zip.
+        """
+        self.path = path
+        members = _read_contents(path)
+        folders = {name.partition("/")[0] if "/" in name else "" for name in members}
+        self._top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
+        infos = [members[name] for name in sorted(members)]
+        # UTF-8 sorts as its characters do. The longest name gives the width of all.
+        self._names = np.array([_encode(info.filename) for info in infos], dtype=np.bytes_)
+        self._offsets = np.array([info.header_offset for info in infos], dtype=np.int64)
+        self._packed_sizes = np.array([info.compress_size for info in infos], dtype=np.int64)
+        self._sizes = np.array([info.file_size for info in infos], dtype=np.int64)
+        self._checksums = np.array([info.CRC for info in infos], dtype=np.uint32)
+        self._methods = np.array([_method(info) for info in infos], dtype=np.uint8)
+        self._open_file()
+        if infos and (self._offsets + self._packed_sizes).max() + LOCAL_HEADER.size > os.fstat(self._file).st_size:
+            raise UserError(f"{path}: is not a whole zip: it names files beyond its end")
+
+    def _open_file(self) -> None:
+        try:
+            self._file = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None
+        weakref.finalize(self, os.close, self._file)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_file"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open_file()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return self._find(name) is not None
+
+    def path_of(self, name: str) -> Path:
+        """Return how a message names a file: as if the zip were a folder."""
+        return self.path / name
+
+    def names(self) -> list[str]:
+        """List all files, also those in folders below, sorted."""
+        return [name.decode("utf-8").removeprefix(self._top) for name in self._names.tolist()]
+
+    def image_names(self) -> list[str]:
+        """List the image files, without those in folders below, sorted.
+
+        Raises:
+            UserError: there is none.
+        """
+        images = [
+            name for name in self.names() if "/" not in name and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+        ]
+        if not images:
+            raise UserError(f"{self.path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        return images
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes, compared with their checksum.
+
+        Raises:
+            UserError: there is no such file, or it is damaged.
+        """
+        place = self._find(name)
+        if place is None:
+            raise UserError(f"{self.path_of(name)}: does not exist")
+        if self._methods[place] == UNREADABLE:
+            raise UserError(f"{self.path_of(name)}: is encrypted, or packed in another way than stored or deflated")
+        size = int(self._sizes[place])
+        try:
+            data = self._read_packed(int(self._offsets[place]), int(self._packed_sizes[place]))
+            if self._methods[place] == zipfile.ZIP_DEFLATED:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(1, size))
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{self.path_of(name)}: cannot be read from the zip: {error}") from None
+        if len(data) != size or zlib.crc32(data) != self._checksums[place]:
+            raise UserError(f"{self.path_of(name)}: is damaged: its checksum differs from the zip's")
+        return data
+
+    def open(self, name: str) -> Image.Image:
+        """Read an image, RGB and upright (see `open_image`).
+
+        Raises:
+            UserError: the file is missing, is not an image, or is damaged.
+        """
+        return open_image(self.path_of(name), self.read(name))
+
+    def hash_contents(self) -> str:
+        """Return a sha256 of the names, sizes and CRC-32 of all files: quick, and the same for every way of packing."""
+        digest = hashlib.sha256()
+        for name, size, checksum in zip(self.names(), self._sizes.tolist(), self._checksums.tolist(), strict=True):
+            digest.update(f"{name} {size} {checksum:08x}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def num_bytes(self) -> int:
+        """How much memory the table of contents takes."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
+    def _find(self, name: str) -> int | None:
+        """Return the place of a file in the arrays."""
+        name = PurePosixPath(name).as_posix()
+        for key in {_encode(self._top + name), _encode(name)}:
+            if len(key) <= self._names.itemsize:  # a longer key would have the whole array converted
+                place = int(self._names.searchsorted(key))
+                if place < len(self._names) and self._names[place] == key:
+                    return place
+        return None
+
+    def _read_packed(self, offset: int, size: int) -> bytes:
+        """Return the bytes of a member, which follow its header."""
+        block = _read_at(self._file, LOCAL_HEADER.size + ROOM + size, offset)
+        if len(block) < LOCAL_HEADER.size:
+            raise EOFError("it is cut off")
+        signature, name_length, extra_length = LOCAL_HEADER.unpack_from(block)
+        if signature != b"PK\x03\x04":
+            raise EOFError("there is no file where the zip says")
+        start = LOCAL_HEADER.size + name_length + extra_length
+        if start + size > len(block):
+            return _read_at(self._file, size, offset + start)
+        return block[start : start + size]
+
+
+def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            infos = packed.infolist()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
+        raise UserError(f"{path}: is not a whole zip: {error}") from None
+    # A Mac packs notes of its own beside the files.
+    return {info.filename: info for info in infos if not info.is_dir() and not info.filename.startswith("__MACOSX/")}
+
+
+def _method(info: zipfile.ZipInfo) -> int:
+    is_known = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not info.flag_bits & ENCRYPTED
+    return info.compress_type if is_known else UNREADABLE
+
+
+def _encode(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _read_at(file: int, size: int, offset: int) -> bytes:
+    """Read `size` bytes at `offset`, fewer only at the end of the file; the kernel may hand them over in parts."""
+    data = os.pread(file, size, offset)
+    while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
+        data += more
+    return data
