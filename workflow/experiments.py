@@ -123,6 +123,6 @@ def split_options(name: str, training_proposals: str) -> str:
 
 
 def _view_source(folder: str) -> str:
-    """Return the manifest of a view under data/views, which a rule writes; other folders and zips stand for themselves."""
+    """Return the manifest of a view under data/views, which a rule writes; other folders, and zips, are themselves."""
     path = locate(folder) or Path(folder)
     return (path / "manifest.json" if path.is_relative_to("data/views") and path.suffix != ".zip" else path).as_posix()

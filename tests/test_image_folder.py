@@ -1,0 +1,222 @@
+"""A zip in the place of a folder of images: the same files under the same names, clear words about a damaged one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vclr.errors import UserError
+from vclr.files import sha256, write_manifest
+from vclr.image_folder import ImageFolder, PackedFolder, fingerprint, locate, open_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of three pictures, one of them below it, turned by EXIF and gray, and a text file."""
+    folder = tmp_path / "train2017"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("b.png", "a.JPG", "more/ä.png")):
+        picture = np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(picture if name != "b.png" else picture[..., 0]).save(folder / name)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.open(folder / "a.JPG").save(folder / "a.JPG", exif=turned)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def pack(folder: Path, top: str = "", method: int = zipfile.ZIP_STORED, remove: bool = True) -> Path:
+    """Pack a folder as people do, with entries for folders and everything below `top`, and call it something else."""
+    with zipfile.ZipFile(f"{folder}.zip", "w", method) as packed:
+        if top:
+            packed.writestr(f"{top}/", "")
+        for path in folder.rglob("*"):
+            packed.write(path, Path(top, path.relative_to(folder)))
+        packed.writestr("__MACOSX/._b.png", "what a Mac adds")
+    if remove:
+        folder.rename(folder.with_name("unpacked"))
+    return Path(f"{folder}.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("top", ["", "train2017"])
+def test_zip_is_read_as_its_folder(folder: Path, top: str, method: int):
+    plain = open_folder(folder)
+    names = ["a.JPG", "b.png", "more/ä.png", "notes.txt"]
+    expected = {name: plain.read(name) for name in names}
+    pictures = {name: np.asarray(plain.open(name)) for name in names[:3]}
+    assert plain.image_names() == names[:2]
+    zipped = pack(folder, top, method)
+    for path in (folder, zipped, str(folder)):
+        packed = open_folder(path)
+        assert isinstance(packed, PackedFolder)
+        assert packed.names() == names
+        assert packed.image_names() == names[:2]
+        assert {name: packed.read(name) for name in names} == expected
+        for name, picture in pictures.items():
+            np.testing.assert_array_equal(packed.open(name), picture)
+    assert pictures["a.JPG"].shape == (30, 20, 3)
+
+
+def test_names_are_found_as_in_a_folder(folder: Path):
+    plain = ImageFolder(folder)
+    packed = PackedFolder(pack(folder, "train2017", remove=False))
+    names = ["b.png", "./b.png", "more//ä.png", "more/./ä.png", "more", "", ".", "c.png", "b.pn", "b.pngg", "a" * 300]
+    assert [name in packed for name in names] == [name in plain for name in names]
+    assert "train2017/b.png" in packed  # its whole name, which other annotations have
+
+
+def test_a_folder_comes_before_a_zip(folder: Path):
+    zipped = pack(folder, remove=False)
+    assert locate(folder) == folder
+    assert locate(zipped) == zipped
+    assert locate(folder.parent / "absent") is None
+    assert locate(folder / "notes.txt") is None
+    with pytest.raises(UserError, match="absent: no such folder"):
+        open_folder(folder.parent / "absent")
+
+
+def test_table_of_contents_is_read_once(folder: Path):
+    zipped = pack(folder)
+    assert open_folder(zipped) is open_folder(folder)
+    before = open_folder(zipped)
+    with zipfile.ZipFile(zipped, "a") as packed:
+        packed.writestr("new.txt", "new")
+    assert "new.txt" not in before
+    assert "new.txt" in open_folder(zipped)
+
+
+def test_table_of_contents_is_small(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
+        for number in range(5000):
+            packed.writestr(f"{number:012d}.jpg", "")
+    folder = PackedFolder(tmp_path / "many.zip")
+    assert len(folder) == 5000
+    assert folder.num_bytes <= 50 * 5000
+    assert len(pickle.dumps(folder)) <= 51 * 5000
+
+
+# --- processes and threads -------------------------------------------------------------------------------------------
+
+
+def _read_all(folder: PackedFolder, times: int = 50) -> list[int]:
+    return [len(folder.read(name)) for _ in range(times) for name in folder.names()]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_read_beside_each_other(folder: Path, method: str):
+    packed = open_folder(pack(folder, method=zipfile.ZIP_DEFLATED))
+    assert isinstance(packed, PackedFolder)
+    expected = _read_all(packed)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        results = [pool.apply_async(_read_all, (packed,)) for _ in range(4)]
+        assert all(_read_all(packed) == expected for _ in range(4))
+        assert all(result.get(timeout=60) == expected for result in results)
+
+
+def test_threads_read_beside_each_other(folder: Path):
+    packed = PackedFolder(pack(folder))
+    expected = _read_all(packed)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(result == expected for result in pool.map(_read_all, [packed] * 8))
+
+
+def test_file_is_closed_with_its_folder(folder: Path):
+    zipped = pack(folder)
+    before = len(os.listdir("/proc/self/fd"))
+    packed = pickle.loads(pickle.dumps(PackedFolder(zipped)))
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del packed
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_missing_or_no_image_is_named(folder: Path):
+    packed = open_folder(pack(folder, "train2017"))
+    with pytest.raises(UserError, match=r"train2017\.zip/c\.png: does not exist"):
+        packed.open("c.png")
+    with pytest.raises(UserError, match=r"train2017\.zip/notes\.txt: is not an image"):
+        packed.open("notes.txt")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_changed_bytes_are_found(folder: Path, method: int):
+    content = (folder / "b.png").read_bytes()
+    zipped = pack(folder, method=method)
+    with zipfile.ZipFile(zipped) as packed:
+        start = packed.getinfo("b.png").header_offset + 30 + len("b.png")
+    data = bytearray(zipped.read_bytes())
+    for place in range(start + 20, start + 40):
+        data[place] ^= 0xFF
+    zipped.write_bytes(data)
+    damaged = PackedFolder(zipped)
+    assert len(content) > 100
+    with pytest.raises(UserError, match=r"train2017\.zip/b\.png: (is damaged|cannot be read from the zip)"):
+        damaged.open("b.png")
+    damaged.open("a.JPG")
+
+
+def test_moved_bytes_are_found(folder: Path):
+    zipped = pack(folder)
+    zipped.write_bytes(zipped.read_bytes().replace(b"PK\x03\x04", b"XX\x03\x04"))
+    with pytest.raises(UserError, match=r"a\.JPG: cannot be read from the zip"):
+        PackedFolder(zipped).open("a.JPG")
+
+
+@pytest.mark.parametrize("length", [0, 10, -1, -60, -400])
+def test_a_zip_that_is_cut_off_is_one_line(folder: Path, length: int):
+    zipped = pack(folder)
+    zipped.write_bytes(zipped.read_bytes()[:length])
+    with pytest.raises(UserError, match=r"train2017\.zip: is not a whole zip") as error:
+        open_folder(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_zip_that_shrinks_while_it_is_read_is_one_line(folder: Path):
+    packed = PackedFolder(pack(folder))
+    os.truncate(packed.path, 10)
+    for name in packed.names():
+        with pytest.raises(UserError, match=r"train2017\.zip/.*: "):
+            packed.read(name)
+
+
+def test_what_is_packed_otherwise_is_refused_when_it_is_read(folder: Path):
+    packed = PackedFolder(pack(folder, method=zipfile.ZIP_LZMA))
+    with pytest.raises(UserError, match=r"b\.png: is encrypted, or packed in another way"):
+        packed.open("b.png")
+
+
+# --- what stands for it ----------------------------------------------------------------------------------------------
+
+
+def test_manifest_stands_for_a_folder_packed_or_not(folder: Path):
+    assert fingerprint(folder) is None
+    beside = write_manifest(folder.parent, [folder / "b.png"])
+    assert fingerprint(folder) == sha256(beside)
+    own = sha256(write_manifest(folder, [folder / "b.png"]))
+    assert fingerprint(folder) == own
+    pack(folder, "train2017")
+    assert fingerprint(folder) == own
+
+
+def test_contents_stand_for_a_zip_without_a_manifest(folder: Path):
+    zipped = pack(folder)
+    first = fingerprint(folder)
+    assert first is not None
+    folder.with_name("unpacked").rename(folder)
+    pack(folder, "train2017", zipfile.ZIP_DEFLATED)
+    assert fingerprint(zipped) == first  # packed otherwise, but the same files
+    folder.with_name("unpacked").rename(folder)
+    (folder / "notes.txt").write_text("not A picture")
+    pack(folder)
+    assert fingerprint(zipped) != first
