@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from vclr.cli import app
 from vclr.files import read_json, write_json, write_png
+from vclr.generate.pack import pack_folder
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "configs" / "experiment" / "demo.yaml"
@@ -203,6 +204,27 @@ def test_photo_that_is_none_is_one_line(tmp_path: Path, world: dict[str, Any], w
     assert ".png: is not an image" in line
     assert not (tmp_path / "run" / "DONE").exists()
     assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_photo_damaged_in_its_zip_is_one_line(tmp_path: Path, world: dict[str, Any], workers: int):
+    write_json(tmp_path / "a.json", world)
+    zipped = pack_folder(tmp_path / "images", remove=True, quiet=True)
+    zipped.write_bytes(zipped.read_bytes().replace(b"IDAT", b"IDOT"))
+    line = refused(1, *train_arguments(tmp_path, f"dataloader.train.num_workers={workers}"))
+    assert "images.zip/" in line
+    assert ".png: is damaged: its checksum differs" in line
+
+
+def test_folders_are_packed_and_read_from_their_zips(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    images = tmp_path / "images"
+    assert run("pack", images, "--remove", "--quiet").stdout.strip() == f"{images}.zip"
+    assert not images.exists()
+    run("views", "--view", "edge", "--images", images, "--output", tmp_path / "edge", "--quiet")
+    run("proposals", "--images", f"{images}.zip", "--output", tmp_path / "p.json", "--quiet")
+    assert [image["file_name"] for image in read_json(tmp_path / "p.json")["images"]] == ["a.png", "b.png"]
+    assert "images: no such folder" in refused(1, "pack", images)
 
 
 @pytest.mark.parametrize(

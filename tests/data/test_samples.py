@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 import torch
 
 from vclr.config import Config
+from vclr.data.loader import training_loader
 from vclr.data.proposals import add_proposals
 from vclr.data.samples import TestSamples as EvaluatedSamples
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json, write_png
+from vclr.generate.pack import pack_folder
 
 MakeConfig = Callable[..., Config]
 
@@ -56,6 +59,65 @@ def test_samples_do_not_depend_on_history(make_config: MakeConfig):
         assert torch.equal(sample.image, forward[index].image)
         assert sample.view == forward[index].view
         assert torch.equal(sample.target.boxes, forward[index].target.boxes)
+
+
+@pytest.fixture
+def packed_config(world: Path, tmp_path: Path, make_config: MakeConfig) -> MakeConfig:
+    """The settings of `make_config` on a copy of its world in which photos and views are zips."""
+    shutil.copytree(world, tmp_path / "packed")
+    folders = [tmp_path / "packed" / name for name in ("raw/toy/images", "views/toy/depth", "views/toy/style")]
+    keys = ("images", "views.depth", "views.style")
+    for folder in folders:
+        pack_folder(folder, remove=True, quiet=True)
+    own = [f"data.train.{key}={folder}" for key, folder in zip(keys, folders, strict=True)]
+    return lambda *overrides: make_config(*own, f"data.test.images={folders[0]}.zip", *overrides)
+
+
+def test_packed_sets_give_the_same_samples(make_config: MakeConfig, packed_config: MakeConfig):
+    views = "views.weights={natural: 1, depth: 1, style: 1, fourier: 1}"  # the last one borrows from other photos
+    plain, packed = TrainingSamples(make_config(views)), TrainingSamples(packed_config(views))
+    seen = set()
+    for epoch in range(3):
+        for index in range(len(plain)):
+            first, second = plain[epoch, index], packed[epoch, index]
+            seen.add(first.view)
+            assert first.view == second.view
+            assert torch.equal(first.image, second.image)
+            assert torch.equal(first.natural, second.natural)
+            assert torch.equal(first.target.masks, second.target.masks)
+    assert len(seen) == 4
+    for first, second in zip(EvaluatedSamples(make_config()), EvaluatedSamples(packed_config()), strict=True):
+        assert torch.equal(first.image, second.image)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_packed_sets_are_shared_by_workers(make_config: MakeConfig, packed_config: MakeConfig, workers: int):
+    batches = []
+    for make in (make_config, packed_config):
+        config = make(f"dataloader.train.num_workers={workers}")
+        loader = iter(training_loader(config, TrainingSamples(config)))
+        batches.append([next(loader) for _ in range(4)])
+        del loader
+    for first, second in zip(*batches, strict=True):
+        assert torch.equal(first.images, second.images)
+
+
+def test_photo_missing_in_a_zip_is_named(tmp_path: Path, own_data: MakeConfig):
+    config = own_data(lambda coco: coco["images"][0].update(file_name="b.png"))
+    pack_folder(tmp_path / "images", remove=True, quiet=True)
+    with pytest.raises(UserError, match=r"images\[0\]: file .*images\.zip/b\.png does not exist"):
+        TrainingSamples(config)
+
+
+def test_view_missing_in_a_zip_is_named(tmp_path: Path, own_data: MakeConfig):
+    write_png(tmp_path / "depth" / "b.png", np.zeros((20, 30, 3), np.uint8))
+    pack_folder(tmp_path / "depth", remove=True, quiet=True)
+    views = [
+        f"data.train.views={{depth: {tmp_path}/depth, style: ''}}",
+        "views.weights={natural: 1, depth: 1, style: 0}",
+    ]
+    with pytest.raises(UserError, match=r"depth: view depth of 1 photos is missing; the first: a\.png"):
+        TrainingSamples(own_data(lambda _: None, *views))
 
 
 def test_epochs_draw_anew(make_config: MakeConfig):

@@ -8,6 +8,8 @@ import sys
 import pytest
 import yaml
 
+from vclr.generate.pack import pack_folder
+
 DEMO = ("demo_baseline", "demo_views", "demo")
 OWN_EXPERIMENT = """
 train: {eval_period: 0}
@@ -166,6 +168,41 @@ def test_fewer_shards_make_nothing_again(checkout):
     checkout.write("data/raw/photos/images/2.jpg", "")
     again = {"views": 1, "views_shard": 16, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
     assert checkout.plan(*OWN, "shards={views: 16}", *KEEP) == again
+
+
+# --- packed folders --------------------------------------------------------------------------------------------------
+
+
+def test_packed_photos_and_views_are_their_zips(checkout):
+    add_own_photos(checkout)
+    photos, views = (checkout.folder / name for name in ("data/raw/photos/images", "data/views/photos/edge"))
+    pack_folder(photos, remove=True, quiet=True)
+    commands = checkout.run("snakemake", *OWN, "-np", "--cores", "2")
+    assert "vclr views --view edge --images data/raw/photos/images " in commands
+    assert re.search(r"data/raw/photos/images\.zip", commands)
+    views.mkdir(parents=True)
+    (views / "1.png").touch()
+    pack_folder(views, remove=True, quiet=True)
+    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    checkout.write("configs/experiment/own.yaml", OWN_EXPERIMENT.replace("photos/images", "photos/images.zip"))
+    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+
+
+def test_packing_makes_nothing_again(checkout):
+    add_own_photos(checkout)
+    checkout.finish(*OWN)
+    for name in ("data/raw/photos/images", "data/views/photos/edge"):
+        pack_folder(checkout.folder / name, remove=True, quiet=True)
+    assert checkout.plan(*OWN, *KEEP) == {}
+
+
+def test_packed_toy_world_is_not_generated_again(finished):
+    for name in ("data/views/toy/depth", "data/views/toy/style"):
+        pack_folder(finished.folder / name, remove=True, quiet=True)
+    assert finished.plan("demo", *KEEP) == {}
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
 
 
 def test_interrupted_training_keeps_its_folder(finished):

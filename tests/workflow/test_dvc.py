@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 
 import pytest
 
+from vclr.files import write_json
+from vclr.generate.toy import write_toy_world
+
 
 def write_summary(checkout, recall):
-    checkout.write(
-        "results/demo/summary.json", json.dumps({"experiments": {"demo": {"novel": {"mask_ar@100": recall}}}})
-    )
+    """Write the metrics as a report does: by a new file. That of before may be one with the cache's."""
+    summary = {"experiments": {"demo": {"novel": {"mask_ar@100": recall}}}}
+    write_json(checkout.folder / "results/demo/summary.json", summary)
 
 
 @pytest.fixture
@@ -59,3 +64,63 @@ def test_lost_data_comes_back_from_the_cache(recorded):
     assert "data" in recorded.run("dvc", "status")
     recorded.run("dvc", "checkout", "--force", "--quiet")
     assert annotations.read_text() == before
+
+
+# --- files that are second names of those in the cache ---------------------------------------------------------------
+
+
+def read_files(checkout):
+    """Return inode and time of each file of data/ that is not empty."""
+    files = [path for path in (checkout.folder / "data").rglob("*") if path.is_file() and path.stat().st_size]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def damaged_in_cache(checkout):
+    """List the files of the cache that are not what their names say."""
+    objects = [path for path in (checkout.folder / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    assert objects
+    names = {path: path.parent.name + path.name.removesuffix(".dir") for path in objects}
+    return [name for path, name in names.items() if hashlib.md5(path.read_bytes()).hexdigest() != name]
+
+
+def test_recording_leaves_files_as_they_are(finished):
+    before = read_files(finished)
+    finished.run("git", "init", "--quiet")
+    finished.run("dvc", "add", "--quiet", "data")
+    finished.run("dvc", "commit", "--force", "--quiet")
+    assert read_files(finished) == before
+    assert all(path.stat().st_mode & 0o200 for path in before)
+
+
+def test_checkout_links_to_the_cache_and_leaves_nothing_to_do(recorded):
+    shutil.rmtree(recorded.folder / "data")
+    recorded.run("dvc", "checkout", "--quiet")
+    assert all(path.stat().st_nlink > 1 for path in read_files(recorded))
+    assert recorded.plan("demo") == {}
+    assert "up to date" in recorded.run("dvc", "status")
+
+
+@pytest.mark.slow
+def test_what_is_made_again_does_not_reach_the_cache(checkout):
+    """Snakemake and our commands replace a file; one that is written in place would change in the cache too."""
+    small = {"num_train": 4, "num_val": 2, "size": 64, "quiet": True}
+    write_toy_world(checkout.folder / "data", **small)
+    targets = ("data/splits/toy_train_toy_known.json", "data/views/toy/edge/manifest.json")
+    checkout.run("snakemake", *targets, "--cores", "1")
+    checkout.run("git", "init", "--quiet")
+    checkout.run("dvc", "add", "--quiet", "data")
+    shutil.rmtree(checkout.folder / "data")
+    checkout.run("dvc", "checkout", "--quiet", "data")
+    linked = read_files(checkout)
+    assert all(path.stat().st_nlink > 1 for path in linked)
+
+    checkout.run("snakemake", *targets, "--cores", "1", "--forcerun", "split", "views")
+    write_toy_world(checkout.folder / "data", **small, seed=1)
+    again = read_files(checkout)
+    assert again.keys() == linked.keys()
+    assert not [path for path in linked if again[path][0] == linked[path][0]]
+    assert damaged_in_cache(checkout) == []
+    assert "data" in checkout.run("dvc", "status", "data")
+    checkout.run("dvc", "commit", "--force", "--quiet", "data")
+    assert "up to date" in checkout.run("dvc", "status", "data")
+    assert damaged_in_cache(checkout) == []
