@@ -17,6 +17,8 @@ from vclr.generate.pack import pack_folder
 from vclr.generate.views import write_views
 from vclr.image_folder import PackedFolder, fingerprint, open_folder
 
+NAMES = {".": ["b.png", "a.png"], "..": ["photos.v2/b.png", "photos.v2/a.png"]}  # as the manifest of a place has them
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -75,14 +77,23 @@ def test_own_manifest_goes_along(folder: Path):
     assert not own.exists()
 
 
+def test_manifest_of_the_whole_data_set_stands_for_the_zip_too(folder: Path):
+    write_manifest(folder.parent, [folder / "b.png"])
+    before = fingerprint(folder)
+    packed = open_folder(pack_folder(folder, remove=True, quiet=True))
+    assert "manifest.json" not in packed
+    assert fingerprint(folder) == before
+
+
+@pytest.mark.parametrize("place", [".", ".."])
 @pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_files_that_the_manifest_does_not_know_so_are_refused(folder: Path, damage: str):
-    write_manifest(folder, [folder / "b.png", folder / "a.png"])
+def test_files_that_a_manifest_does_not_know_so_are_refused(folder: Path, damage: str, place: str):
+    manifest = write_manifest(folder / place, [folder / place / name for name in NAMES[place]])
     (folder / "a.png").write_bytes(b"else") if damage == "changed" else (folder / "a.png").unlink()
     with pytest.raises(UserError, match=r"photos\.v2/a\.png: is (not what|missing, but) .*manifest\.json"):
         pack_folder(folder, remove=True, quiet=True)
-    assert folder.is_dir()
-    assert [path.name for path in folder.parent.iterdir()] == ["photos.v2"]
+    assert manifest.is_file()
+    assert not list(folder.parent.glob("*.zip"))
 
 
 def test_zip_is_as_old_as_its_newest_file(folder: Path):

@@ -24,7 +24,7 @@ Entries = dict[str, dict[str, Any]]  # name -> bytes, sha256: what a manifest sa
 
 
 def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, quiet: bool = False) -> Path:
-    """Write `folder.zip` with all files of a folder and its manifest, which is made where there is none.
+    """Write `folder.zip` with all files of a folder and its manifest, which is made where none stands for it.
 
     The same files give the same bytes on every machine: sorted, stored, without times and permissions. The zip appears
     whole, and after every file in it was read again and compared. Its own time is that of the newest file, so packing
@@ -103,10 +103,12 @@ def _write(target: Path, folder: Path, files: dict[str, tuple[int, int]], progre
                     entries[name] = _add(packed, name, source, files[name][0])
                 progress.advance()
             manifest = _manifest(folder, files, entries)
-            with packed.open(_describe(MANIFEST, len(manifest)), "w") as member:
-                member.write(manifest)
+            if manifest is not None:
+                with packed.open(_describe(MANIFEST, len(manifest)), "w") as member:
+                    member.write(manifest)
+                entries[MANIFEST] = _entry(manifest)
         progress.say("comparing")
-        _verify(PackedFolder(partial), {**entries, MANIFEST: _entry(manifest)}, target)
+        _verify(PackedFolder(partial), entries, target)
         newest = max(os.stat(folder).st_mtime_ns, *(time for _, time in files.values()))
         os.utime(partial, ns=(newest, newest))
     if MANIFEST in files:
@@ -141,18 +143,33 @@ def _entry(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _manifest(folder: Path, files: dict[str, tuple[int, int]], entries: Entries) -> bytes:
-    """Return the bytes of the folder's manifest, whose entries must be true; make one where it has none."""
-    if MANIFEST not in files:
-        return dump_json(make_manifest(entries), indent=1).encode()
-    manifest = read_json(folder / MANIFEST)
-    listed = manifest.get("files") if isinstance(manifest, dict) else None
-    for name, entry in listed.items() if isinstance(listed, dict) else ():
+def _manifest(folder: Path, files: dict[str, tuple[int, int]], entries: Entries) -> bytes | None:
+    """Return the bytes of the folder's manifest, and make one where it has none.
+
+    None where a manifest of the whole data set is beside the folder: that stands for the zip as it does for the folder.
+    What a manifest says of the files must be true.
+    """
+    if MANIFEST in files:
+        _check(folder, folder / MANIFEST, "", entries)
+        return (folder / MANIFEST).read_bytes()
+    if (folder.parent / MANIFEST).is_file():
+        _check(folder, folder.parent / MANIFEST, f"{folder.name}/", entries)
+        return None
+    return dump_json(make_manifest(entries), indent=1).encode()
+
+
+def _check(folder: Path, manifest: Path, prefix: str, entries: Entries) -> None:
+    """Compare files with what a manifest says of those whose names begin with the prefix."""
+    content = read_json(manifest)
+    listed = content.get("files") if isinstance(content, dict) else None
+    for listed_name, entry in listed.items() if isinstance(listed, dict) else ():
+        name = listed_name.removeprefix(prefix)
+        if not listed_name.startswith(prefix):
+            continue
         if name not in entries:
-            raise UserError(f"{folder / name}: is missing, but {folder / MANIFEST} names it")
+            raise UserError(f"{folder / name}: is missing, but {manifest} names it")
         if isinstance(entry, dict) and entry.get("sha256", entries[name]["sha256"]) != entries[name]["sha256"]:
-            raise UserError(f"{folder / name}: is not what {folder / MANIFEST} says")
-    return (folder / MANIFEST).read_bytes()
+            raise UserError(f"{folder / name}: is not what {manifest} says")
 
 
 def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
