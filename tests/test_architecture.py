@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {"errors", "files", "coco", "config", "config_values", "structures", "progress", "processes", "shards"},
     {"ops"},
-    {"data", "models", "losses", "generate"},
+    {"data", "models", "losses", "generate", "fetch"},
     {"evaluation", "tracking"},
     {"engine"},
     {"bench", "launch", "interop"},
