@@ -30,7 +30,7 @@ FLOORS = [
         "shards",
     },
     {"ops"},
-    {"data", "models", "losses", "generate"},
+    {"data", "models", "losses", "generate", "fetch"},
     {"evaluation", "tracking"},
     {"engine"},
     {"bench", "launch", "interop"},

@@ -38,18 +38,55 @@ ShardOption = Annotated[
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Data sets: toy.")],
+    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017, lvis/images, owis ...")],
     output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and what it takes.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash what is there; fetch what is damaged.")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="Leave zips of photos as they are.")] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Also once they are unpacked.")] = False,
+    update_lock: Annotated[bool, typer.Option("--update-lock", help="Accept other files than data.lock has.")] = False,
+    commercial_safe: Annotated[
+        bool, typer.Option("--commercial-safe", help="Refuse what may not be used commercially.")
+    ] = False,
+    parts: Annotated[int, typer.Option(min=1, max=64, help="Connections at once.")] = 4,
+    mirror: Annotated[
+        str, typer.Option(envvar="VCLR_MIRROR", help="Address that has the data folder; tried first.")
+    ] = "",
+    catalog: Annotated[Path | None, typer.Option(help="YAML with more sources.")] = None,
+    mbit: Annotated[
+        float, typer.Option(min=0.001, help="Megabits a second, for the time that --dry-run says.")
+    ] = 100.0,
     seed: Annotated[int, typer.Option(help="Of the generated scenes.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Get data sets by name. The toy scenes are generated: the same bytes on every machine."""
-    from vclr.generate.toy import write_toy_world
+    """Get data sets and weights by name: download, verify, unpack, record.
 
-    for name in names:
-        if name != "toy":
-            raise UsageError(f"unknown data set {name!r}; there is: toy")
+    The toy scenes are generated: the same bytes on every machine.
+    """
+    from vclr.fetch.fetch import fetch as fetch_sources
+    from vclr.fetch.patience import patience_from_environment
+    from vclr.fetch.plan import Settings, offline_variable
+    from vclr.fetch.sources import read_catalog
+
+    def generate(name: str) -> None:
+        from vclr.generate.toy import write_toy_world
+
+        assert name == "toy"
         write_toy_world(output, seed=seed, quiet=quiet)
+
+    settings = Settings(
+        output=output,
+        patience=patience_from_environment(),
+        parts=parts,
+        mirror=mirror,
+        packed=packed,
+        keep_archives=keep_archives,
+        update_lock=update_lock,
+        verify=verify,
+        quiet=quiet,
+        offline=offline_variable(),
+    )
+    fetch_sources(names, read_catalog(catalog), settings, generate, dry_run, mbit, commercial_safe)
 
 
 @app.command()

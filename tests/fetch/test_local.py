@@ -1,0 +1,188 @@
+"""What is made of files that are there: links to photos, sources put in place by hand, counts of large json files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fetch.conftest import Fetcher
+from tests.fetch.server import FileServer
+from tests.fetch.test_fetch import zipped
+from vclr.errors import UserError
+from vclr.fetch.counts import count_objects
+from vclr.files import read_json
+
+NAMES = ("train2017/1.jpg", "train2017/2.jpg", "val2017/3.jpg")
+
+
+def write_linked(fetcher: Fetcher, server: FileServer, names: tuple[str, ...] = NAMES) -> None:
+    """Write a catalog of photos in two archives and of annotations that share some of them."""
+    photos = {name: name.encode() for name in (*NAMES, "train2017/unused.jpg")}
+    files = []
+    for folder in ("train2017", "val2017"):
+        content = zipped({name: photo for name, photo in photos.items() if name.startswith(folder)})
+        files.append(
+            {
+                "path": f"raw/photos/{folder}.zip",
+                "urls": [server.put(f"/{folder}.zip", content)],
+                "bytes": len(content),
+                "unpack": "raw/photos",
+                "yields": {f"raw/photos/{folder}": 3 if folder == "train2017" else 1},
+            }
+        )
+    world = {"images": [{"id": n, "coco_url": f"http://images/{name}"} for n, name in enumerate(names)]}
+    url = server.put("/val.json", json.dumps({**world, "annotations": []}).encode())
+    fetcher.write(
+        photos={"files": files},
+        shared={
+            "files": [{"path": "raw/shared/val.json", "urls": [url]}],
+            "requires": ["photos/train2017", "photos/val2017"],
+            "links": {"raw/shared/images": {"annotations": "raw/shared/val.json", "photos": "raw/photos"}},
+        },
+    )
+
+
+def test_photos_are_linked(fetcher: Fetcher, server: FileServer):
+    write_linked(fetcher, server)
+    fetcher.run("shared")
+    images = fetcher.output / "raw/shared/images"
+    assert sorted(path.name for path in images.iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
+    for name in NAMES:
+        assert os.path.samefile(images / name.split("/")[1], fetcher.output / "raw/photos" / name)
+    asked = len(server.log)
+    assert "shared: is there" in fetcher.run("shared", VCLR_OFFLINE="1").stdout
+    (images / "2.jpg").unlink()
+    fetcher.run("shared/images", VCLR_OFFLINE="1")
+    assert (images / "2.jpg").exists() and len(server.log) == asked
+
+
+def test_photos_are_copied_out_of_archives(fetcher: Fetcher, server: FileServer):
+    write_linked(fetcher, server)
+    fetcher.run("shared", "--packed")
+    images = fetcher.output / "raw/shared/images"
+    assert {path.name: path.read_bytes() for path in images.iterdir()} == {
+        name.split("/")[1]: name.encode() for name in NAMES
+    }
+    assert not (fetcher.output / "raw/photos/train2017").exists()
+
+
+@pytest.mark.parametrize("packed", [[], ["--packed"]], ids=["unpacked", "packed"])
+def test_photo_that_is_not_there(fetcher: Fetcher, server: FileServer, packed: list[str]):
+    write_linked(fetcher, server, (*NAMES, "val2017/4.jpg"))
+    line = fetcher.refused("shared", *packed)
+    assert "val.json: images[3]: its photo" in line and "val2017/4.jpg" in line
+    assert not (fetcher.output / "raw/shared/images").exists()
+
+
+@pytest.mark.parametrize("address", [None, 5, "http://images/../1.jpg", "1.jpg"])
+def test_address_that_is_none(fetcher: Fetcher, server: FileServer, address: Any):
+    write_linked(fetcher, server)
+    server.put("/val.json", json.dumps({"images": [{"id": 0, "coco_url": address}], "annotations": []}).encode())
+    assert "images[0]: `coco_url` is " in fetcher.refused("shared")
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+TEXT = "Register at their page, then put the frames into raw/mine/frames.\n"
+
+
+def write_manual(fetcher: Fetcher, images: list[str] | None = None, number: int = 2) -> None:
+    manual = {
+        "text": TEXT,
+        "folders": {"raw/mine/frames": number},
+        "annotations": {"raw/mine/val.json": "raw/mine/frames"},
+    }
+    fetcher.write(mine={"manual": manual, "counts": {"raw/mine/val.json": {"images": 2}}})
+    if images is not None:
+        folder = fetcher.output / "raw/mine/frames"
+        (folder / "video").mkdir(parents=True, exist_ok=True)
+        for name in ("video/0.png", "video/1.png"):
+            (folder / name).write_text(name)
+        world = {"images": [{"id": n, "file_name": name} for n, name in enumerate(images)], "annotations": []}
+        (fetcher.output / "raw/mine/val.json").write_text(json.dumps(world))
+
+
+def test_what_a_person_must_do_is_said(fetcher: Fetcher):
+    write_manual(fetcher)
+    done = fetcher.try_to("mine")
+    assert done.returncode == 1 and TEXT in done.stdout
+    assert "raw/mine/frames, " in done.stderr and "raw/mine/val.json" in done.stderr
+    assert "to be put there by hand" in fetcher.run("mine", "--dry-run").stdout
+    assert not fetcher.files()
+
+
+def test_what_a_person_did_is_verified_and_recorded(fetcher: Fetcher):
+    write_manual(fetcher, ["video/0.png", "video/1.png"])
+    assert "is there, to be verified" in fetcher.run("mine", "--dry-run").stdout
+    fetcher.run("mine", VCLR_OFFLINE="1")
+    manifest = read_json(fetcher.output / "raw/mine/manifest.json")
+    assert manifest["folders"]["raw/mine/frames"]["num_files"] == 2
+    assert set(manifest["files"]) == {"raw/mine/val.json"}
+    assert fetcher.run("mine").stdout == "mine: is there\n"
+    (fetcher.output / "raw/mine/frames/video/0.png").write_text("video/2.png")
+    assert fetcher.run("mine").stdout == "mine: is there\n"
+    assert "damaged: raw/mine/frames/video/0.png" in fetcher.run("mine", "--verify").stderr
+
+
+def test_images_may_lie_flat(fetcher: Fetcher):
+    write_manual(fetcher, ["images/v1/0.png", "video/1.png"])
+    (fetcher.output / "raw/mine/frames/video/0.png").rename(fetcher.output / "raw/mine/frames/0.png")
+    fetcher.run("mine")
+
+
+@pytest.mark.parametrize(
+    ("images", "number", "says"),
+    [
+        (["video/0.png", "video/1.png"], 3, "frames: holds 2 files, expected 3"),
+        (["video/0.png", "video/7.png"], 2, "val.json: images[1]: 'video/7.png' is not in "),
+        (["video/0.png"], 2, "val.json: holds 1 images, expected 2"),
+    ],
+)
+def test_what_a_person_did_wrong(fetcher: Fetcher, images: list[str], number: int, says: str):
+    write_manual(fetcher, images, number)
+    assert says in fetcher.refused("mine")
+
+
+def test_json_of_a_person_that_is_none(fetcher: Fetcher):
+    write_manual(fetcher, ["video/0.png"])
+    for content, says in (("{", "not valid json"), ("[]", "is not a COCO json")):
+        (fetcher.output / "raw/mine/val.json").write_text(content)
+        assert says in fetcher.refused("mine")
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def test_objects_are_counted_as_json_does(tmp_path: Path):
+    random = np.random.default_rng(0)
+    texts = ['"', "\\", '\\"', "{[", "]}", "ü", "", "\\\\"]
+
+    def value(depth: int) -> Any:
+        kind = int(random.integers(5 if depth < 5 else 3))
+        if kind < 3:
+            return (float(random.normal()), texts[random.integers(len(texts))], None)[kind]
+        items = [value(depth + 1) for _ in range(random.integers(4))]
+        return items if kind == 3 else {texts[place]: item for place, item in enumerate(items)}
+
+    for round_ in range(50):
+        lists = {name: [{"a": value(0)} for _ in range(random.integers(5))] for name in ("images", 'an"no\\t')}
+        world = {"info": value(1), **lists, "more": value(1)}
+        path = tmp_path / "world.json"
+        path.write_text(json.dumps(world, indent=round_ % 3 or None, ensure_ascii=bool(round_ % 2)))
+        counts = count_objects(path)
+        assert {name: counts[name] for name in lists} == {name: len(items) for name, items in lists.items()}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"images": [{}]', '{"images": [{"a": "b', '{"images": []} rest', "1"]
+)
+def test_json_that_is_not_whole(tmp_path: Path, content: str):
+    path = tmp_path / "world.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="world.json: is "):
+        count_objects(path)

@@ -1,0 +1,1 @@
+"""Downloads: what is where, what a fetch would do, and doing it."""

@@ -1,0 +1,267 @@
+"""Bring one source: download, verify, unpack, link, count, record; and again, from wherever an earlier run ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+
+from vclr.errors import UserError
+from vclr.fetch import manual as by_hand
+from vclr.fetch.archive import count_members, unpack
+from vclr.fetch.checksums import Found, hash_file
+from vclr.fetch.counts import check_counts
+from vclr.fetch.download import download
+from vclr.fetch.hub import hub_name
+from vclr.fetch.links import link_photos
+from vclr.fetch.lock_file import LockFile
+from vclr.fetch.manifest import Manifest, list_entries
+from vclr.fetch.plan import Item, Plan, Settings, State, make_plan
+from vclr.fetch.selection import Wanted
+from vclr.fetch.sources import archive_stem
+from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report, Sessions
+from vclr.progress import Progress
+
+log = logging.getLogger("vclr.fetch")
+
+SMALL = 2 * SMALLEST_BLOCK  # bytes below which files are fetched side by side, not in parts
+NAMED = 5  # files at fault that a line names
+SECONDS_BETWEEN_SAVES = 10.0
+
+
+def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
+    """Do what is to be done for a source, one process at a time.
+
+    Args:
+        wanted: the source and its parts.
+        plan: what was to be done a moment ago; another process may have done it since.
+        settings: how to fetch.
+
+    Raises:
+        UserError: in one line, what could not be done.
+    """
+    if plan.is_done and plan.is_in_lock and not settings.verify and not settings.update_lock:
+        return
+    with _alone(settings.output / wanted.source.folder / ".fetch.lock", wanted.source.name):
+        lock = LockFile(settings.output)
+        if plan.listing is not None and wanted.source.hub is not None:
+            lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
+        damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
+        plan = make_plan(wanted, settings, lock, damaged, plan.listing)
+        if settings.offline:
+            refuse_missing([plan], settings)
+        with Sessions() as sessions:
+            _Bringing(plan, settings, lock, sessions).run()
+
+
+def refuse_missing(plans: Sequence[Plan], settings: Settings) -> None:
+    """Refuse what only the network has.
+
+    Raises:
+        UserError: names it.
+    """
+    missing = [item.file.path for plan in plans for item in plan.items if item.needs_network]
+    if missing:
+        raise UserError(
+            f"offline ({settings.offline}): not there, or damaged: {_name_some(missing)}; "
+            "fetch them where there is a network"
+        )
+
+
+@contextmanager
+def _alone(path: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a source; wait, and say so, while another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    guard = FileLock(path)
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process fetches it (%s is locked); waiting for its end", name, path)
+        guard.acquire(poll_interval=0.5)
+    except NotImplementedError:
+        log.warning("%s: the file system has no locks; fetch with one process only", path)
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile) -> list[str]:
+    """Hash everything again that is recorded, and say what of it is not what it was."""
+    manifest = Manifest(wanted.source, settings.output)
+    plan = make_plan(wanted, settings, lock, listing=plan.listing)
+    paths = [item.file.path for item in plan.items if item.state is State.THERE]
+    paths += [*plan.linked, *([*manifest.folders, *manifest.files] if wanted.source.manual is not None else [])]
+    damaged = manifest.damaged(paths, settings.quiet)
+    for path, files in damaged.items():
+        log.warning("%s: damaged: %s", path, _name_some(files))
+    return list(damaged)
+
+
+def _name_some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f"{', '.join(paths[:NAMED])}{more}"
+
+
+class _Bringing:
+    """The work on one source, while its lock is held."""
+
+    def __init__(self, plan: Plan, settings: Settings, lock: LockFile, sessions: Sessions) -> None:
+        self.plan, self.settings, self.lock, self.sessions = plan, settings, lock, sessions
+        self.source, self.output, self.quiet = plan.source, settings.output, settings.quiet
+        self.manifest = Manifest(plan.source, settings.output)
+        self.saved_at = time.monotonic()
+
+    def run(self) -> None:
+        if self.plan.unlisted:
+            raise UserError(self.plan.unlisted)
+        try:
+            if self.source.manual is not None and not self.plan.is_verified:
+                by_hand.verify(self.source, self.output, self.manifest, self.quiet)
+            self._bring_all(self.plan.items)
+            for path in self.plan.to_count:
+                self._say(f"{self.output / path}: counting")
+                check_counts(self.output / path, self.source.counts[path])
+                self.manifest.counts[path] = dict(self.source.counts[path])
+            for folder in self.plan.links:
+                entries = link_photos(self.output, folder, self.source.links[folder], self.quiet)
+                self.manifest.record_folder(folder, entries, links=self.source.links[folder].annotations)
+        finally:
+            self._save(at_once=True)
+        self._say(f"{self.source.name}: is there")
+
+    def _bring_all(self, items: Sequence[Item]) -> None:
+        self._bring_small([item for item in items if _is_small(item)])
+        for item in items:
+            if item.state is State.FOUND:
+                self._adopt(item)
+            elif not item.is_done and not _is_small(item):
+                self._bring(item)
+        self._record_in_lock(items)
+
+    def _bring_small(self, items: Sequence[Item]) -> None:
+        """Fetch many small files, several at once."""
+        if not items:
+            return
+        total = sum(item.file.bytes or 0 for item in items)
+        progress = Progress(f"{self.source.name}, small files", total, quiet=self.quiet, is_bytes=True)
+        pool = ThreadPoolExecutor(self.settings.parts)
+        try:
+            tasks = {pool.submit(self._download, item, Nobody(), 1): item for item in items}
+            for task in as_completed(tasks):
+                url, found = task.result()
+                self.manifest.record_file(tasks[task].file.path, url, found.bytes, found.sha256)
+                progress.advance(found.bytes)
+                self._save()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            progress.close()
+
+    def _bring(self, item: Item) -> None:
+        """Fetch a file, or go on with what is there of it; unpack it."""
+        target = self.output / item.file.path
+        if item.state is not State.ARRIVED or not self._is_right(item, target):
+            progress = Progress(target.name, item.file.planned_bytes, item.received, self.quiet, is_bytes=True)
+            try:
+                url, found = self._download(item, progress, self.settings.parts)
+            finally:
+                progress.close()
+            self.manifest.record_file(item.file.path, url, found.bytes, found.sha256)
+        self._save(at_once=target.stat().st_size >= SMALL)
+        if item.is_unpacked:
+            self._unpack(item, target)
+        elif item.stays_packed:
+            _check_packed(item, target)
+
+    def _is_right(self, item: Item, target: Path) -> bool:
+        """Verify a file that is there already, and record it; False where it is to be fetched again.
+
+        Raises:
+            UserError: `data.lock` knows another one; or it is wrong, and there is no network.
+        """
+        found, record = hash_file(target), self.manifest.files.get(item.file.path)
+        difference = item.expected.difference(found)
+        if difference and item.expected.origin and (record is None or record["sha256"] == found.sha256):
+            raise UserError(f"{target}: {difference}; or remove it, and that one is fetched")
+        is_known = record is not None and not item.expected.has_checksum and not self.settings.update_lock
+        if is_known and record is not None and record["sha256"] != found.sha256:
+            difference = f"sha256 is {found.sha256}, was {record['sha256']}"
+        if not difference:
+            if record is None or record["sha256"] != found.sha256:
+                self.manifest.record_file(item.file.path, "", found.bytes, found.sha256)
+            return True
+        if self.settings.offline:
+            raise UserError(f"{target}: {difference}; offline ({self.settings.offline}), so it is not fetched again")
+        log.warning("%s: %s; it is fetched again", target, difference)
+        return False
+
+    def _download(self, item: Item, report: Report, parts: int) -> tuple[str, Found]:
+        settings, target = self.settings, self.output / item.file.path
+        try:
+            return download(target, item.addresses, item.expected, settings.patience, report, self.sessions, parts)
+        except UserError as error:
+            known = self.lock.listing(hub_name(self.source.hub)) if self.source.hub is not None else None
+            if known is not None and item.file not in self.source.files:
+                hint = f"{self.lock.path} has the hub's listing of {known[1]}, --update-lock lists anew"
+                raise UserError(f"{error} ({hint})") from None
+            raise
+
+    def _unpack(self, item: Item, target: Path) -> None:
+        file = item.file
+        assert file.unpack is not None
+        limit = None if file.unpacked_bytes is None else 2 * file.unpacked_bytes
+        progress = Progress(f"unpacking {target.name}", file.unpacked_bytes, quiet=self.quiet, is_bytes=True)
+        yields = {str(PurePosixPath(path).relative_to(file.unpack)): count for path, count in file.yields.items()}
+        try:
+            entries = unpack(target, self.output / file.unpack, limit, yields, file.strip, progress.advance)
+        finally:
+            progress.close()
+        self.manifest.record_unpacked(file.path, file.unpack, entries)
+        self._save(at_once=True)  # the archive goes when its contents are known
+        if not item.keeps_archive:
+            target.unlink()
+
+    def _adopt(self, item: Item) -> None:
+        """Record what somebody else has unpacked: its sizes, since nobody knows what its hashes should be."""
+        for path in item.file.yields:
+            if path not in self.manifest.folders and (self.output / path).is_dir():
+                entries = list_entries(self.output / path, hashed=False)
+                self.manifest.record_folder(path, entries, note="was there already: counted, not hashed")
+
+    def _record_in_lock(self, items: Sequence[Item]) -> None:
+        """Record what nobody publishes a checksum of."""
+        entries = {}
+        for item in items:
+            record, entry = self.manifest.files.get(item.file.path), self.lock.entry(item.file.path)
+            if item.file.is_published or record is None:
+                continue
+            if entry is None or (self.settings.update_lock and entry["sha256"] != record["sha256"]):
+                entries[item.file.path] = record
+        self.lock.record_files(entries)
+
+    def _save(self, at_once: bool = False) -> None:
+        """Write the manifest; now and then while many small files come."""
+        if at_once or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+            self.manifest.save()
+            self.saved_at = time.monotonic()
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            print(line, flush=True)
+
+
+def _is_small(item: Item) -> bool:
+    size = item.file.bytes
+    return item.needs_network and size is not None and size < SMALL and item.file.unpack is None
+
+
+def _check_packed(item: Item, archive: Path) -> None:
+    folder = archive_stem(archive.name)
+    expected, count = item.file.yields[f"{item.file.unpack}/{folder}"], count_members(archive, folder)
+    if count != expected:
+        raise UserError(f"{archive}: holds {count} files in {folder}, expected {expected}")

@@ -1,0 +1,87 @@
+"""`vclr fetch`: what is wanted, what may be, what fits; then one source after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vclr.errors import UserError
+from vclr.fetch.bring import bring_source, refuse_missing
+from vclr.fetch.lock_file import LockFile
+from vclr.fetch.plan import Plan, Settings, check_space, make_plan
+from vclr.fetch.selection import select
+from vclr.fetch.sources import Source
+from vclr.fetch.table import describe, licences, summarize
+
+
+def fetch(
+    names: Sequence[str],
+    catalog: Mapping[str, Source],
+    settings: Settings,
+    generate: Callable[[str], None],
+    dry_run: bool = False,
+    mbit: float = 100.0,
+    commercial_safe: bool = False,
+) -> None:
+    """Bring sources, or parts of them, into the data folder, and print what is done.
+
+    What is there is not fetched again, what is partly there is gone on with. One process at a time works on a source.
+
+    Args:
+        names: `source` or `source/part`, a part being the start of a path or of a file's name.
+        catalog: the sources by name.
+        settings: how to fetch.
+        generate: writes a source that is generated.
+        dry_run: print a table of what would be done, and write nothing.
+        mbit: megabits a second, for the time that the table says.
+        commercial_safe: refuse, before anything is done, what may not be used commercially.
+
+    Raises:
+        UsageError: there is no such source or part.
+        UserError: in one line: no space, no network, no address that works, a file that is not what it should be,
+            something that a person must put in place.
+    """
+    wanted = select(names, catalog)
+    lock = LockFile(settings.output)
+    plans = [make_plan(one, settings, lock) for one in wanted]
+    if commercial_safe:
+        _refuse_unsafe(plans)
+    if dry_run:
+        print(describe(plans, settings, mbit))
+        return
+    if not settings.quiet:
+        print("\n".join(summarize(plan) for plan in plans), flush=True)
+    for plan in plans:
+        if plan.unlisted:
+            raise UserError(plan.unlisted)
+    if settings.offline:
+        refuse_missing(plans, settings)
+    check_space(plans, settings.output)
+    by_hand_of = []
+    for one, plan in zip(wanted, plans, strict=True):
+        if plan.source.generated:
+            generate(plan.source.name)
+        elif plan.by_hand:
+            by_hand_of.append(plan)
+        else:
+            bring_source(one, plan, settings)
+    _ask_person(by_hand_of, settings.output)
+
+
+def _refuse_unsafe(plans: Sequence[Plan]) -> None:
+    unsafe = {
+        f"{plan.source.name}: {name} ({because})": None for plan in plans for name, because in licences(plan).items()
+    }
+    if unsafe:
+        raise UserError(f"--commercial-safe: nothing was fetched, because of {'; '.join(unsafe)}")
+
+
+def _ask_person(plans: Sequence[Plan], output: Path) -> None:
+    """Say what a person must put in place."""
+    missing = []
+    for plan in plans:
+        assert plan.source.manual is not None
+        print(f"\n{plan.source.title}: in {output}/\n{plan.source.manual.text}", flush=True)
+        missing += [str(output / path) for path in plan.by_hand]
+    if missing:
+        raise UserError(f"to be put in place by hand, as said above: {', '.join(missing)}")

@@ -1,0 +1,114 @@
+"""Hugging Face hub: which files a repository has, how large, and where they belong below the data folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from vclr.errors import UserError
+from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_archive
+
+
+@dataclass(frozen=True)
+class HubFile:
+    bytes: int
+    sha256: str | None  # the hub knows it of large files
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a repository at one commit, by their paths there."""
+
+    commit: str
+    files: Mapping[str, HubFile]
+
+
+def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
+    """Ask the hub, or who stands in for it (`HF_ENDPOINT`), for the files of a repository; with the user's token.
+
+    Raises:
+        UserError: in one line, why there is no listing.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+    try:
+        info = api.repo_info(hub.repository, repo_type=hub.kind, revision=hub.revision, timeout=timeout)
+        commit = info.sha
+        entries = api.list_repo_tree(hub.repository, recursive=True, revision=commit, repo_type=hub.kind)
+        files = {
+            entry.path: HubFile(entry.size, entry.lfs.sha256 if entry.lfs else None)
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        }
+    except Exception as error:  # of the hub's client, of the HTTP client beneath it, of json: no common base
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{hub_name(hub)}: the hub does not list its files: {reason[:300]}") from None
+    if commit is None or not files:
+        raise UserError(f"{hub_name(hub)}: the hub lists no files")
+    return Listing(commit, files)
+
+
+def hub_name(hub: Hub) -> str:
+    """Return the path of a repository on the hub's site."""
+    return f"{'datasets/' if hub.kind == 'dataset' else ''}{hub.repository}"
+
+
+def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
+    """Say for each path in the repository what is downloaded, where to, and into which folder an archive is unpacked.
+
+    An archive is unpacked into the place of the folder that it is in or whose name it bears.
+
+    Raises:
+        UserError: a path in the listing is not one below the data folder.
+    """
+    placed = {}
+    for path, entry in sorted(listing.files.items()):
+        check_path(path, hub_name(hub))
+        if path.startswith(hub.skip) and hub.skip:
+            continue
+        prefix = _prefix_of(path, hub.places)
+        if prefix is None:
+            continue
+        folder = hub.places[prefix]
+        is_below = path.startswith(prefix) and (prefix.endswith("/") or not prefix)
+        rest = path[len(prefix) :] if is_below else PurePosixPath(path).name
+        unpack = folder if is_archive(path) and prefix.endswith("/") else None
+        placed[path] = RemoteFile(
+            path=f"{folder}/{rest}",
+            urls=(_address(hub, path, listing.commit),),
+            bytes=entry.bytes,
+            sha256=entry.sha256,
+            unpack=unpack,
+            strip=(PurePosixPath(prefix).name, PurePosixPath(folder).name) if unpack else (),
+        )
+    return placed
+
+
+def _prefix_of(path: str, places: Mapping[str, str]) -> str | None:
+    """Return the longest key that a path starts with; an archive `folder.zip` or `folder_1.tar` is in `folder/`."""
+
+    def fits(prefix: str) -> bool:
+        if path.startswith(prefix):
+            return True
+        return (
+            is_archive(path) and prefix.endswith("/") and archive_stem(path).startswith(prefix[:-1]) and "/" not in path
+        )
+
+    return max(filter(fits, places), key=len, default=None)
+
+
+def _address(hub: Hub, path: str, commit: str) -> str:
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(hub.repository, path, repo_type=hub.kind, revision=commit, endpoint=os.environ.get("HF_ENDPOINT"))
+
+
+def hub_headers() -> dict[str, str]:
+    """Return the headers with which the hub knows a user, the token among them, where there is one."""
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not listed
+
+    return build_hf_headers(library_name="vclr")

@@ -1,0 +1,71 @@
+"""Photos that one data set shares with another: a folder of second names for them."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vclr.errors import UserError
+from vclr.fetch.manifest import list_entries
+from vclr.fetch.sources import Links
+from vclr.files import atomic_folder, link_file, read_json
+from vclr.progress import track
+
+
+def link_photos(output: Path, folder: str, links: Links, quiet: bool = False) -> dict[str, dict[str, Any]]:
+    """Fill a folder with a second name for the photo of each image of a json, all of them or none.
+
+    The photo is found by the last two parts of the image's address, `train2017/000000000009.jpg`. Where the photos are
+    packed, in `train2017.zip`, it is copied out of there.
+
+    Returns:
+        Size of each file by its name; the hashes are those of the photos and not computed again.
+
+    Raises:
+        UserError: an image has no such address, or its photo is not there.
+    """
+    annotations, photos = output / links.annotations, output / links.photos
+    content = read_json(annotations)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        raise UserError(f"{annotations}: has no list `images`")
+    del content
+    with atomic_folder(output / folder) as partial, ExitStack() as stack:
+        packed: dict[str, zipfile.ZipFile] = {}
+        for position, image in enumerate(track(images, f"linking {folder}", quiet)):
+            entry = f"{annotations}: images[{position}]"
+            below, name = _photo_of(image, links.address, entry)
+            photo, archive = photos / below / name, photos / f"{below}.zip"
+            if photo.is_file():
+                link_file(photo, partial / name)
+            elif archive.is_file():
+                if below not in packed:
+                    packed[below] = stack.enter_context(zipfile.ZipFile(archive))
+                _copy_out(packed[below], f"{below}/{name}", partial / name, entry)
+            else:
+                raise UserError(f"{entry}: its photo {photo} is not there")
+    return list_entries(output / folder, hashed=False)
+
+
+def is_packed(output: Path, links: Links) -> bool:
+    """Tell whether photos have to be copied out of archives."""
+    return any((output / links.photos).glob("*.zip"))
+
+
+def _photo_of(image: Any, key: str, entry: str) -> tuple[str, str]:
+    address = image.get(key) if isinstance(image, dict) else None
+    parts = address.split("/")[-2:] if isinstance(address, str) else []
+    if len(parts) != 2 or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        raise UserError(f"{entry}: `{key}` is {address!r}, not the address of a photo")
+    return parts[0], parts[1]
+
+
+def _copy_out(archive: zipfile.ZipFile, member: str, target: Path, entry: str) -> None:
+    try:
+        with archive.open(member) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except KeyError:
+        raise UserError(f"{entry}: its photo {member} is not in {archive.filename}") from None

@@ -1,0 +1,90 @@
+"""`data.lock` beside the data folder: what files without a published checksum were when they were first fetched.
+
+It belongs into git: a fetch on another machine, or a year later, gets the same bytes or says that it does not.
+
+    {"files": {path: {"bytes": ..., "sha256": ..., "since": date, "url": ...}},
+     "listings": {repository of the hub: {"commit": ..., "since": date, "files": {path: {"bytes": ..., "sha256": ...}}}}
+    }
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from vclr.errors import UserError
+from vclr.fetch.hub import HubFile, Listing
+from vclr.files import atomic_path, read_json
+
+
+class LockFile:
+    """Read and extend `data.lock`.
+
+    Args:
+        output: the data folder.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_suffix(".lock")
+        self.guard = output / ".data.lock"  # what processes that write at the same time hold
+        self.content = self._read()
+
+    def entry(self, path: str) -> dict[str, Any] | None:
+        """Return what is recorded of a file, `bytes`, `sha256` and `since`; None where nothing is."""
+        return self.content["files"].get(path)
+
+    def listing(self, repository: str) -> tuple[Listing, str] | None:
+        """Return what the hub listed when a repository was first fetched, and since when that is known."""
+        entry = self.content["listings"].get(repository)
+        if entry is None:
+            return None
+        files = {path: HubFile(file["bytes"], file["sha256"]) for path, file in entry["files"].items()}
+        return Listing(entry["commit"], files), entry["since"]
+
+    def record_files(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record files by their paths: their `bytes`, `sha256` and `url`."""
+        entries = {
+            path: {"bytes": record["bytes"], "sha256": record["sha256"], "since": today(), "url": record["url"]}
+            for path, record in records.items()
+        }
+        self._record("files", entries)
+
+    def record_listing(self, repository: str, listing: Listing, replace: bool = False) -> None:
+        """Record what the hub lists, unless that is known; with `replace`, unless it is the same commit."""
+        known = self.content["listings"].get(repository)
+        if known is not None and (not replace or known["commit"] == listing.commit):
+            return
+        files = {path: {"bytes": file.bytes, "sha256": file.sha256} for path, file in listing.files.items()}
+        self._record("listings", {repository: {"commit": listing.commit, "since": today(), "files": files}})
+
+    def _record(self, section: str, entries: Mapping[str, Any]) -> None:
+        if not entries:
+            return
+        self.guard.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.guard):
+            self.content = self._read()  # others may have written
+            self.content[section].update(entries)
+            with atomic_path(self.path) as partial:
+                partial.write_text(json.dumps(self.content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def _read(self) -> dict[str, Any]:
+        content = read_json(self.path) if self.path.exists() else {}
+        if not isinstance(content, dict):
+            raise UserError(f"{self.path}: is not what vclr fetch writes")
+        try:
+            for entry in content.get("files", {}).values():
+                _ = entry["bytes"] + 0, entry["sha256"] + "", entry["since"] + ""
+            for entry in content.get("listings", {}).values():
+                _ = entry["commit"] + "", entry["since"] + "", [file["bytes"] + 0 for file in entry["files"].values()]
+        except (AttributeError, KeyError, TypeError):
+            raise UserError(f"{self.path}: is not what vclr fetch writes; take it from git again") from None
+        return {"files": {}, "listings": {}, **content}
+
+
+def today() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")

@@ -1,0 +1,186 @@
+"""`manifest.json` of a source: what was fetched, from where, under which licence, and the hash of every file.
+
+    {"source": ..., "title": ..., "homepage": ..., "licence": {...},
+     "files": {path: {"url": ..., "bytes": ..., "sha256": ..., "fetched": date,
+                      "unpacked": {"folder": ..., "num_files": ..., "bytes": ..., "files": {...}}}},
+     "folders": {path: {"num_files": ..., "bytes": ..., "files": {...}}},
+     "counts": {json: {list in it: its length}}
+    }
+
+`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that were filled in
+another way: links, or by hand. Paths are relative to the data folder, those of `files` within them to their folder;
+each has `bytes` and `sha256`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vclr.errors import UserError
+from vclr.fetch.lock_file import today
+from vclr.fetch.sources import Source
+from vclr.files import read_json, sha256, write_json
+from vclr.progress import track
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+class Manifest:
+    """Read and extend the manifest of a source.
+
+    Args:
+        source: the source.
+        output: the data folder.
+    """
+
+    def __init__(self, source: Source, output: Path) -> None:
+        self.source, self.output = source, output
+        self.path = output / source.folder / "manifest.json"
+        content = self._read()
+        self.files: dict[str, dict[str, Any]] = content.get("files", {})
+        self.folders: dict[str, dict[str, Any]] = content.get("folders", {})
+        self.counts: dict[str, dict[str, int]] = content.get("counts", {})
+
+    def record_file(self, path: str, url: str, num_bytes: int, sha256: str, **facts: Any) -> None:
+        self.files[path] = {"url": url, "bytes": num_bytes, "sha256": sha256, "fetched": today(), **facts}
+        licence = next((file.licence for file in self.source.files if file.path == path), None)
+        if licence is not None:
+            self.files[path]["licence"] = asdict(licence)
+
+    def record_unpacked(self, path: str, folder: str, entries: Entries) -> None:
+        """Say what an archive held."""
+        self.files[path]["unpacked"] = _sum_up({"folder": folder}, entries)
+
+    def record_folder(self, path: str, entries: Entries, **facts: Any) -> None:
+        self.folders[path] = _sum_up({**facts, "fetched": today()}, entries)
+
+    def save(self) -> None:
+        source = self.source
+        facts = {"source": source.name, "title": source.title, "homepage": source.homepage}
+        contents = {
+            "files": dict(sorted(self.files.items())),
+            "folders": dict(sorted(self.folders.items())),
+            "counts": dict(sorted(self.counts.items())),
+        }
+        write_json(self.path, {**facts, "licence": asdict(source.licence), **contents}, indent=1)
+
+    def holds(self, path: str, is_packed: bool) -> bool:
+        """Tell by sizes whether a recorded download is there, or all that was unpacked from it.
+
+        Args:
+            path: of the download.
+            is_packed: an archive may be there as it is.
+        """
+        record = self.files.get(path)
+        if record is None:
+            return False
+        if "unpacked" in record:
+            return not self.changed(record["unpacked"])
+        return is_packed and _size(self.output / path) == record["bytes"]
+
+    def changed(self, record: Mapping[str, Any], folder: str | None = None) -> list[str]:
+        """Return the files of a folder whose sizes are not those recorded, or which are not there."""
+        folder = folder or record["folder"]
+        files = record["files"]
+        sizes: dict[str, dict[str, int]] = {}
+        wrong = []
+        for path, entry in files.items():
+            below, _, name = path.rpartition("/")
+            if below not in sizes:
+                sizes[below] = _sizes(self.output / folder / below)
+            if sizes[below].get(name) != entry["bytes"]:
+                wrong.append(f"{folder}/{path}")
+        return wrong
+
+    def damaged(self, paths: Iterable[str], quiet: bool = False) -> dict[str, list[str]]:
+        """Hash downloads and folders again.
+
+        Returns:
+            For each download or folder that is not what it was: the files at fault.
+        """
+        found = {}
+        for path in paths:
+            if path in self.folders:
+                wrong = self._hash_all(self.folders[path]["files"], path, quiet)
+            elif "unpacked" in self.files.get(path, {}):
+                record = self.files[path]["unpacked"]
+                wrong = self._hash_all(record["files"], record["folder"], quiet)
+            elif path in self.files:
+                wrong = [] if self._is_same(self.output / path, self.files[path]) else [path]
+            else:
+                continue
+            if wrong:
+                found[path] = wrong
+        return found
+
+    def _hash_all(self, entries: Entries, folder: str, quiet: bool) -> list[str]:
+        return [
+            f"{folder}/{path}"
+            for path in track(list(entries), f"verifying {folder}", quiet)
+            if not self._is_same(self.output / folder / path, entries[path])
+        ]
+
+    def _is_same(self, path: Path, entry: Mapping[str, Any]) -> bool:
+        return _size(path) == entry["bytes"] and entry["sha256"] in (None, sha256(path))
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {}
+        content = read_json(self.path)
+        try:
+            for entry in content.get("files", {}).values():
+                _ = entry["bytes"] + 0, (entry.get("unpacked") or {"files": {}, "folder": ""})["files"].values()
+            for entry in content.get("folders", {}).values():
+                entry["files"].values()
+        except (AttributeError, KeyError, TypeError):
+            raise UserError(f"{self.path}: is not what vclr fetch writes; remove it to begin anew") from None
+        return content  # type: ignore[no-any-return]
+
+
+def list_entries(folder: Path, quiet: bool = False, hashed: bool = True) -> dict[str, dict[str, Any]]:
+    """Return size and hash of each file below a folder, hidden ones aside; without hashing, None for the hash."""
+    paths = list_files(folder)
+    entries = {}
+    for path in track(paths, f"hashing {folder}", quiet) if hashed else paths:
+        entries[path] = {
+            "bytes": (folder / path).stat().st_size,
+            "sha256": sha256(folder / path) if hashed else None,
+        }
+    return entries
+
+
+def list_files(folder: Path) -> list[str]:
+    """Return the paths in a folder of the files below it, hidden ones aside."""
+    paths = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = os.path.relpath(root, folder)
+        prefix = "" if below == "." else f"{below}/"
+        paths += [f"{prefix}{name}" for name in sorted(names) if not name.startswith(".")]
+    return paths
+
+
+def count_files(path: Path) -> int:
+    """Return how many files are below a folder; 1 for a file, 0 where nothing is."""
+    return 1 if path.is_file() else len(list_files(path))
+
+
+def _sum_up(facts: Mapping[str, Any], entries: Entries) -> dict[str, Any]:
+    num_bytes = sum(entry["bytes"] for entry in entries.values())
+    return {**facts, "num_files": len(entries), "bytes": num_bytes, "files": dict(sorted(entries.items()))}
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the sizes of the files of one folder by name."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}

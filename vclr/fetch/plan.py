@@ -1,0 +1,304 @@
+"""What a fetch would do: which files, how large, from where, what of them is there already, and what disk it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from rich.filesize import decimal
+
+from vclr.errors import UserError
+from vclr.fetch import hub as hugging_face
+from vclr.fetch import links as photo_links
+from vclr.fetch import manual as by_hand
+from vclr.fetch.checksums import Expected
+from vclr.fetch.hub import Listing
+from vclr.fetch.lock_file import LockFile
+from vclr.fetch.manifest import Manifest, count_files
+from vclr.fetch.partial import received_bytes
+from vclr.fetch.patience import Patience
+from vclr.fetch.selection import Wanted, refuse_part
+from vclr.fetch.sources import RemoteFile, Source, archive_stem
+from vclr.fetch.transfer import Address
+
+GUESSED_GROWTH = 1.5  # of an archive of which nobody says what it holds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fetch."""
+
+    output: Path
+    patience: Patience = Patience()
+    parts: int = 4
+    mirror: str = ""  # tried before all other addresses: mirror/<path below the data folder>
+    packed: bool = False  # leave zips of photos as they are
+    keep_archives: bool = False
+    update_lock: bool = False
+    verify: bool = False
+    quiet: bool = False
+    offline: str = ""  # the variable that says so
+
+
+class State(Enum):
+    """How much of a file is there."""
+
+    THERE = "is there"
+    FOUND = "is there, counted, not fetched here"
+    ARRIVED = "is there, to be verified"
+    PARTIAL = "partly there"
+    MISSING = "to be fetched"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file, and what is to be done with it."""
+
+    source: Source
+    file: RemoteFile
+    addresses: tuple[Address, ...]
+    expected: Expected
+    state: State
+    received: int  # bytes of it that an earlier fetch has left
+    stays_packed: bool
+    keeps_archive: bool
+
+    @property
+    def is_done(self) -> bool:
+        return self.state in (State.THERE, State.FOUND)
+
+    @property
+    def needs_network(self) -> bool:
+        return self.state in (State.PARTIAL, State.MISSING)
+
+    @property
+    def to_download(self) -> int:
+        """Bytes, 0 where nobody knows the size."""
+        return max((self.file.planned_bytes or 0) - self.received, 0) if self.needs_network else 0
+
+    @property
+    def is_unpacked(self) -> bool:
+        return self.file.unpack is not None and not self.stays_packed
+
+    @property
+    def to_unpack(self) -> int:
+        if self.is_done or not self.is_unpacked:
+            return 0
+        return self.file.unpacked_bytes or int(GUESSED_GROWTH * (self.file.planned_bytes or 0))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for one source."""
+
+    source: Source
+    items: tuple[Item, ...] = ()
+    links: tuple[str, ...] = ()  # folders to be filled with links
+    linked: tuple[str, ...] = ()  # those that are
+    by_hand: tuple[str, ...] = ()  # what a person must put in place
+    is_verified: bool = True  # what a person has put in place
+    to_count: tuple[str, ...] = ()  # json files whose contents are to be counted
+    listing: Listing | None = None  # what the hub has
+    unlisted: str = ""  # why that is not known
+
+    @property
+    def is_done(self) -> bool:
+        is_here = all(item.is_done for item in self.items) and not self.links and not self.by_hand
+        is_known = self.is_verified and not self.to_count and not self.unlisted
+        return is_here and is_known and not self.source.generated
+
+    @property
+    def is_in_lock(self) -> bool:
+        """Tell whether `data.lock` has all that it should, which it may lack of a data folder from elsewhere."""
+        return all(item.expected.has_checksum or item.state is State.FOUND for item in self.items)
+
+    @property
+    def to_download(self) -> int:
+        return sum(item.to_download for item in self.items)
+
+
+def make_plan(
+    wanted: Wanted,
+    settings: Settings,
+    lock: LockFile,
+    damaged: Sequence[str] = (),
+    listing: Listing | None = None,
+) -> Plan:
+    """Say what is to be done for a source. Nothing is written; the hub is asked where `data.lock` has no listing.
+
+    Args:
+        wanted: the source and the parts of it.
+        settings: how to fetch.
+        lock: what is known of files without a published checksum.
+        damaged: downloads and folders that are not what they were, whatever their sizes.
+        listing: what the hub has just listed.
+
+    Raises:
+        UsageError: the hub has no such part.
+    """
+    source, output = wanted.source, settings.output
+    manifest = Manifest(source, output)
+    if source.generated:
+        return Plan(source)
+    if source.manual is not None:
+        missing = tuple(by_hand.missing_paths(source.manual, output))
+        is_recorded = not missing and not damaged and by_hand.is_recorded(source.manual, manifest)
+        return Plan(source, by_hand=missing, is_verified=is_recorded)
+    items = [
+        _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
+    ]
+    unlisted = ""
+    if wanted.asks_hub():
+        assert source.hub is not None
+        try:
+            listing = _find_listing(source, settings, lock, listing)
+            headers = {} if settings.offline else hugging_face.hub_headers()
+            for file in _files_of_hub(wanted, listing):
+                addresses = [*_mirrors(replace(file, urls=()), settings), *(Address(url, headers) for url in file.urls)]
+                items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
+        except UserError as error:
+            if error.exit_code == 2:
+                raise
+            unlisted = str(error)
+    made = [path for item in items for path in (item.file.path, *item.file.yields)]
+    to_count = tuple(
+        path
+        for path, numbers in source.counts.items()
+        if manifest.counts.get(path) != numbers and any(path == one or path.startswith(f"{one}/") for one in made)
+    )
+    folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
+    to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
+    linked = tuple(folder for folder, is_wanted in folders.items() if not is_wanted)
+    return Plan(source, tuple(items), to_link, linked, to_count=to_count, listing=listing, unlisted=unlisted)
+
+
+def _find_listing(source: Source, settings: Settings, lock: LockFile, fresh: Listing | None) -> Listing:
+    """Return what the hub has, as `data.lock` says or, without it, as the hub does."""
+    assert source.hub is not None
+    known = lock.listing(hugging_face.hub_name(source.hub))
+    if known is not None and not settings.update_lock:
+        return known[0]
+    if fresh is not None:
+        return fresh
+    if settings.offline:
+        name = hugging_face.hub_name(source.hub)
+        raise UserError(f"{name}: {lock.path} has no listing of it, and {settings.offline} forbids asking the hub")
+    return hugging_face.list_hub(source.hub)
+
+
+def disk_needed(plans: Sequence[Plan], output: Path) -> int:
+    """Return the bytes that fetching file after file takes at most, archives before they are deleted included."""
+    held = peak = 0
+    for plan in plans:
+        for item in plan.items:
+            if item.is_done:
+                continue
+            peak = max(peak, held + item.to_download + item.to_unpack)
+            held += item.to_unpack + item.to_download
+            if item.is_unpacked and not item.keeps_archive:
+                held -= item.file.planned_bytes or 0
+        for folder in plan.links:
+            links = plan.source.links[folder]
+            will_be_packed = any(item.stays_packed for other in plans for item in other.items)
+            if will_be_packed or photo_links.is_packed(output, links):
+                held += links.about_bytes
+                peak = max(peak, held)
+    return peak
+
+
+def free_bytes(output: Path) -> int:
+    """Return the free space where the data folder is, or will be."""
+    place = output.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def check_space(plans: Sequence[Plan], output: Path) -> None:
+    """Refuse what does not fit.
+
+    Raises:
+        UserError: says how much is needed and how much is free.
+    """
+    needed, free = disk_needed(plans, output), free_bytes(output)
+    if needed > free:
+        raise UserError(f"{output}: needs {decimal(needed)}, free are {decimal(free)}; nothing was started")
+
+
+def offline_variable() -> str:
+    """Return the variable that forbids the network, empty where none does."""
+    for name in ("VCLR_OFFLINE", "HF_HUB_OFFLINE"):
+        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
+            return f"{name}={os.environ[name]}"
+    return ""
+
+
+def _look(
+    file: RemoteFile,
+    addresses: Sequence[Address],
+    wanted: Wanted,
+    manifest: Manifest,
+    settings: Settings,
+    lock: LockFile,
+    damaged: Sequence[str],
+) -> Item:
+    """See how much of a file is there."""
+    packed_folder = f"{file.unpack}/{archive_stem(file.path)}"
+    stays_packed = settings.packed and file.path.endswith(".zip") and packed_folder in file.yields
+    state, received = State.MISSING, 0
+    target = settings.output / file.path
+    expected = _expected(file, wanted.source, lock, settings)
+    record = manifest.files.get(file.path)
+    if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):
+        is_other = expected.sha256 is not None and record is not None and record["sha256"] != expected.sha256
+        state = State.ARRIVED if is_other and target.is_file() else State.MISSING if is_other else State.THERE
+    elif target.is_file() and not (file.path in damaged and record is not None and "unpacked" not in record):
+        state = State.ARRIVED
+    elif record is None and file.yields and _counts_agree(file.yields, settings.output):
+        state = State.FOUND
+    elif received := received_bytes(target):
+        state = State.PARTIAL
+    return Item(wanted.source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
+
+
+def _expected(file: RemoteFile, source: Source, lock: LockFile, settings: Settings) -> Expected:
+    """Say what a file is checked by: what is published, else what `data.lock` has."""
+    entry = lock.entry(file.path)
+    if file.is_published:
+        return Expected(file.bytes, file.md5, file.sha256)
+    if entry is None or settings.update_lock:
+        return Expected(file.bytes)
+    origin = f"{lock.path} has it since {entry['since']}; --update-lock accepts another"
+    return Expected(entry["bytes"], None, entry["sha256"], origin)
+
+
+def _mirrors(file: RemoteFile, settings: Settings) -> list[Address]:
+    own = [f"{settings.mirror.rstrip('/')}/{quote(file.path)}"] if settings.mirror else []
+    return [Address(url) for url in (*own, *file.urls)]
+
+
+def _files_of_hub(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
+    hub = wanted.source.hub
+    assert hub is not None
+    placed = hugging_face.place_files(hub, listing)
+    names = [text for path, file in placed.items() for text in (path, file.path)]
+    own = [file.path for file in wanted.source.files]
+    for part in wanted.parts:
+        alone = Wanted(wanted.source, [part])
+        if not alone.has(*names, *own):
+            refuse_part(wanted.source, part, [*placed, *(PurePosixPath(path).name for path in own)])
+    return [file for path, file in placed.items() if wanted.has(path, file.path)]
+
+
+def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:
+    return all((output / path).exists() and count_files(output / path) == number for path, number in yields.items())
+
+
+def _is_linked(folder: str, manifest: Manifest, damaged: Sequence[str]) -> bool:
+    record = manifest.folders.get(folder)
+    return record is not None and folder not in damaged and not manifest.changed(record, folder)

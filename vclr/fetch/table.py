@@ -1,0 +1,118 @@
+"""A plan in words: the table of `--dry-run`, and the short form of a fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.filesize import decimal
+
+from vclr.fetch.plan import Item, Plan, Settings, State, disk_needed, free_bytes
+
+HEADER = ("file", "size", "checksum", "goes to", "state")
+
+
+def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
+    """Return a table of every file, and what all of it takes: bytes, disk, time at `mbit` megabits a second."""
+    rows: list[tuple[str, ...]] = [HEADER]
+    notes = []
+    for plan in plans:
+        source = plan.source
+        if source.generated:
+            rows.append((source.name, "-", "-", source.folder, "generated"))
+        rows += [_row(item) for item in plan.items]
+        rows += [(folder, "-", "-", folder, "to be filled with links") for folder in plan.links]
+        rows += [(folder, "-", "-", folder, "is there") for folder in plan.linked]
+        if source.manual is not None:
+            paths = [*source.manual.folders, *source.manual.annotations]
+            there = "is there" if plan.is_verified else "is there, to be verified"
+            rows += [
+                (path, "-", "-", path, "to be put there by hand" if path in plan.by_hand else there) for path in paths
+            ]
+        if plan.unlisted:
+            notes.append(f"{source.name}: not known: {plan.unlisted}")
+        unsafe = licences(plan)
+        notes += [f"{source.name}: licence {name}: {because}" for name, because in unsafe.items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "", *notes, *_totals(plans, settings, mbit)])
+
+
+def summarize(plan: Plan) -> str:
+    """Say in one line what is to be done for a source."""
+    name = plan.source.name
+    if plan.source.generated:
+        return f"{name}: is generated"
+    if plan.source.manual is not None:
+        what = f"to be put there by hand: {', '.join(plan.by_hand)}" if plan.by_hand else "to be verified"
+        return f"{name}: {'is there' if plan.is_done else what}"
+    there = sum(item.is_done for item in plan.items)
+    if plan.is_done:
+        return f"{name}: is there ({_count(there, 'file')})"
+    parts = []
+    waiting = sum(item.needs_network for item in plan.items)
+    if waiting:
+        parts.append(f"{_count(waiting, 'file')} to fetch, {_size(plan.items)}")
+    arrived = sum(item.state is State.ARRIVED for item in plan.items)
+    parts += [f"{_count(arrived, 'file')} to verify"] if arrived else []
+    parts += [f"{there} there"] if there else []
+    parts += [f"to count: {', '.join(plan.to_count)}"] if plan.to_count and not waiting else []
+    parts += [f"links: {', '.join(plan.links)}"] if plan.links else []
+    parts += [plan.unlisted] if plan.unlisted else []
+    return f"{name}: {'; '.join(parts)}"
+
+
+def licences(plan: Plan) -> dict[str, str]:
+    """Return the licences of what is planned that do not allow commercial use, and why not."""
+    source = plan.source
+    found = [source.licence_of(item.file) for item in plan.items]
+    if not plan.items or plan.links or plan.linked or plan.unlisted:
+        found.append(source.licence)
+    return {licence.name: licence.because for licence in found if not licence.commercial}
+
+
+def _row(item: Item) -> tuple[str, ...]:
+    file = item.file
+    size = "?" if file.planned_bytes is None else decimal(file.planned_bytes)
+    if file.bytes is None and file.planned_bytes is not None:
+        size = f"about {size}"
+    checksum = "recorded on first fetch"
+    if item.expected.sha256 or item.expected.md5:
+        kind, digest = ("sha256", item.expected.sha256) if item.expected.sha256 else ("md5", item.expected.md5 or "")
+        checksum = f"{kind} {digest[:12]}..." + (" (data.lock)" if item.expected.origin else "")
+    state = item.state.value
+    if item.state is State.PARTIAL:
+        state = f"{decimal(item.received)} of it are there"
+    place = file.unpack if item.is_unpacked and file.unpack is not None else file.path
+    unpacked = ", ".join(file.yields) if item.is_unpacked and file.yields else place
+    return file.path, size, checksum, unpacked, state
+
+
+def _totals(plans: Sequence[Plan], settings: Settings, mbit: float) -> list[str]:
+    total = sum(plan.to_download for plan in plans)
+    unknown = sum(item.needs_network and item.file.planned_bytes is None for plan in plans for item in plan.items)
+    unlisted = [plan.source.name for plan in plans if plan.unlisted]
+    more = [f"{_count(unknown, 'file')} of unknown size"] if unknown else []
+    more += [f"what {', '.join(unlisted)} has on the hub"] if unlisted else []
+    plus = f", and {' and '.join(more)}" if more else ""
+    needed, free = disk_needed(plans, settings.output), free_bytes(settings.output)
+    fits = "" if needed <= free else ": does not fit"
+    return [
+        f"to download: {decimal(total)}{plus}; at {mbit:g} Mbit/s {_duration(total * 8 / (mbit * 1e6))}",
+        f"disk: needs at most {decimal(needed)} (download, unpacked), {decimal(free)} free in {settings.output}{fits}",
+    ]
+
+
+def _size(items: Sequence[Item]) -> str:
+    known = sum(item.to_download for item in items)
+    is_known = all(item.file.planned_bytes is not None for item in items if item.needs_network)
+    return decimal(known) if is_known else f"{decimal(known)} or more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
