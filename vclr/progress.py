@@ -43,10 +43,10 @@ class Progress:
         self.task = self.bar.add_task(description, total=total, completed=done, note="")
         self.bar.start()
 
-    def advance(self) -> None:
-        """Count one step."""
-        self.done += 1
-        self.bar.advance(self.task)
+    def advance(self, steps: int = 1) -> None:
+        """Count one step, or several."""
+        self.done += steps
+        self.bar.advance(self.task, steps)
         is_due = time.monotonic() >= self.next_line or self.done == self.total
         if self.is_plain and not self.is_silent and is_due:
             self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
