@@ -10,6 +10,7 @@ from PIL import Image
 
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.data.catalog import view_weights
+from vclr.data.view_files import ViewFiles
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import open_image, read_image
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
@@ -83,37 +84,3 @@ class ViewReader:
     def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
         """Read another photo of the data set, for views that borrow from one."""
         return read_image(self.images / self.file_names[int(generator.integers(len(self.file_names)))])
-
-
-class ViewFiles:
-    """The files of a view: those in its folder with the photos' stems."""
-
-    def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
-        """Find the file of each photo.
-
-        Raises:
-            UserError: no such folder, or photos without a file; says how many and the first.
-        """
-        if not folder.is_dir():
-            raise UserError(f"data.train.views.{view}={folder}: does not exist")
-        self.folder, self.file_names = folder, file_names
-        # Which suffix it is, is all to remember of a path.
-        found = [_find_suffix(folder / Path(name).with_suffix(""), Path(name).suffix) for name in file_names]
-        missing = [number for number, suffix in enumerate(found) if suffix is None]
-        if missing:
-            first = file_names[missing[0]]
-            raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}")
-        self.suffixes = sorted({suffix for suffix in found if suffix is not None})
-        self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
-
-    def path(self, index: int) -> Path:
-        """Return the file of the photo at `index`."""
-        stem = self.folder / Path(self.file_names[index]).with_suffix("")
-        return stem.with_name(stem.name + self.suffixes[self._kinds[index]])
-
-
-def _find_suffix(stem: Path, own: str) -> str | None:
-    for suffix in (".png", ".jpg", own):
-        if stem.with_name(stem.name + suffix).is_file():
-            return suffix
-    return None
