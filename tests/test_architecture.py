@@ -17,6 +17,7 @@ FLOORS = [
     {
         "errors",
         "files",
+        "finding",
         "coco",
         "coco_checks",
         "coco_file",

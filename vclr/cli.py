@@ -25,6 +25,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+doctor = typer.Typer(help="Find out what is wrong before a training does.", no_args_is_help=True)
+app.add_typer(doctor, name="doctor")
+
 ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML with the differences from the defaults.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -359,26 +362,62 @@ def bench(
     print(json.dumps(figures, indent=1) if as_json else describe(figures))
 
 
-@app.command()
-def doctor(
-    what: Annotated[str, typer.Argument(help="slurm.")],
+@doctor.command("slurm")
+def doctor_slurm(
     profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
     wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
     job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
 ) -> None:
     """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    from vclr.finding import ERROR, print_finding
     from vclr.launch.doctor import check_slurm
-    from vclr.launch.finding import ERROR
 
-    if what != "slurm":
-        raise UsageError(f"vclr doctor {what}: there is: slurm")
     levels = []
     for finding in check_slurm(profile, wait, job):
         levels.append(finding.level)
-        print(f"{finding.level:8} {finding.topic}: {finding.says}", flush=True)
-        if finding.fix:
-            print(f"{'':8} -> {finding.fix}", flush=True)
+        print_finding(finding)
     raise typer.Exit(int(ERROR in levels))
+
+
+@doctor.command("data")
+def doctor_data(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO json, instead of a configuration.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its photos.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view, as many as needed.")] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode/--no-decode", help="Read every pixel; else only the size of each image.")
+    ] = True,
+    limit: Annotated[int, typer.Option(min=0, help="Findings of each kind that are printed.")] = 20,
+    output: Annotated[Path | None, typer.Option(help="Write all findings here as json.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are CPUs.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Check a data set and list all that is wrong with it, and what becomes of each thing; exit 1 if anything is.
+
+    It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
+    groups of classes; or the files that --annotations and --images name.
+    """
+    from vclr.data.doctor.check import DataSet, check_config, check_files
+    from vclr.data.doctor.crew import Crew, count_cpus
+    from vclr.files import write_json
+    from vclr.finding import print_groups
+
+    crew = Crew(workers or count_cpus(), quiet)
+    if annotations is None and images is None and not view:
+        if config_file is None and not overrides:
+            raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
+        report = check_config(load_config(config_file, overrides or ()), crew, decode)
+    else:
+        if annotations is None or images is None or config_file is not None or overrides:
+            raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
+        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), crew, decode)
+    if output is not None:
+        write_json(output, report.as_json(), indent=1)
+    print_groups(report.findings, limit)
+    print(report.summarize())
+    raise typer.Exit(int(report.num_errors > 0))
 
 
 @app.command()
@@ -398,6 +437,16 @@ def _refuse_beside_join(**options: Any) -> None:
     for name, value in options.items():
         if value:
             raise UsageError(f"--join and --{name}: one of them, not both")
+
+
+def _folders_by_name(options: list[str]) -> dict[str, Path]:
+    folders = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not name or not folder:
+            raise UsageError(f"--view {option}: must be NAME=FOLDER")
+        folders[name] = Path(folder)
+    return folders
 
 
 def _numbers(text: str) -> list[int]:
