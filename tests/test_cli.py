@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+from tests.generate.importers.as_labelme import write_labelme
+from tests.shared import PHOTOS
 from vclr.cli import app
+from vclr.coco import load_coco
 from vclr.files import read_json, write_json, write_png
 
 ROOT = Path(__file__).parents[1]
@@ -284,6 +288,35 @@ def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.png"]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
+def test_imported_photos_are_trained_on_and_evaluated(tmp_path: Path):
+    """From labelme's files and a folder of photos to metrics, and nothing for the doctor to find on the way."""
+    coco = load_coco(PHOTOS / "annotations_val.json")
+    coco["images"] = [image for image in coco["images"] if image["width"] > image["height"]][:4]
+    for image in coco["images"]:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        shutil.copy(PHOTOS / "images" / image["file_name"], tmp_path / "images")
+    (tmp_path / "labels").mkdir()
+    write_labelme(coco, tmp_path / "labels")
+    imported = ["import", "labelme", tmp_path / "labels", "--images", tmp_path / "images"]
+    assert "a.json: 4 images" in run(*imported, "--output", tmp_path / "a.json").stdout
+    run("views", "--view", "pseudo_depth", "--images", tmp_path / "images", "--output", tmp_path / "depth")
+
+    small = ROOT / "configs" / "small_detector.yaml"
+    settings = [setting for setting in train_arguments(tmp_path)[4:] if "evaluation.groups" not in setting]
+    settings += [f"data.train.views.depth={tmp_path}/depth", "views.weights.depth=1"]
+    done = run("doctor", "data", "--config-file", small, "--quiet", *settings)
+    assert ": 0 errors, 0 warnings" in done.stdout, done.stdout
+    run("train", "--config-file", small, "--quiet", *settings)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"
+    evaluation = ["evaluate", "--config-file", small, "--checkpoint", checkpoint, "--output", tmp_path / "results"]
+    run(*evaluation, "--quiet", *settings)
+    metrics = read_json(tmp_path / "results" / "metrics.json")
+    assert metrics["num_images"] == 4
+    assert metrics["mask_ar@100"] is not None
+
+
 def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
     assert "--num-gpus -1" in refused(2, "train", "--num-gpus", "-1")
     assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")
@@ -355,3 +388,13 @@ def test_doctor_of_a_machine_without_slurm(monkeypatch: pytest.MonkeyPatch):
         "error    commands: not found: sbatch, srun, squeue, scontrol, scancel, sinfo",
         "         -> log in to a login node of the cluster, or load its module (module load slurm)",
     ]
+
+
+# --- import ----------------------------------------------------------------------------------------------------------
+
+
+def test_imports_that_cannot_be_are_one_line(tmp_path: Path):
+    output = ["--output", tmp_path / "a.json"]
+    assert "absent: no such folder" in refused(1, "import", "labelme", tmp_path / "absent", *output)
+    assert "--images FOLDER and --masks FOLDER" in refused(2, "import", "voc", *output)
+    assert listing(tmp_path) == {}

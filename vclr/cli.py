@@ -28,6 +28,9 @@ app = typer.Typer(
 doctor = typer.Typer(help="Find out what is wrong before a training does.", no_args_is_help=True)
 app.add_typer(doctor, name="doctor")
 
+importers = typer.Typer(help="Make a COCO json of the annotations of another tool.", no_args_is_help=True)
+app.add_typer(importers, name="import")
+
 ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML with the differences from the defaults.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -65,6 +68,40 @@ def split(
     from vclr.generate.splits import write_split
 
     print(write_split(name, annotations, output))
+
+
+@importers.command("labelme")
+def import_labelme_files(
+    folder: Annotated[Path, typer.Argument(help="Of the json files.")],
+    output: Output,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos, if another; those that are not in it yet come there.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Polygons, rectangles, circles and masks of labelme; shapes of one label and one group are one object."""
+    from vclr.generate.importers.labelme import import_labelme
+
+    print(import_labelme(folder, output, images, quiet))
+
+
+@importers.command("voc")
+def import_voc_pictures(
+    output: Output,
+    folder: Annotated[
+        Path | None, typer.Argument(help="With JPEGImages, SegmentationObject and SegmentationClass.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if another.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="PNG whose values number the objects: 0 background, the highest no object.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="PNG of the same names whose values number the classes.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Pictures of instances, in the layout of PASCAL VOC or in folders of their own."""
+    from vclr.generate.importers.voc import import_voc
+
+    print(import_voc(folder, output, images, masks, classes, quiet))
 
 
 @app.command()
