@@ -18,6 +18,7 @@ FLOORS = [
         "errors",
         "files",
         "image_folder",
+        "finding",
         "coco",
         "coco_checks",
         "coco_file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+from tests.generate.importers.as_labelme import write_labelme
+from tests.shared import PHOTOS
 from vclr.cli import app
+from vclr.coco import load_coco
 from vclr.files import read_json, write_json, write_png
 from vclr.generate.pack import pack_folder
 
@@ -306,6 +310,35 @@ def test_train_evaluate_predict(tmp_path: Path, world: dict[str, Any]):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.png"]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
+def test_imported_photos_are_trained_on_and_evaluated(tmp_path: Path):
+    """From labelme's files and a folder of photos to metrics, and nothing for the doctor to find on the way."""
+    coco = load_coco(PHOTOS / "annotations_val.json")
+    coco["images"] = [image for image in coco["images"] if image["width"] > image["height"]][:4]
+    for image in coco["images"]:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        shutil.copy(PHOTOS / "images" / image["file_name"], tmp_path / "images")
+    (tmp_path / "labels").mkdir()
+    write_labelme(coco, tmp_path / "labels")
+    imported = ["import", "labelme", tmp_path / "labels", "--images", tmp_path / "images"]
+    assert "a.json: 4 images" in run(*imported, "--output", tmp_path / "a.json").stdout
+    run("views", "--view", "pseudo_depth", "--images", tmp_path / "images", "--output", tmp_path / "depth")
+
+    small = ROOT / "configs" / "small_detector.yaml"
+    settings = [setting for setting in train_arguments(tmp_path)[4:] if "evaluation.groups" not in setting]
+    settings += [f"data.train.views.depth={tmp_path}/depth", "views.weights.depth=1"]
+    done = run("doctor", "data", "--config-file", small, "--quiet", *settings)
+    assert ": 0 errors, 0 warnings" in done.stdout, done.stdout
+    run("train", "--config-file", small, "--quiet", *settings)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"
+    evaluation = ["evaluate", "--config-file", small, "--checkpoint", checkpoint, "--output", tmp_path / "results"]
+    run(*evaluation, "--quiet", *settings)
+    metrics = read_json(tmp_path / "results" / "metrics.json")
+    assert metrics["num_images"] == 4
+    assert metrics["mask_ar@100"] is not None
+
+
 def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
     assert "--num-gpus -1" in refused(2, "train", "--num-gpus", "-1")
     assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")
@@ -319,4 +352,71 @@ def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
         start = [verb, "--output", tmp_path / "out"]
         assert "--join PART" in refused(2, *start)
         assert "--join and --shard" in refused(2, *start, "--join", tmp_path, "--shard", "1/2")
+    assert listing(tmp_path) == {}
+
+
+# --- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_lists_what_is_wrong_with_data(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    files = ["doctor", "data", "--annotations", tmp_path / "a.json", "--images", tmp_path / "images", "--quiet"]
+    done = run(*files)
+    assert done.stdout.splitlines()[-1] == "2 images, 2 annotations: 0 errors, 0 warnings"
+    world["annotations"] = [{**world["annotations"][0], "id": number, "image_id": 9} for number in range(5)]
+    world["annotations"].append({"id": 5, "image_id": 1, "category_id": 1, "bbox": [4, 4, 0, 20]})
+    write_json(tmp_path / "a.json", world)
+    done = run(*files, "--limit", "2", "--output", tmp_path / "report.json", check=False)
+    assert done.returncode == 1
+    *_, first, second, more, last = done.stdout.splitlines()
+    entry = f"{tmp_path}/a.json: annotations"
+    assert first == f"error    annotation without image: {entry}[0] (id 0): image 9 is not in `images`; " + (
+        "refused before anything starts"
+    )
+    assert f"{entry}[1]" in second
+    assert more == f"{'':8} and 3 more: annotation without image"
+    assert last == "2 images, 6 annotations: 5 errors, 2 warnings"
+    report = read_json(tmp_path / "report.json")
+    assert (report["images"], report["annotations"], report["errors"], report["warnings"]) == (2, 6, 5, 2)
+    levels = [finding["level"] for finding in report["findings"]]
+    assert (levels.count("error"), levels.count("warning")) == (5, 2)
+
+
+def test_doctor_checks_a_configuration_as_train_takes_it(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    settings = [argument for argument in train_arguments(tmp_path)[1:] if argument != "--quiet"]
+    done = run("doctor", "data", *settings)
+    assert done.stdout.splitlines()[-1] == "2 images, 2 annotations: 0 errors, 0 warnings"
+    (tmp_path / "images" / "b.png").write_text("not an image")
+    done = run("doctor", "data", *settings, check=False)
+    assert done.returncode == 1
+    assert "images/b.png: is not an image; ends a training when it is read; ends an evaluation" in done.stdout
+    assert "unknown key 'data.tran'" in refused(2, "doctor", "data", "data.tran=1")
+
+
+def test_doctor_is_told_one_data_set(tmp_path: Path):
+    assert "needs --annotations FILE and --images FOLDER, or" in refused(2, "doctor", "data")
+    for other in (["--config-file", str(DEMO)], ["train.seed=1"], []):
+        assert "go together" in refused(2, "doctor", "data", "--annotations", tmp_path / "a.json", *other)
+    files = ["--annotations", tmp_path / "a.json", "--images", tmp_path]
+    assert "--view depth: must be NAME=FOLDER" in refused(2, "doctor", "data", *files, "--view", "depth")
+
+
+def test_doctor_of_a_machine_without_slurm(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = run("doctor", "slurm", "--profile", ROOT / "slurm", "--wait", "1", "--no-job", check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "error    commands: not found: sbatch, srun, squeue, scontrol, scancel, sinfo",
+        "         -> log in to a login node of the cluster, or load its module (module load slurm)",
+    ]
+
+
+# --- import ----------------------------------------------------------------------------------------------------------
+
+
+def test_imports_that_cannot_be_are_one_line(tmp_path: Path):
+    output = ["--output", tmp_path / "a.json"]
+    assert "absent: no such folder" in refused(1, "import", "labelme", tmp_path / "absent", *output)
+    assert "--images FOLDER and --masks FOLDER" in refused(2, "import", "voc", *output)
     assert listing(tmp_path) == {}

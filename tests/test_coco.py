@@ -132,6 +132,11 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"segmentation": {"size": [8, 10], "counts": [79]}}, "RLE counts do not add up to 8x10 pixels"),
         ({"segmentation": {"size": [8, 10], "counts": [90, -10]}}, "RLE counts do not add up"),
         ({"segmentation": {"size": [8, 10], "counts": ["80"]}}, "RLE counts do not add up"),
+        ({"area": "16"}, "area '16' is not a number of pixels"),
+        ({"area": None}, "area None is not a number of pixels"),
+        ({"area": float("nan")}, "area nan is not a number of pixels"),
+        ({"iscrowd": "no"}, "iscrowd 'no' is neither 0 nor 1"),
+        ({"iscrowd": None}, "iscrowd None is neither 0 nor 1"),
     ],
 )
 def test_bad_annotations_are_named(tmp_path: Path, world: dict[str, Any], change: Any, says: str):

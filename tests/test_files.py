@@ -15,6 +15,7 @@ from vclr.files import (
     atomic_path,
     list_images,
     read_image,
+    read_image_header,
     read_json,
     remove_partials,
     sha256,
@@ -173,6 +174,25 @@ def test_what_is_no_image_is_one_line(tmp_path: Path, name: str):
     (tmp_path / "text.png").write_text("not an image")
     with pytest.raises(UserError, match="image"):
         read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_header_has_the_size_that_the_image_is_read_with(tmp_path: Path, suffix: str, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (12, 7)).save(tmp_path / f"a{suffix}", exif=exif)
+    header = read_image_header(tmp_path / f"a{suffix}")
+    assert (header.height, header.width) == read_image(tmp_path / f"a{suffix}").shape[:2]
+    assert header.is_turned == (2 <= orientation <= 8)
+
+
+def test_header_of_what_is_no_image_is_one_line(tmp_path: Path):
+    (tmp_path / "a.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"a\.png: is not an image$"):
+        read_image_header(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"b\.png: cannot be read as an image: .*No such file"):
+        read_image_header(tmp_path / "b.png")
 
 
 def test_folders_list_their_images_by_name(tmp_path: Path):

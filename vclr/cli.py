@@ -25,6 +25,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+doctor = typer.Typer(help="Find out what is wrong before a training does.", no_args_is_help=True)
+app.add_typer(doctor, name="doctor")
+
+importers = typer.Typer(help="Make a COCO json of the annotations of another tool.", no_args_is_help=True)
+app.add_typer(importers, name="import")
+
 ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML with the differences from the defaults.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -99,6 +105,40 @@ def split(
     from vclr.generate.splits import write_split
 
     print(write_split(name, annotations, output))
+
+
+@importers.command("labelme")
+def import_labelme_files(
+    folder: Annotated[Path, typer.Argument(help="Of the json files.")],
+    output: Output,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos, if another; those that are not in it yet come there.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Polygons, rectangles, circles and masks of labelme; shapes of one label and one group are one object."""
+    from vclr.generate.importers.labelme import import_labelme
+
+    print(import_labelme(folder, output, images, quiet))
+
+
+@importers.command("voc")
+def import_voc_pictures(
+    output: Output,
+    folder: Annotated[
+        Path | None, typer.Argument(help="With JPEGImages, SegmentationObject and SegmentationClass.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if another.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="PNG whose values number the objects: 0 background, the highest no object.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="PNG of the same names whose values number the classes.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Pictures of instances, in the layout of PASCAL VOC or in folders of their own."""
+    from vclr.generate.importers.voc import import_voc
+
+    print(import_voc(folder, output, images, masks, classes, quiet))
 
 
 @app.command()
@@ -413,26 +453,62 @@ def bench(
     print(json.dumps(figures, indent=1) if as_json else describe(figures))
 
 
-@app.command()
-def doctor(
-    what: Annotated[str, typer.Argument(help="slurm.")],
+@doctor.command("slurm")
+def doctor_slurm(
     profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
     wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
     job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
 ) -> None:
     """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    from vclr.finding import ERROR, print_finding
     from vclr.launch.doctor import check_slurm
-    from vclr.launch.finding import ERROR
 
-    if what != "slurm":
-        raise UsageError(f"vclr doctor {what}: there is: slurm")
     levels = []
     for finding in check_slurm(profile, wait, job):
         levels.append(finding.level)
-        print(f"{finding.level:8} {finding.topic}: {finding.says}", flush=True)
-        if finding.fix:
-            print(f"{'':8} -> {finding.fix}", flush=True)
+        print_finding(finding)
     raise typer.Exit(int(ERROR in levels))
+
+
+@doctor.command("data")
+def doctor_data(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO json, instead of a configuration.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its photos.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view, as many as needed.")] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode/--no-decode", help="Read every pixel; else only the size of each image.")
+    ] = True,
+    limit: Annotated[int, typer.Option(min=0, help="Findings of each kind that are printed.")] = 20,
+    output: Annotated[Path | None, typer.Option(help="Write all findings here as json.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are CPUs.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Check a data set and list all that is wrong with it, and what becomes of each thing; exit 1 if anything is.
+
+    It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
+    groups of classes; or the files that --annotations and --images name.
+    """
+    from vclr.data.doctor.check import DataSet, check_config, check_files
+    from vclr.data.doctor.crew import Crew, count_cpus
+    from vclr.files import write_json
+    from vclr.finding import print_groups
+
+    crew = Crew(workers or count_cpus(), quiet)
+    if annotations is None and images is None and not view:
+        if config_file is None and not overrides:
+            raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
+        report = check_config(load_config(config_file, overrides or ()), crew, decode)
+    else:
+        if annotations is None or images is None or config_file is not None or overrides:
+            raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
+        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), crew, decode)
+    if output is not None:
+        write_json(output, report.as_json(), indent=1)
+    print_groups(report.findings, limit)
+    print(report.summarize())
+    raise typer.Exit(int(report.num_errors > 0))
 
 
 @app.command()
@@ -452,6 +528,16 @@ def _refuse_beside_join(**options: Any) -> None:
     for name, value in options.items():
         if value:
             raise UsageError(f"--join and --{name}: one of them, not both")
+
+
+def _folders_by_name(options: list[str]) -> dict[str, Path]:
+    folders = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not name or not folder:
+            raise UsageError(f"--view {option}: must be NAME=FOLDER")
+        folders[name] = Path(folder)
+    return folders
 
 
 def _numbers(text: str) -> list[int]:

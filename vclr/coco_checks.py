@@ -16,6 +16,14 @@ MAX_COORDINATE = 1e6
 MAX_PIXELS = 2**31 - 1
 
 
+class EntryError(UserError):
+    """Report an entry that cannot be used; `topic` says in two or three words what is wrong with it."""
+
+    def __init__(self, message: str, topic: str = "entry") -> None:
+        super().__init__(message)
+        self.topic = topic
+
+
 class CocoChecks:
     """Check the entries of one file, first its images, then its annotations, one after another.
 
@@ -42,17 +50,17 @@ class CocoChecks:
         """Check an entry of `images` and return what errors call it.
 
         Raises:
-            UserError: in one line, the file, the entry and what is wrong.
+            EntryError: in one line, the file, the entry and what is wrong.
         """
         entry = f"{self.path}: images[{position}]"
         _require(image, entry, id=(int, str), file_name=str, height=int, width=int)
         _check_file_name(image["file_name"], entry)
         if image["height"] < 1 or image["width"] < 1:
-            raise UserError(f"{entry}: size {image['width']}x{image['height']} is empty")
+            raise EntryError(f"{entry}: size {image['width']}x{image['height']} is empty", "size of an image")
         if image["height"] * image["width"] > MAX_PIXELS:
-            raise UserError(f"{entry}: size {image['width']}x{image['height']} is too large")
+            raise EntryError(f"{entry}: size {image['width']}x{image['height']} is too large", "size of an image")
         if image["id"] in self.sizes:
-            raise UserError(f"{entry}: id {image['id']} occurs twice")
+            raise EntryError(f"{entry}: id {image['id']} occurs twice", "id that occurs twice")
         self.sizes[image["id"]] = image["height"], image["width"]
         return entry
 
@@ -60,44 +68,64 @@ class CocoChecks:
         """Check an entry of `annotations`; where it has no segmentation, `[]` becomes None.
 
         Raises:
-            UserError: in one line, the file, the entry and what is wrong.
+            EntryError: in one line, the file, the entry and what is wrong.
+        """
+        entry = self.check_alone(position, annotation)
+        if annotation["id"] in self._annotations:
+            raise EntryError(f"{entry}: the id occurs twice", "id that occurs twice")
+        self._annotations.add(annotation["id"])
+
+    def check_alone(self, position: int, annotation: Any) -> str:
+        """Check an entry of `annotations` but for its id, which others may have too; return what errors call it.
+
+        Raises:
+            EntryError: as `check_annotation`.
         """
         entry = f"{self.path}: annotations[{position}]"
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
         entry += f" (id {annotation['id']})"
-        if annotation["id"] in self._annotations:
-            raise UserError(f"{entry}: the id occurs twice")
         if annotation["image_id"] not in self.sizes:
-            raise UserError(f"{entry}: image {annotation['image_id']} is not in `images`")
+            raise EntryError(f"{entry}: image {annotation['image_id']} is not in `images`", "annotation without image")
         if annotation["category_id"] not in self._categories:
-            raise UserError(f"{entry}: category {annotation['category_id']} is not in `categories`")
+            says = f"category {annotation['category_id']} is not in `categories`"
+            raise EntryError(f"{entry}: {says}", "annotation without category")
         check_box(annotation["bbox"], entry)
         if annotation.get("segmentation") == []:
             annotation["segmentation"] = None  # sets of boxes write it so
         if annotation.get("segmentation") is not None:
             check_segmentation(annotation["segmentation"], *self.sizes[annotation["image_id"]], entry)
-        self._annotations.add(annotation["id"])
+        _check_evaluated(annotation, entry)
+        return entry
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
     if not isinstance(item, dict):
-        raise UserError(f"{entry}: is not an object")
+        raise EntryError(f"{entry}: is not an object", "form of an entry")
     for key, kind in types.items():
         if key not in item:
-            raise UserError(f"{entry}: has no `{key}`")
+            raise EntryError(f"{entry}: has no `{key}`", "form of an entry")
         if not isinstance(item[key], kind) or isinstance(item[key], bool):
-            raise UserError(f"{entry}: `{key}` is {item[key]!r}, of the wrong type")
+            raise EntryError(f"{entry}: `{key}` is {item[key]!r}, of the wrong type", "form of an entry")
 
 
 def _check_file_name(name: str, entry: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise UserError(f"{entry}: file_name {name!r} leaves the image folder")
+        raise EntryError(f"{entry}: file_name {name!r} leaves the image folder", "file name")
+
+
+def _check_evaluated(annotation: Json, entry: str) -> None:
+    """Check what only an evaluation looks at, and what may be missing."""
+    area, crowd = annotation.get("area", 0), annotation.get("iscrowd", 0)
+    if not isinstance(area, (int, float)) or not -MAX_PIXELS <= area <= MAX_PIXELS:
+        raise EntryError(f"{entry}: area {area!r} is not a number of pixels", "area")
+    if crowd not in (0, 1):
+        raise EntryError(f"{entry}: iscrowd {crowd!r} is neither 0 nor 1", "iscrowd")
 
 
 def check_box(box: list[Any], entry: str) -> None:
     if len(box) != 4 or not _are_numbers(box) or not _are_coordinates(box) or box[2] < 0 or box[3] < 0:
-        raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
+        raise EntryError(f"{entry}: bbox {box!r} is not [x, y, width, height]", "box")
 
 
 def _are_numbers(values: list[Any]) -> bool:
@@ -113,24 +141,24 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
-            raise UserError(f"{entry}: RLE size {size} differs from the image's [{height}, {width}]")
+            raise EntryError(f"{entry}: RLE size {size} differs from the image's [{height}, {width}]", "RLE")
         if isinstance(counts, list):
             if any(not isinstance(count, int) or count < 0 for count in counts) or sum(counts) != height * width:
-                raise UserError(f"{entry}: RLE counts do not add up to {height}x{width} pixels")
+                raise EntryError(f"{entry}: RLE counts do not add up to {height}x{width} pixels", "RLE")
         elif not isinstance(counts, str):
-            raise UserError(f"{entry}: RLE counts are neither a list nor text")
+            raise EntryError(f"{entry}: RLE counts are neither a list nor text", "RLE")
         elif _count_pixels(counts) != height * width:
-            raise UserError(f"{entry}: RLE counts are damaged or do not add up to {height}x{width} pixels")
+            raise EntryError(f"{entry}: RLE counts are damaged or do not add up to {height}x{width} pixels", "RLE")
         return
     if not isinstance(segmentation, list) or not segmentation:
-        raise UserError(f"{entry}: segmentation is neither polygons nor RLE")
+        raise EntryError(f"{entry}: segmentation is neither polygons nor RLE", "polygon")
     for number, polygon in enumerate(segmentation):
         if not isinstance(polygon, list) or not _are_numbers(polygon):
-            raise UserError(f"{entry}: polygon {number} is not a list of numbers")
+            raise EntryError(f"{entry}: polygon {number} is not a list of numbers", "polygon")
         if len(polygon) < 6 or len(polygon) % 2:
-            raise UserError(f"{entry}: polygon {number} has {len(polygon) / 2:g} points, needs at least 3")
+            raise EntryError(f"{entry}: polygon {number} has {len(polygon) / 2:g} points, needs at least 3", "polygon")
         if not _are_coordinates(polygon):
-            raise UserError(f"{entry}: polygon {number} holds a number that is not a coordinate")
+            raise EntryError(f"{entry}: polygon {number} holds a number that is not a coordinate", "polygon")
 
 
 def _count_pixels(counts: str) -> int | None:

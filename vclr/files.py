@@ -11,14 +11,17 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vclr.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+ORIENTATION = ExifTags.Base.Orientation
+TURNED = range(2, 9)  # orientations of EXIF that are not upright
+LYING = range(5, 9)  # those of them that exchange height and width
 
 
 @contextmanager
@@ -106,6 +109,25 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: not usable json: {error}") from None
 
 
+class ImageHeader(NamedTuple):
+    """What an image file says of itself before its pixels: its size as `open_image` turns it, and whether it does."""
+
+    height: int
+    width: int
+    is_turned: bool
+
+
+@contextmanager
+def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path if data is None else io.BytesIO(data)) as image:
+            yield image
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: is not an image") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as an image: {error}") from None
+
+
 def open_image(path: str | Path, data: bytes | None = None) -> Image.Image:
     """Read an image file as RGB, turned upright where its EXIF data says how.
 
@@ -116,15 +138,23 @@ def open_image(path: str | Path, data: bytes | None = None) -> Image.Image:
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
     """
-    try:
-        with Image.open(path if data is None else io.BytesIO(data)) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return image if image.mode == "RGB" else image.convert("RGB")
-    except UnidentifiedImageError:
-        raise UserError(f"{path}: is not an image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image: {error}") from None
+    with _open_file(path, data) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeader:
+    """Read what an image file says of itself, but no pixels: damage to these is not found.
+
+    Raises:
+        UserError: the file is missing, or is not an image.
+    """
+    with _open_file(path, data) as image:
+        # Asked for EXIF data that it does not have in front, a PNG reads all its pixels.
+        orientation = image.getexif().get(ORIENTATION, 1) if image.format != "PNG" or "exif" in image.info else 1
+        height, width = (image.width, image.height) if orientation in LYING else (image.height, image.width)
+        return ImageHeader(height, width, orientation in TURNED)
 
 
 def read_image(path: str | Path) -> np.ndarray:

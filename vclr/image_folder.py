@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
-from vclr.files import IMAGE_SUFFIXES, list_images, open_image, sha256
+from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, sha256
 
 MANIFEST = "manifest.json"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
@@ -40,7 +40,7 @@ def locate(path: str | Path) -> Path | None:
     return None
 
 
-def open_folder(path: str | Path) -> ImageFolder | PackedFolder:
+def open_folder(path: str | Path) -> Folder:
     """Open a folder of images, or its zip. One process reads the table of contents of a zip once.
 
     Raises:
@@ -96,6 +96,19 @@ class ImageFolder:
         """
         return [path.name for path in list_images(self.path)]
 
+    def images_below(self, below: str) -> list[str]:
+        """List the image files in a folder below ("": in this one), by their paths here."""
+        folder = self.path / below
+        names = os.listdir(folder) if folder.is_dir() else []
+        return [os.path.join(below, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+
+    def identity(self, name: str) -> tuple[int, ...] | None:
+        """Return what is the same for two names of one file, None where there is no such file."""
+        if name not in self:
+            return None
+        facts = self.path_of(name).stat()
+        return facts.st_dev, facts.st_ino
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
         return self.path_of(name).read_bytes()
@@ -107,6 +120,10 @@ class ImageFolder:
             UserError: the file is missing, is not an image, or is damaged.
         """
         return open_image(self.path_of(name))
+
+    def read_header(self, name: str) -> ImageHeader:
+        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
+        return read_image_header(self.path_of(name))
 
 
 class PackedFolder:
@@ -180,6 +197,20 @@ class PackedFolder:
             raise UserError(f"{self.path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         return images
 
+    def images_below(self, below: str) -> list[str]:
+        """List the image files in a folder below ("": in this one), by their paths here."""
+        return [
+            name for name in self.names() if os.path.dirname(name) == below and name.lower().endswith(IMAGE_SUFFIXES)
+        ]
+
+    def identity(self, name: str) -> tuple[int, ...] | None:
+        """Return what is the same for two names of one file, None where there is no such file."""
+        place = self._find(name)
+        if place is None:
+            return None
+        facts = os.fstat(self._file)
+        return facts.st_dev, facts.st_ino, int(self._offsets[place])
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes, compared with their checksum.
 
@@ -209,6 +240,10 @@ class PackedFolder:
             UserError: the file is missing, is not an image, or is damaged.
         """
         return open_image(self.path_of(name), self.read(name))
+
+    def read_header(self, name: str) -> ImageHeader:
+        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
+        return read_image_header(self.path_of(name), self.read(name))
 
     def hash_contents(self) -> str:
         """Return a sha256 of the names, sizes and CRC-32 of all files: quick, and the same for every way of packing."""
@@ -244,6 +279,9 @@ class PackedFolder:
         if start + size > len(block):
             return _read_at(self._file, size, offset + start)
         return block[start : start + size]
+
+
+Folder = ImageFolder | PackedFolder
 
 
 def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:

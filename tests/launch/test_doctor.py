@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vclr.finding import ERROR, OK, Finding
 from vclr.launch.doctor import check_slurm
-from vclr.launch.finding import ERROR, OK, Finding
 
 SHIPPED = Path(__file__).parents[2] / "slurm"
 

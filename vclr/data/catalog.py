@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,12 +91,16 @@ def view_weights(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, floa
 
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:
     """Say in one line which file or folder of a data set does not exist and which setting names it, or None."""
+    return next(list_missing_files(data_set, part), None)
+
+
+def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
+    """Say the same of each file or folder that does not exist."""
     named = {"annotations": data_set.annotations, "images": data_set.images}
     if part == "train":
         named["proposals"] = data_set.proposals
     for key, path in named.items():
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
-            return f"data.{part}.{key}={path}: does not exist"
+            yield f"data.{part}.{key}={path}: does not exist"
     if not data_set.images:
-        return f"data.{part}.images: is not set"
-    return None
+        yield f"data.{part}.images: is not set"

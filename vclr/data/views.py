@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.data.catalog import view_weights
+from vclr.data.view_files import ViewFiles
 from vclr.errors import UsageError, UserError, nearest
-from vclr.image_folder import locate, open_folder
+from vclr.image_folder import open_folder
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
 from vclr.structures import Size
 
@@ -82,47 +83,3 @@ class ViewReader:
     def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
         """Read another photo of the data set, for views that borrow from one."""
         return np.asarray(self.images.open(self.file_names[int(generator.integers(len(self.file_names)))]))
-
-
-class ViewFiles:
-    """The files of a view: those in its folder, or its zip, with the photos' stems."""
-
-    def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
-        """Find the file of each photo.
-
-        Raises:
-            UserError: no such folder, or photos without a file; says how many and the first.
-        """
-        if locate(folder) is None:
-            raise UserError(f"data.train.views.{view}={folder}: does not exist")
-        self.folder, self.file_names = open_folder(folder), file_names
-        # Which suffix it is, is all to remember of a name.
-        found = [self._find_suffix(name) for name in file_names]
-        missing = [number for number, suffix in enumerate(found) if suffix is None]
-        if missing:
-            first = file_names[missing[0]]
-            raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}")
-        self.suffixes = sorted({suffix for suffix in found if suffix is not None})
-        self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
-
-    def path(self, index: int) -> Path:
-        """Return the file of the photo at `index`."""
-        return self.folder.path_of(self._name(index))
-
-    def open(self, index: int) -> Image.Image:
-        """Read the view of the photo at `index`."""
-        return self.folder.open(self._name(index))
-
-    def _name(self, index: int) -> str:
-        return _stem(self.file_names[index]) + self.suffixes[self._kinds[index]]
-
-    def _find_suffix(self, photo: str) -> str | None:
-        for suffix in (".png", ".jpg", PurePosixPath(photo).suffix):
-            if _stem(photo) + suffix in self.folder:
-                return suffix
-        return None
-
-
-def _stem(name: str) -> str:
-    """Return the name of a file in a folder without its suffix, with the folders below that it is in."""
-    return str(PurePosixPath(name).with_suffix(""))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.launch import cluster
 from vclr.launch.backends import sbatch_options
 from vclr.launch.cluster import ClusterError, ask
-from vclr.launch.finding import ERROR, OK, WARNING, Finding
 from vclr.launch.nodes import check_nodes
 from vclr.launch.profile import Profile, read_profile
 

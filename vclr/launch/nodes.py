@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import LauncherConfig
+from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.launch import cluster
 from vclr.launch.backends import sbatch_options
-from vclr.launch.finding import ERROR, OK, WARNING, Finding
 from vclr.launch.probe import HOSTS, Probe
 
 

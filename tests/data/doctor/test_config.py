@@ -1,0 +1,97 @@
+"""What a configuration names beside photos: views, groups of classes, proposals, a second set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.data.doctor.world import HEIGHT, WIDTH, World, notes, only, wrong
+from vclr.files import write_json, write_png
+from vclr.finding import ERROR, WARNING
+
+
+def test_views(world: World):
+    depth = world.folder / "depth"
+    (depth / "a.png").unlink()
+    assert f"{depth}: view depth of a.png: does not exist; refused" in only(world.check(), "missing view", ERROR)
+    (depth / "a.png").write_text("not an image")
+    says = only(world.check(), "unreadable view", ERROR)
+    assert f"{depth}/a.png: is not an image; ends a training when it is read" in says
+    write_png(depth / "a.png", np.zeros((HEIGHT, WIDTH - 1, 3), np.uint8))
+    says = only(world.check_config(), "size of a view", ERROR)
+    assert f"{depth}/a.png: is 59x40, its photo a.png 60x40" in says
+    assert wrong(world.check_config("views.weights={natural: 1, depth: 0}")) == [], "a view that is not drawn"
+
+
+def test_view_names(world: World):
+    says = only(world.check_config("views.weights={natural: 1, dept: 1}"), "unknown view", ERROR)
+    assert "views.weights.dept: no folder" in says
+    assert "nearest: depth" in says
+    assert wrong(world.check_config("views.weights={natural: 1, edge: 1}")) == []
+    says = only(world.check_config("data.train.views.style=absent"), "missing view", ERROR)
+    assert "view style: absent: does not exist; refused" in says
+
+
+def test_groups_of_classes(world: World):
+    says = only(world.check_config("evaluation.groups={known: [dog, cup], novel: [cap]}"), "class of a group", ERROR)
+    assert "evaluation.groups.novel: " in says
+    assert "has no category 'cap'; nearest: cup; refused" in says
+    says = only(world.check_config("evaluation.groups={known: [dog]}"), "class in no group", WARNING)
+    assert "category 'cup' (id 2) with 3 annotations; its objects count in no group" in says
+    world.categories[1]["name"] = "dog"
+    says = only(world.check_config("evaluation.groups={known: [dog]}"), "class name twice", WARNING)
+    assert "2 categories are called 'dog'" in says
+
+
+def test_several_classes_are_trained_on_as_one(world: World):
+    assert "has objects of 2 classes; trained on as one class" in notes(world.check_config())["classes"]
+    world.annotations = [{**annotation, "category_id": 1} for annotation in world.annotations]
+    assert "classes" not in notes(world.check_config())
+
+
+@pytest.mark.parametrize("categories", ["dog", [{"id": "1", "name": "dog"}, {"id": 2, "name": "cup"}]])
+def test_wrong_categories(world: World, categories: Any):
+    world.categories = categories
+    world.annotations = [annotation for annotation in world.annotations if annotation["category_id"] == 2]
+    findings = [finding for finding in wrong(world.check()) if finding.topic == "form of an entry"]
+    (finding,) = findings
+    assert "`categories` is not a list" in finding.says or "categories[0]: `id` is '1'" in finding.says
+
+
+def test_proposals(world: World):
+    assert "p.json: 1 for 1 photos; 2 of the training set have none" in notes(world.check_config())["proposals"]
+    proposal = world.proposals["annotations"][0]
+    proposal["score"] = "high"
+    says = only(world.check_config(), "proposal without score", ERROR)
+    assert "p.json: annotations[0] (id 1): has no number as `score`; refused" in says
+    proposal["score"] = 1
+    world.proposals["images"][1]["file_name"] = "z.png"
+    says = only(world.check_config(), "proposals of other photos", WARNING)
+    assert "p.json: 1 of 3 images are not of the training set; ignored in training" in says
+    world.proposals["images"][1].update(file_name="b.png", width=WIDTH + 1)
+    says = only(world.check_config(), "size of proposals", ERROR)
+    assert "images[1] (b.png): is 61x40, in the training set 60x40; trained on in the wrong place" in says
+    world.proposals["images"][1]["width"] = WIDTH
+    proposal["bbox"] = [1, 1]
+    assert "p.json: annotations[0] (id 1): bbox [1, 1]" in only(world.check_config(), "box", ERROR)
+
+
+def test_two_sets(world: World, tmp_path: Path):
+    """Each is checked for its own use; photos of both are named, and so are ids that mean another photo."""
+    world.annotations[0]["area"] = 900
+    train = world.write()
+    entries = json.loads(train.read_text())
+    entries["images"][0]["file_name"], entries["images"][1]["file_name"] = "b.png", "d.png"
+    (tmp_path / "images" / "d.png").write_bytes((tmp_path / "images" / "a.png").read_bytes())
+    write_json(tmp_path / "b.json", entries)
+    report = world.check_config(f"data.test.annotations={tmp_path}/b.json")
+    area, common = wrong(report)
+    assert "b.json: annotations[0]" in area.says, "a training does not look at areas"
+    assert "b.json: 2 of 3 photos are in the training set too; evaluated on what was trained on" in common.says
+    assert "2 image ids mean another photo in" in notes(report)["image ids"]
+    assert "other images" not in notes(report), "what the other json names is used"
+    assert report.summarize().startswith("6 images, 12 annotations: 0 errors, 2 warnings")

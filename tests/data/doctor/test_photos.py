@@ -1,0 +1,148 @@
+"""Photos and their files: damaged in one way each is one finding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
+from vclr.data.doctor.check import DataSet, check_files
+from vclr.data.doctor.crew import Crew
+from vclr.files import write_png
+from vclr.finding import ERROR, WARNING
+
+
+def test_missing_image(world: World):
+    (world.folder / "images" / "b.png").unlink()
+    says = only(world.check(), "missing image", ERROR)
+    assert f"a.json: images[1] (id 1): {world.folder}/images/b.png: does not exist; refused" in says
+
+
+@pytest.mark.parametrize("damage", ["text", "truncated"])
+def test_unreadable_image(world: World, damage: str):
+    path = world.folder / "images" / "b.png"
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    write_png(path, noise)
+    path.write_bytes(b"not an image" if damage == "text" else path.read_bytes()[:-900])
+    says = only(world.check(), "unreadable image", ERROR)
+    assert f"images[1] (id 1): {path}: " in says
+    assert "ends a training when it is read; ends an evaluation when it is read" in says
+    assert bool(wrong(world.check(decode=False))) == (damage == "text"), "the pixels are not looked at"
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_image_of_another_size(world: World, decode: bool):
+    write_png(world.folder / "images" / "b.png", np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8))
+    says = only(world.check(decode), "size of an image", ERROR)
+    assert "images[1] (id 1)" in says
+    assert "is 61x40, the entry says 60x40; ends a training when it is read" in says
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_turned_image(world: World, suffix: str):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, size in ((1, (WIDTH, HEIGHT)), (2, (HEIGHT, WIDTH))):
+        world.images[number]["file_name"] = f"{NAMES[number][0]}{suffix}"
+        Image.new("RGB", size).save(world.folder / "images" / world.images[number]["file_name"], exif=exif)
+    for decode in (True, False):
+        report = world.check(decode)
+        says = only(report, "size of an image", ERROR)
+        assert "images[1]" in says
+        assert "is 40x60 turned upright by its EXIF data, the entry says 60x40" in says
+        assert "2 photos are turned upright" in notes(report)["turned photos"]
+
+
+def test_other_images_in_the_folder(world: World):
+    for name in ("z.png", "y.JPG", "list.txt"):
+        (world.folder / "images" / name).write_text("")
+    report = world.check()
+    assert wrong(report) == []
+    assert "2 are named by no entry (y.JPG ...): not used" in notes(report)["other images"]
+
+
+def test_images_in_folders(world: World):
+    write_png(world.folder / "images" / "more" / "b.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    write_png(world.folder / "depth" / "more" / "b.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    world.images[1]["file_name"] = "more/b.png"
+    report = world.check()
+    assert wrong(report) == []
+    assert "1 are named by no entry (b.png ...)" in notes(report)["other images"]
+
+
+def test_image_without_object(world: World):
+    world.annotations = world.annotations[:5]
+    world.annotations[4]["iscrowd"] = 1
+    assert "(id 2, c.png): has only crowds; left out" in only(world.check(), "image without object", WARNING)
+    del world.annotations[4]
+    assert "images[2] (id 2, c.png): has no annotation; left out" in only(
+        world.check(), "image without object", WARNING
+    )
+    keep = "dataloader.train.dataset.filter_empty=False"
+    assert only(world.check_config(keep), "image without object", WARNING).endswith("has no annotation; left out")
+    assert "trained on as background" in notes(world.check_config(keep))["image without object"]
+
+
+def test_no_object_at_all(world: World):
+    world.annotations = []
+    errors = [finding for finding in wrong(world.check()) if finding.level == ERROR]
+    assert [finding.says for finding in errors] == [
+        f"{world.folder}/a.json: holds no image with an object; refused before anything starts"
+    ]
+
+
+def test_same_file_twice(world: World):
+    world.images[1]["file_name"] = "./a.png"
+    says = only(world.check(), "same file twice", WARNING)
+    assert "images[1] (id 1): ./a.png is the file of images[0] too; trained on as two images" in says
+
+
+def test_same_stem(world: World):
+    (world.folder / "images" / "b.png").rename(world.folder / "images" / "a.bmp")
+    world.images[1]["file_name"] = "a.bmp"
+    says = only(world.check(), "same stem", ERROR)
+    assert "images[1] (id 1): a.bmp has the stem of a.png (images[0]); both are trained with the views of one" in says
+    report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), Crew())
+    assert "`vclr views` refuses them" in only(report, "same stem", WARNING)
+
+
+def test_wrong_image_entry_is_said_once(world: World):
+    """Nothing is said of its annotations."""
+    del world.images[1]["height"]
+    assert "images[1]: has no `height`; refused" in only(world.check(), "form of an entry", ERROR)
+
+
+def test_image_id_twice(world: World):
+    world.images[2]["id"] = 0
+    world.annotations = world.annotations[:4]
+    assert "images[2]: id 0 occurs twice; refused" in only(world.check(), "id that occurs twice", ERROR)
+
+
+@pytest.mark.parametrize("text", ['{"images": [', "[]", "\x00"])
+def test_unreadable_json(world: World, text: str):
+    (world.folder / "a.json").write_text(text)
+    assert "a.json: " in only(check_files(world.files(), Crew()), "json", ERROR)
+
+
+def test_missing_files(world: World):
+    world.write()
+    files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
+    assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
+        f"--annotations {world.folder}/absent.json: does not exist; refused before anything starts",
+        f"--images {world.folder}/absent: is no folder; refused before anything starts",
+    ]
+    paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
+    report = world.check_config(*[f"{key}=absent" for key in paths])
+    assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)
+    assert report.num_errors == 4
+
+
+def test_nobody_misses_a_test_set_that_nobody_set(world: World, tmp_path: Path):
+    settings = ["data.test={annotations: '', images: ''}", f"data.root={tmp_path}/data"]
+    findings = wrong(world.check_config(*settings, "train.eval_period=0"))
+    assert {finding.level for finding in findings} == {WARNING}
+    assert all("`vclr evaluate` refuses that" in finding.says for finding in findings)
+    assert {finding.level for finding in wrong(world.check_config(*settings))} == {ERROR}

@@ -1,0 +1,1 @@
+"""`vclr doctor data`: everything that is wrong with a data set, before a training finds the first of it."""

@@ -1,0 +1,220 @@
+"""Check every entry of a COCO json, of any size, without stopping at the first that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vclr.coco_checks import CocoChecks, EntryError, Json
+from vclr.coco_file import CocoFile
+from vclr.data.doctor import kinds
+from vclr.data.doctor.crew import Crew
+from vclr.data.doctor.kinds import REFUSED, Kind, Use
+from vclr.data.doctor.objects import examine_object
+from vclr.finding import ERROR, OK, Finding
+
+BLOCK = 2000  # annotations: half a second of work
+WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # to write a mask
+
+
+@dataclass
+class Contents:
+    """What of a json can be used.
+
+    Attributes:
+        images: the entries, by their positions in the json.
+        categories: the entries.
+        with_object: ids of the images that have an annotation outside crowds.
+        with_crowd: ids of the images that have a crowd.
+        num_objects: annotations outside crowds.
+        num_crowds: the others.
+        by_class: annotations of each category id.
+        masks: annotations by the way in which their masks are written, and those without `area`.
+        without_score: positions and ids of the annotations without a number as `score`.
+    """
+
+    images: dict[int, Json] = field(default_factory=dict)
+    categories: list[Json] = field(default_factory=list)
+    with_object: set[Any] = field(default_factory=set)
+    with_crowd: set[Any] = field(default_factory=set)
+    num_objects: int = 0
+    num_crowds: int = 0
+    by_class: Counter[int] = field(default_factory=Counter)
+    masks: Counter[str] = field(default_factory=Counter)
+    without_score: list[tuple[int, Any]] = field(default_factory=list)
+
+
+class _Seen(NamedTuple):
+    """What of an annotation is counted, and compared with others."""
+
+    position: int
+    id: Any
+    image_id: Any
+    category_id: int
+    is_crowd: bool
+    has_score: bool
+    digest: int  # of image, class and box
+
+
+@dataclass
+class _Examined:
+    """What there is to say of a block of annotations."""
+
+    errors: list[tuple[str, str]] = field(default_factory=list)  # topic and line
+    found: list[tuple[Kind, str]] = field(default_factory=list)
+    seen: list[_Seen] = field(default_factory=list)
+    masks: Counter[str] = field(default_factory=Counter)
+
+
+class _Examiner(NamedTuple):
+    """What the examination of a block needs to know of the whole json."""
+
+    checks: CocoChecks
+    unusable: set[Any]  # ids of images of which something was said already
+
+
+def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Finding], Contents]:
+    """Check the entries of a json, each by itself and against each other.
+
+    Returns:
+        What was found, and what of the json can be used.
+    """
+    findings: list[Finding] = []
+    contents = Contents(categories=_usable_categories(coco, findings))
+    examiner = _Examiner(CocoChecks(coco.path, contents.categories), set())
+    for position, image in enumerate(coco.images):
+        try:
+            examiner.checks.check_image(position, image)
+            contents.images[position] = image
+        except EntryError as error:
+            findings.append(_refusal(error.topic, str(error)))
+            if isinstance(image, dict):
+                examiner.unusable.add(_hashable(image.get("id")))
+    first_of_id: dict[Any, int] = {}
+    first_of_digest: dict[int, int] = {}
+    for block in crew.work(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
+        findings += [_refusal(topic, says) for topic, says in block.errors]
+        findings += [finding for kind, says in block.found for finding in kind.found(use, says)]
+        contents.masks += block.masks
+        for seen in block.seen:
+            entry = f"{coco.path}: annotations[{seen.position}] (id {seen.id})"
+            if first_of_id.setdefault(seen.id, seen.position) != seen.position:
+                findings.append(_refusal("id that occurs twice", f"{entry}: the id occurs twice"))
+                continue
+            first = first_of_digest.setdefault(seen.digest, seen.position)
+            if first != seen.position:
+                findings += kinds.DUPLICATE.found(use, f"{entry}: has image, class and box of annotations[{first}]")
+            _count(seen, contents)
+    return findings + _check_images(coco, contents, use), contents
+
+
+def _usable_categories(coco: CocoFile, findings: list[Finding]) -> list[Json]:
+    if not isinstance(coco.categories, list):
+        findings.append(_refusal("form of an entry", f"{coco.path}: `categories` is not a list"))
+        return []
+    usable = []
+    for position, category in enumerate(coco.categories):
+        try:
+            CocoChecks(coco.path, [category])
+            usable.append(category)
+        except EntryError as error:
+            says = str(error).replace("categories[0]", f"categories[{position}]", 1)
+            findings.append(_refusal(error.topic, says))
+    return usable
+
+
+def _refusal(topic: str, says: str) -> Finding:
+    return Finding(ERROR, topic, f"{says}; {REFUSED}")
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, (int, str)) else None
+
+
+def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]) -> _Examined:
+    examined = _Examined()
+    for position, raw in enumerate(block, start):
+        annotation = msgspec.json.decode(raw)
+        try:
+            entry = examiner.checks.check_alone(position, annotation)
+        except EntryError as error:
+            if not (isinstance(annotation, dict) and _hashable(annotation.get("image_id")) in examiner.unusable):
+                examined.errors.append((error.topic, str(error)))
+            continue
+        seen = _see(position, annotation)
+        for kind, says in examine_object(annotation, *examiner.checks.sizes[seen.image_id]):
+            examined.found.append((kind.of_crowd() if seen.is_crowd else kind, f"{entry}: {says}"))
+        examined.seen.append(seen)
+        examined.masks[_way_of(annotation)] += 1
+        examined.masks["without area"] += "area" not in annotation
+    return examined
+
+
+def _see(position: int, annotation: Json) -> _Seen:
+    image_id, category_id, score = annotation["image_id"], annotation["category_id"], annotation.get("score")
+    identity = repr((image_id, category_id)).encode() + struct.pack("4d", *annotation["bbox"])
+    digest = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big")
+    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), isinstance(score, (int, float))
+    return _Seen(position, annotation["id"], image_id, category_id, is_crowd, has_score, digest)
+
+
+def _way_of(annotation: Json) -> str:
+    segmentation = annotation.get("segmentation")
+    if segmentation is None:
+        return "none"
+    if isinstance(segmentation, list):
+        return "polygons"
+    return "uncompressed RLE" if isinstance(segmentation["counts"], list) else "compressed RLE"
+
+
+def _count(seen: _Seen, contents: Contents) -> None:
+    if seen.is_crowd:
+        contents.num_crowds += 1
+        contents.with_crowd.add(seen.image_id)
+    else:
+        contents.num_objects += 1
+        contents.with_object.add(seen.image_id)
+    contents.by_class[seen.category_id] += 1
+    if not seen.has_score:
+        contents.without_score.append((seen.position, seen.id))
+
+
+def _check_images(coco: CocoFile, contents: Contents, use: Use) -> list[Finding]:
+    """Find images without an object, and sets without any."""
+    findings = []
+    keeps = replace(use, trains=use.trains and use.keeps_empty_train, evaluates=use.evaluates and use.keeps_empty_test)
+    drops = replace(use, trains=use.trains and not keeps.trains, evaluates=use.evaluates and not keeps.evaluates)
+    for position, image in contents.images.items():
+        if image["id"] not in contents.with_object:
+            has = "only crowds" if image["id"] in contents.with_crowd else "no annotation"
+            says = f"{coco.path}: images[{position}] (id {image['id']}, {image['file_name']}): has {has}"
+            findings += kinds.EMPTY_IMAGE.found(drops, says) + kinds.KEPT_EMPTY_IMAGE.found(keeps, says)
+    if not contents.with_object:
+        nothing_left = drops if contents.images else use
+        findings += kinds.NO_OBJECT.found(nothing_left, f"{coco.path}: holds no image with an object")
+    return findings
+
+
+def note_contents(coco: CocoFile, contents: Contents) -> list[Finding]:
+    """Say what a json holds, and what of it is read in a way of its own."""
+    path, masks = coco.path, contents.masks
+    classes = f"{len(contents.by_class)} classes"
+    counts = f"{len(contents.images)} images, {contents.num_objects} objects, {contents.num_crowds} crowds, {classes}"
+    notes = [Finding(OK, "contents", f"{path}: {counts}")]
+    if contents.num_crowds:
+        says = "left out of training; in evaluation what is found on one counts neither way"
+        notes.append(Finding(OK, "crowds", f"{path}: {contents.num_crowds} annotations are crowds: {says}"))
+    if written := [f"{masks[way]} as {way}" for way in WAYS if masks[way]]:
+        notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}: read"))
+    if masks["none"]:
+        notes.append(Finding(OK, "masks", f"{path}: {masks['none']} annotations have none: taken to fill their boxes"))
+    if masks["without area"]:
+        says = f"{masks['without area']} annotations have none: sizes in evaluation go by the box"
+        notes.append(Finding(OK, "area", f"{path}: {says}"))
+    return notes

@@ -1,0 +1,170 @@
+"""Check a data set, named by its files or by a configuration, and list everything that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vclr.coco_file import CocoFile, open_coco
+from vclr.config import Config
+from vclr.data.catalog import list_missing_files, test_set, training_set, view_weights
+from vclr.data.doctor import kinds
+from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
+from vclr.data.doctor.classes import check_classes
+from vclr.data.doctor.crew import Crew
+from vclr.data.doctor.kinds import Use
+from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, check_views, count_others
+from vclr.data.doctor.proposals import check_proposals
+from vclr.data.doctor.report import Report
+from vclr.errors import UserError, nearest
+from vclr.finding import OK, Finding
+from vclr.image_folder import locate, open_folder
+
+NATURAL = "natural"
+
+
+@dataclass
+class DataSet:
+    """The files of a data set, and what is done with them."""
+
+    annotations: Path
+    images: Path
+    views: dict[str, Path] = field(default_factory=dict)
+    proposals: Path | None = None
+    use: Use = field(default_factory=Use)
+
+
+@dataclass
+class _Checked:
+    """A data set of which the json could be read."""
+
+    files: DataSet
+    coco: CocoFile
+    contents: Contents
+    photos: set[FileIdentity] = field(default_factory=set)
+
+
+def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
+    """Check a data set that may be trained on or evaluated.
+
+    Args:
+        files: of the data set.
+        crew: who does it.
+        decode: read every pixel of every image; else only its size.
+    """
+    report = Report()
+    if not files.annotations.exists():
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {files.annotations}: does not exist")
+    if locate(files.images) is None:
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {files.images}: is no folder")
+    _check([files], {}, crew, decode, report)
+    return report
+
+
+def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
+    """Check the training set and the test set of a configuration, with the views, proposals and groups that it names.
+
+    Raises:
+        UsageError: the configuration names no such data set.
+    """
+    report = Report()
+    train, test = training_set(config), test_set(config)
+    report.findings += _check_paths(config)
+    weights = view_weights(config.views, train)
+    report.findings += _check_view_names(list(weights), list(train.views))
+    names = config.dataloader.train.dataset, config.dataloader.test.dataset
+    use = Use(keeps_empty_train=not names[0].filter_empty, keeps_empty_test=not names[1].filter_empty)
+    training = DataSet(
+        Path(train.annotations),
+        Path(train.images),
+        {view: Path(folder) for view, folder in train.views.items() if view in weights},
+        Path(train.proposals) if train.proposals else None,
+        replace(use, evaluates=False),
+    )
+    tested = DataSet(Path(test.annotations), Path(test.images), use=replace(use, trains=False))
+    if (training.annotations, training.images) == (tested.annotations, tested.images):
+        sets = [replace(training, use=use)]
+    else:
+        sets = [training, tested]
+    _check(sets, config.evaluation.groups, crew, decode, report)
+    return report
+
+
+def _check_paths(config: Config) -> list[Finding]:
+    """Find files that the configuration names and that do not exist."""
+    findings = []
+    # What nobody set is not missed before somebody evaluates.
+    is_needed = bool(config.data.test.annotations) or config.train.eval_period > 0
+    for problem in list_missing_files(training_set(config), "train"):
+        findings += kinds.MISSING_FILE.found(Use(evaluates=False), problem)
+    for problem in list_missing_files(test_set(config), "test"):
+        kind = kinds.MISSING_FILE if is_needed else kinds.MISSING_TEST_FILE
+        findings += kind.found(Use(trains=False), problem)
+    return findings
+
+
+def _check_view_names(wanted: list[str], folders: list[str]) -> list[Finding]:
+    from vclr.ops.appearance import COMPUTED_VIEWS
+
+    available = [NATURAL, *folders, *COMPUTED_VIEWS]
+    findings = []
+    for view in (view for view in wanted if view not in available):
+        says = f"views.weights.{view}: no folder data.train.views.{view} and not a computed view"
+        findings += kinds.NO_VIEW.found(Use(evaluates=False), f"{says}; nearest: {nearest(view, available)}")
+    return findings
+
+
+def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report) -> None:
+    checked = []
+    for files in sets:
+        if files.annotations.exists():
+            try:
+                coco = open_coco(files.annotations)
+            except UserError as error:
+                report.findings += kinds.UNREADABLE_JSON.found(files.use, str(error))
+                continue
+            checked.append(_check_set(files, coco, groups, crew, decode, report))
+    for folder in {one.files.images for one in checked if locate(one.files.images)}:
+        contents = [one.contents for one in checked if one.files.images == folder]
+        names = {image["file_name"] for one in contents for image in one.images.values()}
+        report.findings += count_others(open_folder(folder), names)
+    if len(checked) == 2:
+        report.findings += _compare(*checked)
+
+
+def _check_set(
+    files: DataSet, coco: CocoFile, groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report
+) -> _Checked:
+    report.num_images += len(coco.images)
+    report.num_annotations += len(coco.annotations)
+    findings, contents = check_annotations(coco, files.use, crew)
+    checked = _Checked(files, coco, contents)
+    report.findings += note_contents(coco, contents)
+    report.findings += findings
+    report.findings += check_classes(coco, contents, groups, files.use)
+    report.findings += check_names(coco, contents, bool(files.views), files.use)
+    if locate(files.images):
+        photos = open_folder(files.images)
+        found, checked.photos = check_photos(coco, contents, photos, files.use, decode, crew)
+        report.findings += found
+    for view, folder in files.views.items():
+        report.findings += check_views(coco, contents, view, folder, decode, crew)
+    if files.proposals is not None and files.proposals.exists():
+        report.findings += check_proposals(files.proposals, contents, crew)
+    return checked
+
+
+def _compare(training: _Checked, test: _Checked) -> list[Finding]:
+    """Say what the training set and the test set have in common."""
+    findings = []
+    if common := len(training.photos & test.photos):
+        says = f"{test.coco.path}: {common} of {len(test.photos)} photos are in the training set too"
+        findings += kinds.SEEN_PHOTOS.found(test.files.use, says)
+    names = {image["id"]: image["file_name"] for image in training.contents.images.values()}
+    num_shared = sum(
+        names.get(image["id"], image["file_name"]) != image["file_name"] for image in test.contents.images.values()
+    )
+    if num_shared:
+        says = f"{num_shared} image ids mean another photo in {training.coco.path}: each json has its own"
+        findings.append(Finding(OK, "image ids", f"{test.coco.path}: {says}"))
+    return findings

@@ -1,0 +1,45 @@
+"""Check the classes of a json: what groups of the evaluation and a training make of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from vclr.coco_file import CocoFile
+from vclr.data.doctor import kinds
+from vclr.data.doctor.annotations import Contents
+from vclr.data.doctor.kinds import Use
+from vclr.errors import nearest
+from vclr.finding import Finding
+
+
+def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str]], use: Use) -> list[Finding]:
+    """Compare the categories of a json with the groups of classes of an evaluation.
+
+    Args:
+        coco: the json.
+        contents: what of it can be used.
+        groups: `evaluation.groups`, names of categories by name.
+        use: what is done with the json.
+    """
+    findings = []
+    if len(contents.by_class) > 1:
+        says = f"{coco.path}: has objects of {len(contents.by_class)} classes"
+        findings += kinds.SEVERAL_CLASSES.found(use, says)
+    names = Counter(category["name"] for category in contents.categories)
+    if not groups or not use.evaluates:
+        return findings
+    for group, wanted in groups.items():
+        for name in wanted:
+            if name not in names:
+                near = f"; nearest: {nearest(name, names)}" if names else ""
+                says = f"evaluation.groups.{group}: {coco.path} has no category {name!r}{near}"
+                findings += kinds.UNKNOWN_CLASS.found(use, says)
+    grouped = {name for wanted in groups.values() for name in wanted}
+    for category in contents.categories:
+        entry = f"{coco.path}: category {category['name']!r} (id {category['id']})"
+        if category["name"] not in grouped and contents.by_class[category["id"]]:
+            says = f"{entry} with {contents.by_class[category['id']]} annotations"
+            findings += kinds.CLASS_IN_NO_GROUP.found(use, says)
+    for name in (name for name, count in names.items() if count > 1 and name in grouped):
+        findings += kinds.SAME_CLASS_NAME.found(use, f"{coco.path}: {names[name]} categories are called {name!r}")
+    return findings

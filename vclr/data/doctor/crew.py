@@ -1,0 +1,93 @@
+"""Work on many items, block by block: in this process, or in several where there is enough to do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vclr.errors import UserError
+from vclr.processes import end_with_parent
+from vclr.progress import Progress
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MIN_BLOCKS = 8  # below, starting processes takes longer than the work
+
+_shared: Any = None  # of a worker: what all its blocks need
+
+
+def count_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many processes work, and whether progress is shown."""
+
+    num_workers: int = 1
+    quiet: bool = True
+
+    def work(
+        self,
+        function: Callable[[Any, int, Sequence[T]], R],
+        shared: Any,
+        items: Sequence[T],
+        block_size: int,
+        description: str,
+    ) -> Iterator[R]:
+        """Yield `function(shared, start, items[start : start + block_size])` for every block, in order.
+
+        Raises:
+            UserError: a process died.
+        """
+        starts = range(0, len(items), block_size)
+        progress = Progress(description, len(items), quiet=self.quiet)
+        if self.num_workers > 1 and len(starts) >= MIN_BLOCKS:
+            results = self._in_processes(function, shared, items, block_size)
+        else:
+            results = (function(shared, start, items[start : start + block_size]) for start in starts)
+        try:
+            for start, result in zip(starts, results, strict=True):
+                yield result
+                progress.advance(min(block_size, len(items) - start))
+        finally:
+            progress.close()
+
+    def _in_processes(
+        self, function: Callable[[Any, int, Sequence[T]], R], shared: Any, items: Sequence[T], block_size: int
+    ) -> Iterator[R]:
+        # Not forked: that is no longer safe in a process that has threads, as the one of the progress bar.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(self.num_workers, context, initializer=_start_worker, initargs=(shared,))
+        waiting: deque[Future[R]] = deque()
+        try:
+            for start in range(0, len(items), block_size):
+                if len(waiting) == 2 * self.num_workers:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(_work, function, start, items[start : start + block_size]))
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError("a process of `vclr doctor` died (out of memory?); try --workers 1") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(shared: Any) -> None:
+    global _shared
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+    _shared = shared
+
+
+def _work(function: Callable[[Any, int, Sequence[T]], R], start: int, block: Sequence[T]) -> R:
+    return function(_shared, start, block)

@@ -1,0 +1,58 @@
+"""Views that are files: which file of a view's folder belongs to a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from vclr.errors import UserError
+from vclr.image_folder import Folder, locate, open_folder
+
+
+class ViewFiles:
+    """The files of a view: those in its folder, or its zip, with the photos' stems."""
+
+    def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
+        """Find the file of each photo.
+
+        Raises:
+            UserError: no such folder, or photos without a file; says how many and the first.
+        """
+        if locate(folder) is None:
+            raise UserError(f"data.train.views.{view}={folder}: does not exist")
+        self.folder, self.file_names = open_folder(folder), file_names
+        # Which suffix it is, is all to remember of a name.
+        found = [find_suffix(self.folder, name) for name in file_names]
+        missing = [number for number, suffix in enumerate(found) if suffix is None]
+        if missing:
+            first = file_names[missing[0]]
+            raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}")
+        self.suffixes = sorted({suffix for suffix in found if suffix is not None})
+        self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
+
+    def path(self, index: int) -> Path:
+        """Return the file of the photo at `index`."""
+        return self.folder.path_of(self._name(index))
+
+    def open(self, index: int) -> Image.Image:
+        """Read the view of the photo at `index`."""
+        return self.folder.open(self._name(index))
+
+    def _name(self, index: int) -> str:
+        return view_name(self.file_names[index], self.suffixes[self._kinds[index]])
+
+
+def find_suffix(folder: Folder, photo: str) -> str | None:
+    """Return the suffix of the file that a folder has for a photo, None where it has none."""
+    for suffix in (".png", ".jpg", PurePosixPath(photo).suffix):
+        if view_name(photo, suffix) in folder:
+            return suffix
+    return None
+
+
+def view_name(photo: str, suffix: str) -> str:
+    """Return the name of a photo's view in its folder."""
+    return str(PurePosixPath(photo).with_suffix("")) + suffix

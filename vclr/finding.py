@@ -1,0 +1,42 @@
+"""What one check of `vclr doctor` found, and how findings are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+LEVELS = (OK, WARNING, ERROR)
+
+
+class Finding(NamedTuple):
+    """How bad it is, what it is about, what is the case, and how to mend it."""
+
+    level: str
+    topic: str
+    says: str
+    fix: str = ""
+
+
+def print_finding(finding: Finding) -> None:
+    """Print a finding at once, and its fix below it."""
+    print(f"{finding.level:8} {finding.topic}: {finding.says}", flush=True)
+    _print_fix(finding)
+
+
+def print_groups(findings: Iterable[Finding], limit: int) -> None:
+    """Print what is fine, then warnings, then errors; of one topic at most `limit`, and the fix below the last."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.level, finding.topic), []).append(finding)
+    for _, group in sorted(groups.items(), key=lambda item: LEVELS.index(item[0][0])):
+        for finding in group[:limit]:
+            print_finding(finding._replace(fix=""))
+        if len(group) > limit:
+            print(f"{'':8} and {len(group) - limit} more: {group[0].topic}")
+        _print_fix(group[0])
+
+
+def _print_fix(finding: Finding) -> None:
+    if finding.fix:
+        print(f"{'':8} -> {finding.fix}", flush=True)

@@ -1,0 +1,1 @@
+"""Annotations of other tools become COCO json."""

@@ -1,0 +1,76 @@
+"""Imported photos with their objects, and the COCO json that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from vclr.coco import Json, summarize, to_rle
+from vclr.errors import UserError
+from vclr.files import write_json
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and what is annotated in it.
+
+    Attributes:
+        file_name: below the folder of the photos, with slashes.
+        height: in pixels, upright.
+        width: in pixels, upright.
+        objects: name of the class and segmentation of each, polygons or RLE as COCO writes them.
+    """
+
+    file_name: str
+    height: int
+    width: int
+    objects: list[tuple[str, Any]]
+
+
+def count_pixels(segmentation: Any, height: int, width: int) -> int:
+    """Return how many pixels of the image a segmentation covers."""
+    return int(coco_mask.area(to_rle(segmentation, height, width)))
+
+
+def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = ()) -> str:
+    """Write a COCO json. Ids count from 1: images by file name, categories by name, annotations by image.
+
+    Args:
+        output: the json to write.
+        photos: in any order.
+        names: of classes that are categories also where no object is of them.
+
+    Returns:
+        What it holds, in words.
+
+    Raises:
+        UserError: there are no photos.
+    """
+    ordered = sorted(photos, key=lambda photo: photo.file_name)
+    if not ordered:
+        raise UserError(f"{output}: nothing to write: no annotated photo was found")
+    found = {name for photo in ordered for name, _ in photo.objects}
+    categories = [{"id": number, "name": name} for number, name in enumerate(sorted(found.union(names)), start=1)]
+    ids = {category["name"]: category["id"] for category in categories}
+    images: list[Json] = []
+    annotations: list[Json] = []
+    for number, photo in enumerate(ordered, start=1):
+        size = {"height": photo.height, "width": photo.width}
+        images.append({"id": number, "file_name": photo.file_name, **size})
+        for name, segmentation in photo.objects:
+            owner = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[name], "iscrowd": 0}
+            annotations.append({**owner, **_describe(segmentation, photo)})
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    write_json(output, coco)
+    return f"{output}: {summarize(coco)}, {len(categories)} classes"
+
+
+def _describe(segmentation: Any, photo: Photo) -> Json:
+    """Return box and area of a mask beside it."""
+    rle = to_rle(segmentation, photo.height, photo.width)
+    area = int(coco_mask.area(rle))
+    return {"bbox": coco_mask.toBbox(rle).tolist(), "area": area, "segmentation": segmentation}

@@ -1,0 +1,130 @@
+"""Pictures of instances, as PASCAL VOC has them, become one COCO json."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vclr.coco import encode_mask
+from vclr.errors import UsageError, UserError
+from vclr.files import list_images, read_image_header
+from vclr.generate.importers.photos import Photo, write_photos
+from vclr.progress import track
+
+log = logging.getLogger("vclr.generate")
+
+# By the value in SegmentationClass, from 1 on; under the names that COCO has for them, which splits and groups go by.
+VOC_NAMES = (
+    "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "dining table", "dog", "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv",
+)  # fmt: skip
+WITHOUT_CLASSES = "object"
+EIGHT_BITS = ("1", "L", "P")  # Pillow's names for them
+
+
+def import_voc(
+    folder: Path | None,
+    output: Path,
+    images: Path | None = None,
+    masks: Path | None = None,
+    classes: Path | None = None,
+    quiet: bool = False,
+) -> str:
+    """Write a COCO json of pictures whose values number the objects of photos.
+
+    0 is the background, the highest value (255, with 16 bits 65535) what is not annotated, as borders. A photo without
+    such a picture is left out.
+
+    Args:
+        folder: with `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
+        output: the json to write.
+        images: the folder of the photos, instead of that in `folder`.
+        masks: PNG with the photos' stems, palette or gray, of 8 or 16 bits: the number of each pixel's object.
+        classes: PNG of the same names: the number of each pixel's class. Its name is VOC's in VOC's own layout, else
+            the number itself.
+        quiet: show no progress.
+
+    Returns:
+        What the json holds, in words.
+
+    Raises:
+        UserError: in one line, the file and the object at fault.
+    """
+    names: tuple[str, ...] = ()
+    if folder is not None:
+        images, masks = images or folder / "JPEGImages", masks or folder / "SegmentationObject"
+        if classes is None and (folder / "SegmentationClass").is_dir():
+            classes, names = folder / "SegmentationClass", VOC_NAMES
+    if images is None or masks is None:
+        raise UsageError("needs a folder in the layout of VOC, or --images FOLDER and --masks FOLDER")
+    photos: dict[str, Path] = {}
+    for photo in list_images(images):
+        if photos.setdefault(photo.stem, photo) != photo:
+            raise UserError(f"{photo}: has the stem of {photos[photo.stem].name}, so whose mask is whose is not known")
+    pictures = [picture for picture in list_images(masks) if picture.suffix.lower() == ".png"]
+    if missing := len(photos.keys() - {picture.stem for picture in pictures}):
+        log.info("%s: %d of %d photos have no picture in %s: left out", images, missing, len(photos), masks)
+    read = []
+    for picture in track(pictures, "reading masks", quiet):
+        if picture.stem not in photos:
+            raise UserError(f"{picture}: has no photo in {images}")
+        read.append(_read_photo(photos[picture.stem], picture, classes, names))
+    return write_photos(output, read, names)
+
+
+def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...]) -> Photo:
+    header = read_image_header(photo)
+    size = header.height, header.width
+    numbers = _read_numbers(picture, photo, size)
+    kinds = _read_numbers(classes / picture.name, photo, size) if classes is not None else None
+    objects = []
+    for number in np.unique(numbers[_is_annotated(numbers)]).tolist():
+        mask = numbers == number
+        name = WITHOUT_CLASSES
+        if kinds is not None:
+            name = _name_class(kinds[mask], names, f"{picture}: object {number}")
+        objects.append((name, encode_mask(mask)))
+    if not objects:
+        log.warning("%s: holds no object; its highest value, %d, is no object", picture, np.iinfo(numbers.dtype).max)
+    return Photo(photo.name, *size, objects)
+
+
+def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return the (h, w) values of a picture, uint8 or uint16, which are indices where it has a palette.
+
+    Raises:
+        UserError: the picture cannot be read, is of colors, or is not of the photo's size.
+    """
+    read_image_header(picture)  # says what is wrong with a file that is no image
+    try:
+        with Image.open(picture) as image:
+            mode, numbers = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{picture}: cannot be read as an image: {error}") from None
+    if mode not in (*EIGHT_BITS, "I", "I;16", "I;16B"):
+        raise UserError(f"{picture}: its pixels are colors ({mode}); needs numbers: a palette, or gray of 8 or 16 bits")
+    if numbers.shape != size:
+        (height, width), (wanted_height, wanted_width) = numbers.shape, size
+        raise UserError(f"{picture}: is {width}x{height}, its photo {photo.name} is {wanted_width}x{wanted_height}")
+    return numbers.astype(np.uint8 if mode in EIGHT_BITS else np.uint16)
+
+
+def _is_annotated(numbers: np.ndarray) -> np.ndarray:
+    return (numbers > 0) & (numbers < np.iinfo(numbers.dtype).max)
+
+
+def _name_class(kinds: np.ndarray, names: tuple[str, ...], entry: str) -> str:
+    """Return the class that most pixels of an object have."""
+    annotated = kinds[_is_annotated(kinds)]
+    if not len(annotated):
+        raise UserError(f"{entry}: none of its pixels has a class")
+    values, counts = np.unique(annotated, return_counts=True)
+    value = int(values[counts.argmax()])
+    if not names:
+        return str(value)
+    if value > len(names):
+        raise UserError(f"{entry}: is of class {value}; there are {len(names)}")
+    return names[value - 1]
