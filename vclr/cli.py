@@ -385,6 +385,31 @@ def report(
 
 
 @app.command()
+def licences(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    commercial_safe: Annotated[
+        bool, typer.Option("--commercial-safe", help="Refuse, with exit 1, what may not be used commercially.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+) -> None:
+    """List the data, weights, proposals and views of an experiment with their terms; without one, of all sources.
+
+    Photos count by the licence that their json gives each of them. The terms of own data stand in a licence.yaml in
+    their folder: `name`, `commercial: true|false`, `because`, maybe `url`.
+    """
+    from dataclasses import asdict
+
+    from vclr.evaluation.licences import catalog_terms, refuse_unsafe, terms_in_use
+
+    has_experiment = config_file is not None or overrides
+    terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
+    print(json.dumps([asdict(term) for term in terms], indent=1) if as_json else "\n".join(map(str, terms)))
+    if commercial_safe:
+        refuse_unsafe(terms)
+
+
+@app.command()
 def study(
     output: Output,
     experiments: Annotated[str, typer.Option(help="Names, separated by commas; the baseline first.")],

@@ -21,11 +21,7 @@ DIGESTS = {
     "raw/coco2017/train2017.zip": ("cced6f7f71b7629ddf16f17bbcfab6b2", None, 19336861798),
     "raw/coco2017/val2017.zip": ("442b8da7639aecaf257c1dceb8ba8c80", None, 815585330),
     "raw/coco2017/annotations_trainval2017.zip": ("f4bbac642086de4f52a3fdda2de5fa2c", None, 252907541),
-    "raw/lvis/lvis_v1_val.json.zip": (
-        "87734a7f895990b9552075d7ce723e27",
-        "2bf946b92c3037f53c172d80017f5b74ea035f00a21b20e0766b3b638b2363f9",
-        None,
-    ),
+    "raw/lvis/lvis_v1_val.json.zip": ("87734a7f895990b9552075d7ce723e27", None, None),
     "raw/lvis/lvis_v1_train.json.zip": ("4410d837f71203af226950447ef9d422", None, None),
 }
 # What may be used commercially; all else is made of somebody's photos.

@@ -95,6 +95,7 @@ class Source:
     title: str
     homepage: str
     licence: Licence
+    annotations_licence: Licence | None = None  # where annotations are under other terms than photos
     folder: str = ""  # of the manifest; default raw/<name>
     files: tuple[RemoteFile, ...] = ()
     requires: tuple[str, ...] = ()  # sources or parts that links need
@@ -125,6 +126,16 @@ def read_catalog(extra: Path | None = None) -> dict[str, Source]:
     return sources
 
 
+def read_licence(path: Path) -> Licence:
+    """Read what a person wrote of the terms of own data: `name`, `commercial`, `because` and maybe `url`.
+
+    Raises:
+        UserError: the file is not that.
+    """
+    licence: Licence = _build(Licence, _read_yaml(path), str(path))
+    return licence
+
+
 def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
@@ -136,13 +147,17 @@ def archive_stem(name: str) -> str:
     return base[: len(base) - len(ending)]
 
 
-def _read_file(path: Path) -> dict[str, Source]:
+def _read_yaml(path: Path) -> Any:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _read_file(path: Path) -> dict[str, Source]:
+    content = _read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a mapping from names to sources")
     sources = {}

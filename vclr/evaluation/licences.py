@@ -1,0 +1,186 @@
+"""The licence ledger: under which terms the data, weights, proposals and views of an experiment may be used."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vclr.coco_checks import Json
+from vclr.coco_file import open_coco
+from vclr.config import Config, DataSetConfig
+from vclr.data.catalog import test_set, training_set
+from vclr.errors import UserError
+from vclr.fetch.sources import Licence, Source, read_catalog, read_licence
+from vclr.files import read_json
+
+# Where the terms of own data stand: in its folder, or in one above.
+DECLARATION = "licence.yaml"
+UNKNOWN = Licence("not stated", commercial=False, because=f"nothing says under which; a {DECLARATION} beside it can")
+# What the licence of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
+FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
+ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
+
+
+@dataclass(frozen=True)
+class Term:
+    """What is used, the path or address where it is, what it is of, and its licence."""
+
+    what: str
+    path: str
+    of: str
+    licence: Licence
+
+    def __str__(self) -> str:
+        """Say it in two lines."""
+        allowed = "yes" if self.licence.commercial else "no"
+        of = f"{self.of}: " if self.of else ""
+        address = f" <{self.licence.url}>" if self.licence.url else ""
+        terms = f"{of}{self.licence.name}{address}; commercial use: {allowed}, {self.licence.because}"
+        return f"{self.what}  {self.path}\n    {terms}"
+
+
+def catalog_terms() -> list[Term]:
+    """List the terms of all that `vclr fetch` knows."""
+    terms = []
+    for source in read_catalog().values():
+        terms.append(Term(source.name, source.homepage, source.title, source.licence))
+        if source.annotations_licence is not None:
+            terms.append(Term(f"{source.name}, annotations", source.homepage, source.title, source.annotations_licence))
+        for file in source.files:
+            if file.licence is not None:
+                terms.append(Term(f"{source.name}/{PurePosixPath(file.path).name}", file.urls[0], "", file.licence))
+    return terms
+
+
+def terms_in_use(config: Config) -> list[Term]:
+    """List the terms of what an experiment trains on, is evaluated with and begins from.
+
+    Photos count by the licence that their json gives each of them, where it does.
+
+    Raises:
+        UserError: a json or a declaration is damaged.
+    """
+    ledger = _Ledger(Path(config.data.root), read_catalog())
+    terms = [
+        *ledger.of_data_set("training", training_set(config)),
+        *ledger.of_data_set("evaluation", test_set(config)),
+    ]
+    if checkpoint := config.train.init_checkpoint:
+        terms.append(ledger.of_path("first weights", Path(checkpoint)))
+    return terms
+
+
+def refuse_unsafe(terms: Iterable[Term]) -> None:
+    """Refuse what does not allow commercial use.
+
+    Raises:
+        UserError: names all of it, and why.
+    """
+    unsafe = [
+        f"{term.what} ({term.licence.name}: {term.licence.because})" for term in terms if not term.licence.commercial
+    ]
+    if unsafe:
+        raise UserError(f"not safe for commercial use: {'; '.join(unsafe)}")
+
+
+class _Ledger:
+    """Find out what a path is of: a source of the catalog, or own data, which may have a declaration."""
+
+    def __init__(self, root: Path, catalog: Mapping[str, Source]) -> None:
+        self.root, self.catalog = root, catalog
+
+    def of_data_set(self, part: str, data_set: DataSetConfig) -> Iterator[Term]:
+        annotations = Path(data_set.annotations)
+        yield from self._of_annotations(part, annotations)
+        photos = self.of_path(f"photos ({part})", Path(data_set.images))
+        counted = count_licences(annotations) if annotations.is_file() else None
+        yield Term(photos.what, photos.path, photos.of, counted or photos.licence)
+        for view, folder in data_set.views.items() if part == "training" else ():
+            yield self.of_path(f"view {view}", Path(folder))
+        if data_set.proposals:
+            yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
+
+    def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
+        """Yield the terms of annotations, and of the proposals among them, as the record of their split tells them."""
+        record = path.with_suffix(".record.json")
+        sources: Json = read_json(record) if record.is_file() else {}
+        for key, what in (("annotations", f"annotations ({part})"), ("proposals", f"object proposals ({part})")):
+            if key in sources or key == "annotations":
+                made_of = self._find(sources[key]["file"]) if key in sources else None
+                term = self.of_path(what, made_of or path, of_annotations=True)
+                yield Term(what, path.as_posix(), term.of, term.licence)
+
+    def _find(self, name: str) -> Path | None:
+        """Find the file that a split was made of, of which its record says the name."""
+        return next((path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{name}"))), None)
+
+    def of_path(self, what: str, path: Path, of_annotations: bool = False) -> Term:
+        """Return the terms of one file or folder."""
+        source = self._source(path)
+        if source is None:
+            return Term(what, path.as_posix(), "own data", self._declared(path))
+        own = next((file.licence for file in source.files if self.root / file.path == path), None)
+        of_kind = source.annotations_licence if of_annotations else None
+        return Term(what, path.as_posix(), source.title, own or of_kind or source.licence)
+
+    def _source(self, path: Path) -> Source | None:
+        """Return the source of a path below the data folder, by the layout there: raw/<set>/, splits/<set>_..., ..."""
+        place = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
+        kind, _, rest = place.partition("/")
+        if kind == "views" and not self._is_rendered(path):
+            for source in self.catalog.values():
+                if source.hub is not None and place in source.hub.places.values():
+                    return source
+        if kind == "splits":
+            return next((self.catalog[name] for name in self.catalog if rest.startswith(f"{name}_")), None)
+        return self.catalog.get(kind if kind == "weights" else rest.partition("/")[0])
+
+    @staticmethod
+    def _is_rendered(folder: Path) -> bool:
+        """Tell a view that `vclr views` made of the photos."""
+        manifest = folder / "manifest.json"
+        return manifest.is_file() and "view" in read_json(manifest)
+
+    def _declared(self, path: Path) -> Licence:
+        """Return what the nearest declaration says."""
+        if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
+            path = self.root / "raw" / path.name.partition("_")[0] / path.name
+        for folder in (path, *path.parents):
+            if (folder / DECLARATION).is_file():
+                return read_licence(folder / DECLARATION)
+        return UNKNOWN
+
+
+def count_licences(annotations: Path) -> Licence | None:
+    """Return the licences of a json's photos as one, None where it does not say them.
+
+    Raises:
+        UserError: the json cannot be read.
+    """
+    coco = open_coco(annotations)
+    names = {
+        entry.get("id"): f"{entry.get('name', '')} {entry.get('url', '')}" for entry in coco.head.get("licenses") or []
+    }
+    counts = Counter(names.get(image.get("license"), "") for image in coco.images)
+    if not any(name.strip() for name in counts):
+        return None
+    reasons: Counter[str] = Counter()
+    for name, count in counts.items():
+        reasons[_forbids(name)] += count
+    allowed = reasons.pop("", 0)
+    because = ", ".join(
+        f"{count} of {sum(counts.values())} photos: {reason}" for reason, count in reasons.most_common()
+    )
+    kinds = f"{len(counts)} licences of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
+    return Licence(kinds, not reasons, because or f"all {allowed} photos allow it")
+
+
+def _forbids(licence: str) -> str:
+    """Return why a photo under a licence is not safe for commercial use, "" where it is."""
+    for reason, pattern in FORBIDDEN.items():
+        if re.search(pattern, licence, re.IGNORECASE):
+            return reason
+    return "" if re.search(ALLOWED, licence, re.IGNORECASE) else "terms not known"
