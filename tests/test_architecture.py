@@ -27,6 +27,7 @@ FLOORS = [
         "progress",
         "processes",
         "shards",
+        "top_proposals",
     },
     {"ops"},
     {"data", "models", "losses", "generate"},

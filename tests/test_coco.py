@@ -212,7 +212,7 @@ def test_class_agnostic_does_not_touch_the_original(world: dict[str, Any]):
 
 def test_category_ids_by_name(world: dict[str, Any]):
     assert category_ids(world, ["dog"], "world.json") == {2}
-    with pytest.raises(UserError, match="world.json: has no category 'cow'; it has cat, dog"):
+    with pytest.raises(UserError, match="world.json: has no category 'cow'; nearest: 'dog'; it has cat, dog"):
         category_ids(world, ["cow"], "world.json")
 
 

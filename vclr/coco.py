@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -14,8 +13,11 @@ from pycocotools import mask as coco_mask
 
 from vclr.coco_checks import CocoChecks
 from vclr.coco_checks import Json as Json  # what every room calls an entry
-from vclr.errors import UserError
+from vclr.errors import UserError, nearest
 from vclr.files import read_json
+
+# The one category of what is class-agnostic.
+OBJECT: Json = {"id": 1, "name": "object"}
 
 
 def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
@@ -31,7 +33,7 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     coco = read_json(path)
     if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
-    checks = CocoChecks(path, coco.setdefault("categories", [{"id": 1, "name": "object"}]))
+    checks = CocoChecks(path, coco.setdefault("categories", [dict(OBJECT)]))
     folder = Path(images) if images is not None else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder}: no such folder (images of {path})")
@@ -48,13 +50,14 @@ def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
     """Return the ids of the categories called `names`.
 
     Raises:
-        UserError: a name is not a category of the json; says which are.
+        UserError: a name is not a category of the json; says which are, and the nearest.
     """
-    by_name = {category["name"]: category["id"] for category in coco["categories"]}
+    there = [category["name"] for category in coco["categories"]]
     for name in names:
-        if name not in by_name:
-            raise UserError(f"{source}: has no category {name!r}; it has {', '.join(map(str, by_name))}")
-    return {by_name[name] for name in names}
+        if name not in there:
+            near = f"nearest: {nearest(name, there)!r}; " if there else ""
+            raise UserError(f"{source}: has no category {name!r}; {near}it has {', '.join(there)}")
+    return {category["id"] for category in coco["categories"] if category["name"] in names}
 
 
 def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = True) -> Json:
@@ -72,14 +75,16 @@ def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = T
 
 def class_agnostic(coco: Json) -> Json:
     """Return a copy in which every annotation is of the one category `object` (id 1), with an area and `iscrowd`."""
-    annotations = []
-    for annotation in coco["annotations"]:
-        merged = copy.copy(annotation)
-        merged["category_id"] = 1
-        merged.setdefault("iscrowd", 0)
-        merged.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        annotations.append(merged)
-    return {**coco, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
+    annotations = [as_object(annotation) for annotation in coco["annotations"]]
+    return {**coco, "annotations": annotations, "categories": [dict(OBJECT)]}
+
+
+def as_object(annotation: Json) -> Json:
+    """Return a copy of an annotation that is of the category `object`, with an area and `iscrowd`."""
+    merged = {**annotation, "category_id": OBJECT["id"]}
+    merged.setdefault("iscrowd", 0)
+    merged.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    return merged
 
 
 def bbox_corners(bbox: list[float]) -> tuple[float, float, float, float]:

@@ -100,14 +100,20 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: not usable json: {error}") from None
 
 
-def open_image(path: str | Path) -> Image.Image:
+def open_image(path: str | Path, at_least: tuple[int, int] | None = None) -> Image.Image:
     """Read an image file as RGB, turned upright where its EXIF data says how.
+
+    Args:
+        path: the file.
+        at_least: (width, height) that are enough: of a JPEG, only as much is then decoded, and without color.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
     """
     try:
         with Image.open(path) as image:
+            if at_least is not None:
+                image.draft("L", at_least)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return image if image.mode == "RGB" else image.convert("RGB")
