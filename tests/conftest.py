@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vclr.config import Config, load_config
-from vclr.generate.splits import write_split
 from vclr.generate.toy import write_toy_world
+from vclr.splits.record import write_split
 
 DEMO = Path(__file__).parents[1] / "configs" / "experiment" / "demo.yaml"
 

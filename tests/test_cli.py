@@ -272,6 +272,46 @@ def test_split(tmp_path: Path, world: dict[str, Any]):
     assert [image["file_name"] for image in read_json(tmp_path / "novel.json")["images"]] == ["b.png"]
 
 
+def test_split_is_compared_with_a_published_json(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    split = ["split", "toy_known", "--annotations", tmp_path / "a.json"]
+    assert "needs --output FILE, or --compare FILE" in refused(2, *split)
+    run(*split, "--output", tmp_path / "part.json", "--images", tmp_path / "images")
+    assert read_json(tmp_path / "part.record.json")["objects_by_class"]["disk"] == 2
+    before = listing(tmp_path)
+    done = run(*split, "--compare", tmp_path / "part.json")
+    assert done.stdout == f"{tmp_path}/part.json: is the split toy_known of {tmp_path}/a.json\n"
+    world["annotations"].pop()
+    write_json(tmp_path / "published.json", world)
+    done = run(*split, "--compare", tmp_path / "published.json", check=False)
+    assert done.returncode == 1
+    lines = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert lines == ["categories only in the file", "annotations only in the split"]
+    (tmp_path / "published.json").unlink()
+    assert listing(tmp_path) == before
+
+
+def test_audit_of_an_experiment(tmp_path: Path, world: dict[str, Any]):
+    """Of the sets that its configuration names; `vclr split` says the same of a split and a training set."""
+    write_json(tmp_path / "a.json", world)
+    overrides = train_arguments(tmp_path)[4:]
+    common = ["audit", "--config-file", DEMO, "--quiet", "--output", tmp_path / "leaks.json"]
+    says = "2 of 2 images of a.json are in a.json (2 name, 4 bytes)"  # the two photos are alike
+    assert run(*common, *overrides).stdout == f"{says}\n"
+    leaks = read_json(tmp_path / "leaks.json")
+    assert [pair["evaluation"] for pair in leaks["first_pairs"]] == ["a.png", "a.png", "b.png", "b.png"]
+    assert "data.train.annotations=absent.json: does not exist" in refused(
+        1, *common, *overrides, "data.train.annotations=absent.json"
+    )
+
+    split = ["split", "toy_known", "--annotations", tmp_path / "a.json", "--train", tmp_path / "a.json"]
+    assert "goes into the record of --output FILE" in refused(2, *split, "--compare", tmp_path / "a.json")
+    split += ["--output", tmp_path / "part.json", "--train-images", tmp_path / "images", "--quiet"]
+    assert "--train-images: needs --train FILE and --images FOLDER" in refused(2, *split)
+    assert "2 of 2 images of a.json are in a.json" in run(*split, "--images", tmp_path / "images").stdout
+    assert read_json(tmp_path / "part.record.json")["leaks"] == leaks
+
+
 def test_score_prints_and_writes_the_same(tmp_path: Path, world: dict[str, Any]):
     write_json(tmp_path / "a.json", world)
     write_json(tmp_path / "found.json", [{"image_id": 0, "score": 0.9, "bbox": [4, 4, 20, 20]}])

@@ -191,7 +191,7 @@ def test_bad_categories_are_named(tmp_path: Path, world: dict[str, Any], categor
 
 def test_every_image_file_must_be_there(tmp_path: Path, world: dict[str, Any]):
     write_png(tmp_path / "a.png", np.zeros((8, 10, 3), np.uint8))
-    assert f"images[1]: file {tmp_path / 'deep' / 'b.png'} does not exist" in refuse(tmp_path, world, tmp_path)
+    assert f"image 2: file {tmp_path / 'deep' / 'b.png'} does not exist" in refuse(tmp_path, world, tmp_path)
     assert "no such folder" in refuse(tmp_path, world, tmp_path / "absent")
     for impossible in ("x" * 5000, "a\0b"):
         world["images"][1]["file_name"] = impossible
@@ -217,7 +217,7 @@ def test_class_agnostic_does_not_touch_the_original(world: dict[str, Any]):
 
 def test_category_ids_by_name(world: dict[str, Any]):
     assert category_ids(world, ["dog"], "world.json") == {2}
-    with pytest.raises(UserError, match="world.json: has no category 'cow'; it has cat, dog"):
+    with pytest.raises(UserError, match="world.json: has no category 'cow'; nearest: 'dog'; it has cat, dog"):
         category_ids(world, ["cow"], "world.json")
 
 

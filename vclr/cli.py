@@ -13,7 +13,7 @@ import typer
 
 from vclr import __version__
 from vclr.config import Config, load_config
-from vclr.errors import UsageError, explain
+from vclr.errors import UsageError, UserError, explain
 from vclr.progress import start_logging
 from vclr.shards import Shard, parse_shard
 
@@ -97,14 +97,77 @@ def fetch(
 
 @app.command()
 def split(
-    name: Annotated[str, typer.Argument(help="voc, nonvoc, toy_known or toy_novel.")],
-    annotations: Annotated[Path, typer.Option(help="COCO json with all classes.")],
-    output: Output,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="voc, nonvoc, coco, toy_known, toy_novel, lvis_noncoco, uvo_nonvoc, objects365_noncoco, one_class; "
+            "with the best proposals of each image voc_top10, coco_top5."
+        ),
+    ],
+    annotations: Annotated[Path, typer.Option(help="The official json with all classes.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
+    ] = None,
+    proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
+    ] = None,
+    train_images: Annotated[Path | None, typer.Option(help="Its folder: compare bytes and pictures too.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Say where this published json differs; exit 1 if it does.")
+    ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Restrict a COCO json to known or to novel classes."""
-    from vclr.generate.splits import write_split
+    """Restrict a json of annotations to known or to novel classes.
 
-    print(write_split(name, annotations, output))
+    Beside the json is a record of the files, classes and counts.
+    """
+    from vclr.splits.compare import compare_split
+    from vclr.splits.record import find_leaks, save_split
+    from vclr.splits.split import make_split
+
+    if output is None and compare is None:
+        raise UsageError("needs --output FILE, or --compare FILE")
+    if train is not None and output is None:
+        raise UsageError("--train: what it finds goes into the record of --output FILE")
+    if train_images is not None and (train is None or images is None):
+        raise UsageError("--train-images: needs --train FILE and --images FOLDER")
+    made = make_split(name, annotations, proposals, images)
+    if output is not None:
+        leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
+        print(save_split(made, output, leaks))
+        if leaks is not None:
+            from vclr.splits.leaks import summarize_leaks
+
+            print(summarize_leaks(leaks))
+    if compare is not None:
+        differences = compare_split(made, compare)
+        print("\n".join(differences) if differences else f"{compare}: is the split {name} of {annotations}")
+        raise typer.Exit(int(bool(differences)))
+
+
+@app.command()
+def audit(
+    output: Output,
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
+    from vclr.data.catalog import missing_files, test_set, training_set
+    from vclr.files import write_json
+    from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
+
+    config = load_config(config_file, overrides or ())
+    sets = {"train": training_set(config), "test": test_set(config)}
+    for part, data_set in sets.items():
+        if problem := missing_files(data_set, part):
+            raise UserError(problem)
+    photos = {part: read_photo_set(data_set.annotations, data_set.images) for part, data_set in sets.items()}
+    leaks = audit_leaks(photos["train"], photos["test"], quiet)
+    write_json(output, leaks, indent=1)
+    print(summarize_leaks(leaks))
 
 
 @importers.command("labelme")
@@ -515,8 +578,8 @@ def doctor_data(
     It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
     groups of classes; or the files that --annotations and --images name.
     """
+    from vclr.crew import Crew, count_cpus
     from vclr.data.doctor.check import DataSet, check_config, check_files
-    from vclr.data.doctor.crew import Crew, count_cpus
     from vclr.files import write_json
     from vclr.finding import print_groups
 

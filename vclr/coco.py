@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,12 @@ from pycocotools import mask as coco_mask
 
 from vclr.coco_checks import CocoChecks
 from vclr.coco_checks import Json as Json  # what every room calls an entry
-from vclr.errors import UserError
+from vclr.errors import UserError, nearest
 from vclr.files import read_json
-from vclr.image_folder import locate, open_folder
+from vclr.image_folder import Folder, locate, open_folder
+
+# The one category of what is class-agnostic.
+OBJECT: Json = {"id": 1, "name": "object"}
 
 
 def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
@@ -31,30 +33,44 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     coco = read_json(path)
     if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
-    checks = CocoChecks(path, coco.setdefault("categories", [{"id": 1, "name": "object"}]))
-    if images is not None and locate(images) is None:
-        raise UserError(f"{Path(images)}: no such folder (images of {path})")
-    folder = open_folder(images) if images is not None else None
+    checks = CocoChecks(path, coco.setdefault("categories", [dict(OBJECT)]))
     for position, image in enumerate(coco["images"]):
-        entry = checks.check_image(position, image)
-        if folder is not None and image["file_name"] not in folder:
-            raise UserError(f"{entry}: file {folder.path_of(image['file_name'])} does not exist")
+        checks.check_image(position, image)
+    if images is not None:
+        open_images(images, coco["images"], path)
     for position, annotation in enumerate(coco["annotations"]):
         checks.check_annotation(position, annotation)
     return coco
+
+
+def open_images(folder: str | Path, images: list[Json], source: str | Path) -> Folder:
+    """Open the folder of the images of a json, or its zip, in which each of them must be.
+
+    Raises:
+        UserError: no such folder, or an image that is not in it; names `source`, the json.
+    """
+    if locate(folder) is None:
+        raise UserError(f"{folder}: no such folder (images of {source})")
+    opened = open_folder(folder)
+    for image in images:
+        if image["file_name"] not in opened:
+            path = opened.path_of(image["file_name"])
+            raise UserError(f"{source}: image {image['id']}: file {path} does not exist")
+    return opened
 
 
 def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
     """Return the ids of the categories called `names`.
 
     Raises:
-        UserError: a name is not a category of the json; says which are.
+        UserError: a name is not a category of the json; says which are, and the nearest.
     """
-    by_name = {category["name"]: category["id"] for category in coco["categories"]}
+    there = [category["name"] for category in coco["categories"]]
     for name in names:
-        if name not in by_name:
-            raise UserError(f"{source}: has no category {name!r}; it has {', '.join(map(str, by_name))}")
-    return {by_name[name] for name in names}
+        if name not in there:
+            near = f"nearest: {nearest(name, there)!r}; " if there else ""
+            raise UserError(f"{source}: has no category {name!r}; {near}it has {', '.join(there)}")
+    return {category["id"] for category in coco["categories"] if category["name"] in names}
 
 
 def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = True) -> Json:
@@ -72,14 +88,16 @@ def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = T
 
 def class_agnostic(coco: Json) -> Json:
     """Return a copy in which every annotation is of the one category `object` (id 1), with an area and `iscrowd`."""
-    annotations = []
-    for annotation in coco["annotations"]:
-        merged = copy.copy(annotation)
-        merged["category_id"] = 1
-        merged.setdefault("iscrowd", 0)
-        merged.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        annotations.append(merged)
-    return {**coco, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
+    annotations = [as_object(annotation) for annotation in coco["annotations"]]
+    return {**coco, "annotations": annotations, "categories": [dict(OBJECT)]}
+
+
+def as_object(annotation: Json) -> Json:
+    """Return a copy of an annotation that is of the category `object`, with an area and `iscrowd`."""
+    merged = {**annotation, "category_id": OBJECT["id"]}
+    merged.setdefault("iscrowd", 0)
+    merged.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    return merged
 
 
 def bbox_corners(bbox: list[float]) -> tuple[float, float, float, float]:

@@ -5,6 +5,7 @@ The annotations of COCO's training set are 0.4 GiB of text and ten times that as
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +44,23 @@ class CocoFile:
         categories: list[Json] = self.head["categories"]
         return categories
 
-    def read_annotations(self) -> Iterator[Any]:
-        """Yield the annotations one after another, each made for this moment."""
-        return map(msgspec.json.decode, self.annotations)
+    def read_annotations(self, kept: Iterable[int] | None = None) -> Iterator[Any]:
+        """Yield the annotations one after another, each made for this moment.
 
-    def check(self) -> Iterator[Json]:
-        """Check the images, then yield the annotations, each checked.
+        Args:
+            kept: a number for each annotation, 0 for those to be passed over.
+
+        Raises:
+            UserError: one holds what is no text or no number; that it is json at all is known since it was opened.
+        """
+        chosen = self.annotations if kept is None else itertools.compress(self.annotations, kept)
+        try:
+            yield from map(msgspec.json.decode, chosen)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"{self.path}: an annotation is not valid json: {error}") from None
+
+    def check_images(self) -> CocoChecks:
+        """Check categories and images, and return the checks that the annotations are still to pass.
 
         Raises:
             UserError: in one line, the file, the entry and what is wrong.
@@ -56,6 +68,15 @@ class CocoFile:
         checks = CocoChecks(self.path, self.categories)
         for position, image in enumerate(self.images):
             checks.check_image(position, image)
+        return checks
+
+    def check(self) -> Iterator[Json]:
+        """Check the images, then yield the annotations, each checked.
+
+        Raises:
+            UserError: in one line, the file, the entry and what is wrong.
+        """
+        checks = self.check_images()
         for position, annotation in enumerate(self.read_annotations()):
             checks.check_annotation(position, annotation)
             yield annotation
@@ -67,6 +88,18 @@ def open_coco(path: str | Path) -> CocoFile:
     Raises:
         UserError: the file is missing, is not json, or lacks `images` or `annotations`.
     """
+    coco = open_annotations(path)
+    if not isinstance(coco.head.get("images"), list):
+        raise other_json(path)
+    return coco
+
+
+def open_annotations(path: str | Path) -> CocoFile:
+    """Open a json of annotations; whether it is COCO's, with `images`, or another's is for the caller to see.
+
+    Raises:
+        UserError: the file is missing, is not json, or lacks the list `annotations`.
+    """
     try:
         parts = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, msgspec.Raw])
         annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
@@ -74,16 +107,15 @@ def open_coco(path: str | Path) -> CocoFile:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.ValidationError, KeyError):
-        raise _other_json(path) from None
+        raise other_json(path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid json: {error}") from None
-    if not isinstance(head.get("images"), list):
-        raise _other_json(path)
     head.setdefault("categories", [{"id": 1, "name": "object"}])
     return CocoFile(Path(path), head, annotations)
 
 
-def _other_json(path: str | Path) -> UserError:
+def other_json(path: str | Path) -> UserError:
+    """Return the error of a file that is another kind of json."""
     return UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
 
 

@@ -128,17 +128,20 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
         raise UserError(f"{path}: cannot be read as an image: {error}") from None
 
 
-def open_image(path: str | Path, data: bytes | None = None) -> Image.Image:
+def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
     """Read an image file as RGB, turned upright where its EXIF data says how.
 
     Args:
         path: the file.
         data: its bytes, where they are not in a file of that name; it then only names them.
+        at_least: (width, height) that are enough: of a JPEG, only as much is then decoded, and without color.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged.
     """
     with _open_file(path, data) as image:
+        if at_least is not None:
+            image.draft("L", at_least)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return image if image.mode == "RGB" else image.convert("RGB")

@@ -109,17 +109,21 @@ class ImageFolder:
         facts = self.path_of(name).stat()
         return facts.st_dev, facts.st_ino
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has."""
+        return os.path.getsize(self.path_of(name))
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
         return self.path_of(name).read_bytes()
 
-    def open(self, name: str) -> Image.Image:
+    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
         """Read an image, RGB and upright (see `open_image`).
 
         Raises:
             UserError: the file is missing, is not an image, or is damaged.
         """
-        return open_image(self.path_of(name))
+        return open_image(self.path_of(name), at_least=at_least)
 
     def read_header(self, name: str) -> ImageHeader:
         """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
@@ -211,15 +215,17 @@ class PackedFolder:
         facts = os.fstat(self._file)
         return facts.st_dev, facts.st_ino, int(self._offsets[place])
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has."""
+        return int(self._sizes[self._place(name)])
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes, compared with their checksum.
 
         Raises:
             UserError: there is no such file, or it is damaged.
         """
-        place = self._find(name)
-        if place is None:
-            raise UserError(f"{self.path_of(name)}: does not exist")
+        place = self._place(name)
         if self._methods[place] == UNREADABLE:
             raise UserError(f"{self.path_of(name)}: is encrypted, or packed in another way than stored or deflated")
         size = int(self._sizes[place])
@@ -233,13 +239,13 @@ class PackedFolder:
             raise UserError(f"{self.path_of(name)}: is damaged: its checksum differs from the zip's")
         return data
 
-    def open(self, name: str) -> Image.Image:
+    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
         """Read an image, RGB and upright (see `open_image`).
 
         Raises:
             UserError: the file is missing, is not an image, or is damaged.
         """
-        return open_image(self.path_of(name), self.read(name))
+        return open_image(self.path_of(name), self.read(name), at_least)
 
     def read_header(self, name: str) -> ImageHeader:
         """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
@@ -266,6 +272,12 @@ class PackedFolder:
                 if place < len(self._names) and self._names[place] == key:
                     return place
         return None
+
+    def _place(self, name: str) -> int:
+        place = self._find(name)
+        if place is None:
+            raise UserError(f"{self.path_of(name)}: does not exist")
+        return place
 
     def _read_packed(self, offset: int, size: int) -> bytes:
         """Return the bytes of a member, which follow its header."""

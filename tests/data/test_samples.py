@@ -105,7 +105,7 @@ def test_packed_sets_are_shared_by_workers(make_config: MakeConfig, packed_confi
 def test_photo_missing_in_a_zip_is_named(tmp_path: Path, own_data: MakeConfig):
     config = own_data(lambda coco: coco["images"][0].update(file_name="b.png"))
     pack_folder(tmp_path / "images", remove=True, quiet=True)
-    with pytest.raises(UserError, match=r"images\[0\]: file .*images\.zip/b\.png does not exist"):
+    with pytest.raises(UserError, match=r"image .*: file .*images\.zip/b\.png does not exist"):
         TrainingSamples(config)
 
 

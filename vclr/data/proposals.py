@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from vclr.coco import Json, load_coco
-from vclr.errors import UserError
+from vclr.top_proposals import choose_proposals, read_score
 
 
 def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> Json:
@@ -27,8 +26,7 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
     names = {image["id"]: image["file_name"] for image in proposals["images"]}
     by_name: dict[str, list[Json]] = {}
     for proposal in proposals["annotations"]:
-        if not isinstance(proposal.get("score"), (int, float)):
-            raise UserError(f"{path}: annotation {proposal['id']} has no `score`")
+        read_score(proposal, path)  # also of those that no image asks for
         by_name.setdefault(names[proposal["image_id"]], []).append(proposal)
     known: dict[int, list[Json]] = {}
     for annotation in coco["annotations"]:
@@ -36,19 +34,13 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
     category = coco["categories"][0]["id"]
     added: list[Json] = []
     for image in coco["images"]:
-        ranked = sorted(by_name.get(image["file_name"], []), key=lambda proposal: -proposal["score"])
-        taken = [annotation["bbox"] for annotation in known.get(image["id"], [])]
-        num_known = len(taken)
-        for proposal in ranked:
-            if len(taken) - num_known == top_k:
-                break
-            if taken and _max_iou(proposal["bbox"], taken) > max_iou:
-                continue
-            taken.append(proposal["bbox"])
+        candidates = by_name.get(image["file_name"], [])
+        scores = np.array([read_score(proposal, path) for proposal in candidates])
+        chosen = choose_proposals(_boxes(candidates), scores, _boxes(known.get(image["id"], [])), top_k, max_iou)
+        for proposal in (candidates[number] for number in chosen):
             added.append({**proposal, "id": f"proposal-{len(added)}", "image_id": image["id"], "category_id": category})
     return {**coco, "annotations": coco["annotations"] + added}
 
 
-def _max_iou(box: list[float], others: list[list[float]]) -> float:
-    ious = coco_mask.iou(np.array([box], dtype=np.float64), np.array(others, dtype=np.float64), [0] * len(others))
-    return float(ious.max())
+def _boxes(annotations: list[Json]) -> np.ndarray:
+    return np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.data.doctor.world import World, notes, wrong
 from tests.shared import PHOTOS
+from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
-from vclr.data.doctor.crew import Crew
 
 
 def test_sound_set_has_no_finding(world: World):
@@ -23,7 +23,7 @@ def test_processes_find_the_same(world: World, monkeypatch: pytest.MonkeyPatch):
     (world.folder / "images" / "b.png").write_text("not an image")
     alone = world.check()
     assert len(wrong(alone)) == 3
-    monkeypatch.setattr("vclr.data.doctor.crew.MIN_BLOCKS", 1)
+    monkeypatch.setattr("vclr.crew.MIN_BLOCKS", 1)
     monkeypatch.setattr("vclr.data.doctor.annotations.BLOCK", 1)
     monkeypatch.setattr("vclr.data.doctor.photos.BLOCK", 1)
     assert check_files(world.files(), Crew(num_workers=2)) == alone

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
+from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
-from vclr.data.doctor.crew import Crew
 from vclr.files import write_png
 from vclr.finding import ERROR, WARNING
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from vclr.coco import encode_mask
 from vclr.config import Config, load_config
+from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_config, check_files
-from vclr.data.doctor.crew import Crew
 from vclr.data.doctor.report import Report
 from vclr.files import write_json, write_png
 from vclr.finding import OK, Finding

@@ -14,7 +14,7 @@ from tests.shared import PHOTOS
 from vclr.coco import load_coco, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.generate.importers.voc import VOC_NAMES, import_voc
-from vclr.generate.splits import VOC_CLASSES
+from vclr.splits.split import VOC_CLASSES
 
 Json = dict[str, Any]
 HEIGHT, WIDTH = 40, 60

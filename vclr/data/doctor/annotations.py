@@ -13,8 +13,8 @@ import msgspec
 
 from vclr.coco_checks import CocoChecks, EntryError, Json
 from vclr.coco_file import CocoFile
+from vclr.crew import Crew
 from vclr.data.doctor import kinds
-from vclr.data.doctor.crew import Crew
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
 from vclr.data.doctor.objects import examine_object
 from vclr.finding import ERROR, OK, Finding

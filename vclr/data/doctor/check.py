@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vclr.coco_file import CocoFile, open_coco
 from vclr.config import Config
+from vclr.crew import Crew
 from vclr.data.catalog import list_missing_files, test_set, training_set, view_weights
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
-from vclr.data.doctor.crew import Crew
 from vclr.data.doctor.kinds import Use
 from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, check_views, count_others
 from vclr.data.doctor.proposals import check_proposals

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vclr.coco_file import CocoFile
+from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
-from vclr.data.doctor.crew import Crew
 from vclr.data.doctor.kinds import Use
 from vclr.data.view_files import find_suffix, view_name
 from vclr.errors import UserError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.coco_file import open_coco
+from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations
-from vclr.data.doctor.crew import Crew
 from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.finding import OK, Finding

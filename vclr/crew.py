@@ -77,7 +77,7 @@ class Crew:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise UserError("a process of `vclr doctor` died (out of memory?); try --workers 1") from None
+            raise UserError("a process that shared the work died (out of memory?)") from None
         finally:
             pool.shutdown(cancel_futures=True)
 

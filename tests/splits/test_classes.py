@@ -1,0 +1,97 @@
+"""Class lists: as many as there are, each once, and the same class under every name."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.shared import PHOTOS
+from tests.splits.objects365 import OBJECTS365
+from vclr.errors import UserError
+from vclr.files import read_json
+from vclr.splits.class_matching import match_objects365, match_synsets
+from vclr.splits.classes import (
+    COCO_CLASSES,
+    COCO_SYNSETS,
+    NOT_IN_LVIS,
+    OBJECTS365_KINDS,
+    OBJECTS365_NAMES,
+    VOC_CLASSES,
+)
+
+
+def categories_of(names: list[str]) -> list[dict[str, object]]:
+    return [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+
+
+def test_numbers_of_classes():
+    assert len(VOC_CLASSES) == len(set(VOC_CLASSES)) == 20
+    assert len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
+    assert len(set(COCO_SYNSETS.values())) == 80
+    assert set(VOC_CLASSES) < set(COCO_CLASSES)
+    assert set(NOT_IN_LVIS) < set(COCO_CLASSES)
+    assert set(OBJECTS365_NAMES) | set(OBJECTS365_KINDS) < set(COCO_CLASSES)
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for annotations")
+def test_coco_classes_are_those_of_its_json_in_its_order():
+    categories = read_json(PHOTOS / "annotations.json")["categories"]
+    assert tuple(category["name"] for category in categories) == COCO_CLASSES
+
+
+def test_no_class_of_objects365_is_two_of_coco():
+    spellings = [name.casefold() for names in OBJECTS365_NAMES.values() for name in names]
+    spellings += [name.casefold() for names in OBJECTS365_KINDS.values() for name in names]
+    spellings += [name for name in COCO_CLASSES if name not in OBJECTS365_NAMES]
+    assert len(spellings) == len(set(spellings))
+
+
+def test_classes_of_objects365_that_are_coco_s():
+    assert len(OBJECTS365) == len(set(OBJECTS365)) == 365
+    found = match_objects365(categories_of(OBJECTS365), COCO_CLASSES, "o.json")
+    named = {OBJECTS365[number - 1].strip() for number in found}
+    num_kinds = sum(len(kinds) for kinds in OBJECTS365_KINDS.values()) - 1  # one in two spellings
+    assert len(named) == 80 + num_kinds
+    assert {"Person", "Wild Bird", "Moniter/TV", "Dinning Table", "Hot dog", "SUV", "Table Tennis"} <= named
+    assert not {"Sneakers", "Lamp", "Desk", "Tablet", "Sausage", "Golf Club", "Lion"} & named
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: f" {name}  "])
+def test_capitals_and_spaces_do_not_matter(change):
+    expected = match_objects365(categories_of(OBJECTS365), COCO_CLASSES, "o.json")
+    assert match_objects365(categories_of(list(map(change, OBJECTS365))), COCO_CLASSES, "o.json") == expected
+
+
+def test_corrected_spellings_are_the_same_classes():
+    corrected = {"Moniter/TV": "Monitor/TV", "Dinning Table": "Dining Table", "Billards": "Billiards"}
+    names = [corrected.get(name, name) for name in OBJECTS365]
+    expected = match_objects365(categories_of(OBJECTS365), COCO_CLASSES, "o.json")
+    assert match_objects365(categories_of(names), COCO_CLASSES, "o.json") == expected
+
+
+@pytest.mark.parametrize("gone", ["Person", "Luggage", "Other Balls", "Hair Dryer"])
+def test_a_missing_class_of_objects365_is_an_error(gone: str):
+    names = [f"{name}s" if name == gone else name for name in OBJECTS365]
+    with pytest.raises(
+        UserError, match=rf"o\.json: has no category for COCO's .*{gone.lower()}.*; nearest: '{gone.lower()}s'"
+    ):
+        match_objects365(categories_of(names), COCO_CLASSES, "o.json")
+
+
+def lvis_categories(classes: list[str]) -> list[dict[str, object]]:
+    synsets = ["acorn.n.01", *(COCO_SYNSETS[name] for name in classes), "yak.n.02"]
+    return [{"id": number, "name": "x", "synset": synset} for number, synset in enumerate(synsets, start=1)]
+
+
+def test_synsets_of_releases_that_lack_a_class():
+    for absent in ([], ["hot dog"], ["hot dog", "oven"]):  # v1 has no hot dog, v0.5 neither
+        classes = [name for name in COCO_CLASSES if name not in absent]
+        found = match_synsets(lvis_categories(classes), COCO_CLASSES, "l.json")
+        assert found == set(range(2, 2 + len(classes)))
+
+
+def test_a_missing_synset_is_an_error():
+    classes = [name for name in COCO_CLASSES if name != "cow"]
+    with pytest.raises(UserError, match=r"l\.json: has no category for COCO's 'cow' \(beef\.n\.01\); nearest: '"):
+        match_synsets(lvis_categories(classes), COCO_CLASSES, "l.json")
+    with pytest.raises(UserError, match=r"l\.json: categories\[0\]: has no `synset`"):
+        match_synsets(categories_of(["person"]), COCO_CLASSES, "l.json")

@@ -1,0 +1,1 @@
+"""What makes data: toy scenes, views, object proposals, packed folders, annotations of other tools."""

@@ -1,0 +1,43 @@
+"""Annotation files as their publishers write them, read as COCO json: what differs from set to set stands here."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from vclr.coco_file import CocoFile, open_annotations, other_json
+from vclr.errors import UserError
+from vclr.video_frames import VideoFile
+
+
+def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
+    """Open a COCO json, LVIS's, Objects365's, or UVO's with videos, whose frames are then its images.
+
+    Args:
+        path: the json.
+        without_folders: leave the folders out of the file names, for images that lie flat.
+
+    Raises:
+        UserError: the file is missing, is no json of annotations, or two file names differ by their folder alone.
+    """
+    coco = open_annotations(path)
+    if not isinstance(coco.head.get("images"), list):
+        if not isinstance(coco.head.get("videos"), list):
+            raise other_json(path)
+        coco = VideoFile(coco)
+    names: set[str] = set()
+    for position, image in enumerate(coco.images):
+        if not isinstance(image, dict):
+            continue  # the checks say so
+        if "file_name" not in image and isinstance(image.get("coco_url"), str):
+            image["file_name"] = last_part(image["coco_url"])  # LVIS v1 has no other name
+        if without_folders and isinstance(image.get("file_name"), str):
+            image["file_name"] = last_part(image["file_name"])
+            if image["file_name"] in names:
+                raise UserError(f"{path}: images[{position}]: file name {image['file_name']} occurs twice")
+            names.add(image["file_name"])
+    return coco
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a file name or url."""
+    return PurePosixPath(name).name

@@ -1,0 +1,108 @@
+"""The object proposals that join the known annotations of a training set, chosen image by image."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vclr.coco import as_object
+from vclr.coco_checks import Json
+from vclr.coco_file import CocoFile, open_coco
+from vclr.errors import UserError
+from vclr.top_proposals import MAX_IOU, choose_proposals, read_score
+
+
+class BoxTable:
+    """Boxes of many images, with a score each: 48 bytes a box while they are collected, then grouped by image."""
+
+    def __init__(self) -> None:
+        self._owners = array("q")
+        self._values = array("d")
+
+    def add(self, owner: int, box: list[float], score: float = 0.0) -> None:
+        """Add a box of the image with the number `owner`."""
+        self._owners.append(owner)
+        self._values.extend((*box, score))
+
+    def by_owner(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield, for each image from 0 on, which of all boxes are its, (n, 4) boxes and (n,) scores."""
+        owners = np.frombuffer(self._owners, dtype=np.int64) if self._owners else np.empty(0, np.int64)
+        values = np.frombuffer(self._values, dtype=np.float64) if self._owners else np.empty(0)
+        order = np.argsort(owners, kind="stable")
+        ends = np.searchsorted(owners[order], np.arange(count + 1))
+        rows = values.reshape(-1, 5)
+        for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            positions = order[start:stop]
+            yield positions, rows[positions, :4], rows[positions, 4]
+
+
+@dataclass
+class ChosenProposals:
+    """Proposals of a file that were chosen: their positions in it, and the image that each joins."""
+
+    source: CocoFile
+    positions: list[int]
+    image_ids: list[Any]
+
+    def read(self, first_id: int) -> Iterator[Json]:
+        """Yield them as annotations of the category `object`, numbered from `first_id`."""
+        chosen = CocoFile(self.source.path, {}, [self.source.annotations[position] for position in self.positions])
+        for number, (proposal, image_id) in enumerate(zip(chosen.read_annotations(), self.image_ids, strict=True)):
+            yield {**as_object(proposal), "id": first_id + number, "image_id": image_id}
+
+
+def choose_from_file(
+    path: str | Path, images: list[Json], known: BoxTable, top_k: int, annotations: str | Path
+) -> ChosenProposals:
+    """Choose the `top_k` best proposals of each image.
+
+    Args:
+        path: COCO json of proposals, each with a `score`; its images are found by file name.
+        images: the images of the training set.
+        known: their annotations, by position in `images`.
+        top_k: proposals chosen of an image at most.
+        annotations: what errors call the file of the training set.
+
+    Raises:
+        UserError: a proposal without a score, an image that the two files have in two sizes, or no image in common.
+    """
+    source = open_coco(path)
+    source.check_images()
+    owners = _owners(source, images, annotations)
+    if images and not owners:
+        raise UserError(f"{path}: names no image of {annotations} ({images[0]['file_name']}, say)")
+    candidates, file_positions = BoxTable(), array("q")
+    for position, proposal in enumerate(source.check()):
+        score = read_score(proposal, path)
+        owner = owners.get(proposal["image_id"])
+        if owner is not None:
+            candidates.add(owner, proposal["bbox"], score)
+            file_positions.append(position)
+    chosen = ChosenProposals(source, [], [])
+    groups = zip(candidates.by_owner(len(images)), known.by_owner(len(images)), strict=True)
+    for image, ((rows, boxes, scores), (_, known_boxes, _)) in zip(images, groups, strict=True):
+        for number in choose_proposals(boxes, scores, known_boxes, top_k, MAX_IOU):
+            chosen.positions.append(file_positions[rows[number]])
+            chosen.image_ids.append(image["id"])
+    return chosen
+
+
+def _owners(source: CocoFile, images: list[Json], annotations: str | Path) -> dict[Any, int]:
+    """Return the position in `images` of each image of the proposals that is among them, by its id."""
+    numbers = {image["file_name"]: number for number, image in enumerate(images)}
+    owners = {}
+    for position, image in enumerate(source.images):
+        number = numbers.get(image["file_name"])
+        if number is None:
+            continue
+        ours = images[number]
+        if (image["height"], image["width"]) != (ours["height"], ours["width"]):
+            sizes = f"{image['width']}x{image['height']}, {annotations} says {ours['width']}x{ours['height']}"
+            raise UserError(f"{source.path}: images[{position}]: {image['file_name']} is {sizes}")
+        owners[image["id"]] = number
+    return owners

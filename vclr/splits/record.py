@@ -1,0 +1,106 @@
+"""A split as files: the json, and beside it the record of what it was made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import vclr
+from vclr.coco_checks import Json
+from vclr.coco_file import write_coco
+from vclr.files import sha256, sync_folder, write_json
+from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
+from vclr.splits.split import MadeSplit, make_split
+from vclr.top_proposals import MAX_IOU
+
+
+def write_split(
+    name: str,
+    annotations: str | Path,
+    output: str | Path,
+    proposals: str | Path | None = None,
+    images: str | Path | None = None,
+    train: str | Path | None = None,
+    train_images: str | Path | None = None,
+    quiet: bool = False,
+) -> str:
+    """Make a split, write it and its record, and say what it holds; see `make_split` and `save_split`."""
+    made = make_split(name, annotations, proposals, images)
+    leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
+    return save_split(made, output, leaks)
+
+
+def find_leaks(
+    made: MadeSplit,
+    images: str | Path | None,
+    train: str | Path,
+    train_images: str | Path | None = None,
+    quiet: bool = False,
+) -> Json:
+    """Find which images of a split a training set holds; see `audit_leaks`."""
+    evaluation = photo_set(made.source.path, made.images, images)
+    return audit_leaks(read_photo_set(train, train_images), evaluation, quiet)
+
+
+def record_path(output: str | Path) -> Path:
+    """Return where the record of a split lies."""
+    return Path(output).with_suffix(".record.json")
+
+
+def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -> str:
+    """Write a split's json and its record `OUTPUT.record.json`, which depend on the split and its sources alone.
+
+    An earlier record goes before the json is replaced and the new one comes after it: killed in between, there is a
+    json without a record, never one with the record of another.
+
+    Args:
+        made: the split.
+        output: the json to write.
+        leaks: what `find_leaks` found.
+
+    Returns:
+        What the split holds, in words.
+    """
+    output = Path(output)
+    sources: Json = {"annotations": _describe(made.source.path)}
+    if made.proposals is not None:
+        sources["proposals"] = _describe(made.proposals.source.path)
+    if record_path(output).exists():
+        record_path(output).unlink()
+        sync_folder(output.parent)
+    counts: Counter[tuple[int, bool]] = Counter()
+    write_coco(output, made.head, _count(made.annotations(), counts))
+    crowds = sum(number for (_, is_crowd), number in counts.items() if is_crowd)
+    objects = counts.total() - crowds
+    record: Json = {"split": made.name, "vclr": vclr.__version__, **sources, **_describe_classes(made, counts)}
+    if made.proposals is not None:
+        chosen = {"per_image": made.split.top_k, "max_iou": MAX_IOU, "chosen": len(made.proposals.positions)}
+        record["proposals"] = {**record["proposals"], **chosen}
+    record |= {"images": len(made.images), "objects": objects, "crowds": crowds, "output": _describe(output)}
+    if leaks is not None:
+        record["leaks"] = leaks
+    write_json(record_path(output), record, indent=1)
+    held = f"{len(made.images)} images, {objects} objects, {crowds} crowds, {len(made.categories)} classes"
+    return f"{output}: {held}"
+
+
+def _describe_classes(made: MadeSplit, counts: Counter[tuple[int, bool]]) -> Json:
+    """Name the classes of the source that are kept and left out; where they stay classes, count their objects."""
+    kept, left_out = ([category["name"] for category in made.source_categories(is_kept)] for is_kept in (True, False))
+    classes: Json = {"kept": kept, "left_out": left_out}
+    if not made.split.is_one_class:
+        classes["objects_by_class"] = {entry["name"]: counts[entry["id"], False] for entry in made.categories}
+    return classes
+
+
+def _describe(path: Path) -> Json:
+    """Say which file it was, without the folder, which differs from machine to machine."""
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _count(annotations: Iterator[Json], counts: Counter[tuple[Any, bool]]) -> Iterator[Json]:
+    for annotation in annotations:
+        counts[annotation["category_id"], bool(annotation.get("iscrowd", 0))] += 1
+        yield annotation

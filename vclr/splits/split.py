@@ -1,0 +1,172 @@
+"""Open-world splits: which classes of a data set are known, which are novel, as a function of the official files.
+
+What is kept is named, never numbered, so that a file with other ids gives the same split or an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vclr.coco import OBJECT, as_object, open_images
+from vclr.coco_checks import CocoChecks, Json
+from vclr.coco_file import CocoFile
+from vclr.errors import UsageError, nearest
+from vclr.official_files import open_official
+from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
+from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
+from vclr.splits.proposals import BoxTable, ChosenProposals, choose_from_file
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a split keeps.
+
+    Attributes:
+        classes: names of classes: those kept, or, `inverted`, those left out.
+        inverted: see `classes`.
+        match: how the categories of a json that are these classes are found.
+        is_one_class: what is kept becomes the one category `object`, as in the published files.
+        top_k: object proposals of an image that join it.
+        without_folders: file names lose their folders.
+    """
+
+    classes: tuple[str, ...]
+    inverted: bool = False
+    match: Matcher = match_names
+    is_one_class: bool = False
+    top_k: int = 0
+    without_folders: bool = False
+
+
+SPLITS = {
+    "voc": Split(VOC_CLASSES),
+    "nonvoc": Split(VOC_CLASSES, inverted=True),
+    "coco": Split(COCO_CLASSES),
+    "toy_known": Split(TOY_KNOWN_CLASSES),
+    "toy_novel": Split(TOY_KNOWN_CLASSES, inverted=True),
+    "lvis_noncoco": Split(COCO_CLASSES, inverted=True, match=match_synsets, is_one_class=True),
+    "uvo_nonvoc": Split(VOC_CLASSES, inverted=True, is_one_class=True),
+    "objects365_noncoco": Split(
+        COCO_CLASSES, inverted=True, match=match_objects365, is_one_class=True, without_folders=True
+    ),
+    "one_class": Split((), inverted=True, is_one_class=True),
+}
+# With the best proposals of each image: any number of them, on any split of known classes.
+PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
+
+
+def find_split(name: str) -> Split:
+    """Return what a split keeps, by its name.
+
+    Raises:
+        UsageError: no such split; names the nearest.
+    """
+    with_proposals = re.fullmatch(r"(\w+)_top([1-9][0-9]{0,3})", name)
+    if with_proposals and with_proposals[1] in SPLITS and not SPLITS[with_proposals[1]].inverted:
+        return replace(SPLITS[with_proposals[1]], is_one_class=True, top_k=int(with_proposals[2]))
+    if name not in SPLITS:
+        names = [*SPLITS, *PUBLISHED_TOP_SPLITS]
+        raise UsageError(f"unknown split {name!r}; nearest: {nearest(name, names)}; there are {', '.join(names)}")
+    return SPLITS[name]
+
+
+@dataclass
+class MadeSplit:
+    """A split of a file: small beside the file, whose annotations are read again when they are asked for.
+
+    Attributes:
+        name: of the split.
+        split: what it keeps.
+        source: the json with all classes.
+        category_ids: of the source, those that are kept.
+        images: those with an object outside crowds.
+        kept: for each annotation of the source whether its class is kept.
+        proposals: those that join.
+    """
+
+    name: str
+    split: Split
+    source: CocoFile
+    category_ids: set[int]
+    images: list[Json]
+    kept: bytearray
+    proposals: ChosenProposals | None = None
+
+    @property
+    def head(self) -> Json:
+        """All of the json but its annotations."""
+        return {**self.source.head, "images": self.images, "categories": self.categories}
+
+    @property
+    def categories(self) -> list[Json]:
+        """The categories that the split's annotations are of."""
+        return [dict(OBJECT)] if self.split.is_one_class else self.source_categories(True)
+
+    def source_categories(self, kept: bool) -> list[Json]:
+        """Return the categories of the source that are kept, or those that are left out."""
+        return [category for category in self.source.categories if (category["id"] in self.category_ids) == kept]
+
+    def annotations(self) -> Iterator[Json]:
+        """Yield the annotations: those of the source in its order, then the proposals image by image."""
+        ids = {image["id"] for image in self.images}
+        largest = 0
+        for annotation in self.source.read_annotations(self.kept):
+            if annotation["image_id"] in ids:  # else a crowd, alone in its image
+                if isinstance(annotation["id"], int):
+                    largest = max(largest, annotation["id"])
+                yield as_object(annotation) if self.split.is_one_class else annotation
+        if self.proposals is not None:
+            yield from self.proposals.read(largest + 1)
+
+
+def make_split(
+    name: str, annotations: str | Path, proposals: str | Path | None = None, images: str | Path | None = None
+) -> MadeSplit:
+    """Find what a split keeps of a file: annotations by class, and images that have one outside crowds.
+
+    Args:
+        name: one of `SPLITS`, or `voc_top10`, `coco_top5` and others of the same form: the known annotations of an
+            image and its best proposals that overlap none of them, in the images that have known annotations.
+        annotations: json with all classes, COCO's or as `official_files` reads it.
+        proposals: json of proposals, for the splits that have some.
+        images: folder in which the images that are kept must be.
+
+    Raises:
+        UsageError: no such split, or one that needs proposals, or does not.
+        UserError: a file is not what it should be, or lacks a class of the split.
+    """
+    split = find_split(name)
+    if split.top_k and proposals is None:
+        raise UsageError(f"{name}: needs --proposals FILE")
+    if proposals is not None and not split.top_k:
+        raise UsageError(f"{name}: has no proposals; --proposals is for {', '.join(PUBLISHED_TOP_SPLITS)}")
+    source = open_official(annotations, split.without_folders)
+    CocoChecks(annotations, source.categories)
+    matched = split.match(source.categories, split.classes, str(annotations))
+    ids = {category["id"] for category in source.categories if (category["id"] in matched) != split.inverted}
+    made = MadeSplit(name, split, source, ids, [], bytearray())
+    has_object = set()
+    for annotation in source.check():
+        is_kept = annotation["category_id"] in ids
+        made.kept.append(is_kept)
+        if is_kept and not annotation.get("iscrowd", 0):
+            has_object.add(annotation["image_id"])
+    made.images = [image for image in source.images if image["id"] in has_object]
+    if images is not None:
+        open_images(images, made.images, annotations)
+    if proposals is not None:
+        made.proposals = choose_from_file(proposals, made.images, _known_boxes(made), split.top_k, annotations)
+    return made
+
+
+def _known_boxes(made: MadeSplit) -> BoxTable:
+    """Return the boxes of the known annotations but crowds, among whose objects proposals are welcome."""
+    numbers = {image["id"]: number for number, image in enumerate(made.images)}
+    known = BoxTable()
+    for annotation in made.annotations():
+        if not annotation.get("iscrowd", 0):
+            known.add(numbers[annotation["image_id"]], annotation["bbox"])
+    return known

@@ -1,0 +1,59 @@
+"""Which object proposals of an image join its annotations (paper section 3.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from vclr.coco_checks import Json
+from vclr.errors import UserError
+
+MAX_IOU = 0.5  # with an annotation or a better proposal; above, a proposal is that object already
+
+
+def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, top_k: int, max_iou: float) -> list[int]:
+    """Choose an image's best proposals that overlap neither an annotation nor a better proposal.
+
+    The order of the proposals does not matter: of those with the same score the one farther left, then farther up,
+    comes first.
+
+    Args:
+        boxes: (n, 4) float64 boxes of the proposals, COCO's [x, y, width, height].
+        scores: (n,) float64.
+        known: (m, 4) boxes of the annotations.
+        top_k: proposals to choose at most.
+        max_iou: box IoU above which a proposal is left out.
+
+    Returns:
+        Numbers of the chosen proposals, best first.
+    """
+    if not len(boxes):
+        return []
+    order = np.lexsort((*boxes.T[::-1], -scores))
+    ranked = np.ascontiguousarray(boxes[order], dtype=np.float64)
+    others = np.concatenate([np.asarray(known, dtype=np.float64).reshape(-1, 4), ranked])
+    overlaps = coco_mask.iou(ranked, others, [0] * len(others)) > max_iou
+    num_known = len(others) - len(ranked)
+    is_out = overlaps[:, :num_known].any(axis=1)
+    chosen: list[int] = []
+    for rank, number in enumerate(order.tolist()):
+        if len(chosen) == top_k:
+            break
+        if not is_out[rank]:
+            chosen.append(number)
+            is_out |= overlaps[:, num_known + rank]
+    return chosen
+
+
+def read_score(proposal: Json, path: str | Path) -> float:
+    """Return how sure the method is of a proposal.
+
+    Raises:
+        UserError: a proposal without a score; names `path`.
+    """
+    score = proposal.get("score")
+    if not isinstance(score, (int, float)) or isinstance(score, bool):
+        raise UserError(f"{path}: annotation {proposal['id']} has no `score`")
+    return float(score)

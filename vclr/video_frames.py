@@ -1,0 +1,94 @@
+"""Annotated videos as annotated frames: what UVO publishes, which is the format of YouTube-VIS, read as COCO.
+
+`videos` have `file_names`, one a frame, and one size; `annotations` are objects through a video, with the lists
+`segmentations`, `bboxes` and `areas`: one entry a frame, None where the object is not to be seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from vclr.coco import to_rle
+from vclr.coco_checks import CocoChecks, Json
+from vclr.coco_file import CocoFile
+from vclr.errors import UserError
+
+# Lists of an annotation with one entry a frame.
+FRAME_LISTS = ("segmentations", "bboxes", "areas")
+
+
+class VideoFile(CocoFile):
+    """A json of annotated videos, read as if its frames were images.
+
+    Frames are numbered from 1 in the order of the videos, and so are their annotations, track by track. An image keeps
+    what it was of as `video_id` and `frame`, an annotation as `track_id`.
+
+    Raises:
+        UserError: a video that is not as above; names it.
+    """
+
+    def __init__(self, source: CocoFile) -> None:
+        """Take the place of a json as `open_annotations` opened it."""
+        head = dict(source.head)
+        self._videos: dict[Any, tuple[int, Json]] = {}  # id -> (id of its first frame, video)
+        images: list[Json] = []
+        for position, video in enumerate(head.pop("videos")):
+            entry = f"{source.path}: videos[{position}]"
+            if not isinstance(video, dict) or not {"id", "file_names", "height", "width"} <= video.keys():
+                raise UserError(f"{entry}: needs `id`, `file_names`, `height` and `width`")
+            if video["id"] in self._videos or not isinstance(video["file_names"], list):
+                raise UserError(f"{entry}: id {video['id']!r} occurs twice, or its `file_names` are no list")
+            self._videos[video["id"]] = len(images) + 1, video
+            size = {"height": video["height"], "width": video["width"]}
+            for frame, name in enumerate(video["file_names"]):
+                place = {"video_id": video["id"], "frame": frame}
+                images.append({"id": len(images) + 1, "file_name": name, **size, **place})
+        super().__init__(source.path, {"images": images, **head}, source.annotations)
+
+    def read_annotations(self, kept: Iterable[int] | None = None) -> Iterator[Any]:
+        """Yield the annotations of frames; `kept` has a number for each of these."""
+        flat = (
+            annotation
+            for position, track in enumerate(super().read_annotations())
+            for annotation in self._flatten(position, track)
+        )
+        numbered = ({"id": number, **annotation} for number, annotation in enumerate(flat, start=1))
+        return numbered if kept is None else itertools.compress(numbered, kept)
+
+    def check_images(self) -> CocoChecks:
+        """Check the frames; errors speak of them as the entries that they have become."""
+        path, self.path = self.path, self.path.with_name(f"{self.path.name} as frames")
+        try:
+            return super().check_images()
+        finally:
+            self.path = path
+
+    def _flatten(self, position: int, track: Any) -> Iterator[Json]:
+        """Yield an object in each frame in which it is to be seen."""
+        entry = f"{self.path}: annotations[{position}]"
+        if not isinstance(track, dict) or not {"id", "video_id", "category_id", "bboxes"} <= track.keys():
+            raise UserError(f"{entry}: needs `id`, `video_id`, `category_id` and `bboxes`")
+        if track["video_id"] not in self._videos:
+            raise UserError(f"{entry}: video {track['video_id']!r} is not in `videos`")
+        first, video = self._videos[track["video_id"]]
+        count = len(video["file_names"])
+        lists = {key: track.get(key) or [None] * count for key in FRAME_LISTS}
+        if any(not isinstance(values, list) or len(values) != count for values in lists.values()):
+            raise UserError(f"{entry}: {', '.join(FRAME_LISTS)} must have one entry for each of {count} frames")
+        shared = {key: value for key, value in track.items() if key not in (*FRAME_LISTS, "id", "video_id")}
+        has_masks = bool(track.get("segmentations"))
+        for frame, (segmentation, box, area) in enumerate(zip(*lists.values(), strict=True)):
+            if segmentation is None and (has_masks or box is None):
+                continue
+            if box is None:
+                box = coco_mask.toBbox(to_rle(segmentation, video["height"], video["width"])).tolist()
+            where = {"image_id": first + frame, "track_id": track["id"], "bbox": box}
+            yield {**shared, **where, **_given(segmentation=segmentation, area=area)}
+
+
+def _given(**values: Any) -> Json:
+    return {key: value for key, value in values.items() if value is not None}
