@@ -13,7 +13,7 @@ from PIL import ImageOps
 from tests.shared import PHOTOS
 from vclr.errors import UserError
 from vclr.files import open_image, read_json, write_json, write_png
-from vclr.generate import leaks
+from vclr.splits import leaks
 from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 from vclr.splits.record import write_split
 

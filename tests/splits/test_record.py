@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.generate.test_splits import write_world
+from tests.splits.test_split import write_world
 
 import vclr
 from vclr.errors import UserError
