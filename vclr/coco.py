@@ -32,16 +32,25 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
     checks = CocoChecks(path, coco.setdefault("categories", [{"id": 1, "name": "object"}]))
-    if images is not None and locate(images) is None:
-        raise UserError(f"{Path(images)}: no such folder (images of {path})")
-    folder = open_folder(images) if images is not None else None
-    for position, image in enumerate(coco["images"]):
-        entry = checks.check_image(position, image)
-        if folder is not None and image["file_name"] not in folder:
-            raise UserError(f"{entry}: file {folder.path_of(image['file_name'])} does not exist")
+    check_images(checks, coco["images"], images)
     for position, annotation in enumerate(coco["annotations"]):
         checks.check_annotation(position, annotation)
     return coco
+
+
+def check_images(checks: CocoChecks, images: list[Any], folder: str | Path | None) -> None:
+    """Check the entries of `images`, and where a folder is given, or its zip, that each file named is in it.
+
+    Raises:
+        UserError: in one line, the file, the entry and what is wrong.
+    """
+    if folder is not None and locate(folder) is None:
+        raise UserError(f"{Path(folder)}: no such folder (images of {checks.path})")
+    files = open_folder(folder) if folder is not None else None
+    for position, image in enumerate(images):
+        entry = checks.check_image(position, image)
+        if files is not None and image["file_name"] not in files:
+            raise UserError(f"{entry}: file {files.path_of(image['file_name'])} does not exist")
 
 
 def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
@@ -99,7 +108,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
 def outlines(annotation: Json) -> list[list[float]] | None:
     """Return an annotation's polygons, [x, y, x, y, ...] each; its box where it has no segmentation, None for RLE."""
     segmentation = annotation.get("segmentation")
-    if segmentation is None:
+    if not segmentation:
         left, top, right, bottom = bbox_corners(annotation["bbox"])
         return [[left, top, right, top, right, bottom, left, bottom]]
     return segmentation if isinstance(segmentation, list) else None
