@@ -195,7 +195,7 @@ def test_every_image_file_must_be_there(tmp_path: Path, world: dict[str, Any]):
     assert "no such folder" in refuse(tmp_path, world, tmp_path / "absent")
     for impossible in ("x" * 5000, "a\0b"):
         world["images"][1]["file_name"] = impossible
-        assert "images[1]: file" in refuse(tmp_path, world, tmp_path)
+        assert "image 2: file" in refuse(tmp_path, world, tmp_path)
 
 
 def test_select_keeps_images_with_an_object_outside_crowds(world: dict[str, Any]):

@@ -117,7 +117,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
 def outlines(annotation: Json) -> list[list[float]] | None:
     """Return an annotation's polygons, [x, y, x, y, ...] each; its box where it has no segmentation, None for RLE."""
     segmentation = annotation.get("segmentation")
-    if segmentation is None:
+    if not segmentation:
         left, top, right, bottom = bbox_corners(annotation["bbox"])
         return [[left, top, right, top, right, bottom, left, bottom]]
     return segmentation if isinstance(segmentation, list) else None

@@ -15,7 +15,7 @@ import msgspec
 
 from vclr.coco_checks import CocoChecks, Json
 from vclr.errors import UserError
-from vclr.files import atomic_path
+from vclr.files import atomic_path, read_json
 
 
 @dataclass
@@ -109,6 +109,7 @@ def open_annotations(path: str | Path) -> CocoFile:
     except (msgspec.ValidationError, KeyError):
         raise other_json(path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        read_json(path)  # takes longer, and says in which line it is wrong
         raise UserError(f"{path}: not valid json: {error}") from None
     head.setdefault("categories", [{"id": 1, "name": "object"}])
     return CocoFile(Path(path), head, annotations)

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.splits.test_split import write_world
 
 import vclr
+from tests.splits.test_split import write_world
 from vclr.errors import UserError
 from vclr.files import read_json, sha256
 from vclr.splits.classes import VOC_CLASSES

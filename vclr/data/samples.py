@@ -11,14 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import Json, load_coco, select
-from vclr.config import Config, DataSetConfig, TestMapperConfig
+from vclr.coco import load_coco, select
+from vclr.config import Config, TestMapperConfig
+from vclr.data.annotations import load_objects
 from vclr.data.catalog import missing_files, test_set, training_set
 from vclr.data.images import ImageList
 from vclr.data.masks import ObjectMasks
-from vclr.data.objects import Objects
-from vclr.data.packed import PackedList
-from vclr.data.proposals import add_proposals
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.data.views import ViewReader
 from vclr.errors import UserError
@@ -84,12 +82,11 @@ class TrainingSamples(Dataset[Sample]):
 
     def __init__(self, config: Config) -> None:
         data_set = training_set(config)
-        coco = _load(data_set, "train", config.dataloader.train.dataset.filter_empty)
-        if data_set.proposals:
-            coco = add_proposals(coco, data_set.proposals, config.proposals.top_k, config.proposals.max_iou)
-        self.images = ImageList(data_set.images, coco["images"])
-        objects = _objects_by_image(coco)
-        self.objects = PackedList(Objects.from_annotations(objects.get(image["id"], [])) for image in coco["images"])
+        if problem := missing_files(data_set, "train"):
+            raise UserError(problem)
+        filter_empty = config.dataloader.train.dataset.filter_empty
+        entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
+        self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
         self.has_teacher = config.model.criterion.weight_dict.loss_consistency > 0
@@ -125,7 +122,13 @@ class TestSamples(Dataset[TestSample]):
         data_set = test_set(config)
         if data_set.views:
             log.warning("data.test.views: evaluation reads photos, not views")
-        self.coco = _load(data_set, "test", config.dataloader.test.dataset.filter_empty)
+        if problem := missing_files(data_set, "test"):
+            raise UserError(problem)
+        coco = load_coco(data_set.annotations, data_set.images)
+        filter_empty = config.dataloader.test.dataset.filter_empty
+        self.coco = select(coco, lambda annotation: True) if filter_empty else coco
+        if not self.coco["images"]:
+            raise UserError(f"{data_set.annotations}: holds no image with an object")
         self.images = ImageList(data_set.images, self.coco["images"])
         self.mapper = config.dataloader.test.mapper
 
@@ -146,25 +149,6 @@ def _make_test_sample(photo: Image.Image, mapper: TestMapperConfig, image_id: in
     size = photo.height, photo.width
     resized = test_geometry(mapper, size).apply_to_image(photo)
     return TestSample(torch.from_numpy(_to_array(resized)), image_id, size)
-
-
-def _load(data_set: DataSetConfig, part: str, filter_empty: bool) -> Json:
-    if problem := missing_files(data_set, part):
-        raise UserError(problem)
-    coco = load_coco(data_set.annotations, data_set.images)
-    kept = select(coco, lambda annotation: not annotation.get("iscrowd", 0), filter_empty) if part == "train" else coco
-    if part == "test" and filter_empty:
-        kept = select(coco, lambda annotation: True)
-    if not kept["images"]:
-        raise UserError(f"{data_set.annotations}: holds no image with an object")
-    return kept
-
-
-def _objects_by_image(coco: Json) -> dict[int, list[Json]]:
-    objects: dict[int, list[Json]] = {}
-    for annotation in coco["annotations"]:
-        objects.setdefault(annotation["image_id"], []).append(annotation)
-    return objects
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""The annotations of the training set: from json to the packed objects of each image, never all as Python objects."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from vclr.coco import Json, open_images
+from vclr.coco_file import open_coco
+from vclr.config import DataSetConfig, ProposalsConfig
+from vclr.data.objects import Objects
+from vclr.data.packed import PackedList
+from vclr.data.proposals import add_proposals
+from vclr.errors import UserError
+
+
+def load_objects(
+    data_set: DataSetConfig, filter_empty: bool, proposals: ProposalsConfig
+) -> tuple[list[Json], PackedList[Objects]]:
+    """Read and check the annotations of a training set, without crowds, and the proposals that join them.
+
+    Args:
+        data_set: its files; every image that the annotations name must be there.
+        filter_empty: leave out images without an annotated object.
+        proposals: which proposals join.
+
+    Returns:
+        The entries of the images, and the objects of each.
+
+    Raises:
+        UserError: in one line, the file and the entry at fault; or there is no image.
+    """
+    coco = open_coco(data_set.annotations)
+    checks = coco.check_images()
+    open_images(data_set.images, coco.images, coco.path)
+    places = {image["id"]: place for place, image in enumerate(coco.images)}
+    owners = np.full(len(coco.annotations), -1, dtype=np.int64)  # the place of an annotation's image; -1 for crowds
+    boxes: list[Json] = []
+    for number, annotation in enumerate(coco.read_annotations()):
+        checks.check_annotation(number, annotation)
+        if not annotation.get("iscrowd", 0):
+            owners[number] = places[annotation["image_id"]]
+            if data_set.proposals:
+                boxes.append({"image_id": annotation["image_id"], "bbox": annotation["bbox"]})
+    counts = np.bincount(owners[owners >= 0], minlength=len(coco.images))
+    by_image = np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
+    kept = [place for place, count in enumerate(counts.tolist()) if count or not filter_empty]
+    entries = [coco.images[place] for place in kept]
+    if not entries:
+        raise UserError(f"{data_set.annotations}: holds no image with an object")
+    added: dict[int, list[Json]] = {}
+    if data_set.proposals:
+        known = {**coco.head, "images": entries, "annotations": boxes}
+        joined = add_proposals(known, data_set.proposals, proposals.top_k, proposals.max_iou)["annotations"]
+        for proposal in joined[len(boxes) :]:
+            added.setdefault(proposal["image_id"], []).append(proposal)
+    return entries, PackedList(
+        Objects.from_annotations(
+            [msgspec.json.decode(coco.annotations[number]) for number in by_image[place].tolist()]
+            + added.get(coco.images[place]["id"], [])
+        )
+        for place in kept
+    )
