@@ -195,7 +195,7 @@ def test_json_cut_off_is_one_line(tmp_path: Path, world: dict[str, Any]):
 def test_missing_photo_is_one_line(tmp_path: Path, world: dict[str, Any]):
     write_json(tmp_path / "a.json", world)
     (tmp_path / "images" / "b.png").unlink()
-    assert "a.json: images[1]: file" in refused(1, *train_arguments(tmp_path))
+    assert "a.json: image 1: file" in refused(1, *train_arguments(tmp_path))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

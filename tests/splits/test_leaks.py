@@ -13,7 +13,6 @@ from PIL import ImageOps
 from tests.shared import PHOTOS
 from vclr.errors import UserError
 from vclr.files import open_image, read_json, write_json, write_png
-from vclr.splits import leaks
 from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 from vclr.splits.record import write_split
 
@@ -112,10 +111,10 @@ def names_of(root: Path) -> list[str]:
 
 
 @needs_photos
-@pytest.mark.parametrize("num_for_pool", [0, 400])
-def test_copies_are_found(folders: Path, monkeypatch: pytest.MonkeyPatch, num_for_pool: int):
+@pytest.mark.parametrize("min_blocks", [1, 8])
+def test_copies_are_found(folders: Path, monkeypatch: pytest.MonkeyPatch, min_blocks: int):
     """Alike by this process and by a pool of others."""
-    monkeypatch.setattr(leaks, "MIN_FOR_POOL", num_for_pool)
+    monkeypatch.setattr("vclr.crew.MIN_BLOCKS", min_blocks)
     sets = [read_photo_set(folders / f"{part}.json", folders / part) for part in ("train", "val")]
     found = audit_leaks(*sets, quiet=True)
     names = names_of(folders)
@@ -163,9 +162,9 @@ def test_blank_pictures_are_no_copies_of_each_other(tmp_path: Path):
     assert (pair["why"], pair["distance"]) == (["name"], None)
 
 
-@pytest.mark.parametrize("num_for_pool", [0, 400])
-def test_a_damaged_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_for_pool: int):
-    monkeypatch.setattr(leaks, "MIN_FOR_POOL", num_for_pool)
+@pytest.mark.parametrize("min_blocks", [1, 8])
+def test_a_damaged_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, min_blocks: int):
+    monkeypatch.setattr("vclr.crew.MIN_BLOCKS", min_blocks)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_text("not an image")
     photos = read_photo_set(write_json_of(tmp_path / "a.json", [{"file_name": "a.png"}]), tmp_path / "images")

@@ -17,7 +17,7 @@ needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED
 
 
 def hash_file(path: Path) -> np.ndarray:
-    found = hash_picture(open_image(path, DECODED_SIZE))
+    found = hash_picture(open_image(path, at_least=DECODED_SIZE))
     assert found is not None
     return found
 
