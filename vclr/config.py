@@ -228,8 +228,8 @@ class TrainConfig:
 @dataclass
 class DataSetConfig:
     annotations: str = ""  # COCO json
-    images: str = ""  # folder
-    views: dict[str, str] = field(default_factory=dict)  # view name -> folder with the same file stems
+    images: str = ""  # folder, or its zip
+    views: dict[str, str] = field(default_factory=dict)  # view name -> folder (or its zip) with the same file stems
     proposals: str = ""  # COCO json of object proposals
 
 

@@ -1,0 +1,146 @@
+"""What a data set of COCO's size costs before a training step: seconds and memory, as it grows from 10 000 images.
+
+Simulates photos and two views as small files, and annotations as COCO's (7 objects an image, 23 points a polygon). Each
+step runs in a process of its own: opening the training set, a split, a manifest, DVC; then all again with each folder
+packed in a zip (`vclr pack`). Needs 3 GB of disk and some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from vclr.coco import Json
+from vclr.coco_file import write_coco
+from vclr.config import load_config
+from vclr.files import write_manifest
+from vclr.generate.splits import VOC_CLASSES
+from vclr.progress import track
+
+SIZES = (10_000, 118_287)
+PHOTOS, VIEWS = "raw/coco2017/train2017", ("views/coco2017/depth", "views/coco2017/style")
+SPLIT = "splits/coco2017_train_voc_top10.json"  # where the catalog looks for it
+FOLDERS = (PHOTOS, *VIEWS)
+PYTHON = sys.executable
+
+Cost = tuple[float, float]  # seconds, peak in GiB
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of images")
+    parser.add_argument("--folder", type=Path, help="where the data is simulated; by default among temporary files")
+    options = parser.parse_args(arguments)
+    costs = {}
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            costs[size] = measure(Path(folder), size)
+    print(make_table(costs))
+
+
+def measure(folder: Path, num_images: int) -> dict[str, Cost]:
+    """Simulate a data set and return what each step on it costs."""
+    simulate(folder / "data", num_images)
+    split = ("split", "voc", "--annotations", f"data/{SPLIT}", "--output", "split.json")
+    pack = ("pack", "--remove", "--quiet", *(f"data/{name}" for name in FOLDERS))
+    costs = {
+        "open the training set": run(folder, PYTHON, "-m", "benchmarks.data_scale", "--open"),
+        "vclr split": run(folder, PYTHON, "-m", "vclr.cli", *split),
+        "manifest of the photos": run(folder, PYTHON, "-m", "benchmarks.data_scale", "--manifest"),
+        **run_dvc(folder, "folders"),
+        "vclr pack, three folders": run(folder, PYTHON, "-m", "vclr.cli", *pack),
+        "open the training set, packed": run(folder, PYTHON, "-m", "benchmarks.data_scale", "--open"),
+        **run_dvc(folder, "packed"),
+    }
+    return costs
+
+
+def simulate(data: Path, num_images: int) -> None:
+    """Write the files of a training set."""
+    names = [f"{number:012}.jpg" for number in range(num_images)]
+    for folder in track(FOLDERS, f"simulate {num_images} images"):
+        (data / folder).mkdir(parents=True)
+        for name in names:
+            (data / folder / name).write_bytes(f"{folder}/{name}".encode())
+    images = [{"id": number, "file_name": name, "height": 480, "width": 640} for number, name in enumerate(names)]
+    classes = [*VOC_CLASSES, *(f"novel {number}" for number in range(60))]
+    categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
+    write_coco(data / SPLIT, {"images": images, "categories": categories}, simulate_objects(num_images))
+
+
+def simulate_objects(num_images: int) -> Iterator[Json]:
+    """Make annotations, as many an image and as long as COCO's."""
+    generator = random.Random(0)
+    for number in range(num_images * 860_001 // 118_287):
+        polygon = [round(generator.uniform(0, 480), 2) for _ in range(2 * generator.randint(6, 40))]
+        box = [round(generator.uniform(0, 240), 2) for _ in range(4)]
+        image, category = generator.randrange(num_images), generator.randint(1, 80)
+        shape = {"bbox": box, "area": box[2] * box[3], "segmentation": [polygon]}
+        yield {"id": number, "image_id": image, "category_id": category, "iscrowd": 0, **shape}
+
+
+def run_dvc(folder: Path, kind: str) -> dict[str, Cost]:
+    """Have DVC record the data for the first time, and look at it again."""
+    shutil.rmtree(folder / ".dvc", ignore_errors=True)
+    (folder / "data.dvc").unlink(missing_ok=True)
+    run(folder, PYTHON, "-m", "dvc", "init", "--no-scm", "--quiet")
+    run(folder, PYTHON, "-m", "dvc", "config", "cache.type", "reflink,hardlink,copy")
+    return {f"dvc {verb}, {kind}": run(folder, PYTHON, "-m", "dvc", *verb.split()) for verb in ("add data", "status")}
+
+
+def run(folder: Path, *command: str) -> Cost:
+    """Run a command in a folder; return the seconds that it took, its start among them, and its peak of memory."""
+    print(f"{' '.join(command[2:5])} ...", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=None
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: {process.returncode}")
+    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+
+
+def make_table(costs: dict[int, dict[str, Cost]]) -> str:
+    """Return the costs by step and size, and how each grew from the smallest size to the largest."""
+    small, large = min(costs), max(costs)
+    header = ["", *(f"{size} images" for size in costs), f"grows by ({large / small:.1f} in images)"]
+    lines = [header, ["---"] * len(header)]
+    for step in costs[small]:
+        cells = [f"{costs[size][step][0]:.1f} s, {costs[size][step][1]:.2f} GiB" for size in costs]
+        lines.append([step, *cells, f"{costs[large][step][0] / costs[small][step][0]:.1f}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def open_samples() -> None:
+    """Open the training set as a training does: annotations, photos, views."""
+    # Not above: what a process takes begins with what the one that starts it has.
+    from vclr.data.samples import TrainingSamples
+
+    weights = "views.weights={natural: 1, depth: 1, style: 1}"
+    print(len(TrainingSamples(load_config(None, ["data.root=data", weights]))))
+
+
+def write_photo_manifest() -> None:
+    """Write the manifest of the photos, and remove it."""
+    folder = Path("data", PHOTOS)
+    write_manifest(folder, folder.iterdir()).unlink()
+
+
+if __name__ == "__main__":
+    own = {"--open": open_samples, "--manifest": write_photo_manifest}
+    if sys.argv[1:2] and sys.argv[1] in own:
+        own[sys.argv[1]]()
+    else:
+        main(sys.argv[1:])
