@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vclr.errors import UserError
 from vclr.top_proposals import choose_proposals, read_score
 
 
@@ -57,4 +58,7 @@ def test_neither_proposals_nor_annotations_need_be_there():
 
 
 def test_a_score_is_a_number():
-    assert read_score({"id": 1, "score": 1}, "p.json") == 1.0
+    assert read_score(1, "p.json") == 1.0
+    for score in (None, "high", True):
+        with pytest.raises(UserError, match=r"p\.json: has no `score`"):
+            read_score(score, "p.json")

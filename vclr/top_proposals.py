@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco_checks import Json
 from vclr.errors import UserError
 
 MAX_IOU = 0.5  # with an annotation or a better proposal; above, a proposal is that object already
@@ -47,13 +46,12 @@ def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, t
     return chosen
 
 
-def read_score(proposal: Json, path: str | Path) -> float:
+def read_score(score: Any, entry: str) -> float:
     """Return how sure the method is of a proposal.
 
     Raises:
-        UserError: a proposal without a score; names `path`.
+        UserError: it does not say; names `entry`.
     """
-    score = proposal.get("score")
     if not isinstance(score, (int, float)) or isinstance(score, bool):
-        raise UserError(f"{path}: annotation {proposal['id']} has no `score`")
+        raise UserError(f"{entry}: has no `score`")
     return float(score)

@@ -290,5 +290,5 @@ def test_proposals_of_other_photos_are_ignored(own_data: MakeConfig, tmp_path: P
 def test_proposal_without_a_score_is_named(own_data: MakeConfig, tmp_path: Path):
     known = read_json(own_data().data.train.annotations)
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], "high")])
-    with pytest.raises(UserError, match=r"p\.json: annotation 0 has no `score`"):
+    with pytest.raises(UserError, match=r"p\.json: annotations\[0\] \(id 0\): has no `score`"):
         add_proposals(known, path, 5, 0.5)

@@ -113,7 +113,13 @@ def test_proposals_are_needed_where_they_join_and_nowhere_else(tmp_path: Path, w
 def test_wrong_proposals_are_named(tmp_path: Path, world: dict[str, Any]):
     arguments = "toy_known_top2", tmp_path / "all.json", tmp_path / "part.json"
     path = write_proposals(tmp_path, [(2, [0, 20, 10, 10], "high")])
-    with pytest.raises(UserError, match=r"proposals\.json: annotation 0 has no `score`"):
+    with pytest.raises(UserError, match=r"proposals\.json: annotations\[0\] \(id 0\): has no `score`"):
+        write_split(*arguments, path)
+    path = write_proposals(tmp_path, [(2, [0, 20, -10, 10], 0.5)])
+    with pytest.raises(UserError, match=r"proposals\.json: annotations\[0\] \(id 0\): bbox \[0\.0, 20\.0, -10"):
+        write_split(*arguments, path)
+    path = write_proposals(tmp_path, [(2, "box", 0.5)])  # type: ignore[list-item]
+    with pytest.raises(UserError, match=r"proposals\.json: an annotation is not what it should be: .*`\$\.bbox`"):
         write_split(*arguments, path)
     path = write_proposals(tmp_path, [], width=61)
     with pytest.raises(UserError, match=r"proposals\.json: images\[1\]: a\.png is 61x40, .*all\.json says 60x40"):

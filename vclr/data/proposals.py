@@ -25,8 +25,8 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
     proposals = load_coco(path)
     names = {image["id"]: image["file_name"] for image in proposals["images"]}
     by_name: dict[str, list[Json]] = {}
-    for proposal in proposals["annotations"]:
-        read_score(proposal, path)  # also of those that no image asks for
+    for position, proposal in enumerate(proposals["annotations"]):
+        read_score(proposal.get("score"), f"{path}: annotations[{position}] (id {proposal['id']})")
         by_name.setdefault(names[proposal["image_id"]], []).append(proposal)
     known: dict[int, list[Json]] = {}
     for annotation in coco["annotations"]:
@@ -35,7 +35,7 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
     added: list[Json] = []
     for image in coco["images"]:
         candidates = by_name.get(image["file_name"], [])
-        scores = np.array([read_score(proposal, path) for proposal in candidates])
+        scores = np.array([proposal["score"] for proposal in candidates], dtype=np.float64)
         chosen = choose_proposals(_boxes(candidates), scores, _boxes(known.get(image["id"], [])), top_k, max_iou)
         for proposal in (candidates[number] for number in chosen):
             added.append({**proposal, "id": f"proposal-{len(added)}", "image_id": image["id"], "category_id": category})

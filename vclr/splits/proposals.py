@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from vclr.coco import as_object
-from vclr.coco_checks import Json
+from vclr.coco_checks import Json, check_box
 from vclr.coco_file import CocoFile, open_coco
 from vclr.errors import UserError
 from vclr.top_proposals import MAX_IOU, choose_proposals, read_score
@@ -41,6 +42,15 @@ class BoxTable:
             yield positions, rows[positions, :4], rows[positions, 4]
 
 
+class Candidate(msgspec.Struct, gc=False):
+    """What a proposal is chosen by; its mask, most of its text, is looked at once it is chosen."""
+
+    id: int | str
+    image_id: int | str
+    bbox: list[float]
+    score: Any = None
+
+
 @dataclass
 class ChosenProposals:
     """Proposals of a file that were chosen: their positions in it, and the image that each joins."""
@@ -49,10 +59,14 @@ class ChosenProposals:
     positions: list[int]
     image_ids: list[Any]
 
+    def read_entries(self) -> Iterator[Json]:
+        """Yield them as they stand in the file."""
+        chosen = [self.source.annotations[position] for position in self.positions]
+        return CocoFile(self.source.path, {}, chosen).read_annotations()
+
     def read(self, first_id: int) -> Iterator[Json]:
         """Yield them as annotations of the category `object`, numbered from `first_id`."""
-        chosen = CocoFile(self.source.path, {}, [self.source.annotations[position] for position in self.positions])
-        for number, (proposal, image_id) in enumerate(zip(chosen.read_annotations(), self.image_ids, strict=True)):
+        for number, (proposal, image_id) in enumerate(zip(self.read_entries(), self.image_ids, strict=True)):
             yield {**as_object(proposal), "id": first_id + number, "image_id": image_id}
 
 
@@ -72,16 +86,17 @@ def choose_from_file(
         UserError: a proposal without a score, an image that the two files have in two sizes, or no image in common.
     """
     source = open_coco(path)
-    source.check_images()
+    checks = source.check_images()
     owners = _owners(source, images, annotations)
     if images and not owners:
         raise UserError(f"{path}: names no image of {annotations} ({images[0]['file_name']}, say)")
     candidates, file_positions = BoxTable(), array("q")
-    for position, proposal in enumerate(source.check()):
-        score = read_score(proposal, path)
-        owner = owners.get(proposal["image_id"])
+    for position, candidate in enumerate(_read_candidates(source)):
+        owner = owners.get(candidate.image_id)
         if owner is not None:
-            candidates.add(owner, proposal["bbox"], score)
+            entry = f"{path}: annotations[{position}] (id {candidate.id})"
+            check_box(candidate.bbox, entry)
+            candidates.add(owner, candidate.bbox, read_score(candidate.score, entry))
             file_positions.append(position)
     chosen = ChosenProposals(source, [], [])
     groups = zip(candidates.by_owner(len(images)), known.by_owner(len(images)), strict=True)
@@ -89,7 +104,16 @@ def choose_from_file(
         for number in choose_proposals(boxes, scores, known_boxes, top_k, MAX_IOU):
             chosen.positions.append(file_positions[rows[number]])
             chosen.image_ids.append(image["id"])
+    for position, proposal in zip(chosen.positions, chosen.read_entries(), strict=True):
+        checks.check_annotation(position, proposal)
     return chosen
+
+
+def _read_candidates(source: CocoFile) -> Iterator[Candidate]:
+    try:
+        yield from map(msgspec.json.Decoder(Candidate).decode, source.annotations)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source.path}: an annotation is not what it should be: {error}") from None
 
 
 def _owners(source: CocoFile, images: list[Json], annotations: str | Path) -> dict[Any, int]:
