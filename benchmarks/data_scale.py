@@ -18,11 +18,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vclr.generate.splits import VOC_CLASSES
+
 from vclr.coco import Json
 from vclr.coco_file import write_coco
 from vclr.config import load_config
 from vclr.files import write_manifest
-from vclr.generate.splits import VOC_CLASSES
 from vclr.progress import track
 
 SIZES = (10_000, 118_287)

@@ -96,6 +96,18 @@ def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[st
     return sorted({published.source_of(data.annotations), image_source(data.images)})
 
 
+def audited_sets(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List annotations and image folder of an experiment's training set and of its test set."""
+    config = read_experiment(experiment, overrides)
+    sets = catalog.training_set(config), catalog.test_set(config)
+    return [path for data_set in sets for path in (data_set.annotations, data_set.images)]
+
+
+def audit_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the files that an audit of leaks reads."""
+    return sorted({image_source(path) for path in audited_sets(experiment, overrides)})
+
+
 def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the object proposals of the test set, where an experiment names them."""
     proposals = catalog.test_set(read_experiment(experiment, overrides)).proposals

@@ -94,7 +94,7 @@ def test_experiments_on_the_command_line_are_all_that_runs(finished):
 def test_own_photos_get_their_split_views_and_proposals(checkout):
     add_own_photos(checkout)
     plan = checkout.plan("all", "--config", "experiments=[own]")
-    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
 
 
 @pytest.mark.slow
@@ -118,7 +118,8 @@ def test_shards_are_jobs_of_their_own(checkout):
     add_own_photos(checkout)
     plan = checkout.plan(*OWN, WITH_SHARDS)
     shards = {"views_shard": 4, "proposals_shard": 3, "evaluate_shard": 2}
-    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1, **shards}
+    others = ("split", "views", "proposals", "train", "evaluate", "audit", "report")
+    assert plan == {**dict.fromkeys(others, 1), **shards}
 
 
 def test_without_shards_the_commands_name_none(checkout):
@@ -166,7 +167,7 @@ def test_fewer_shards_make_nothing_again(checkout):
     for shards in (WITH_SHARDS, "shards={views: 2, proposals: 2, evaluation: 3}", "shards={}"):
         assert checkout.plan(*OWN, shards, *KEEP) == {}
     checkout.write("data/raw/photos/images/2.jpg", "")
-    again = {"views": 1, "views_shard": 16, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    again = {"views": 1, "views_shard": 16, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
     assert checkout.plan(*OWN, "shards={views: 16}", *KEEP) == again
 
 
@@ -263,7 +264,7 @@ PUBLISHED = ("all", "--config", "experiments=[voc_to_nonvoc,coco_to_lvis]")
 def test_published_experiments_are_planned_from_the_downloads_on(checkout):
     plan = checkout.plan(*PUBLISHED)
     fetched = {"fetch": 2, "fetch_owis": 2, "fetch_view": 2, "fetch_weights": 1}
-    assert plan == {**fetched, "published_split": 4, "train": 2, "evaluate": 2, "report": 1}
+    assert plan == {**fetched, "published_split": 4, "train": 2, "evaluate": 2, "audit": 2, "report": 1}
     output = checkout.run("snakemake", *PUBLISHED, "-np", "--cores", "2")
     assert sorted(re.findall(r"vclr fetch (\S+)", output)) == [
         "coco2017",

@@ -28,9 +28,11 @@ from vclr.evaluation.experiments import (
     target_group,
 )
 from vclr.evaluation.gallery import TOP_PREDICTIONS, data_uri, found_objects, training_scenes
+from vclr.evaluation.licences import terms_in_use
 from vclr.evaluation.pictures import contact_sheet
 from vclr.evaluation.study import PairedResult, compare, evidence, format_p, format_values, markdown_results
-from vclr.files import atomic_path, write_json, write_png
+from vclr.files import atomic_path, read_json, write_json, write_png
+from vclr.splits.leaks import summarize_leaks
 
 TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")
 
@@ -76,6 +78,8 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
         differences=differences(read),
         provenance=provenance(read[0].environment),
         data=_data_facts(read),
+        leaks=list(dict.fromkeys(describe_leaks(results / name / "leaks.json") for name in experiments)),
+        terms=list(dict.fromkeys(term for experiment in read for term in terms_in_use(experiment.config))),
     )
     if scenes:
         write_png(output / "scenes.png", contact_sheet(scenes, views))
@@ -266,6 +270,20 @@ def _times_untrained(experiment: Experiment, floor: dict[str, Any] | None, group
     if base is None or mean is None:
         return "–"
     return f"× {mean / base:.1f}" if base else "from 0"
+
+
+def describe_leaks(path: Path) -> str:
+    """Say what `vclr audit` found, where it was asked.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.is_file():
+        return "not looked for (vclr audit)"
+    leaks = read_json(path)
+    if not isinstance(leaks, dict) or "pairs_by" not in leaks:
+        raise UserError(f"{path}: is not what vclr audit writes")
+    return summarize_leaks(leaks)
 
 
 def _data_facts(experiments: list[Experiment]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test set that it names
 # outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same,
-#          results/{experiment}/proposals/metrics.json; on the way, with shards.evaluation above 1,
+#          results/{experiment}/proposals/metrics.json, results/{experiment}/leaks.json; on the way, with shards.evaluation above 1,
 #          results/{experiment}/seed{seed}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
@@ -102,3 +102,19 @@ rule evaluate_proposals:
     shell:
         "vclr evaluate --config-file {params.config} --predictions {input.proposals}"
         " --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+
+
+rule audit:
+    """Find the images of an experiment's test set that its training set holds."""
+    input:
+        data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, config["overrides"]),
+    output:
+        leaks="results/{experiment}/leaks.json",
+    log:
+        "logs/audit/{experiment}.log",
+    params:
+        config="configs/experiment/{experiment}.yaml",
+        overrides=experiments.quote_overrides(config["overrides"]),
+        sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, config["overrides"]),
+    shell:
+        "vclr audit --config-file {params.config} --output {output.leaks} {params.overrides} 2>&1 | tee {log}"

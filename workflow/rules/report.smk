@@ -1,6 +1,7 @@
 # What the experiments say: a report with pictures, and the study over several seeds.
 #
-# inputs:  results/{experiment}/seed{seed}/metrics.json, results/{experiment}/untrained/metrics.json
+# inputs:  results/{experiment}/seed{seed}/metrics.json, results/{experiment}/{untrained,proposals}/metrics.json,
+#          results/{experiment}/leaks.json
 # outputs: results/{demo,all}/report.html, results/{demo,all}/summary.json, results/study/study.{md,json}
 
 REPORTS = {"demo": config["demo"], "all": config}
@@ -27,6 +28,9 @@ rule report:
     """Compare experiments: table, curves, scenes, predictions, in one file."""
     input:
         metrics=report_inputs,
+        leaks=lambda wildcards: expand(
+            "results/{experiment}/leaks.json", experiment=REPORTS[wildcards.report]["experiments"]
+        ),
     output:
         report="results/{report}/report.html",
         summary="results/{report}/summary.json",
