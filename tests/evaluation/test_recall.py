@@ -92,7 +92,7 @@ def test_categories_leave_out_the_others_and_their_images():
     assert novel["mask_ap"] == pytest.approx(100)  # the false positive is in an image that no longer counts
     assert novel["mask_ar@100_large"] is None
     assert score(scene, found, categories=["known"])["mask_ar@300"] == 0
-    with pytest.raises(UserError, match="no category 'cat'; it has known, novel"):
+    with pytest.raises(UserError, match="no category 'cat'; nearest: 'novel'; it has known, novel"):
         score(scene, found, categories=["cat"])
 
 
