@@ -80,7 +80,7 @@ def test_resources_of_a_training_reach_the_launcher(checkout):
 def test_overrides_reach_every_command(checkout):
     config = ("--config", "overrides=[train.max_iter=7]", "experiments=[demo]")
     commands = re.findall(r"vclr .*", checkout.run("snakemake", "all", "-np", "--cores", "1", *config))
-    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"launch", "evaluate"}
+    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"launch", "evaluate", "audit"}
     assert not [
         command for command in commands if re.search(r"vclr (launch|evaluate)", command) and "max_iter=7" not in command
     ]
@@ -184,9 +184,9 @@ def test_packed_photos_and_views_are_their_zips(checkout):
     views.mkdir(parents=True)
     (views / "1.png").touch()
     pack_folder(views, remove=True, quiet=True)
-    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
     checkout.write("configs/experiment/own.yaml", OWN_EXPERIMENT.replace("photos/images", "photos/images.zip"))
-    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "report": 1}
+    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
 
 
 def test_packing_makes_nothing_again(checkout):
