@@ -80,7 +80,11 @@ def test_resources_of_a_training_reach_the_launcher(checkout):
 def test_overrides_reach_every_command(checkout):
     config = ("--config", "overrides=[train.max_iter=7]", "experiments=[demo]")
     commands = re.findall(r"vclr .*", checkout.run("snakemake", "all", "-np", "--cores", "1", *config))
-    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {"launch", "evaluate", "audit"}
+    assert {command.split()[1] for command in commands if "train.max_iter=7" in command} == {
+        "launch",
+        "evaluate",
+        "audit",
+    }
     assert not [
         command for command in commands if re.search(r"vclr (launch|evaluate)", command) and "max_iter=7" not in command
     ]

@@ -135,7 +135,7 @@ def test_ways_to_write_a_mask_are_counted(world: World):
     del world.annotations[2]["area"]
     report = world.check()
     assert wrong(report) == []
-    assert "4 as polygons, 1 as uncompressed RLE, 1 as compressed RLE: read" in notes(report)["masks"]
+    assert "4 as polygons, 1 as uncompressed RLE, 1 as compressed RLE: all are read" in notes(report)["masks"]
     assert "1 annotations have none: sizes in evaluation go by the box" in notes(report)["area"]
     world.annotations[3]["segmentation"] = []
     assert "1 annotations have none: taken to fill their boxes" in notes(world.check())["masks"]

@@ -82,6 +82,7 @@ def test_proposals(world: World):
 
 def test_two_sets(world: World, tmp_path: Path):
     """Each is checked for its own use; photos of both are named, and so are ids that mean another photo."""
+    assert "a.json: is the training set and the test set" in notes(world.check_config())["one set"]
     world.annotations[0]["area"] = 900
     train = world.write()
     entries = json.loads(train.read_text())

@@ -132,8 +132,10 @@ def test_missing_files(world: World):
     files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
     assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
         f"--annotations {world.folder}/absent.json: does not exist; refused before anything starts",
-        f"--images {world.folder}/absent: is no folder; refused before anything starts",
+        f"--images {world.folder}/absent: does not exist; refused before anything starts",
     ]
+    files = DataSet(world.folder / "a.json", world.folder / "a.json")
+    assert "a.json: is no folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)

@@ -211,7 +211,7 @@ def note_contents(coco: CocoFile, contents: Contents) -> list[Finding]:
         says = "left out of training; in evaluation what is found on one counts neither way"
         notes.append(Finding(OK, "crowds", f"{path}: {contents.num_crowds} annotations are crowds: {says}"))
     if written := [f"{masks[way]} as {way}" for way in WAYS if masks[way]]:
-        notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}: read"))
+        notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}: all are read"))
     if masks["none"]:
         notes.append(Finding(OK, "masks", f"{path}: {masks['none']} annotations have none: taken to fill their boxes"))
     if masks["without area"]:

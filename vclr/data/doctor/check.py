@@ -55,8 +55,8 @@ def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
     report = Report()
     if not files.annotations.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {files.annotations}: does not exist")
-    if locate(files.images) is None:
-        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {files.images}: is no folder")
+    if locate(files.images) is None and not files.images.exists():
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {files.images}: does not exist")
     _check([files], {}, crew, decode, report)
     return report
 
@@ -84,6 +84,8 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
     tested = DataSet(Path(test.annotations), Path(test.images), use=replace(use, trains=False))
     if (training.annotations, training.images) == (tested.annotations, tested.images):
         sets = [replace(training, use=use)]
+        says = f"{training.annotations}: is the training set and the test set"
+        report.findings.append(Finding(OK, "one set", says))
     else:
         sets = [training, tested]
     _check(sets, config.evaluation.groups, crew, decode, report)
@@ -147,6 +149,8 @@ def _check_set(
         photos = open_folder(files.images)
         found, checked.photos = check_photos(coco, contents, photos, files.use, decode, crew)
         report.findings += found
+    elif files.images.exists():
+        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is no folder")
     for view, folder in files.views.items():
         report.findings += check_views(coco, contents, view, folder, decode, crew)
     if files.proposals is not None and files.proposals.exists():
