@@ -52,6 +52,8 @@ def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
         if plan.listing is not None and wanted.source.hub is not None:
             lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
         damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
+        if damaged and wanted.source.manual is not None:
+            raise UserError(f"{wanted.source.name}: damaged: {_name_some(damaged)}; put them in place again")
         plan = make_plan(wanted, settings, lock, damaged, plan.listing)
         if settings.offline:
             refuse_missing([plan], settings)
@@ -158,6 +160,9 @@ class _Bringing:
                 self.manifest.record_file(tasks[task].file.path, url, found.bytes, found.sha256)
                 progress.advance(found.bytes)
                 self._save()
+        except BaseException:
+            self.sessions.interrupted.set()  # those that are under way would only be waited for
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             progress.close()

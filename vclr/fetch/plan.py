@@ -165,7 +165,7 @@ def make_plan(
             if error.exit_code == 2:
                 raise
             unlisted = str(error)
-    made = [path for item in items for path in (item.file.path, *item.file.yields)]
+    made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
         path
         for path, numbers in source.counts.items()
