@@ -15,6 +15,7 @@ from vclr.errors import UserError
 from vclr.fetch import manual as by_hand
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
+from vclr.fetch.connections import Sessions
 from vclr.fetch.counts import check_counts
 from vclr.fetch.download import download
 from vclr.fetch.hub import hub_name
@@ -24,7 +25,7 @@ from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.plan import Item, Plan, Settings, State, make_plan
 from vclr.fetch.selection import Wanted
 from vclr.fetch.sources import archive_stem
-from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report, Sessions
+from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")

@@ -12,8 +12,7 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Protocol
 
 import requests
@@ -29,6 +28,7 @@ from vclr.fetch.answers import (
     validator,
 )
 from vclr.fetch.checksums import Expected, Found, hash_file
+from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.partial import Block, Partial
 from vclr.fetch.patience import Patience
 
@@ -36,12 +36,6 @@ CHUNK = 1 << 18
 SMALLEST_BLOCK = 4 << 20  # bytes that are worth a request of their own
 BLOCKS_PER_PART = 16  # so that the last ones end at about the same time
 MAX_RESTARTS = 3
-
-
-@dataclass(frozen=True)
-class Address:
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Report(Protocol):
@@ -62,44 +56,6 @@ class Nobody:
 
     def say(self, note: str) -> None:
         """Hear it."""
-
-
-class Sessions:
-    """A requests session for each thread, with connections that stay open until all are closed.
-
-    Once `interrupted` is set, whoever uses them ends as soon as it hears from its server, or waits for nothing.
-    """
-
-    def __init__(self) -> None:
-        self.here = threading.local()
-        self.all: list[requests.Session] = []
-        self.interrupted = threading.Event()
-
-    def get(self) -> requests.Session:
-        """Return the session of this thread."""
-        if not hasattr(self.here, "session"):
-            self.here.session = requests.Session()
-            self.here.session.headers["User-Agent"] = "vclr"
-            self.all.append(self.here.session)
-        session: requests.Session = self.here.session
-        return session
-
-    def leave(self) -> None:
-        """Close the session of this thread, which ends."""
-        if hasattr(self.here, "session"):
-            self.here.session.close()
-            self.all.remove(self.here.session)
-            del self.here.session
-
-    def close(self) -> None:
-        while self.all:
-            self.all.pop().close()
-
-    def __enter__(self) -> Sessions:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Transfer:
