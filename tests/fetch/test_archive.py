@@ -214,7 +214,13 @@ def test_damaged_archives(tmp_path: Path, kind: str, damage: str, random_bytes: 
     else:
         content = bytearray(b"" if damage == "empty" else b"<html>please log in</html>" * 100)
     archive.write_bytes(content)
-    assert "damaged" in refused(archive)
+    assert ": is damaged or no archive" in refused(archive)
+
+
+def test_tar_cut_between_two_members(tmp_path: Path):
+    archive = write_tar(tmp_path / "some.tar", {"a": bytes(1000), "b": bytes(1000)})
+    os.truncate(archive, 512 + 1024)
+    assert ": is damaged or no archive" in refused(archive)
 
 
 def test_number_of_files_is_checked_before_anything_moves(tmp_path: Path):
@@ -243,5 +249,5 @@ def test_members_are_counted(tmp_path: Path):
     archive = write_zip(tmp_path / "photos.zip", FILES)
     assert (count_members(archive, "photos"), count_members(archive, "photo")) == (2, 0)
     os.truncate(archive, 10)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=": is damaged"):
         count_members(archive, "photos")

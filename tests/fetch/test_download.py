@@ -15,10 +15,11 @@ from tests.fetch.server import FileServer, Mood, serve_proxy, with_etag
 from vclr.errors import UserError
 from vclr.fetch.answers import retry_after
 from vclr.fetch.checksums import Expected
+from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.download import download
 from vclr.fetch.partial import Partial, received_bytes
 from vclr.fetch.patience import Patience
-from vclr.fetch.transfer import SMALLEST_BLOCK, Address, Nobody, Sessions
+from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody
 from vclr.files import read_json
 
 SMALL = 300_000
@@ -115,6 +116,16 @@ def test_large_file_from_a_server_that_misbehaves(
     moods, then = SURVIVED[case]
     url = server.put("/file.bin", content, Mood(), *moods, then=then)
     assert fetch(known(content), url) == content
+
+
+def test_other_range_is_not_taken_for_the_one_asked_for(
+    fetch: Callable[..., bytes], server: FileServer, random_bytes: MakeBytes
+):
+    """Where no checksum tells, the answer's own words must."""
+    content = random_bytes(SMALL)
+    other = Mood(content=content[::-1], content_range=f"bytes 7-{SMALL - 1}/{SMALL}")
+    url = server.put("/file.bin", content, Mood(drop_after=100_000), other)
+    assert fetch(Expected(SMALL), url) == content
 
 
 def test_ranges_that_are_honored_once_only(fetch: Callable[..., bytes], server: FileServer, random_bytes: MakeBytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import signal
 import subprocess
 import time
 import zipfile
@@ -17,7 +18,9 @@ import pytest
 from tests.fetch.conftest import Fetcher, environment
 from tests.fetch.server import FileServer, Mood, serve_proxy
 from tests.processes import running
+from vclr.errors import UsageError
 from vclr.fetch.fetch import fetch
+from vclr.fetch.lock_file import LockFile
 from vclr.fetch.plan import Settings
 from vclr.fetch.sources import read_catalog
 from vclr.fetch.transfer import SMALLEST_BLOCK
@@ -313,6 +316,15 @@ def test_local_file_that_the_lock_does_not_know(fetcher: Fetcher, server: FileSe
     assert "raw/mine/file.bin" in read_json(fetcher.lock)["files"]
 
 
+def test_lock_lies_beside_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    assert LockFile(Path(".")).path == LockFile(tmp_path / "data").path == tmp_path / "data.lock"
+    assert LockFile(Path("data")).path == Path("data.lock")
+    with pytest.raises(UsageError, match="--output /: is not a folder"):
+        LockFile(Path("/"))
+
+
 def test_lock_that_is_none(fetcher: Fetcher, server: FileServer):
     fetcher.write(mine=plain_source(server.put("/file.bin", b"first")))
     for content in ("[1]", '{"files": {"a": 1}}', "{"):
@@ -358,7 +370,7 @@ def test_misuse(fetcher: Fetcher, arguments: list[str]):
 
 def test_two_fetches_at_once(fetcher: Fetcher, server: FileServer, random_bytes: MakeBytes):
     content = random_bytes(3_000_000)
-    url = server.put("/file.bin", content, then=Mood(pause=0.03))
+    url = server.put("/file.bin", content, then=Mood(pause=0.1))  # longer than the second one needs to start
     fetcher.write(mine=plain_source(url, bytes=len(content)))
     pipes: dict[str, Any] = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with running(fetcher.command("mine"), **pipes) as one:
@@ -392,11 +404,13 @@ def test_killed_fetch_goes_on(fetcher: Fetcher, server: FileServer, random_bytes
         assert server.sent("/file.bin") < 1.5 * len(content)
 
 
-@pytest.mark.parametrize("moment", [0.2, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (0.0, 0.1, 0.5))])
+@pytest.mark.parametrize(
+    "moment", [0.03, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (0.0, 0.1, 0.2))]
+)
 def test_killed_while_unpacking(fetcher: Fetcher, server: FileServer, moment: float):
     """A folder is not there, or it is there as a whole."""
-    photos = {f"photos/{number:05d}.jpg": b"%d" % number for number in range(4000)}
-    fetcher.write(mine=archive_source(server, photos, yields={"raw/mine/photos": 4000}))
+    photos = {f"photos/{number:05d}.jpg": b"%d" % number for number in range(1500)}
+    fetcher.write(mine=archive_source(server, photos, yields={"raw/mine/photos": 1500}))
     partial = fetcher.output / "raw/mine/.photos.zip.partial"
     with running(fetcher.command("mine"), env=environment(), stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: partial.exists() or process.poll() is not None)
@@ -404,9 +418,9 @@ def test_killed_while_unpacking(fetcher: Fetcher, server: FileServer, moment: fl
         process.kill()
         process.wait()
     folder = fetcher.output / "raw/mine/photos"
-    assert not folder.exists() or len(list(folder.iterdir())) == 4000
+    assert not folder.exists() or len(list(folder.iterdir())) == 1500
     fetcher.run("mine")
-    assert len(fetcher.files()) == 4001
+    assert len(fetcher.files()) == 1501
     assert server.count("/photos.zip") == 1
 
 
@@ -415,3 +429,26 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("size", [100_000, 4 * SMALLEST_BLOCK], ids=["small files", "large file"])
+def test_interrupted_fetch_ends_at_once_and_goes_on(
+    fetcher: Fetcher, server: FileServer, random_bytes: MakeBytes, size: int
+):
+    content = random_bytes(size)
+    urls = [server.put(f"/{n}.bin", content, *[Mood(drop_after=70_000, pause=0.1)] * 20) for n in range(2)]
+    files = [{"path": f"raw/mine/{n}.bin", "urls": [url], "bytes": size} for n, url in enumerate(urls)]
+    fetcher.write(mine={"files": files})
+    patient = environment(VCLR_FETCH_WAIT="30")
+    with running(fetcher.command("mine"), env=patient, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: server.sent("/0.bin") > 60_000)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130 and "Traceback" not in said
+    before = server.sent("/0.bin")
+    server.put("/0.bin", content)
+    server.put("/1.bin", content)
+    fetcher.run("mine")
+    assert (fetcher.output / "raw/mine/0.bin").read_bytes() == content
+    assert server.sent("/0.bin") - before < size

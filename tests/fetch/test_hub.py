@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fetch.conftest import Fetcher
-from tests.fetch.server import FileServer, Mood
+from tests.fetch.server import FileServer, Mood, serve
+from tests.fetch.test_fetch import zipped
 from vclr.files import read_json
 
 REPOSITORY = "somebody/collection"
@@ -41,10 +42,13 @@ FILES = {
     "style_train/more.tar.gz": tarred({"c.png": b"style c"}),
     "frames/one/0.png": b"frame",
     "not_needed/big.zip": b"x" * 1000,
+    "not_needed.zip": b"x" * 1000,
+    "splits.zip": zipped({"other.json": b"[]"}),
 }
 IN_PLACE = {
     "raw/mine/README.md": b"hello",
     "raw/mine/split.json": b"{}",
+    "raw/mine/other.json": b"[]",
     "views/mine/style/a.png": b"style a",
     "views/mine/style/b.png": b"style b",
     "views/mine/style/c.png": b"style c",
@@ -102,7 +106,7 @@ def test_repository_is_listed_fetched_and_put_in_its_places(fetcher: Fetcher, hu
     assert listing["files"]["split.json"]["sha256"] is None
     assert set(lock["files"]) == {"raw/mine/README.md", "raw/mine/split.json"}
     asked = len(hub.log)
-    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: is there (5 files)\n"
+    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: is there (6 files)\n"
     assert len(hub.log) == asked
     assert "hf_secret" not in fetcher.lock.read_text() + (fetcher.output / "raw/mine/manifest.json").read_text()
 
@@ -134,6 +138,17 @@ def test_commit_that_is_gone(fetcher: Fetcher, hub: FileServer):
     del hub.files[path]
     line = fetcher.refused("mine/frames", HF_ENDPOINT=hub.address)
     assert "answers 404 Not Found" in line and "--update-lock lists anew" in line
+
+
+def test_token_stays_with_the_hub(fetcher: Fetcher, hub: FileServer):
+    """The hub sends who asks for a large file to another host, which is not to know the token."""
+    path = f"/datasets/{REPOSITORY}/resolve/{'a' * 40}/frames/one/0.png"
+    with serve() as elsewhere:
+        url = elsewhere.put("/bytes", b"frame")
+        hub.put(path, b"", then=Mood(status=302, headers={"Location": url}))
+        fetcher.run("mine/frames", HF_ENDPOINT=hub.address, HF_TOKEN="hf_secret")
+        assert elsewhere.count("/bytes") and contents(fetcher)
+        assert not any("hf_secret" in str(request.headers) for request in elsewhere.log)
 
 
 def test_hub_that_does_not_answer(fetcher: Fetcher, server: FileServer):

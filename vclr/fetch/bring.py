@@ -15,6 +15,7 @@ from vclr.errors import UserError
 from vclr.fetch import manual as by_hand
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
+from vclr.fetch.connections import Sessions
 from vclr.fetch.counts import check_counts
 from vclr.fetch.download import download
 from vclr.fetch.hub import hub_name
@@ -24,7 +25,7 @@ from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.plan import Item, Plan, Settings, State, make_plan
 from vclr.fetch.selection import Wanted
 from vclr.fetch.sources import archive_stem
-from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report, Sessions
+from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
@@ -52,6 +53,8 @@ def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
         if plan.listing is not None and wanted.source.hub is not None:
             lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
         damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
+        if damaged and wanted.source.manual is not None:
+            raise UserError(f"{wanted.source.name}: damaged: {_name_some(damaged)}; put them in place again")
         plan = make_plan(wanted, settings, lock, damaged, plan.listing)
         if settings.offline:
             refuse_missing([plan], settings)
@@ -158,6 +161,9 @@ class _Bringing:
                 self.manifest.record_file(tasks[task].file.path, url, found.bytes, found.sha256)
                 progress.advance(found.bytes)
                 self._save()
+        except BaseException:
+            self.sessions.interrupted.set()  # those that are under way would only be waited for
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             progress.close()

@@ -8,9 +8,10 @@ from pathlib import Path
 from vclr.errors import UserError
 from vclr.fetch.answers import AddressError
 from vclr.fetch.checksums import Expected, Found
+from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.partial import Partial
 from vclr.fetch.patience import Patience
-from vclr.fetch.transfer import Address, Report, Sessions, Transfer
+from vclr.fetch.transfer import Report, Transfer
 
 
 def download(

@@ -50,7 +50,9 @@ def fetch(
         print(describe(plans, settings, mbit))
         return
     if not settings.quiet:
-        print("\n".join(summarize(plan) for plan in plans), flush=True)
+        for plan in plans:
+            if not plan.source.generated:
+                print(summarize(plan), flush=True)
     for plan in plans:
         if plan.unlisted:
             raise UserError(plan.unlisted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -68,28 +68,26 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
     placed = {}
     for path, entry in sorted(listing.files.items()):
         check_path(path, hub_name(hub))
-        if path.startswith(hub.skip) and hub.skip:
-            continue
         prefix = _prefix_of(path, hub.places)
-        if prefix is None:
+        if prefix is None or _prefix_of(path, hub.skip) is not None:
             continue
         folder = hub.places[prefix]
         is_below = path.startswith(prefix) and (prefix.endswith("/") or not prefix)
         rest = path[len(prefix) :] if is_below else PurePosixPath(path).name
-        unpack = folder if is_archive(path) and prefix.endswith("/") else None
+        unpack = folder if is_archive(path) and (prefix.endswith("/") or not prefix) else None
         placed[path] = RemoteFile(
             path=f"{folder}/{rest}",
             urls=(_address(hub, path, listing.commit),),
             bytes=entry.bytes,
             sha256=entry.sha256,
             unpack=unpack,
-            strip=(PurePosixPath(prefix).name, PurePosixPath(folder).name) if unpack else (),
+            strip=tuple(name for name in (PurePosixPath(prefix).name, PurePosixPath(folder).name) if name and unpack),
         )
     return placed
 
 
-def _prefix_of(path: str, places: Mapping[str, str]) -> str | None:
-    """Return the longest key that a path starts with; an archive `folder.zip` or `folder_1.tar` is in `folder/`."""
+def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:
+    """Return the longest that a path starts with; an archive `folder.zip` or `folder_1.tar` is in `folder/`."""
 
     def fits(prefix: str) -> bool:
         if path.startswith(prefix):
@@ -98,7 +96,7 @@ def _prefix_of(path: str, places: Mapping[str, str]) -> str | None:
             is_archive(path) and prefix.endswith("/") and archive_stem(path).startswith(prefix[:-1]) and "/" not in path
         )
 
-    return max(filter(fits, places), key=len, default=None)
+    return max(filter(fits, prefixes), key=len, default=None)
 
 
 def _address(hub: Hub, path: str, commit: str) -> str:

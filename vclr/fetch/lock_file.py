@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.fetch.hub import HubFile, Listing
 from vclr.files import atomic_path, read_json
 
@@ -30,7 +30,10 @@ class LockFile:
     """
 
     def __init__(self, output: Path) -> None:
-        self.path = output.with_suffix(".lock")
+        named = output if output.name not in ("", "..") else output.resolve()
+        if not named.name:
+            raise UsageError(f"--output {output}: is not a folder for data")
+        self.path = named.with_suffix(".lock")
         self.guard = output / ".data.lock"  # what processes that write at the same time hold
         self.content = self._read()
 

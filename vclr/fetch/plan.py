@@ -17,6 +17,7 @@ from vclr.fetch import hub as hugging_face
 from vclr.fetch import links as photo_links
 from vclr.fetch import manual as by_hand
 from vclr.fetch.checksums import Expected
+from vclr.fetch.connections import Address
 from vclr.fetch.hub import Listing
 from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, count_files
@@ -24,7 +25,6 @@ from vclr.fetch.partial import received_bytes
 from vclr.fetch.patience import Patience
 from vclr.fetch.selection import Wanted, refuse_part
 from vclr.fetch.sources import RemoteFile, Source, archive_stem
-from vclr.fetch.transfer import Address
 
 GUESSED_GROWTH = 1.5  # of an archive of which nobody says what it holds
 
@@ -165,7 +165,7 @@ def make_plan(
             if error.exit_code == 2:
                 raise
             unlisted = str(error)
-    made = [path for item in items for path in (item.file.path, *item.file.yields)]
+    made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
         path
         for path, numbers in source.counts.items()

@@ -7,12 +7,12 @@ lengths that are not true, versions that change in between.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import re
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 import requests
@@ -28,6 +28,7 @@ from vclr.fetch.answers import (
     validator,
 )
 from vclr.fetch.checksums import Expected, Found, hash_file
+from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.partial import Block, Partial
 from vclr.fetch.patience import Patience
 
@@ -35,12 +36,6 @@ CHUNK = 1 << 18
 SMALLEST_BLOCK = 4 << 20  # bytes that are worth a request of their own
 BLOCKS_PER_PART = 16  # so that the last ones end at about the same time
 MAX_RESTARTS = 3
-
-
-@dataclass(frozen=True)
-class Address:
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Report(Protocol):
@@ -61,33 +56,6 @@ class Nobody:
 
     def say(self, note: str) -> None:
         """Hear it."""
-
-
-class Sessions:
-    """A requests session for each thread, with connections that stay open until all are closed."""
-
-    def __init__(self) -> None:
-        self.here = threading.local()
-        self.all: list[requests.Session] = []
-
-    def get(self) -> requests.Session:
-        """Return the session of this thread."""
-        if not hasattr(self.here, "session"):
-            self.here.session = requests.Session()
-            self.here.session.headers["User-Agent"] = "vclr"
-            self.all.append(self.here.session)
-        session: requests.Session = self.here.session
-        return session
-
-    def close(self) -> None:
-        while self.all:
-            self.all.pop().close()
-
-    def __enter__(self) -> Sessions:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Transfer:
@@ -177,11 +145,24 @@ class Transfer:
                 if failures > self.patience.retries:
                     times = f" ({failures} times)" if failures > 1 else ""
                     raise AddressError(f"{trouble}{times}") from None
-                if self.stopped.wait(self.patience.wait(failures, trouble.retry_after)):
+                if self._is_stopped_within(self.patience.wait(failures, trouble.retry_after)):
                     return
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._hear_interrupt()
+            if self.stopped.wait(min(left, 0.5)):
+                return True
+        return self.stopped.is_set()
+
+    def _hear_interrupt(self) -> None:
+        if self.sessions.interrupted.is_set():
+            raise AddressError("was interrupted")
 
     def _ask(self, first: int = 0, last: int | None = None, is_range: bool = False) -> requests.Response:
         """Ask for the file, or for a range of its bytes; answers that bring none of them raise."""
+        self._hear_interrupt()
         headers = dict(self.address.headers)
         headers["Accept-Encoding"] = "identity"
         if is_range:
@@ -234,7 +215,7 @@ class Transfer:
             self._read(response, self.partial.blocks[0])
 
     def _fill(self, block: Block) -> None:
-        """Read one of several blocks, or the rest of it."""
+        """Read one of several blocks, or the rest of it, in one answer."""
         assert block.stop is not None
         with self._ask(block.position, block.stop - 1, is_range=True) as response:
             if response.status_code == 200:
@@ -248,21 +229,21 @@ class Transfer:
 
     def _fill_blocks(self) -> None:
         """Read the blocks that are left, several at once; the first trouble ends all."""
-        waiting = deque(block for block in self.partial.blocks if not block.is_done)
+        left = [block for block in self.partial.blocks if not block.is_done]
+        waiting = iter(left)
         troubles: list[BaseException] = []
 
         def work() -> None:
-            while waiting and not self.stopped.is_set():
-                try:
-                    block = waiting.popleft()
-                    self._persist(lambda block=block: self._fill(block), lambda block=block: block.position)  # type: ignore[misc]
-                except IndexError:
-                    return
-                except BaseException as error:
-                    troubles.append(error)
-                    self.stopped.set()
+            try:
+                while not self.stopped.is_set() and (block := next(waiting, None)) is not None:
+                    self._persist(functools.partial(self._fill, block), functools.partial(getattr, block, "position"))
+            except BaseException as error:
+                troubles.append(error)
+                self.stopped.set()
+            finally:
+                self.sessions.leave()
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self.parts, len(waiting)))]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self.parts, len(left)))]
         try:
             for thread in threads:
                 thread.start()
@@ -296,6 +277,7 @@ class Transfer:
         """Write what a response brings, to the end of the block."""
         trouble = ""
         while not block.is_done and not self.stopped.is_set():
+            self._hear_interrupt()
             try:
                 data = response.raw.read1(CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
