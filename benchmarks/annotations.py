@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from vclr.coco import Json
+from vclr.coco.annotations import Json
 from vclr.data.images import ImageList
 from vclr.data.objects import Objects
 from vclr.data.packed import PackedList

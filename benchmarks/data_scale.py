@@ -20,8 +20,8 @@ from pathlib import Path
 
 from vclr.generate.splits import VOC_CLASSES
 
-from vclr.coco import Json
-from vclr.coco_file import write_coco
+from vclr.coco.annotations import Json
+from vclr.coco.file import write_coco
 from vclr.config import load_config
 from vclr.files import write_manifest
 from vclr.progress import track

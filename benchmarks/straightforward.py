@@ -21,7 +21,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vclr.coco import load_coco
+from vclr.coco.annotations import load_coco
 from vclr.config import Config
 from vclr.data.catalog import view_weights
 from vclr.data.sampler import EpochSampler

@@ -19,7 +19,7 @@ from typer.main import get_command
 from tests.generate.importers.as_labelme import write_labelme
 from tests.shared import PHOTOS
 from vclr.cli import app
-from vclr.coco import load_coco
+from vclr.coco.annotations import load_coco
 from vclr.files import read_json, write_json, write_png
 from vclr.generate.pack import pack_folder
 

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from benchmarks.straightforward import read_image, transform_image, transform_objects
 from tests.shared import PHOTOS
-from vclr.coco import encode_mask, load_coco
+from vclr.coco.annotations import encode_mask, load_coco
 from vclr.config import TrainMapperConfig
 from vclr.data.masks import crop_mask, draw_polygons, join_masks, no_masks
 from vclr.data.objects import Objects

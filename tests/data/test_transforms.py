@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import stats
 
 from vclr import config as settings
-from vclr.coco import to_mask
+from vclr.coco.annotations import to_mask
 from vclr.config import TrainMapperConfig
 from vclr.data import transforms
 from vclr.data.polygons import Polygons

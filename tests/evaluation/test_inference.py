@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vclr
-from vclr.coco import load_coco, rasterize
+from vclr.coco.annotations import load_coco, rasterize
 from vclr.config import load_config
 from vclr.data import samples
 from vclr.evaluation.inference import predict, predict_samples, to_coco_results

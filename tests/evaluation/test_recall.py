@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.shared import EVALUATOR_FILES
-from vclr.coco import encode_mask, rasterize
+from vclr.coco.annotations import encode_mask, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.recall import score
 

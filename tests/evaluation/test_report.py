@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from vclr.coco import encode_mask
+from vclr.coco.annotations import encode_mask
 from vclr.config import dump_config, load_config
 from vclr.errors import UserError
 from vclr.evaluation.recall import score

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vclr.coco import encode_mask, load_coco
+from vclr.coco.annotations import encode_mask, load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json, write_png
 from vclr.generate.object_proposals import join_proposals, propose_objects, write_proposals

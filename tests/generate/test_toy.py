@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vclr.coco import load_coco, rasterize
+from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError
 from vclr.files import read_image, read_json, sha256
 from vclr.generate.toy import CATEGORIES, MIN_PIXELS, NUM_OBJECTS, Scene, render_scene, write_toy_world

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
-from vclr.coco import encode_mask, rasterize
+from vclr.coco.annotations import encode_mask, rasterize
 from vclr.errors import UserError
 from vclr.files import read_json, write_json
 from vclr.splits.compare import compare_split

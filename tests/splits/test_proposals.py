@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
-from vclr.coco import load_coco, select
+from vclr.coco.annotations import load_coco, select
 from vclr.data.proposals import add_proposals
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json

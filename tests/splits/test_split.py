@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
-from vclr.coco import load_coco
+from vclr.coco.annotations import load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
 from vclr.generate.toy import CATEGORIES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from vclr.coco import Json, open_images
-from vclr.coco_file import open_coco
+from vclr.coco.annotations import Json, open_images
+from vclr.coco.file import open_coco
 from vclr.config import DataSetConfig, ProposalsConfig
 from vclr.data.objects import Objects
 from vclr.data.packed import PackedList

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vclr.coco import Json
+from vclr.coco.annotations import Json
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
 from vclr.image_folder import open_folder

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco import Json
+from vclr.coco.annotations import Json
+from vclr.coco.rle import run_lengths
 from vclr.data.polygons import Polygons
-from vclr.rle import run_lengths
 from vclr.structures import Size
 
 

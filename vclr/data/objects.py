@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vclr.coco import Json, bbox_corners, outlines, to_mask
+from vclr.coco.annotations import Json, bbox_corners, outlines, to_mask
 from vclr.data.masks import ObjectMasks, crop_mask, draw_polygons, join_masks
 from vclr.data.polygons import Polygons
 from vclr.data.transforms import Geometry

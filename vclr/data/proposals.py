@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vclr.coco import Json, load_coco
-from vclr.top_proposals import choose_proposals, read_score
+from vclr.coco.annotations import Json, load_coco
+from vclr.coco.top_proposals import choose_proposals, read_score
 
 
 def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> Json:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vclr.coco import load_coco, select
+from vclr.coco.annotations import load_coco, select
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
 from vclr.data.catalog import missing_files, test_set, training_set

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vclr.coco import category_ids
+from vclr.coco.annotations import category_ids
 from vclr.config import Config
 from vclr.data.catalog import test_set
 from vclr.data.samples import TestSamples

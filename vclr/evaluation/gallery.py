@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vclr import coco as coco_json
-from vclr.coco import Json
+from vclr.coco import annotations as coco_json
+from vclr.coco.annotations import Json
 from vclr.config import ViewsConfig
 from vclr.data.catalog import test_set, training_set
 from vclr.data.views import ViewReader

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vclr.coco import encode_mask
+from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
 from vclr.data.loader import list_test_batches, pad_images, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample

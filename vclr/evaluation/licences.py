@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vclr.coco_checks import Json
-from vclr.coco_file import open_coco
+from vclr.coco.checks import Json
+from vclr.coco.file import open_coco
 from vclr.config import Config, DataSetConfig
 from vclr.data.catalog import test_set, training_set
 from vclr.errors import UserError

@@ -18,9 +18,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vclr import coco as coco_json
-from vclr.coco import Json
-from vclr.coco_checks import check_box, check_segmentation
+from vclr.coco import annotations as coco_json
+from vclr.coco.annotations import Json
+from vclr.coco.checks import check_box, check_segmentation
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 
@@ -41,7 +41,7 @@ def score(
     """Compare predictions with a ground truth, without regard to classes.
 
     Args:
-        ground_truth: a COCO json, as a file or as `vclr.coco.load_coco` returned it. Where only some of its annotations
+        ground_truth: a COCO json, as a file or as `load_coco` returned it. Where only some of its annotations
             have a segmentation, the others count by their filled box.
         predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list, or
             the file of a COCO json whose annotations have scores, as object proposals have. A box that is missing is

@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from vclr.coco import Json, load_coco
-from vclr.coco import summarize as summarize_coco
+from vclr.coco.annotations import Json, load_coco
+from vclr.coco.annotations import summarize as summarize_coco
 from vclr.data.catalog import test_set, training_set
 from vclr.errors import UserError
 from vclr.evaluation.curves import draw_curves, draw_overview

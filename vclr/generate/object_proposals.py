@@ -21,7 +21,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
 
-from vclr.coco import Json, encode_mask, load_coco
+from vclr.coco.annotations import Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json
 from vclr.image_folder import open_folder

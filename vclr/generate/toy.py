@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from vclr.coco import encode_mask
+from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError
 from vclr.files import atomic_folder, write_json, write_manifest, write_png
 from vclr.generate.toy_shapes import KNOWN_SHAPES, NOVEL_SHAPES, SHAPES, Pose, draw_turn, stamp

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from vclr.coco import Json, category_ids
+from vclr.coco.annotations import Json, category_ids
 from vclr.errors import UserError, nearest
 from vclr.splits.classes import COCO_SYNSETS, NOT_IN_LVIS, OBJECTS365_KINDS, OBJECTS365_NAMES
 

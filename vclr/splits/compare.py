@@ -16,9 +16,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from vclr.coco_checks import Json
-from vclr.coco_file import open_coco
-from vclr.official_files import last_part
+from vclr.coco.checks import Json
+from vclr.coco.file import open_coco
+from vclr.coco.official import last_part
 from vclr.splits.split import MadeSplit
 
 TOLERANCE = 0.01  # pixels of a box's edge, and of an area

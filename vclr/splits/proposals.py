@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vclr.coco import as_object
-from vclr.coco_checks import Json, check_box
-from vclr.coco_file import CocoFile, open_coco
+from vclr.coco.annotations import as_object
+from vclr.coco.checks import Json, check_box
+from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.top_proposals import MAX_IOU, choose_proposals, read_score
 from vclr.errors import UserError
-from vclr.top_proposals import MAX_IOU, choose_proposals, read_score
 
 
 class BoxTable:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vclr.coco import OBJECT, as_object, open_images
-from vclr.coco_checks import CocoChecks, Json
-from vclr.coco_file import CocoFile
+from vclr.coco.annotations import OBJECT, as_object, open_images
+from vclr.coco.checks import CocoChecks, Json
+from vclr.coco.file import CocoFile
+from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
-from vclr.official_files import open_official
 from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
 from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
 from vclr.splits.proposals import BoxTable, ChosenProposals, choose_from_file

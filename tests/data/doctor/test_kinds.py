@@ -6,7 +6,7 @@ import pytest
 
 from tests.data.doctor.test_annotations import DAMAGED
 from tests.data.doctor.world import HEIGHT, WIDTH, Json, World, notes, wrong
-from vclr.coco import load_coco
+from vclr.coco.annotations import load_coco
 from vclr.data.objects import Objects
 from vclr.data.samples import TrainingSamples
 from vclr.data.transforms import Geometry

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vclr.coco import encode_mask
+from vclr.coco.annotations import encode_mask
 from vclr.config import Config, load_config
 from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_config, check_files

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.generate.importers.as_labelme import write_labelme
 from tests.shared import PHOTOS
-from vclr.coco import load_coco, rasterize
+from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UserError
 from vclr.generate.importers.labelme import import_labelme
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.shared import PHOTOS
-from vclr.coco import load_coco, rasterize
+from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.generate.importers.voc import VOC_NAMES, import_voc
 from vclr.splits.split import VOC_CLASSES

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from vclr.coco_checks import CocoChecks, EntryError, Json
-from vclr.coco_file import CocoFile
+from vclr.coco.checks import CocoChecks, EntryError, Json
+from vclr.coco.file import CocoFile
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.kinds import REFUSED, Kind, Use

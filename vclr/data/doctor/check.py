@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vclr.coco_file import CocoFile, open_coco
+from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config
 from vclr.crew import Crew
 from vclr.data.catalog import list_missing_files, test_set, training_set, view_weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vclr.coco_file import CocoFile
+from vclr.coco.file import CocoFile
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco import Json, bbox_corners, to_rle
+from vclr.coco.annotations import Json, bbox_corners, to_rle
 from vclr.data.doctor import kinds
 from vclr.data.doctor.kinds import Kind
 

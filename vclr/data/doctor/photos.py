@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vclr.coco_file import CocoFile
+from vclr.coco.file import CocoFile
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.coco_file import open_coco
+from vclr.coco.file import open_coco
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations

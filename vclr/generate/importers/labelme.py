@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vclr.coco import Json, encode_mask, to_mask
-from vclr.coco_checks import check_segmentation
+from vclr.coco.annotations import Json, encode_mask, to_mask
+from vclr.coco.checks import check_segmentation
 from vclr.errors import UserError
 from vclr.files import atomic_path, link_file, read_image_header, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, write_photos

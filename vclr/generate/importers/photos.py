@@ -9,7 +9,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from vclr.coco import Json, summarize, to_rle
+from vclr.coco.annotations import Json, summarize, to_rle
 from vclr.errors import UserError
 from vclr.files import write_json
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vclr.coco import encode_mask
+from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
 from vclr.files import list_images, read_image_header
 from vclr.generate.importers.photos import Photo, write_photos

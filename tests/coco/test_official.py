@@ -10,10 +10,10 @@ import pytest
 
 from tests.shared import EVALUATOR_FILES
 from tests.splits.objects365 import OBJECTS365
-from vclr.coco import encode_mask, load_coco
+from vclr.coco.annotations import encode_mask, load_coco
+from vclr.coco.official import open_official
 from vclr.errors import UserError
 from vclr.files import read_json, write_json
-from vclr.official_files import open_official
 from vclr.splits.classes import COCO_CLASSES, COCO_SYNSETS
 from vclr.splits.record import write_split
 

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vclr.coco import category_ids, class_agnostic, encode_mask, load_coco, rasterize, select, summarize, to_rle
+from vclr.coco.annotations import (
+    category_ids,
+    class_agnostic,
+    encode_mask,
+    load_coco,
+    rasterize,
+    select,
+    summarize,
+    to_rle,
+)
 from vclr.errors import UserError
 from vclr.files import write_png
 

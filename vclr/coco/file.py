@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from vclr.coco_checks import CocoChecks, Json
+from vclr.coco.checks import CocoChecks, Json
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vclr.coco.top_proposals import choose_proposals, read_score
 from vclr.errors import UserError
-from vclr.top_proposals import choose_proposals, read_score
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:

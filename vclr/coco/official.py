@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from vclr.coco_file import CocoFile, open_annotations, other_json
+from vclr.coco.file import CocoFile, open_annotations, other_json
+from vclr.coco.video_frames import VideoFile
 from vclr.errors import UserError
-from vclr.video_frames import VideoFile
 
 
 def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:

@@ -6,8 +6,8 @@ import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vclr.coco.rle import run_lengths
 from vclr.errors import UserError
-from vclr.rle import run_lengths
 
 Json = dict[str, Any]
 

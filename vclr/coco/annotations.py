@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco_checks import CocoChecks
-from vclr.coco_checks import Json as Json  # what every room calls an entry
+from vclr.coco.checks import CocoChecks
+from vclr.coco.checks import Json as Json  # what every room calls an entry
 from vclr.errors import UserError, nearest
 from vclr.files import read_json
 from vclr.image_folder import Folder, locate, open_folder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vclr.coco import load_coco
-from vclr.coco_file import open_coco, write_coco
+from vclr.coco.annotations import load_coco
+from vclr.coco.file import open_coco, write_coco
 from vclr.errors import UserError
 
 WORLD = {

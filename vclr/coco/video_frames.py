@@ -12,9 +12,9 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from vclr.coco import to_rle
-from vclr.coco_checks import CocoChecks, Json
-from vclr.coco_file import CocoFile
+from vclr.coco.annotations import to_rle
+from vclr.coco.checks import CocoChecks, Json
+from vclr.coco.file import CocoFile
 from vclr.errors import UserError
 
 # Lists of an annotation with one entry a frame.
