@@ -98,6 +98,10 @@ def test_repository_is_listed_fetched_and_put_in_its_places(fetcher: Fetcher, hu
     assert not fetcher.files() and not fetcher.lock.exists()
     fetcher.run("mine", HF_ENDPOINT=endpoint, HF_TOKEN="hf_secret")
     assert contents(fetcher) == IN_PLACE
+    view = read_json(fetcher.output / "views/mine/style/manifest.json")
+    assert {name: entry["sha256"] for name, entry in view["files"].items()} == {
+        f"{name}.png": hashlib.sha256(f"style {name}".encode()).hexdigest() for name in "abc"
+    }
     fetched = [request for request in hub.log if "/resolve/" in request.path]
     assert all("Bearer hf_secret" in request.headers.values() for request in fetched)
     lock = read_json(fetcher.lock)

@@ -136,6 +136,7 @@ class _Bringing:
                 self.manifest.record_folder(folder, entries, links=self.source.links[folder].annotations)
         finally:
             self._save(at_once=True)
+        self.manifest.write_views()
         self._say(f"{self.source.name}: is there")
 
     def _bring_all(self, items: Sequence[Item]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from vclr.coco.file import open_coco
 from vclr.errors import UserError
 from vclr.fetch.manifest import list_entries
 from vclr.fetch.sources import Links
-from vclr.files import atomic_folder, link_file, read_json
+from vclr.files import atomic_folder, link_file
+from vclr.image_folder import PackedFolder, locate, open_folder
 from vclr.progress import track
 
 
@@ -28,25 +27,17 @@ def link_photos(output: Path, folder: str, links: Links, quiet: bool = False) ->
         UserError: an image has no such address, or its photo is not there.
     """
     annotations, photos = output / links.annotations, output / links.photos
-    content = read_json(annotations)
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list):
-        raise UserError(f"{annotations}: has no list `images`")
-    del content
-    with atomic_folder(output / folder) as partial, ExitStack() as stack:
-        packed: dict[str, zipfile.ZipFile] = {}
+    images = open_coco(annotations).images
+    with atomic_folder(output / folder) as partial:
         for position, image in enumerate(track(images, f"linking {folder}", quiet)):
             entry = f"{annotations}: images[{position}]"
             below, name = _photo_of(image, links.address, entry)
-            photo, archive = photos / below / name, photos / f"{below}.zip"
-            if photo.is_file():
-                link_file(photo, partial / name)
-            elif archive.is_file():
-                if below not in packed:
-                    packed[below] = stack.enter_context(zipfile.ZipFile(archive))
-                _copy_out(packed[below], f"{below}/{name}", partial / name, entry)
+            if locate(photos / below) is None or name not in (files := open_folder(photos / below)):
+                raise UserError(f"{entry}: its photo {photos / below / name} is not there")
+            if isinstance(files, PackedFolder):
+                (partial / name).write_bytes(files.read(name))
             else:
-                raise UserError(f"{entry}: its photo {photo} is not there")
+                link_file(files.path_of(name), partial / name)
     return list_entries(output / folder, hashed=False)
 
 
@@ -61,11 +52,3 @@ def _photo_of(image: Any, key: str, entry: str) -> tuple[str, str]:
     if len(parts) != 2 or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
         raise UserError(f"{entry}: `{key}` is {address!r}, not the address of a photo")
     return parts[0], parts[1]
-
-
-def _copy_out(archive: zipfile.ZipFile, member: str, target: Path, entry: str) -> None:
-    try:
-        with archive.open(member) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    except KeyError:
-        raise UserError(f"{entry}: its photo {member} is not in {archive.filename}") from None

@@ -15,7 +15,7 @@ each has `bytes` and `sha256`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from vclr.errors import UserError
 from vclr.fetch.lock_file import today
 from vclr.fetch.sources import Source
-from vclr.files import read_json, sha256, write_json
+from vclr.files import read_json, sha256, write_entries, write_json
 from vclr.progress import track
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -67,6 +67,26 @@ class Manifest:
             "counts": dict(sorted(self.counts.items())),
         }
         write_json(self.path, {**facts, "licence": asdict(source.licence), **contents}, indent=1)
+
+    def write_views(self) -> None:
+        """Give each view that lies outside the source's folder a manifest of its own, which is what trainings hash."""
+        places = self.source.hub.places.values() if self.source.hub is not None else ()
+        for place in (place for place in places if place.startswith("views/")):
+            entries = {path.removeprefix(f"{place}/"): entry for path, entry in self._below(place)}
+            if entries:
+                licence = asdict(self.source.licence)
+                write_entries(self.output / place, entries, source=self.source.name, licence=licence)
+
+    def _below(self, place: str) -> Iterator[tuple[str, Any]]:
+        """Yield path, size and hash of every file in a folder, downloaded as it is or unpacked."""
+        for path, record in self.files.items():
+            unpacked = record.get("unpacked", {"folder": "", "files": {}})
+            found = {f"{unpacked['folder']}/{name}": entry for name, entry in unpacked["files"].items()} or {
+                path: record
+            }
+            for name, entry in found.items():
+                if name.startswith(f"{place}/"):
+                    yield name, {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
     def holds(self, path: str, is_packed: bool) -> bool:
         """Tell by sizes whether a recorded download is there, or all that was unpacked from it.

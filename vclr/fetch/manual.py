@@ -9,7 +9,7 @@ from vclr.errors import UserError
 from vclr.fetch.counts import check_counts
 from vclr.fetch.manifest import Manifest, list_entries, list_files
 from vclr.fetch.sources import Manual, Source
-from vclr.files import read_json, sha256
+from vclr.files import sha256
 
 
 def missing_paths(manual: Manual, output: Path) -> list[str]:
@@ -49,13 +49,7 @@ def verify(source: Source, output: Path, manifest: Manifest, quiet: bool = False
 
 
 def _check_images(path: Path, present: set[str], folder: Path, counts: Any) -> None:
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
-        raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
-    check_counts(path, counts, {name: len(items) for name, items in content.items() if isinstance(items, list)})
-    for position, image in enumerate(content["images"]):
+    for position, image in enumerate(check_counts(path, counts).images):
         name = image.get("file_name") if isinstance(image, dict) else None
         if not isinstance(name, str) or not {name, PurePosixPath(name).name} & present:
             raise UserError(f"{path}: images[{position}]: {name!r} is not in {folder}")
