@@ -101,11 +101,10 @@ def run_dvc(folder: Path, kind: str) -> dict[str, Cost]:
 def run(folder: Path, *command: str) -> Cost:
     """Run a command in a folder; return the seconds that it took, its start among them, and its peak of memory."""
     print(f"{' '.join(command[2:5])} ...", file=sys.stderr, flush=True)
+    os.sync()  # else the step waits until the disk has what was written before it
     started = time.perf_counter()
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=None
-    )
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,10 +73,12 @@ def _list_files(folder: Path) -> dict[str, tuple[int, int]]:
     files = {}
     for place, folders, names in os.walk(folder, onerror=_raise):
         for path in (Path(place, name) for name in (*folders, *names)):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise UserError(f"{path}: is {'a link' if path.is_symlink() else 'no file'}, which a zip does not hold")
-            if path.is_file():
-                name, facts = path.relative_to(folder).as_posix(), path.stat()
+            facts = path.lstat()
+            if not stat.S_ISDIR(facts.st_mode) and not stat.S_ISREG(facts.st_mode):
+                kind = "a link" if stat.S_ISLNK(facts.st_mode) else "no file"
+                raise UserError(f"{path}: is {kind}, which a zip does not hold")
+            if stat.S_ISREG(facts.st_mode):
+                name = path.relative_to(folder).as_posix()
                 try:
                     name.encode("utf-8")
                 except UnicodeEncodeError:
