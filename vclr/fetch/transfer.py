@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import logging
 import re
 import threading
 import time
@@ -31,6 +32,8 @@ from vclr.fetch.checksums import Expected, Found, hash_file
 from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.partial import Block, Partial
 from vclr.fetch.patience import Patience
+
+log = logging.getLogger("vclr.fetch")
 
 CHUNK = 1 << 18
 SMALLEST_BLOCK = 4 << 20  # bytes that are worth a request of their own
@@ -145,7 +148,10 @@ class Transfer:
                 if failures > self.patience.retries:
                     times = f" ({failures} times)" if failures > 1 else ""
                     raise AddressError(f"{trouble}{times}") from None
-                if self._is_stopped_within(self.patience.wait(failures, trouble.retry_after)):
+                seconds = self.patience.wait(failures, trouble.retry_after)
+                if seconds >= 1:
+                    log.info("%s: %s; again in %.0f s", self.partial.target, trouble, seconds)
+                if self._is_stopped_within(seconds):
                     return
 
     def _is_stopped_within(self, seconds: float) -> bool:
