@@ -115,6 +115,14 @@ def test_wrong_image_entry_is_said_once(world: World):
     assert "images[1]: has no `height`; refused" in only(world.check(), "form of an entry", ERROR)
 
 
+def test_images_and_annotations_without_ids_are_each_named(world: World):
+    del world.images[1]["id"], world.annotations[2]["image_id"], world.annotations[3]
+    assert [finding.says.split(": ", 1)[1] for finding in wrong(world.check())] == [
+        "images[1]: has no `id`; refused before anything starts",
+        "annotations[2]: has no `image_id`; refused before anything starts",
+    ]
+
+
 def test_image_id_twice(world: World):
     world.images[2]["id"] = 0
     world.annotations = world.annotations[:4]

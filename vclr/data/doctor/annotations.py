@@ -95,7 +95,8 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
         except EntryError as error:
             findings.append(_refusal(error.topic, str(error)))
             if isinstance(image, dict):
-                examiner.unusable.add(_hashable(image.get("id")))
+                examiner.unusable.add(_usable_id(image.get("id")))
+    examiner.unusable.discard(None)
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
     for block in crew.work(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
@@ -133,7 +134,7 @@ def _refusal(topic: str, says: str) -> Finding:
     return Finding(ERROR, topic, f"{says}; {REFUSED}")
 
 
-def _hashable(value: Any) -> Any:
+def _usable_id(value: Any) -> Any:
     return value if isinstance(value, (int, str)) else None
 
 
@@ -144,7 +145,7 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
         try:
             entry = examiner.checks.check_alone(position, annotation)
         except EntryError as error:
-            if not (isinstance(annotation, dict) and _hashable(annotation.get("image_id")) in examiner.unusable):
+            if not (isinstance(annotation, dict) and _usable_id(annotation.get("image_id")) in examiner.unusable):
                 examined.errors.append((error.topic, str(error)))
             continue
         seen = _see(position, annotation)

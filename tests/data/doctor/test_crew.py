@@ -1,0 +1,32 @@
+"""Work in processes: every block once and in order, and a process that dies is one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from vclr.data.doctor.crew import Crew
+from vclr.errors import UserError
+
+
+def double(shared: int, start: int, block: Sequence[int]) -> list[int]:
+    return [start, *(shared * item for item in block)]
+
+
+def die(shared: Any, start: int, block: Sequence[int]) -> None:
+    os._exit(9)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_blocks_come_in_order(num_workers: int):
+    results = list(Crew(num_workers).work(double, 2, range(25), 3, "doubling"))
+    assert results == [[start, *range(2 * start, min(2 * start + 6, 50), 2)] for start in range(0, 25, 3)]
+    assert list(Crew(num_workers).work(double, 2, [], 3, "doubling")) == []
+
+
+def test_process_that_dies_is_one_line():
+    with pytest.raises(UserError, match="a process of `vclr doctor` died"):
+        list(Crew(2).work(die, None, range(25), 3, "dying"))
