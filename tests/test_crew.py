@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vclr.data.doctor.crew import Crew
+from vclr.crew import Crew
 from vclr.errors import UserError
 
 
