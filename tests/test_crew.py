@@ -28,5 +28,5 @@ def test_blocks_come_in_order(num_workers: int):
 
 
 def test_process_that_dies_is_one_line():
-    with pytest.raises(UserError, match="a process of `vclr doctor` died"):
+    with pytest.raises(UserError, match="a process that shared the work died"):
         list(Crew(2).work(die, None, range(25), 3, "dying"))
