@@ -292,3 +292,13 @@ def test_proposal_without_a_score_is_named(own_data: MakeConfig, tmp_path: Path)
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], "high")])
     with pytest.raises(UserError, match=r"p\.json: annotations\[0\] \(id 0\): has no `score`"):
         add_proposals(known, path, 5, 0.5)
+
+
+def test_proposals_of_a_photo_of_another_size_are_refused(own_data: MakeConfig, tmp_path: Path):
+    known = read_json(own_data().data.train.annotations)
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)])
+    proposals = read_json(path)
+    proposals["images"][0]["width"] += 1
+    write_json(path, proposals)
+    with pytest.raises(UserError, match=r"p\.json: a\.png is \d+x\d+, the annotations have it as \d+x\d+"):
+        add_proposals(known, path, 5, 0.5)

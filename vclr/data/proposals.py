@@ -8,6 +8,7 @@ import numpy as np
 
 from vclr.coco.annotations import Json, load_coco
 from vclr.coco.top_proposals import choose_proposals, read_score
+from vclr.errors import UserError
 
 
 def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> Json:
@@ -20,10 +21,11 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
         max_iou: box IoU with an annotation, or with a better proposal, above which a proposal is left out.
 
     Raises:
-        UserError: a proposal without a score.
+        UserError: a proposal without a score, or a photo that the two files have in two sizes.
     """
     proposals = load_coco(path)
     names = {image["id"]: image["file_name"] for image in proposals["images"]}
+    sizes = {image["file_name"]: (image["width"], image["height"]) for image in proposals["images"]}
     by_name: dict[str, list[Json]] = {}
     for position, proposal in enumerate(proposals["annotations"]):
         read_score(proposal.get("score"), f"{path}: annotations[{position}] (id {proposal['id']})")
@@ -34,6 +36,10 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
     category = coco["categories"][0]["id"]
     added: list[Json] = []
     for image in coco["images"]:
+        size = image["width"], image["height"]
+        if sizes.get(image["file_name"], size) != size:
+            has = "x".join(map(str, sizes[image["file_name"]]))
+            raise UserError(f"{path}: {image['file_name']} is {has}, the annotations have it as {size[0]}x{size[1]}")
         candidates = by_name.get(image["file_name"], [])
         scores = np.array([proposal["score"] for proposal in candidates], dtype=np.float64)
         chosen = choose_proposals(_boxes(candidates), scores, _boxes(known.get(image["id"], [])), top_k, max_iou)
