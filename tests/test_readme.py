@@ -1,4 +1,4 @@
-"""What the README says works: its links lead somewhere, its commands exist."""
+"""What README and docs say works: links lead somewhere, commands exist."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from vclr.cli import app
 from vclr.config import load_config
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 WORKFLOW_FILES = ("Snakefile", "workflow", "configs", "vclr")
 
 
@@ -33,22 +36,27 @@ def read_commands(text: str) -> list[str]:
     return sorted({command for command in commands if command})
 
 
-def commands_of(program: str) -> list[str]:
-    return [command for command in read_commands(README.read_text(encoding="utf-8")) if command.split()[0] == program]
+def commands_of(program: str, pages: list[Path]) -> list[str]:
+    commands = {command for page in pages for command in read_commands(page.read_text(encoding="utf-8"))}
+    return sorted(command for command in commands if command.split()[0] == program)
+
+
+def links_of_pages() -> list[str]:
+    """Return where the links of all pages lead, from the root."""
+    return sorted(
+        {
+            (page.parent / target).resolve().relative_to(ROOT).as_posix()
+            for page in PAGES
+            for target in read_links(page.read_text(encoding="utf-8"))
+        }
+    )
 
 
 @cache
 def help_of(*verb: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "vclr.cli", *verb, "--help"],
-        cwd=ROOT,
-        env={"PATH": "", "COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"vclr {' '.join(verb)} --help: {done.stderr}"
-    return done.stdout
+    done = CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
+    assert done.exit_code == 0, f"vclr {' '.join(verb)} --help: {done.output}"
+    return done.output
 
 
 def test_reader_of_the_readme():
@@ -58,25 +66,26 @@ def test_reader_of_the_readme():
 
 
 def test_readme_names_the_two_commands():
-    assert {"make demo", "make test"} <= set(commands_of("make"))
+    assert {"make demo", "make test"} <= set(commands_of("make", [README]))
 
 
-@pytest.mark.parametrize("target", read_links(README.read_text(encoding="utf-8")))
+@pytest.mark.parametrize("target", links_of_pages())
 def test_links_lead_somewhere(target: str):
-    assert (ROOT / target).exists(), f"README.md links to {target}, which does not exist"
+    assert (ROOT / target).exists(), f"a page links to {target}, which does not exist"
 
 
-@pytest.mark.parametrize("command", commands_of("make"))
+@pytest.mark.parametrize("command", commands_of("make", PAGES))
 def test_make_targets_exist(command: str):
     assert (
         subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, check=False).returncode == 0
     )
 
 
-@pytest.mark.parametrize("command", commands_of("vclr"))
+@pytest.mark.parametrize("command", commands_of("vclr", PAGES))
 def test_vclr_commands_exist(command: str):
     _, verb, *arguments = shlex.split(command)
-    described = help_of(verb)
+    kind = arguments[:1] if verb in ("doctor", "import") else []
+    described = help_of(verb, *kind)
     for option in [argument.split("=")[0] for argument in arguments if argument.startswith("--")]:
         assert re.search(rf"{option}\b", described), f"vclr {verb} has no {option}"
     if verb in ("train", "evaluate"):
@@ -84,7 +93,7 @@ def test_vclr_commands_exist(command: str):
         load_config(None, words)
 
 
-@pytest.mark.parametrize("command", commands_of("snakemake"))
+@pytest.mark.parametrize("command", commands_of("snakemake", [README]))
 def test_snakemake_commands_plan(command: str, tmp_path: Path):
     for name in WORKFLOW_FILES:
         source = ROOT / name
