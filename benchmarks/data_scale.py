@@ -18,13 +18,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from vclr.generate.splits import VOC_CLASSES
-
 from vclr.coco.annotations import Json
 from vclr.coco.file import write_coco
 from vclr.config import load_config
 from vclr.files import write_manifest
 from vclr.progress import track
+from vclr.splits.classes import COCO_CLASSES
 
 SIZES = (10_000, 118_287)
 PHOTOS, VIEWS = "raw/coco2017/train2017", ("views/coco2017/depth", "views/coco2017/style")
@@ -73,8 +72,7 @@ def simulate(data: Path, num_images: int) -> None:
         for name in names:
             (data / folder / name).write_bytes(f"{folder}/{name}".encode())
     images = [{"id": number, "file_name": name, "height": 480, "width": 640} for number, name in enumerate(names)]
-    classes = [*VOC_CLASSES, *(f"novel {number}" for number in range(60))]
-    categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
+    categories = [{"id": number, "name": name} for number, name in enumerate(COCO_CLASSES, start=1)]
     write_coco(data / SPLIT, {"images": images, "categories": categories}, simulate_objects(num_images))
 
 
