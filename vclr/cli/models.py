@@ -1,0 +1,199 @@
+"""Verbs for models: train, evaluate, predict, convert."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, app, doctor
+from vclr.config import Config, load_config
+from vclr.errors import UsageError
+from vclr.shards import Shard
+
+
+@app.command()
+def train(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    num_gpus: Annotated[int, typer.Option(help="Processes, one a GPU (or on the CPU: `train.device`).")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Take the step in a nonfinite-N.pt again instead.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a detector.
+
+    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the step it is in and exit with 75, which says "start me again, with
+    --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
+    """
+    if replay is not None:
+        from vclr.engine.replay import replay as take_again
+
+        take_again(replay, load_config(config_file, overrides or ()).train.device)
+        return
+    config = load_config(config_file, overrides or ())
+    if num_gpus < 0:
+        raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
+    if eval_only:
+        if not config.train.init_checkpoint:
+            raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
+        _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
+        return
+    if num_gpus > 1 and "WORLD_SIZE" not in os.environ:
+        from vclr.launch.spawn import run_processes
+
+        raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
+    from vclr.engine.train import train as run_training
+
+    run_training(config, resume=resume, quiet=quiet)
+
+
+@app.command()
+def launch(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    backend: Annotated[str, typer.Option(help="slurm, local or debug: short for launcher.backend=.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Submit, and do not wait for the end.")] = False,
+) -> None:
+    """Train on a SLURM cluster, or here: submit the training, follow it, and submit it again where it is interrupted.
+
+    The same command finds its job again wherever it was stopped, and does nothing for a training that is done. Ctrl-C
+    cancels the job, which saves first (launcher.on_interrupt=detach leaves it); any other end of this command leaves
+    it running. What the job asks for are the settings `launcher.*`: docs/slurm.md.
+    """
+    from vclr.launch.launch import launch as run_launch
+
+    chosen = [f"launcher.backend={backend}"] if backend else []
+    run_launch(load_config(config_file, [*chosen, *(overrides or ())]), detach)
+
+
+@app.command()
+def evaluate(
+    output: Output,
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
+    ] = None,
+    shard: ShardOption = None,
+    protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate a detector: metrics.json and predictions.json.
+
+    With --shard K/N it is predictions.json alone, of a block of whole batches (dataloader.test.batch_size). Those of
+    all N, each after a --predictions, are then evaluated together, as if there had been no shards.
+    """
+    config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    if not predictions:
+        _evaluate(config, checkpoint, output, quiet, shard)
+        return
+    if checkpoint is not None or shard:
+        other = "--checkpoint" if checkpoint is not None else "--shard"
+        raise UsageError(f"--predictions and {other}: one of them, not both")
+    from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
+
+    if len(predictions) > 1:
+        _print_groups(evaluate_parts(predictions, config, output))
+    else:
+        _print_groups(evaluate_file(predictions[0], config, output))
+
+
+def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
+    import torch
+
+    from vclr.evaluation.evaluate import evaluate as run_evaluation
+    from vclr.evaluation.evaluate import evaluate_shard
+    from vclr.models.build import build_model
+    from vclr.models.weights import load_weights
+    from vclr.ops.device import choose_device
+
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    model = build_model(config).to(choose_device(config.train.device))
+    if checkpoint is not None:
+        report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
+        logging.getLogger("vclr").info("%s: %s", checkpoint, report)
+    if shard is not None:
+        print(evaluate_shard(model, config, output, shard, quiet))
+    else:
+        _print_groups(run_evaluation(model, config, output, quiet))
+
+
+@app.command()
+def score(
+    ground_truth: Annotated[Path, typer.Argument(help="COCO json.")],
+    predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
+    output: Annotated[Path | None, typer.Option(help="Write the metrics here too.")] = None,
+) -> None:
+    """Compute the metrics of a results file, class-agnostic, in percent."""
+    from vclr.evaluation.recall import score as compute
+    from vclr.files import write_json
+
+    metrics = compute(ground_truth, predictions)
+    if output is not None:
+        write_json(output, metrics, indent=1)
+    print(json.dumps(metrics, indent=1))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    checkpoint: Annotated[Path, typer.Option(help="A training's, or weights of the reference.")],
+    output: Output,
+    min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    config_file: Annotated[
+        Path | None, typer.Option("--config-file", help="For weights without a configuration; else the published one.")
+    ] = None,
+) -> None:
+    """Find the objects of photos: a json and an overlay picture for each."""
+    from vclr.evaluation.predict import predict_files
+
+    predict_files(images, checkpoint, output, min_score, device, config_file)
+
+
+@app.command(name="convert")
+def convert_weights(
+    source: Annotated[Path, typer.Argument(help="Weights: ours, the reference's, a backbone's (.pth, .pkl).")],
+    output: Output,
+    overrides: Overrides = None,
+    to: Annotated[str, typer.Option(help="vclr or reference.")] = "vclr",
+    config_file: ConfigFile = None,
+) -> None:
+    """Bring weights, or a half-done training, from the reference or to it, and pretrained backbones here."""
+    from vclr.engine.convert import convert
+
+    print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")
+
+
+def _print_groups(metrics: dict[str, Any]) -> None:
+    shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
+    for name, group in metrics["groups"].items() or {"all": metrics}.items():
+        values = ((key, group.get(key)) for key in shown)
+        print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
+
+
+@doctor.command("slurm")
+def doctor_slurm(
+    profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
+    wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
+    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
+) -> None:
+    """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    from vclr.finding import ERROR, print_finding
+    from vclr.launch.doctor import check_slurm
+
+    levels = []
+    for finding in check_slurm(profile, wait, job):
+        levels.append(finding.level)
+        print_finding(finding)
+    raise typer.Exit(int(ERROR in levels))

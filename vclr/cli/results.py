@@ -1,0 +1,116 @@
+"""Verbs for results: reports, studies, benchmarks, the MLflow UI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vclr.cli.options import Output, Overrides, app
+from vclr.errors import UsageError
+
+
+@app.command()
+def report(
+    output: Output,
+    experiments: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "0",
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    title: Annotated[str, typer.Option(help="Heading.")] = "Experiments",
+) -> None:
+    """Compare experiments: report.html (one file) and summary.json."""
+    from vclr.evaluation.report import write_report
+
+    print(write_report(experiments.split(","), _numbers(seeds), runs, results, output, title))
+
+
+@app.command()
+def study(
+    output: Output,
+    experiments: Annotated[str, typer.Option(help="Names, separated by commas; the baseline first.")],
+    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")],
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Compare experiments over several seeds: means, spread, paired tests."""
+    from vclr.evaluation.study import write_study
+
+    write_study(experiments.split(","), _numbers(seeds), runs, results, output)
+    print((output / "study.md").read_text(encoding="utf-8"))
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: expected numbers separated by commas") from None
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="step, inference, attention or loader.")],
+    overrides: Overrides = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; by default 384x512 (step) or 480x640.")] = None,
+    queries: Annotated[int | None, typer.Option(help="By default 300 (step) or 900.")] = None,
+    objects: Annotated[int | None, typer.Option(help="In each image of a step; by default 10.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images at once; by default 1.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto (default): CUDA where there is one.")] = None,
+    runs: Annotated[int | None, typer.Option(help="That are timed; by default 5.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of torch on the CPU; 0 (default): as it chooses.")] = None,
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="Step: keep no activations of encoder and decoder.")
+    ] = False,
+    micro_batch: Annotated[
+        int | None, typer.Option(help="Step: images that go through the model at once; 0 (default): all.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Attention: gather or grid_sample; by default the device's own.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Loader: processes that make batches; by default 2.")] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibration/--no-calibration", help="Measure the machine itself afterwards.")
+    ] = True,
+    config_file: Annotated[
+        Path | None, typer.Option("--config-file", help="Another architecture, or the loader's data.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Measure what a training step, inference, deformable attention or the loader costs on this machine.
+
+    Seconds and peak memory of the published architecture with untrained weights on random images. Nothing is read but
+    the loader's data (data.train.annotations=A.json data.train.images=DIR). docs/development.md says what is timed.
+    """
+    from vclr.bench.run import run_benchmark
+    from vclr.bench.text import describe
+
+    options = {
+        **{"size": size, "queries": queries, "objects": objects, "batch": batch, "dtype": dtype, "device": device},
+        **{
+            "runs": runs,
+            "threads": threads,
+            "checkpoint": checkpoint or None,
+            "micro_batch": micro_batch,
+            "backend": backend,
+        },
+        **{"workers": workers, "calibrate": calibrate, "config_file": config_file},
+        "overrides": tuple(overrides or ()) or None,
+    }
+    figures = run_benchmark(name, {key: value for key, value in options.items() if value is not None})
+    print(json.dumps(figures, indent=1) if as_json else describe(figures))
+
+
+@app.command()
+def ui(
+    uri: Annotated[str, typer.Option(help="Where the runs are tracked.")] = "sqlite:///mlflow.db",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the MLflow UI on the tracked runs."""
+    from vclr.tracking.ui import open_ui
+
+    open_ui(uri, port, host=host, open_browser=browser)
