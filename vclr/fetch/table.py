@@ -105,7 +105,9 @@ def _totals(plans: Sequence[Plan], settings: Settings, mbit: float) -> list[str]
 def _size(items: Sequence[Item]) -> str:
     known = sum(item.to_download for item in items)
     is_known = all(item.file.planned_bytes is not None for item in items if item.needs_network)
-    return decimal(known) if is_known else f"{decimal(known)} or more"
+    if is_known:
+        return decimal(known)
+    return f"{decimal(known)} or more" if known else "of unknown size"
 
 
 def _count(number: int, noun: str) -> str:
