@@ -59,7 +59,10 @@ def assert_sane(figures: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"dtype": "bfloat16"}, {"checkpoint": True}, {"batch": 2, "micro_batch": 1}, {"objects": 0}],
+    [
+        {"batch": 2, "micro_batch": 1, "checkpoint": True},
+        *(pytest.param(options, marks=pytest.mark.slow) for options in ({}, {"dtype": "bfloat16"}, {"objects": 0})),
+    ],
     ids=str,
 )
 def test_step_of_a_small_detector(options: dict[str, Any]):
@@ -71,6 +74,7 @@ def test_step_of_a_small_detector(options: dict[str, Any]):
     assert "skipped_steps" not in figures
 
 
+@pytest.mark.slow
 def test_float16_counts_the_steps_without_an_update(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     figures = run_benchmark("step", {**SMALL, "dtype": "float16"})
     assert figures["skipped_steps"] in range(5)

@@ -81,6 +81,7 @@ def test_there_and_back_is_bit_identical(half_done: Path, reference: Path, tmp_p
         assert_equal(load(reference)[part], load(tmp_path / "again.pth")[part])
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_if_it_had_never_left(
     reference: Path, tmp_path: Path, settings: Path, make_config: MakeConfig
 ):

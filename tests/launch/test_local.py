@@ -30,6 +30,7 @@ def processes_of(launch: Launch) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_training_in_two_processes_is_that_of_train(make_launch: MakeLaunch):
     launch = make_launch(TWO, *SHORT)
     output = launch.run()

@@ -192,6 +192,7 @@ def in_double() -> Iterator[None]:
             torch.set_default_dtype(default)
 
 
+@pytest.mark.slow
 def test_two_optimizer_steps_with_teacher(monkeypatch: pytest.MonkeyPatch):
     golden, inputs = Arrays("two_steps_small_float64.npz"), Arrays("ef_loss_small_dn0_copy.npz")
     config = parity_config(True, *COMPAT, "model.criterion.num_points=256")

@@ -158,6 +158,7 @@ def test_shards_work_and_are_joined(checkout):
     assert len(commands) == 3 + 4 + 3 + 2
 
 
+@pytest.mark.slow
 def test_more_shards_make_nothing_again(checkout):
     add_own_photos(checkout)
     checkout.finish(*OWN)
@@ -193,6 +194,7 @@ def test_packed_photos_and_views_are_their_zips(checkout):
     assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
 
 
+@pytest.mark.slow
 def test_packing_makes_nothing_again(checkout):
     add_own_photos(checkout)
     checkout.finish(*OWN)
