@@ -14,6 +14,7 @@ from vclr.errors import UserError
 from vclr.evaluation.recall import score
 from vclr.evaluation.report import read_history, training_minutes, write_report
 from vclr.files import write_json, write_png
+from vclr.splits.leaks import audit_leaks, read_photo_set
 
 NATURAL = "views.weights={natural: 1, depth: 0, style: 0}"
 DEPTH = "views.weights={natural: 1, depth: 1, style: 0}"
@@ -255,3 +256,20 @@ def test_a_resumed_history_counts_each_step_once(tmp_path):
     path.write_text('{"kind": "train", "iteration": 20}\n{"kind": "tra')
     with pytest.raises(UserError, match=r"metrics.jsonl: line 2"):
         read_history(path)
+
+
+def test_leaks_and_licences_are_said(world, tmp_path):
+    page, _ = report(world, tmp_path / "one")
+    assert page.count("not looked for (vclr audit)") == 1
+    assert page.count("own data") == 5  # annotations and photos of both parts, a view
+    photos = read_photo_set(world / "train.json", world / "images")
+    write_json(world / "results" / "full" / "leaks.json", audit_leaks(photos, photos, quiet=True))
+    try:
+        page, _ = report(world, tmp_path / "two")
+        assert "6 of 6 images of train.json are in train.json (6 name, 36 bytes)" in page  # all of one gray
+        assert page.count("not looked for (vclr audit)") == 1
+        write_json(world / "results" / "full" / "leaks.json", [])
+        with pytest.raises(UserError, match=r"leaks\.json: is not what vclr audit writes"):
+            report(world, tmp_path / "three")
+    finally:
+        (world / "results" / "full" / "leaks.json").unlink()
