@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
-from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, sha256
+from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, read_json, sha256
 
 MANIFEST = "manifest.json"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
@@ -63,16 +63,38 @@ def _open_packed(path: Path, *_: int) -> PackedFolder:
 def fingerprint(path: str | Path) -> str | None:
     """Return the sha256 of what stands for the files of an image folder.
 
-    It is its manifest, also where that is packed with it; else the manifest beside it, which is of the whole data set;
-    else the names, sizes and CRC-32 of all that its zip holds. A folder without a manifest has none.
+    It is its manifest, also where that is packed with it; else what `vclr fetch` recorded of it in the manifest beside
+    it, or that manifest, which is of the whole data set; else the names, sizes and CRC-32 of all that its zip holds. A
+    folder without a manifest has none.
     """
     folder = open_folder(path) if locate(path) else None
     if folder is not None and MANIFEST in folder:
         return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
     beside = Path(path).parent / MANIFEST
     if beside.is_file():
-        return sha256(beside)
+        return _hash_fetched(read_json(beside), Path(path).name.removesuffix(".zip")) or sha256(beside)
     return folder.hash_contents() if isinstance(folder, PackedFolder) else None
+
+
+def _hash_fetched(manifest: Any, name: str) -> str | None:
+    """Return a hash of a fetched folder, the same whenever it came, from wherever, and packed or not.
+
+    Args:
+        manifest: of the source; see `vclr.fetch.manifest`.
+        name: of the folder beside it.
+    """
+    if not isinstance(manifest, dict) or "source" not in manifest:
+        return None
+    folder = f"{manifest['folder']}/{name}"
+    facts = []
+    for path, record in sorted(manifest["files"].items()):
+        unpacked = record.get("unpacked", {"folder": "", "files": ()})
+        below = (f"{unpacked['folder']}/{file}" for file in unpacked["files"])
+        if path == f"{folder}.zip" or any(file.startswith(f"{folder}/") for file in below):
+            facts.append(record["sha256"])
+    filled = manifest["folders"].get(folder, {"files": {}})["files"]  # with links, or by hand
+    facts += [f"{file} {entry['bytes']} {entry['sha256']}" for file, entry in sorted(filled.items())]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest() if facts else None
 
 
 class ImageFolder:

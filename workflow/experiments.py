@@ -115,7 +115,7 @@ def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> lis
 
 
 def image_source(images: str) -> str:
-    """Return the file whose change says that images changed: a fetched set's manifest, else the folder or its zip."""
+    """Return the file whose change says that images changed: that of a fetched set, else the folder or its zip."""
     folder = Path(images).as_posix()
     fetched = "data/raw/toy/manifest.json" if folder == "data/raw/toy/images" else published.source_of(folder)
     return fetched if fetched != folder else (locate(folder) or Path(folder)).as_posix()

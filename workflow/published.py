@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-# Sets that `vclr fetch` brings whole; data/raw/{set}/manifest.json stands for all that is in the folder.
+# Sets that `vclr fetch` brings whole; data/raw/{set}/FETCHED stands for all that is in the folder. The manifest is no
+# output: it says what an interrupted fetch has done, and Snakemake deletes the outputs of a rule that was interrupted.
 FETCHED_SETS = ("coco2017", "lvis", "uvo", "objects365")
 # What a set must find there: the photos of LVIS are those of COCO.
-NEEDS = {"lvis": ["data/raw/coco2017/manifest.json"]}
+NEEDS = {"lvis": ["data/raw/coco2017/FETCHED"]}
 # Where photos and annotations are, if not in data/raw/{set}/images and data/raw/{set}/annotations_{part}.json.
 IMAGES = {"coco2017": "data/raw/coco2017/train2017"}
 ANNOTATIONS = {("coco2017", "train"): "data/raw/coco2017/annotations/instances_train2017.json"}
@@ -47,10 +48,10 @@ def find_split(name: str, training_proposals: str) -> Split:
 
 
 def source_of(path: str) -> str:
-    """Return the file whose change says that a path changed: the manifest of a fetched set, else the path itself."""
+    """Return the file whose change says that a path changed: the marker of a fetched set, else the path itself."""
     folder = Path(path).parts[:3]
     if folder[:2] == ("data", "raw") and len(folder) == 3 and folder[2] in FETCHED_SETS:
-        return f"data/raw/{folder[2]}/manifest.json"
+        return f"data/raw/{folder[2]}/FETCHED"
     return path
 
 

@@ -102,6 +102,9 @@ def test_repository_is_listed_fetched_and_put_in_its_places(fetcher: Fetcher, hu
     assert {name: entry["sha256"] for name, entry in view["files"].items()} == {
         f"{name}.png": hashlib.sha256(f"style {name}".encode()).hexdigest() for name in "abc"
     }
+    (fetcher.output / "views/mine/style/manifest.json").unlink()
+    fetcher.run("mine", VCLR_OFFLINE="1")
+    assert read_json(fetcher.output / "views/mine/style/manifest.json") == view
     fetched = [request for request in hub.log if "/resolve/" in request.path]
     assert all("Bearer hf_secret" in request.headers.values() for request in fetched)
     lock = read_json(fetcher.lock)

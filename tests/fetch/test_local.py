@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.fetch.test_fetch import zipped
 from vclr.errors import UserError
 from vclr.fetch.counts import check_counts
 from vclr.files import read_json
+from vclr.image_folder import fingerprint
 
 NAMES = ("train2017/1.jpg", "train2017/2.jpg", "val2017/3.jpg")
 
@@ -68,6 +70,17 @@ def test_photos_are_copied_out_of_archives(fetcher: Fetcher, server: FileServer)
         name.split("/")[1]: name.encode() for name in NAMES
     }
     assert not (fetcher.output / "raw/photos/train2017").exists()
+
+
+def test_what_trainings_hash_is_the_same_packed_or_not(fetcher: Fetcher, server: FileServer):
+    write_linked(fetcher, server)
+    hashes = []
+    for options in ([], ["--packed"], ["--mirror", server.address]):
+        shutil.rmtree(fetcher.output, ignore_errors=True)
+        fetcher.run("photos", *options)
+        hashes.append([fingerprint(fetcher.output / "raw/photos" / name) for name in ("train2017", "val2017")])
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert None not in hashes[0] and hashes[0][0] != hashes[0][1]
 
 
 @pytest.mark.parametrize("packed", [[], ["--packed"]], ids=["unpacked", "packed"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
+from vclr.files import read_json, write_png
 from vclr.generate.pack import pack_folder
+from vclr.splits.classes import VOC_CLASSES
 
 DEMO = ("demo_baseline", "demo_views", "demo")
 OWN_EXPERIMENT = """
@@ -304,3 +308,30 @@ def test_every_set_of_the_catalog_is_made_by_a_rule(checkout):
     output = checkout.run("snakemake", *splits, *views, "--dry-run", "--cores", "1")
     for target in (*splits, *views):
         assert target in output
+
+
+@pytest.mark.slow
+def test_a_set_put_in_place_by_hand_is_verified_and_split(checkout):
+    """UVO's videos become frames, with the rules that run where there is no network."""
+    frames = ("one/0.png", "one/1.png")
+    names = [*VOC_CLASSES, "zebra", "other"]
+    tracks = [
+        {"id": number, "video_id": 1, "category_id": 1 + names.index(name), "iscrowd": 0, "areas": [16, 16]}
+        | {"bboxes": [[1, 1, 4, 4], [2, 1, 4, 4]], "segmentations": [[[1, 1, 5, 1, 5, 5, 1, 5]]] * 2}
+        for number, name in enumerate(("dog", "zebra", "other"))
+    ]
+    world = {
+        "videos": [{"id": 1, "file_names": list(frames), "height": 20, "width": 30}],
+        "annotations": tracks,
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
+    }
+    target = ("snakemake", "data/splits/uvo_val_nonvoc.json", "--cores", "1")
+    assert "to be put in place by hand" in checkout.run(*target, check=False)
+    checkout.write("data/raw/uvo/uvo_val_dense.json", json.dumps(world))
+    for name in frames:
+        write_png(checkout.folder / "data/raw/uvo/uvo_videos_dense_frames" / name, np.zeros((20, 30, 3), np.uint8))
+    checkout.run(*target)
+    split = read_json(checkout.folder / "data/splits/uvo_val_nonvoc.json")
+    assert [image["file_name"] for image in split["images"]] == list(frames)
+    assert len(split["annotations"]) == 4
+    assert "Nothing to be done" in checkout.run(*target)

@@ -47,6 +47,8 @@ def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
         UserError: in one line, what could not be done.
     """
     if plan.is_done and plan.is_in_lock and not settings.verify and not settings.update_lock:
+        if plan.source.hub is not None:
+            Manifest(plan.source, settings.output).write_views()  # Snakemake deletes outputs of what it runs again
         return
     with _alone(settings.output / wanted.source.folder / ".fetch.lock", wanted.source.name):
         lock = LockFile(settings.output)

@@ -1,6 +1,6 @@
 """`manifest.json` of a source: what was fetched, from where, under which licence, and the hash of every file.
 
-    {"source": ..., "title": ..., "homepage": ..., "licence": {...},
+    {"source": ..., "folder": ..., "title": ..., "homepage": ..., "licence": {...},
      "files": {path: {"url": ..., "bytes": ..., "sha256": ..., "fetched": date,
                       "unpacked": {"folder": ..., "num_files": ..., "bytes": ..., "files": {...}}}},
      "folders": {path: {"num_files": ..., "bytes": ..., "files": {...}}},
@@ -44,8 +44,10 @@ class Manifest:
         self.files: dict[str, dict[str, Any]] = content.get("files", {})
         self.folders: dict[str, dict[str, Any]] = content.get("folders", {})
         self.counts: dict[str, dict[str, int]] = content.get("counts", {})
+        self.is_new = False  # something was recorded
 
     def record_file(self, path: str, url: str, num_bytes: int, sha256: str, **facts: Any) -> None:
+        self.is_new = True
         self.files[path] = {"url": url, "bytes": num_bytes, "sha256": sha256, "fetched": today(), **facts}
         licence = next((file.licence for file in self.source.files if file.path == path), None)
         if licence is not None:
@@ -53,6 +55,7 @@ class Manifest:
 
     def record_unpacked(self, path: str, folder: str, entries: Entries) -> None:
         """Say what an archive held."""
+        self.is_new = True
         self.files[path]["unpacked"] = _sum_up({"folder": folder}, entries)
 
     def record_folder(self, path: str, entries: Entries, **facts: Any) -> None:
@@ -60,7 +63,7 @@ class Manifest:
 
     def save(self) -> None:
         source = self.source
-        facts = {"source": source.name, "title": source.title, "homepage": source.homepage}
+        facts = {"source": source.name, "folder": source.folder, "title": source.title, "homepage": source.homepage}
         contents = {
             "files": dict(sorted(self.files.items())),
             "folders": dict(sorted(self.folders.items())),
@@ -72,6 +75,8 @@ class Manifest:
         """Give each view that lies outside the source's folder a manifest of its own, which is what trainings hash."""
         places = self.source.hub.places.values() if self.source.hub is not None else ()
         for place in (place for place in places if place.startswith("views/")):
+            if (self.output / place / "manifest.json").is_file() and not self.is_new:
+                continue
             entries = {path.removeprefix(f"{place}/"): entry for path, entry in self._below(place)}
             if entries:
                 licence = asdict(self.source.licence)

@@ -35,7 +35,7 @@ rule fetch:
     input:
         lambda wildcards: published.NEEDS.get(wildcards.source, []),
     output:
-        manifest="data/raw/{source}/manifest.json",
+        marker=touch("data/raw/{source}/FETCHED"),
     log:
         "logs/fetch/{source}.log",
     wildcard_constraints:
