@@ -29,9 +29,9 @@ def read_links(text: str) -> list[str]:
 
 
 def read_commands(text: str) -> list[str]:
-    """Return the lines of the shell blocks: continuation lines joined, prompts and comments gone."""
+    """Return the commands of the shell blocks: continuation lines joined, prompts and comments gone."""
     blocks = re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks).replace("\\\n", " ").replace(" && ", "\n").splitlines()
     commands = [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in lines]
     return sorted({command for command in commands if command})
 
@@ -60,9 +60,9 @@ def help_of(*verb: str) -> str:
 
 
 def test_reader_of_the_readme():
-    text = "[a](docs/a.md#part) [b](https://example.org)\n```bash\n$ make demo  # comment\nvclr train \\\n  a=1\n```\n"
+    text = "[a](docs/a.md#part) [b](https://example.org)\n```bash\n$ make demo && cd  # comment\nvclr train \\\n  a=1\n```\n"
     assert read_links(text) == ["docs/a.md"]
-    assert read_commands(text) == ["make demo", "vclr train a=1"]
+    assert read_commands(text) == ["cd", "make demo", "vclr train a=1"]
 
 
 def test_readme_names_the_two_commands():
