@@ -60,7 +60,7 @@ def help_of(*verb: str) -> str:
 
 
 def test_reader_of_the_readme():
-    text = "[a](docs/a.md#part) [b](https://example.org)\n```bash\n$ make demo && cd  # comment\nvclr ui \\\n  a=1\n```\n"
+    text = "[a](docs/a.md#part) [b](https://b.org)\n```bash\n$ make demo && cd  # comment\nvclr ui \\\n  a=1\n```\n"
     assert read_links(text) == ["docs/a.md"]
     assert read_commands(text) == ["cd", "make demo", "vclr ui a=1"]
 
