@@ -297,7 +297,8 @@ def test_audit_of_an_experiment(tmp_path: Path, world: dict[str, Any]):
     overrides = train_arguments(tmp_path)[4:]
     common = ["audit", "--config-file", DEMO, "--quiet", "--output", tmp_path / "leaks.json"]
     says = "2 of 2 images of a.json are in a.json (2 name, 4 bytes)"  # the two photos are alike
-    assert run(*common, *overrides).stdout == f"{says}\n"
+    no_proposals_yet = f"data.train.proposals={tmp_path}/absent.json"
+    assert run(*common, *overrides, no_proposals_yet).stdout == f"{says}\n"
     leaks = read_json(tmp_path / "leaks.json")
     assert [pair["evaluation"] for pair in leaks["first_pairs"]] == ["a.png", "a.png", "b.png", "b.png"]
     assert "data.train.annotations=absent.json: does not exist" in refused(
