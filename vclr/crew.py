@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,11 +21,6 @@ R = TypeVar("R")
 MIN_BLOCKS = 8  # below, starting processes takes longer than the work
 
 _shared: Any = None  # of a worker: what all its blocks need
-
-
-def count_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

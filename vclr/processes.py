@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ def end_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, however that ends (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def count_cpus() -> int:
+    """Count the cores that the scheduler grants, which on a shared node are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def torch_environment() -> dict[str, str]:

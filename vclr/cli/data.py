@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,8 +127,6 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
-    from dataclasses import replace
-
     from vclr.data.catalog import missing_files, test_set, training_set
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
@@ -157,8 +156,6 @@ def licences(
     Photos count by the licence that their json gives each of them. The terms of own data stand in a licence.yaml in
     their folder: `name`, `commercial: true|false`, `because`, maybe `url`.
     """
-    from dataclasses import asdict
-
     from vclr.evaluation.licences import catalog_terms, refuse_unsafe, terms_in_use
 
     has_experiment = config_file is not None or overrides
@@ -298,10 +295,11 @@ def doctor_data(
     It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
     groups of classes; or the files that --annotations and --images name.
     """
-    from vclr.crew import Crew, count_cpus
+    from vclr.crew import Crew
     from vclr.data.doctor.check import DataSet, check_config, check_files
     from vclr.files import write_json
     from vclr.finding import print_groups
+    from vclr.processes import count_cpus
 
     crew = Crew(workers or count_cpus(), quiet)
     if annotations is None and images is None and not view:

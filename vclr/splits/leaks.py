@@ -19,8 +19,9 @@ import numpy as np
 
 from vclr.coco.annotations import Json, open_images
 from vclr.coco.official import last_part, open_official
-from vclr.crew import Crew, count_cpus
+from vclr.crew import Crew
 from vclr.image_folder import Folder
+from vclr.processes import count_cpus
 from vclr.splits.picture_hash import DECODED_SIZE, MAX_COARSE, coarse_distance, find_copies, hash_picture
 
 REASONS = ("name", "coco", "bytes", "near", "mirrored")

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from vclr.processes import count_cpus
+
 GIB = 2**30
 
 
@@ -31,7 +33,7 @@ def describe_environment() -> dict[str, Any]:
         "hostname": platform.node(),
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cpu_cores": _usable_cores(),
+        "cpu_cores": count_cpus(),
         "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
         "gpus": _gpu_names(),
     }
@@ -65,13 +67,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _usable_cores() -> int:
-    """Count the cores that the scheduler grants, which on a shared node are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:
