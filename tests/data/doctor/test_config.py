@@ -74,7 +74,7 @@ def test_proposals(world: World):
     assert "p.json: 1 of 3 images are not of the training set; ignored in training" in says
     world.proposals["images"][1].update(file_name="b.png", width=WIDTH + 1)
     says = only(world.check_config(), "size of proposals", ERROR)
-    assert "images[1] (b.png): is 61x40, in the training set 60x40; trained on in the wrong place" in says
+    assert "images[1] (b.png): is 61x40, in the training set 60x40; refused before anything starts" in says
     world.proposals["images"][1]["width"] = WIDTH
     proposal["bbox"] = [1, 1]
     assert "p.json: annotations[0] (id 1): bbox [1, 1]" in only(world.check_config(), "box", ERROR)

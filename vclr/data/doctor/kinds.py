@@ -156,13 +156,11 @@ OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS_TRAINING, "", "render it a
 
 UNKNOWN_CLASS = Kind(ERROR, "class of a group", "", REFUSED)
 CLASS_IN_NO_GROUP = Kind(WARNING, "class in no group", "", "its objects count in no group of the evaluation")
-SAME_CLASS_NAME = Kind(WARNING, "class name twice", "", "in a group the name means the last one only")
+SAME_CLASS_NAME = Kind(WARNING, "class name twice", "", "in a group the name means all of them")
 SEVERAL_CLASSES = Kind(OK, "classes", "trained on as one class", "")
 
 # --- proposals -------------------------------------------------------------------------------------------------------
 
 NO_SCORE = Kind(ERROR, "proposal without score", REFUSED, "")
 UNKNOWN_PHOTO = Kind(WARNING, "proposals of other photos", "ignored in training", "")
-OTHER_PROPOSAL_SIZE = Kind(
-    ERROR, "size of proposals", "trained on in the wrong place", "", "make the proposals again: vclr proposals"
-)
+OTHER_PROPOSAL_SIZE = Kind(ERROR, "size of proposals", REFUSED, "", "make the proposals again: vclr proposals")
