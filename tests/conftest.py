@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.splits.made import write_split
 from vclr.config import Config, load_config
 from vclr.generate.toy import write_toy_world
-from vclr.splits.record import write_split
 
 DEMO = Path(__file__).parents[1] / "configs" / "experiment" / "demo.yaml"
 

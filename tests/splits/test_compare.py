@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
+from tests.splits.made import write_split
 from vclr.coco.annotations import encode_mask, rasterize
 from vclr.errors import UserError
 from vclr.files import read_json, write_json
 from vclr.splits.compare import compare_split
-from vclr.splits.record import write_split
 from vclr.splits.split import make_split
 
 pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for annotations")

@@ -11,10 +11,10 @@ import pytest
 from PIL import ImageOps
 
 from tests.shared import PHOTOS
+from tests.splits.made import write_split
 from vclr.errors import UserError
 from vclr.files import open_image, read_json, write_json, write_png
 from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
-from vclr.splits.record import write_split
 
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for photos")
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
+from tests.splits.made import write_split
 from vclr.coco.annotations import load_coco, select
 from vclr.data.proposals import add_proposals
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
 from vclr.splits.classes import TOY_KNOWN_CLASSES
-from vclr.splits.record import write_split
 
 SIZE = {"height": 40, "width": 60}
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import vclr
+from tests.splits.made import write_split
 from tests.splits.test_split import write_world
 from vclr.errors import UserError
 from vclr.files import read_json, sha256
 from vclr.splits.classes import VOC_CLASSES
-from vclr.splits.record import record_path, write_split
+from vclr.splits.record import record_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +66,7 @@ def test_failed_split_leaves_json_and_record_as_they_were(tmp_path: Path):
 # Each child makes the split again and is killed at its n-th file that is opened, renamed or removed in the folder.
 KILLED_EVERYWHERE = """
 import os, pathlib, signal, sys
-from vclr.splits.record import write_split
+from tests.splits.made import write_split
 
 folder = pathlib.Path(sys.argv[1])
 for number in range(1, 99):

@@ -13,23 +13,7 @@ from vclr.coco.file import write_coco
 from vclr.coco.top_proposals import MAX_IOU
 from vclr.files import sha256, sync_folder, write_json
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
-from vclr.splits.split import MadeSplit, make_split
-
-
-def write_split(
-    name: str,
-    annotations: str | Path,
-    output: str | Path,
-    proposals: str | Path | None = None,
-    images: str | Path | None = None,
-    train: str | Path | None = None,
-    train_images: str | Path | None = None,
-    quiet: bool = False,
-) -> str:
-    """Make a split, write it and its record, and say what it holds; see `make_split` and `save_split`."""
-    made = make_split(name, annotations, proposals, images)
-    leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
-    return save_split(made, output, leaks)
+from vclr.splits.split import MadeSplit
 
 
 def find_leaks(

@@ -130,7 +130,7 @@ def make_split(
     Args:
         name: one of `SPLITS`, or `voc_top10`, `coco_top5` and others of the same form: the known annotations of an
             image and its best proposals that overlap none of them, in the images that have known annotations.
-        annotations: json with all classes, COCO's or as `official_files` reads it.
+        annotations: json with all classes, COCO's or as `vclr.coco.official` reads it.
         proposals: json of proposals, for the splits that have some.
         images: folder in which the images that are kept must be.
 
