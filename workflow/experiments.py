@@ -82,7 +82,7 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     config = read_experiment(experiment, overrides)
     data = catalog.training_set(config)
     views = catalog.view_weights(config.views, data)
-    files = [published.source_of(data.annotations), image_source(data.images)]
+    files = [data_source(data.annotations), data_source(data.images)]
     files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
     if config.train.eval_period:
@@ -93,7 +93,7 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
 def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an evaluation reads beside the checkpoint: annotations and images."""
     data = catalog.test_set(read_experiment(experiment, overrides))
-    return sorted({published.source_of(data.annotations), image_source(data.images)})
+    return sorted({data_source(data.annotations), data_source(data.images)})
 
 
 def audited_sets(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -105,7 +105,7 @@ def audited_sets(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
 
 def audit_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an audit of leaks reads."""
-    return sorted({image_source(path) for path in audited_sets(experiment, overrides)})
+    return sorted({data_source(path) for path in audited_sets(experiment, overrides)})
 
 
 def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -114,11 +114,14 @@ def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> lis
     return [proposals] if proposals else []
 
 
-def image_source(images: str) -> str:
-    """Return the file whose change says that images changed: that of a fetched set, else the folder or its zip."""
-    folder = Path(images).as_posix()
-    fetched = "data/raw/toy/manifest.json" if folder == "data/raw/toy/images" else published.source_of(folder)
-    return fetched if fetched != folder else (locate(folder) or Path(folder)).as_posix()
+def data_source(data: str) -> str:
+    """Return the file whose change says that annotations or images changed: of what was fetched, else they themselves.
+
+    Images may be a folder or its zip.
+    """
+    path = Path(data).as_posix()
+    fetched = "data/raw/toy/manifest.json" if path == "data/raw/toy/images" else published.source_of(path)
+    return fetched if fetched != path else (locate(path) or Path(path)).as_posix()
 
 
 def split_inputs(name: str, training_proposals: str) -> list[str]:

@@ -10,7 +10,7 @@ METHODS = "graph"
 rule proposals:
     """Propose objects in every image of a part of a set, or join its shards."""
     input:
-        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
         annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
         parts=shards.list_parts(
             "data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
@@ -35,7 +35,7 @@ rule proposals:
 rule proposals_shard:
     """Propose objects in one shard of the images of a part of a set."""
     input:
-        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
         annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
     output:
         proposals=temp("data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),

@@ -9,7 +9,7 @@ VIEWS = "edge|palette|fourier|random_conv|pseudo_depth"
 rule views:
     """Render one view of every image of a set, or join its shards."""
     input:
-        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
         parts=shards.list_parts("data/views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
     output:
         manifest="data/views/{set}/{view}/manifest.json",
@@ -32,7 +32,7 @@ rule views:
 rule views_shard:
     """Render one view of one shard of the images of a set."""
     input:
-        images=lambda wildcards: experiments.image_source(published.images_of(wildcards.set)),
+        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
     output:
         folder=temp(directory("data/views/{set}/{view}.shards/{shard}of{shards}")),
     log:
