@@ -33,7 +33,7 @@ def main(config_file: str, output: str) -> None:
     """Write the losses and gradients of two steps, and the weights of student and teacher after them."""
     config = load_config(config_file)
     torch.set_num_threads(1)
-    with joined_processes(torch.device("cpu")) as device:
+    with joined_processes("cpu") as device:
         state = TrainState(config, device)
         leave_kinks(state)
         criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)

@@ -1,0 +1,161 @@
+"""How one of several processes ends: it says why it fails, or finds out why another one did, and leaves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from torch.distributed import DistError
+
+from vclr.engine.causes import Causes
+from vclr.engine.launched import Place
+from vclr.errors import UsageError, UserError, explain
+
+LOST = "another process of this training ended"
+FIND_SECONDS = 2.0  # NCCL may close its connections before the process that fails has said why
+
+# What gloo, NCCL and torch's store say when the process at the other end is gone.
+LOSS = re.compile(
+    r"connection (closed|reset) by (remote )?peer|broken pipe|connection was likely closed|remote process exit"
+    r"|ncclRemoteError",
+    re.IGNORECASE,
+)
+# Where errors of gloo come from, which are no more than a RuntimeError.
+GLOO = re.compile(r"\bgloo[/:]|^gloo\b", re.IGNORECASE)
+
+_causes: Causes | None = None  # None: this process is alone
+
+
+class SharedEndError(UserError):
+    """Report an end that this process does not have for a reason of its own."""
+
+
+class LostProcessError(SharedEndError):
+    """Report that another process of the training ended.
+
+    Attributes:
+        cause: which process it was and why it ended; nothing where it did not get to say so.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause or LOST)
+        self.cause = cause
+
+
+class CollectiveError(UserError):
+    """Report what NCCL or gloo say of anything but the loss of a process."""
+
+
+@contextmanager
+def telling_others(place: Place) -> Iterator[None]:
+    """Tell the other processes when this one fails in the block, and be told when another one does.
+
+    Every process enters the block. Within it `naming_causes` does the telling.
+    """
+    global _causes
+    _causes = causes = Causes(place, _leave_stuck)
+    with naming_causes():
+        yield
+    causes.stop()
+    _causes = None
+
+
+@contextmanager
+def naming_causes() -> Iterator[None]:
+    """Report an error in the block to the other processes; raise what another one reported instead of its consequence.
+
+    It stands around what closes files and trackers, which takes time, and around what they write into them.
+
+    Raises:
+        LostProcessError: another process ended, which showed as an error of NCCL, gloo or the store.
+        CollectiveError: another error of these.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _causes is None or _causes.is_over:
+            raise
+        _causes.stop()
+        if isinstance(error, SystemExit):  # told by the first process, which says why
+            raise
+        if not _is_of_collective(error):
+            _causes.report(describe(error)[0])
+            raise
+        is_loss = bool(LOSS.search(str(error)))
+        cause = _causes.find(FIND_SECONDS if is_loss else 0.0)
+        if cause or is_loss:
+            raise LostProcessError(cause) from None
+        failure = name_collective(error)
+        _causes.report(describe(failure)[0])
+        raise failure from None
+
+
+@contextmanager
+def leaving_at_once(has_own_log: bool = False) -> Iterator[None]:
+    """End the process where the block fails in one of several, after a line for the user, and a traceback of a defect.
+
+    It does not leave as Python does: taking a process group down may wait for processes that are gone, or that wait
+    for this one. Worker processes end with it (vclr/data/workers.py). A process that is alone is left to the caller.
+
+    Args:
+        has_own_log: what this process says does not mix with what the others on this machine say, who then are silent.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _causes is None:
+            raise
+        if not isinstance(error, SystemExit) and (_causes.may_say() or has_own_log):
+            if explain(error) is None:
+                traceback.print_exception(error)
+            print(f"vclr: {describe(error)[0]}", file=sys.stderr)
+        leave(describe(error)[1])
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process now, with all that it has said."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """Say in one line what went wrong, in which of several processes, and what the process exits with."""
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else 1
+    message, exit_code = explain(error) or (f"{type(error).__name__}: {_last_word(str(error))}", 1)
+    # These are the same in all processes.
+    is_shared = isinstance(error, (UsageError, SharedEndError, FloatingPointError, KeyboardInterrupt))
+    return message if _causes is None or is_shared else f"{_causes.name}: {message}", exit_code
+
+
+def name_collective(error: BaseException) -> CollectiveError:
+    """Return an error of NCCL, gloo or the store in one line; their advice stands in the lines below the first."""
+    return CollectiveError(" ".join(str(error).split()))
+
+
+def _is_of_collective(error: BaseException) -> bool:
+    return isinstance(error, DistError) or (isinstance(error, RuntimeError) and bool(GLOO.search(str(error))))
+
+
+def _last_word(text: str) -> str:
+    """Return the line of an error that says what happened; torch puts the error of a loader's worker in a traceback."""
+    lines = text.strip().splitlines() or ["no reason given"]
+    return lines[-1] if any("Original Traceback" in line for line in lines) else lines[0]
+
+
+def _leave_stuck(cause: str) -> NoReturn:
+    """End a process that still waits for one that has failed."""
+    record = logging.makeLogRecord({"msg": f"training stopped: {cause}", "levelname": "ERROR"})
+    for handler in logging.getLogger("vclr").handlers:  # the log of the run folder
+        handler.handle(record)
+    if _causes and _causes.may_say():
+        print(f"vclr: {cause}", file=sys.stderr)
+    leave(1)
