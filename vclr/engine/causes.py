@@ -49,6 +49,8 @@ class Causes:
         self._store = PrefixStore(f"vclr/{attempt}", store)
         self._place, self._host = place, platform.node()
         self._when_stuck = when_stuck
+        self._cause = ""  # of another process, once it is known
+        self._may_say: bool | None = None  # not asked yet
         self._is_over = threading.Event()
         threading.Thread(target=self._listen, name="causes", daemon=True).start()
 
@@ -66,15 +68,19 @@ class Causes:
 
     def find(self, patience: float) -> str:
         """Return the cause of the process that failed first; nothing if none is reported within so many seconds."""
-        if not _wait_until(self._is_reported, patience):
-            return ""
-        self._acknowledge()
-        return self._ask(lambda: self._store.get(CAUSE), b"").decode()
+        if not self._cause and _wait_until(self._is_reported, patience):
+            self._cause = self._ask(lambda: self._store.get(CAUSE), b"").decode()
+            self.may_say()
+            self._acknowledge()  # not before: the first process then leaves, and the store with it
+        return self._cause
 
     def may_say(self) -> bool:
         """Whether it is for this process to tell the user: the first on each machine that asks."""
-        rank = str(self._place.rank)
-        return self._ask(lambda: self._store.compare_set(f"said/{self._host}", "", rank), b"").decode() in (rank, "")
+        if self._may_say is None:
+            rank = str(self._place.rank)
+            sayer = self._ask(lambda: self._store.compare_set(f"said/{self._host}", "", rank), b"")
+            self._may_say = sayer.decode() in (rank, "")
+        return self._may_say
 
     @property
     def is_over(self) -> bool:

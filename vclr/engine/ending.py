@@ -81,18 +81,12 @@ def naming_causes() -> Iterator[None]:
     except BaseException as error:
         if _causes is None or _causes.is_over:
             raise
+        failure = _understand(error, _causes)
         _causes.stop()
-        if isinstance(error, SystemExit):  # told by the first process, which says why
+        if not isinstance(failure, (LostProcessError, SystemExit)):
+            _causes.report(describe(failure)[0])
+        if failure is error:
             raise
-        if not _is_of_collective(error):
-            _causes.report(describe(error)[0])
-            raise
-        is_loss = bool(LOSS.search(str(error)))
-        cause = _causes.find(FIND_SECONDS if is_loss else 0.0)
-        if cause or is_loss:
-            raise LostProcessError(cause) from None
-        failure = name_collective(error)
-        _causes.report(describe(failure)[0])
         raise failure from None
 
 
@@ -130,7 +124,7 @@ def describe(error: BaseException) -> tuple[str, int]:
     """Say in one line what went wrong, in which of several processes, and what the process exits with."""
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else 1
-    message, exit_code = explain(error) or (f"{type(error).__name__}: {_last_word(str(error))}", 1)
+    message, exit_code = explain(error) or (_name_defect(error), 1)
     # These are the same in all processes.
     is_shared = isinstance(error, (UsageError, SharedEndError, FloatingPointError, KeyboardInterrupt))
     return message if _causes is None or is_shared else f"{_causes.name}: {message}", exit_code
@@ -141,14 +135,27 @@ def name_collective(error: BaseException) -> CollectiveError:
     return CollectiveError(" ".join(str(error).split()))
 
 
+def _understand(error: BaseException, causes: Causes) -> BaseException:
+    """Return what to raise in place of an error: what lies behind one of NCCL, gloo or the store; others themselves."""
+    if not _is_of_collective(error):
+        return error
+    is_loss = bool(LOSS.search(str(error)))
+    cause = causes.find(FIND_SECONDS if is_loss else 0.0)
+    return LostProcessError(cause) if cause or is_loss else name_collective(error)
+
+
 def _is_of_collective(error: BaseException) -> bool:
     return isinstance(error, DistError) or (isinstance(error, RuntimeError) and bool(GLOO.search(str(error))))
 
 
-def _last_word(text: str) -> str:
-    """Return the line of an error that says what happened; torch puts the error of a loader's worker in a traceback."""
-    lines = text.strip().splitlines() or ["no reason given"]
-    return lines[-1] if any("Original Traceback" in line for line in lines) else lines[0]
+def _name_defect(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    # Torch puts the error of a loader's worker, with its traceback, into the text of one of its own.
+    _, is_of_worker, of_worker = str(error).partition("Original Traceback")
+    named = re.findall(r"^\w[\w.]*: .*", of_worker, re.MULTILINE)
+    if is_of_worker and named:
+        return str(named[-1])
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _leave_stuck(cause: str) -> NoReturn:
