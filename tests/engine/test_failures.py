@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from torch.distributed import DistBackendError, DistNetworkError
 
 from tests.processes import running
 from vclr.config import Config, dump_config
+from vclr.engine import ending
+from vclr.engine.ending import LOST, LostProcessError
+from vclr.errors import UserError
 
 MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
@@ -103,3 +108,64 @@ def test_the_first_cause_is_said_once_and_all_end(
     # The traceback of a defect, and no one else's.
     assert end.said.count("    raise ERRORS[kind]\n") == ("RuntimeError" in message), end.said
     assert message.removeprefix("RuntimeError: ") in (tmp_path / "seed0" / "log.txt").read_text()
+
+
+@slow
+@pytest.mark.parametrize("starter", [NUM_GPUS, TORCHRUN], ids=["num-gpus", "torchrun"])
+def test_a_process_that_hangs_is_ended_with_the_cause_of_the_other(
+    starter: list[str], make_config: MakeConfig, tmp_path: Path
+):
+    """As a process whose GPU waits for another one, which inside a node nothing tells that it is gone."""
+    end = end_of(starter, "forward:1:defect,forward:0:hang", make_config(*SETTINGS), tmp_path)
+    assert end.lines == [f"vclr: process 1 on {platform.node()}: RuntimeError: made to fail"], end.said
+    assert end.exit_code == 1
+    assert end.seconds < 20
+    last = (tmp_path / "seed0" / "log.txt").read_text().splitlines()[-1]
+    assert last.endswith(f"ERROR training stopped: process 1 on {platform.node()}: RuntimeError: made to fail")
+
+
+@slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_that_is_killed_leaves_no_cause(number: int, make_config: MakeConfig, tmp_path: Path):
+    end = end_of(NUM_GPUS, f"backward:{number}:kill", make_config(*SETTINGS), tmp_path)
+    assert end.lines == ["vclr: another process of this training ended"], end.said
+    assert end.exit_code == 128 + signal.SIGKILL
+    assert end.seconds < 20
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:45445."), LOST),
+        (RuntimeError("[/build/gloo/gloo/tcp/pair.cc:537] Read error [::1]:57: Connection reset by peer."), LOST),
+        (DistBackendError("NCCL error in: nccl.cpp:1, remote process exited or there was a network error"), LOST),
+        (DistNetworkError("Failed to recv, got 0 bytes. Connection was likely closed."), LOST),
+        (RuntimeError("[gloo/transport/tcp/buffer.cc:78] Timed out waiting 6000ms"), "Timed out waiting 6000ms$"),
+        (DistBackendError("NCCL error in: nccl.cpp:1\nLast error:\n/dev/shm: 12 of 13"), "Last error: /dev/shm: 12 of"),
+        (RuntimeError("CUDA error: peer access is not supported between these two devices"), None),
+        (RuntimeError("the photo shows an igloo and a broken pipe"), None),
+    ],
+)
+def test_only_the_loss_of_a_process_is_taken_for_one(
+    error: RuntimeError, message: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ending, "_causes", Silence())
+    with pytest.raises(UserError if message else RuntimeError, match=message) as raised, ending.naming_causes():
+        raise error
+    assert (raised.value is error) == (message is None)
+    assert isinstance(raised.value, LostProcessError) == (message == LOST)
+
+
+class Silence:
+    """Stands for the store of processes of which none has reported anything."""
+
+    name, is_over = "process 0 on here", False
+
+    def find(self, patience: float) -> str:
+        return ""
+
+    def report(self, cause: str) -> None:
+        assert cause != LOST
+
+    def stop(self) -> None:
+        pass

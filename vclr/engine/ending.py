@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +81,10 @@ def naming_causes() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if _causes is None or _causes.is_over:
+        if _causes is None:
+            raise
+        _ignore_launcher()
+        if _causes.is_over:
             raise
         failure = _understand(error, _causes)
         _causes.stop()
@@ -133,6 +138,12 @@ def describe(error: BaseException) -> tuple[str, int]:
 def name_collective(error: BaseException) -> CollectiveError:
     """Return an error of NCCL, gloo or the store in one line; their advice stands in the lines below the first."""
     return CollectiveError(" ".join(str(error).split()))
+
+
+def _ignore_launcher() -> None:
+    """Do not die of the SIGTERM with which torchrun ends those that are left, before this process has said all."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _understand(error: BaseException, causes: Causes) -> BaseException:
