@@ -38,7 +38,7 @@ def read_place() -> Place | None:
         return None
     if absent := [name for name in VARIABLES if name not in os.environ]:
         raise UsageError(
-            f"WORLD_SIZE={size} is in the environment, but {', '.join(absent)} is not: start several processes with "
+            f"WORLD_SIZE={size} is in the environment without {', '.join(absent)}: start several processes with "
             "--num-gpus or torchrun, or unset WORLD_SIZE"
         )
     local_rank = _number("LOCAL_RANK", "0")
