@@ -38,7 +38,7 @@ def test_place_is_read(launched: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("RANK", None, "WORLD_SIZE=8 is in the environment, without RANK: start several"),
+        ("RANK", None, "WORLD_SIZE=8 is in the environment without RANK: start several"),
         ("MASTER_ADDR", None, "without MASTER_ADDR: "),
         ("RANK", "one", "RANK=one is in the environment, and is not a number"),
         ("WORLD_SIZE", "", "WORLD_SIZE= is in the environment, and is not a number"),

@@ -52,8 +52,9 @@ def alone(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
 def test_two_processes_evaluate_to_the_same_bytes(
     starter: str, settings: list[str], alone: tuple[str, dict[str, bytes]], tmp_path: Path
 ):
-    words = ["train", "--eval-only", "--quiet", *settings, f"train.output_dir={tmp_path}/out"]
+    words = ["train", "--eval-only", *settings, f"train.output_dir={tmp_path}/out"]
     done = run([*VCLR, *words, "--num-gpus", "2"] if starter == "--num-gpus" else [*TORCHRUN, *words])
+    assert "evaluating: 3/3" in done.stderr, "the first process's share of four images"
     assert alone[1].keys() == {"metrics.json", "predictions.json"}
     assert (done.stdout, files(tmp_path / "out")) == alone
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(alone[1])
