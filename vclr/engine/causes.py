@@ -20,6 +20,7 @@ from vclr.engine.launched import Place
 
 T = TypeVar("T")
 
+CONNECT_TIMEOUT = timedelta(minutes=5)  # with all processes of a large cluster at once
 LISTEN_SECONDS = 0.5  # between two looks for a cause
 HEAR_SECONDS = 5.0  # that the first process waits for the others to hear
 STUCK_SECONDS = 10.0  # that a process has to leave by itself once another one has failed
@@ -43,7 +44,8 @@ class Causes:
         """
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A connection of its own: the one of the process group is blocked while a collective is set up.
-        store = TCPStore(address, port, None, False, timedelta(seconds=HEAR_SECONDS), wait_for_workers=False)
+        store = TCPStore(address, port, None, False, CONNECT_TIMEOUT, wait_for_workers=False)
+        store.set_timeout(timedelta(seconds=HEAR_SECONDS))
         # torchrun keeps the store when it starts the processes again.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         self._store = PrefixStore(f"vclr/{attempt}", store)

@@ -72,7 +72,8 @@ def telling_others(place: Place) -> Iterator[None]:
 def naming_causes() -> Iterator[None]:
     """Report an error in the block to the other processes; raise what another one reported instead of its consequence.
 
-    It stands around what closes files and trackers, which takes time, and around what they write into them.
+    It stands inside of what closes logs and trackers: these then hold the cause, and the others hear of it before
+    closing takes its time.
 
     Raises:
         LostProcessError: another process ended, which showed as an error of NCCL, gloo or the store.
@@ -110,19 +111,24 @@ def leaving_at_once(has_own_log: bool = False) -> Iterator[None]:
     except BaseException as error:
         if _causes is None:
             raise
-        if not isinstance(error, SystemExit) and (_causes.may_say() or has_own_log):
-            if explain(error) is None:
-                traceback.print_exception(error)
-            print(f"vclr: {describe(error)[0]}", file=sys.stderr)
-        leave(describe(error)[1])
+        message, exit_code = describe(error)
+        try:
+            if not isinstance(error, SystemExit) and (_causes.may_say() or has_own_log):
+                if explain(error) is None:
+                    traceback.print_exception(error)
+                print(f"vclr: {message}", file=sys.stderr)
+        finally:  # also where nobody reads what is said any more
+            leave(exit_code)
 
 
 def leave(exit_code: int) -> NoReturn:
     """End the process now, with all that it has said."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
+    try:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(exit_code)
 
 
 def describe(error: BaseException) -> tuple[str, int]:
@@ -172,8 +178,10 @@ def _name_defect(error: BaseException) -> str:
 def _leave_stuck(cause: str) -> NoReturn:
     """End a process that still waits for one that has failed."""
     record = logging.makeLogRecord({"msg": f"training stopped: {cause}", "levelname": "ERROR"})
-    for handler in logging.getLogger("vclr").handlers:  # the log of the run folder
-        handler.handle(record)
-    if _causes and _causes.may_say():
-        print(f"vclr: {cause}", file=sys.stderr)
-    leave(1)
+    try:
+        for handler in logging.getLogger("vclr").handlers:  # the log of the run folder
+            handler.handle(record)
+        if _causes and _causes.may_say():
+            print(f"vclr: {cause}", file=sys.stderr)
+    finally:
+        leave(1)
