@@ -216,6 +216,7 @@ class TrainConfig:
     num_threads: int = 0  # of torch on the CPU; 0: all
     micro_batch_size: int = 0  # images a process that go through the model at once, twice, in less memory; 0: all
     compile: bool = False  # compile the backbone with torch.compile, where there is a C++ compiler
+    tf32: bool = True  # let a GPU compute float32 products in TF32; evaluation never does
     amp: AmpConfig = field(default_factory=AmpConfig)
     clip_grad: ClipGradConfig = field(default_factory=ClipGradConfig)
     checkpointer: CheckpointerConfig = field(default_factory=CheckpointerConfig)
