@@ -290,7 +290,8 @@ class LauncherConfig:
     tasks_per_node: int = 1  # processes of the training on each node
     cpus_per_task: int = 0
     gpus_per_node: int = -1  # -1: one for each process, where the partition has any
-    gres: str = ""  # where a site wants more than a number: gpu:a100:4
+    gpu_type: str = ""  # of these GPUs, where a site wants to be told: a100
+    gres: str = ""  # instead of both, in SLURM's words: gpu:a100:4
     mem_mb: int = 0  # of a node
     runtime: int = 0  # minutes
     partition: str = ""
