@@ -68,7 +68,7 @@ class Maker:
 
 def test_batches_come_in_order_and_exactly_one_is_made_ahead():
     make = Maker()
-    with closing(one_batch_ahead(make, CPU)) as batches:  # type: ignore[type-var]
+    with closing(one_batch_ahead(make, CPU)) as batches:
         for number in range(4):
             assert next(batches).images.unique().tolist() == [number]
             assert wait_until(lambda ahead=number + 2: make.made == ahead)  # type: ignore[misc]
@@ -80,7 +80,7 @@ def test_batches_come_in_order_and_exactly_one_is_made_ahead():
 
 def test_signals_are_the_main_threads():
     make = Maker()
-    with closing(one_batch_ahead(make, CPU)) as batches:  # type: ignore[type-var]
+    with closing(one_batch_ahead(make, CPU)) as batches:
         next(batches)
     assert make.blocked >= set(BLOCKED)
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(BLOCKED)
@@ -98,8 +98,26 @@ def test_closing_ends_the_thread():
     batches = one_batch_ahead(Maker(), CPU)
     next(batches)
     assert len(threads()) == 1
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert threads() == []
+
+
+def test_a_batch_that_never_comes_does_not_keep_the_training(monkeypatch: pytest.MonkeyPatch):
+    """Where a file system hangs, say: the thread is left alone, and ends when it can."""
+    monkeypatch.setattr(prefetch, "PATIENCE", 0.1)
+    hangs, batches = threading.Event(), iter([make_batch()])
+
+    def make() -> Batch:
+        return next(batches, None) or (hangs.wait() and make_batch())  # type: ignore[return-value]
+
+    started = time.monotonic()
+    with closing(one_batch_ahead(make, CPU)) as ahead:
+        next(ahead)
+    assert time.monotonic() - started < 2.0
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "batches"]
+    assert thread.daemon
+    hangs.set()
+    assert wait_until(lambda: threads() == [])
 
 
 # --- the loader ------------------------------------------------------------------------------------------------------
@@ -221,7 +239,7 @@ def test_copies_have_their_own_stream_which_the_training_waits_for(monkeypatch: 
     monkeypatch.setattr(prefetch, "to_device", lambda batch, device: events.append(("to", str(device))) or batch)
     copied = [("copying to cuda:1", "begins"), ("to", "cuda:1"), ("copying to cuda:1", "ends")]
     handed_over = [("computing", "waits for", "copying to cuda:1"), *[("held for", "computing")] * 5]
-    with closing(one_batch_ahead(Maker(), GPU)) as batches:  # type: ignore[type-var]
+    with closing(one_batch_ahead(Maker(), GPU)) as batches:
         next(batches)
         assert wait_until(lambda: len(events) == 1 + 3 + 6 + 3)
         assert events == [("thread is at", "cuda:1"), *copied, *handed_over, *copied]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Generator
+from queue import SimpleQueue
 
 import torch
 
 from vclr.data.workers import BLOCKED
 from vclr.structures import Batch, to_device
 
+PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker
 
-def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Iterator[Batch]:
+
+def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generator[Batch, None, None]:
     """Yield what `make` returns, again and again; the thread is at the next one as soon as a batch is handed over.
 
-    Whatever `make` raises is raised here, instead of the batch. Closing the iterator ends the thread, after the batch
+    Whatever `make` raises is raised here, instead of the batch. Closing the generator ends the thread, after the batch
     that it is at.
 
     Args:
@@ -23,19 +26,34 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Iterator
         device: of the training; on a GPU the batches arrive there, elsewhere as they were made.
     """
     upload = Upload(device) if device.type == "cuda" else None
+    wanted: SimpleQueue[bool] = SimpleQueue()  # one more, or the end
+    made: SimpleQueue[Batch | BaseException] = SimpleQueue()
 
-    def make_next() -> Batch:
-        batch = make()
-        return upload.start(batch) if upload else batch
+    def work() -> None:
+        try:
+            _begin_thread(device)
+            while wanted.get():
+                batch = make()
+                made.put(upload.start(batch) if upload else batch)
+        except BaseException as error:
+            made.put(error)
 
-    with ThreadPoolExecutor(1, "batches", initializer=_begin_thread, initargs=(device,)) as thread:
-        ahead = thread.submit(make_next)
+    # A daemon, for which a process does not wait when it ends: a file system that hangs must not keep it.
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        wanted.put(True)
         while True:
-            batch = ahead.result()
+            batch = made.get()
+            if isinstance(batch, BaseException):
+                raise batch
             if upload:
                 upload.finish(batch)
-            ahead = thread.submit(make_next)
+            wanted.put(True)
             yield batch
+    finally:
+        wanted.put(False)
+        thread.join(PATIENCE)
 
 
 class Upload:
