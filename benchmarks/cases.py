@@ -10,6 +10,8 @@ import json
 import statistics
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from benchmarks.table import Row, Table, describe_machine
 from vclr.files import atomic_path, write_json
 
 Figures = dict[str, Any]
+Results = dict[str, dict[str, list[Figures]]]  # by the comparison's title, then the case's name: one for each process
+OUT_OF_MEMORY = "out of memory"
+AN_HOUR = 3600.0
 
 
 @dataclass
@@ -41,14 +46,24 @@ class Comparison:
     also: dict[str, str] = field(default_factory=dict)
 
 
-def compare(comparisons: list[Comparison], description: str, arguments: list[str], output: Path | None = None) -> None:
-    """Measure the comparisons and print a table of each.
+def compare(
+    comparisons: list[Comparison],
+    description: str,
+    arguments: list[str],
+    output: Path | None = None,
+    longest: float = AN_HOUR,
+) -> None:
+    """Measure the comparisons and print a table of each. A case that fails says why in its row; the others go on.
 
     Args:
         comparisons: what to measure.
         description: of the benchmark, for `--help`.
         arguments: of the command line.
-        output: where the tables go too, unless `--output` says.
+        output: where the tables go too, unless `--output` says; after each process anew.
+        longest: seconds that a process may take; one that hangs must not keep the others from being measured.
+
+    Raises:
+        SystemExit: a case failed, and not of too little memory.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help="processes of each case, by turns")
@@ -58,52 +73,77 @@ def compare(comparisons: list[Comparison], description: str, arguments: list[str
         "--output", type=Path, default=output, help="write the tables here (.md) and all figures (.json)"
     )
     options = parser.parse_args(arguments)
-    results, tables = {}, []
+    results: Results = {}
     for comparison in comparisons:
-        figures = measure_cases(
-            comparison, options.rounds or comparison.rounds, options.runs or comparison.runs, options.threads
-        )
+        rounds, runs = options.rounds or comparison.rounds, options.runs or comparison.runs
+        figures: dict[str, list[Figures]] = {name: [] for name in comparison.cases}
         results[comparison.title] = figures
-        for table in map(str, make_tables(comparison, figures)):
-            tables.append(table)
+        for _ in measure_cases(comparison, figures, rounds, runs, options.threads, longest):
+            if options.output:  # what is measured stays, whatever comes then
+                write_results(comparisons, results, options.output)
+        for table in make_tables(comparison, figures):
             print(f"\n{table}", flush=True)
-    if options.output:
-        with atomic_path(options.output.with_suffix(".md")) as path:
-            path.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-        write_json(options.output.with_suffix(".json"), results, indent=1)
+    failed = [name for figures in results.values() for name, measured in figures.items() if _has_failed(measured)]
+    if failed:
+        sys.exit(f"{len(failed)} case{'s' * (len(failed) > 1)} failed: {'; '.join(failed)}")
 
 
-def measure_cases(comparison: Comparison, rounds: int, runs: int, threads: int) -> dict[str, list[Figures]]:
-    """Return what each process of each case measured; `{"failed": reason}` where memory was too small."""
-    figures: dict[str, list[Figures]] = {name: [] for name in comparison.cases}
+def measure_cases(
+    comparison: Comparison,
+    figures: dict[str, list[Figures]],
+    rounds: int,
+    runs: int,
+    threads: int,
+    longest: float = AN_HOUR,
+) -> Iterator[None]:
+    """Add to the figures what each process of each case measures, and yield after each; a failed case has no more."""
     for number in range(rounds):
         for name, own in comparison.cases.items():
             print(f"{comparison.title}: {name}, {number + 1} of {rounds}", file=sys.stderr, flush=True)
             if not any("failed" in earlier for earlier in figures[name]):
-                figures[name].append(run_bench([*comparison.shared, *own, f"--runs={runs}", f"--threads={threads}"]))
-    return figures
+                options = [*comparison.shared, *own, f"--runs={runs}", f"--threads={threads}"]
+                figures[name].append(run_bench(options, longest))
+                yield
 
 
-def run_bench(arguments: list[str]) -> Figures:
-    """Run `vclr bench` in a process of its own; return its figures, or `{"failed": ...}` for too little memory."""
+def run_bench(arguments: list[str], longest: float = AN_HOUR) -> Figures:
+    """Run `vclr bench` in a process of its own; return its figures, or why there are none as `{"failed": reason}`."""
     command = [sys.executable, "-m", "vclr.cli", "bench", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=longest)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took more than {longest:.0f} s"}
     if done.returncode == 0:
         return json.loads(done.stdout)  # type: ignore[no-any-return]
-    reason = (done.stderr.strip().splitlines() or [""])[-1]
-    if "out of memory" in reason or done.returncode in (-9, 137):  # the kernel kills what takes too much
-        return {"failed": "out of memory"}
-    sys.exit(f"{' '.join(command)}: {reason or done.returncode}")
+    reason = (done.stderr.strip().splitlines() or [""])[-1].removeprefix("vclr: ")
+    if OUT_OF_MEMORY in reason or done.returncode in (-9, 137):  # the kernel kills what takes too much
+        return {"failed": OUT_OF_MEMORY}
+    return {"failed": textwrap.shorten(reason or f"ended with {done.returncode}", 100, placeholder=" ...")}
+
+
+def write_results(comparisons: list[Comparison], results: Results, output: Path) -> None:
+    """Write the tables of what is measured so far, and all figures in a file beside."""
+    begun = [comparison for comparison in comparisons if comparison.title in results]
+    tables = [str(table) for one in begun for table in make_tables(one, results[one.title])]
+    with atomic_path(output.with_suffix(".md")) as path:
+        path.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    write_json(output.with_suffix(".json"), results, indent=1)
+
+
+def _has_failed(measured: list[Figures]) -> bool:
+    """Tell whether a case failed, of anything but too little memory, which is a result."""
+    return any(one.get("failed", OUT_OF_MEMORY) != OUT_OF_MEMORY for one in measured)
 
 
 def make_tables(comparison: Comparison, figures: dict[str, list[Figures]]) -> list[Table]:
     """Join the processes of each case: the main table, and one for each other figure."""
     complete = [one for measured in figures.values() for one in measured if "failed" not in one]
     machine = describe_machine(complete[0]) if complete else ""
+    figures = {name: measured for name, measured in figures.items() if measured}  # the others' turn is to come
     tables = [Table(comparison.title, [_main_row(name, measured) for name, measured in figures.items()], machine)]
     for label, key in comparison.also.items():
         rows = [Row(name, _pool(measured, key)) for name, measured in figures.items() if "failed" not in measured[-1]]
-        tables.append(Table(f"{comparison.title}: {label}", rows, machine))
+        tables += [Table(f"{comparison.title}: {label}", rows, machine)] if rows else []
     return tables
 
 

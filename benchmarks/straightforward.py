@@ -38,15 +38,6 @@ class StraightforwardBatch:
     masks: list[Tensor]
     views: list[str]
 
-    def pin_memory(self) -> StraightforwardBatch:
-        return StraightforwardBatch(
-            self.images.pin_memory(),
-            self.natural.pin_memory(),
-            [boxes.pin_memory() for boxes in self.boxes],
-            [masks.pin_memory() for masks in self.masks],
-            self.views,
-        )
-
 
 class StraightforwardSamples(Dataset[dict[str, Any]]):
     """The training set as a list of dictionaries."""
@@ -220,7 +211,6 @@ def straightforward_loader(config: Config, samples: StraightforwardSamples) -> D
         batch_sampler=EpochSampler(len(samples), loader.total_batch_size, config.train.seed, groups=groups),  # type: ignore[arg-type]
         num_workers=loader.num_workers,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
         worker_init_fn=one_thread,
     )
 

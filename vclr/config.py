@@ -216,6 +216,7 @@ class TrainConfig:
     num_threads: int = 0  # of torch on the CPU; 0: all
     micro_batch_size: int = 0  # images a process that go through the model at once, twice, in less memory; 0: all
     compile: bool = False  # compile the backbone with torch.compile, where there is a C++ compiler
+    tf32: bool = True  # let a GPU compute float32 products in TF32; evaluation never does
     amp: AmpConfig = field(default_factory=AmpConfig)
     clip_grad: ClipGradConfig = field(default_factory=ClipGradConfig)
     checkpointer: CheckpointerConfig = field(default_factory=CheckpointerConfig)
@@ -289,7 +290,8 @@ class LauncherConfig:
     tasks_per_node: int = 1  # processes of the training on each node
     cpus_per_task: int = 0
     gpus_per_node: int = -1  # -1: one for each process, where the partition has any
-    gres: str = ""  # where a site wants more than a number: gpu:a100:4
+    gpu_type: str = ""  # of these GPUs, where a site wants to be told: a100
+    gres: str = ""  # instead of both, in SLURM's words: gpu:a100:4
     mem_mb: int = 0  # of a node
     runtime: int = 0  # minutes
     partition: str = ""

@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import sys
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -28,4 +27,13 @@ def torch_environment() -> dict[str, str]:
     Without a GPU: none of the warnings of its C++ parts. The one that there is doubts an option that the exactness of a
     resume needs (engine/state.py).
     """
-    return {} if Path("/dev/nvidiactl").exists() else {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+    return {} if has_gpu_driver() else {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+def has_gpu_driver() -> bool:
+    """Tell whether the library is there through which CUDA reaches a driver: also in containers, and on WSL2."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

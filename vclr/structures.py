@@ -18,6 +18,7 @@ padding, unless the text says otherwise) or absolute pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -75,6 +76,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield every tensor of the batch; one that occurs twice, twice."""
+        yield from (self.images, self.natural)
+        for target in self.targets:
+            yield from (target.labels, target.boxes, target.masks)
+
 
 @dataclass
 class Outputs:
@@ -118,14 +125,18 @@ class Predictions:
 
 
 def to_device(value: T, device: torch.device) -> T:
-    """Return a `Batch` or `Target` with every tensor on `device`; one that occurs twice is moved once."""
+    """Return a `Batch` or `Target` with every tensor on `device`; one that occurs twice is moved once.
+
+    Copies from pinned memory to a GPU may still be on their way: what the same stream is given next waits for them.
+    Nothing on a CPU would wait for a copy to it, so these are complete.
+    """
     moved: dict[str, object] = {}
     tensors: dict[int, Tensor] = {}
     for field in fields(value):  # type: ignore[arg-type]
         item = getattr(value, field.name)
         if isinstance(item, Tensor):
             if id(item) not in tensors:
-                tensors[id(item)] = item.to(device, non_blocking=True)
+                tensors[id(item)] = item.to(device, non_blocking=device.type != "cpu")
             item = tensors[id(item)]
         elif isinstance(item, list) and item and isinstance(item[0], Target):
             item = [to_device(target, device) for target in item]

@@ -61,15 +61,28 @@ def launcher_overrides(threads: int, resources: Mapping[str, Any]) -> str:
     return quote_overrides(profile.launcher_overrides({**dict(resources.items()), **own}))
 
 
-def evaluation_gpus(wildcards: Any = None) -> int:
-    """Return how many GPUs a job that evaluates asks for: one, where the cluster's default partition has any."""
-    return min(1, _gpus_of_default_partition())
+def evaluation_gpus(workflow: Any) -> int:
+    """Return how many GPUs a job asks for that evaluates: one, where the profile's partition has any of its type."""
+    return min(1, _count_gpus(_of_every_job(workflow, "slurm_partition"), _of_every_job(workflow, "gpu_type")))
+
+
+def evaluation_gpu_type(workflow: Any) -> str:
+    """Return the type of this GPU that the profile asks for; nothing if it names none, or the job asks for no GPU."""
+    return _of_every_job(workflow, "gpu_type") if evaluation_gpus(workflow) else ""
+
+
+def _of_every_job(workflow: Any, resource: str) -> str:
+    """Return what the profile says of a resource among its default-resources, which a rule cannot ask for by itself."""
+    # Snakemake 7, which Python 3.10 has, keeps them elsewhere; it submits nothing to a cluster.
+    resources = getattr(getattr(workflow, "resource_settings", None), "default_resources", None) or {}
+    given = resources.get(resource)
+    return str(profile.read_value(getattr(given, "raw", given)) or "")
 
 
 @cache
-def _gpus_of_default_partition() -> int:
+def _count_gpus(partition: str, gpu_type: str) -> int:
     try:
-        return count_gpus()
+        return count_gpus(partition, gpu_type)
     except ClusterError:
         return 0
 

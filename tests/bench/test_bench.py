@@ -14,7 +14,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from vclr.bench import attention, measure, scenes, step
+from vclr.bench import attention, inference, measure, scenes, step
+from vclr.bench.measurement import Measurement
 from vclr.bench.run import run_benchmark
 from vclr.bench.settings import DEFAULTS, Settings, choose_settings
 from vclr.bench.text import describe
@@ -25,6 +26,7 @@ from vclr.errors import UsageError, UserError
 from vclr.models.attention import DeformableAttention
 from vclr.models.levels import flatten_levels
 from vclr.ops.boxes import cxcywh_to_xyxy
+from vclr.ops.device import uses_tf32
 
 CPU = torch.device("cpu")
 SMALL_DETECTOR = Path(__file__).parents[2] / "configs" / "small_detector.yaml"
@@ -98,6 +100,32 @@ def test_step_that_fits_only_in_smaller_parts_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(step, "training_step", run_out_of_memory)
     with pytest.raises(UserError, match="^out of memory"):
         run_benchmark("step", {**SMALL, "batch": 2})
+
+
+def test_images_of_a_batch_have_the_sizes_by_turns(monkeypatch: pytest.MonkeyPatch):
+    settings = choose_settings("step", {"size": "64x96,48x64", "batch": 3})
+    batch = step.random_batch(settings)
+    assert batch.image_sizes == [(64, 96), (48, 64), (64, 96)]
+    assert batch.images.shape == (3, 3, 64, 96)
+    assert [target.masks.shape[1:] for target in batch.targets] == batch.image_sizes
+    figures = run_benchmark("step", {**SMALL, "size": "64x96,48x64", "batch": 2, "runs": 1})
+    assert_sane(figures)
+    assert figures["size"] == "64x96,48x64"
+    seen = []
+    monkeypatch.setattr(inference, "predict_samples", lambda _, samples: seen.append(samples) or [[]])
+    run_benchmark("inference", {**SMALL, "size": "64x96,48x64", "batch": 2, "runs": 1})
+    assert [(sample.image.shape[1:], sample.original_size) for sample in seen[0]] == [((64, 96),) * 2, ((48, 64),) * 2]
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_step_is_measured_in_the_precision_of_training(tf32: bool, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    for name in ("step", "inference"):
+        note = lambda *_: seen.append(uses_tf32()) or Measurement([1.0])  # noqa: E731
+        monkeypatch.setitem(run_benchmark.__globals__["MEASURES"], name, note)
+        figures = run_benchmark(name, {**SMALL, "overrides": (f"train.tf32={tf32}",)})
+        assert figures["tf32"] is None, "a CPU has none"
+    assert seen == [tf32, False]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -210,6 +238,9 @@ def test_prints_rows_for_a_person():
         ("step", {"size": "384"}, "--size 384: expected HEIGHTxWIDTH"),
         ("step", {"size": "384x512x3"}, "--size 384x512x3: expected"),
         ("step", {"size": "8x512"}, "--size 8x512: each side must be from 32 to 16384"),
+        ("step", {"size": "64x96,"}, "--size : expected HEIGHTxWIDTH"),
+        ("step", {"size": "64x96,96x64", "batch": 1}, "more sizes than images; --batch 2 has all of them"),
+        ("attention", {"size": "64x96,96x64", "batch": 2}, "vclr bench attention takes one"),
         ("step", {"dtype": "int8"}, "--dtype int8: must be one of float32, bfloat16, float16"),
         ("step", {"device": "tpu"}, "--device tpu: must be one of auto, cpu, cuda"),
         ("attention", {"backend": "triton"}, "--backend triton: must be one of grid_sample, gather"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import vclr
 from vclr.coco.annotations import load_coco, rasterize
@@ -15,6 +16,7 @@ from vclr.evaluation.inference import predict, predict_samples, to_coco_results
 from vclr.files import write_json
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
+from vclr.ops.device import float32_precision, uses_tf32
 from vclr.structures import Predictions
 
 CONFIG = load_config(Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml", ["model.num_queries=30"])
@@ -52,6 +54,17 @@ def test_without_resizing_the_photo_enters_as_it_is(model: Detector):
     photo = draw_photo(70, 50)
     unresized, same = predict(model, photo, short_edge=None), predict(model, photo, short_edge=50, max_size=70)
     np.testing.assert_array_equal(unresized.boxes, same.boxes)
+
+
+def test_tf32_is_forbidden_meanwhile(model: Detector):
+    """Also in the middle of a training that computes in it, and goes on to."""
+    seen = []
+    hook = model.register_forward_pre_hook(lambda *_: seen.append(uses_tf32() or torch.backends.cudnn.allow_tf32))
+    with float32_precision(tf32=True):
+        predict(model, draw_photo(40, 40), short_edge=None)
+        assert uses_tf32()
+    hook.remove()
+    assert seen == [False]
 
 
 def test_training_mode_is_put_back(model: Detector):

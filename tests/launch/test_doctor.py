@@ -46,6 +46,7 @@ def test_cluster_as_it_is_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("slurm_partition: nowhere", "partition", "main, urgent"),
         ("gres: gpu:a100:2", "GPUs", "gpu:2"),
+        ("gpu_type: a100", "GPUs", "gpu:2"),
         ("gpus_per_node: 8", "GPUs", "at most 2"),
         ("tasks_per_node: 3", "GPUs", "at most 2"),
         ("nodes: 5", "training", "sinfo"),

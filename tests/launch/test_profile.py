@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vclr.config import LauncherConfig
 from vclr.errors import UserError
@@ -41,6 +43,20 @@ set-resources: {train: {backend: slurm, gres: 'gpu:a100:2', qos: long}}
     assert (training.partition, training.qos, training.gres) == ("gpu", "long", "gpu:a100:2")
     assert training.extra == "--reservation=x"
     assert (training.mem_mb, training.runtime) == (0, 0)  # theirs are the cluster's, or their own
+
+
+def test_a_type_of_gpu_is_said_once_for_all(tmp_path: Path):
+    text = "default-resources: {gpu_type: a100}\nset-resources: {train: {backend: slurm, tasks_per_node: 4}}"
+    profile = read_profile(write(tmp_path, text))
+    assert profile.training.gpu_type == profile.others["gpu_type"] == "a100"
+
+
+def test_every_rule_that_runs_a_model_gets_the_same_memory():
+    resources = yaml.safe_load(SHIPPED.read_text())["set-resources"]
+    rules = re.split(r"^rule (\w+):$", (SHIPPED.parents[1] / "workflow/rules/evaluate.smk").read_text(), flags=re.M)
+    model = {name for name, text in zip(rules[1::2], rules[2::2], strict=True) if "gpu=" in text}
+    assert model == {"evaluate", "evaluate_shard", "evaluate_untrained"}
+    assert len({resources.get(name, {}).get("mem_mb") for name in model}) == 1
 
 
 def test_own_resources_win(tmp_path: Path):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from vclr.config import LauncherConfig
+from vclr.finding import ERROR, OK
+from vclr.launch import cluster, doctor
+from vclr.launch.backends import sbatch_options
 from vclr.launch.cluster import ClusterError, JobState, complaint, count_gpus, find_job, read_state
+from vclr.launch.profile import Profile
 
 SHOWN = (
     "JobId=7 JobName=demo/seed0 UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=1 Account=lab QOS=normal "
@@ -47,3 +55,48 @@ def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch):
     assert count_gpus() == 0
     with pytest.raises(ClusterError, match="squeue: not found; is this a machine of a SLURM cluster"):
         find_job("x")
+
+
+NODES = """\
+main*|(null)
+gpu|gpu:a100:4(S:0-1),gpu:h100:2
+gpu|gpu:8
+"""
+
+
+@pytest.mark.parametrize(
+    ("partition", "gpu_type", "count"),
+    [("", "", 0), ("gpu", "", 8), ("gpu", "a100", 4), ("gpu", "h100", 2), ("gpu", "v100", 0)],
+)
+def test_gpus_of_a_type_are_counted(partition: str, gpu_type: str, count: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster.shutil, "which", lambda _: "/bin/sinfo")
+    lines = [line for line in NODES.splitlines() if not partition or line.startswith(partition)]
+    monkeypatch.setattr(cluster, "ask", lambda *_: "\n".join(lines))
+    assert count_gpus(partition, gpu_type) == count
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, ("4", None)),
+        ({"gpu_type": "a100"}, ("a100:4", None)),
+        ({"gpu_type": "a100", "gpus_per_node": 1}, ("a100:1", None)),
+        ({"gpu_type": "v100"}, (None, None)),
+        ({"gpu_type": "a100", "gpus_per_node": 0}, (None, None)),
+        ({"gpu_type": "a100", "gres": "gpu:h100:2"}, (None, "gpu:h100:2")),
+    ],
+)
+def test_a_job_asks_for_a_type_of_gpu(settings: dict[str, Any], asked: tuple[Any, Any], monkeypatch: Any):
+    monkeypatch.setattr(cluster, "count_gpus", lambda partition, gpu_type: {"": 8, "a100": 4}.get(gpu_type, 0))
+    options = sbatch_options("x", Path(), LauncherConfig(tasks_per_node=4, **settings))
+    assert (options["gpus_per_node"], options["gres"]) == asked
+
+
+def test_the_doctor_knows_types_of_gpus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "ask", lambda *_: "main*|gpu:a100:4\n")
+    monkeypatch.setattr(cluster, "count_gpus", lambda partition, gpu_type: 4)
+    for gpu_type, level in (("a100", OK), ("h100", ERROR)):
+        training = LauncherConfig(tasks_per_node=2, gpu_type=gpu_type)
+        finding = doctor._check_gpus(Profile(Path("slurm"), training, {}, "squeue"), {})
+        assert finding.level == level, finding
+    assert "h100" in finding.says and "gpu:a100:4" in finding.fix

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from vclr.ops import nvml
+from vclr.ops.device import float32_precision
 from vclr.tracking import environment
 from vclr.tracking.environment import describe_environment
 
@@ -31,6 +33,19 @@ def test_description_is_json_and_true():
     assert description["cpu_cores"] >= 1
     assert description["memory_gib"] > 0
     assert len(description["gpus"]) == torch.cuda.device_count()
+
+
+def test_the_device_is_described_as_it_is_set_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(nvml, "driver_version", lambda: "570.1")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    for tf32 in (True, False):
+        with float32_precision(tf32):
+            on_gpu, on_cpu = (describe_environment(torch.device(name)) for name in ("cuda:1", "cpu"))
+        keys = ("device", "driver", "cuda", "cudnn", "tf32")
+        assert [on_gpu[key] for key in keys] == ["cuda:1", "570.1", "12.8", 91002, tf32]
+        assert (on_cpu["device"], on_cpu["tf32"]) == ("cpu", None)
+        assert json.loads(json.dumps(on_gpu)) == on_gpu
 
 
 def test_outside_git(package_outside_git: Path):

@@ -15,6 +15,7 @@ import pytest
 from vclr.config import Config, flat_config, load_config
 from vclr.files import read_json, sha256
 from vclr.tracking import TrackedRun
+from vclr.tracking.environment import describe_environment
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -70,6 +71,17 @@ def test_everything_reads_back(config: Config, run_dir: Path, tmp_path: Path):
     written = client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))
     assert load_config(written) == config
     assert not any("partial" in file.name for file in tmp_path.rglob("*"))
+
+
+def test_what_it_runs_on_is_stored_as_it_was_described(config: Config, run_dir: Path, tmp_path: Path):
+    """Not as it is when the store is written: an evaluation may have forbidden TF32 for its while."""
+    environment = describe_environment() | {"device": "cuda:3", "driver": "570.1", "cuda": "12.8", "tf32": True}
+    TrackedRun.open(config, run_dir, HASHES, environment).finish()
+    client, run = stored_run(config, run_dir)
+    assert (run.data.tags["device"], run.data.tags["tf32"]) == ("cuda:3", "True")
+    assert (run.data.tags["version.driver"], run.data.tags["version.cuda"]) == ("570.1", "12.8")
+    written = client.download_artifacts(run.info.run_id, "environment.json", str(tmp_path))
+    assert read_json(Path(written)) == environment
 
 
 def test_checkpoint_is_copied_when_asked(config: Config, run_dir: Path, tmp_path: Path):

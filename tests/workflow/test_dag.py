@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 
@@ -79,6 +80,34 @@ def test_resources_of_a_training_reach_the_launcher(checkout):
     launches = [line for line in commands.splitlines() if "vclr launch" in line]
     settings = ("backend=slurm", "nodes=3", "partition=gpu", "on_interrupt=detach", "cpus_per_task=1")
     assert all(f"launcher.{setting}" in line for setting in settings for line in launches), launches
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs Python 3.11")
+def test_a_type_of_gpu_is_said_once_for_evaluations_and_trainings(checkout, monkeypatch, tmp_path):
+    """In a partition that the profile names, and only if that has GPUs of the type."""
+    sinfo = tmp_path / "bin" / "sinfo"
+    sinfo.parent.mkdir()
+    sinfo.write_text("#!/bin/sh\ncase $* in *--partition=gpu*) echo 'gpu|gpu:a100:4';; *) echo 'main*|(null)';; esac\n")
+    (sinfo.parent / "squeue").write_text("#!/bin/sh\n")  # without it Snakemake's executor does not even load
+    for command in sinfo.parent.iterdir():
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sinfo.parent}:{os.environ['PATH']}")
+
+    def ask_for(*resources):
+        output = checkout.run("snakemake", "demo", "-np", "--cores", "1", "--default-resources", *resources)
+        rules = re.findall(r"^(?:local)?rule (evaluate\w*):\n(.*?)\n\n", output, flags=re.MULTILINE | re.DOTALL)
+        asked = {name: re.findall(r"\b(gpu\w*)=(\w+)", text.split("resources:", 1)[1]) for name, text in rules}
+        launches = [line for line in output.splitlines() if "vclr launch" in line]
+        return [dict(asked[name]) for name in ("evaluate", "evaluate_untrained")], launches
+
+    evaluations, launches = ask_for("gpu_type=a100", "slurm_partition=gpu")
+    assert evaluations == [{"gpu": "1", "gpu_type": "a100", "gpu_model": "a100"}] * 2
+    assert all("launcher.gpu_type=a100" in line for line in launches)
+    for absent in (["gpu_type=h100", "slurm_partition=gpu"], ["gpu_type=a100"]):
+        assert all("gpu_model" not in asked and asked["gpu"] == "0" for asked in ask_for(*absent)[0])
+    evaluations, launches = ask_for("slurm_partition=gpu")
+    assert evaluations == [{"gpu": "1"}] * 2
+    assert not any("gpu_type" in line for line in launches)
 
 
 def test_overrides_reach_every_command(checkout):

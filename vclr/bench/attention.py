@@ -36,7 +36,7 @@ def measure_attention(settings: Settings, device: torch.device) -> Measurement:
     """
     if settings.backend == "gather" and device.type != "cpu":
         raise UsageError(f"--backend gather: is for CPUs, not for {device}")
-    shapes = level_shapes(settings.size)
+    shapes = level_shapes(settings.sizes[0])
     value, locations, weights = draw_inputs(shapes, settings.batch, getattr(torch, settings.dtype), device)
     grad = torch.rand(settings.batch, value.shape[1], NUM_HEADS * NUM_CHANNELS, device=device).to(value.dtype)
 

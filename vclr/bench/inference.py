@@ -3,7 +3,7 @@
 In the clock: uint8 images to the device and normalized, the detector, scores, non-maximum suppression, and the masks
 painted at the image's size, back in the memory of the CPU. Not in the clock: reading and resizing photos, and encoding
 masks for the results file. `--dtype` is `evaluation.dtype`: it reaches the mask branch; which objects are found stays
-in float32. One batch before is not timed.
+in float32. One batch before is not timed. With several sizes the images of the batch have them by turns.
 
 Weights are untrained, so that more objects are found, and painted, than by a trained detector: `found` says how many.
 """
@@ -31,7 +31,7 @@ def measure_inference(settings: Settings, device: torch.device) -> Measurement:
     config = load_config(settings.config_file, [*settings.overrides, *options])
     model = build_model(config).to(device).eval()
     generator = torch.Generator().manual_seed(0)
-    samples = [TestSample(random_photo(settings.size, generator), 0, settings.size) for _ in range(settings.batch)]
+    samples = [TestSample(random_photo(size, generator), 0, size) for size in settings.image_sizes]
 
     found: list[int] = []
 

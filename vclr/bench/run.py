@@ -16,8 +16,9 @@ from vclr.bench.measure import calibrate, describe_machine, peak_memory
 from vclr.bench.measurement import Measurement
 from vclr.bench.settings import USED, Settings, choose_settings
 from vclr.bench.step import measure_step
+from vclr.config import load_config
 from vclr.errors import UserError, is_out_of_memory
-from vclr.ops.device import choose_device
+from vclr.ops.device import choose_device, float32_precision
 
 OPTIONS = ("queries", "objects", "batch", "dtype", "checkpoint", "micro_batch", "backend", "workers")
 
@@ -40,7 +41,7 @@ def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `name`; `median_s min_s max_s`, `seconds` of each run, `runs`; `peak_gib peak_process_gib`; `size`, the
-        `OPTIONS` and `device threads config_file overrides`; `machine torch vclr revision`; `calibration` with
+        `OPTIONS` and `device tf32 threads config_file overrides`; `machine torch vclr revision`; `calibration` with
         `conv_gflops matmul_gflops`, None where it was not asked for; and what the benchmark has of its own. An option
         that it does not have (queries of a loader) is None.
 
@@ -54,16 +55,20 @@ def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(settings.threads)
     if settings.dtype == "float16" and device.type == "cpu":
         log.warning("--dtype float16 on a CPU: few have arithmetic for it; this may take very long")
-    measurement = _measure(name, settings, device)
-    memory = peak_memory(device)  # before the calibration, which needs some too
-    calibration = calibrate(settings.dtype, device) if settings.calibrate else None
+    # Only a training computes in TF32.
+    tf32 = name == "step" and load_config(settings.config_file, settings.overrides).train.tf32
+    with float32_precision(tf32):
+        measurement = _measure(name, settings, device)
+        memory = peak_memory(device)  # before the calibration, which needs some too
+        calibration = calibrate(settings.dtype, device) if settings.calibrate else None
     return {
         "name": name,
         **_summarize(measurement.seconds),
         **memory,
-        "size": f"{settings.size[0]}x{settings.size[1]}" if "size" in USED[name] else None,
+        "size": ",".join(f"{height}x{width}" for height, width in settings.sizes) if "size" in USED[name] else None,
         **{key: getattr(settings, key) if key in USED[name] else None for key in OPTIONS},
         "device": str(device),
+        "tf32": tf32 if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "config_file": str(settings.config_file or ""),
         "overrides": list(settings.overrides),

@@ -13,6 +13,7 @@ import torch
 
 from vclr.errors import UsageError, nearest
 from vclr.ops.deformable_attention import BACKENDS
+from vclr.structures import Size
 
 log = logging.getLogger("vclr.bench")
 
@@ -26,7 +27,7 @@ class Settings:
     """All options; a benchmark uses some.
 
     Attributes:
-        size: (height, width) of the images.
+        sizes: (height, width) of the images; several are taken by turns.
         queries: of the detector.
         objects: in each image.
         batch: images at once.
@@ -43,7 +44,7 @@ class Settings:
         overrides: key=value.
     """
 
-    size: tuple[int, int] = (480, 640)
+    sizes: tuple[Size, ...] = ((480, 640),)
     queries: int = 900
     objects: int = 10
     batch: int = 1
@@ -59,9 +60,14 @@ class Settings:
     config_file: Path | None = None
     overrides: tuple[str, ...] = ()
 
+    @property
+    def image_sizes(self) -> list[Size]:
+        """The size of each image of the batch."""
+        return [self.sizes[number % len(self.sizes)] for number in range(self.batch)]
+
 
 DEFAULTS = {
-    "step": Settings(size=(384, 512), queries=300),
+    "step": Settings(sizes=((384, 512),), queries=300),
     "inference": Settings(),
     "attention": Settings(),
     "loader": Settings(device="cpu"),
@@ -93,7 +99,7 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
 
     Args:
         name: of the benchmark.
-        given: options by name; `size` as text, HEIGHTxWIDTH.
+        given: options by name; `size` as text, HEIGHTxWIDTH, or several with commas between.
 
     Raises:
         UsageError: there is no such benchmark, or an option cannot be that; one line.
@@ -106,17 +112,23 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
     for key in given.keys() - used.keys():
         log.warning("vclr bench %s has no use for %s: ignored", name, _option(key))
     if "size" in used:
-        used["size"] = read_size(used["size"])
+        used["sizes"] = tuple(read_size(text) for text in used.pop("size").split(","))
     for override in used.get("overrides", ()):
         option = SAID_BY.get(override.partition("=")[0])
         if option in USED[name]:
             raise UsageError(f"{override}: vclr bench {name} takes this from {_option(option)}")
     settings = replace(DEFAULTS[name], **used)
     check_settings(settings)
+    if name == "attention" and len(settings.sizes) > 1:
+        raise UsageError(f"--size {given['size']}: vclr bench attention takes one")
+    if len(settings.sizes) > settings.batch:
+        raise UsageError(
+            f"--size {given['size']}: more sizes than images; --batch {len(settings.sizes)} has all of them"
+        )
     return settings
 
 
-def read_size(text: str) -> tuple[int, int]:
+def read_size(text: str) -> Size:
     """Read a size as a person writes it.
 
     Raises:
@@ -124,7 +136,7 @@ def read_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match:
-        raise UsageError(f"--size {text}: expected HEIGHTxWIDTH in pixels, as in 384x512")
+        raise UsageError(f"--size {text}: expected HEIGHTxWIDTH in pixels, as in 384x512, or several: 384x512,512x384")
     size = int(match[1]), int(match[2])
     if not SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
         raise UsageError(f"--size {text}: each side must be from {SMALLEST_SIDE} to {LARGEST_SIDE}")

@@ -1,11 +1,12 @@
 """Measure a whole training step, as `vclr train` takes it.
 
-In the clock: a batch of uint8 images (to the device, where that is a GPU), normalizing, corrupting the student's image,
-student and teacher forward, matching and all losses, backward, clipping, AdamW, the teacher's moving average, the
-schedule. Not in the clock: reading and making the batch, which workers do meanwhile (`vclr bench loader`), logs and
+In the clock: normalizing a batch of uint8 images, corrupting the student's image, student and teacher forward, matching
+and all losses, backward, clipping, AdamW, the teacher's moving average, the schedule. Not in the clock: reading and
+making the batch and bringing it to a GPU, which workers and a thread do meanwhile (`vclr bench loader`), logs and
 checkpoints. Two steps before are not timed: the first makes the optimizer's state.
 
-The student sees another image than the teacher, as it does with views. Weights are untrained.
+The student sees another image than the teacher, as it does with views. Weights are untrained. With several sizes
+(`--size 384x512,320x480`) the images of the batch have them by turns, and are padded as in training.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from vclr.engine.step import training_step
 from vclr.errors import UserError
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.structures import Batch
+from vclr.structures import Batch, to_device
 
 NUM_WARM_UPS = 2
 
@@ -36,7 +37,7 @@ def measure_step(settings: Settings, device: torch.device) -> Measurement:
         UserError: memory is too small for the step as it was asked for.
     """
     config = step_config(settings)
-    batch = random_batch(settings)
+    batch = to_device(random_batch(settings), device)
     state = TrainState(config, device)
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     asked_for = _parts(state)
@@ -65,14 +66,14 @@ def step_config(settings: Settings) -> Config:
 
 
 def random_batch(settings: Settings) -> Batch:
-    """Draw a batch as the loader would hand it over."""
+    """Draw a batch as the loader would make it."""
     generator = torch.Generator().manual_seed(0)
     samples = []
-    for _ in range(settings.batch):
-        image, natural = (random_photo(settings.size, generator) for _ in range(2))
-        target = random_target(settings.size, settings.objects, generator)
+    for size in settings.image_sizes:
+        image, natural = (random_photo(size, generator) for _ in range(2))
+        target = random_target(size, settings.objects, generator)
         samples.append(Sample(image, natural, target, view="random"))
-    return collate(samples, pin_memory=torch.cuda.is_available())
+    return collate(samples)
 
 
 def _parts(state: TrainState) -> tuple[int, bool, bool]:

@@ -29,6 +29,7 @@ def _describe_case(figures: dict[str, Any]) -> str:
     parts = [f"{figures['name']}, batch of {figures['batch']}{size}"]
     parts += [f"{figures[key]} {key}" for key in ("queries", "objects", "workers") if figures[key] is not None]
     parts += [str(figures[key]) for key in ("dtype", "backend", "device") if figures[key]]
+    parts += ["TF32"] * bool(figures["tf32"] and figures["dtype"] == "float32")
     parts += ["activation checkpointing"] * bool(figures["checkpoint"])
     parts += [f"{figures['micro_batch']} images at once"] * bool(figures["micro_batch"])
     return ", ".join([*parts, *filter(None, [figures["config_file"]]), *figures["overrides"]])

@@ -53,7 +53,13 @@ def _numbers(text: str) -> list[int]:
 def bench(
     name: Annotated[str, typer.Argument(help="step, inference, attention or loader.")],
     overrides: Overrides = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; by default 384x512 (step) or 480x640.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="HEIGHTxWIDTH; by default 384x512 (step) or 480x640. Several, with commas between them, are the sizes "
+            "of the images of a batch, by turns."
+        ),
+    ] = None,
     queries: Annotated[int | None, typer.Option(help="By default 300 (step) or 900.")] = None,
     objects: Annotated[int | None, typer.Option(help="In each image of a step; by default 10.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images at once; by default 1.")] = None,

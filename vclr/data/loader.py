@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vclr.config import Config
+from vclr.data.prefetch import one_batch_ahead
 from vclr.data.sampler import EpochSampler, Key
 from vclr.data.samples import PackedSample, Sample, TestSample, TestSamples, TrainingSamples
 from vclr.data.transport import Parcel, SharedSlots
@@ -22,17 +23,21 @@ from vclr.shards import Shard
 from vclr.structures import Batch, Size, Target
 
 T = TypeVar("T")
+CPU = torch.device("cpu")
 Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 
 
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples, through memory that is shared where they are forked; they become a batch here.
+    Workers send packed samples, through memory that is shared where they are forked; they become a batch here, in a
+    thread that is one batch ahead and brings it to the GPU of a training that has one.
     """
 
-    def __init__(self, config: Config, samples: TrainingSamples, sampler: EpochSampler) -> None:
-        self.config, self.samples, self.sampler = config, samples, sampler
+    def __init__(
+        self, config: Config, samples: TrainingSamples, sampler: EpochSampler, device: torch.device = CPU
+    ) -> None:
+        self.config, self.samples, self.sampler, self.device = config, samples, sampler, device
 
     def __iter__(self) -> Iterator[Batch]:
         loader, slots = self.config.dataloader.train, self._make_slots()
@@ -46,9 +51,15 @@ class TrainingLoader:
             prefetch_factor=loader.prefetch_factor if loader.num_workers else None,
             worker_init_fn=prepare_worker,
         )
-        for item in start_workers(sent):
+        arrived = start_workers(sent)  # by this thread: they end with the one that forked them
+
+        def make() -> Batch:
+            item = next(arrived)
             packed: list[PackedSample] = slots.unpack(item) if slots else item
-            yield collate([sample.unpack() for sample in packed], pin_memory=torch.cuda.is_available())
+            # Workers are asked for the next batch, maybe in this slot, in the next call: by then all of it is copied.
+            return collate([sample.unpack() for sample in packed], pin_memory=self.device.type == "cuda")
+
+        yield from one_batch_ahead(make, self.device)
 
     def _make_slots(self) -> SharedSlots | None:
         loader, mapper = self.config.dataloader.train, self.config.dataloader.train.mapper
@@ -74,9 +85,14 @@ class _SentSamples(Dataset[Any]):
 
 
 def training_loader(
-    config: Config, samples: TrainingSamples, first_batch: int = 0, rank: int = 0, world_size: int = 1
+    config: Config,
+    samples: TrainingSamples,
+    first_batch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device = CPU,
 ) -> TrainingLoader:
-    """Return the endless batches of training, beginning with number `first_batch`.
+    """Return the endless batches of training, beginning with number `first_batch`, on the device where that is a GPU.
 
     Of several processes that train together, each gets its slots of the same batches (see `EpochSampler`).
 
@@ -87,7 +103,7 @@ def training_loader(
     groups = samples.images.is_wide() if loader.aspect_ratio_grouping else None
     batch_size, seed = loader.total_batch_size, config.train.seed
     sampler = EpochSampler(len(samples), batch_size, seed, first_batch, groups, rank, world_size)
-    return TrainingLoader(config, samples, sampler)
+    return TrainingLoader(config, samples, sampler, device)
 
 
 def list_test_batches(config: Config, samples: TestSamples, shard: Shard) -> Sequence[list[int]]:
@@ -111,8 +127,8 @@ def test_loader(config: Config, samples: TestSamples, batches: Sequence[list[int
     )
 
 
-def read_batches(loader: Iterable[T]) -> Iterator[T]:
-    """Yield what a loader gives.
+def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
+    """Yield what a loader gives. Closing this ends what works for it: the training loader's thread, and workers.
 
     Raises:
         UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.
@@ -148,8 +164,9 @@ def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, 
         batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
     else:
         batch = torch.from_numpy(np.zeros(shape, np.uint8))  # numpy asks for huge pages, torch does not
-    for slot, image, (height, width) in zip(batch, images, sizes, strict=True):
-        slot[:, :height, :width] = image
+    # numpy copies in this thread alone, which may be one beside the training: threads of torch's would be in its way.
+    for slot, image, (height, width) in zip(batch.numpy(), images, sizes, strict=True):
+        slot[:, :height, :width] = image.numpy()
     return batch, sizes
 
 

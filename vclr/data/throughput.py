@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
-from typing import cast
 
 from vclr.config import Config
 from vclr.data.loader import read_batches, training_loader
@@ -34,10 +33,9 @@ def time_batches(config: Config, num_workers: int, num_batches: int, runs: int =
     config = copy.deepcopy(config)
     loader = config.dataloader.train
     loader.num_workers = num_workers
-    batches = cast(Generator[object], read_batches(training_loader(config, TrainingSamples(config))))
-    with closing(batches):  # or the workers would go on
+    with closing(read_batches(training_loader(config, TrainingSamples(config)))) as batches:
         # The clock starts and stops with nothing in store.
-        skip(batches, num_workers * loader.prefetch_factor + 1)
+        skip(batches, num_workers * loader.prefetch_factor + 2)
         return [_time(batches, num_batches) / num_batches for _ in range(runs)]
 
 

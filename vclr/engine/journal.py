@@ -33,7 +33,7 @@ class Journal:
         self.period, self.last = config.train.log_period, config.train.max_iter
         self.evaluated = {record["iteration"] for record in folder.records() if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
-        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, resume=iteration > 0)
+        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
         # Without a terminal the log lines say what a bar would.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")

@@ -19,7 +19,7 @@ from vclr.files import atomic_path
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.models.weights import read_weights
-from vclr.ops.device import choose_device
+from vclr.ops.device import choose_device, float32_precision
 from vclr.structures import Batch, Target, to_device
 
 
@@ -52,7 +52,14 @@ def replay(path: Path, device: str) -> None:
     config = config_from_text(content["state"]["config"], str(path))
     state = TrainState(config, choose_device(device))
     state.load_state_dict(content["state"])
-    batch = join_batches([_read_batch(part) for part in content["batches"]])
+    with float32_precision(config.train.tf32):
+        _take_step(state, content["batches"])
+
+
+def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
+    """Take the step of the parts of a batch, and print what becomes of it."""
+    config = state.config
+    batch = join_batches([_read_batch(part) for part in parts])
     culprits = watch_modules(state.student)
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     losses = compute_losses(state, batch, detection, consistency)

@@ -27,6 +27,7 @@ class RunFolder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.data_hashes: dict[str, str] = {}  # of what the training reads
+        self.environment: dict[str, Any] = {}  # what it runs on
         self.path = Path(config.train.output_dir)
         self.checkpoints = Checkpoints(self.path / "checkpoints", config.train.checkpointer.max_to_keep)
         self.metrics = self.path / "metrics.jsonl"
@@ -79,6 +80,7 @@ class RunFolder:
 
     def write_description(self, environment: dict[str, Any]) -> None:
         """Write what the training is made of: configuration, environment, hashes of the data."""
+        self.environment = environment
         self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as partial:
             partial.write_text(dump_config(self.config), encoding="utf-8")

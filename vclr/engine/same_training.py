@@ -14,6 +14,7 @@ WITHOUT_EFFECT = (
     "train.num_threads",
     "train.micro_batch_size",
     "train.compile",
+    "train.tf32",
     "train.checkpointer.",
     "train.model_ema.use_ema_weights_for_eval_only",
     "dataloader.train.num_workers",

@@ -155,7 +155,9 @@ def _mix(*numbers: int) -> int:
 def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
     """Return the mean number of objects a process, and of those that a query is matched to, over the whole batch.
 
-    Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch.
+    Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch. In a
+    step this is the first that processes do together: those whose disk is faster wait here, between the hosts and as
+    long as it takes.
     """
     counts = [len(target) for target in batch.targets]
     totals = sum_on_hosts([sum(counts), sum(min(count, num_queries) for count in counts)])

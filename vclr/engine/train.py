@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from vclr.files import sha256
 from vclr.image_folder import fingerprint
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
+from vclr.ops.device import describe_device, float32_precision
+from vclr.structures import Batch
 from vclr.tracking.environment import describe_environment
 
 log = logging.getLogger("vclr.train")
@@ -51,6 +53,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     with joined_processes(config.train.device) as device, StopSignals() as signals, ExitStack() as stack:
+        stack.enter_context(float32_precision(config.train.tf32))
         folder, checkpoint = open_folder(config, resume, stack)
         if checkpoint and on_first_process(folder.finished_at) == config.train.max_iter:
             log.info("%s: finished already", folder.path)
@@ -59,8 +62,14 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
-        with open_journal(folder, state, averages, quiet) as journal, naming_causes():
-            run_iterations(state, samples, folder, journal, signals)
+        loader = training_loader(config, samples, state.iteration, rank(), world_size(), device)
+        with (
+            open_journal(folder, state, averages, quiet) as journal,
+            naming_causes(),
+            closing(read_batches(loader)) as batches,
+        ):
+            log.info("training on %s", describe_device(device, config.train.device))
+            run_iterations(state, batches, folder, journal, signals)
         if rank() == 0:
             folder.mark_done(state.iteration)
 
@@ -107,7 +116,7 @@ def open_journal(
         yield None
         return
     folder.done.unlink(missing_ok=True)
-    folder.write_description(describe_environment())
+    folder.write_description(describe_environment(state.student.pixel_mean.device))
     folder.forget_after(state.iteration)
     with Journal(folder, state.config, state.iteration, quiet) as journal:
         if averages:
@@ -116,12 +125,11 @@ def open_journal(
 
 
 def run_iterations(
-    state: TrainState, samples: TrainingSamples, folder: RunFolder, journal: Journal | None, signals: StopSignals
+    state: TrainState, batches: Iterator[Batch], folder: RunFolder, journal: Journal | None, signals: StopSignals
 ) -> None:
     """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
     config, train_config = state.config, state.config.train
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    batches = read_batches(training_loader(config, samples, state.iteration, rank(), world_size()))
     while True:
         signals.agree()
         try:
@@ -141,7 +149,6 @@ def run_iterations(
         started = time.perf_counter()
         batch = next(batches)
         data_seconds = time.perf_counter() - started
-        wait_for_all()  # here, where a slow disk may take longer than a step is waited for
         lr = state.optimizer.param_groups[-1]["lr"]
         try:
             losses = training_step(state, batch, detection, consistency)

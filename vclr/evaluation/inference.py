@@ -14,7 +14,7 @@ from vclr.data.loader import list_test_batches, pad_images, read_batches, test_l
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
-from vclr.ops.device import autocast
+from vclr.ops.device import autocast, float32_precision
 from vclr.progress import Progress
 from vclr.shards import WHOLE, Shard
 from vclr.structures import Predictions
@@ -36,8 +36,9 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 
 
 @torch.no_grad()
+@float32_precision(tf32=False)
 def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
-    """Find the objects of a batch of images."""
+    """Find the objects of a batch of images, in full float32 where that is the precision: TF32 would move scores."""
     was_training = model.training
     model.eval()
     images, image_sizes = pad_images([sample.image for sample in samples])

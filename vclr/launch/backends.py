@@ -135,7 +135,7 @@ def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str,
         "nodes": config.nodes,
         "ntasks_per_node": config.tasks_per_node,
         "cpus_per_task": config.cpus_per_task or None,
-        "gpus_per_node": None if config.gres else _gpus_per_node(config) or None,
+        "gpus_per_node": None if config.gres else _gpus_per_node(config),
         "gres": config.gres or None,
         "mem": f"{config.mem_mb}M" if config.mem_mb else None,
         "time": config.runtime or None,
@@ -155,10 +155,16 @@ def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str,
     return options | {"srun_args": steps}
 
 
-def _gpus_per_node(config: LauncherConfig) -> int:
-    if config.gpus_per_node >= 0:
-        return config.gpus_per_node
-    available = cluster.count_gpus(config.partition)
+def _gpus_per_node(config: LauncherConfig) -> str | None:
+    """Return number and, where it is given, type of a node's GPUs in SLURM's words; None where it needs none."""
+    number = config.gpus_per_node if config.gpus_per_node >= 0 else _one_for_each_process(config)
+    if not number:
+        return None
+    return f"{config.gpu_type}:{number}" if config.gpu_type else str(number)
+
+
+def _one_for_each_process(config: LauncherConfig) -> int:
+    available = cluster.count_gpus(config.partition, config.gpu_type)
     if 0 < available < config.tasks_per_node:
         raise UsageError(
             f"launcher.tasks_per_node={config.tasks_per_node}: a process for each GPU, and nodes of the partition "

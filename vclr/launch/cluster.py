@@ -132,17 +132,18 @@ def cancel_job(job_id: str) -> None:
     ask("scancel", job_id)
 
 
-def count_gpus(partition: str = "") -> int:
-    """Return how many GPUs the nodes of a partition have, at most; 0 without SLURM.
+def count_gpus(partition: str = "", gpu_type: str = "") -> int:
+    """Return how many GPUs (of a type) the nodes of a partition have, at most; 0 without SLURM.
 
     Without a name: of the cluster's default partition.
     """
     if shutil.which("sinfo") is None:
         return 0
     choice = [f"--partition={partition}"] if partition else []
+    wanted = rf"gpu:{re.escape(gpu_type)}:(\d+)" if gpu_type else r"gpu(?::[\w.-]+)?:(\d+)"
     counts = [0]
     for line in ask("sinfo", "--noheader", "--format=%P|%G", *choice).splitlines():
         name, _, resources = line.strip().partition("|")
         if partition or name.endswith("*"):
-            counts += [sum(map(int, re.findall(r"gpu(?::[\w.-]+)?:(\d+)", resources)))]
+            counts += [sum(map(int, re.findall(wanted, resources)))]
     return max(counts)

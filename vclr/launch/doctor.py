@@ -106,7 +106,10 @@ def _check_gpus(site: Profile, settings: dict[str, str]) -> Finding:
     if training.gres and re.sub(r":\d+$", "", training.gres) not in kinds:
         fix = f"set gres in {site.path} to what there is: {', '.join(offered) or 'nothing'}"
         return Finding(ERROR, "GPUs", f"no node of the partition has {training.gres}", fix)
-    available = cluster.count_gpus(training.partition)
+    if training.gpu_type and f"gpu:{training.gpu_type}" not in kinds:
+        fix = f"set gpu_type in {site.path} to a type that there is: {', '.join(offered) or 'none'}; or leave it out"
+        return Finding(ERROR, "GPUs", f"no node of the partition has a GPU of type {training.gpu_type}", fix)
+    available = cluster.count_gpus(training.partition, training.gpu_type)
     wanted = training.tasks_per_node if training.gpus_per_node < 0 else training.gpus_per_node
     if training.gpus_per_node > available or 0 < available < wanted:
         fix = f"set tasks_per_node and gpus_per_node in {site.path} to at most {available}, and more nodes"
@@ -134,6 +137,7 @@ def _check_other_jobs(site: Profile, settings: dict[str, str]) -> Finding:
         "--account": site.others.get("slurm_account"),
         "--qos": site.others.get("qos"),
         "--constraint": site.others.get("constraint"),
+        "--gpus": f"{site.others['gpu_type']}:1" if site.others.get("gpu_type") else None,  # of evaluations
     }
     return _try_submission(site, "a job of the executor", "jobs", [f"{k}={v}" for k, v in flags.items() if v])
 

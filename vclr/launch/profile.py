@@ -20,6 +20,7 @@ LAUNCHER_SETTINGS = {
     "tasks_per_node": "tasks_per_node",
     "cpus_per_task": "cpus_per_task",
     "gpus_per_node": "gpus_per_node",
+    "gpu_type": "gpu_type",
     "gres": "gres",
     "mem_mb": "mem_mb",
     "runtime": "runtime",
@@ -72,10 +73,10 @@ def read_profile(path: Path) -> Profile:
 def _resources(given: Any) -> dict[str, Any]:
     """Read resources as a profile may write them: a mapping, or a list of name=value."""
     pairs = given.items() if isinstance(given, dict) else (str(word).split("=", 1) for word in given or ())
-    return {name: _value(value) for name, value in pairs}
+    return {name: read_value(value) for name, value in pairs}
 
 
-def _value(text: Any) -> Any:
+def read_value(text: Any) -> Any:
     """Return a value as Snakemake takes it: a number, a quoted text, else the text itself."""
     try:
         return ast.literal_eval(text) if isinstance(text, str) else text

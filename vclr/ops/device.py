@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from torch.torch_version import TorchVersion
 
 from vclr.errors import UsageError
+from vclr.ops.nvml import driver_version
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is CUDA where there is one. Sets up the memory of a CPU.
+    """Return the device called `name`; `auto` is CUDA where there is one. Sets up how its memory is handed out.
 
     Raises:
         UsageError: torch knows no such device or this machine has none.
@@ -22,6 +27,8 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         reuse_memory()
+    elif name.startswith("cuda"):
+        use_expandable_segments()
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
@@ -37,6 +44,80 @@ def reuse_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, 256 << 20)
         library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+def use_expandable_segments() -> None:
+    """Have torch take the memory of a GPU in segments that grow, unless the user has said how it is to do that.
+
+    With images of many sizes, segments of fixed sizes leave gaps: memory runs out while much of it is free. Works until
+    CUDA is first used. Windows, and Linux in it, have no such segments.
+    """
+    is_linux = platform.system() == "Linux" and "microsoft" not in platform.release().lower()
+    if is_linux and not os.environ.keys() & {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}:
+        # Torch 2.9 renamed it, but heeds the new name from 2.10 on (pytorch/pytorch#183387).
+        name = "PYTORCH_ALLOC_CONF" if TorchVersion(torch.__version__) >= "2.10" else "PYTORCH_CUDA_ALLOC_CONF"
+        os.environ[name] = "expandable_segments:True"
+
+
+def describe_device(device: torch.device, name: str = "auto") -> str:
+    """Say in words what a device is, and of a CPU, why it is no GPU.
+
+    Args:
+        device: what `choose_device` returned.
+        name: what it was asked for.
+    """
+    if device.type == "cuda":
+        parts = [
+            torch.cuda.get_device_name(device),
+            f"driver {driver_version() or 'unknown'}",
+            f"CUDA {cuda_version()}",
+        ]
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            parts.append(f"TF32 {'on' if uses_tf32() else 'off'}")
+        return f"{device} ({', '.join(parts)})"
+    if device.type == "cpu":
+        reason = f"no GPU that torch can use: {_why_no_gpu()}" if name == "auto" else f"as train.device={name} says"
+        return f"the CPU ({reason})"
+    return str(device)
+
+
+def cuda_version() -> str | None:
+    """Return the version of CUDA that this torch was built with; None if it was built without."""
+    return torch.version.cuda
+
+
+def _why_no_gpu() -> str:
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built without CUDA"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES={visible} hides all"
+    try:
+        torch.cuda.init()
+    except RuntimeError as error:  # no driver, or one that is too old
+        return str(error).strip().splitlines()[0].rstrip(".")
+    return "torch does not say why"
+
+
+@contextmanager
+def float32_precision(tf32: bool) -> Iterator[None]:
+    """In the block (or the function that this decorates), let GPUs compute float32 products in TF32, or forbid it.
+
+    From Ampere on they are several times as fast in it; the factors then have 10 bits of mantissa instead of 23. Torch
+    by itself allows it in convolutions and forbids it in products of matrices. CPUs do not have it.
+    """
+    # The newer names of the same switches (`fp32_precision`) must not be mixed with these, and torch 2.6 lacks them.
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def uses_tf32() -> bool:
+    """Tell whether all float32 products may be computed in TF32 now."""
+    return torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
 
 
 def autocast(dtype: str, device: torch.device) -> torch.autocast:

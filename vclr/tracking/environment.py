@@ -7,22 +7,33 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vclr.processes import count_cpus
+
+if TYPE_CHECKING:
+    import torch
 
 GIB = 2**30
 
 
-def describe_environment() -> dict[str, Any]:
+def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
     """Describe the code and the machine of this process, ready for json.
+
+    Args:
+        device: of a training; it is described as it is set up now.
 
     Returns:
         git_revision (40 hexadecimal digits) and git_dirty (tracked files differ from it), both None outside git;
         python, torch, numpy, vclr versions (None: not installed); hostname, platform, cpu, cpu_cores (that this
-        process may use), memory_gib, gpus (names).
+        process may use), memory_gib, gpus (names); device (its name), driver, cuda and cudnn (versions), tf32 (whether
+        float32 products are computed in it), None without a GPU or before a device was chosen.
     """
     import psutil
+    import torch
+
+    from vclr.ops.device import cuda_version, uses_tf32
+    from vclr.ops.nvml import driver_version
 
     revision, dirty = _git_state()
     return {
@@ -36,6 +47,11 @@ def describe_environment() -> dict[str, Any]:
         "cpu_cores": count_cpus(),
         "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
         "gpus": _gpu_names(),
+        "device": None if device is None else str(device),
+        "driver": driver_version(),
+        "cuda": cuda_version(),
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32": uses_tf32() if device is not None and device.type == "cuda" else None,
     }
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from vclr.config import Config, dump_config, flat_config
 from vclr.files import read_json, sha256, write_json
 from vclr.tracking.database import artifact_root, prepare_database
-from vclr.tracking.environment import describe_environment
 from vclr.tracking.quiet import quiet_mlflow
 
 if TYPE_CHECKING:
@@ -43,13 +42,18 @@ class Point(NamedTuple):
 class RunRecord:
     """Write to one MLflow run."""
 
-    def __init__(self, client: MlflowClient, run_id: str, last_iteration: dict[str, int]) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, environment: dict[str, Any], last_iteration: dict[str, int]
+    ) -> None:
         self._client = client
         self._run_id = run_id
+        self._environment = environment
         self._last_iteration = last_iteration  # by curve: what is stored already
 
     @classmethod
-    def start(cls, config: Config, run_dir: Path, data_hashes: dict[str, str]) -> RunRecord:
+    def start(
+        cls, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]
+    ) -> RunRecord:
         """Start a run, or continue the one that `run_dir` names, and store what describes it."""
         quiet_mlflow()
         from mlflow import MlflowClient
@@ -59,10 +63,10 @@ class RunRecord:
         run_id = run.info.run_id
         client.update_run(run_id, status="RUNNING")
         _store_parameters(client, run, config)
-        _store_tags(client, run_id, _describing_tags(config, data_hashes))
+        _store_tags(client, run_id, _describing_tags(config, data_hashes, environment))
         # The protocol buffer is the public way to the newest iteration of every curve in one request.
         stored = run.data.to_proto().metrics
-        return cls(client, run_id, {metric.key: metric.step for metric in stored})
+        return cls(client, run_id, environment, {metric.key: metric.step for metric in stored})
 
     def write(self, points: Iterable[Point]) -> None:
         """Store the points that go beyond what their curve holds already, in batches of MLflow's largest size.
@@ -89,7 +93,7 @@ class RunRecord:
     def store_description(self, config: Config) -> None:
         """Store the whole configuration and the environment as files."""
         self._client.log_text(self._run_id, dump_config(config), "config.yaml")
-        self._client.log_dict(self._run_id, describe_environment(), "environment.json")
+        self._client.log_dict(self._run_id, self._environment, "environment.json")
 
     def store_checkpoint(self, checkpoint: Path, copy: bool) -> None:
         """Store a checkpoint's path and sha256, and with `copy` the file itself under `checkpoints/`."""
@@ -168,8 +172,7 @@ def _store_parameters(client: MlflowClient, run: Run, config: Config) -> None:
     _store_tags(client, run.info.run_id, changes)
 
 
-def _describing_tags(config: Config, data_hashes: dict[str, str]) -> dict[str, Any]:
-    environment = describe_environment()
+def _describing_tags(config: Config, data_hashes: dict[str, str], environment: dict[str, Any]) -> dict[str, Any]:
     output = Path(config.train.output_dir).parts
     tags = {
         "experiment": output[-2] if len(output) > 1 else config.tracking.experiment,
@@ -179,7 +182,9 @@ def _describing_tags(config: Config, data_hashes: dict[str, str]) -> dict[str, A
         "host": environment["hostname"],
         "cpu": environment["cpu"],
         "gpus": ", ".join(environment["gpus"]) or None,
-        **{f"version.{name}": environment[name] for name in ("python", "torch", "vclr")},
+        "device": environment["device"],
+        "tf32": environment["tf32"],
+        **{f"version.{name}": environment[name] for name in ("python", "torch", "vclr", "driver", "cuda", "cudnn")},
         # What the columns of MLflow's own table show.
         "mlflow.source.name": "vclr train",
         "mlflow.source.type": "LOCAL",

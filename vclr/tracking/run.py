@@ -8,8 +8,10 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from vclr.config import Config
+from vclr.tracking.environment import describe_environment
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, Point, RunRecord, now_ms, valid_key
 from vclr.tracking.system import sample_system
@@ -32,10 +34,11 @@ class TrackedRun:
     the same numbers, so an unreachable server loses nothing for good.
     """
 
-    def __init__(self, config: Config, run_dir: Path, data_hashes: dict[str, str]) -> None:
+    def __init__(self, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]) -> None:
         self._config = config
         self._run_dir = run_dir
         self._data_hashes = data_hashes
+        self._environment = environment
         self._record: RunRecord | None = None
         self._arrived: deque[Point] = deque(maxlen=MAX_WAITING)
         self._unstored: deque[Point] = deque(maxlen=MAX_WAITING)
@@ -48,16 +51,24 @@ class TrackedRun:
         self._thread: threading.Thread | None = None
 
     @classmethod
-    def open(cls, config: Config, run_dir: Path, data_hashes: dict[str, str], resume: bool = True) -> TrackedRun:
+    def open(
+        cls,
+        config: Config,
+        run_dir: Path,
+        data_hashes: dict[str, str],
+        environment: dict[str, Any] | None = None,
+        resume: bool = True,
+    ) -> TrackedRun:
         """Start tracking in the background.
 
         Args:
             config: everything; `config.tracking` says whether and where. Not enabled: all methods do nothing.
             run_dir: the run folder; its `mlflow_run.json` names the run that is continued, or will name the new one.
             data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
+            environment: what `describe_environment` said of the training; by default, what it says now.
             resume: False starts a new run whatever the folder names, for a training that begins from the start.
         """
-        run = cls(config, Path(run_dir), data_hashes)
+        run = cls(config, Path(run_dir), data_hashes, environment or describe_environment())
         if config.tracking.enabled:
             if not resume:
                 (run._run_dir / RUN_FILE).unlink(missing_ok=True)
@@ -123,7 +134,7 @@ class TrackedRun:
             self._unstored.append(self._arrived.popleft())
         try:
             if self._record is None:
-                self._record = RunRecord.start(self._config, self._run_dir, self._data_hashes)
+                self._record = RunRecord.start(self._config, self._run_dir, self._data_hashes, self._environment)
                 self._describe(self._record)
             self._record.write(self._unstored)
         except Exception as error:

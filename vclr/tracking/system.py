@@ -25,17 +25,25 @@ def sample_system() -> dict[str, float]:
 
 
 def _sample_gpus() -> dict[str, float]:
+    """Measure all GPUs that are visible here, or if the driver does not tell, those that this process works on."""
     import torch
+
+    from vclr.ops.nvml import gpu_load
 
     if not torch.cuda.is_initialized():
         return {}
     metrics: dict[str, float] = {}
     for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        metrics[f"system/gpu_{index}_memory_usage_megabytes"] = (total - free) / MEGABYTE
-        metrics[f"system/gpu_{index}_memory_usage_percentage"] = 100 * (total - free) / total
-        try:
-            metrics[f"system/gpu_{index}_utilization_percentage"] = torch.cuda.utilization(index)
-        except (ImportError, RuntimeError):  # needs nvidia-ml-py and a driver that tells
+        load = gpu_load(index)
+        if load:
+            used, total = load.used, load.total
+            metrics[f"system/gpu_{index}_utilization_percentage"] = load.utilization
+        elif torch.cuda.memory_reserved(index):
+            # CUDA opens a context on whichever GPU it is asked of, hundreds of megabytes: so of one's own only.
+            free, total = torch.cuda.mem_get_info(index)
+            used = total - free
+        else:
             continue
+        metrics[f"system/gpu_{index}_memory_usage_megabytes"] = used / MEGABYTE
+        metrics[f"system/gpu_{index}_memory_usage_percentage"] = 100 * used / total
     return metrics

@@ -8,6 +8,16 @@
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
 
+def gpus(wildcards):
+    """Return how many GPUs a job asks for that runs a model."""
+    return experiments.evaluation_gpus(workflow)
+
+
+def gpu_model(wildcards):
+    """Return the type of these that the profile wants, as the executor calls it."""
+    return experiments.evaluation_gpu_type(workflow)
+
+
 rule evaluate:
     """Evaluate a trained model, or what its shards have found."""
     input:
@@ -23,7 +33,8 @@ rule evaluate:
         "logs/evaluate/{experiment}_seed{seed}.log",
     threads: config["training_threads"] if EVALUATION_SHARDS == 1 else 1
     resources:
-        gpu=experiments.evaluation_gpus if EVALUATION_SHARDS == 1 else 0,
+        gpu=gpus if EVALUATION_SHARDS == 1 else 0,
+        gpu_model=gpu_model if EVALUATION_SHARDS == 1 else "",
     params:
         config="configs/experiment/{experiment}.yaml",
         # made of `input`, as in views.smk
@@ -50,7 +61,8 @@ rule evaluate_shard:
         "logs/evaluate/{experiment}_seed{seed}_{shard}of{shards}.log",
     threads: config["training_threads"]
     resources:
-        gpu=experiments.evaluation_gpus,
+        gpu=gpus,
+        gpu_model=gpu_model,
     params:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
@@ -74,7 +86,8 @@ rule evaluate_untrained:
         "logs/evaluate/{experiment}_untrained.log",
     threads: config["training_threads"]
     resources:
-        gpu=experiments.evaluation_gpus,
+        gpu=gpus,
+        gpu_model=gpu_model,
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/untrained",

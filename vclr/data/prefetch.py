@@ -1,0 +1,83 @@
+"""One batch ahead: while a training works on a batch, a thread makes the next one and brings it to the GPU."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from queue import SimpleQueue
+
+import torch
+
+from vclr.data.workers import BLOCKED
+from vclr.structures import Batch, to_device
+
+PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker
+
+
+def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generator[Batch, None, None]:
+    """Yield what `make` returns, again and again; the thread is at the next one as soon as a batch is handed over.
+
+    Whatever `make` raises is raised here, instead of the batch. Closing the generator ends the thread, after the batch
+    that it is at.
+
+    Args:
+        make: returns a batch; for a GPU in pinned memory.
+        device: of the training; on a GPU the batches arrive there, elsewhere as they were made.
+    """
+    upload = Upload(device) if device.type == "cuda" else None
+    wanted: SimpleQueue[bool] = SimpleQueue()  # one more, or the end
+    made: SimpleQueue[Batch | BaseException] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            _begin_thread(device)
+            while wanted.get():
+                batch = make()
+                made.put(upload.start(batch) if upload else batch)
+        except BaseException as error:
+            made.put(error)
+
+    # A daemon, for which a process does not wait when it ends: a file system that hangs must not keep it.
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        wanted.put(True)
+        while True:
+            batch = made.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            if upload:
+                upload.finish(batch)
+            wanted.put(True)
+            yield batch
+    finally:
+        wanted.put(False)
+        thread.join(PATIENCE)
+
+
+class Upload:
+    """Copies to a GPU on a stream of their own, so that they do not wait for what the training has asked it for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.stream = device, torch.cuda.Stream(device)
+
+    def start(self, batch: Batch) -> Batch:
+        """Return the batch on the GPU, where its content may still be on its way."""
+        with torch.cuda.stream(self.stream):
+            return to_device(batch, self.device)
+
+    def finish(self, batch: Batch) -> None:
+        """Let the stream that this thread computes on wait for the copies, before the next ones are started."""
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self.stream)
+        for tensor in batch.tensors():
+            # Its memory belongs to the other stream, which must not get it back while this one reads it.
+            tensor.record_stream(computing)
+
+
+def _begin_thread(device: torch.device) -> None:
+    """Leave signals to the main thread; pin memory for the training's GPU, not for the first one."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
