@@ -33,8 +33,7 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
         try:
             _begin_thread(device)
             while wanted.get():
-                batch = make()
-                made.put(upload.start(batch) if upload else batch)
+                made.put(upload.start(make()) if upload else make())
         except BaseException as error:
             made.put(error)
 
