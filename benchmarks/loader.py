@@ -82,7 +82,7 @@ def compare_loaders(title: str, config: Config, runs: int, num_batches: int) -> 
     for _ in range(runs):
         for name, make in LOADERS.items():
             batches = iter(make(config))
-            skip(batches, num_workers * config.dataloader.train.prefetch_factor + 2)  # what was made ahead
+            skip(batches, num_workers * config.dataloader.train.prefetch_factor + 1)  # what was made ahead
             started, before = time.perf_counter(), processor_seconds()
             skip(batches, num_batches)
             seconds[name].append((time.perf_counter() - started) / num_batches)

@@ -25,8 +25,11 @@ from vclr.structures import Batch
 MakeConfig = Callable[..., Config]
 
 
-def take(config: Config, count: int, first: int = 0) -> list[Batch]:
-    return list(islice(training_loader(config, TrainingSamples(config), first_batch=first), count))
+CPU, OTHER = torch.device("cpu"), torch.device("meta")  # for one that is no CPU, a thread makes the batches
+
+
+def take(config: Config, count: int, first: int = 0, device: torch.device = CPU) -> list[Batch]:
+    return list(islice(training_loader(config, TrainingSamples(config), first_batch=first, device=device), count))
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
@@ -43,25 +46,32 @@ def assert_equal(first: Batch, second: Batch) -> None:
 def test_batches_after_a_restart_are_the_same(make_config: MakeConfig):
     config = make_config("dataloader.train.mapper.crop_probability=0.5", "dataloader.train.mapper.crop_size=[40,60]")
     whole = take(config, 5)
-    for one, other in zip(whole[3:], take(config, 2, first=3), strict=True):
-        assert_equal(one, other)
+    for device in (CPU, OTHER):
+        for one, other in zip(whole[3:], take(config, 2, first=3, device=device), strict=True):
+            assert_equal(one, other)
 
 
+@pytest.mark.parametrize("device", [CPU, OTHER], ids=str)
 @pytest.mark.parametrize("prefetch_factor", [1, 3])
-def test_workers_change_nothing(prefetch_factor: int, make_config: MakeConfig):
-    """Nor does a batch change that is kept while many more are made."""
+def test_workers_change_nothing(prefetch_factor: int, device: torch.device, make_config: MakeConfig):
+    """Nor does the thread, and no batch changes that is kept while many more are made."""
     workers = ["dataloader.train.num_workers=2", f"dataloader.train.prefetch_factor={prefetch_factor}"]
-    for one, other in zip(take(make_config(), 17), take(make_config(*workers), 17), strict=True):
+    for one, other in zip(take(make_config(), 17), take(make_config(*workers), 17, device=device), strict=True):
         assert_equal(one, other)
 
 
+@pytest.mark.parametrize("device", [CPU, OTHER], ids=str)
 @pytest.mark.parametrize(("num_workers", "prefetch_factor"), [(1, 1), (2, 1), (2, 3)])
 def test_no_slot_is_asked_to_be_filled_before_it_is_emptied(
-    num_workers: int, prefetch_factor: int, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    num_workers: int,
+    prefetch_factor: int,
+    device: torch.device,
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """When batch k is taken out, the last one asked for is of a number whose slot is another; and no slot is idle."""
     workers = [f"dataloader.train.num_workers={num_workers}", f"dataloader.train.prefetch_factor={prefetch_factor}"]
-    batches = training_loader(make_config(*workers), TrainingSamples(make_config()))
+    batches = training_loader(make_config(*workers), TrainingSamples(make_config()), device=device)
     num_slots, asked, ahead = num_workers * prefetch_factor + 1, 0, []
     iterate, unpack = EpochSampler.__iter__, SharedSlots.unpack
 

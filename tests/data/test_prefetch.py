@@ -27,6 +27,7 @@ from vclr.errors import UserError
 from vclr.structures import Batch, Target
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 1)
+OTHER = torch.device("meta")  # neither: the loader has its thread, and nothing is copied
 ROOT = Path(__file__).parents[2]
 MakeConfig = Callable[..., Config]
 
@@ -127,7 +128,7 @@ def test_a_batch_that_never_comes_does_not_keep_the_training(monkeypatch: pytest
 def test_closing_a_loader_ends_thread_and_workers(num_workers: int, make_config: MakeConfig):
     config = make_config(f"dataloader.train.num_workers={num_workers}")
     before = psutil.Process().children()
-    with closing(read_batches(training_loader(config, TrainingSamples(config)))) as batches:
+    with closing(read_batches(training_loader(config, TrainingSamples(config), device=OTHER))) as batches:
         next(batches)
         assert len(threads()) == 1
         assert len([child for child in psutil.Process().children() if child not in before]) == num_workers
@@ -135,8 +136,17 @@ def test_closing_a_loader_ends_thread_and_workers(num_workers: int, make_config:
     assert [child for child in psutil.Process().children() if child not in before] == []
 
 
+def test_a_training_on_the_cpu_has_no_thread_beside_it(make_config: MakeConfig):
+    with closing(read_batches(training_loader(make_config(), TrainingSamples(make_config())))) as batches:
+        next(batches)
+        assert threads() == []
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER], ids=str)
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_data_that_cannot_be_used_is_one_line(num_workers: int, make_config: MakeConfig, monkeypatch: Any):
+def test_data_that_cannot_be_used_is_one_line(
+    num_workers: int, device: torch.device, make_config: MakeConfig, monkeypatch: Any
+):
     config = make_config(f"dataloader.train.num_workers={num_workers}")
     samples = TrainingSamples(config)
 
@@ -145,7 +155,7 @@ def test_data_that_cannot_be_used_is_one_line(num_workers: int, make_config: Mak
 
     monkeypatch.setattr(samples.images, "open", fail)
     with pytest.raises(UserError) as caught:
-        next(read_batches(training_loader(config, samples)))
+        next(read_batches(training_loader(config, samples, device=device)))
     assert str(caught.value) == "photo.jpg: cannot be read"
     assert threads() == []
 
@@ -184,12 +194,13 @@ def test_a_process_ends_at_once_and_leaves_nobody(
     (tmp_path / "config.yaml").write_text(dump_config(make_config(f"dataloader.train.num_workers={num_workers}")))
     code = f"""
 import os, signal, sys, time
+import torch
 from vclr.config import load_config
 from vclr.data.loader import read_batches, training_loader
 from vclr.data.samples import TrainingSamples
 
 config = load_config(sys.argv[1])
-batches = read_batches(training_loader(config, TrainingSamples(config)))
+batches = read_batches(training_loader(config, TrainingSamples(config), device=torch.device("meta")))
 next(batches)
 print("ready", flush=True)
 sys.stdin.readline()

@@ -30,8 +30,9 @@ Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples, through memory that is shared where they are forked; they become a batch here, in a
-    thread that is one batch ahead and brings it to the GPU of a training that has one.
+    Workers send packed samples, through memory that is shared where they are forked; they become a batch here: of a
+    training on a GPU in a thread that is one batch ahead and brings it there. On a CPU the thread would only take from
+    the training what it saves it (measured on two cores: 0 to 4 percent slower).
     """
 
     def __init__(
@@ -59,6 +60,9 @@ class TrainingLoader:
             # Workers are asked for the next batch, maybe in this slot, in the next call: by then all of it is copied.
             return collate([sample.unpack() for sample in packed], pin_memory=self.device.type == "cuda")
 
+        if self.device.type == "cpu":
+            while True:
+                yield make()
         yield from one_batch_ahead(make, self.device)
 
     def _make_slots(self) -> SharedSlots | None:

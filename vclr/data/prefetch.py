@@ -23,7 +23,7 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
 
     Args:
         make: returns a batch; for a GPU in pinned memory.
-        device: of the training; on a GPU the batches arrive there, elsewhere as they were made.
+        device: of the training; of CUDA, the batches arrive there, else as they were made.
     """
     upload = Upload(device) if device.type == "cuda" else None
     wanted: SimpleQueue[bool] = SimpleQueue()  # one more, or the end
@@ -33,8 +33,7 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
         try:
             _begin_thread(device)
             while wanted.get():
-                batch = make()
-                made.put(upload.start(batch) if upload else batch)
+                made.put(upload.start(make()) if upload else make())
         except BaseException as error:
             made.put(error)
 

@@ -35,7 +35,7 @@ def time_batches(config: Config, num_workers: int, num_batches: int, runs: int =
     loader.num_workers = num_workers
     with closing(read_batches(training_loader(config, TrainingSamples(config)))) as batches:
         # The clock starts and stops with nothing in store.
-        skip(batches, num_workers * loader.prefetch_factor + 2)
+        skip(batches, num_workers * loader.prefetch_factor + 1)
         return [_time(batches, num_batches) / num_batches for _ in range(runs)]
 
 
