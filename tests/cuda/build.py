@@ -44,7 +44,9 @@ def build() -> Path:
     if done.returncode and version.startswith(KNOWN_TORCH):
         raise RuntimeError(f"{' '.join(command)}:\n{done.stderr}")
     if done.returncode:
-        raise CannotBuildError(f"needs a C++ compiler and a torch that {SOURCE.name} was written for; this is {version}")
+        raise CannotBuildError(
+            f"needs a C++ compiler and a torch that {SOURCE.name} was written for; this is {version}"
+        )
     shutil.move(partial, library)
     return library
 

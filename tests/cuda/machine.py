@@ -7,7 +7,7 @@ devices raise as they do with CUDA. What the host waits for and what is computed
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -17,7 +17,6 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
 from tests.cuda import rules
@@ -95,16 +94,15 @@ class Machine:
 
         def bootstrap_inside(thread: threading.Thread) -> None:
             with _Mode(self):
+                copy_numbers_visibly()
                 bootstrap(thread)
 
         threading.Thread._bootstrap_inner = bootstrap_inside  # type: ignore[attr-defined]
-        # torch.tensor(data, device="cuda") then copies from the CPU where the machine sees it.
-        torch._C._set_only_lift_cpu_tensors(True)
         try:
             with _Mode(self):
+                copy_numbers_visibly()
                 yield self
         finally:
-            torch._C._set_only_lift_cpu_tensors(False)
             threading.Thread._bootstrap_inner = bootstrap  # type: ignore[attr-defined]
 
     # --- notes ---
@@ -130,7 +128,7 @@ class Machine:
 
     def run(self, operation: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation on the device on which it belongs."""
-        leaves = tree_leaves((args, kwargs))
+        leaves = flatten((*args, *kwargs.values()))
         on_gpu = [leaf for leaf in leaves if isinstance(leaf, GpuTensor)]
         wanted = kwargs.get("device")
         wanted = None if wanted is None else torch.device(wanted)
@@ -149,11 +147,11 @@ class Machine:
             self.touched.add(device.index)
         if operation.namespace == "c10d":
             return self._communicate(operation, args, kwargs)
-        self._count(operation)
+        self._count(operation, args)
         if rules.name_of(operation) in ("_to_copy", "copy_"):
             return self._copy(operation, args, kwargs, device)
         if device is None:  # zeros_like(of the GPU, device="cpu")
-            return operation(*tree_map(to_host, args), **tree_map(to_host, kwargs))
+            return operation(*to_host(args), **to_host(kwargs))
         self._check_devices(operation, args, leaves, on_gpu)
         if rules.waits(operation, args, kwargs):
             self.note_wait_for(operation)
@@ -167,12 +165,14 @@ class Machine:
             return None
         return wanted if wanted.index is not None else torch.device("cuda", torch.cuda.current_device())
 
-    def _count(self, operation: OpOverload) -> None:
+    def _count(self, operation: OpOverload, args: tuple[Any, ...]) -> None:
         """Count an operation, and run out of memory where that is asked for."""
         self.num_operations += 1
         if rules.is_kernel(operation):
             self.notes.kernels[place()] += 1
             self.notes.by_operation[rules.name_of(operation)] += 1
+        if rules.may_use_tf32(operation, args):
+            self.notes.tf32[place()] += 1
         if self.fails_at is not None and self.num_operations >= self.fails_at:
             self.fails_at = None
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate 2.00 GiB. (pretended, in {operation})")
@@ -219,13 +219,13 @@ class Machine:
                 self.notes.races[f"{place()} {operation}: used before the other stream has written it"] += 1
         work = self.timeline.launch()
         if torch.Tag.inplace_view in operation.tags:  # squeeze_ and the like change how the wrapper looks, too
-            operation(*tree_map(to_host, args), **tree_map(to_host, kwargs))
+            operation(*to_host(args), **to_host(kwargs))
             with no_dispatch():
                 operation(*args, **kwargs)
             return args[0]
         computed = _compute_as_cuda(operation, args)
         if computed is None:
-            computed = operation(*tree_map(to_host, args), **tree_map(to_host, kwargs))
+            computed = operation(*to_host(args), **to_host(kwargs))
         return self._give(operation, args, kwargs, computed, partial(self.wrap, device=device, writer=work))
 
     def wrap(self, value: Any, device: torch.device, writer: tuple[int, int] | None = None) -> Any:
@@ -246,29 +246,24 @@ class Machine:
         wrap: Callable[[Any], Any],
     ) -> Any:
         """Wrap results; what was written in place is the caller's own tensor."""
-        written = {}
-        for number, argument in enumerate(operation._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                value = args[number] if number < len(args) else kwargs.get(argument.name)
-                written.update(dict.fromkeys(argument.alias_info.before_set, value))
-        for tensor in tree_leaves(list(written.values())):
+        written = {
+            alias: args[number] if number < len(args) else kwargs.get(name)
+            for number, name, alias in rules.written_arguments(operation)
+        }
+        for tensor in flatten(written.values()):
             if isinstance(tensor, GpuTensor):
                 if tensor.host.shape != tensor.shape:
                     raise NotImplementedError(f"{operation} changed a shape in place")
                 wrap(tensor.host)
 
-        def give(result: Any, value: Any) -> Any:
-            if result.alias_info is not None and result.alias_info.is_write:
-                (name,) = result.alias_info.before_set
-                return written[name]
-            return tree_map(wrap, value)
-
-        results = operation._schema.returns
+        results = rules.written_results(operation)
         if len(results) == 0:
             return None
         if len(results) == 1:
-            return give(results[0], computed)
-        return tuple(give(result, value) for result, value in zip(results, computed, strict=True))
+            return written[results[0]] if results[0] else change(computed, wrap)
+        return tuple(
+            written[alias] if alias else change(value, wrap) for alias, value in zip(results, computed, strict=True)
+        )
 
     def _copy(
         self, operation: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], device: torch.device | None
@@ -321,8 +316,8 @@ class Machine:
 
     def _communicate(self, operation: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let processes exchange what is in the host's memory. As with NCCL, the host does not wait."""
-        self._count(operation)
-        computed = operation(*tree_map(to_host, args), **tree_map(to_host, kwargs))
+        self._count(operation, args)
+        computed = operation(*to_host(args), **to_host(kwargs))
         work = computed[-1] if isinstance(computed, tuple) else computed
         work.wait()
         return (args[0], work) if isinstance(computed, tuple) else work
@@ -336,11 +331,41 @@ class _Mode(TorchDispatchMode):
         self.machine = machine
 
     def __torch_dispatch__(self, func: OpOverload, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        copy_numbers_visibly()  # the autograd engine's threads begin here
         return self.machine.run(func, args, kwargs or {})
 
 
+def copy_numbers_visibly() -> None:
+    """Have torch.tensor(numbers, device="cuda"), in this thread, copy them from the CPU where the machine sees it."""
+    torch._C._set_only_lift_cpu_tensors(True)
+
+
+def flatten(values: Iterable[Any]) -> list[Any]:
+    """Return the arguments of an operation with those in lists."""
+    leaves: list[Any] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            leaves += flatten(value)
+        else:
+            leaves.append(value)
+    return leaves
+
+
+def change(value: Any, by: Callable[[Any], Any]) -> Any:
+    """Return a value, or what is in lists and dictionaries of an operation's, changed by a function."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([change(item, by) for item in value])
+    if isinstance(value, dict):
+        return {key: change(item, by) for key, item in value.items()}
+    return by(value)
+
+
 def to_host(value: Any) -> Any:
-    """Return what stands for a value in the memory of the host: for a tensor of the GPU, and for the GPU itself."""
+    """Return what stands for the tensors of the GPU, and for the GPU itself, in the memory of the host."""
+    return change(value, _to_host)
+
+
+def _to_host(value: Any) -> Any:
     if isinstance(value, GpuTensor):
         return value.host
     return CPU if isinstance(value, torch.device) else value

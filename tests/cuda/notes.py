@@ -33,6 +33,7 @@ class Notes:
         waits: how often the host waited until the GPU had done all that it was given, with the operation.
         pageable: copies to the GPU that do not wait, of little memory that is not pinned: staged by the driver.
         races: what was used before it was there. Always a defect.
+        tf32: products and convolutions of float32 that CUDA may compute with ten bits of precision.
         mixes: operations on tensors of several devices, or with a generator of another one. Always a defect.
         kernels: what the GPU was given to compute; views are none.
         by_operation: the same kernels by operation.
@@ -41,6 +42,7 @@ class Notes:
     waits: Counter[str] = field(default_factory=Counter)
     pageable: Counter[str] = field(default_factory=Counter)
     races: Counter[str] = field(default_factory=Counter)
+    tf32: Counter[str] = field(default_factory=Counter)
     mixes: Counter[str] = field(default_factory=Counter)
     kernels: Counter[str] = field(default_factory=Counter)
     by_operation: Counter[str] = field(default_factory=Counter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,10 +42,10 @@ def pretend(machine: Machine, num_devices: int = 1, has_engine_thread: bool = Fa
 
 
 def _what_cuda_says(machine: Machine, num_devices: int) -> dict[str, Any]:
-    current = [0]
+    of_thread = threading.local()
 
     def set_device(device: Any) -> None:
-        current[0] = device if isinstance(device, int) else torch.device(device).index or 0
+        of_thread.current = device if isinstance(device, int) else torch.device(device).index or 0
 
     def reset_peak(*_: Any) -> None:
         machine.memory.peak = machine.memory.live
@@ -55,7 +56,7 @@ def _what_cuda_says(machine: Machine, num_devices: int) -> dict[str, Any]:
         "is_initialized": lambda: True,
         "_lazy_init": lambda: None,
         "device_count": lambda: num_devices,
-        "current_device": lambda: current[0],
+        "current_device": lambda: getattr(of_thread, "current", 0),
         "set_device": set_device,
         "get_device_name": lambda *_: NAME,
         "get_device_properties": lambda *_: properties,

@@ -1,15 +1,113 @@
 """Trainings of 20 steps on images of different sizes, with evaluation and checkpoints on the way, and a resume."""
+
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-def test_it(on_gpu, write_settings):
-    s = write_settings()
-    r = on_gpu("train", trainings=[[s, []]])
-    for x in r["steps"]: print(x["iteration"], sum(x["waits"].values()), sum(x["kernels"].values()), x["pageable"], x["races"])
-    print(r["touched"])
+from tests.cuda.checks import MAX_WAITS, assert_sound, num_waits
+from tests.cuda.start import Programs
+from tests.engine.same import assert_same_training, records
 
-def test_two(on_gpu, write_settings):
-    s = write_settings("train.max_iter=3")
-    for r in on_gpu.run("train", 2, trainings=[[s, []]], num_devices=2):
-        for x in r["steps"]: print(x["iteration"], sum(x["waits"].values()), sum(x["kernels"].values()), x["pageable"], x["races"])
-        print(r["touched"])
+WriteSettings = Callable[..., str]
+FLOAT32: tuple[str, ...] = ()
+BFLOAT16 = ("train.amp.enabled=True", "train.amp.dtype=bfloat16")
+FLOAT16 = ("train.amp.enabled=True", "train.amp.dtype=float16")
+MICRO_BATCHES = ("train.micro_batch_size=1",)
+CHECKPOINTING = ("model.transformer.encoder.use_checkpoint=True", "model.transformer.decoder.use_checkpoint=True")
+
+WAYS = {
+    "float32": FLOAT32,
+    "bfloat16": BFLOAT16,
+    "float16": FLOAT16,
+    "micro-batches": (*BFLOAT16, *MICRO_BATCHES),
+    "checkpointing": (*BFLOAT16, *CHECKPOINTING),
+    "little memory": (*FLOAT16, *MICRO_BATCHES, *CHECKPOINTING),
+}
+FAST = {"float32", "bfloat16"}
+
+
+@pytest.fixture(scope="session")
+def train(on_gpu: Programs, write_settings: WriteSettings) -> Callable[[str], tuple[Path, list[dict[str, Any]]]]:
+    """Return what trains in one of the `WAYS`, once, and returns the run folder and the notes of each step."""
+    done: dict[str, tuple[Path, list[dict[str, Any]]]] = {}
+
+    def train(way: str) -> tuple[Path, list[dict[str, Any]]]:
+        if way not in done:
+            settings = write_settings(*WAYS[way])
+            steps = on_gpu("train", trainings=[[settings, []]])["steps"]
+            done[way] = Path(settings).parent / "run", steps
+        return done[way]
+
+    return train
+
+
+def ways() -> list[Any]:
+    return [way if way in FAST else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+
+
+def losses(folder: Path) -> list[float]:
+    return [record["loss"] for record in records(folder) if record["kind"] == "train"]
+
+
+@pytest.mark.parametrize("way", ways())
+def test_a_training_goes_through(way: str, train: Callable[..., Any]):
+    folder, steps = train(way)
+    assert [step["iteration"] for step in steps] == list(range(1, 21))
+    for step in steps:
+        assert_sound(step)
+    assert (folder / "DONE").exists()
+    assert [record["iteration"] for record in records(folder) if record["kind"] == "eval"] == [10, 20]
+    assert len(losses(folder)) == 20
+    assert all(map(math.isfinite, losses(folder)))
+
+
+@pytest.mark.parametrize("way", ways())
+def test_the_host_waits_rarely_in_every_iteration(way: str, train: Callable[..., Any]):
+    """Loader, step and log together; the first iteration builds everything, the one after 10 evaluates before it."""
+    _, steps = train(way)
+    waits = {step["iteration"]: num_waits(step) for step in steps if step["iteration"] not in (1, 11)}
+    assert max(waits.values()) <= MAX_WAITS, waits
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way not in FAST] + ["bfloat16"]
+)
+def test_losses_are_those_of_float32(way: str, train: Callable[..., Any]):
+    exact, near = (sum(losses(train(name)[0])[-5:]) for name in ("float32", way))
+    assert near == pytest.approx(exact, rel=0.05)
+
+
+def test_a_training_that_resumes_is_the_same_to_the_bit(
+    train: Callable[..., Any], on_gpu: Programs, write_settings: WriteSettings
+):
+    settings = write_settings(*BFLOAT16)
+    resumed = on_gpu("train", trainings=[[settings, ["train.max_iter=10"]], [settings, []]])
+    assert [step["iteration"] for step in resumed["steps"]] == list(range(1, 21))
+    assert_same_training(train("bfloat16")[0], Path(settings).parent / "run")
+
+
+@pytest.mark.parametrize("way", [FLOAT32, pytest.param(BFLOAT16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"])
+def test_two_processes_train_each_on_its_own_gpu(way: tuple[str, ...], on_gpu: Programs, write_settings: WriteSettings):
+    settings = write_settings("train.max_iter=4", "train.eval_period=2", "train.checkpointer.period=2", *way)
+    results = on_gpu.run("train", 2, num_devices=2, trainings=[[settings, []]])
+    for rank, result in enumerate(results):
+        assert result["touched"] == [rank]
+        assert [step["iteration"] for step in result["steps"]] == [1, 2, 3, 4]
+        for step in result["steps"]:
+            assert_sound(step)
+        waits = {step["iteration"]: num_waits(step) for step in result["steps"] if step["iteration"] in (2, 4)}
+        assert max(waits.values()) <= MAX_WAITS, waits
+    assert all(map(math.isfinite, losses(Path(settings).parent / "run")))
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_tf32_is_a_setting_of_training_alone(is_on: bool, on_gpu: Programs, write_settings: WriteSettings):
+    settings = write_settings("train.max_iter=2", f"train.tf32={is_on}", "train.eval_period=1")
+    for step in on_gpu("train", trainings=[[settings, []]])["steps"]:
+        places = set(step["tf32"])
+        assert any(place.startswith("models/backbone.py") for place in places) == is_on

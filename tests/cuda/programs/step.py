@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import torch
@@ -17,10 +18,7 @@ from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.structures import Batch
 
-EQUAL = [[96, 128], [96, 128]]
-DIFFERENT = [[96, 128], [128, 96]]
 SMALL = "configs/small_detector.yaml"
-PUBLISHED = "configs/experiment/voc_to_nonvoc.yaml"
 
 
 def settings(dtype: str) -> list[str]:
@@ -38,29 +36,35 @@ def draw_batch(sizes: list[list[int]], num_objects: list[int], generator: torch.
     return collate(samples, pin_memory=True)
 
 
-def main(
+def main(machine: Machine, variants: dict[str, dict[str, Any]], **options: Any) -> dict[str, Any]:
+    """Return what `take_steps` does for each variant with the options, or the error that it raised."""
+    results: dict[str, Any] = {}
+    for name, of_variant in variants.items():
+        try:
+            results[name] = take_steps(machine, **of_variant, **options)
+        except Exception:
+            results[name] = {"error": traceback.format_exc()}
+    return results
+
+
+def take_steps(
     machine: Machine,
+    sizes: list[list[int]],
     dtype: str = "float32",
-    sizes: list[list[int]] = DIFFERENT,  # noqa: B006, never changed
     num_objects: tuple[int, int] = (5, 5),
     config_file: str = SMALL,
     overrides: tuple[str, ...] = (),
     num_steps: int = 3,
+    device: str = "cuda",
 ) -> dict[str, Any]:
     """Return the losses of each step, and the notes of the last, when what is kept by size has been computed."""
     config = load_config(config_file, [*settings(dtype), *overrides])
-    state = TrainState(config, torch.device("cuda", 0))
+    state = TrainState(config, torch.device(device))
     criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     generator = torch.Generator().manual_seed(0)
     losses = []
     for _ in range(num_steps):
         batch = draw_batch(sizes, list(num_objects), generator)
         machine.notes.take()
-        machine.memory.peak = machine.memory.live
         losses.append(training_step(state, batch, *criteria))
-    return {
-        "losses": losses,
-        "notes": machine.notes.take(),
-        "peak": machine.memory.peak,
-        "live": machine.memory.live,
-    }
+    return {"losses": losses, "notes": machine.notes.take()}
