@@ -36,10 +36,10 @@ def fail_above(monkeypatch: pytest.MonkeyPatch, num_images: int, error: type[Exc
     """Let the backbone run out of memory where it gets more images at once."""
     forward = Backbone.forward
 
-    def limited(self: Backbone, images: Tensor) -> list[Tensor]:
-        if len(images) > num_images:
+    def limited(self: Backbone, groups: list[Tensor]) -> list[list[Tensor]]:
+        if sum(map(len, groups)) > num_images:
             raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate a lot")
-        return forward(self, images)
+        return forward(self, groups)
 
     monkeypatch.setattr(Backbone, "forward", limited)
 
@@ -82,7 +82,7 @@ def test_nothing_helps(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_other_errors_pass(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    def fail(self: Backbone, images: Tensor) -> list[Tensor]:
+    def fail(self: Backbone, groups: list[Tensor]) -> list[list[Tensor]]:
         raise RuntimeError("shapes do not fit")
 
     monkeypatch.setattr(Backbone, "forward", fail)

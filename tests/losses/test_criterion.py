@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from vclr.config import CriterionConfig
-from vclr.losses.criterion import Criterion, flatten_indices, matched_mask_logits
+from vclr.losses.criterion import Criterion, matched_mask_logits
+from vclr.losses.matcher import Matching
 from vclr.structures import Outputs, Target
 
 NAMES = ("loss_class", "loss_bbox", "loss_giou", "loss_mask", "loss_dice")
@@ -69,11 +71,10 @@ def test_only_matched_queries_get_box_and_mask_gradients():
     outputs = draw_outputs(num_aux=0)
     targets = [make_target(2), make_target(0)]
     criterion = Criterion(CriterionConfig(num_points=32))
-    losses, indices = criterion(outputs, targets, 1.0)
+    losses, matching = criterion(outputs, targets, 1.0)
     torch.stack(list(losses.values())).sum().backward()
-    images, queries = flatten_indices(indices)
     is_matched = torch.zeros(2, 6, dtype=torch.bool)
-    is_matched[images, queries] = True
+    is_matched.view(-1)[matching.queries[0]] = True
     assert ((outputs.pred_boxes.grad != 0).any(-1) == is_matched).all()
     assert ((outputs.mask_embeds.grad != 0).any(-1) == is_matched).all()
 
@@ -114,9 +115,12 @@ def test_images_of_different_sizes_have_the_losses_that_they_have_alone():
     outputs, targets = draw_outputs(), [make_target(2), make_target(3, height=8, width=30)]
     for layer in (outputs, *outputs.aux_outputs, outputs.enc_outputs):
         layer.mask_features = [outputs.mask_features[0], torch.ones(5, 2, 8)]
-    points = torch.rand(3, 32, 2)
+    points, num_layers = torch.rand(3, 32, 2), 3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vclr.losses.criterion.draw_uncertain_points", lambda logits, *_: points[: len(logits)])
+        patch.setattr(
+            "vclr.losses.criterion.draw_uncertain_points",
+            lambda logits, *_: points[: len(logits) // num_layers].repeat(num_layers, 1, 1),
+        )
         together = compute(outputs, targets)
         alone = [compute(part_of(outputs, image), [targets[image]]) for image in range(2)]
     for name in together:
@@ -136,9 +140,16 @@ def part_of(outputs: Outputs, image: int) -> Outputs:
     return whole
 
 
-def test_mask_logits_are_the_products_of_the_matched_queries():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mask_logits_are_the_products_of_the_matched_queries(dtype: torch.dtype):
+    """In either precision of the vectors: autocast leaves maps in float32 on a GPU, and not on a CPU."""
     outputs = draw_outputs()
-    indices = [(torch.tensor([1, 4]), torch.tensor([0, 1])), (torch.tensor([2]), torch.tensor([0]))]
-    (logits,) = matched_mask_logits([outputs], [indices])
-    everything = torch.einsum("bqe,behw->bqhw", outputs.mask_embeds, torch.stack(outputs.mask_features))
-    torch.testing.assert_close(torch.cat(logits), everything[[0, 0, 1], [1, 4, 2]])
+    outputs.mask_embeds = outputs.mask_embeds.to(dtype)
+    queries, objects = np.array([[1, 4, 2]]), np.array([[0, 1, 0]])
+    places = torch.tensor([[1, 4, 6 + 2]])
+    matching = Matching(queries, objects, [2, 1], 6, places, places, torch.tensor(objects), torch.tensor([[0, 1, 2]]))
+    logits = matched_mask_logits([outputs], matching)
+    assert {part.dtype for part in logits} == {torch.float32}
+    everything = torch.einsum("bqe,behw->bqhw", outputs.mask_embeds.float(), torch.stack(outputs.mask_features))
+    tolerance = {"rtol": 0.02, "atol": 0.1} if dtype is torch.bfloat16 else {}
+    torch.testing.assert_close(torch.cat(logits, 1)[0], everything[[0, 0, 1], [1, 4, 2]], **tolerance)

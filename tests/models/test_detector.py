@@ -333,7 +333,7 @@ def test_every_backbone_halves_its_levels(depth: int, norm: str):
         )
     )
     with torch.no_grad():
-        features = model.backbone(torch.randn(1, 3, 65, 40))
+        (features,) = model.backbone([torch.randn(1, 3, 65, 40)])
     assert [tuple(feature.shape[1:]) for feature in features] == [(64, 9, 5), (128, 5, 3), (256, 3, 2)]
 
 
@@ -346,7 +346,7 @@ def test_frozen_stages(freeze_at: int, frozen: set[str]):
 
 def test_without_stem_pooling_levels_are_twice_as_fine():
     model = build_model(demo_config("model.backbone.stem_pool=False"))
-    assert [feature.shape[2] for feature in model.backbone(torch.randn(1, 3, 64, 64))] == [16, 8, 4]
+    assert [feature.shape[2] for feature in model.backbone([torch.randn(1, 3, 64, 64)])[0]] == [16, 8, 4]
 
 
 @pytest.mark.slow
@@ -358,5 +358,5 @@ def test_a_compiled_backbone_computes_the_same():
     compiled.backbone.compile()
     images = torch.randn(1, 3, 64, 96)
     assert plain.state_dict().keys() == compiled.state_dict().keys()
-    for ours, theirs in zip(compiled.backbone(images), plain.backbone(images), strict=True):
+    for ours, theirs in zip(compiled.backbone([images])[0], plain.backbone([images])[0], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels, padding_mask
+from vclr.models.cells import padding_mask
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.position import embed_boxes, embed_cells
 
 SHAPES = [(8, 12), (4, 6)]
@@ -19,7 +20,7 @@ def make_levels(valid_height: int = 64, valid_width: int = 96) -> Levels:
 def test_split_undoes_flatten():
     maps = [torch.randn(2, 16, *shape) for shape in SHAPES]
     levels = flatten_levels(maps)
-    assert not levels.padding_mask.any()
+    assert levels.padding_mask is None
     for given, back in zip(maps, levels.split(levels.features), strict=True):
         assert torch.equal(given, back)
 
@@ -27,9 +28,10 @@ def test_split_undoes_flatten():
 def test_images_of_different_sizes_are_padded_bottom_and_right():
     sizes = [[(8, 12), (4, 6)], [(5, 7), (3, 4)], [(2, 13), (1, 7)]]
     parts = [flatten_levels([torch.randn(1, 16, *shape) for shape in shapes]) for shapes in sizes]
-    levels, joined = join_levels(parts, [2 * part.features for part in parts])
-    assert levels.spatial_shapes == [(8, 13), (4, 7)]
-    assert levels.valid_sizes == [[shapes[level] for shapes in sizes] for level in range(2)]
+    levels = join_levels(parts, [2 * part.features for part in parts])
+    joined = levels.features
+    assert levels.spatial_shapes == ((8, 13), (4, 7))
+    assert levels.valid_sizes == tuple(tuple(shapes[level] for shapes in sizes) for level in range(2))
     assert (~levels.padding_mask).sum(1).tolist() == [8 * 12 + 4 * 6, 5 * 7 + 3 * 4, 2 * 13 + 7]
     for number, part in enumerate(parts):
         torch.testing.assert_close(joined[number][~levels.padding_mask[number]], 2 * part.features[0])
@@ -38,9 +40,13 @@ def test_images_of_different_sizes_are_padded_bottom_and_right():
 
 def test_a_single_part_is_the_batch():
     part = flatten_levels([torch.randn(2, 16, *shape) for shape in SHAPES])
-    levels, joined = join_levels([part], [part.features])
-    assert levels is part
-    assert joined is part.features
+    assert join_levels([part], [part.features]) == part
+
+
+def test_positions_are_those_of_a_mask_that_masks_nothing():
+    levels = flatten_levels([torch.randn(2, 16, *shape) for shape in SHAPES])
+    masks = [torch.zeros(1, *shape, dtype=torch.bool) for shape in SHAPES]
+    assert torch.equal(levels.positions(), torch.cat([embed_cells(mask, 16).flatten(1, 2) for mask in masks], 1))
 
 
 def test_mask_of_a_padded_level_is_that_of_its_nearest_pixels():
@@ -48,7 +54,7 @@ def test_mask_of_a_padded_level_is_that_of_its_nearest_pixels():
     for padded in range(1, 70):
         for num_cells in {-(-padded // stride) for stride in (4, 8, 16)}:
             for valid in range(1, padded + 1):
-                mask = padding_mask([(valid, 1)], (padded, 1), torch.device("cpu"))[:, None].float()
+                mask = padding_mask(((valid, 1),), (padded, 1), torch.device("cpu"))[:, None].float()
                 nearest = torch.nn.functional.interpolate(mask, size=(num_cells, 1))[0, 0, :, 0] == 0
                 levels = flatten_padded_levels([torch.zeros(1, 4, num_cells, 1)], [(valid, 1)], (padded, 1))
                 assert levels.valid_sizes[0][0][0] == nearest.sum()

@@ -37,13 +37,13 @@ def test_is_the_convolution(size: tuple[int, int], chunk: int, monkeypatch: pyte
 
 
 def test_many_channels_take_it_and_are_as_exact():
-    """Against float64, the error is that of the direct convolution."""
+    """Against float64, the error is of the size of the direct convolution's, which depends on the processor."""
     inputs = draw(1, 256, 256, 12, 16, torch.float32)
     exact = with_gradients(direct, [tensor.detach().double().requires_grad_() for tensor in inputs])
     ours, theirs = with_gradients(conv3x3, inputs), with_gradients(direct, inputs)
     assert not torch.equal(ours[0], theirs[0])
     for one, other, truth in zip(ours, theirs, exact, strict=True):
-        assert (one - truth).abs().max() <= 3 * (other - truth).abs().max()
+        assert (one - truth).norm() <= 3 * (other - truth).norm()
 
 
 @pytest.mark.parametrize("channels", [(255, 256), (256, 255)])

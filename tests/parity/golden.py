@@ -80,7 +80,8 @@ def assert_near_peak(ours: Tensor, reference: Tensor, tolerance: float) -> None:
 
 def replay_points(monkeypatch: pytest.MonkeyPatch, layers: list[Tensor], targets: list[Target]) -> None:
     """Let the criterion read masks at the reference's points: for each layer (k, p, 2), images' objects in order."""
-    parts = iter([part for points in layers for part in points.split([len(target) for target in targets])])
+    by_image = zip(*(points.split([len(target) for target in targets]) for points in layers), strict=True)
+    parts = iter([torch.cat(of_layers) for of_layers in by_image])
     monkeypatch.setattr(criterion_module, "draw_uncertain_points", lambda *_: next(parts))
 
 

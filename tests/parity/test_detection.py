@@ -72,7 +72,7 @@ def every(*steps: int) -> tuple[slice, ...]:
 
 
 def test_backbone_and_neck(run: Run):
-    for name, features in zip(("res3", "res4", "res5"), run.stages["backbone"], strict=True):
+    for name, features in zip(("res3", "res4", "res5"), run.stages["backbone"][0], strict=True):
         assert_stage(features[0], run.golden, f"backbone_{name}", every(32, 3, 3))
     for level, features in enumerate(run.stages["neck"]):
         assert_stage(features[0], run.golden, f"neck{level}", every(8, 3, 3))

@@ -15,7 +15,8 @@ from vclr.engine.teacher import Teacher
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import HungarianMatcher
 from vclr.models.attention import DeformableAttention
-from vclr.models.levels import Levels, flatten_padded_levels, padding_mask
+from vclr.models.cells import padding_mask
+from vclr.models.levels import Levels, flatten_padded_levels
 from vclr.models.position import embed_boxes, embed_cells
 from vclr.models.proposals import ProposalStage
 from vclr.ops import points as points_module
@@ -36,10 +37,12 @@ def test_matcher(case: str):
         labels, own = golden[f"{case}_t{image}_labels"], golden[f"{case}_t{image}_boxes"]
         targets.append(Target(labels, own, torch.zeros(len(labels), 1, 1), image))
         if len(labels):
-            cost = matcher.cost(logits[image], boxes[image], targets[image])
+            one = slice(image, image + 1)
+            cost = matcher.cost(logits[None, one], boxes[None, one], targets[one])[0, 0]
             assert_close(cost, golden[f"{case}_cost{image}"], 1e-6)
-    outputs = Outputs(logits, boxes, queries=torch.zeros(*logits.shape[:2], 1))
-    for image, (queries, objects) in enumerate(matcher(outputs, targets)):
+    matching = matcher(logits[None], boxes[None], targets)
+    for image in range(2):
+        queries, objects = matching.of_image(0, image)
         assert queries.tolist() == golden[f"{case}_i{image}"].tolist()
         assert objects.tolist() == golden[f"{case}_j{image}"].tolist()
 

@@ -28,7 +28,7 @@ from vclr.engine.step import training_step
 from vclr.engine.teacher import Teacher
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.losses.matcher import HungarianMatcher, Indices
+from vclr.losses.matcher import Matching
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, reference_keys
@@ -67,9 +67,9 @@ class Step:
         student.train()
         self.outputs = student(student.normalize(batch.images, batch.image_sizes), batch.image_sizes, True, True)
         self.taught = teacher(student.normalize(batch.natural, batch.image_sizes), batch.image_sizes, True)
-        self.losses, self.indices = Criterion(config.model.criterion)(self.outputs, targets, num_boxes)
-        consistency = ConsistencyCriterion(config.model.criterion)
-        self.losses |= consistency(self.outputs, self.indices, self.taught, targets)
+        criterion, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+        self.losses, self.matching = criterion(self.outputs, targets, num_boxes, teacher=self.taught)
+        self.losses |= consistency(self.outputs, self.taught, self.matching)
         self.total = torch.stack(list(self.losses.values())).sum()
         self.total.backward()
         self.targets = targets
@@ -120,16 +120,16 @@ def test_losses(step: tuple[Arrays, Detector, Step]):
 
 def test_matchings(step: tuple[Arrays, Detector, Step]):
     golden, _, own = step
-    matcher = HungarianMatcher(parity_config().model.criterion.matcher)
-    layers = [own.outputs, *own.outputs.aux_outputs, own.outputs.enc_outputs]
-    for number, layer in enumerate(layers):
-        assert_matching(matcher(layer, own.targets), golden, f"match{number}")
-    assert_matching(own.indices, golden, "cons_student")
-    assert_matching(matcher(own.taught, own.targets), golden, "cons_teacher")
+    num_layers = 2 + len(own.outputs.aux_outputs)
+    for number in range(num_layers):
+        assert_matching(own.matching, number, golden, f"match{number}")
+    assert_matching(own.matching, 0, golden, "cons_student")
+    assert_matching(own.matching, num_layers, golden, "cons_teacher")
 
 
-def assert_matching(indices: Indices, golden: Arrays, name: str) -> None:
-    for image, (queries, objects) in enumerate(indices):
+def assert_matching(matching: Matching, layer: int, golden: Arrays, name: str) -> None:
+    for image in range(len(matching.num_pairs)):
+        queries, objects = matching.of_image(layer, image)
         expected = zip(golden[f"{name}_i{image}"].tolist(), golden[f"{name}_j{image}"].tolist(), strict=True)
         assert sorted(zip(queries.tolist(), objects.tolist(), strict=True)) == sorted(expected)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vclr.config import CorruptConfig
+from vclr.ops.constants import upload
 from vclr.structures import Size
 
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -63,7 +64,7 @@ def erase(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor
 
 def grayscale(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Replace the colors of a normalized batch by their luminance; padding too."""
-    weights = torch.tensor(LUMINANCE, dtype=images.dtype, device=images.device).view(3, 1, 1)
+    weights = upload(LUMINANCE, images.device, images.dtype).view(3, 1, 1)
     gray = ((images * std + mean) * weights).sum(1, keepdim=True)
     return (gray - mean) / std
 

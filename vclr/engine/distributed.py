@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -121,3 +121,11 @@ def gather_on_first_process(value: T) -> list[T]:
     values: list[Any] | None = [None] * world_size() if rank() == 0 else None
     distributed.gather_object(value, values)
     return values or []
+
+
+def sum_on_hosts(values: Sequence[float]) -> list[float]:
+    """Return the sums of numbers of the hosts over all processes; no device waits for it."""
+    if world_size() == 1:
+        return list(values)
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    return sum_over_processes(torch.tensor(values, dtype=torch.float64, device=device)).tolist()  # type: ignore[no-any-return]

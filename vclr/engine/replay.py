@@ -13,7 +13,7 @@ from vclr.config import config_from_text
 from vclr.data.loader import pad_images
 from vclr.engine.distributed import gather_on_first_process, rank
 from vclr.engine.state import TrainState
-from vclr.engine.step import backward, check_finite, clip_gradients, compute_losses, reduce_losses
+from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
 from vclr.errors import UserError
 from vclr.files import atomic_path
 from vclr.losses.consistency import ConsistencyCriterion
@@ -56,19 +56,18 @@ def replay(path: Path, device: str) -> None:
     culprits = watch_modules(state.student)
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     losses = compute_losses(state, batch, detection, consistency)
-    values = reduce_losses(losses)
-    for name, value in values.items():
-        print(f"  {name:20} {value:.6g}")
+    for name, value in losses.items():
+        print(f"  {name:20} {value.item():.6g}")
     if culprits:
         print(f"first output that is not finite: {culprits[0]}")
-    check_finite(values, state.iteration, batch)
+    check_finite({name: value.item() for name, value in losses.items()}, state.iteration, batch)
     backward(state, losses)
     broken = [
         name for name, p in state.student.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
     ]
     if broken:
         print(f"gradients that are not finite: {len(broken)}, among them that of {broken[0]}")
-    clip_gradients(state)
+    clip_gradients_and_read(state, losses, batch)
     print("all losses and gradients are finite this time")
 
 
@@ -77,12 +76,12 @@ def watch_modules(model: nn.Module) -> list[str]:
     culprits: list[str] = []
 
     def note(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and not output.isfinite().all():
+        outputs = output if isinstance(output, list) else [output]  # groups of images of one size
+        if not all(tensor.isfinite().all() for tensor in outputs if isinstance(tensor, Tensor)):
             culprits.append(name)
 
-    for name, module in model.named_modules():
-        if not any(module.children()):
-            module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
+    for name, module in model.named_modules():  # what is inside of a module is through before the module is
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
     return culprits
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vclr.data.corrupt import corrupt
 from vclr.data.loader import pad_masks
-from vclr.engine.distributed import rank, sum_over_processes, world_size
+from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import within_memory
 from vclr.engine.state import TrainState
 from vclr.losses.consistency import ConsistencyCriterion
@@ -51,10 +51,8 @@ def compute_gradients(
     statistics = [buffer.clone() for buffer in state.student.mask_branch.buffers()]
     try:
         losses = compute_losses(state, batch, detection, consistency)
-        values = reduce_losses(losses)
-        check_finite(values, state.iteration, batch)
         backward(state, losses)
-        clip_gradients(state)
+        values = clip_gradients_and_read(state, losses, batch)
     except Exception:
         state.optimizer.zero_grad(set_to_none=True)
         for buffer, before in zip(state.student.mask_branch.buffers(), statistics, strict=True):
@@ -87,13 +85,14 @@ def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consis
         outputs = state.wrapped_student(
             images, batch.image_sizes, pads_like_reference=like_reference, images_at_once=state.images_at_once
         )
+        taught = None
         if consistency.weight:
             assert state.teacher is not None  # load_config sees to it
             natural = student.normalize(batch.natural, batch.image_sizes)
             taught = state.teacher(natural, batch.image_sizes, like_reference, state.images_at_once)
-    losses, indices = detection(outputs, targets, num_boxes, generators.of_points)
-    if consistency.weight:
-        losses |= consistency(outputs, indices, taught, targets, num_pairs)
+    losses, matching = detection(outputs, targets, num_boxes, generators.of_points, taught)
+    if taught is not None:
+        losses |= consistency(outputs, taught, matching, num_pairs)
     return losses
 
 
@@ -102,20 +101,28 @@ def backward(state: TrainState, losses: Losses) -> None:
     state.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
 
 
-def clip_gradients(state: TrainState) -> None:
-    """Clip the norm of all gradients together.
+def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> dict[str, float]:
+    """Clip the norm of all gradients together, and return the mean of each loss over the processes.
+
+    The host waits for the device here, once in a step.
 
     Raises:
-        FloatingPointError: the norm is not finite. In float16 the scaler sees to that: it leaves the step out.
+        FloatingPointError: a loss is not finite: names it and the images; or the norm is not. In float16 the scaler
+            sees to the gradient: it leaves the step out.
     """
+    means = sum_over_processes(torch.stack([loss.detach().double() for loss in losses.values()])) / world_size()
     state.scaler.unscale_(state.optimizer)
     clip = state.config.train.clip_grad
     gradients = [parameter.grad for parameter in state.student.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients, clip.params.norm_type)
-    if not (state.scaler.is_enabled() or norm.isfinite()):
-        raise FloatingPointError(f"iteration {state.iteration}: the gradient is not finite")
     if clip.enabled:
         torch.nn.utils.clip_grads_with_norm_(state.student.parameters(), clip.params.max_norm, norm)
+    *values, total_norm = torch.cat([means, norm.double()[None]]).tolist()
+    read = dict(zip(losses, values, strict=True))
+    check_finite(read, state.iteration, batch)
+    if not (state.scaler.is_enabled() or math.isfinite(total_norm)):
+        raise FloatingPointError(f"iteration {state.iteration}: the gradient is not finite")
+    return read
 
 
 def apply_gradients(state: TrainState) -> None:
@@ -150,15 +157,9 @@ def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
     Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch.
     """
     counts = [len(target) for target in batch.targets]
-    own = torch.tensor([sum(counts), sum(min(count, num_queries) for count in counts)], device=batch.images.device)
-    num_boxes, num_pairs = sum_over_processes(own).clamp(min=1).tolist()
-    return num_boxes / world_size(), num_pairs / world_size()
-
-
-def reduce_losses(losses: Losses) -> dict[str, float]:
-    """Return the mean of each loss over the processes."""
-    values = sum_over_processes(torch.stack([loss.detach().double() for loss in losses.values()])) / world_size()
-    return dict(zip(losses, values.tolist(), strict=True))
+    totals = sum_on_hosts([sum(counts), sum(min(count, num_queries) for count in counts)])
+    num_boxes, num_pairs = (max(1.0, total) / world_size() for total in totals)
+    return num_boxes, num_pairs
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

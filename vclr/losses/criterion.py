@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vclr.config import CriterionConfig
 from vclr.losses.functional import box_l1_loss, dice_loss, focal_loss, giou_loss, mask_loss, one_hot_labels
-from vclr.losses.matcher import HungarianMatcher, Indices
+from vclr.losses.matcher import HungarianMatcher, Matching
 from vclr.ops.points import draw_uncertain_points, sample_at_points
 from vclr.structures import Outputs, Target
 
@@ -18,97 +18,131 @@ Generators = list[torch.Generator] | None
 
 
 class Criterion:
-    """Match every layer's queries to the objects and compute weighted losses (METHOD: paper section 3.4)."""
+    """Match every layer's queries to the objects and compute weighted losses (METHOD: paper section 3.4).
+
+    All layers are computed together, in float32.
+    """
 
     def __init__(self, config: CriterionConfig) -> None:
         self.config = config
         self.matcher = HungarianMatcher(config.matcher)
 
     def __call__(
-        self, outputs: Outputs, targets: list[Target], num_boxes: float, generators: Generators = None
-    ) -> tuple[Losses, Indices]:
+        self,
+        outputs: Outputs,
+        targets: list[Target],
+        num_boxes: float,
+        generators: Generators = None,
+        teacher: Outputs | None = None,
+    ) -> tuple[Losses, Matching]:
         """Compute all losses.
 
         Args:
             outputs: of a training forward pass.
             targets: the objects of each image; their masks cover what the image's mask features cover.
-            num_boxes: what sums are divided by: the mean number of objects a process.
+            num_boxes: what sums are divided by: the mean number of objects per process.
             generators: of each image, on its device, for the points at which masks are compared.
+            teacher: outputs to match along; they enter no loss here.
 
         Returns:
             The weighted losses by name: `loss_class`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`, the same with
-            `_0`, `_1` ... for earlier layers and `_enc` for the proposals; and the matching of the last layer.
+            `_0`, `_1` ... for earlier layers and `_enc` for the proposals; and the matching of the layers in the order
+            last, earlier, proposals, teacher.
         """
         layers = {"": outputs, **{f"_{number}": layer for number, layer in enumerate(outputs.aux_outputs)}}
         if outputs.enc_outputs is not None:
             layers["_enc"] = outputs.enc_outputs
-        indices = [self.matcher(layer, targets) for layer in layers.values()]
-        mask_logits = matched_mask_logits(list(layers.values()), indices)
+        logits = torch.stack([layer.pred_logits for layer in layers.values()]).float()
+        boxes = torch.stack([layer.pred_boxes for layer in layers.values()]).float()
+        matching = self._match(logits, boxes, targets, teacher)
+        by_kind = self._box_losses(logits, boxes, targets, matching, num_boxes)
+        if outputs.mask_features is not None:
+            by_kind |= self._mask_losses(list(layers.values()), targets, matching, num_boxes, generators)
+        weights = self.config.weight_dict
         losses: Losses = {}
-        for (suffix, layer), matched, logits in zip(layers.items(), indices, mask_logits, strict=True):
-            layer_losses = self._layer_losses(layer, targets, matched, num_boxes)
-            if logits is not None:
-                masks = [target.masks[objects] for target, (_, objects) in zip(targets, matched, strict=True)]
-                layer_losses |= self._mask_losses(logits, masks, num_boxes, generators)
-            for name, value in layer_losses.items():
-                losses[name + suffix] = value * getattr(self.config.weight_dict, name)
-        return losses, indices[0]
+        for kind, of_layers in by_kind.items():
+            weighted = (of_layers * getattr(weights, kind)).unbind()
+            losses |= {kind + suffix: value for suffix, value in zip(layers, weighted, strict=True)}
+        return losses, matching
 
-    def _layer_losses(self, outputs: Outputs, targets: list[Target], indices: Indices, num_boxes: float) -> Losses:
-        config = self.config
-        matched = flatten_indices(indices)
-        labels = torch.cat([target.labels[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
-        boxes = torch.cat([target.boxes[objects] for target, (_, objects) in zip(targets, indices, strict=True)])
-        logits = outputs.pred_logits.float()
-        predicted = outputs.pred_boxes.float()[matched]
+    def _match(self, logits: Tensor, boxes: Tensor, targets: list[Target], teacher: Outputs | None) -> Matching:
+        if teacher is not None:
+            logits = torch.cat([logits.detach(), teacher.pred_logits[None].to(logits.dtype)])
+            boxes = torch.cat([boxes.detach(), teacher.pred_boxes[None].to(boxes.dtype)])
+        return self.matcher(logits, boxes, targets)
+
+    def _box_losses(
+        self, logits: Tensor, boxes: Tensor, targets: list[Target], matching: Matching, num_boxes: float
+    ) -> Losses:
+        """Return the losses (l,) of class and box from logits (l, b, q, c) and boxes (l, b, q, 4)."""
+        config, num_layers = self.config, len(logits)
+        matched, objects = matching.rows[:num_layers], matching.targets[:num_layers]
+        labels = torch.cat([target.labels for target in targets])[objects]
+        true_boxes = torch.cat([target.boxes for target in targets])[objects]
+        predicted = boxes.flatten(0, 2)[matched]
+        one_hot = one_hot_labels(logits, matched.flatten(), labels.flatten())
         return {
-            "loss_class": focal_loss(
-                logits, one_hot_labels(logits, matched, labels), config.alpha, config.gamma, num_boxes
-            ),
-            "loss_bbox": box_l1_loss(predicted, boxes, num_boxes),
-            "loss_giou": giou_loss(predicted, boxes, num_boxes),
+            "loss_class": focal_loss(logits, one_hot, config.alpha, config.gamma, num_boxes),
+            "loss_bbox": box_l1_loss(predicted, true_boxes, num_boxes),
+            "loss_giou": giou_loss(predicted, true_boxes, num_boxes),
         }
 
     def _mask_losses(
-        self, logits: list[Tensor], masks: list[Tensor], num_boxes: float, generators: Generators
+        self,
+        layers: list[Outputs],
+        targets: list[Target],
+        matching: Matching,
+        num_boxes: float,
+        generators: Generators,
     ) -> Losses:
-        """Compare each image's (n, h, w) logits and (n, H, W) masks at points, most where the logits are unsure."""
-        sampled = list(map(self._sample, logits, masks, generators or repeat(None)))
-        point_logits, point_labels = (torch.cat(points) for points in zip(*sampled, strict=True))
+        """Return the losses (l,) of the masks, compared at points, most where the logits are unsure."""
+        by_image = zip(
+            matched_mask_logits(layers, matching),
+            targets,
+            matching.objects[: len(layers)].split(matching.num_pairs, 1),
+            generators or repeat(None, len(targets)),
+            strict=True,
+        )
+        sampled = [self._sample(*of_image) for of_image in by_image]
+        logits, labels = (torch.cat(points, 1) for points in zip(*sampled, strict=True))
         return {
-            "loss_mask": mask_loss(point_logits, point_labels, num_boxes),
-            "loss_dice": dice_loss(point_logits, point_labels, num_boxes),
+            "loss_mask": mask_loss(logits, labels, num_boxes),
+            "loss_dice": dice_loss(logits, labels, num_boxes),
         }
 
-    def _sample(self, logits: Tensor, masks: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Read one image's logits and masks at the same points, (n, p) each."""
-        config = self.config
+    def _sample(
+        self, logits: Tensor, target: Target, objects: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Read one image's logits (l, k, h, w) and the masks of their objects (l, k) at the same points, (l, k, p)."""
+        config, logits_of_pairs = self.config, logits.flatten(0, 1)
         points = draw_uncertain_points(
-            logits, config.num_points, config.oversample_ratio, config.importance_sample_ratio, generator
+            logits_of_pairs, config.num_points, config.oversample_ratio, config.importance_sample_ratio, generator
         )
-        return sample_at_points(logits, points), sample_at_points(masks.to(logits.dtype), points)
+        point_logits = sample_at_points(logits_of_pairs, points).unflatten(0, objects.shape)
+        points = points.unflatten(0, objects.shape)
+        # Each mask once, at the points of all layers: a mask for every layer would be large.
+        layers = torch.arange(len(objects), device=objects.device)[:, None]
+        by_object = points.new_zeros(len(target), len(objects), *points.shape[2:])
+        by_object[objects, layers] = points
+        point_labels = sample_at_points(target.masks.to(logits.dtype), by_object.flatten(1, 2))
+        return point_logits, point_labels.unflatten(1, by_object.shape[1:3])[objects, layers]
 
 
-def flatten_indices(indices: Indices) -> tuple[Tensor, Tensor]:
-    """Return the image and the query of every pair in a batch, (k,) and (k,)."""
-    images = torch.cat([torch.full_like(queries, number) for number, (queries, _) in enumerate(indices)])
-    return images, torch.cat([queries for queries, _ in indices])
+def matched_mask_logits(layers: list[Outputs], matching: Matching) -> list[Tensor]:
+    """Return each image's mask logits (l, k, h, w) float32, of the matched queries: losses read no others.
 
-
-def matched_mask_logits(layers: list[Outputs], indices: list[Indices]) -> list[list[Tensor]] | list[None]:
-    """Return for each layer each image's mask logits (k, h, w) float32, of the matched queries: losses read no others.
-
-    One product an image for all layers, whose masks come from the same features. None for each layer without masks.
+    One product per image for all layers, whose masks come from the same features. It is computed in the precision of
+    the vectors: which of both autocast leaves in float32 depends on the device.
     """
-    features = layers[0].mask_features
-    if features is None:
-        return [None] * len(layers)
-    by_image = []
-    for image, image_features in enumerate(features):
-        embeds = []
-        for layer, matched in zip(layers, indices, strict=True):
-            assert layer.mask_embeds is not None
-            embeds.append(layer.mask_embeds[image, matched[image][0]])
-        logits = torch.einsum("ke,ehw->khw", torch.cat(embeds), image_features).float()
-        by_image.append(logits.split([len(part) for part in embeds]))
-    return [list(layer) for layer in zip(*by_image, strict=True)]
+    of_layers = []
+    for layer, queries in zip(layers, matching.queries, strict=False):
+        assert layer.mask_embeds is not None
+        of_layers.append(layer.mask_embeds.flatten(0, 1)[queries])
+    assert layers[0].mask_features is not None
+    logits = []
+    for embeds, features in zip(
+        torch.stack(of_layers).split(matching.num_pairs, 1), layers[0].mask_features, strict=True
+    ):
+        products = torch.einsum("lke,ehw->lkhw", embeds, features.to(embeds.dtype))
+        logits.append(products.float())
+    return logits

@@ -1,4 +1,7 @@
-"""The losses as pure functions. Each sums over its elements and divides by the number of boxes."""
+"""The losses as pure functions. Each sums over its elements and divides by the number of boxes.
+
+Dimensions before those that a docstring names pass through: of the layers of a decoder each gets its own sum.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,34 @@ from vclr.ops.boxes import cxcywh_to_xyxy, paired_giou
 
 
 def focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float, num_boxes: float) -> Tensor:
-    """Return the sigmoid focal loss (Lin et al., ICCV 2017) of (b, q, c) logits and 0/1 labels."""
+    """Return the sigmoid focal loss (Lin et al., ICCV 2017) of (..., b, q, c) logits and 0/1 labels."""
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     probabilities = logits.sigmoid()
     of_label = probabilities * labels + (1 - probabilities) * (1 - labels)
     balance = alpha * labels + (1 - alpha) * (1 - labels)
-    return (balance * cross_entropy * (1 - of_label) ** gamma).sum() / num_boxes
+    return (balance * cross_entropy * (1 - of_label) ** gamma).sum((-3, -2, -1)) / num_boxes
 
 
 def box_l1_loss(predicted: Tensor, target: Tensor, num_boxes: float) -> Tensor:
-    """Return the L1 distance of paired (n, 4) normalized cxcywh boxes."""
-    return (predicted - target).abs().sum() / num_boxes
+    """Return the L1 distance of paired (..., n, 4) normalized cxcywh boxes."""
+    return (predicted - target).abs().sum((-2, -1)) / num_boxes
 
 
 def giou_loss(predicted: Tensor, target: Tensor, num_boxes: float) -> Tensor:
-    """Return one minus the generalized IoU of paired (n, 4) normalized cxcywh boxes."""
-    return (1 - paired_giou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(target))).sum() / num_boxes
+    """Return one minus the generalized IoU of paired (..., n, 4) normalized cxcywh boxes."""
+    return (1 - paired_giou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(target))).sum(-1) / num_boxes
 
 
 def mask_loss(logits: Tensor, labels: Tensor, num_boxes: float) -> Tensor:
-    """Return the binary cross-entropy of paired (n, p) point logits and labels, averaged over the points."""
-    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1).sum() / num_boxes
+    """Return the binary cross-entropy of paired (..., n, p) point logits and labels, averaged over the points."""
+    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(-1).sum(-1) / num_boxes
 
 
 def dice_loss(logits: Tensor, labels: Tensor, num_boxes: float) -> Tensor:
-    """Return one minus the dice coefficient of paired (n, p) point logits and labels, smoothed by one point."""
+    """Return one minus the dice coefficient of paired (..., n, p) point logits and labels, smoothed by one point."""
     probabilities = logits.sigmoid()
-    overlap = 2 * (probabilities * labels).sum(1) + 1
-    return (1 - overlap / (probabilities.sum(1) + labels.sum(1) + 1)).sum() / num_boxes
+    overlap = 2 * (probabilities * labels).sum(-1) + 1
+    return (1 - overlap / (probabilities.sum(-1) + labels.sum(-1) + 1)).sum(-1) / num_boxes
 
 
 def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float | None = None) -> Tensor:
@@ -49,15 +52,15 @@ def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float | None
 
 
 def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Return what matching a query to an object of the class costs: (q, c) logits -> (q, c)."""
+    """Return what matching a query to an object of the class costs: (..., c) logits -> (..., c)."""
     probabilities = logits.sigmoid()
     negative = (1 - alpha) * probabilities**gamma * -(1 - probabilities + 1e-8).log()
     positive = alpha * (1 - probabilities) ** gamma * -(probabilities + 1e-8).log()
     return positive - negative
 
 
-def one_hot_labels(logits: Tensor, indices: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
-    """Return 0/1 labels like the logits (b, q, c), 1 where the query `indices` (batch, query) has the label."""
+def one_hot_labels(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
+    """Return 0/1 labels like the logits (..., c): rows `matched` (k), of all dimensions flattened, have their label."""
     one_hot = torch.zeros_like(logits)
-    one_hot[(*indices, labels)] = 1
+    one_hot.view(-1, logits.shape[-1])[matched, labels] = 1
     return one_hot

@@ -1,18 +1,70 @@
-"""Hungarian matching of queries and objects (DETR, section 3.1)."""
+"""Hungarian matching of queries and objects (DETR, section 3.1), of all layers and images at once.
+
+The assignment is the host's work: the costs of everything go there together, and all pairs come back together.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vclr.config import MatcherConfig
 from vclr.losses.functional import focal_cost
 from vclr.ops.boxes import cxcywh_to_xyxy, pairwise_giou
-from vclr.structures import Outputs, Target
+from vclr.ops.constants import upload
+from vclr.structures import Target
 
-Indices = list[tuple[Tensor, Tensor]]
+# Costs that are not finite are of a diverged training, which its losses show.
+LARGEST_COST = 1e8
+
+
+@dataclass
+class Matching:
+    """The pairs of queries and objects of every layer. k: pairs of a layer, image after image, sorted by query.
+
+    Attributes:
+        host_queries: (l, k) each pair's query, a number within its image.
+        host_objects: (l, k) each pair's object, a number within its image.
+        num_pairs: of each image, min(q, n) in every layer.
+        num_queries: q.
+        queries: (l, k) where the pair's query stands in a layer's (b * q) queries, on the device.
+        rows: (l, k) where it stands in the (l * b * q) queries of all layers, on the device.
+        objects: (l, k) `host_objects` on the device.
+        targets: (l, k) where the pair's object stands among the objects of all images, on the device.
+    """
+
+    host_queries: np.ndarray
+    host_objects: np.ndarray
+    num_pairs: list[int]
+    num_queries: int
+    queries: Tensor
+    rows: Tensor
+    objects: Tensor
+    targets: Tensor
+
+    def of_image(self, layer: int, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the query and the object (k,) of every pair of an image in a layer."""
+        start = sum(self.num_pairs[:image])
+        pairs = slice(start, start + self.num_pairs[image])
+        return self.host_queries[layer, pairs], self.host_objects[layer, pairs]
+
+    def meetings(self, first: int, second: int) -> Tensor:
+        """Return (2, m): where the queries stand that two layers match to the same object, image by image, by object.
+
+        Two layers match different objects only if there are more objects than queries.
+        """
+        found = []
+        for image in range(len(self.num_pairs)):
+            queries, objects = self.of_image(first, image)
+            others, their_objects = self.of_image(second, image)
+            _, own, their = np.intersect1d(objects, their_objects, assume_unique=True, return_indices=True)
+            found.append(np.stack([queries[own], others[their]]) + image * self.num_queries)
+        return upload(np.concatenate(found, 1), self.queries.device)
 
 
 class HungarianMatcher:
@@ -22,25 +74,37 @@ class HungarianMatcher:
         self.config = config
 
     @torch.no_grad()
-    def __call__(self, outputs: Outputs, targets: list[Target]) -> Indices:
-        """Match a batch.
+    def __call__(self, logits: Tensor, boxes: Tensor, targets: list[Target]) -> Matching:
+        """Match every layer's queries to the objects of their image; the host waits for the costs, once.
 
-        Returns:
-            For each image the query and the object of every pair, (k,) and (k,) with k = min(q, n), sorted by query.
+        Args:
+            logits: (l, b, q, c) class logits, float32.
+            boxes: (l, b, q, 4) cxcywh normalized, float32.
+            targets: the objects of each image.
         """
-        indices = []
-        for logits, boxes, target in zip(outputs.pred_logits, outputs.pred_boxes, targets, strict=True):
-            cost = self.cost(logits.float(), boxes.float(), target).cpu().numpy()
-            # Costs that are not finite are of a diverged training, which its losses show.
-            queries, objects = linear_sum_assignment(np.nan_to_num(cost, nan=1e8, posinf=1e8, neginf=-1e8))
-            device = logits.device
-            indices.append((torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)))
-        return indices
+        counts, (num_layers, _, num_queries, _) = list(map(len, targets)), logits.shape
+        costs = self.cost(logits, boxes, targets).cpu().numpy()
+        costs = np.nan_to_num(costs, nan=LARGEST_COST, posinf=LARGEST_COST, neginf=-LARGEST_COST)
+        num_pairs = [min(count, num_queries) for count in counts]
+        pairs = np.empty((2, num_layers, sum(num_pairs)), dtype=np.int64)
+        for layer, of_layer in enumerate(costs):
+            found = [linear_sum_assignment(cost[:, :count]) for cost, count in zip(of_layer, counts, strict=True)]
+            np.concatenate(found, axis=1, out=pairs[:, layer])
+        images = np.arange(len(counts)).repeat(num_pairs)
+        first_objects = np.cumsum([0, *counts])[images]
+        queries, objects = pairs
+        in_layer = queries + images * num_queries
+        rows = in_layer + np.arange(num_layers)[:, None] * len(counts) * num_queries
+        on_device = upload(np.stack([in_layer, rows, objects, objects + first_objects]), logits.device)
+        return Matching(queries, objects, num_pairs, num_queries, *on_device)
 
-    def cost(self, logits: Tensor, boxes: Tensor, target: Target) -> Tensor:
-        """Return the cost (q, n) of every query (q, c), (q, 4) and object of one image."""
+    def cost(self, logits: Tensor, boxes: Tensor, targets: list[Target]) -> Tensor:
+        """Return the cost (l, b, q, n) of every query and object of an image; n is the largest number of an image."""
         config = self.config
-        cost_class = focal_cost(logits, config.alpha, config.gamma)[:, target.labels]
-        cost_bbox = torch.cdist(boxes, target.boxes, p=1)
-        cost_giou = -pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target.boxes))
+        labels = pad_sequence([target.labels for target in targets], batch_first=True)
+        objects = pad_sequence([target.boxes for target in targets], batch_first=True)
+        classes = labels[None, :, None].expand(*logits.shape[:3], -1)
+        cost_class = focal_cost(logits, config.alpha, config.gamma).gather(-1, classes)
+        cost_bbox = torch.cdist(boxes, objects.expand(len(boxes), -1, -1, -1), p=1)
+        cost_giou = -pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(objects))
         return config.cost_class * cost_class + config.cost_bbox * cost_bbox + config.cost_giou * cost_giou

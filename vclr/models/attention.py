@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from vclr.models.cells import level_sides
 from vclr.ops.deformable_attention import deformable_attention
+from vclr.structures import Size
 
 # So many that the hidden layer of a feed-forward block stays in a processor's cache.
 TOKENS_AT_ONCE = 1024
@@ -51,39 +53,42 @@ class DeformableAttention(nn.Module):
         query_pos: Tensor,
         reference_points: Tensor,
         value: Tensor,
-        spatial_shapes: list[tuple[int, int]],
-        padding_mask: Tensor,
+        spatial_shapes: tuple[Size, ...],
+        padding_mask: Tensor | None,
     ) -> Tensor:
         """Attend from each query to a few points around its reference on every level.
 
         Args:
             query: (b, q, d).
             query_pos: (b, q, d), added to the query for offsets and weights only.
-            reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map.
+            reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map; b may
+                be 1 for all images.
             value: (b, s, d) all levels, flattened.
             spatial_shapes: (height, width) of each level.
-            padding_mask: (b, s) True where padded; nothing is read there.
+            padding_mask: (b, s) True where padded; nothing is read there. None: nothing is padded.
 
         Returns:
             (b, q, d), the query included.
         """
         b, q, d = query.shape
         heads = (b, q, self.num_heads, self.num_levels, self.num_points)
-        values = self.value_proj(value).masked_fill_(padding_mask[..., None], 0.0)
+        values = self.value_proj(value)
+        if padding_mask is not None:
+            values = values.masked_fill_(padding_mask[..., None], 0.0)
         values = values.view(b, -1, self.num_heads, d // self.num_heads)
         located = query + query_pos
+        # Where to look and how much is float32 in mixed precision too: in bfloat16 points would be off by whole cells.
         offsets = self.sampling_offsets(located).view(*heads, 2).float()
-        weights = self.attention_weights(located).view(*heads[:3], -1).softmax(-1).view(heads)
+        weights = self.attention_weights(located).view(*heads[:3], -1).float().softmax(-1).view(heads)
         locations = self._locate(reference_points, offsets, spatial_shapes)
         attended = self.output_proj(deformable_attention(values, spatial_shapes, locations, weights))
         return functional.dropout(attended, self.dropout, self.training) + query
 
-    def _locate(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: list[tuple[int, int]]) -> Tensor:
+    def _locate(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: tuple[Size, ...]) -> Tensor:
         """Turn offsets (b, q, m, l, p, 2) into normalized locations: in cells of points, in fractions of boxes."""
         centers = reference_points[:, :, None, :, None, :2]
         if reference_points.shape[-1] == 2:
-            sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device)
-            return centers + offsets / sizes[:, None]
+            return centers + offsets / level_sides(tuple(spatial_shapes), offsets.device, offsets.dtype)[:, None]
         return centers + offsets / self.num_points * reference_points[:, :, None, :, None, 2:] * 0.5
 
 
@@ -111,10 +116,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (b, s, d), the input included."""
-        parts = x.split(TOKENS_AT_ONCE, dim=1) if x.device.type == "cpu" else (x,)
-        # The hidden layer is wide and soon computed: it is made again for the gradient, not kept.
+        if x.device.type != "cpu":
+            return x + functional.dropout(self._change(x), self.dropout, self.training)
+        # The hidden layer is wide and soon computed: on a CPU it is made again for the gradient, not kept.
         change = partial(checkpoint, self._change, use_reentrant=False) if torch.is_grad_enabled() else self._change
-        return x + functional.dropout(torch.cat(list(map(change, parts)), 1), self.dropout, self.training)
+        parts = map(change, x.split(TOKENS_AT_ONCE, dim=1))
+        return x + functional.dropout(torch.cat(list(parts), 1), self.dropout, self.training)
 
     def _change(self, x: Tensor) -> Tensor:
         hidden = functional.dropout(functional.relu(self.expand(x), inplace=True), self.dropout, self.training)

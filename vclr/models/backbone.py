@@ -1,12 +1,18 @@
-"""ResNet (He et al., CVPR 2016) with the stride in the 3x3 convolution, and its norms."""
+"""ResNet (He et al., CVPR 2016) with the stride in the 3x3 convolution, and its norms.
+
+Images of different sizes pass in groups of one size each, so that what is made of the weights is made once.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vclr.config import BackboneConfig
+from vclr.ops.precision import in_compute_precision
 
 NUM_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STAGES = ("res2", "res3", "res4", "res5")
@@ -28,15 +34,14 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features) - eps)  # the identity, until weights are loaded
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalize (b, d, h, w) in place: it is the output of a convolution, which nobody else needs."""
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return the (d,) that a map is multiplied by, and what is then added to it."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        return features.mul_(scale[:, None, None]).add_(shift[:, None, None])
+        return scale, self.bias - self.running_mean * scale
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, then a norm."""
+    """A convolution without bias, then a norm; a frozen norm is part of the convolution's weights."""
 
     def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
         super().__init__()
@@ -44,9 +49,14 @@ class ConvNorm(nn.Module):
         self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else nn.GroupNorm(groups, out_channels)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (b, d, h, w) to (b, d', h', w')."""
-        return self.norm(self.conv(features))  # type: ignore[no-any-return]
+    def forward(self, groups: list[Tensor]) -> list[Tensor]:
+        """Map each (n, d, h, w) to (n, d', h', w')."""
+        if not isinstance(self.norm, FrozenBatchNorm):
+            return [self.norm(self.conv(features)) for features in groups]
+        scale, shift = self.norm.scale_and_shift()
+        weight, bias = in_compute_precision(self.conv.weight * scale[:, None, None, None], shift)
+        convolve = partial(functional.conv2d, stride=self.conv.stride, padding=self.conv.padding)
+        return [convolve(features, weight, bias) for features in groups]
 
 
 class Block(nn.Module):
@@ -63,14 +73,14 @@ class Block(nn.Module):
         changes = stride != 1 or in_channels != out_channels
         self.shortcut = ConvNorm(norm, groups, in_channels, out_channels, 1, stride) if changes else nn.Identity()
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (b, d, h, w) to (b, d', ceil(h / stride), ceil(w / stride))."""
-        residual = self.shortcut(features)
+    def forward(self, groups: list[Tensor]) -> list[Tensor]:
+        """Map each (n, d, h, w) to (n, d', ceil(h / stride), ceil(w / stride))."""
+        residuals = self.shortcut(groups)
         for number, conv in enumerate(self.convs):
-            features = conv(features)
+            groups = conv(groups)
             if number < len(self.convs) - 1:
-                features = functional.relu(features, inplace=True)
-        return functional.relu(features.add_(residual), inplace=True)
+                groups = _relu(groups)
+        return _relu([features.add_(residual) for features, residual in zip(groups, residuals, strict=True)])
 
 
 class Backbone(nn.Module):
@@ -97,15 +107,20 @@ class Backbone(nn.Module):
         for module in frozen:
             module.requires_grad_(False)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Compute the features of normalized images (b, 3, h, w).
+    def forward(self, groups: list[Tensor]) -> list[list[Tensor]]:
+        """Compute the features of groups of normalized images (n, 3, h, w); h and w are each group's own.
 
         Returns:
-            res3, res4 and res5, each (b, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's pooling.
+            For each group res3, res4 and res5, each (n, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's
+            pooling.
         """
-        features = self.stem_pool(functional.relu(self.stem(images), inplace=True))
+        features = [self.stem_pool(stem) for stem in _relu(self.stem(groups))]
         outputs = []
         for stage in STAGES:
             features = getattr(self, stage)(features)
             outputs.append(features)
-        return outputs[1:]
+        return [list(levels) for levels in zip(*outputs[1:], strict=True)]
+
+
+def _relu(groups: list[Tensor]) -> list[Tensor]:
+    return [functional.relu(features, inplace=True) for features in groups]

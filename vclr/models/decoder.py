@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -28,12 +27,12 @@ class DecoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(embed_dim)
 
     def forward(
-        self, queries: Tensor, query_pos: Tensor, reference_points: Tensor, memory: Tensor, levels: Levels
+        self, queries: Tensor, query_pos: Tensor, reference_points: Tensor, levels: Levels, padding_mask: Tensor | None
     ) -> Tensor:
         """Map the queries (b, q, d) to (b, q, d)."""
         queries = self.self_attention_norm(self.self_attention(queries, query_pos))
         attended = self.cross_attention(
-            queries, query_pos, reference_points, memory, levels.spatial_shapes, levels.padding_mask
+            queries, query_pos, reference_points, levels.features, levels.spatial_shapes, padding_mask
         )
         return self.feed_forward_norm(self.feed_forward(self.cross_attention_norm(attended)))  # type: ignore[no-any-return]
 
@@ -50,15 +49,14 @@ class Decoder(nn.Module):
         self.use_checkpoint = config.use_checkpoint
 
     def forward(
-        self, queries: Tensor, reference_points: Tensor, memory: Tensor, levels: Levels, bbox_embed: nn.ModuleList
+        self, queries: Tensor, reference_points: Tensor, levels: Levels, bbox_embed: nn.ModuleList
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Refine queries and boxes.
 
         Args:
             queries: (b, q, d) initial content.
             reference_points: (b, q, 4) initial boxes, cxcywh normalized, without gradient.
-            memory: (b, s, d) encoder output.
-            levels: the levels that `memory` is of.
+            levels: the memory, which is what the queries read.
             bbox_embed: the box head of each layer.
 
         Returns:
@@ -66,16 +64,16 @@ class Decoder(nn.Module):
         """
         states, boxes = [], []
         attached = reference_points
-        scale = torch.cat([levels.valid_ratios, levels.valid_ratios], -1)[:, None]
+        scale, padding_mask = levels.valid_ratios.repeat(1, 1, 2)[:, None], levels.padding_mask
         for layer, box_head in zip(self.layers, bbox_embed[: len(self.layers)], strict=True):
             scaled = reference_points[:, :, None] * scale
             # The reference embeds the box as the padded finest level sees it: another position for each padding.
             embedded = scaled[:, :, 0] if levels.pads_like_reference else reference_points
             query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
-                queries = checkpoint(layer, queries, query_pos, scaled, memory, levels, use_reentrant=False)
+                queries = checkpoint(layer, queries, query_pos, scaled, levels, padding_mask, use_reentrant=False)
             else:
-                queries = layer(queries, query_pos, scaled, memory, levels)
+                queries = layer(queries, query_pos, scaled, levels, padding_mask)
             states.append(self.norm(queries))
             # The layer's box hangs on the previous refinement with its gradient, the next reference does not.
             boxes.append((box_head(states[-1]).float() + inverse_sigmoid(attached)).sigmoid())

@@ -6,6 +6,7 @@ import copy
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,13 @@ from vclr.models.attention import MLP, DeformableAttention
 from vclr.models.backbone import Backbone
 from vclr.models.decoder import Decoder
 from vclr.models.encoder import Encoder
-from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels, padding_mask
+from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
 from vclr.models.proposals import ProposalStage, TopkProposals, join_proposals
 from vclr.structures import Outputs, Size
+
+Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
 
 
 class Detector(nn.Module):
@@ -69,8 +72,11 @@ class Detector(nn.Module):
 
     def normalize(self, images: Tensor, image_sizes: list[Size]) -> Tensor:
         """Normalize images (b, 3, h, w) of 0-255 by mean and deviation; padding becomes 0."""
-        mask = padding_mask(image_sizes, (images.shape[2], images.shape[3]), images.device)
-        return ((images - self.pixel_mean) / self.pixel_std).masked_fill(mask[:, None], 0.0)
+        normalized = (images - self.pixel_mean) / self.pixel_std
+        for image, (height, width) in zip(normalized, image_sizes, strict=True):
+            image[:, height:] = 0.0
+            image[:, :, width:] = 0.0
+        return normalized
 
     def forward(
         self,
@@ -91,23 +97,23 @@ class Detector(nn.Module):
             images_at_once: so many go through backbone and encoder at once, and again for the gradient: the results
                 of all together in less memory. 0: all, once.
         """
+        batches = split_batch(images, image_sizes, pads_like_reference, images_at_once)
         with self._query_precision(images.device):
-            parts, memories = [], []
-            for part in split_batch(images, image_sizes, pads_like_reference, images_at_once):
-                if images_at_once and torch.is_grad_enabled():
-                    levels, memory = checkpoint(self._encode, *part, pads_like_reference, use_reentrant=False)
-                else:
-                    levels, memory = self._encode(*part, pads_like_reference)
-                parts.append(levels)
-                memories.append(memory)
+            if not images_at_once:
+                encoded = self._encode(batches, pads_like_reference)
+            elif torch.is_grad_enabled():
+                recompute = partial(checkpoint, self._encode, use_reentrant=False)
+                encoded = [part for batch in batches for part in recompute([batch], pads_like_reference)]
+            else:
+                encoded = [part for batch in batches for part in self._encode([batch], pads_like_reference)]
         mask_features = None
         if with_masks:
-            mask_features = self.mask_branch(list(map(Levels.split, parts, memories)))
+            mask_features = self.mask_branch([levels.split(memory) for levels, memory in encoded])
         with self._query_precision(images.device):
-            topk_proposals = join_proposals(list(map(self._propose, memories, parts)))
-            levels, memory = join_levels(parts, memories)
+            topk_proposals = join_proposals([self._propose(memory, levels) for levels, memory in encoded])
+            levels = join_levels(*zip(*encoded, strict=True))
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), memory, levels, self.bbox_embed)
+            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), levels, self.bbox_embed)
             *aux_outputs, last = [
                 self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], mask_features)
                 for layer in self._layers_needed()
@@ -127,14 +133,17 @@ class Detector(nn.Module):
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _encode(self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool) -> tuple[Levels, Tensor]:
-        """Return the levels and the memory of a part of the batch."""
-        maps = self.neck(self.backbone(images))
-        if pads_like_reference:
-            levels = flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3]))
-        else:
-            levels = flatten_levels(maps)
-        return levels, self.encoder(levels)
+    def _encode(self, batches: list[Part], pads_like_reference: bool) -> list[tuple[Levels, Tensor]]:
+        """Return the levels and the memory of each part of the batch."""
+        encoded = []
+        features = self.backbone([images for images, _ in batches])
+        for (images, image_sizes), maps in zip(batches, map(self.neck, features), strict=True):
+            if pads_like_reference:
+                levels = flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3]))
+            else:
+                levels = flatten_levels(maps)
+            encoded.append((levels, self.encoder(levels)))
+        return encoded
 
     def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
         num_queries = self.config.num_queries
@@ -152,9 +161,7 @@ class Detector(nn.Module):
         return Outputs(logits, boxes, state, mask_embeds, mask_features)
 
 
-def split_batch(
-    images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int
-) -> list[tuple[Tensor, list[Size]]]:
+def split_batch(images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int) -> list[Part]:
     """Split a batch (b, 3, h, w) into the parts that go through the backbone together.
 
     Images of different sizes go one by one, cut out of their padding, unless it is to leak as in the reference.

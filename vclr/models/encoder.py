@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vclr.config import EncoderConfig
 from vclr.models.attention import DeformableAttention, FeedForward
+from vclr.models.cells import Shapes
 from vclr.models.levels import Levels
 
 
@@ -23,11 +24,17 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(embed_dim, config.feedforward_dim, config.ffn_dropout)
         self.feed_forward_norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, memory: Tensor, positions: Tensor, reference_points: Tensor, levels: Levels) -> Tensor:
+    def forward(
+        self,
+        memory: Tensor,
+        positions: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Shapes,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
         """Map the sequence (b, s, d) to (b, s, d)."""
-        memory = self.attention_norm(
-            self.attention(memory, positions, reference_points, memory, levels.spatial_shapes, levels.padding_mask)
-        )
+        attended = self.attention(memory, positions, reference_points, memory, spatial_shapes, padding_mask)
+        memory = self.attention_norm(attended)
         return self.feed_forward_norm(self.feed_forward(memory))  # type: ignore[no-any-return]
 
 
@@ -42,13 +49,14 @@ class Encoder(nn.Module):
 
     def forward(self, levels: Levels) -> Tensor:
         """Return the memory (b, s, d)."""
-        sizes = torch.tensor([height * width for height, width in levels.spatial_shapes], device=levels.features.device)
-        positions = levels.positions + self.level_embeds.repeat_interleave(sizes, dim=0)
-        reference_points = levels.reference_points()
+        num_cells = [height * width for height, width in levels.spatial_shapes]
+        of_level = [embed.expand(count, -1) for embed, count in zip(self.level_embeds, num_cells, strict=True)]
+        positions = levels.positions() + torch.cat(of_level)
+        where = positions, levels.reference_points(), levels.spatial_shapes, levels.padding_mask
         memory = levels.features
         for layer in self.layers:
             if self.use_checkpoint and self.training:
-                memory = checkpoint(layer, memory, positions, reference_points, levels, use_reentrant=False)
+                memory = checkpoint(layer, memory, *where, use_reentrant=False)
             else:
-                memory = layer(memory, positions, reference_points, levels)
+                memory = layer(memory, *where)
         return memory

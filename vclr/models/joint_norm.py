@@ -22,20 +22,29 @@ class JointBatchNorm(nn.BatchNorm2d):
         """Normalize (n, d, h, w) maps; h and w are each group's own."""
         if not self.training or (len(groups) == 1 and self.process_group is None):
             return [super(JointBatchNorm, self).forward(group) for group in groups]
-        mean, variance = self._measure(groups)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        return [torch.addcmul(shift[:, None, None], group, scale[:, None, None]).to(group.dtype) for group in groups]
+        # In float32 also where the maps are not: half precision has too few digits for sums over many pixels.
+        with torch.autocast(groups[0].device.type, enabled=False):
+            wide = [group.float() for group in groups]
+            mean, variance = self._measure(wide)
+            scale = self.weight * (variance + self.eps).rsqrt()
+            shift = self.bias - mean * scale
+            normalized = [torch.addcmul(shift[:, None, None], group, scale[:, None, None]) for group in wide]
+        return [result.to(group.dtype) for result, group in zip(normalized, groups, strict=True)]
 
     def _measure(self, groups: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return mean and variance (d,), with gradient, and note them in the running statistics."""
-        own = [torch.var_mean(group.float(), dim=(0, 2, 3), correction=0) for group in groups]
-        counts = torch.tensor([float(group.numel() // group.shape[1]) for group in groups], device=groups[0].device)
-        variances, means = (torch.stack(moments) for moments in zip(*own, strict=True))
-        count = self._total(counts.sum())
-        mean = self._total(counts @ means) / count
+        own = [torch.var_mean(group, dim=(0, 2, 3), correction=0) for group in groups]
+        counts = [group.numel() // group.shape[1] for group in groups]
+        sums = torch.stack([own_mean * own_count for (_, own_mean), own_count in zip(own, counts, strict=True)]).sum(0)
+        total = self._total(torch.cat([sums, sums.new_full((1,), sum(counts))]))
+        count = total[-1]
+        mean = total[:-1] / count
         # Squares around the common mean: differences of large sums would lose the small digits.
-        variance = self._total(counts @ (variances + (means - mean).square())) / count
+        squares = [
+            (own_variance + (own_mean - mean).square()) * own_count
+            for (own_variance, own_mean), own_count in zip(own, counts, strict=True)
+        ]
+        variance = self._total(torch.stack(squares).sum(0)) / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.num_batches_tracked is not None and self.momentum is not None

@@ -1,4 +1,4 @@
-"""The feature levels flattened to one sequence, and what padding does to their coordinates."""
+"""The feature levels of a batch as one sequence, split and joined."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vclr.models import cells
 from vclr.models.position import embed_cells
 from vclr.structures import Size
 
@@ -19,145 +20,117 @@ class Levels:
 
     Attributes:
         features: (b, s, d), finest level first.
-        positions: (b, s, d) sine embedding of the cell centers (without the level embedding).
-        padding_mask: (b, s) True where padded.
         spatial_shapes: (height, width) of each level.
         valid_sizes: for each level the (height, width) of each image's part that is not padded.
-        valid_ratios: (b, l, 2) share of each level's width and height that is not padded.
         pads_like_reference: padding leaks into what is computed, as it does in the reference (`compat.padding`).
     """
 
     features: Tensor
-    positions: Tensor
-    padding_mask: Tensor
-    spatial_shapes: list[Size]
-    valid_sizes: list[list[Size]]
-    valid_ratios: Tensor
-    pads_like_reference: bool
+    spatial_shapes: cells.Shapes
+    valid_sizes: cells.ValidSizes
+    pads_like_reference: bool = False
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether any image is smaller than the batch."""
+        return any(size != shape for shape, sizes in self._by_level() for size in sizes)
+
+    @property
+    def padding_mask(self) -> Tensor | None:
+        """(b, s) bool, True where padded; None where nothing is."""
+        return cells.padded_cells(*self._sizes(), self.features.device) if self.is_padded else None
+
+    @property
+    def valid_ratios(self) -> Tensor:
+        """(b, l, 2) share of each level's width and height that is not padded; b is 1 where nothing is padded."""
+        return cells.valid_ratios(*self._sizes(), self.features.device, torch.float32)
+
+    def positions(self) -> Tensor:
+        """Return the sine embedding (b, s, d) of the cell centers, without the level embedding; b as above."""
+        device, embed_dim = self.features.device, self.features.shape[-1]
+        if not self.is_padded:
+            return cells.positions(self.spatial_shapes, embed_dim, device, torch.float32)
+        masks = [cells.padding_mask(sizes, shape, device) for shape, sizes in self._by_level()]
+        return torch.cat([embed_cells(mask, embed_dim).flatten(1, 2) for mask in masks], 1)
 
     def reference_points(self) -> Tensor:
-        """Return the cell centers (b, s, l, 2) as (x, y), normalized over the padded map of each level that reads."""
-        centers = []
-        for level, (height, width) in enumerate(self.spatial_shapes):
-            ys, xs = _cell_centers(height, width, self.features.device)
-            scale = self.valid_ratios[:, level, None] * torch.tensor([width, height], device=xs.device)
-            centers.append(torch.stack([xs, ys], -1).flatten(0, 1) / scale)
-        return torch.cat(centers, 1)[:, :, None] * self.valid_ratios[:, None]
+        """Return the cell centers (b, s, l, 2) as (x, y), normalized over the padded map of each level; b as above."""
+        return cells.reference_points(*self._sizes(), self.features.device, torch.float32)
 
     def proposals(self) -> tuple[Tensor, Tensor]:
-        """Return one box a cell, as logits of normalized cxcywh, and which may be used.
-
-        The side is 0.05 times 2 to the level. Boxes whose center or size is not in (0.01, 0.99), and padded cells, are
-        infinite.
-
-        Returns:
-            (b, s, 4) logits and (b, s) bool.
-        """
-        boxes = []
-        for level, ((height, width), sizes) in enumerate(zip(self.spatial_shapes, self.valid_sizes, strict=True)):
-            ys, xs = _cell_centers(height, width, self.features.device)
-            valid_size = torch.tensor(sizes, dtype=torch.float32, device=xs.device).flip(-1)
-            centers = torch.stack([xs, ys], -1).flatten(0, 1) / valid_size[:, None]
-            boxes.append(torch.cat([centers, torch.full_like(centers, 0.05 * 2.0**level)], -1))
-        proposals = torch.cat(boxes, 1)
-        usable = ((proposals > 0.01) & (proposals < 0.99)).all(-1) & ~self.padding_mask
-        logits = torch.log(proposals / (1 - proposals))
-        return logits.masked_fill(~usable[..., None], float("inf")), usable
+        """Return one box per cell (b, s, 4), and which may be used (b, s), as `cells.proposals` says; b as above."""
+        return cells.proposals(*self._sizes(), self.features.device, torch.float32)
 
     def split(self, sequence: Tensor) -> list[Tensor]:
         """Turn a sequence (b, s, d) into one (b, d, h, w) map a level."""
+        return [level.permute(0, 3, 1, 2) for level in self._maps(sequence)]
+
+    def pad(self, sequence: Tensor, shapes: cells.Shapes) -> Tensor:
+        """Pad each level of a sequence (b, s, d) with zeros, bottom and right, to levels of other shapes."""
+        if shapes == self.spatial_shapes:
+            return sequence
+        padded = [
+            functional.pad(level, (0, 0, 0, width - level.shape[2], 0, height - level.shape[1])).flatten(1, 2)
+            for level, (height, width) in zip(self._maps(sequence), shapes, strict=True)
+        ]
+        return torch.cat(padded, 1)
+
+    def _maps(self, sequence: Tensor) -> list[Tensor]:
+        """View a sequence (b, s, d) as one (b, h, w, d) map a level."""
         parts = sequence.split([height * width for height, width in self.spatial_shapes], dim=1)
-        shapes = zip(parts, self.spatial_shapes, strict=True)
-        return [part.transpose(1, 2).unflatten(2, shape) for part, shape in shapes]
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self.spatial_shapes, strict=True)]
+
+    def _by_level(self) -> zip[tuple[Size, tuple[Size, ...]]]:
+        return zip(self.spatial_shapes, self.valid_sizes, strict=True)
+
+    def _sizes(self) -> tuple[cells.Shapes, cells.ValidSizes]:
+        """Return what the cells of the batch depend on: where nothing is padded, one image stands for all."""
+        sizes = self.valid_sizes if self.is_padded else tuple((shape,) for shape in self.spatial_shapes)
+        return self.spatial_shapes, sizes
 
 
 def flatten_levels(maps: list[Tensor]) -> Levels:
     """Flatten one (b, d, h, w) map a level, finest first, of images of one size: nothing is padded."""
-    return _flatten(maps, [[_size(level_map)] * len(level_map) for level_map in maps], pads_like_reference=False)
-
-
-def join_levels(parts: list[Levels], sequences: list[Tensor]) -> tuple[Levels, Tensor]:
-    """Join parts of a batch; where their sizes differ, each level is padded bottom and right with zeros.
-
-    Args:
-        parts: the levels of images of one size each, or of parts of one padded batch.
-        sequences: (n, s, d) of each part.
-
-    Returns:
-        The levels of the batch and the sequences (b, s, d).
-    """
-    if len(parts) == 1:
-        return parts[0], sequences[0]
-    levels = list(zip(*(part.split(sequence) for part, sequence in zip(parts, sequences, strict=True)), strict=True))
-    sizes = [
-        [size for of_part in level for size in of_part] for level in zip(*(p.valid_sizes for p in parts), strict=True)
-    ]
-    joined = _flatten([_pad(level) for level in levels], sizes, parts[0].pads_like_reference)
-    return joined, joined.features
+    return Levels(_flatten(maps), _shapes(maps), tuple((shape,) * len(maps[0]) for shape in _shapes(maps)))
 
 
 def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_size: Size) -> Levels:
     """Flatten the (b, d, h, w) maps of a padded batch as the reference does: the mask of each level is the images' own,
     resized to the nearest cell.
     """
-    sizes = [
-        [
-            (
-                _nearest_cells(h, padded_size[0], _size(level_map)[0]),
-                _nearest_cells(w, padded_size[1], _size(level_map)[1]),
-            )
+    sizes = tuple(
+        tuple(
+            (_nearest_cells(h, padded_size[0], height), _nearest_cells(w, padded_size[1], width))
             for h, w in image_sizes
-        ]
-        for level_map in maps
-    ]
-    return _flatten(maps, sizes, pads_like_reference=True)
-
-
-def _flatten(maps: list[Tensor], valid_sizes: list[list[Size]], pads_like_reference: bool) -> Levels:
-    masks = [
-        padding_mask(sizes, _size(level_map), level_map.device)
-        for level_map, sizes in zip(maps, valid_sizes, strict=True)
-    ]
-    ratios = [
-        [(width / level_map.shape[3], height / level_map.shape[2]) for height, width in sizes]
-        for level_map, sizes in zip(maps, valid_sizes, strict=True)
-    ]
-    return Levels(
-        features=torch.cat([level_map.flatten(2).transpose(1, 2) for level_map in maps], 1),
-        positions=torch.cat([embed_cells(mask, maps[0].shape[1]).flatten(1, 2) for mask in masks], 1),
-        padding_mask=torch.cat([mask.flatten(1) for mask in masks], 1),
-        spatial_shapes=[_size(level_map) for level_map in maps],
-        valid_sizes=valid_sizes,
-        valid_ratios=torch.tensor(ratios, dtype=torch.float32, device=maps[0].device).transpose(0, 1),
-        pads_like_reference=pads_like_reference,
+        )
+        for height, width in _shapes(maps)
     )
+    return Levels(_flatten(maps), _shapes(maps), sizes, pads_like_reference=True)
 
 
-def padding_mask(sizes: list[Size], padded_size: Size, device: torch.device) -> Tensor:
-    """Return (b, h, w) bool, True where an image of one of the sizes is padded to `padded_size`."""
-    heights, widths = torch.tensor(sizes, device=device).T
-    rows = torch.arange(padded_size[0], device=device) >= heights[:, None]
-    columns = torch.arange(padded_size[1], device=device) >= widths[:, None]
-    return rows[:, :, None] | columns[:, None]
+def join_levels(parts: Sequence[Levels], sequences: Sequence[Tensor]) -> Levels:
+    """Join sequences (n, s, d) of parts of a batch; where their sizes differ, each level is padded bottom and right."""
+    shapes = tuple(
+        (max(height for height, _ in level), max(width for _, width in level))
+        for level in zip(*(part.spatial_shapes for part in parts), strict=True)
+    )
+    sizes = tuple(
+        tuple(size for of_part in level for size in of_part)
+        for level in zip(*(part.valid_sizes for part in parts), strict=True)
+    )
+    padded = [part.pad(sequence, shapes) for part, sequence in zip(parts, sequences, strict=True)]
+    joined = padded[0] if len(padded) == 1 else torch.cat(padded)
+    return Levels(joined, shapes, sizes, parts[0].pads_like_reference)
 
 
-def _pad(maps: Sequence[Tensor]) -> Tensor:
-    """Join (n, d, h, w) maps of different sizes to one batch, padded bottom and right with zeros."""
-    height, width = (max(level_map.shape[axis] for level_map in maps) for axis in (2, 3))
-    return torch.cat([functional.pad(m, (0, width - m.shape[3], 0, height - m.shape[2])) for m in maps])
+def _flatten(maps: list[Tensor]) -> Tensor:
+    return torch.cat([level_map.flatten(2).transpose(1, 2) for level_map in maps], 1)
+
+
+def _shapes(maps: list[Tensor]) -> cells.Shapes:
+    return tuple((level_map.shape[2], level_map.shape[3]) for level_map in maps)
 
 
 def _nearest_cells(valid_side: int, padded_side: int, num_cells: int) -> int:
     """Return how many of a side's cells have a nearest pixel (to their left) that is not padding."""
     return -(-valid_side * num_cells // padded_side)
-
-
-def _size(level_map: Tensor) -> Size:
-    return level_map.shape[2], level_map.shape[3]
-
-
-def _cell_centers(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the y and x (height, width) of the cell centers, in cells."""
-    ys = torch.arange(height, dtype=torch.float32, device=device) + 0.5
-    xs = torch.arange(width, dtype=torch.float32, device=device) + 0.5
-    return torch.meshgrid(ys, xs, indexing="ij")  # type: ignore[return-value]

@@ -7,15 +7,28 @@ import math
 import torch
 from torch import Tensor
 
+from vclr.ops.constants import constant
+
 TEMPERATURE = 10000.0
+
+
+@constant
+def _frequencies(num_features: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return what angles are divided by for each of (num_features) sines and cosines."""
+    exponents = torch.arange(num_features, dtype=dtype, device=device)
+    return TEMPERATURE ** (2 * torch.div(exponents, 2, rounding_mode="floor") / num_features)
 
 
 def _interleaved_sine(angles: Tensor, num_features: int) -> Tensor:
     """Embed (...) angles as (..., num_features): sine and cosine by turns, at falling frequencies."""
-    exponents = torch.arange(num_features, dtype=torch.float32, device=angles.device)
-    frequencies = TEMPERATURE ** (2 * torch.div(exponents, 2, rounding_mode="floor") / num_features)
-    phases = angles[..., None] / frequencies
+    phases = angles[..., None] / _frequencies(num_features, angles.device, angles.dtype)
     return torch.stack([phases[..., 0::2].sin(), phases[..., 1::2].cos()], -1).flatten(-2)
+
+
+def embed_sides(cells: Tensor, num_features: int) -> Tensor:
+    """Embed the cells 1, 2, ... n (..., n) of a side, normalized over the side, as (..., n, num_features)."""
+    angles = (cells - 0.5) / (cells[..., -1:] + 1e-6) * (2 * math.pi)
+    return _interleaved_sine(angles, num_features)
 
 
 def embed_cells(padding_mask: Tensor, embed_dim: int) -> Tensor:
@@ -29,15 +42,13 @@ def embed_cells(padding_mask: Tensor, embed_dim: int) -> Tensor:
         (b, h, w, d).
     """
     valid = (~padding_mask).float()
-    rows, columns = valid.cumsum(1), valid.cumsum(2)
-    angles_y = (rows - 0.5) / (rows[:, -1:, :] + 1e-6) * (2 * math.pi)
-    angles_x = (columns - 0.5) / (columns[:, :, -1:] + 1e-6) * (2 * math.pi)
-    half = embed_dim // 2
-    return torch.cat([_interleaved_sine(angles_y, half), _interleaved_sine(angles_x, half)], -1)
+    rows = embed_sides(valid.cumsum(1).transpose(1, 2), embed_dim // 2).transpose(1, 2)
+    columns = embed_sides(valid.cumsum(2), embed_dim // 2)
+    return torch.cat([rows, columns], -1)
 
 
 def embed_boxes(boxes: Tensor, embed_dim: int) -> Tensor:
     """Embed normalized cxcywh boxes (..., 4) as (..., 2 * embed_dim), in the order y, x, w, h."""
     center_x, center_y, width, height = (boxes * (2 * math.pi)).unbind(-1)
-    half = embed_dim // 2
-    return torch.cat([_interleaved_sine(angles, half) for angles in (center_y, center_x, width, height)], -1)
+    angles = torch.stack([center_y, center_x, width, height], -1)
+    return _interleaved_sine(angles, embed_dim // 2).flatten(-2)

@@ -46,9 +46,10 @@ class ProposalStage(nn.Module):
         cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
-        num_cells = cells.shape[1]
-        order = logits.amax(-1).topk(min(num_queries, num_cells), dim=1).indices
-        best = order[:, torch.arange(num_queries, device=order.device) % num_cells, None]
+        best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices
+        if num_queries > cells.shape[1]:
+            best = best.repeat(1, -(-num_queries // cells.shape[1]))[:, :num_queries]
+        best = best[..., None]
         return TopkProposals(
             memory=cells.gather(1, best.expand(-1, -1, cells.shape[-1])),
             logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),

@@ -28,33 +28,28 @@ def area(boxes: Tensor) -> Tensor:
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return intersection over union and union, both (n, k), of (n, 4) and (k, 4) xyxy boxes."""
-    top_left = torch.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = torch.minimum(first[:, None, 2:], second[None, :, 2:])
+    """Return intersection over union and union, both (..., n, k), of (..., n, 4) and (..., k, 4) xyxy boxes."""
+    first, second = first[..., :, None, :], second[..., None, :, :]
+    top_left = torch.maximum(first[..., :2], second[..., :2])
+    bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
-    union = area(first)[:, None] + area(second)[None] - intersection
+    union = area(first) + area(second) - intersection
     return intersection / (union + AREA_EPSILON), union
 
 
 def pairwise_giou(first: Tensor, second: Tensor) -> Tensor:
-    """Return generalized IoU (n, k) of (n, 4) and (k, 4) xyxy boxes (Rezatofighi et al., CVPR 2019)."""
+    """Return generalized IoU (..., n, k) of (..., n, 4) and (..., k, 4) xyxy boxes (Rezatofighi et al., CVPR 2019)."""
     iou, union = pairwise_iou(first, second)
-    top_left = torch.minimum(first[:, None, :2], second[None, :, :2])
-    bottom_right = torch.maximum(first[:, None, 2:], second[None, :, 2:])
+    first, second = first[..., :, None, :], second[..., None, :, :]
+    top_left = torch.minimum(first[..., :2], second[..., :2])
+    bottom_right = torch.maximum(first[..., 2:], second[..., 2:])
     hull = (bottom_right - top_left).clamp(min=0).prod(-1)
     return iou - (hull - union) / (hull + AREA_EPSILON)
 
 
 def paired_giou(first: Tensor, second: Tensor) -> Tensor:
-    """Return generalized IoU (n,) of each pair of (n, 4) xyxy boxes, without the (n, n) table."""
-    top_left = torch.maximum(first[:, :2], second[:, :2])
-    bottom_right = torch.minimum(first[:, 2:], second[:, 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
-    union = area(first) + area(second) - intersection
-    hull_top_left = torch.minimum(first[:, :2], second[:, :2])
-    hull_bottom_right = torch.maximum(first[:, 2:], second[:, 2:])
-    hull = (hull_bottom_right - hull_top_left).clamp(min=0).prod(-1)
-    return intersection / (union + AREA_EPSILON) - (hull - union) / (hull + AREA_EPSILON)
+    """Return generalized IoU (...) of each pair of (..., 4) xyxy boxes, without a table."""
+    return pairwise_giou(first[..., None, :], second[..., None, :])[..., 0, 0]
 
 
 def inverse_sigmoid(values: Tensor, epsilon: float = 1e-3) -> Tensor:

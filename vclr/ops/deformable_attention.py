@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,11 +11,15 @@ from torch.nn import functional
 from vclr.ops.gathered_attention import gathered_attention
 from vclr.structures import Size
 
-Backend = Callable[[Tensor, list[Size], Tensor, Tensor], Tensor]
+Backend = Callable[[Tensor, Sequence[Size], Tensor, Tensor], Tensor]
 
 
 def deformable_attention(
-    value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor, backend: str = ""
+    value: Tensor,
+    spatial_shapes: Sequence[Size],
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    backend: str = "",
 ) -> Tensor:
     """Sum what each query reads at its sampling points of every level, weighted.
 
@@ -38,20 +42,21 @@ def deformable_attention(
 
 
 def grid_sampled_attention(
-    value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: Sequence[Size], sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
-    """Compute the attention with one `grid_sample` a level."""
+    """Compute the attention with one `grid_sample` per level, and one weighted sum over all levels."""
     b, _, m, d = value.shape
     q, p, num_levels = sampling_locations.shape[1], sampling_locations.shape[4], len(spatial_shapes)
-    # One (b*m, d, h, w) map and one (b*m, q, p, 2) grid a level.
+    # One (b*m, d, h, w) map and one (b*m, q, p, 2) grid per level.
     grids = (2 * sampling_locations - 1).permute(3, 0, 2, 1, 4, 5).reshape(num_levels, b * m, q, p, 2)
-    weights = attention_weights.permute(3, 0, 2, 1, 4).reshape(num_levels, b * m, 1, q, p)
+    weights = attention_weights.transpose(1, 2).reshape(b * m, 1, q, num_levels * p)
     values = value.permute(0, 2, 3, 1).reshape(b * m, d, -1)
     levels = values.split([height * width for height, width in spatial_shapes], dim=-1)
-    attended = torch.zeros((), dtype=value.dtype, device=value.device)
-    for shape, level, grid, weight in zip(spatial_shapes, levels, grids, weights, strict=True):
-        sampled = functional.grid_sample(level.unflatten(-1, shape), grid, align_corners=False)
-        attended = attended + (sampled * weight).sum(-1)
+    sampled = [
+        functional.grid_sample(level.unflatten(-1, shape), grid, align_corners=False)
+        for shape, level, grid in zip(spatial_shapes, levels, grids, strict=True)
+    ]
+    attended = (torch.cat(sampled, -1) * weights).sum(-1)
     return attended.view(b, m * d, q).transpose(1, 2)
 
 

@@ -8,6 +8,7 @@ backward pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from vclr.structures import Size
 
 
 def gathered_attention(
-    value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: Sequence[Size], sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
     """Compute what `vclr.ops.deformable_attention.deformable_attention` does; all inputs of one precision."""
     return _GatheredAttention.apply(value, spatial_shapes, sampling_locations, attention_weights)  # type: ignore
@@ -29,7 +30,7 @@ def gathered_attention(
 class _GatheredAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, value: Tensor, spatial_shapes: list[Size], sampling_locations: Tensor, attention_weights: Tensor
+        ctx: Any, value: Tensor, spatial_shapes: Sequence[Size], sampling_locations: Tensor, attention_weights: Tensor
     ) -> Tensor:
         ctx.save_for_backward(value, sampling_locations, attention_weights)
         ctx.spatial_shapes = spatial_shapes
@@ -109,7 +110,7 @@ class _Reads:
         return torch.addcmul(upper, slope_y, self.y), slope_x * self.inside[0], slope_y * self.inside[1]
 
 
-def _locate(sampling_locations: Tensor, spatial_shapes: list[Size]) -> _Reads:
+def _locate(sampling_locations: Tensor, spatial_shapes: Sequence[Size]) -> _Reads:
     """Find the cells that the sampling points (b, q, m, l, p, 2) lie in, in the table of `_tabulate`.
 
     A point beyond the border of zeros is moved onto it, where it reads the same.
@@ -134,7 +135,7 @@ def _locate(sampling_locations: Tensor, spatial_shapes: list[Size]) -> _Reads:
     return _Reads(cells.flatten(0, 1), strides, x, y, inside)
 
 
-def _tabulate(value: Tensor, spatial_shapes: list[Size]) -> Tensor:
+def _tabulate(value: Tensor, spatial_shapes: Sequence[Size]) -> Tensor:
     """Lay values (b, s, m, d) out by head, each level with a border of zeros, as rows (b * m * rows, d)."""
     b, _, m, d = value.shape
     starts = _starts(spatial_shapes)
@@ -145,7 +146,7 @@ def _tabulate(value: Tensor, spatial_shapes: list[Size]) -> Tensor:
 
 
 def _sum_over_readers(
-    grad: Tensor, reads: _Reads, corner_weights: Tensor, shape: torch.Size, spatial_shapes: list[Size]
+    grad: Tensor, reads: _Reads, corner_weights: Tensor, shape: torch.Size, spatial_shapes: Sequence[Size]
 ) -> Tensor:
     """Return the gradient of values (b, s, m, d): of each, the sum of the gradients (n, d) of those who read it."""
     b, _, m, d = shape
@@ -181,12 +182,12 @@ def _by_head(weights: Tensor) -> Tensor:
     return weights.transpose(1, 2).flatten(0, 2).flatten(1)
 
 
-def _sides(spatial_shapes: list[Size], like: Tensor) -> Tensor:
+def _sides(spatial_shapes: Sequence[Size], like: Tensor) -> Tensor:
     """Return width and height (2, l) of the levels."""
     return torch.tensor(spatial_shapes, dtype=like.dtype, device=like.device).T.flip(0)
 
 
-def _starts(spatial_shapes: list[Size]) -> list[int]:
+def _starts(spatial_shapes: Sequence[Size]) -> list[int]:
     """Return the first row of each level in a head's table, and the number of rows."""
     starts = [0]
     for height, width in spatial_shapes:
@@ -194,14 +195,14 @@ def _starts(spatial_shapes: list[Size]) -> list[int]:
     return starts
 
 
-def _padded_levels(table: Tensor, spatial_shapes: list[Size]) -> list[Tensor]:
+def _padded_levels(table: Tensor, spatial_shapes: Sequence[Size]) -> list[Tensor]:
     """View tables (b, m, rows, d) as one (b, m, h + 2, w + 2, d) a level."""
     sizes = [(height + 2, width + 2) for height, width in spatial_shapes]
     parts = table.split([height * width for height, width in sizes], dim=2)
     return [part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True)]
 
 
-def _levels(value: Tensor, spatial_shapes: list[Size]) -> list[Tensor]:
+def _levels(value: Tensor, spatial_shapes: Sequence[Size]) -> list[Tensor]:
     """View values (b, s, m, d) as one (b, m, h, w, d) a level."""
     parts = value.transpose(1, 2).split([height * width for height, width in spatial_shapes], dim=2)
     return [part.unflatten(2, shape) for part, shape in zip(parts, spatial_shapes, strict=True)]

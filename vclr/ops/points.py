@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# So many masks' candidates are drawn at once: three times as many as points, they take the most memory of all.
+MASKS_AT_ONCE = 256
+
 
 def sample_at_points(maps: Tensor, points: Tensor) -> Tensor:
     """Read maps at points, bilinear, zero outside, pixel centers at half integers.
@@ -41,11 +44,14 @@ def draw_uncertain_points(
     Returns:
         (n, num_points, 2) as (x, y), normalized to [0, 1].
     """
-    num_masks = logits.shape[0]
     num_uncertain = int(importance_sample_ratio * num_points)
-    candidates = torch.rand(num_masks, int(num_points * oversample_ratio), 2, device=logits.device, generator=generator)
-    uncertainty = -sample_at_points(logits.float(), candidates).abs()
-    chosen = uncertainty.topk(num_uncertain, dim=1).indices
-    uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    uniform = torch.rand(num_masks, num_points - num_uncertain, 2, device=logits.device, generator=generator)
-    return torch.cat([uncertain, uniform], dim=1)
+    num_candidates = int(num_points * oversample_ratio)
+    drawn = []
+    for part in logits.split(MASKS_AT_ONCE):
+        candidates = torch.rand(len(part), num_candidates, 2, device=part.device, generator=generator)
+        uncertainty = -sample_at_points(part.float(), candidates).abs()
+        chosen = uncertainty.topk(num_uncertain, dim=1).indices
+        uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+        uniform = torch.rand(len(part), num_points - num_uncertain, 2, device=part.device, generator=generator)
+        drawn.append(torch.cat([uncertain, uniform], dim=1))
+    return torch.cat(drawn)
