@@ -59,7 +59,7 @@ def evaluate(checkpoint: Path, dtype: str, output: Path) -> list[str]:
     return ["evaluate", "--config-file", str(settings), *options, f"evaluation.dtype={dtype}"]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
 def test_evaluate(dtype: str, checkpoint: Path, on_gpu: Programs, tmp_path: Path):
     result = on_gpu("command", arguments=evaluate(checkpoint, dtype, tmp_path / dtype))
     assert not result["failure"]
@@ -68,6 +68,7 @@ def test_evaluate(dtype: str, checkpoint: Path, on_gpu: Programs, tmp_path: Path
     assert read_json(tmp_path / dtype / "metrics.json")["num_images"] == 4
 
 
+@pytest.mark.slow
 def test_processes_evaluate_together_or_not_at_all(checkpoint: Path, on_gpu: Programs, tmp_path: Path):
     """Each on its own GPU; if it is refused, before anything was put on one."""
     settings, alone, shared = str(checkpoint.parents[2] / "settings.yaml"), tmp_path / "alone", tmp_path / "shared"
@@ -84,7 +85,7 @@ def test_processes_evaluate_together_or_not_at_all(checkpoint: Path, on_gpu: Pro
 
 
 def test_a_step_that_is_not_finite_is_taken_again(on_gpu: Programs, write_settings: Callable[..., str]):
-    settings = write_settings("optimizer.lr=1.0e+30", "train.max_iter=6", "train.eval_period=0")
+    settings = write_settings("optimizer.lr=1.0e+30", "train.max_iter=6", "dataloader.train.num_workers=0")
     trained = on_gpu("command", arguments=["train", "--quiet", "--config-file", settings])
     assert "not finite" in trained["failure"]
     (kept,) = (Path(settings).parent / "run").glob("nonfinite-*.pt")

@@ -10,7 +10,12 @@ from tests.cuda.machine import Machine
 from vclr.models.joint_norm import JointBatchNorm
 
 
-def main(machine: Machine, dtype: str) -> dict[str, Any]:
+def main(machine: Machine, dtypes: list[str]) -> list[dict[str, Any]]:
+    """Return what `measure` does for each precision."""
+    return [measure(machine, dtype) for dtype in dtypes]
+
+
+def measure(machine: Machine, dtype: str) -> dict[str, Any]:
     """Return the running statistics after one batch: as the layer has them, and those of float64."""
     norm = JointBatchNorm(4).to("cuda").train()
     maps = [3 + 0.5 * torch.randn(1, 4, *size, dtype=torch.float64) for size in ((90, 107), (60, 101))]
