@@ -73,7 +73,7 @@ class Machine:
         timeline: the streams.
         touched: the numbers of the devices that anything was put on.
         num_operations: how many operations it was given, views too.
-        fails_at: the number of the operation, from 1, for which there will not be enough memory, once.
+        fails_at: the number of the operation from which on the next kernel finds no memory, once.
     """
 
     running: ClassVar[Machine]
@@ -168,9 +168,10 @@ class Machine:
     def _count(self, operation: OpOverload, args: tuple[Any, ...]) -> None:
         """Count an operation, and run out of memory where that is asked for."""
         self.num_operations += 1
-        if rules.is_kernel(operation):
-            self.notes.kernels[place()] += 1
-            self.notes.by_operation[rules.name_of(operation)] += 1
+        if not rules.is_kernel(operation):
+            return
+        self.notes.kernels[place()] += 1
+        self.notes.by_operation[rules.name_of(operation)] += 1
         if rules.may_use_tf32(operation, args):
             self.notes.tf32[place()] += 1
         if self.fails_at is not None and self.num_operations >= self.fails_at:

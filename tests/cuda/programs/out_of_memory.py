@@ -17,7 +17,7 @@ from vclr.losses.criterion import Criterion
 
 
 def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
-    """Let memory run out after each share of a step's operations.
+    """Let memory run out after each share of the operations that compute losses and gradients.
 
     Nothing is collected but what has no reference any more, as when the collector happens not to run.
 
@@ -31,18 +31,21 @@ def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     batch = draw_batch([[96, 128], [128, 96]], [5, 5], generator)
     attempts: list[int] = []
+    num_operations = 0
     compute = step.compute_gradients
 
     def noting(*args: Any) -> Any:
+        nonlocal num_operations
         attempts.append(machine.memory.live)
-        return compute(*args)
+        before = machine.num_operations
+        computed = compute(*args)
+        num_operations = machine.num_operations - before
+        return computed
 
     step.compute_gradients = noting
     for _ in range(2):
         step.training_step(state, batch, *criteria)
-    before = machine.num_operations
-    step.training_step(state, batch, *criteria)
-    num_operations = machine.num_operations - before
+    in_one_go = num_operations
     gc.collect()
     gc.disable()
     results = []
@@ -50,7 +53,7 @@ def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
         attempts.clear()
         between = machine.memory.live
         spend_much(state)
-        machine.fails_at = machine.num_operations + int(share * num_operations)
+        machine.fails_at = machine.num_operations + int(share * in_one_go)
         step.training_step(state, batch, *criteria)
         results.append({"share": share, "between": between, "attempts": list(attempts)})
     return {"results": results, "notes": machine.notes.take()}
