@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._C._distributed_c10d import _create_work_from_future
 from torch._ops import OpOverload
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -321,7 +322,11 @@ class Machine:
         computed = operation(*to_host(args), **to_host(kwargs))
         work = computed[-1] if isinstance(computed, tuple) else computed
         work.wait()
-        return (args[0], work) if isinstance(computed, tuple) else work
+        # DistributedDataParallel takes the gradients from what the work says its result is.
+        future: torch.futures.Future[Any] = torch.futures.Future()
+        future.set_result(args[0])
+        done = _create_work_from_future(future).boxed()
+        return (args[0], done) if isinstance(computed, tuple) else done
 
 
 class _Mode(TorchDispatchMode):

@@ -12,7 +12,6 @@ from torch.utils import _foreach_utils
 
 from tests.cuda.generators import Generator
 from tests.cuda.machine import GpuTensor, Machine
-from tests.cuda.streams import Event, Stream
 
 NAME, TOTAL_MEMORY = "Pretended GPU", 80 << 30
 
@@ -80,8 +79,8 @@ def _what_cuda_says(machine: Machine, num_devices: int) -> dict[str, Any]:
 def _streams(machine: Machine) -> dict[str, Any]:
     timeline = machine.timeline
     return {
-        "Stream": lambda *args, **options: Stream(*args, **options, timeline=timeline),
-        "Event": lambda *args, **options: Event(*args, **options, timeline=timeline),
+        "Stream": timeline.stream_class,
+        "Event": timeline.event_class,
         "stream": timeline.use,
         "current_stream": timeline.current,
         "default_stream": lambda *_: timeline.default,

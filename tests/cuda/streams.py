@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ Waited = dict[int, int]  # for each stream the number of the last work that is k
 
 
 class Stream:
-    """As torch.cuda.Stream."""
+    """As torch.cuda.Stream; `Timeline.stream_class` is the one of a timeline."""
 
-    def __init__(self, device: Any = None, priority: int = 0, *, timeline: Timeline) -> None:
-        self.device, self.priority, self.timeline = device, priority, timeline
-        self.number, self.launched, self.waited = timeline.add(self), 0, Waited()
+    timeline: ClassVar[Timeline]
+
+    def __init__(self, device: Any = None, priority: int = 0) -> None:
+        self.device, self.priority = device, priority
+        self.number, self.launched, self.waited = self.timeline.add(self), 0, Waited()
 
     def wait_stream(self, other: Stream) -> None:
         self.wait_event(other.record_event())
@@ -31,7 +33,7 @@ class Stream:
         merge(self.waited, event.waited)
 
     def record_event(self, event: Event | None = None) -> Event:
-        event = event or Event(timeline=self.timeline)
+        event = event or self.timeline.event_class()
         event.record(self)
         return event
 
@@ -43,10 +45,12 @@ class Stream:
 
 
 class Event:
-    """As torch.cuda.Event."""
+    """As torch.cuda.Event; `Timeline.event_class` is the one of a timeline."""
 
-    def __init__(self, *_: Any, timeline: Timeline, **__: Any) -> None:
-        self.timeline, self.waited = timeline, Waited()
+    timeline: ClassVar[Timeline]
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.waited = Waited()
 
     def record(self, stream: Stream | None = None) -> None:
         stream = stream or self.timeline.current()
@@ -74,7 +78,9 @@ class Timeline:
         self.streams: list[Stream] = []
         self.host = Waited()
         self.arriving: list[tuple[int, int, Tensor, Tensor]] = []
-        self.default = Stream(timeline=self)
+        self.stream_class = type("Stream", (Stream,), {"timeline": self})
+        self.event_class = type("Event", (Event,), {"timeline": self})
+        self.default = self.stream_class()
         self.of_thread = threading.local()
 
     def add(self, stream: Stream) -> int:
