@@ -95,8 +95,9 @@ def assert_backbone_is_loaded(detector: Detector, state: dict[str, Tensor]) -> N
     images = torch.randn(1, 3, 64, 64)
     backbone = detector.backbone
     with torch.no_grad():
-        (stem,) = backbone.stem([images])
-        (ours,) = backbone.res2[0]([backbone.stem_pool(stem.relu())])
+        kernels = backbone.kernels()
+        (stem,) = backbone.stem([images], kernels)
+        (ours,) = backbone.res2[0]([backbone.stem_pool(stem.relu())], kernels)
     expected = forward_reference(state, images)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
 

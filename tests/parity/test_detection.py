@@ -81,11 +81,11 @@ def test_backbone_and_neck(run: Run):
 def test_encoder(run: Run):
     for layer in range(len(run.detector.encoder.layers)):
         assert_stage(run.stages[f"encoder{layer}"][0], run.golden, f"enc{layer}", every(37, 8))
-    assert_stage(run.stages["encoder"][0], run.golden, "memory", every(17, 8))
+    assert_stage(run.stages["encoder"][0][0], run.golden, "memory", every(17, 8))
 
 
 def test_proposals(run: Run):
-    golden, levels = run.golden, run.stages["encoder_in"][0]
+    golden, levels = run.golden, run.stages["encoder_in"][0][0]
     logits, usable = levels.proposals()
     assert (~usable).sum() == golden["n_invalid_proposals"]
     assert_stage(logits[0], golden, "output_proposals", every(5))

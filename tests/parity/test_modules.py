@@ -14,7 +14,7 @@ from vclr.config import CriterionConfig, MatcherConfig
 from vclr.engine.teacher import Teacher
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import HungarianMatcher
-from vclr.models.attention import DeformableAttention
+from vclr.models.attention import DeformableAttention, Span
 from vclr.models.cells import padding_mask
 from vclr.models.levels import Levels, flatten_padded_levels
 from vclr.models.position import embed_boxes, embed_cells
@@ -164,7 +164,7 @@ def test_attention_module_and_its_gradients(kind: str):
     names = ("query", "query_pos", "ref", "value")
     query, position, reference, value = (golden[f"{kind}_{name}"].requires_grad_() for name in names)
     shapes = [tuple(shape) for shape in golden["spatial_shapes"].tolist()]
-    out = module(query, position, reference, value, shapes, golden[f"{kind}_mask"])
+    out = module(query, position, value, [Span(reference, tuple(shapes), golden[f"{kind}_mask"])])
     assert_close(out, golden[f"{kind}_out"], 1e-5)
     out.backward(golden[f"{kind}_cotangent"])
     for ours, name in ((query, "dquery"), (position, "dpos"), (reference, "dref"), (value, "dvalue")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -10,12 +11,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from vclr.models.cells import level_sides
+from vclr.models.cells import Shapes, level_sides
 from vclr.ops.deformable_attention import deformable_attention
-from vclr.structures import Size
+from vclr.ops.precision import in_compute_precision
 
 # So many that the hidden layer of a feed-forward block stays in a processor's cache.
 TOKENS_AT_ONCE = 1024
+
+
+@dataclass
+class Span:
+    """A stretch of the sequences whose queries read the same levels: all, or those of images of one size.
+
+    Attributes:
+        reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map; b is 1 if
+            they are those of all images.
+        spatial_shapes: (height, width) of each level.
+        padding_mask: (b, s) True where padded; nothing is read there. None: nothing is padded.
+    """
+
+    reference_points: Tensor
+    spatial_shapes: Shapes
+    padding_mask: Tensor | None = None
 
 
 class DeformableAttention(nn.Module):
@@ -47,49 +64,50 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
 
-    def forward(
-        self,
-        query: Tensor,
-        query_pos: Tensor,
-        reference_points: Tensor,
-        value: Tensor,
-        spatial_shapes: tuple[Size, ...],
-        padding_mask: Tensor | None,
-    ) -> Tensor:
+    def forward(self, query: Tensor, query_pos: Tensor, value: Tensor, spans: list[Span]) -> Tensor:
         """Attend from each query to a few points around its reference on every level.
 
         Args:
             query: (b, q, d).
-            query_pos: (b, q, d), added to the query for offsets and weights only.
-            reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map; b may
-                be 1 for all images.
+            query_pos: (b or 1, q, d), added to the query for offsets and weights only.
             value: (b, s, d) all levels, flattened.
-            spatial_shapes: (height, width) of each level.
-            padding_mask: (b, s) True where padded; nothing is read there. None: nothing is padded.
+            spans: what reads what: one span of all q and s, or one after the other.
 
         Returns:
             (b, q, d), the query included.
         """
-        b, q, d = query.shape
-        heads = (b, q, self.num_heads, self.num_levels, self.num_points)
-        values = self.value_proj(value)
-        if padding_mask is not None:
-            values = values.masked_fill_(padding_mask[..., None], 0.0)
-        values = values.view(b, -1, self.num_heads, d // self.num_heads)
-        located = query + query_pos
+        located = in_compute_precision(query + query_pos)
         # Where to look and how much is float32 in mixed precision too: in bfloat16 points would be off by whole cells.
-        offsets = self.sampling_offsets(located).view(*heads, 2).float()
-        weights = self.attention_weights(located).view(*heads[:3], -1).float().softmax(-1).view(heads)
-        locations = self._locate(reference_points, offsets, spatial_shapes)
-        attended = self.output_proj(deformable_attention(values, spatial_shapes, locations, weights))
+        offsets = self.sampling_offsets(located).float()
+        weights = self.attention_weights(located).unflatten(-1, (self.num_heads, -1)).float().softmax(-1)
+        num_queries = [span.reference_points.shape[1] for span in spans]
+        num_cells = [sum(height * width for height, width in span.spatial_shapes) for span in spans]
+        parts = zip(
+            self.value_proj(value).split(num_cells, 1),
+            offsets.split(num_queries, 1),
+            weights.split(num_queries, 1),
+            spans,
+            strict=True,
+        )
+        read = [self._read(*part) for part in parts]
+        attended = self.output_proj(read[0] if len(read) == 1 else torch.cat(read, 1))
         return functional.dropout(attended, self.dropout, self.training) + query
 
-    def _locate(self, reference_points: Tensor, offsets: Tensor, spatial_shapes: tuple[Size, ...]) -> Tensor:
+    def _read(self, values: Tensor, offsets: Tensor, weights: Tensor, span: Span) -> Tensor:
+        """Sum what each query of a span reads, (b, q, d)."""
+        if span.padding_mask is not None:
+            values = values.masked_fill(span.padding_mask[..., None], 0.0)
+        points = (self.num_heads, self.num_levels, self.num_points)
+        locations = self._locate(span, offsets.unflatten(-1, (*points, 2)))
+        weights = weights.unflatten(-1, points[1:])
+        return deformable_attention(values.unflatten(-1, (self.num_heads, -1)), span.spatial_shapes, locations, weights)
+
+    def _locate(self, span: Span, offsets: Tensor) -> Tensor:
         """Turn offsets (b, q, m, l, p, 2) into normalized locations: in cells of points, in fractions of boxes."""
-        centers = reference_points[:, :, None, :, None, :2]
-        if reference_points.shape[-1] == 2:
-            return centers + offsets / level_sides(tuple(spatial_shapes), offsets.device, offsets.dtype)[:, None]
-        return centers + offsets / self.num_points * reference_points[:, :, None, :, None, 2:] * 0.5
+        centers = span.reference_points[:, :, None, :, None, :2]
+        if span.reference_points.shape[-1] == 2:
+            return centers + offsets / level_sides(span.spatial_shapes, offsets.device, offsets.dtype)[:, None]
+        return centers + offsets / self.num_points * span.reference_points[:, :, None, :, None, 2:] * 0.5
 
 
 class SelfAttention(nn.Module):
@@ -101,8 +119,16 @@ class SelfAttention(nn.Module):
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
         """Return (b, q, d), the query included."""
-        located = query + query_pos
-        return query + self.attention(located, located, query, need_weights=False)[0]  # type: ignore[no-any-return]
+        # `nn.MultiheadAttention` holds the weights. It projects queries and keys apart, though they come of the same.
+        own, d = self.attention, query.shape[-1]
+        weight, weight_of_values = own.in_proj_weight.split((2 * d, d))
+        bias, bias_of_values = own.in_proj_bias.split((2 * d, d))
+        projected = functional.linear(query + query_pos, weight, bias).chunk(2, -1)
+        values = functional.linear(query, weight_of_values, bias_of_values)
+        q, k, v = (part.unflatten(-1, (own.num_heads, -1)).transpose(1, 2) for part in (*projected, values))
+        dropout = own.dropout if self.training else 0.0
+        attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return query + own.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):

@@ -5,7 +5,7 @@ Images of different sizes pass in groups of one size each, so that what is made 
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +34,17 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features) - eps)  # the identity, until weights are loaded
 
-    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """Return the (d,) that a map is multiplied by, and what is then added to it."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
+
+@dataclass
+class Kernel:
+    """What a convolution is called with: weight (d', d, k, k), and bias (d',) or None."""
+
+    weight: Tensor
+    bias: Tensor | None = None
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, then a norm; a frozen norm is part of the convolution's weights."""
+    """A convolution without bias, then a norm; a frozen norm is part of the convolution's kernel."""
 
     def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
         super().__init__()
@@ -49,14 +52,31 @@ class ConvNorm(nn.Module):
         self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else nn.GroupNorm(groups, out_channels)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, groups: list[Tensor]) -> list[Tensor]:
+    def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:
         """Map each (n, d, h, w) to (n, d', h', w')."""
-        if not isinstance(self.norm, FrozenBatchNorm):
-            return [self.norm(self.conv(features)) for features in groups]
-        scale, shift = self.norm.scale_and_shift()
-        weight, bias = in_compute_precision(self.conv.weight * scale[:, None, None, None], shift)
-        convolve = partial(functional.conv2d, stride=self.conv.stride, padding=self.conv.padding)
-        return [convolve(features, weight, bias) for features in groups]
+        kernel, stride, padding = kernels[self], self.conv.stride, self.conv.padding
+        maps = [functional.conv2d(features, kernel.weight, kernel.bias, stride, padding) for features in groups]
+        return maps if isinstance(self.norm, FrozenBatchNorm) else [self.norm(features) for features in maps]
+
+
+Kernels = dict[nn.Module, Kernel]
+
+
+def fold_norms(convs: list[ConvNorm]) -> Kernels:
+    """Return the kernel of each convolution, with a frozen norm in it, in the precision that it is computed in."""
+    frozen = [conv.norm for conv in convs if isinstance(conv.norm, FrozenBatchNorm)]
+    if not frozen:
+        return {conv: Kernel(conv.conv.weight) for conv in convs}
+    # All channels of all norms in one row: one operation each instead of one for each norm.
+    names = ("weight", "bias", "running_mean", "running_var")
+    weight, bias, mean, variance = (torch.cat([getattr(norm, name) for norm in frozen]) for name in names)
+    scale = weight * (variance + frozen[0].eps).rsqrt()
+    shift = in_compute_precision(bias - mean * scale)
+    num_channels = [len(norm.weight) for norm in frozen]
+    return {
+        conv: Kernel(in_compute_precision(conv.conv.weight * of_conv[:, None, None, None]), of_bias)
+        for conv, of_conv, of_bias in zip(convs, scale.split(num_channels), shift.split(num_channels), strict=True)
+    }
 
 
 class Block(nn.Module):
@@ -71,13 +91,13 @@ class Block(nn.Module):
             shapes = [(in_channels, middle, 3, stride), (middle, out_channels, 3, 1)]
         self.convs = nn.ModuleList(ConvNorm(norm, groups, *shape) for shape in shapes)
         changes = stride != 1 or in_channels != out_channels
-        self.shortcut = ConvNorm(norm, groups, in_channels, out_channels, 1, stride) if changes else nn.Identity()
+        self.shortcut = ConvNorm(norm, groups, in_channels, out_channels, 1, stride) if changes else None
 
-    def forward(self, groups: list[Tensor]) -> list[Tensor]:
+    def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:
         """Map each (n, d, h, w) to (n, d', ceil(h / stride), ceil(w / stride))."""
-        residuals = self.shortcut(groups)
+        residuals = groups if self.shortcut is None else self.shortcut(groups, kernels)
         for number, conv in enumerate(self.convs):
-            groups = conv(groups)
+            groups = conv(groups, kernels)
             if number < len(self.convs) - 1:
                 groups = _relu(groups)
         return _relu([features.add_(residual) for features, residual in zip(groups, residuals, strict=True)])
@@ -107,6 +127,10 @@ class Backbone(nn.Module):
         for module in frozen:
             module.requires_grad_(False)
 
+    def kernels(self) -> Kernels:
+        """Return the kernels of all convolutions, made of the weights and frozen norms of now."""
+        return fold_norms([module for module in self.modules() if isinstance(module, ConvNorm)])
+
     def forward(self, groups: list[Tensor]) -> list[list[Tensor]]:
         """Compute the features of groups of normalized images (n, 3, h, w); h and w are each group's own.
 
@@ -114,10 +138,12 @@ class Backbone(nn.Module):
             For each group res3, res4 and res5, each (n, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's
             pooling.
         """
-        features = [self.stem_pool(stem) for stem in _relu(self.stem(groups))]
+        kernels = self.kernels()
+        features = [self.stem_pool(stem) for stem in _relu(self.stem(groups, kernels))]
         outputs = []
         for stage in STAGES:
-            features = getattr(self, stage)(features)
+            for block in getattr(self, stage):
+                features = block(features, kernels)
             outputs.append(features)
         return [list(levels) for levels in zip(*outputs[1:], strict=True)]
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vclr.config import DecoderConfig
-from vclr.models.attention import MLP, DeformableAttention, FeedForward, SelfAttention
+from vclr.models.attention import MLP, DeformableAttention, FeedForward, SelfAttention, Span
 from vclr.models.levels import Levels
 from vclr.models.position import embed_boxes
 from vclr.ops.boxes import inverse_sigmoid
@@ -26,14 +26,10 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(embed_dim, config.feedforward_dim, config.ffn_dropout)
         self.feed_forward_norm = nn.LayerNorm(embed_dim)
 
-    def forward(
-        self, queries: Tensor, query_pos: Tensor, reference_points: Tensor, levels: Levels, padding_mask: Tensor | None
-    ) -> Tensor:
+    def forward(self, queries: Tensor, query_pos: Tensor, memory: Tensor, span: Span) -> Tensor:
         """Map the queries (b, q, d) to (b, q, d)."""
         queries = self.self_attention_norm(self.self_attention(queries, query_pos))
-        attended = self.cross_attention(
-            queries, query_pos, reference_points, levels.features, levels.spatial_shapes, padding_mask
-        )
+        attended = self.cross_attention(queries, query_pos, memory, [span])
         return self.feed_forward_norm(self.feed_forward(self.cross_attention_norm(attended)))  # type: ignore[no-any-return]
 
 
@@ -67,13 +63,14 @@ class Decoder(nn.Module):
         scale, padding_mask = levels.valid_ratios.repeat(1, 1, 2)[:, None], levels.padding_mask
         for layer, box_head in zip(self.layers, bbox_embed[: len(self.layers)], strict=True):
             scaled = reference_points[:, :, None] * scale
+            span = Span(scaled, levels.spatial_shapes, padding_mask)
             # The reference embeds the box as the padded finest level sees it: another position for each padding.
             embedded = scaled[:, :, 0] if levels.pads_like_reference else reference_points
             query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
-                queries = checkpoint(layer, queries, query_pos, scaled, levels, padding_mask, use_reentrant=False)
+                queries = checkpoint(layer, queries, query_pos, levels.features, span, use_reentrant=False)
             else:
-                queries = layer(queries, query_pos, scaled, levels, padding_mask)
+                queries = layer(queries, query_pos, levels.features, span)
             states.append(self.norm(queries))
             # The layer's box hangs on the previous refinement with its gradient, the next reference does not.
             boxes.append((box_head(states[-1]).float() + inverse_sigmoid(attached)).sigmoid())

@@ -135,15 +135,14 @@ class Detector(nn.Module):
 
     def _encode(self, batches: list[Part], pads_like_reference: bool) -> list[tuple[Levels, Tensor]]:
         """Return the levels and the memory of each part of the batch."""
-        encoded = []
         features = self.backbone([images for images, _ in batches])
+        parts = []
         for (images, image_sizes), maps in zip(batches, map(self.neck, features), strict=True):
             if pads_like_reference:
-                levels = flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3]))
+                parts.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
             else:
-                levels = flatten_levels(maps)
-            encoded.append((levels, self.encoder(levels)))
-        return encoded
+                parts.append(flatten_levels(maps))
+        return list(zip(parts, self.encoder(parts), strict=True))
 
     def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
         num_queries = self.config.num_queries

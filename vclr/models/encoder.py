@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vclr.config import EncoderConfig
-from vclr.models.attention import DeformableAttention, FeedForward
-from vclr.models.cells import Shapes
+from vclr.models.attention import DeformableAttention, FeedForward, Span
 from vclr.models.levels import Levels
 
 
@@ -24,17 +23,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(embed_dim, config.feedforward_dim, config.ffn_dropout)
         self.feed_forward_norm = nn.LayerNorm(embed_dim)
 
-    def forward(
-        self,
-        memory: Tensor,
-        positions: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: Shapes,
-        padding_mask: Tensor | None,
-    ) -> Tensor:
+    def forward(self, memory: Tensor, positions: Tensor, spans: list[Span]) -> Tensor:
         """Map the sequence (b, s, d) to (b, s, d)."""
-        attended = self.attention(memory, positions, reference_points, memory, spatial_shapes, padding_mask)
-        memory = self.attention_norm(attended)
+        memory = self.attention_norm(self.attention(memory, positions, memory, spans))
         return self.feed_forward_norm(self.feed_forward(memory))  # type: ignore[no-any-return]
 
 
@@ -47,16 +38,28 @@ class Encoder(nn.Module):
         self.level_embeds = nn.Parameter(torch.randn(num_levels, embed_dim))
         self.use_checkpoint = config.use_checkpoint
 
-    def forward(self, levels: Levels) -> Tensor:
-        """Return the memory (b, s, d)."""
-        num_cells = [height * width for height, width in levels.spatial_shapes]
-        of_level = [embed.expand(count, -1) for embed, count in zip(self.level_embeds, num_cells, strict=True)]
-        positions = levels.positions() + torch.cat(of_level)
-        where = positions, levels.reference_points(), levels.spatial_shapes, levels.padding_mask
-        memory = levels.features
+    def forward(self, parts: list[Levels]) -> list[Tensor]:
+        """Return the memory (b, s, d) of each part of a batch.
+
+        Args:
+            parts: one, or one image in each; these pass as one sequence, in which each reads itself.
+        """
+        memory = _join([part.features for part in parts])
+        positions = _join([self._positions(part) for part in parts])
+        spans = [Span(part.reference_points(), part.spatial_shapes, part.padding_mask) for part in parts]
         for layer in self.layers:
             if self.use_checkpoint and self.training:
-                memory = checkpoint(layer, memory, *where, use_reentrant=False)
+                memory = checkpoint(layer, memory, positions, spans, use_reentrant=False)
             else:
-                memory = layer(memory, *where)
-        return memory
+                memory = layer(memory, positions, spans)
+        return list(memory.split([part.features.shape[1] for part in parts], 1))
+
+    def _positions(self, levels: Levels) -> Tensor:
+        """Return the embedding (b or 1, s, d) of cell and level."""
+        num_cells = [height * width for height, width in levels.spatial_shapes]
+        of_level = [embed.expand(count, -1) for embed, count in zip(self.level_embeds, num_cells, strict=True)]
+        return levels.positions() + torch.cat(of_level)
+
+
+def _join(sequences: list[Tensor]) -> Tensor:
+    return sequences[0] if len(sequences) == 1 else torch.cat(sequences, 1)

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 
-def in_compute_precision(*weights: Tensor) -> list[Tensor]:
-    """Return weights in the precision that autocast computes in; themselves where it is off.
+def in_compute_precision(values: Tensor) -> Tensor:
+    """Return a tensor in the precision that autocast computes in; itself if autocast is off.
 
-    Autocast remembers the cast of a parameter, but casts what was computed from parameters again at every use.
+    Autocast remembers the cast of a parameter, but casts everything else again at every use.
     """
-    device = weights[0].device.type
-    if not torch.is_autocast_enabled(device):
-        return list(weights)
-    return [weight.to(torch.get_autocast_dtype(device)) for weight in weights]
+    device = values.device.type
+    return values.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else values
