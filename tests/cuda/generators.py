@@ -19,7 +19,7 @@ class Generator(torch._C.Generator):
         if torch.device(device).type == "cuda":
             _on_gpu.add(generator._cdata)
             weakref.finalize(generator, _on_gpu.discard, generator._cdata)
-        return generator  # type: ignore[return-value]
+        return generator
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""The pretended GPU: tensors that say `cuda:0` and compute in the memory of the CPU, under CUDA's rules.
+"""The pretended GPU: operations on tensors that say `cuda:0`, in the memory of the CPU, under CUDA's rules.
 
 Values are real; the precision of mixed-precision operations is CUDA's choice, as the tensors ask for its lists. Mixed
 devices raise as they do with CUDA. What the host waits for and what is computed goes to `Machine.notes`.
@@ -7,10 +7,10 @@ devices raise as they do with CUDA. What the host waits for and what is computed
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,50 +25,13 @@ from tests.cuda.generators import device_type
 from tests.cuda.memory import Memory
 from tests.cuda.notes import Notes, place
 from tests.cuda.streams import Timeline
-
-CPU = torch.device("cpu")
-
-
-class GpuTensor(Tensor):
-    """A tensor on the pretended GPU. `host` holds its values."""
-
-    host: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    @staticmethod
-    def __new__(cls: type[GpuTensor], host: Tensor, device: torch.device) -> GpuTensor:
-        layout = {"strides": host.stride(), "storage_offset": host.storage_offset(), "layout": host.layout}
-        tensor = Tensor._make_wrapper_subclass(cls, host.size(), dtype=host.dtype, device=device, **layout)
-        tensor.host = host
-        return tensor  # type: ignore[no-any-return]
-
-    @classmethod
-    def __torch_dispatch__(cls, func: OpOverload, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation of a thread in which the machine is not entered: of the autograd engine's."""
-        return Machine.running.run(func, args, kwargs or {})
-
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
-        return f"GpuTensor({tuple(self.shape)}, {self.dtype}, {self.device})"
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Save the values, which are read with `map_location="cpu"` or moved to a device afterwards."""
-        return self.host.__reduce_ex__(protocol)
-
-    def tolist(self) -> Any:
-        return self.cpu().tolist()
-
-    def numpy(self, **_: Any) -> Any:
-        raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy it first.")
-
-    def record_stream(self, stream: Any) -> None:
-        """Do nothing: memory is not used again before its last reader is done."""
+from tests.cuda.tensor import CPU, GpuTensor, change, flatten, to_host
 
 
 class Machine:
-    """A machine with pretended GPUs. Within the `with` block, torch's operations go through it.
+    """A machine with pretended GPUs. In the `with` block of `start`, torch's operations go through it.
 
     Attributes:
-        running: the machine whose `with` block was entered.
         notes: what was noted.
         memory: of the GPUs together.
         timeline: the streams.
@@ -76,8 +39,6 @@ class Machine:
         num_operations: how many operations it was given, views too.
         fails_at: the number of the operation from which on the next kernel finds no memory, once.
     """
-
-    running: ClassVar[Machine]
 
     def __init__(self) -> None:
         self.notes, self.memory = Notes(), Memory()
@@ -90,21 +51,21 @@ class Machine:
     @contextmanager
     def start(self) -> Iterator[Machine]:
         """Let the operations of this thread, and of those that it starts, go through the machine."""
-        Machine.running = self
-        bootstrap = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
+        GpuTensor.run = self.run
+        bootstrap = threading.Thread._bootstrap_inner
 
         def bootstrap_inside(thread: threading.Thread) -> None:
             with _Mode(self):
                 copy_numbers_visibly()
                 bootstrap(thread)
 
-        threading.Thread._bootstrap_inner = bootstrap_inside  # type: ignore[attr-defined]
+        threading.Thread._bootstrap_inner = bootstrap_inside
         try:
             with _Mode(self):
                 copy_numbers_visibly()
                 yield self
         finally:
-            threading.Thread._bootstrap_inner = bootstrap  # type: ignore[attr-defined]
+            threading.Thread._bootstrap_inner = bootstrap
 
     # --- notes ---
 
@@ -207,6 +168,11 @@ class Machine:
         if len({tensor.device for tensor in on_gpu}) > 1:
             raise self.refuse(f"Expected all tensors to be on the same device: {operation} has two GPUs")
 
+    def _check_ready(self, operation: OpOverload, tensor: GpuTensor) -> None:
+        """Note a tensor that another stream writes, for which the current one does not wait."""
+        if not self.timeline.is_ready(self.memory.block(tensor.host).writer):
+            self.notes.races[f"{place()} {operation}: used before the other stream has written it"] += 1
+
     def _compute(
         self,
         operation: OpOverload,
@@ -217,8 +183,7 @@ class Machine:
     ) -> Any:
         """Compute on the host's memory, and return what the caller is to see."""
         for tensor in on_gpu:
-            if not self.timeline.is_ready(self.memory.block(tensor.host).writer):
-                self.notes.races[f"{place()} {operation}: used before the other stream has written it"] += 1
+            self._check_ready(operation, tensor)
         work = self.timeline.launch()
         if torch.Tag.inplace_view in operation.tags:  # squeeze_ and the like change how the wrapper looks, too
             operation(*to_host(args), **to_host(kwargs))
@@ -280,8 +245,8 @@ class Machine:
         is_from_gpu = isinstance(source, GpuTensor)
         # Without a wait, torch makes a copy to the CPU in pinned memory.
         arrives_later = is_from_gpu and device is None and asynchronous and (target is None or self.is_pinned(target))
-        if is_from_gpu and not self.timeline.is_ready(self.memory.block(source.host).writer):
-            self.notes.races[f"{place()} {operation}: used before the other stream has written it"] += 1
+        if is_from_gpu:
+            self._check_ready(operation, source)
         if is_from_gpu and device is None and not arrives_later:
             self.note_wait_for(operation)
         elif device is not None and not is_from_gpu:
@@ -346,43 +311,12 @@ def copy_numbers_visibly() -> None:
     torch._C._set_only_lift_cpu_tensors(True)
 
 
-def flatten(values: Iterable[Any]) -> list[Any]:
-    """Return the arguments of an operation with those in lists."""
-    leaves: list[Any] = []
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            leaves += flatten(value)
-        else:
-            leaves.append(value)
-    return leaves
-
-
-def change(value: Any, by: Callable[[Any], Any]) -> Any:
-    """Return a value, or what is in lists and dictionaries of an operation's, changed by a function."""
-    if isinstance(value, (list, tuple)):
-        return type(value)([change(item, by) for item in value])
-    if isinstance(value, dict):
-        return {key: change(item, by) for key, item in value.items()}
-    return by(value)
-
-
-def to_host(value: Any) -> Any:
-    """Return what stands for the tensors of the GPU, and for the GPU itself, in the memory of the host."""
-    return change(value, _to_host)
-
-
-def _to_host(value: Any) -> Any:
-    if isinstance(value, GpuTensor):
-        return value.host
-    return CPU if isinstance(value, torch.device) else value
-
-
 def _compute_as_cuda(operation: OpOverload, args: tuple[Any, ...]) -> Tensor | None:
     """Compute a softmax of half precision to float32 in one, as only CUDA can; None for everything else."""
     name = rules.name_of(operation)
     if name in ("_softmax", "_log_softmax") and args[2]:
-        return operation(to_host(args[0]).float(), args[1], False)  # type: ignore[no-any-return]
+        return operation(to_host(args[0]).float(), args[1], False)
     if name in ("_softmax_backward_data", "_log_softmax_backward_data") and args[3] != args[0].dtype:
         gradient = operation(to_host(args[0]), to_host(args[1]), args[2], args[0].dtype)
-        return gradient.to(args[3])  # type: ignore[no-any-return]
+        return gradient.to(args[3])
     return None

@@ -21,7 +21,7 @@ def place() -> str:
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
             return f"{frame.f_code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return "torch"
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, distributed
 from torch.utils import _foreach_utils
 
 from tests.cuda.generators import Generator
-from tests.cuda.machine import GpuTensor, Machine
+from tests.cuda.machine import Machine
+from tests.cuda.tensor import GpuTensor
 
 NAME, TOTAL_MEMORY = "Pretended GPU", 80 << 30
 
@@ -28,15 +29,15 @@ def pretend(machine: Machine, num_devices: int = 1, has_engine_thread: bool = Fa
     for name, value in {**_what_cuda_says(machine, num_devices), **_streams(machine)}.items():
         setattr(torch.cuda, name, value)
     torch.backends.cuda.is_built = lambda: True
-    torch.Generator = Generator  # type: ignore[assignment,misc]
-    torch.Tensor.pin_memory = lambda self, *_: _pin(machine, self)  # type: ignore[assignment]
-    torch.Tensor.is_pinned = lambda self, *_: machine.is_pinned(self)  # type: ignore[assignment]
+    torch.Generator = Generator
+    torch.Tensor.pin_memory = lambda self, *_: _pin(machine, self)
+    torch.Tensor.is_pinned = lambda self, *_: machine.is_pinned(self)
     torch.autograd.set_multithreading_enabled(has_engine_thread)
     # Module.to cannot write a tensor of another class into a parameter's place.
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     # Lists of tensors are computed together on a GPU, of which torch makes sure by the class.
     for module in (_foreach_utils, torch.nn.utils.clip_grad):
-        module._has_foreach_support = lambda tensors, device: True  # type: ignore[attr-defined]
+        module._has_foreach_support = lambda tensors, device: True
     _use_gloo()
 
 

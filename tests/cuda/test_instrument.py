@@ -11,7 +11,7 @@ from tests.cuda.start import Programs
 
 @pytest.fixture(scope="module")
 def cases(on_gpu: Programs) -> dict[str, Any]:
-    return on_gpu("instrument", num_devices=2)  # type: ignore[no-any-return]
+    return on_gpu("instrument", num_devices=2)
 
 
 @pytest.mark.parametrize(

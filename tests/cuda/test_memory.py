@@ -8,7 +8,7 @@ from tests.cuda.checks import assert_sound
 from tests.cuda.start import Programs
 
 # Of the operations of losses and gradients: where student and teacher look, in the losses, and in the backward pass.
-SHARES = [0.15, 0.4, 0.6, 0.8, 0.95]
+SHARES = [0.2, 0.6, 0.95]
 ON_A_GPU, ON_A_CPU = True, False
 
 

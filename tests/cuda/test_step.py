@@ -40,7 +40,7 @@ def take_step(on_gpu: Programs) -> Callable[..., dict[str, Any]]:
     def take_step(variant: str, **options: Any) -> dict[str, Any]:
         step = on_gpu("step", variants=VARIANTS, **options)[variant]
         assert "error" not in step, step["error"]
-        return step  # type: ignore[no-any-return]
+        return step
 
     return take_step
 
@@ -61,7 +61,7 @@ def test_the_host_waits_rarely(dtype: str, variant: str, take_step: TakeStep):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_host_waits_rarely_for_the_published_detector(dtype: str, variant: str, take_step: TakeStep):
-    assert_step(take_step(variant, dtype=dtype, config_file=PUBLISHED, num_steps=2))
+    assert_step(take_step(variant, dtype=dtype, config_file=PUBLISHED))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -73,7 +73,7 @@ def test_kernels_of_a_step(dtype: str, take_step: TakeStep):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_kernels_of_a_step_of_the_published_detector(dtype: str, take_step: TakeStep):
-    notes = take_step("different", dtype=dtype, config_file=PUBLISHED, num_steps=2)["notes"]
+    notes = take_step("different", dtype=dtype, config_file=PUBLISHED)["notes"]
     assert num_kernels(notes) <= MAX_KERNELS[PUBLISHED, dtype], notes["kernels"]
 
 

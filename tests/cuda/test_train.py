@@ -98,15 +98,14 @@ def test_a_training_that_resumes_is_the_same_to_the_bit(
 
 @pytest.mark.parametrize("way", [BFLOAT16, pytest.param(FLOAT32, marks=pytest.mark.slow)], ids=["bfloat16", "float32"])
 def test_two_processes_train_each_on_its_own_gpu(way: tuple[str, ...], on_gpu: Programs, write_settings: WriteSettings):
-    settings = write_settings("train.max_iter=4", "train.eval_period=2", "train.checkpointer.period=2", *way)
+    settings = write_settings("train.max_iter=3", "train.eval_period=2", "train.checkpointer.period=3", *way)
     results = on_gpu.run("train", 2, num_devices=2, trainings=[[settings, []]])
     for rank, result in enumerate(results):
         assert result["touched"] == [rank]
-        assert [step["iteration"] for step in result["steps"]] == [1, 2, 3, 4]
+        assert [step["iteration"] for step in result["steps"]] == [1, 2, 3]
         for step in result["steps"]:
             assert_sound(step)
-        waits = {step["iteration"]: num_waits(step) for step in result["steps"] if step["iteration"] in (2, 4)}
-        assert max(waits.values()) <= MAX_WAITS, waits
+        assert num_waits(result["steps"][1]) <= MAX_WAITS, result["steps"][1]["waits"]
     assert all(map(math.isfinite, losses(Path(settings).parent / "run")))
 
 

@@ -30,7 +30,7 @@ def add_a_cpu_tensor() -> None:
 
 
 def add_a_number_of_the_cpu() -> list[float]:
-    return (torch.ones(3, device="cuda") + torch.tensor(2.0)).tolist()  # type: ignore[no-any-return]
+    return (torch.ones(3, device="cuda") + torch.tensor(2.0)).tolist()
 
 
 def write_a_gpu_tensor_into_one_of_the_cpu() -> None:
@@ -88,7 +88,7 @@ def send_much_that_is_not_pinned() -> None:
 
 
 def read_too_early() -> list[float]:
-    return torch.ones(2, device="cuda").to("cpu", non_blocking=True).tolist()  # type: ignore[no-any-return]
+    return torch.ones(2, device="cuda").to("cpu", non_blocking=True).tolist()
 
 
 def read_after_an_event() -> list[float]:
@@ -96,7 +96,7 @@ def read_after_an_event() -> list[float]:
     event = torch.cuda.Event()
     event.record()
     event.synchronize()
-    return copied.tolist()  # type: ignore[no-any-return]
+    return copied.tolist()
 
 
 def read_after_an_event_before_the_copy() -> list[float]:
@@ -105,7 +105,7 @@ def read_after_an_event_before_the_copy() -> list[float]:
     event.record()
     copied = ones.to("cpu", non_blocking=True)
     event.synchronize()
-    return copied.tolist()  # type: ignore[no-any-return]
+    return copied.tolist()
 
 
 def use_on_another_stream() -> None:

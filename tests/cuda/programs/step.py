@@ -54,7 +54,7 @@ def take_steps(
     num_objects: tuple[int, int] = (5, 5),
     config_file: str = SMALL,
     overrides: tuple[str, ...] = (),
-    num_steps: int = 3,
+    num_steps: int = 2,
     device: str = "cuda",
 ) -> dict[str, Any]:
     """Return the losses of each step, and the notes of the last, when what is kept by size has been computed."""
