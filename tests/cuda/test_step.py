@@ -13,12 +13,12 @@ from tests.cuda.start import Programs
 
 EQUAL, DIFFERENT = [[96, 128], [96, 128]], [[96, 128], [128, 96]]
 SMALL, PUBLISHED = "configs/small_detector.yaml", "configs/experiment/voc_to_nonvoc.yaml"
-# The kernels of a step with two images of different sizes, and some more. Each costs the host some ten microseconds:
-# whoever needs more of them raises a number here, and says why.
+# The kernels of a step with two images of different sizes are 2132, 2962, 4852 and 6572; a tenth more is allowed. Each
+# costs the host some ten microseconds, in which a GPU may idle: whoever raises a number says why.
 MAX_KERNELS = {
-    (SMALL, "float32"): 4800,
-    (SMALL, "bfloat16"): 5800,
-    (PUBLISHED, "float32"): 11900,
+    (SMALL, "float32"): 2350,
+    (SMALL, "bfloat16"): 3250,
+    (PUBLISHED, "float32"): 5350,
     (PUBLISHED, "bfloat16"): 7100,
 }
 
@@ -35,10 +35,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def take_step(on_gpu: Programs) -> Callable[..., dict[str, Any]]:
-    """Return what takes steps with one of the `VARIANTS`, and returns their losses and the notes of the last."""
+    """Return what takes steps with one of the `VARIANTS`, and returns their losses and the notes of the last.
 
-    def take_step(variant: str, **options: Any) -> dict[str, Any]:
-        step = on_gpu("step", variants=VARIANTS, **options)[variant]
+    The small detector does all of them in one process: most of a process's time is its start.
+    """
+
+    def take_step(variant: str, config_file: str = SMALL, **options: Any) -> dict[str, Any]:
+        variants = VARIANTS if config_file == SMALL else {variant: VARIANTS[variant]}
+        step = on_gpu("step", variants=variants, config_file=config_file, **options)[variant]
         assert "error" not in step, step["error"]
         return step
 
@@ -58,7 +62,7 @@ def test_the_host_waits_rarely(dtype: str, variant: str, take_step: TakeStep):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["different", "padding"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_host_waits_rarely_for_the_published_detector(dtype: str, variant: str, take_step: TakeStep):
     assert_step(take_step(variant, dtype=dtype, config_file=PUBLISHED))
