@@ -18,6 +18,24 @@ class UsageError(UserError):
     exit_code = 2
 
 
+# How torch and the libraries under it say that memory ran out, besides `torch.OutOfMemoryError`.
+OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, cuBLAS, NCCL
+    "can't allocate memory",  # torch on a CPU
+    "not enough memory: you tried to allocate",  # torch on a CPU, on Windows
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN, cuSPARSE
+    "HOST_ALLOCATION_FAILED",  # cuDNN
+    "unable to find an engine to execute this computation",  # cuDNN, of which every algorithm wants more memory
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell the ways to say that memory ran out, on a GPU or not, from other errors."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without its import
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return the word most like a mistyped one."""
     return difflib.get_close_matches(word, list(words), n=1, cutoff=0.0)[0]
@@ -31,6 +49,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return str(error), 1
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 1
+    if is_out_of_memory(error):
+        return f"out of memory: {str(error).strip().splitlines()[0] if str(error).strip() else 'of this machine'}", 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     return None

@@ -64,6 +64,8 @@ def test_two_processes_with_half_the_batch_are_one(alone: dict[str, Any], make_c
         assert difference(step["gradients"], of_first["gradients"]) < 1e-5
         assert of_first["losses"] == of_second["losses"]
         assert of_first["losses"] == pytest.approx(step["losses"], rel=1e-5)
+    assert first["sums"] == second["sums"] == [2.0, 0.1 + 0.2]
+    assert alone["sums"] == [1.0, 0.1]
     for part in ("student", "teacher"):
         for name, value in first[part].items():
             assert torch.equal(value, second[part][name]), f"{part}.{name}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +16,13 @@ from torch import Tensor
 from vclr.config import Config
 from vclr.data.loader import training_loader
 from vclr.data.samples import TrainingSamples
-from vclr.engine.memory import is_out_of_memory
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
-from vclr.errors import UserError
+from vclr.errors import UserError, explain, is_out_of_memory
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.models.backbone import Backbone
+from vclr.models.decoder import Decoder
 
 MakeConfig = Callable[..., Config]
 
@@ -90,8 +93,59 @@ def test_other_errors_pass(make_config: MakeConfig, monkeypatch: pytest.MonkeyPa
         take_steps(make_config())
 
 
+def test_nothing_of_a_failed_attempt_is_left_when_it_is_made_again(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """Also of a backward pass, whose undone part autograd keeps in its queue until the next one."""
+    kept: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+    forward = Decoder.forward
+
+    def fail_in_backward(self: Decoder, *arguments: Any) -> tuple[list[Tensor], list[Tensor]]:
+        states, boxes = forward(self, *arguments)
+        if torch.is_grad_enabled():
+            gc.collect()
+            alive.extend(reference() is not None for reference in kept)
+            if not kept:
+                states[-1].register_hook(_out_of_memory)
+                kept.append(weakref.ref(states[0]))
+        return states, boxes
+
+    monkeypatch.setattr(Decoder, "forward", fail_in_backward)
+    take_steps(make_config(), count=1)
+    assert alive == [False]
+
+
+def _out_of_memory(gradient: Tensor) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_out_of_memory_in_the_optimizer_is_one_line(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: _out_of_memory(torch.zeros(())))
+    with pytest.raises(UserError, match="out of memory while the weights are updated .CUDA out of memory"):
+        take_steps(make_config())
+
+
 def test_what_torch_says_is_known():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "NCCL error: unhandled cuda error ... Cuda failure 2 'out of memory'",
+    ],
+)
+def test_what_cuda_libraries_say_is_known(text: str):
+    assert is_out_of_memory(RuntimeError(text))
+    assert explain(RuntimeError(f"{text}\nmore")) == (f"out of memory: {text}", 1)

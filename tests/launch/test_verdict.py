@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vclr.launch.cluster import JobState
-from vclr.launch.process import CRASHED, DONE, LOST, REFUSED, STOPPED, Outcome
+from vclr.launch.process import CRASHED, DONE, LOST, REFUSED, STOPPED, TOLD, Outcome
 from vclr.launch.verdict import Ending, judge
 
 
@@ -31,6 +31,9 @@ SAVED = note(STOPPED, "SIGTERM: stopped and saved at iteration 5", 75)
         ("FAILED", [note(CRASHED, "ValueError: x"), note(LOST)], Ending.FAILED, "ValueError: x"),
         ("FAILED", [note(CRASHED, "first"), note(REFUSED, "second")], Ending.REFUSED, "second"),
         ("FAILED", [note(LOST), None], Ending.FAILED, "process 1 was killed (FAILED, exit status 0:9)"),
+        ("FAILED", [note(TOLD, "process 1 on node2: x"), None], Ending.FAILED, "process 1 on node2: x"),
+        ("FAILED", [note(TOLD, "process 1 on node2: x"), note(CRASHED, "x")], Ending.FAILED, "x"),
+        ("FAILED", [SAVED, note(TOLD, "process 0 on node1: x")], Ending.INTERRUPTED, "saved at iteration 5"),
         ("FAILED", [None, None], Ending.FAILED, "2 of its 2 processes were killed"),
         ("FAILED", [note(LOST), note(LOST)], Ending.FAILED, "lost each other"),
         ("FAILED", [note(STOPPED, "SIGINT: stopped", 130)] * 2, Ending.REFUSED, "SIGINT"),

@@ -16,8 +16,7 @@ from vclr.bench.measure import calibrate, describe_machine, peak_memory
 from vclr.bench.measurement import Measurement
 from vclr.bench.settings import USED, Settings, choose_settings
 from vclr.bench.step import measure_step
-from vclr.engine.memory import is_out_of_memory
-from vclr.errors import UserError
+from vclr.errors import UserError, is_out_of_memory
 from vclr.ops.device import choose_device
 
 OPTIONS = ("queries", "objects", "batch", "dtype", "checkpoint", "micro_batch", "backend", "workers")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 
 from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, app, doctor
 from vclr.config import Config, load_config
+from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.shards import Shard
 
@@ -40,18 +40,21 @@ def train(
     config = load_config(config_file, overrides or ())
     if num_gpus < 0:
         raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
+    if eval_only and not config.train.init_checkpoint:
+        raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
+    if num_gpus > 1 and read_place() is None:
+        from vclr.launch.spawn import check_gpus, run_processes
+
+        check_gpus(num_gpus, config.train.device)
+        raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
     if eval_only:
-        if not config.train.init_checkpoint:
-            raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
         _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
         return
-    if num_gpus > 1 and "WORLD_SIZE" not in os.environ:
-        from vclr.launch.spawn import run_processes
-
-        raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
+    from vclr.engine.ending import leaving_at_once
     from vclr.engine.train import train as run_training
 
-    run_training(config, resume=resume, quiet=quiet)
+    with leaving_at_once():
+        run_training(config, resume=resume, quiet=quiet)
 
 
 @app.command()
@@ -90,7 +93,8 @@ def evaluate(
     """Evaluate a detector: metrics.json and predictions.json.
 
     With --shard K/N it is predictions.json alone, of a block of whole batches (dataloader.test.batch_size). Those of
-    all N, each after a --predictions, are then evaluated together, as if there had been no shards.
+    all N, each after a --predictions, are then evaluated together, as if there had been no shards. Several processes
+    that torchrun starts do this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     if not predictions:
@@ -101,6 +105,8 @@ def evaluate(
         raise UsageError(f"--predictions and {other}: one of them, not both")
     from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 
+    if (place := read_place()) and place.rank:
+        return  # the first process of several is enough for it
     if len(predictions) > 1:
         _print_groups(evaluate_parts(predictions, config, output))
     else:
@@ -110,22 +116,29 @@ def evaluate(
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
     import torch
 
+    from vclr.engine.distributed import joined_processes, world_size
+    from vclr.engine.ending import leaving_at_once
+    from vclr.engine.shared_evaluation import evaluate_together
     from vclr.evaluation.evaluate import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights
-    from vclr.ops.device import choose_device
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
-    model = build_model(config).to(choose_device(config.train.device))
-    if checkpoint is not None:
-        report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
-        logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-    if shard is not None:
-        print(evaluate_shard(model, config, output, shard, quiet))
-    else:
-        _print_groups(run_evaluation(model, config, output, quiet))
+    with leaving_at_once(), joined_processes(config.train.device) as device:
+        if shard is not None and world_size() > 1:
+            raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
+        model = build_model(config).to(device)
+        if checkpoint is not None:
+            report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
+            logging.getLogger("vclr").info("%s: %s", checkpoint, report)
+        if shard is not None:
+            print(evaluate_shard(model, config, output, shard, quiet))
+        elif world_size() == 1:
+            _print_groups(run_evaluation(model, config, output, quiet))
+        elif metrics := evaluate_together(model, config, output, quiet):
+            _print_groups(metrics)
 
 
 @app.command()

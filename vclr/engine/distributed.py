@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,17 +12,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from vclr.errors import UsageError, UserError
+from vclr.engine.ending import describe, name_collective, telling_others
+from vclr.engine.launched import Place, read_place
+from vclr.errors import UsageError
+from vclr.ops.device import choose_device
 
 T = TypeVar("T")
 
-
-class LostProcessError(UserError):
-    """Report that another process of the training ended, for a reason that is its own to tell."""
-
-
+STEP_TIMEOUT = timedelta(minutes=10)  # of what is computed together in a step, on the devices
 # Others wait while the first process evaluates. A process that dies ends its connections, which shows at once.
-TIMEOUT = timedelta(hours=24)
+WAIT_TIMEOUT = timedelta(hours=24)
+
+# Flags and long waits go between the hosts: no device is waited for, and none is busy with waiting.
+_hosts: distributed.ProcessGroup | None = None
 
 
 def rank() -> int:
@@ -36,47 +38,78 @@ def world_size() -> int:
 
 
 @contextmanager
-def joined_processes(device: torch.device) -> Iterator[torch.device]:
+def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
     """Join the processes that a launcher (torchrun, `vclr train --num-gpus`) started; alone without one.
+
+    When the block fails, the other processes are told why, and whoever started this one is to end it with
+    `leaving_at_once`: the group stays as it is, since taking it down could wait for the others forever.
+
+    Args:
+        device: `train.device`.
 
     Yields:
         The device of this process: its own GPU of the node where `device` is CUDA.
+
+    Raises:
+        UsageError: there is no such device, or no GPU for each process.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield device
+    global _hosts
+    place = read_place()
+    if place is None:
+        yield choose_device(str(device))
         return
-    backend = "gloo"
-    if device.type == "cuda":
-        number, num_devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if number >= num_devices:
-            raise UsageError(f"a process for each GPU: there are {num_devices} here, process {number + 1} has none")
-        device, backend = torch.device("cuda", number), "nccl"
-        torch.cuda.set_device(device)
-    distributed.init_process_group(backend, timeout=TIMEOUT)
-    if rank():
-        logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process says what all have to say
+    own = _choose_own_device(str(device), place)
     try:
-        yield device
-    except RuntimeError as error:
-        if not _is_of_connection(error):
-            raise
-        raise LostProcessError("another process of this training ended") from None
-    finally:
-        distributed.destroy_process_group()
+        distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=STEP_TIMEOUT)
+    except distributed.DistError as error:
+        raise name_collective(error) from None
+    with telling_others(place):
+        _hosts = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
+        if place.rank:
+            logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process says what all have to say
+        _check_own_device(own, place)
+        yield own
+    distributed.destroy_process_group()
 
 
-def _is_of_connection(error: RuntimeError) -> bool:
-    """Tell the errors that a process gets when another one is gone."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower() or "peer" in str(error)
+def _choose_own_device(name: str, place: Place) -> torch.device:
+    """Return the device of one of several processes, before anything makes use of another GPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not name.startswith("cuda") or not torch.cuda.is_available():
+        return choose_device(name)
+    num_devices = torch.cuda.device_count()
+    if place.local_rank >= num_devices > 1:
+        raise UsageError(
+            f"a process for each GPU: there are {num_devices} here, process {place.local_rank + 1} has none"
+        )
+    # Where each process sees one GPU only (SLURM's --gpus-per-task), that is its own.
+    number = place.local_rank if num_devices > 1 else 0
+    torch.cuda.set_device(number)
+    return choose_device(f"cuda:{number}")
+
+
+def _check_own_device(device: torch.device, place: Place) -> None:
+    """Refuse processes that share a GPU.
+
+    Raises:
+        UsageError: in all processes.
+    """
+    is_doubtful = device.type == "cuda" and torch.cuda.device_count() < place.local_world_size
+    own = (platform.node(), str(torch.cuda.get_device_properties(device).uuid)) if is_doubtful else None
+    devices: list[tuple[str, str] | None] = [None] * place.world_size
+    distributed.all_gather_object(devices, own, group=_hosts)
+    for other, first in enumerate(map(devices.index, devices)):
+        if first != other and (used := devices[other]):
+            raise UsageError(f"a process for each GPU: processes {first} and {other} on {used[0]} have the same")
 
 
 def agree_on_largest(number: int) -> int:
     """Return the largest of the processes' numbers."""
     if world_size() == 1:
         return number
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    largest = torch.tensor(number, device=device)
-    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    largest = torch.tensor(number)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=_hosts)
     return int(largest)
 
 
@@ -86,7 +119,7 @@ def wait_for_all() -> None:
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Return the sum of a tensor over all processes; the tensor itself where this one is alone."""
+    """Return the sum of a tensor over all processes, on its device; the tensor itself where this one is alone."""
     if world_size() == 1:
         return values
     total = values.clone()
@@ -94,23 +127,35 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return total
 
 
+def sum_on_hosts(values: Sequence[float]) -> list[float]:
+    """Return the sums of numbers over all processes, in double precision and without a look at any device."""
+    if world_size() == 1:
+        return list(values)
+    totals = torch.tensor(values, dtype=torch.float64)
+    distributed.all_reduce(totals, group=_hosts)
+    return totals.tolist()
+
+
 def on_first_process(compute: Callable[[], T]) -> T:
     """Let the first process compute something and tell the others.
 
     Raises:
-        UserError: on the first process, if it raises one; the others exit with its code, without a word.
+        Exception: on the first process, whatever was raised there; the others exit with its code, without a word.
     """
     if world_size() == 1:
         return compute()
-    outcome: list[Any] = [None]
+    outcome: list[Any] = [None, None]
+    failure: Exception | None = None
     if rank() == 0:
         try:
-            outcome = [compute()]
-        except UserError as error:
-            outcome = [error]
-    distributed.broadcast_object_list(outcome)
-    if isinstance(outcome[0], UserError):
-        raise outcome[0] if rank() == 0 else SystemExit(outcome[0].exit_code)
+            outcome[0] = compute()
+        except Exception as error:
+            failure, outcome[1] = error, describe(error)[1]
+    distributed.broadcast_object_list(outcome, group=_hosts)
+    if failure is not None:
+        raise failure
+    if outcome[1] is not None:
+        raise SystemExit(outcome[1])
     return outcome[0]  # type: ignore[no-any-return]
 
 
@@ -119,13 +164,5 @@ def gather_on_first_process(value: T) -> list[T]:
     if world_size() == 1:
         return [value]
     values: list[Any] | None = [None] * world_size() if rank() == 0 else None
-    distributed.gather_object(value, values)
+    distributed.gather_object(value, values, group=_hosts)
     return values or []
-
-
-def sum_on_hosts(values: Sequence[float]) -> list[float]:
-    """Return the sums of numbers of the hosts over all processes; no device waits for it."""
-    if world_size() == 1:
-        return list(values)
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    return sum_over_processes(torch.tensor(values, dtype=torch.float64, device=device)).tolist()  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ import torch
 
 from vclr.engine.distributed import world_size
 from vclr.engine.state import TrainState
-from vclr.errors import UserError
+from vclr.errors import UserError, is_out_of_memory
 
 T = TypeVar("T")
 log = logging.getLogger("vclr.train")
@@ -19,14 +19,14 @@ ADVICE = "a smaller dataloader.train.total_batch_size, train.amp.enabled=True or
 
 
 def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
-    """Compute something; where memory runs out, again in a way that needs less, which the state keeps to.
+    """Compute something; if memory runs out, again in a way that needs less, which the state keeps to.
 
     Fewer images go through backbone and encoder at once, and what their layers computed is computed again for the
     gradient (`train.micro_batch_size`): the same numbers, later.
 
     Args:
         state: of the training.
-        compute: leaves the state as it was where it raises.
+        compute: leaves the state as it was if it raises.
 
     Raises:
         UserError: there is too little memory even so; or this is one of several processes, of which the others cannot
@@ -38,10 +38,9 @@ def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0] if str(error) else "out of memory"
+            reason = _first_line(error)
         # Outside of the handler, which holds what the failed attempt had computed.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _forget_attempt(state.student.pixel_mean.device)
         if world_size() > 1:
             raise UserError(f"out of memory ({reason}); set train.micro_batch_size=1, or {ADVICE}") from None
         if not state.use_less_memory():
@@ -52,6 +51,31 @@ def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell torch's ways to say that memory ran out, on a GPU or not, from other errors."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+def or_refuse(compute: Callable[[], T]) -> T:
+    """Compute what cannot be taken back and done again in less memory.
+
+    Raises:
+        UserError: memory runs out.
+    """
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = _first_line(error)
+    raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
+
+
+def _forget_attempt(device: torch.device) -> None:
+    """Give back the memory of a step that failed.
+
+    What a failed backward pass had still to do stays in the queue of autograd, with its part of the graph, until the
+    next pass goes through that queue.
+    """
+    torch.zeros((), requires_grad=True, device=device).mul(1).backward()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else "out of memory"

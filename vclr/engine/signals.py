@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from vclr.engine.distributed import agree_on_largest
-from vclr.errors import UserError
+from vclr.engine.ending import SharedEndError
 
 # What the process exits with. EX_TEMPFAIL says "try again later": a job script that sees it puts the job back.
 EXIT_CODES = {
@@ -20,7 +20,7 @@ EXIT_CODES = {
 }
 
 
-class StoppedError(UserError):
+class StoppedError(SharedEndError):
     """Report in one line that a training stopped because a signal asked it to, and is saved."""
 
     def __init__(self, message: str, exit_code: int) -> None:

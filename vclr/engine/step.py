@@ -16,7 +16,7 @@ from torch import Tensor
 from vclr.data.corrupt import corrupt
 from vclr.data.loader import pad_masks
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
-from vclr.engine.memory import within_memory
+from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
@@ -33,9 +33,10 @@ def training_step(
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
+        UserError: there is too little memory.
     """
     values = within_memory(state, lambda: compute_gradients(state, batch, detection, consistency))
-    apply_gradients(state)
+    or_refuse(lambda: apply_gradients(state))
     return values
 
 

@@ -17,6 +17,7 @@ from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
 from vclr.data.samples import TrainingSamples
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
+from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
@@ -29,7 +30,6 @@ from vclr.files import sha256
 from vclr.image_folder import fingerprint
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.ops.device import choose_device
 from vclr.tracking.environment import describe_environment
 
 log = logging.getLogger("vclr.train")
@@ -50,7 +50,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
     """
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
-    with joined_processes(choose_device(config.train.device)) as device, StopSignals() as signals, ExitStack() as stack:
+    with joined_processes(config.train.device) as device, StopSignals() as signals, ExitStack() as stack:
         folder, checkpoint = open_folder(config, resume, stack)
         if checkpoint and on_first_process(folder.finished_at) == config.train.max_iter:
             log.info("%s: finished already", folder.path)
@@ -59,7 +59,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
-        with open_journal(folder, state, averages, quiet) as journal:
+        with open_journal(folder, state, averages, quiet) as journal, naming_causes():
             run_iterations(state, samples, folder, journal, signals)
         if rank() == 0:
             folder.mark_done(state.iteration)
@@ -141,6 +141,7 @@ def run_iterations(
         started = time.perf_counter()
         batch = next(batches)
         data_seconds = time.perf_counter() - started
+        wait_for_all()  # here, where a slow disk may take longer than a step is waited for
         lr = state.optimizer.param_groups[-1]["lr"]
         try:
             losses = training_step(state, batch, detection, consistency)

@@ -24,6 +24,7 @@ DONE = "done"
 STOPPED = "stopped"  # a signal asked for it, everything is saved
 REFUSED = "refused"  # would fail again: settings, data, a full disk
 LOST = "lost"  # another process ended first
+TOLD = "told"  # another process failed first, and said why
 CRASHED = "crashed"
 
 
@@ -57,22 +58,28 @@ class TrainingProcess:
         note.unlink(missing_ok=True)  # of a job that SLURM put back and starts again
         start_logging()
         logging.getLogger("submitit").propagate = False  # it has a handler of its own
+        from vclr.engine.ending import leaving_at_once
         from vclr.engine.train import train
 
-        try:
-            train(load_config(Path(self.job_folder) / "config.yaml"), resume=True)
-        except BaseException as error:
-            outcome = _outcome_of(error)
+        with leaving_at_once(has_own_log=True):
             try:
-                write_json(note, asdict(outcome))
-            except OSError as failed:
-                print(f"vclr: {note}: {failed.strerror}", file=sys.stderr)
-            if explain(error) is None:  # a defect, or an exit that the first process has asked for
+                train(load_config(Path(self.job_folder) / "config.yaml"), resume=True)
+            except BaseException as error:
+                self._note_failure(note, error)
                 raise
+        write_json(note, asdict(Outcome(DONE, "", 0, platform.node())))
+
+    def _note_failure(self, note: Path, error: BaseException) -> None:
+        """Leave the note, and exit with a line in this process's log, but for a defect, which is left to be shown."""
+        outcome = _outcome_of(error)
+        try:
+            write_json(note, asdict(outcome))
+        except OSError as failed:
+            print(f"vclr: {note}: {failed.strerror}", file=sys.stderr)
+        if explain(error) is not None:
             print(f"vclr: {outcome.message}", file=sys.stderr)
             sys.stderr.flush()
             raise SystemExit(outcome.exit_code) from None
-        write_json(note, asdict(Outcome(DONE, "", 0, platform.node())))
 
     def _join(self) -> int:
         """Set what torch needs to know of the other processes; return the number of this one."""
@@ -107,18 +114,19 @@ def read_outcomes(job_folder: Path, num_processes: int) -> dict[int, Outcome]:
 
 
 def _outcome_of(error: BaseException) -> Outcome:
-    from vclr.engine.distributed import LostProcessError
+    from vclr.engine.ending import CollectiveError, LostProcessError, describe
     from vclr.engine.signals import StoppedError
 
-    explanation = explain(error)
-    message, exit_code = explanation or (f"{type(error).__name__}: {error}".splitlines()[0], 1)
-    kind = REFUSED if explanation else CRASHED
+    message, exit_code = describe(error)
+    kind = REFUSED if explain(error) else CRASHED
     if isinstance(error, SystemExit):  # told by the first process, which says why
-        kind, message, exit_code = LOST, "", int(error.code or 0)
+        kind = LOST
     elif isinstance(error, StoppedError):
         kind = STOPPED
     elif isinstance(error, LostProcessError):
-        kind = LOST
+        kind = TOLD if error.cause else LOST
+    elif isinstance(error, CollectiveError):
+        kind = CRASHED  # of the network, as a rule
     elif isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         kind = CRASHED  # a network disk may be there again in a minute
     return Outcome(kind, message, exit_code, platform.node())

@@ -10,11 +10,29 @@ import sys
 import time
 from types import FrameType
 
-from vclr.processes import end_with_parent, torch_environment
+from vclr.errors import UsageError
+from vclr.processes import count_cpus, end_with_parent, torch_environment
 
+PROGRAM = [sys.executable, "-m", "vclr.cli"]
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 # Seconds that the others get to notice that one has failed, before they are killed.
 GRACE = 20.0
+
+
+def check_gpus(num_processes: int, device: str) -> None:
+    """Refuse more processes than there are GPUs here.
+
+    Args:
+        num_processes: what `--num-gpus` says.
+        device: `train.device`; `auto` is the CPU where there is no GPU.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    num_gpus = torch.cuda.device_count()
+    if num_processes > num_gpus and (num_gpus or device != "auto"):
+        raise UsageError(f"--num-gpus {num_processes}: train.device={device}, and there are {num_gpus} GPUs here")
 
 
 def run_processes(arguments: list[str], num_processes: int) -> int:
@@ -23,14 +41,13 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
     A signal is passed on to all. When one fails the others are ended; when this process dies they die with it.
     """
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, count_cpus() // num_processes)))
     environment |= torch_environment()
     environment |= {"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)}
-    command = [sys.executable, "-m", "vclr.cli", *arguments]
     processes = [
         # In sessions of their own, so that a Ctrl-C reaches them once, from here.
         subprocess.Popen(
-            command,
+            [*PROGRAM, *arguments],
             env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
             start_new_session=True,
             preexec_fn=end_with_parent,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from vclr.launch.cluster import JobState
-from vclr.launch.process import CRASHED, DONE, REFUSED, STOPPED, Outcome
+from vclr.launch.process import CRASHED, DONE, REFUSED, STOPPED, TOLD, Outcome
 
 
 class Ending(Enum):
@@ -67,6 +67,9 @@ def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> 
         return Verdict(ending, first.message)
     if state.used_up_time:
         return Verdict(Ending.INTERRUPTED, INTERRUPTIONS["TIMEOUT"])
+    for outcome in outcomes.values():
+        if outcome.kind == TOLD:  # the process that failed could not write its own note
+            return Verdict(Ending.FAILED, outcome.message)
     silent = sorted(set(range(num_processes)) - set(outcomes))
     if not silent:
         return Verdict(Ending.FAILED, f"its processes lost each other ({state.name}, exit status {state.exit_status})")

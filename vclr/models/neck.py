@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vclr.ops.narrow import widen
+
 
 class Neck(nn.Module):
     """1x1 convolutions on the backbone's levels, strided 3x3 ones for further levels; GroupNorm, no activation."""
@@ -31,6 +33,6 @@ class Neck(nn.Module):
             if number < self.num_backbone_levels:
                 outputs.append(level(features[number]))
             else:
-                source = level(source)
+                source = level(widen(source))
                 outputs.append(source)
         return outputs

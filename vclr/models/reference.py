@@ -92,7 +92,7 @@ def unused_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     """Return fresh weights for what the reference has beyond ours, distributed as it initializes them."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         channels = config.transformer.num_feature_levels * config.embed_dim
         unused = {"label_enc.weight": torch.randn(config.num_classes, config.embed_dim)}

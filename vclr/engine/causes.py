@@ -1,0 +1,127 @@
+"""Why one of several processes fails, for the others to read, which see no more than a closed connection, or nothing.
+
+The causes lie in the store with which torch's processes find each other. It is part of the first process (or of
+torchrun); when that fails itself, it waits a moment until the others have heard why.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented, not typed
+
+from vclr.engine.launched import Place
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = timedelta(minutes=5)  # with all processes of a large cluster at once
+LISTEN_SECONDS = 0.5  # between two looks for a cause
+HEAR_SECONDS = 5.0  # that the first process waits for the others to hear
+STUCK_SECONDS = 10.0  # that a process has to leave by itself once another one has failed
+CAUSE = "cause"
+
+
+class Causes:
+    """What one process says and hears of failures.
+
+    A thread listens, because a process whose GPU waits for another one does not get to know that it is gone: inside a
+    node NCCL has no connection that would end.
+    """
+
+    def __init__(self, place: Place, when_stuck: Callable[[str], None]) -> None:
+        """Connect to the store, and listen.
+
+        Args:
+            place: of this process.
+            when_stuck: called in the listening thread with the cause of another process, if `stop` was not called
+                within `STUCK_SECONDS`.
+        """
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # A connection of its own: the one of the process group is blocked while a collective is set up.
+        store = TCPStore(address, port, None, False, CONNECT_TIMEOUT, wait_for_workers=False)
+        store.set_timeout(timedelta(seconds=HEAR_SECONDS))
+        # torchrun keeps the store when it starts the processes again.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self._store = PrefixStore(f"vclr/{attempt}", store)
+        self._place, self._host = place, platform.node()
+        self._when_stuck = when_stuck
+        self._cause = ""  # of another process, once it is known
+        self._may_say: bool | None = None  # not asked yet
+        self._is_over = threading.Event()
+        threading.Thread(target=self._listen, name="causes", daemon=True).start()
+
+    @property
+    def name(self) -> str:
+        """What this process is called."""
+        return f"process {self._place.rank} on {self._host}"
+
+    def report(self, cause: str) -> None:
+        """Tell the others why this process fails, unless another one was the first to fail."""
+        self.may_say()  # before the others can
+        self._ask(lambda: self._store.compare_set(CAUSE, "", cause), b"")
+        if self._place.rank == 0:
+            _wait_until(self._have_others_heard, HEAR_SECONDS)
+
+    def find(self, patience: float) -> str:
+        """Return the cause of the process that failed first; nothing if none is reported within so many seconds."""
+        if not self._cause and _wait_until(self._is_reported, patience):
+            self._cause = self._ask(lambda: self._store.get(CAUSE), b"").decode()
+            self.may_say()
+            self._acknowledge()  # not before: the first process then leaves, and the store with it
+        return self._cause
+
+    def may_say(self) -> bool:
+        """Whether it is for this process to tell the user: the first on each machine that asks."""
+        if self._may_say is None:
+            rank = str(self._place.rank)
+            sayer = self._ask(lambda: self._store.compare_set(f"said/{self._host}", "", rank), b"")
+            self._may_say = sayer.decode() in (rank, "")
+        return self._may_say
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this process is on its way out."""
+        return self._is_over.is_set()
+
+    def stop(self) -> None:
+        """Listen no more: this process is on its way out, and nobody needs to wait until it has heard anything."""
+        self._is_over.set()
+        self._acknowledge()
+
+    def _listen(self) -> None:
+        while not self._is_over.wait(LISTEN_SECONDS):
+            if cause := self.find(0.0):
+                if not self._is_over.wait(STUCK_SECONDS):
+                    self._when_stuck(cause)
+                return
+
+    def _is_reported(self) -> bool:
+        return self._ask(lambda: self._store.check([CAUSE]), False)
+
+    def _acknowledge(self) -> None:
+        self._ask(lambda: self._store.set(f"heard/{self._place.rank}", ""), None)
+
+    def _have_others_heard(self) -> bool:
+        heard = [f"heard/{rank}" for rank in range(1, self._place.world_size)]
+        return self._ask(lambda: self._store.check(heard), True)
+
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        """Ask the store; it is gone when the first process was killed."""
+        try:
+            return question()
+        except RuntimeError:
+            return otherwise
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something holds; say whether it does."""
+    end = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds

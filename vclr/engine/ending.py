@@ -1,0 +1,187 @@
+"""How one of several processes ends: it says why it fails, or finds out why another one did, and leaves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from torch.distributed import DistError
+
+from vclr.engine.causes import Causes
+from vclr.engine.launched import Place
+from vclr.errors import UsageError, UserError, explain
+
+LOST = "another process of this training ended"
+FIND_SECONDS = 2.0  # NCCL may close its connections before the process that fails has said why
+
+# What gloo, NCCL and torch's store say when the process at the other end is gone.
+LOSS = re.compile(
+    r"connection (closed|reset) by (remote )?peer|broken pipe|connection was likely closed|remote process exit"
+    r"|ncclRemoteError",
+    re.IGNORECASE,
+)
+# Where errors of gloo come from, which are no more than a RuntimeError.
+GLOO = re.compile(r"\bgloo[/:]|^gloo\b", re.IGNORECASE)
+
+_causes: Causes | None = None  # None: this process is alone
+
+
+class SharedEndError(UserError):
+    """Report an end that this process does not have for a reason of its own."""
+
+
+class LostProcessError(SharedEndError):
+    """Report that another process of the training ended.
+
+    Attributes:
+        cause: which process it was and why it ended; nothing where it did not get to say so.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause or LOST)
+        self.cause = cause
+
+
+class CollectiveError(UserError):
+    """Report what NCCL or gloo say of anything but the loss of a process."""
+
+
+@contextmanager
+def telling_others(place: Place) -> Iterator[None]:
+    """Tell the other processes when this one fails in the block, and be told when another one does.
+
+    Every process enters the block. Within it `naming_causes` does the telling.
+    """
+    global _causes
+    _causes = causes = Causes(place, _leave_stuck)
+    with naming_causes():
+        yield
+    causes.stop()
+    _causes = None
+
+
+@contextmanager
+def naming_causes() -> Iterator[None]:
+    """Report an error in the block to the other processes; raise what another one reported instead of its consequence.
+
+    It stands inside of what closes logs and trackers: these then hold the cause, and the others hear of it before
+    closing takes its time.
+
+    Raises:
+        LostProcessError: another process ended, which showed as an error of NCCL, gloo or the store.
+        CollectiveError: another error of these.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _causes is None:
+            raise
+        _ignore_launcher()
+        if _causes.is_over:
+            raise
+        failure = _understand(error, _causes)
+        _causes.stop()
+        if not isinstance(failure, (LostProcessError, SystemExit)):
+            _causes.report(describe(failure)[0])
+        if failure is error:
+            raise
+        raise failure from None
+
+
+@contextmanager
+def leaving_at_once(has_own_log: bool = False) -> Iterator[None]:
+    """End the process where the block fails in one of several, after a line for the user, and a traceback of a defect.
+
+    It does not leave as Python does: taking a process group down may wait for processes that are gone, or that wait
+    for this one. Worker processes end with it (vclr/data/workers.py). A process that is alone is left to the caller.
+
+    Args:
+        has_own_log: what this process says does not mix with what the others on this machine say, who then are silent.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _causes is None:
+            raise
+        message, exit_code = describe(error)
+        try:
+            if not isinstance(error, SystemExit) and (_causes.may_say() or has_own_log):
+                if explain(error) is None:
+                    traceback.print_exception(error)
+                print(f"vclr: {message}", file=sys.stderr)
+        finally:  # also where nobody reads what is said any more
+            leave(exit_code)
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process now, with all that it has said."""
+    try:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(exit_code)
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """Say in one line what went wrong, in which of several processes, and what the process exits with."""
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else 1
+    message, exit_code = explain(error) or (_name_defect(error), 1)
+    # These are the same in all processes.
+    is_shared = isinstance(error, (UsageError, SharedEndError, FloatingPointError, KeyboardInterrupt))
+    return message if _causes is None or is_shared else f"{_causes.name}: {message}", exit_code
+
+
+def name_collective(error: BaseException) -> CollectiveError:
+    """Return an error of NCCL, gloo or the store in one line; their advice stands in the lines below the first."""
+    return CollectiveError(" ".join(str(error).split()))
+
+
+def _ignore_launcher() -> None:
+    """Do not die of the SIGTERM with which torchrun ends those that are left, before this process has said all."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _understand(error: BaseException, causes: Causes) -> BaseException:
+    """Return what to raise in place of an error: what lies behind one of NCCL, gloo or the store; others themselves."""
+    if not _is_of_collective(error):
+        return error
+    is_loss = bool(LOSS.search(str(error)))
+    cause = causes.find(FIND_SECONDS if is_loss else 0.0)
+    return LostProcessError(cause) if cause or is_loss else name_collective(error)
+
+
+def _is_of_collective(error: BaseException) -> bool:
+    return isinstance(error, DistError) or (isinstance(error, RuntimeError) and bool(GLOO.search(str(error))))
+
+
+def _name_defect(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    # Torch puts the error of a loader's worker, with its traceback, into the text of one of its own.
+    _, is_of_worker, of_worker = str(error).partition("Original Traceback")
+    named = re.findall(r"^\w[\w.]*: .*", of_worker, re.MULTILINE)
+    if is_of_worker and named:
+        return str(named[-1])
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _leave_stuck(cause: str) -> NoReturn:
+    """End a process that still waits for one that has failed."""
+    record = logging.makeLogRecord({"msg": f"training stopped: {cause}", "levelname": "ERROR"})
+    try:
+        for handler in logging.getLogger("vclr").handlers:  # the log of the run folder
+            handler.handle(record)
+        if _causes and _causes.may_say():
+            print(f"vclr: {cause}", file=sys.stderr)
+    finally:
+        leave(1)

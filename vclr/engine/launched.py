@@ -1,0 +1,52 @@
+"""What a launcher (torchrun, `vclr train --num-gpus`, `vclr launch`) says to each process in its environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from vclr.errors import UsageError
+
+VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")  # what torch needs of a launcher
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of this process among those of one training.
+
+    Attributes:
+        rank: its number among all processes.
+        world_size: the number of all processes.
+        local_rank: its number among those of its machine.
+        local_world_size: the number of those of its machine; that of all processes where the launcher does not say.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_world_size: int
+
+
+def read_place() -> Place | None:
+    """Return the place that a launcher gave this process; None where it is alone.
+
+    Raises:
+        UsageError: the environment speaks of several processes, but not of all that is needed to join them.
+    """
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size == "1":
+        return None
+    if absent := [name for name in VARIABLES if name not in os.environ]:
+        raise UsageError(
+            f"WORLD_SIZE={size} is in the environment without {', '.join(absent)}: start several processes with "
+            "--num-gpus or torchrun, or unset WORLD_SIZE"
+        )
+    local_rank = _number("LOCAL_RANK", "0")
+    return Place(_number("RANK"), _number("WORLD_SIZE"), local_rank, _number("LOCAL_WORLD_SIZE", size))
+
+
+def _number(name: str, default: str = "") -> int:
+    text = os.environ.get(name, default)
+    if not text.isdecimal():
+        raise UsageError(f"{name}={text} is in the environment, and is not a number: unset it, or start with torchrun")
+    return int(text)
