@@ -111,7 +111,7 @@ def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> 
         FloatingPointError: a loss is not finite: names it and the images; or the norm is not. In float16 the scaler
             sees to the gradient: it leaves the step out.
     """
-    means = sum_over_processes(torch.stack([loss.detach().double() for loss in losses.values()])) / world_size()
+    means = sum_over_processes(torch.stack(list(losses.values())).detach().double()) / world_size()
     state.scaler.unscale_(state.optimizer)
     clip = state.config.train.clip_grad
     gradients = [parameter.grad for parameter in state.student.parameters() if parameter.grad is not None]
