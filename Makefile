@@ -1,6 +1,7 @@
 # One environment for everything. `make VENV=/elsewhere demo` puts it elsewhere, `PYTHON=python3.12` chooses the Python.
 VENV ?= .venv
 PYTHON ?= python3
+TESTS_AT_ONCE ?= 2
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -19,8 +20,8 @@ study: $(READY) ## The comparison over five seeds: results/study/study.md (an ho
 	snakemake study --cores all --rerun-incomplete --config training_threads=1
 	@cat results/study/study.md
 
-test: $(READY) ## The tests.
-	pytest $(ARGS)
+test: $(READY) ## The tests, two files at a time with a core each; `make test TESTS_AT_ONCE=4` for more.
+	OMP_NUM_THREADS=1 pytest -n $(TESTS_AT_ONCE) --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## The tests that take longer.
 	pytest -m slow $(ARGS)

@@ -46,7 +46,9 @@ def refused(exit_code: int, *arguments: str | Path) -> str:
     done = run(*arguments, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode == exit_code, done.stderr
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("training stopped")]  # its log entry
+    lines = [
+        line for line in done.stderr.splitlines() if not line.startswith(("training on", "training stopped"))
+    ]  # its log
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("vclr: ")
     return lines[0]
