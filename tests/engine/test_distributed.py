@@ -74,7 +74,7 @@ def test_two_processes_are_one_with_images_of_one_size(make_config: MakeConfig, 
 
 @pytest.mark.parametrize("sizes", [SETTINGS, pytest.param(ONE_SIZE, marks=pytest.mark.slow)], ids=["different", "one"])
 def test_two_processes_are_one_in_mixed_precision(sizes: tuple[str, ...], make_config: MakeConfig, tmp_path: Path):
-    """But for rounding: the number of rows of a product decides how bfloat16 rounds it, and so which of two equally good
+    """But for rounding: how many rows a product has decides how bfloat16 rounds it, and so which of two equally good
     proposals comes first. Without the half of the other process the gradients would differ by 0.7 of their norm.
     """
     (alone,) = compute(make_config(*sizes, *BFLOAT16), tmp_path / "1", 1)
@@ -86,10 +86,16 @@ def test_two_processes_are_one_in_mixed_precision(sizes: tuple[str, ...], make_c
     assert_same_weights(first, second)
 
 
+# After a step weights differ by rounding. A ReLU whose input is zero but for rounding then lets a gradient through or not:
+# one of a feed-forward block is a thousandth of the norm in these small maps.
+KINK = 0.01
+
+
 def assert_one_training(alone: dict[str, Any], processes: list[dict[str, Any]], tolerance: float) -> None:
     first, second = processes
-    for step, of_first, of_second in zip(alone["steps"], first["steps"], second["steps"], strict=True):
-        assert difference(step["gradients"], of_first["gradients"]) < tolerance
+    steps = zip(alone["steps"], first["steps"], second["steps"], (tolerance, KINK), strict=True)
+    for step, of_first, of_second, gradient_tolerance in steps:
+        assert difference(step["gradients"], of_first["gradients"]) < gradient_tolerance
         assert of_first["losses"] == of_second["losses"]
         assert of_first["losses"] == pytest.approx(step["losses"], rel=tolerance)
     assert_same_weights(first, second)
