@@ -75,7 +75,6 @@ AT_LEAST_ZERO = [
     "optimizer.warmup_iters",
     "train.seed",
     "train.eval_period",
-    "train.num_threads",
     "train.micro_batch_size",
     "train.checkpointer.max_to_keep",
     "views.seed",
@@ -97,12 +96,14 @@ SHARES = [
     "train.model_ema.decay",
     "proposals.max_iou",
 ]
+MAX_THREADS = 1024  # far more crash the process that starts them
 ABOVE_ZERO = ["model.pixel_std", "train.clip_grad.params.max_norm"]
 RANGES = {
     **dict.fromkeys(AT_LEAST_ONE, (1.0, math.inf)),
     **dict.fromkeys(AT_LEAST_ZERO, (0.0, math.inf)),
     **dict.fromkeys(SHARES, (0.0, 1.0)),
     **dict.fromkeys(ABOVE_ZERO, (1e-12, math.inf)),
+    "train.num_threads": (0.0, MAX_THREADS),
     "launcher.gpus_per_node": (-1.0, math.inf),
     "launcher.poll_seconds": (1.0, math.inf),
 }

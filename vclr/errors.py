@@ -36,6 +36,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return the word most like a mistyped one."""
     return difflib.get_close_matches(word, list(words), n=1, cutoff=0.0)[0]
@@ -50,7 +55,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 1
     if is_out_of_memory(error):
-        return f"out of memory: {str(error).strip().splitlines()[0] if str(error).strip() else 'of this machine'}", 1
+        return f"not enough memory: {first_line(error)}", 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     return None

@@ -24,8 +24,8 @@ def count_cpus() -> int:
 def torch_environment() -> dict[str, str]:
     """Return what must be in the environment when one of several processes imports torch.
 
-    Without a GPU: none of the warnings of its C++ parts. The one that there is doubts an option that the exactness of a
-    resume needs (engine/state.py).
+    Without a GPU, the warnings of its C++ parts are silenced: the only one concerns `find_unused_parameters`, which an
+    exact resume needs (engine/state.py).
     """
     return {} if has_gpu_driver() else {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 

@@ -95,7 +95,7 @@ def test_every_timed_step_and_warm_up_updates_the_weights(monkeypatch: pytest.Mo
 
 def test_step_that_fits_only_in_smaller_parts_is_refused(monkeypatch: pytest.MonkeyPatch):
     def run_out_of_memory(state: TrainState, *_: Any) -> None:
-        state.use_less_memory()
+        state.use_less_memory([(64, 96)])
 
     monkeypatch.setattr(step, "training_step", run_out_of_memory)
     with pytest.raises(UserError, match="^out of memory"):

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from vclr.config import Config, dump_config
 from vclr.data import loader, prefetch
 from vclr.data.loader import read_batches, training_loader
-from vclr.data.prefetch import one_batch_ahead
+from vclr.data.prefetch import Upload, one_batch_ahead
 from vclr.data.samples import TrainingSamples
 from vclr.data.workers import BLOCKED
 from vclr.errors import UserError
@@ -257,3 +257,17 @@ def test_copies_have_their_own_stream_which_the_training_waits_for(monkeypatch: 
         next(batches)
         assert wait_until(lambda: len(events) == 1 + 3 + 6 + 3 + 6 + 3)
         assert events[-9:] == [*handed_over, *copied]
+
+
+def test_a_batch_that_a_gpu_has_no_room_for_yet_is_left_to_the_step(monkeypatch: pytest.MonkeyPatch):
+    """It takes less memory and tries again, which the thread cannot."""
+
+    def fail(*_: Any) -> Batch:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(prefetch, "to_device", fail)
+    batch, upload = make_batch(), Upload(GPU)
+    assert upload.start(batch) is batch
+    upload.finish(batch)  # nothing to wait for

@@ -86,8 +86,8 @@ def test_two_processes_are_one_in_mixed_precision(sizes: tuple[str, ...], make_c
     assert_same_weights(first, second)
 
 
-# After a step weights differ by rounding. A ReLU whose input is zero but for rounding then lets a gradient through or not:
-# one of a feed-forward block is a thousandth of the norm in these small maps.
+# After a step weights differ by rounding. A ReLU whose input is zero but for that passes a gradient on or not: in these
+# maps one of a feed-forward block is a thousandth of the norm.
 KINK = 0.01
 
 

@@ -31,6 +31,8 @@ def test_place_is_read(launched: pytest.MonkeyPatch):
     assert read_place() == Place(rank=5, world_size=8, local_rank=1, local_world_size=4)
     launched.setenv("WORLD_SIZE", "1")
     assert read_place() is None
+    launched.setenv("WORLD_SIZE", "")
+    assert read_place() is None
     launched.delenv("WORLD_SIZE")
     assert read_place() is None
 
@@ -40,8 +42,11 @@ def test_place_is_read(launched: pytest.MonkeyPatch):
     [
         ("RANK", None, "WORLD_SIZE=8 is in the environment without RANK: start several"),
         ("MASTER_ADDR", None, "without MASTER_ADDR: "),
-        ("RANK", "one", "RANK=one is in the environment, and is not a number"),
-        ("WORLD_SIZE", "", "WORLD_SIZE= is in the environment, and is not a number"),
+        ("RANK", "one", "RANK=one is in the environment, and is no number from 0 to 7"),
+        ("RANK", "8", "RANK=8 is in the environment, and is no number from 0 to 7"),
+        ("WORLD_SIZE", "0", "WORLD_SIZE=0 is in the environment, and is no number above 0"),
+        ("MASTER_PORT", "99999", "MASTER_PORT=99999 is in the environment, and is no number from 1 to 65535"),
+        ("LOCAL_WORLD_SIZE", "9", "LOCAL_WORLD_SIZE=9 is in the environment, and is no number from 1 to 8"),
     ],
 )
 def test_half_a_place_is_refused(launched: pytest.MonkeyPatch, name: str, value: str | None, message: str):

@@ -47,6 +47,34 @@ def fail_above(monkeypatch: pytest.MonkeyPatch, num_images: int, error: type[Exc
     monkeypatch.setattr(Backbone, "forward", limited)
 
 
+def test_images_of_different_sizes_go_one_by_one_at_once(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """There is nothing between all together and each alone."""
+    sizes = ["dataloader.train.mapper.short_edge_length=[48,64,80]", "dataloader.train.total_batch_size=4"]
+    fail_above(monkeypatch, 1, torch.OutOfMemoryError)
+    with caplog.at_level(logging.WARNING, "vclr"):
+        state = take_steps(make_config(*sizes), count=1)
+    assert state.images_at_once == 1
+    assert sum("out of memory" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_memory_that_runs_out_after_the_backward_pass(
+    dtype: str, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """The gradient scaler of float16 has unscaled gradients by then, which is forgotten with them."""
+    get_norm, calls = torch.nn.utils.get_total_norm, []
+
+    def fail_once(*arguments: Any) -> Tensor:
+        calls.append(1)
+        return _out_of_memory(arguments[0][0]) if len(calls) == 1 else get_norm(*arguments)
+
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", fail_once)
+    state = take_steps(make_config("train.amp.enabled=True", f"train.amp.dtype={dtype}"), count=2)
+    assert (state.iteration, state.images_at_once, len(calls)) == (2, 1, 3)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
 @pytest.mark.parametrize("num_images", [1, 2])
 def test_the_same_step_in_less_memory(
@@ -148,4 +176,4 @@ def test_what_torch_says_is_known():
 )
 def test_what_cuda_libraries_say_is_known(text: str):
     assert is_out_of_memory(RuntimeError(text))
-    assert explain(RuntimeError(f"{text}\nmore")) == (f"out of memory: {text}", 1)
+    assert explain(RuntimeError(f"{text}\nmore")) == (f"not enough memory: {text}", 1)

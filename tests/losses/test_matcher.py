@@ -43,7 +43,7 @@ def test_agrees_with_trying_all(num_queries: int, num_objects: int, seed: int):
         draw_outputs(num_queries, seed=seed),
         draw_target(num_objects, seed),
     )
-    cost = matcher.cost(outputs.pred_logits[None], outputs.pred_boxes[None], [target])[0, 0]
+    cost = matcher.cost(outputs.pred_logits, outputs.pred_boxes, target)[0]
     if num_queries >= num_objects:
         tries = [
             sum(cost[q, n] for n, q in enumerate(order)) for order in permutations(range(num_queries), num_objects)

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from vclr.config_values import MAX_THREADS
 from vclr.errors import UsageError, nearest
 from vclr.ops.deformable_attention import BACKENDS
+from vclr.ops.device import DEVICES
 from vclr.structures import Size
 
 log = logging.getLogger("vclr.bench")
@@ -152,12 +154,14 @@ def check_settings(settings: Settings) -> None:
     for key, least in AT_LEAST.items():
         if getattr(settings, key) < least:
             raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at least {least}")
+    if settings.threads > MAX_THREADS:
+        raise UsageError(f"--threads {settings.threads}: must be at most {MAX_THREADS}")
     choices = {"dtype": DTYPES, "backend": ("", *BACKENDS)}
     for key, allowed in choices.items():
         if getattr(settings, key) not in allowed:
             names = ", ".join(filter(None, allowed))
             raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be one of {names}")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
+    if not re.fullmatch(DEVICES, settings.device):
         raise UsageError(f"--device {settings.device}: must be one of auto, cpu, cuda")
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"--device {settings.device}: there is no CUDA device that torch can use")

@@ -123,6 +123,7 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.evaluation.evaluate import evaluate_shard
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights
+    from vclr.ops.device import describe_device
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
@@ -133,6 +134,7 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
         if checkpoint is not None:
             report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
             logging.getLogger("vclr").info("%s: %s", checkpoint, report)
+        logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
         if shard is not None:
             print(evaluate_shard(model, config, output, shard, quiet))
         elif world_size() == 1:

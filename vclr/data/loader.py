@@ -30,9 +30,9 @@ Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples, through memory that is shared where they are forked; they become a batch here: of a
-    training on a GPU in a thread that is one batch ahead and brings it there. On a CPU the thread would only take from
-    the training what it saves it (measured on two cores: 0 to 4 percent slower).
+    Workers send packed samples, through memory that is shared where they are forked; they become a batch here. For
+    a GPU, a thread makes the next batch and copies it to the device. On a CPU that thread would compete with the
+    training (measured on two cores: 0 to 4 percent slower).
     """
 
     def __init__(
@@ -132,7 +132,7 @@ def test_loader(config: Config, samples: TestSamples, batches: Sequence[list[int
 
 
 def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
-    """Yield what a loader gives. Closing this ends what works for it: the training loader's thread, and workers.
+    """Yield what a loader gives. Closing the generator also ends the thread that is ahead and the workers.
 
     Raises:
         UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 import torch
 
 from vclr.data.workers import BLOCKED
+from vclr.errors import is_out_of_memory
 from vclr.structures import Batch, to_device
 
 PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker
@@ -60,14 +61,26 @@ class Upload:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream = device, torch.cuda.Stream(device)
+        self.left: Batch | None = None  # the last batch for which there was no room
 
     def start(self, batch: Batch) -> Batch:
-        """Return the batch on the GPU, where its content may still be on its way."""
-        with torch.cuda.stream(self.stream):
-            return to_device(batch, self.device)
+        """Return the batch on the GPU, where its content may still be on its way.
+
+        If there is no room for it yet, return it as it is: the step copies it, and may use less memory itself.
+        """
+        try:
+            with torch.cuda.stream(self.stream):
+                return to_device(batch, self.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self.left = batch
+            return batch
 
     def finish(self, batch: Batch) -> None:
         """Let the stream that this thread computes on wait for the copies, before the next ones are started."""
+        if batch is self.left:
+            return
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self.stream)
         for tensor in batch.tensors():

@@ -71,8 +71,9 @@ class Causes:
     def find(self, patience: float) -> str:
         """Return the cause of the process that failed first; nothing if none is reported within so many seconds."""
         if not self._cause and _wait_until(self._is_reported, patience):
-            self._cause = self._ask(lambda: self._store.get(CAUSE), b"").decode()
+            cause = self._ask(lambda: self._store.get(CAUSE), b"").decode()
             self.may_say()
+            self._cause = cause  # not before: the other thread may then leave at once
             self._acknowledge()  # not before: the first process then leaves, and the store with it
         return self._cause
 

@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 from vclr.engine.ending import describe, name_collective, telling_others
 from vclr.engine.launched import Place, read_place
 from vclr.errors import UsageError
-from vclr.ops.device import choose_device
+from vclr.ops.device import choose_device, resolve_device
 
 T = TypeVar("T")
 
@@ -74,8 +74,7 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
 
 def _choose_own_device(name: str, place: Place) -> torch.device:
     """Return the device of one of several processes, before anything makes use of another GPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = resolve_device(name)
     if not name.startswith("cuda") or not torch.cuda.is_available():
         return choose_device(name)
     num_devices = torch.cuda.device_count()

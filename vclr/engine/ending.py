@@ -35,7 +35,7 @@ _causes: Causes | None = None  # None: this process is alone
 
 
 class SharedEndError(UserError):
-    """Report an end that this process does not have for a reason of its own."""
+    """Report an end whose reason lies in another process, or is shared by all."""
 
 
 class LostProcessError(SharedEndError):
@@ -147,7 +147,7 @@ def name_collective(error: BaseException) -> CollectiveError:
 
 
 def _ignore_launcher() -> None:
-    """Do not die of the SIGTERM with which torchrun ends those that are left, before this process has said all."""
+    """Ignore SIGTERM from now on: torchrun sends it to all that remain, and this process still reports its cause."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from vclr.errors import UsageError
@@ -33,7 +34,7 @@ def read_place() -> Place | None:
     Raises:
         UsageError: the environment speaks of several processes, but not of all that is needed to join them.
     """
-    size = os.environ.get("WORLD_SIZE", "1")
+    size = os.environ.get("WORLD_SIZE") or "1"
     if size == "1":
         return None
     if absent := [name for name in VARIABLES if name not in os.environ]:
@@ -41,12 +42,17 @@ def read_place() -> Place | None:
             f"WORLD_SIZE={size} is in the environment without {', '.join(absent)}: start several processes with "
             "--num-gpus or torchrun, or unset WORLD_SIZE"
         )
-    local_rank = _number("LOCAL_RANK", "0")
-    return Place(_number("RANK"), _number("WORLD_SIZE"), local_rank, _number("LOCAL_WORLD_SIZE", size))
+    world_size = _number("WORLD_SIZE", 1)
+    _number("MASTER_PORT", 1, 65535)
+    rank, local_rank = _number("RANK", 0, world_size - 1), _number("LOCAL_RANK", 0, world_size - 1, "0")
+    return Place(rank, world_size, local_rank, _number("LOCAL_WORLD_SIZE", 1, world_size, size))
 
 
-def _number(name: str, default: str = "") -> int:
+def _number(name: str, low: int, high: int = sys.maxsize, default: str = "") -> int:
     text = os.environ.get(name, default)
-    if not text.isdecimal():
-        raise UsageError(f"{name}={text} is in the environment, and is not a number: unset it, or start with torchrun")
+    if not (text.isdecimal() and low <= int(text) <= high):
+        bounds = f"from {low} to {high}" if high < sys.maxsize else f"above {low - 1}"
+        raise UsageError(
+            f"{name}={text} is in the environment, and is no number {bounds}: unset it, or start with torchrun"
+        )
     return int(text)

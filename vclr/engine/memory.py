@@ -10,7 +10,9 @@ import torch
 
 from vclr.engine.distributed import world_size
 from vclr.engine.state import TrainState
-from vclr.errors import UserError, is_out_of_memory
+from vclr.errors import UserError, first_line, is_out_of_memory
+from vclr.ops.constants import forget_constants
+from vclr.structures import Batch
 
 T = TypeVar("T")
 log = logging.getLogger("vclr.train")
@@ -18,7 +20,7 @@ log = logging.getLogger("vclr.train")
 ADVICE = "a smaller dataloader.train.total_batch_size, train.amp.enabled=True or a smaller max_size needs less"
 
 
-def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
+def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> T:
     """Compute something; if memory runs out, again in a way that needs less, which the state keeps to.
 
     Fewer images go through backbone and encoder at once, and what their layers computed is computed again for the
@@ -26,6 +28,7 @@ def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
 
     Args:
         state: of the training.
+        batch: what it is computed of.
         compute: leaves the state as it was if it raises.
 
     Raises:
@@ -38,12 +41,12 @@ def within_memory(state: TrainState, compute: Callable[[], T]) -> T:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = _first_line(error)
+            reason = first_line(error)
         # Outside of the handler, which holds what the failed attempt had computed.
         _forget_attempt(state.student.pixel_mean.device)
         if world_size() > 1:
             raise UserError(f"out of memory ({reason}); set train.micro_batch_size=1, or {ADVICE}") from None
-        if not state.use_less_memory():
+        if not state.use_less_memory(batch.image_sizes):
             raise UserError(f"out of memory, even one image at a time ({reason}); {ADVICE}") from None
         log.warning(
             "iteration %d: out of memory; from now on %d images at once, and layers computed twice: the same results",
@@ -62,7 +65,7 @@ def or_refuse(compute: Callable[[], T]) -> T:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _first_line(error)
+        reason = first_line(error)
     raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
 
 
@@ -73,9 +76,6 @@ def _forget_attempt(device: torch.device) -> None:
     next pass goes through that queue.
     """
     torch.zeros((), requires_grad=True, device=device).mul(1).backward()
+    forget_constants()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else "out of memory"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vclr.config import config_from_text
 from vclr.data.loader import pad_images
-from vclr.engine.distributed import gather_on_first_process, rank
+from vclr.engine.distributed import gather_on_first_process, rank, wait_for_all
 from vclr.engine.state import TrainState
 from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
 from vclr.errors import UserError
@@ -31,10 +31,12 @@ def keep_for_replay(error: FloatingPointError, state: TrainState, batch: Batch, 
     """
     batches = gather_on_first_process(asdict(to_device(batch, torch.device("cpu"))))
     if rank():
+        wait_for_all()  # launchers end those that are left when one leaves
         return SystemExit(1)
     path = folder / f"nonfinite-{state.iteration}.pt"
     with atomic_path(path) as partial:
         torch.save({"state": state.state_dict(), "batches": batches, "error": str(error)}, partial)
+    wait_for_all()
     return FloatingPointError(f"{error}; `vclr train --replay {path}` takes this step again")
 
 

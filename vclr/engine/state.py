@@ -16,6 +16,7 @@ from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
 from vclr.models.weights import load_weights
+from vclr.structures import Size
 
 log = logging.getLogger("vclr.train")
 
@@ -33,8 +34,7 @@ class TrainState:
         self.images_at_once = config.train.micro_batch_size
         self.optimizer = build_optimizer(self.student, config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
-        needs_scaler = config.train.amp.enabled and config.train.amp.dtype == "float16"
-        self.scaler = torch.amp.GradScaler(device.type, enabled=needs_scaler)
+        self.scaler = self._new_scaler()
         self.iteration = 0
         # Of a converted training: what only the reference has, of its student and its teacher. It travels along.
         self.reference: dict[str, dict[str, Tensor]] = {}
@@ -61,13 +61,28 @@ class TrainState:
             **options,
         )
 
-    def use_less_memory(self) -> bool:
-        """Let fewer images go through the model at once from now on; False where it is one already."""
+    def _new_scaler(self) -> torch.amp.GradScaler:
+        amp = self.config.train.amp
+        return torch.amp.GradScaler(self.student.pixel_mean.device.type, enabled=amp.enabled and amp.dtype == "float16")
+
+    def forget_step(self) -> None:
+        """Take back what a step that failed has left: gradients, and the scaler's note that it has unscaled them."""
+        self.optimizer.zero_grad(set_to_none=True)
+        scaler = self._new_scaler()
+        scaler.load_state_dict(self.scaler.state_dict())
+        self.scaler = scaler
+
+    def use_less_memory(self, image_sizes: list[Size]) -> bool:
+        """Let fewer images go through the model at once from now on; False if it is one already.
+
+        Images of different sizes, of which there was not enough memory for a batch, go one by one in any case.
+        """
         transformer = self.student.encoder, self.student.decoder
         if self.images_at_once == 1 and all(part.use_checkpoint for part in transformer):
             return False
         at_once = self.images_at_once or self.config.dataloader.train.total_batch_size
-        self.images_at_once = max(1, at_once // 2)
+        differ = len(set(image_sizes)) > 1 and not self.config.compat.padding
+        self.images_at_once = 1 if differ else max(1, at_once // 2)
         for part in transformer:
             part.use_checkpoint = True
         return True

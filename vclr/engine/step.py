@@ -35,7 +35,7 @@ def training_step(
         FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
         UserError: there is too little memory.
     """
-    values = within_memory(state, lambda: compute_gradients(state, batch, detection, consistency))
+    values = within_memory(state, batch, lambda: compute_gradients(state, batch, detection, consistency))
     or_refuse(lambda: apply_gradients(state))
     return values
 
@@ -55,7 +55,7 @@ def compute_gradients(
         backward(state, losses)
         values = clip_gradients_and_read(state, losses, batch)
     except Exception:
-        state.optimizer.zero_grad(set_to_none=True)
+        state.forget_step()
         for buffer, before in zip(state.student.mask_branch.buffers(), statistics, strict=True):
             buffer.copy_(before)
         raise
@@ -153,7 +153,7 @@ def _mix(*numbers: int) -> int:
 
 
 def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
-    """Return the mean number of objects a process, and of those that a query is matched to, over the whole batch.
+    """Return the mean number of objects per process, and of those that a query is matched to, over the whole batch.
 
     Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch. In a
     step this is the first that processes do together: those whose disk is faster wait here, between the hosts and as

@@ -65,8 +65,8 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
         loader = training_loader(config, samples, state.iteration, rank(), world_size(), device)
         with (
             open_journal(folder, state, averages, quiet) as journal,
-            naming_causes(),
             closing(read_batches(loader)) as batches,
+            naming_causes(),  # before the loader is closed, which may take its time
         ):
             log.info("training on %s", describe_device(device, config.train.device))
             run_iterations(state, batches, folder, journal, signals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from vclr.errors import UsageError
@@ -10,8 +11,10 @@ from vclr.evaluation.pictures import draw_objects
 from vclr.files import read_image, write_json, write_png
 from vclr.models.build import build_model
 from vclr.models.weights import config_of, load_weights, read_weights
-from vclr.ops.device import choose_device
+from vclr.ops.device import choose_device, describe_device
 from vclr.progress import track
+
+log = logging.getLogger("vclr.evaluation")
 
 
 def predict_files(
@@ -45,6 +48,7 @@ def predict_files(
     model = build_model(config).to(choose_device(device))
     use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
     load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
+    log.info("predicting on %s", describe_device(model.pixel_mean.device, device))
     mapper = config.dataloader.test.mapper
     for photo in track(photos, "predicting"):
         image = read_image(photo)

@@ -66,6 +66,7 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
     finally:
         for process in processes:
             process.kill()
+            process.wait()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -73,11 +74,15 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
     """Wait until all have ended, or one has failed and the others had time to; return the exit code of them all."""
     deadline = float("inf")
-    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+    while None in [process.poll() for process in processes] and time.monotonic() < deadline:
         if any(process.returncode for process in processes):
             deadline = min(deadline, time.monotonic() + GRACE)
         time.sleep(0.05)
     failed = [process.returncode for process in processes if process.returncode]
+    if any(process.returncode is None for process in processes):  # what did not notice by itself says nothing either
+        number, code = next((number, p.returncode) for number, p in enumerate(processes) if p.returncode)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        print(f"vclr: process {number} {how}, and the others did not end by themselves", file=sys.stderr)
     # With 1 end those, too, that miss another.
     code = next((code for code in failed if code != 1), 1) if failed else 0
     return 128 - code if code < 0 else code  # as a shell says which signal killed it

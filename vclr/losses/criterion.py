@@ -20,7 +20,7 @@ Generators = list[torch.Generator] | None
 class Criterion:
     """Match every layer's queries to the objects and compute weighted losses (METHOD: paper section 3.4).
 
-    All layers are computed together, in float32.
+    All layers are computed together, in float32 but for the product that gives mask logits.
     """
 
     def __init__(self, config: CriterionConfig) -> None:

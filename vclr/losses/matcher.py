@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from vclr.config import MatcherConfig
 from vclr.losses.functional import focal_cost
@@ -19,7 +18,7 @@ from vclr.ops.boxes import cxcywh_to_xyxy, pairwise_giou
 from vclr.ops.constants import upload
 from vclr.structures import Target
 
-# Costs that are not finite are of a diverged training, which its losses show.
+# A diverged training has costs that are not finite: they are capped here, since its losses show it.
 LARGEST_COST = 1e8
 
 
@@ -83,13 +82,15 @@ class HungarianMatcher:
             targets: the objects of each image.
         """
         counts, (num_layers, _, num_queries, _) = list(map(len, targets)), logits.shape
-        costs = self.cost(logits, boxes, targets).cpu().numpy()
+        tables = [self.cost(*of_image) for of_image in zip(logits.unbind(1), boxes.unbind(1), targets, strict=True)]
+        costs = torch.cat([table.flatten() for table in tables]).cpu().numpy()
         costs = np.nan_to_num(costs, nan=LARGEST_COST, posinf=LARGEST_COST, neginf=-LARGEST_COST)
+        by_image = np.split(costs, np.cumsum([table.numel() for table in tables])[:-1])
+        by_image = [costs.reshape(table.shape) for costs, table in zip(by_image, tables, strict=True)]
         num_pairs = [min(count, num_queries) for count in counts]
         pairs = np.empty((2, num_layers, sum(num_pairs)), dtype=np.int64)
-        for layer, of_layer in enumerate(costs):
-            found = [linear_sum_assignment(cost[:, :count]) for cost, count in zip(of_layer, counts, strict=True)]
-            np.concatenate(found, axis=1, out=pairs[:, layer])
+        for layer in range(num_layers):
+            np.concatenate([linear_sum_assignment(costs[layer]) for costs in by_image], axis=1, out=pairs[:, layer])
         images = np.arange(len(counts)).repeat(num_pairs)
         first_objects = np.cumsum([0, *counts])[images]
         queries, objects = pairs
@@ -98,13 +99,10 @@ class HungarianMatcher:
         on_device = upload(np.stack([in_layer, rows, objects, objects + first_objects]), logits.device)
         return Matching(queries, objects, num_pairs, num_queries, *on_device)
 
-    def cost(self, logits: Tensor, boxes: Tensor, targets: list[Target]) -> Tensor:
-        """Return the cost (l, b, q, n) of every query and object of an image; n is the largest number of an image."""
+    def cost(self, logits: Tensor, boxes: Tensor, target: Target) -> Tensor:
+        """Return the cost (l, q, n) of every query (l, q, c), (l, q, 4) and object of one image."""
         config = self.config
-        labels = pad_sequence([target.labels for target in targets], batch_first=True)
-        objects = pad_sequence([target.boxes for target in targets], batch_first=True)
-        classes = labels[None, :, None].expand(*logits.shape[:3], -1)
-        cost_class = focal_cost(logits, config.alpha, config.gamma).gather(-1, classes)
-        cost_bbox = torch.cdist(boxes, objects.expand(len(boxes), -1, -1, -1), p=1)
-        cost_giou = -pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(objects))
+        cost_class = focal_cost(logits, config.alpha, config.gamma)[..., target.labels]
+        cost_bbox = torch.cdist(boxes, target.boxes.expand(len(boxes), -1, -1), p=1)
+        cost_giou = -pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target.boxes))
         return config.cost_class * cost_class + config.cost_bbox * cost_bbox + config.cost_giou * cost_giou

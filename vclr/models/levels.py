@@ -62,7 +62,7 @@ class Levels:
         return cells.proposals(*self._sizes(), self.features.device, torch.float32)
 
     def split(self, sequence: Tensor) -> list[Tensor]:
-        """Turn a sequence (b, s, d) into one (b, d, h, w) map a level."""
+        """Turn a sequence (b, s, d) into one (b, d, h, w) map per level."""
         return [level.permute(0, 3, 1, 2) for level in self._maps(sequence)]
 
     def pad(self, sequence: Tensor, shapes: cells.Shapes) -> Tensor:
@@ -76,7 +76,7 @@ class Levels:
         return torch.cat(padded, 1)
 
     def _maps(self, sequence: Tensor) -> list[Tensor]:
-        """View a sequence (b, s, d) as one (b, h, w, d) map a level."""
+        """View a sequence (b, s, d) as one (b, h, w, d) map per level."""
         parts = sequence.split([height * width for height, width in self.spatial_shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.spatial_shapes, strict=True)]
 
@@ -90,7 +90,7 @@ class Levels:
 
 
 def flatten_levels(maps: list[Tensor]) -> Levels:
-    """Flatten one (b, d, h, w) map a level, finest first, of images of one size: nothing is padded."""
+    """Flatten one (b, d, h, w) map per level, finest first, of images of one size: nothing is padded."""
     return Levels(_flatten(maps), _shapes(maps), tuple((shape,) * len(maps[0]) for shape in _shapes(maps)))
 
 

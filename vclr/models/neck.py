@@ -26,7 +26,7 @@ class Neck(nn.Module):
         self.levels = nn.ModuleList(levels)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Map the backbone's features to one (b, d, h, w) map a level, finest first."""
+        """Map the backbone's features to one (b, d, h, w) map per level, finest first."""
         outputs = []
         source = features[-1]
         for number, level in enumerate(self.levels):

@@ -93,7 +93,7 @@ def unused_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     """Return fresh weights for what the reference has beyond ours, distributed as it initializes them."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         channels = config.transformer.num_feature_levels * config.embed_dim
         unused = {"label_enc.weight": torch.randn(config.num_classes, config.embed_dim)}
         head = MLP(config.embed_dim, config.embed_dim, channels, 3).state_dict()

@@ -12,8 +12,10 @@ from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Multi-scale training has a few hundred sizes; what is kept for each is small (positions of cells, never features).
-MAX_SIZES = 128
+# Of the last so many sizes: student and teacher share them, and some come again soon. A large map's take a megabyte.
+MAX_SIZES = 16
+
+_caches: list[Callable[[], None]] = []
 
 
 def upload(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
@@ -46,4 +48,11 @@ def constant(make: Function) -> Function:
         with torch.inference_mode(False), torch.no_grad():
             return make(*arguments)
 
+    _caches.append(made.cache_clear)
     return cast(Function, made)
+
+
+def forget_constants() -> None:
+    """Give back the memory of all that `constant` has kept."""
+    for clear in _caches:
+        clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from torch.torch_version import TorchVersion
 from vclr.errors import UsageError
 from vclr.ops.nvml import driver_version
 
+DEVICES = r"auto|cpu|cuda(:\d+)?"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -21,10 +23,11 @@ def choose_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` is CUDA where there is one. Sets up how its memory is handed out.
 
     Raises:
-        UsageError: torch knows no such device or this machine has none.
+        UsageError: it is none of `DEVICES`, or this machine has none.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(DEVICES, name):
+        raise UsageError(f"train.device={name}: must be auto, cpu, cuda or cuda:NUMBER")
+    name = resolve_device(name)
     if name == "cpu":
         reuse_memory()
     elif name.startswith("cuda"):
@@ -33,6 +36,13 @@ def choose_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise UsageError(f"train.device={name}: {str(error).splitlines()[0]}") from None
+
+
+def resolve_device(name: str) -> str:
+    """Return what `auto` stands for here, CUDA if torch can use a GPU; any other name itself."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 def reuse_memory() -> None:

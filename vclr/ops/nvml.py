@@ -44,7 +44,7 @@ def gpu_load(index: int) -> GpuLoad | None:
 
 @cache
 def _library() -> Any:
-    """Return NVML, ready to be asked; None without the driver (or the package, which an older environment has not)."""
+    """Return NVML, ready to be asked; None without the driver (or the package, missing in older environments)."""
     try:
         import pynvml
     except ImportError:
