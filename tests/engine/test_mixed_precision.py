@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,30 @@ def test_fifty_steps_are_near_those_of_float32(dtype: str, exact: list[float], a
     assert near == pytest.approx(exact, rel=0.05)
     assert near != exact
     assert near[-1] < 0.9 * near[0], "it learns"
+
+
+def test_the_command_of_the_reference(annotations: Path, tmp_path: Path):
+    """As README.md translates it: batch 8, mixed precision, checkpointing, 2000 queries; here on small images."""
+    overrides = [
+        "dataloader.train.total_batch_size=8",
+        "model.num_queries=2000",
+        "train.amp.enabled=True",
+        "model.transformer.encoder.use_checkpoint=True",
+        "train.init_checkpoint=''",
+    ]
+    here = [
+        f"data.train.annotations={annotations}",
+        f"data.train.images={PHOTOS}/images",
+        "data.train.proposals=''",
+        "dataloader.train.mapper.short_edge_length=[64,96]",
+        "dataloader.train.mapper.crop_probability=0.0",
+        "dataloader.train.num_workers=0",
+        "train.max_iter=3",
+        "train.log_period=1",
+        "train.device=cpu",
+        "tracking.enabled=False",
+        f"train.output_dir={tmp_path}/run",
+    ]
+    run("train", "--config-file", f"{ROOT}/configs/experiment/voc_to_nonvoc.yaml", "--num-gpus", "1", *overrides, *here)
+    assert [record["iteration"] for record in records(tmp_path / "run")] == [1, 2, 3]
+    assert all(math.isfinite(record["loss"]) for record in records(tmp_path / "run"))
