@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -36,18 +36,14 @@ def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> 
             go back.
     """
     while True:
-        try:
-            return compute()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = first_line(error)
-        # Outside of the handler, which holds what the failed attempt had computed.
+        result, reason = _attempt(compute)
+        if not reason:
+            return cast(T, result)
         _forget_attempt(state.student.pixel_mean.device)
         if world_size() > 1:
             raise UserError(f"out of memory ({reason}); set train.micro_batch_size=1, or {ADVICE}") from None
         if not state.use_less_memory(batch.image_sizes):
-            raise UserError(f"out of memory, even one image at a time ({reason}); {ADVICE}") from None
+            raise UserError(f"out of memory, even one image at a time ({reason}); {ADVICE}")
         log.warning(
             "iteration %d: out of memory; from now on %d images at once, and layers computed twice: the same results",
             *(state.iteration, state.images_at_once),
@@ -60,13 +56,20 @@ def or_refuse(compute: Callable[[], T]) -> T:
     Raises:
         UserError: memory runs out.
     """
+    result, reason = _attempt(compute)
+    if reason:
+        raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
+    return cast(T, result)
+
+
+def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
+    """Return the result, or what was said when memory ran out; the error itself holds all that had been computed."""
     try:
-        return compute()
+        return compute(), ""
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = first_line(error)
-    raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
+        return None, first_line(error)
 
 
 def _forget_attempt(device: torch.device) -> None:
