@@ -29,6 +29,7 @@ def pretend(machine: Machine, num_devices: int = 1, has_engine_thread: bool = Fa
     for name, value in {**_what_cuda_says(machine, num_devices), **_streams(machine)}.items():
         setattr(torch.cuda, name, value)
     torch.backends.cuda.is_built = lambda: True
+    torch.version.cuda = "12.8"
     torch.Generator = Generator
     torch.Tensor.pin_memory = lambda self, *_: _pin(machine, self)
     torch.Tensor.is_pinned = lambda self, *_: machine.is_pinned(self)

@@ -242,6 +242,7 @@ def test_copies_have_their_own_stream_which_the_training_waits_for(monkeypatch: 
     """A batch is waited for before the next one is begun, and its memory is held for the stream that reads it."""
     events: list[Any] = []
     computing = Stream("computing", events)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(f"copying to {device}", events))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)

@@ -11,6 +11,7 @@ import torch
 
 from vclr.data.workers import BLOCKED
 from vclr.errors import is_out_of_memory
+from vclr.ops.device import is_built_for_gpus
 from vclr.structures import Batch, to_device
 
 PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker
@@ -24,9 +25,10 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
 
     Args:
         make: returns a batch; for a GPU in pinned memory.
-        device: of the training; of CUDA, the batches arrive there, else as they were made.
+        device: of the training. The batches arrive there if it is a GPU (and torch has streams, which one built for CPUs
+            lacks though a test may pretend a GPU), else as they were made.
     """
-    upload = Upload(device) if device.type == "cuda" else None
+    upload = Upload(device) if device.type == "cuda" and is_built_for_gpus() else None
     wanted: SimpleQueue[bool] = SimpleQueue()  # one more, or the end
     made: SimpleQueue[Batch | BaseException] = SimpleQueue()
 
@@ -91,5 +93,5 @@ class Upload:
 def _begin_thread(device: torch.device) -> None:
     """Leave signals to the main thread; pin memory for the training's GPU, not for the first one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-    if device.type == "cuda":
+    if device.type == "cuda" and is_built_for_gpus():
         torch.cuda.set_device(device)

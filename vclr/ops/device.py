@@ -82,7 +82,7 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
             f"driver {driver_version() or 'unknown'}",
             f"CUDA {cuda_version()}",
         ]
-        if torch.cuda.get_device_capability(device) >= (8, 0):
+        if is_built_for_gpus() and torch.cuda.get_device_capability(device) >= (8, 0):
             parts.append(f"TF32 {'on' if uses_tf32() else 'off'}")
         return f"{device} ({', '.join(parts)})"
     if device.type == "cpu":
@@ -91,13 +91,18 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
     return str(device)
 
 
+def is_built_for_gpus() -> bool:
+    """Tell whether this torch has what only one that is built for GPUs has, such as streams."""
+    return torch.version.cuda is not None or torch.version.hip is not None
+
+
 def cuda_version() -> str | None:
     """Return the version of CUDA that this torch was built with; None if it was built without."""
     return torch.version.cuda
 
 
 def _why_no_gpu() -> str:
-    if torch.version.cuda is None and torch.version.hip is None:
+    if not is_built_for_gpus():
         return "this torch is built without CUDA"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
