@@ -75,6 +75,7 @@ def break_phase(phase: str, kind: str) -> None:
         backward = torch.Tensor.backward
 
         def failing(loss: torch.Tensor, *arguments: Any, **options: Any) -> None:
+            torch.Tensor.backward = backward  # type: ignore[method-assign]
             loss.grad_fn.next_functions[0][0].register_prehook(lambda _: fail(kind))  # type: ignore[union-attr]
             backward(loss, *arguments, **options)
 
