@@ -25,8 +25,8 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
 
     Args:
         make: returns a batch; for a GPU in pinned memory.
-        device: of the training. On a GPU the batches arrive there; elsewhere, and if torch has no streams for it (a test
-            may pretend a GPU), they arrive as they were made.
+        device: of the training. On a GPU the batches arrive there; elsewhere, and if torch has no streams for it (a
+            test may pretend a GPU), they arrive as they were made.
     """
     upload = Upload(device) if device.type == "cuda" and is_built_for_gpus() else None
     wanted: SimpleQueue[bool] = SimpleQueue()  # one more, or the end
