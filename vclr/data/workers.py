@@ -32,8 +32,8 @@ def start_workers(loader: Iterable[T]) -> Iterator[T]:
 
 def prepare_worker(_: int) -> None:
     """Set up the process that this is called in as a loader's worker (`worker_init_fn`)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)  # first: the threads that are started from here inherit it
     torch.set_num_threads(1)  # workers work beside each other; more threads in each only get in the way
-    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if sys.platform == "linux":
         threading.Thread(target=_end_when_told, daemon=True).start()
         _end_with_training()
