@@ -137,17 +137,17 @@ def data_source(data: str) -> str:
     return fetched if fetched != path else (locate(path) or Path(path)).as_posix()
 
 
-def split_inputs(name: str, training_proposals: str) -> list[str]:
+def split_inputs(name: str) -> list[str]:
     """List the files that a split of a published data set is made of."""
-    split = published.find_split(name, training_proposals)
-    return [published.source_of(split.annotations), *([split.proposals] if split.proposals else [])]
+    recipe = published.recipe_of(name)
+    return [published.source_of(recipe.annotations), *([recipe.proposals] if recipe.proposals else [])]
 
 
-def split_options(name: str, training_proposals: str) -> str:
+def split_options(name: str) -> str:
     """Return how a split of a published data set is made, as words of `vclr split`."""
-    split = published.find_split(name, training_proposals)
-    proposals = f" --proposals {split.proposals}" if split.proposals else ""
-    return f"{split.name} --annotations {split.annotations}{proposals}"
+    recipe = published.recipe_of(name)
+    proposals = f" --proposals {recipe.proposals}" if recipe.proposals else ""
+    return f"{recipe.split} --annotations {recipe.annotations}{proposals}"
 
 
 def _view_source(folder: str) -> str:
