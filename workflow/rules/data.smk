@@ -41,7 +41,7 @@ rule fetch:
     wildcard_constraints:
         source="|".join(published.FETCHED_SETS),
     shell:
-        "vclr fetch {wildcards.source} --output data 2>&1 | tee {log}"
+        "vclr fetch {wildcards.source} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_owis:
@@ -67,7 +67,7 @@ rule fetch_view:
     params:
         part=lambda wildcards: published.OWIS_VIEWS[wildcards.view],
     shell:
-        "vclr fetch owis/{params.part} --output data 2>&1 | tee {log}"
+        "vclr fetch owis/{params.part} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_weights:
