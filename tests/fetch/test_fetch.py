@@ -123,13 +123,15 @@ def json_source(server: FileServer) -> dict[str, Any]:
     return {**source, "counts": {"raw/mine/val.json": {"images": 1}}}
 
 
-@pytest.mark.parametrize("altered", ["{\"images\": [{\"id\": 1", None], ids=["truncated", "other bytes"])
+@pytest.mark.parametrize("altered", ['{"images": [{"id": 1', None], ids=["truncated", "other bytes"])
 def test_verify_looks_at_a_json_that_was_put_or_linked_there(
     fetcher: Fetcher, server: FileServer, tmp_path: Path, altered: str | None
 ):
     fetcher.write(mine=json_source(server))
     own = tmp_path / "elsewhere.json"
-    own.write_text(json.dumps({"images": [{"id": 1, "file_name": "2.jpg", "height": 9, "width": 9}], "annotations": []}))
+    own.write_text(
+        json.dumps({"images": [{"id": 1, "file_name": "2.jpg", "height": 9, "width": 9}], "annotations": []})
+    )
     linked = fetcher.output / "raw/mine/val.json"
     linked.parent.mkdir(parents=True)
     linked.symlink_to(own)

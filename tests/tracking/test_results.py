@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from vclr.config import Config
-from vclr.files import read_json
+from vclr.files import read_json, write_json
 from vclr.tracking.environment import describe_environment
 from vclr.tracking.record import RUN_FILE, RunRecord
 from vclr.tracking.results import select_results, store_results
@@ -58,7 +58,7 @@ def test_each_protocol_reaches_the_run_of_the_training_once(config: Config, run_
 
 def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):
     store_results(config, metrics_of(run_dir, "uvo", 30.0))  # of a training that was not tracked
-    (run_dir / RUN_FILE).write_text('{"run_id": "0123", "uri": "%s"}' % config.tracking.uri)
+    write_json(run_dir / RUN_FILE, {"run_id": "0123", "uri": config.tracking.uri})
     store_results(replace(config, tracking=replace(config.tracking, enabled=False)), metrics_of(run_dir, "uvo", 3.0))
     assert not caplog.records
     store_results(config, metrics_of(run_dir, "uvo", 30.0))

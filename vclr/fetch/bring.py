@@ -104,7 +104,9 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
     if changed := manifest.damaged(adopted, settings.quiet):
         files = _name_some([file for files in changed.values() for file in files])
-        raise UserError(f"{wanted.source.name}: damaged: {files}; put them in place again, or remove them to fetch them")
+        raise UserError(
+            f"{wanted.source.name}: damaged: {files}; put them in place again, or remove them to fetch them"
+        )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
     paths += [*plan.linked, *([*manifest.folders, *manifest.files] if wanted.source.manual is not None else [])]
     damaged = manifest.damaged(paths, settings.quiet)

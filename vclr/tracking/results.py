@@ -20,9 +20,9 @@ METRICS = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "b
 def store_results(config: Config, metrics: dict[str, Any]) -> None:
     """Store the results of an evaluation in the run of its training; nothing if the checkpoint is of no tracked run.
 
-    Keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for groups of a test set that has a
-    protocol of its own. Where `evaluation.protocol` is one of the groups, or empty, they are `results/{group}/{metric}`,
-    or without groups `results/all/{metric}`. The iteration is the checkpoint's. What goes wrong in MLflow is a warning.
+    The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
+    `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
+    `results/all/{metric}`. The iteration is the checkpoint's. What goes wrong in MLflow is a warning.
 
     Args:
         config: of the evaluation.
