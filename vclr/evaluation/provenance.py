@@ -88,11 +88,11 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
                     f"{part}: its {key} is {provenance.get(key)}, that of this evaluation {expected[key]}; "
                     "evaluate all shards with the same settings"
                 )
-    first, *others = found.items() or [(None, expected)]
-    for part, provenance in others:
-        if provenance["checkpoint"] != first[1]["checkpoint"]:
-            raise UserError(f"{part}: is of another checkpoint than {first[0]}; evaluate all shards with the same one")
-    return first[1] if len(found) == len(parts) else expected
+    checkpoints = [provenance["checkpoint"] for provenance in found.values()]
+    for part, checkpoint in zip(found, checkpoints, strict=True):
+        if checkpoint != checkpoints[0]:
+            raise UserError(f"{part}: is of another checkpoint than {next(iter(found))}; evaluate all shards with the same one")
+    return {**expected, "checkpoint": checkpoints[0] if len(found) == len(parts) else None}
 
 
 def _read_beside(predictions: Path) -> dict[str, Any]:
