@@ -37,8 +37,7 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
     (tmp_path / "world/raw/toy").rename(checkout.folder / "data/raw/mini")
     checkout.write("configs/experiment/mini.yaml", MINI)
     command = ("snakemake", *RESULTS, "--cores", "2", "--config", "training_threads=1")
-    sharded = (*command, "shards={evaluation: 2}")
-    checkout.run(*sharded)
+    checkout.run(*command)
 
     last = checkout.folder / "runs/mini/seed0/checkpoints/last.pt"
     found = {name: read_json(checkout.folder / name)["provenance"] for name in RESULTS}
@@ -50,7 +49,6 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
         "data/raw/mini/annotations_val.json",
         "data/raw/mini/annotations_train.json",
     ]
-    assert not list((checkout.folder / "results").rglob("*of2"))  # shards go, with what they say of themselves
 
     run = read_json(checkout.folder / "runs/mini/seed0/mlflow_run.json")
     metrics = MlflowClient(f"sqlite:///{checkout.folder}/mlflow.db").get_run(run["run_id"]).data.metrics
@@ -59,11 +57,9 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
 
     # What Snakemake runs again for whatever reason is not submitted again, and what only a test has trains nothing.
     jobs = checkout.folder / "runs/mini/seed0/jobs"
-    again = checkout.run(*sharded, "--forcerun", "train")
+    finished = ("runs/mini/seed0/DONE", *command[3:])
+    again = checkout.run("snakemake", *finished, "--forcerun", "train")
     assert "runs/mini/seed0: finished already" in again
     assert (checkout.folder / "runs/mini/seed0/DONE").read_text() == "2\n"
     assert [path.name for path in jobs.iterdir() if path.is_dir()] == ["1"]
-    assert checkout.plan(RESULTS[0], *sharded[5:], 'overrides=["evaluation.max_dets=[1]"]') == {
-        "evaluate": 1,
-        "evaluate_shard": 2,
-    }
+    assert checkout.plan(*finished, 'overrides=["evaluation.max_dets=[1]"]') == {}

@@ -91,7 +91,8 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
     checkpoints = [provenance["checkpoint"] for provenance in found.values()]
     for part, checkpoint in zip(found, checkpoints, strict=True):
         if checkpoint != checkpoints[0]:
-            raise UserError(f"{part}: is of another checkpoint than {next(iter(found))}; evaluate all shards with the same one")
+            first = next(iter(found))
+            raise UserError(f"{part}: is of another checkpoint than {first}; evaluate all shards with the same one")
     return {**expected, "checkpoint": checkpoints[0] if len(found) == len(parts) else None}
 
 
