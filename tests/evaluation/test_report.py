@@ -11,8 +11,9 @@ import pytest
 from vclr.coco.annotations import encode_mask
 from vclr.config import dump_config, load_config
 from vclr.errors import UserError
+from vclr.evaluation.history import read_history, training_minutes
 from vclr.evaluation.recall import score
-from vclr.evaluation.report import read_history, training_minutes, write_report
+from vclr.evaluation.report import write_report
 from vclr.files import write_json, write_png
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
@@ -143,8 +144,9 @@ def test_the_page_is_whole_and_needs_nothing_else(page_and_summary):
     assert "@import" not in page_and_summary[0] and not re.search(r"url\((?!#)", page_and_summary[0])
     assert "prefers-color-scheme: dark" in page_and_summary[0]
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("img") == 6 * (2 + 3) + 4 * 2  # image, ground truth, three experiments; two views
-    assert page.tags.count("svg") == 1 + 3  # overview; loss, loss_class, recall
+    # image, ground truth, three experiments, and once more with all predictions; two views
+    assert page.tags.count("img") == (6 + 1) * (2 + 3) + 4 * 2
+    assert page.tags.count("svg") == 1 + 3 + 3  # overview; legend; loss, loss_class, recall
 
 
 def test_text_is_escaped(page_and_summary):
@@ -169,14 +171,14 @@ def test_the_page_says_what_the_numbers_say(page_and_summary):
     assert "Adding consistency with the teacher to the views raised recall on novel objects by 16.7 points" in text
     assert "One seed is no evidence" in text
     assert "object proposals 0 50.0" in text
-    assert "× 4.0" in text  # of untrained: four objects found instead of one
+    assert "66.7 0.0 +50.0" in text  # gap; points above untrained: four objects found instead of one
     assert "4 of 6" not in text and text.count("1 of 1") == 1 + 3 + 4  # one novel object an image, by experiment
     assert "model.criterion.weight_dict.loss_consistency" in text
     assert "revision f00df00df00d" in text and "abacus" in text
 
 
 def test_the_best_of_a_column_is_bold(page_and_summary):
-    rows = re.findall(r"</span>(baseline|views|full)</td>(.*?)</tr>", page_and_summary[0], re.DOTALL)
+    rows = re.findall(r"</span>(baseline|views|full)</th>(.*?)</tr>", page_and_summary[0], re.DOTALL)
     bold = {name: re.findall(r'<td class="[^"]*best">([\d.]+)', row) for name, row in rows}
     assert bold == {
         "baseline": ["83.3"] * 3,
@@ -218,7 +220,7 @@ def test_one_experiment_without_groups_is_a_report_too(world, tmp_path):
         "gap": None,
         "seeds": 1,
     }
-    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 3
+    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 1 + 3
 
 
 @pytest.mark.parametrize(
