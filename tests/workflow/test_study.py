@@ -10,11 +10,12 @@ import pytest
 
 EXPERIMENTS = ("demo_baseline", "demo_views", "demo")
 SEEDS = (0, 1)
-SETTINGS = "overrides=[train.max_iter=60,train.log_period=20,tracking.enabled=False]"
+BATCH = "dataloader.train.total_batch_size=2"  # a quarter of the demo's: the steps are to be real, not to learn much
+SETTINGS = f"overrides=[train.max_iter=60,{BATCH},train.log_period=20,tracking.enabled=False]"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_study_runs_to_its_page(checkout):
     study = f"study={{experiments: [{', '.join(EXPERIMENTS)}], seeds: [{', '.join(map(str, SEEDS))}]}}"
     python_path = f"PYTHONPATH={checkout.folder}"

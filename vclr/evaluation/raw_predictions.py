@@ -12,7 +12,7 @@ from vclr.evaluation.pictures import PALETTE, draw_objects, enlargement, match_m
 
 UNMATCHED = (20, 20, 20)
 DASH = 6  # pixels of the enlarged picture in each dash, and between two
-LINE_WIDTH = 3
+LINE_WIDTH = 2
 
 
 def draw_raw(
