@@ -252,6 +252,15 @@ def test_predictions_of_another_size_are_refused(world, template):
         report(world)
 
 
+def test_a_detector_that_is_sure_of_nothing_shows_its_mistakes_too(world):
+    path = world / "results/views/seed0/predictions.json"
+    entries = [{**entry, "score": entry["score"] / 4} for entry in read_json(path)]
+    first = [entry for entry in entries if entry["image_id"] == 0]
+    write_json(path, entries + [{**entry, "score": 0.1} for entry in first])
+    page = report(world, ["views"])
+    assert f"none above 0.5; of its {2 * len(first)} best {len(first)} fit none" in page
+
+
 def test_a_training_without_seed_folders_is_found(world):
     for folder in ("runs", "results"):
         (world / folder / "full" / "seed0").rename(world / folder / "mine")

@@ -28,6 +28,7 @@ NUM_EXAMPLES = 6  # evaluated images shown
 TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
 NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
 RAW_SCORE = 0.5  # above which every prediction of one image is shown
+NUM_UNSURE = 10  # best predictions shown where none is above that
 FADE = 0.85  # of the photo behind what was found
 ANNOTATED = (255, 255, 255)  # outline of an annotated object
 PICTURE_SIDE = 360  # pixels of a picture's long side in the report
@@ -74,7 +75,8 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
 
     Returns:
         A row for each image with the objects of the target group and, for each of these, the prediction that fits best;
-        and a row for the first of these images with all its objects and all predictions above a score.
+        and a row for the first of these images with all its objects and all predictions above a score, the best few
+        where there are none.
     """
     test_set, config = experiments[0].test_set, experiments[0].config
     every_object, names = _objects(coco), config.evaluation.groups.get(target_group(experiments))
@@ -122,11 +124,16 @@ def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[li
     there = pictures.draw_objects(photo, masks, fade=FADE)
     row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} annotated")]
     for entries in found:
-        shown = [coco_json.rasterize(entry, *size) for entry in entries if entry["score"] > RAW_SCORE]
+        above = [entry for entry in entries if entry["score"] > RAW_SCORE]
+        # A detector that is sure of nothing would look as if it made no mistakes.
+        shown = [coco_json.rasterize(entry, *size) for entry in above or entries[:NUM_UNSURE]]
         picture, unmatched = draw_raw(photo, masks, shown, fade=FADE)
-        row.append(
-            (_finish(picture), f"{len(shown)} predicted, {unmatched} fit none" if shown else "nothing predicted")
-        )
+        caption = f"{len(shown)} predicted, {unmatched} fit none"
+        if not above:
+            caption = (
+                f"none above {RAW_SCORE}; of its {len(shown)} best {unmatched} fit none" if shown else "none at all"
+            )
+        row.append((_finish(picture), caption))
     return row
 
 
