@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.evaluation.report_world import (
     provenance_of,
@@ -18,7 +19,8 @@ from tests.evaluation.report_world import (
     write_result,
     write_training,
 )
-from vclr.errors import UserError
+from vclr.cli import app
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.experiments import by_test_set
 from vclr.evaluation.read_experiments import read_experiments
 from vclr.evaluation.report import write_report
@@ -282,3 +284,20 @@ def test_each_training_set_is_shown_once(world, template):
     }
     assert np.asarray(Image.open(world / "out" / "examples-2.png")).std() > 0
     assert json.loads((world / "out" / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("verb", ["report", "study"])
+@pytest.mark.parametrize(
+    ("experiments", "seeds", "message"),
+    [
+        ("views", "0,0", "--seeds: names 0 twice; name each once"),
+        ("views,full,views", "0", "--experiments: names views twice; name each once"),
+        ("views,,full", "0", "--experiments 'views,,full': expected names separated by commas"),
+    ],
+)
+def test_what_would_count_twice_is_refused(tmp_path, verb, experiments, seeds, message):
+    arguments = [verb, "--experiments", experiments, "--seeds", seeds, "--output", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == message
+    assert not (tmp_path / "out").exists()
