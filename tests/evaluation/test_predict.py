@@ -11,8 +11,9 @@ import torch
 from vclr.config import dump_config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.predict import predict_files
-from vclr.files import read_image, read_json, write_png
+from vclr.files import read_json
 from vclr.models.build import build_model
+from vclr.pictures import read_image, write_png
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 

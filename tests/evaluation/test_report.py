@@ -13,7 +13,8 @@ from vclr.config import dump_config, load_config
 from vclr.errors import UserError
 from vclr.evaluation.recall import score
 from vclr.evaluation.report import read_history, training_minutes, write_report
-from vclr.files import write_json, write_png
+from vclr.files import write_json
+from vclr.pictures import write_png
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
 NATURAL = "views.weights={natural: 1, depth: 0, style: 0}"

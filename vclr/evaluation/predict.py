@@ -8,10 +8,11 @@ from pathlib import Path
 from vclr.errors import UsageError
 from vclr.evaluation.inference import predict, to_coco_results
 from vclr.evaluation.pictures import draw_objects
-from vclr.files import read_image, write_json, write_png
+from vclr.files import write_json
 from vclr.models.build import build_model
 from vclr.models.weights import config_of, load_weights, read_weights
 from vclr.ops.device import choose_device, describe_device
+from vclr.pictures import read_image, write_png
 from vclr.progress import track
 
 log = logging.getLogger("vclr.evaluation")

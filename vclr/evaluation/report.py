@@ -31,7 +31,8 @@ from vclr.evaluation.gallery import TOP_PREDICTIONS, data_uri, found_objects, tr
 from vclr.evaluation.licences import terms_in_use
 from vclr.evaluation.pictures import contact_sheet
 from vclr.evaluation.study import PairedResult, compare, evidence, format_p, format_values, markdown_results
-from vclr.files import atomic_path, read_json, write_json, write_png
+from vclr.files import atomic_path, read_json, write_json
+from vclr.pictures import write_png
 from vclr.splits.leaks import summarize_leaks
 
 TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")

@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
 from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
-from vclr.files import write_png
 from vclr.finding import ERROR, WARNING
+from vclr.pictures import write_png
 
 
 def test_missing_image(world: World):

@@ -19,8 +19,9 @@ from PIL import Image
 from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import check_segmentation
 from vclr.errors import UserError
-from vclr.files import atomic_path, link_file, read_image_header, read_json
+from vclr.files import atomic_path, link_file, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, write_photos
+from vclr.pictures import read_image_header
 from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")

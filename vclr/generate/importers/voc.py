@@ -10,8 +10,8 @@ from PIL import Image
 
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
-from vclr.files import list_images, read_image_header
 from vclr.generate.importers.photos import Photo, write_photos
+from vclr.pictures import list_images, read_image_header
 from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
