@@ -185,4 +185,4 @@ def test_overlay_of_a_long_or_large_photo_keeps_its_proportions(
     predict_files([tmp_path / "a.png"], checkpoint, tmp_path / "out", 0.0, "cpu")
     shape = read_image(tmp_path / "out" / "a.png").shape
     assert max(shape) <= 2048
-    assert shape[0] / shape[1] == pytest.approx(height / width, rel=0.01)
+    assert shape[0] / shape[1] == pytest.approx(size[0] / size[1], rel=0.01)
