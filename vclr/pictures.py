@@ -68,9 +68,6 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
         import_module(f"PIL.{module}ImagePlugin")
-FORMATS = [
-    name for name in ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN
-]
 
 
 class ImageHeader(NamedTuple):
@@ -158,12 +155,12 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
             raise UserError(
                 f"{path}: its pixels are colors ({image.mode}); needs numbers: a palette, or gray of 1 to 16 bits"
             )
-        stored = image.tile[0][3] if image.tile else ""
+        tiles = getattr(image, "tile", ())
+        spread = SPREAD.get(tiles[0][3], 1) if tiles and isinstance(tiles[0][3], str) else 1
         image.load()
         turn = UPRIGHT.get(_orientation(image))
-        numbers = np.asarray(image if turn is None else image.transpose(turn))
-        dtype = np.uint16 if image.mode in (*SIXTEEN_BITS, "I") else np.uint8
-        return numbers.astype(dtype) // dtype(SPREAD.get(stored, 1) if isinstance(stored, str) else 1)
+        stored: np.ndarray = np.asarray(image if turn is None else image.transpose(turn))
+        return stored.astype(np.uint16 if image.mode in (*SIXTEEN_BITS, "I") else np.uint8) // spread
 
 
 def write_png(path: str | Path, image: np.ndarray, software: str = "") -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from vclr.structures import Predictions
 
 MAX_IOU = 0.5  # of two masks that are both drawn
-MAX_INSIDE = 0.8  # share of the smaller one that may lie within the larger one
+MAX_INSIDE = 0.5  # share of the smaller one that may lie within the larger one
 SIDE = 384  # pixels of the longer side at which masks are compared
 
 
