@@ -64,6 +64,8 @@ NO_PIXELS = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError, Warning)
 # What Pillow warns of in a damaged block of tags is said where it matters, by an error.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
+# Photos of 90 to 180 million pixels exist; larger ones are an error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
