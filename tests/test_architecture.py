@@ -17,6 +17,7 @@ FLOORS = [
     {
         "errors",
         "files",
+        "pictures",
         "image_folder",
         "finding",
         "coco",

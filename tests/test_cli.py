@@ -20,8 +20,9 @@ from tests.generate.importers.as_labelme import write_labelme
 from tests.shared import PHOTOS
 from vclr.cli import app
 from vclr.coco.annotations import load_coco
-from vclr.files import read_json, write_json, write_png
+from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
+from vclr.pictures import write_png
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "configs" / "experiment" / "demo.yaml"

@@ -5,24 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from vclr.errors import UserError
-from vclr.files import (
-    atomic_folder,
-    atomic_path,
-    list_images,
-    read_image,
-    read_image_header,
-    read_json,
-    remove_partials,
-    sha256,
-    write_json,
-    write_manifest,
-    write_png,
-)
+from vclr.files import atomic_folder, atomic_path, read_json, remove_partials, sha256, write_json, write_manifest
 
 
 def names_in(folder: Path) -> list[str]:
@@ -133,77 +119,6 @@ def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):
 def test_json_that_is_no_file_is_one_line(tmp_path: Path, name: str):
     with pytest.raises(UserError, match="cannot be read"):
         read_json(tmp_path / name)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1", "CMYK"])
-def test_images_of_every_mode_are_read_as_rgb(tmp_path: Path, mode: str):
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
-    Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(path)
-    image = read_image(path)
-    assert image.shape == (3, 5, 3)
-    assert image.dtype == np.uint8
-    assert image.min() == 255
-
-
-def test_png_round_trip(tmp_path: Path):
-    image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    write_png(tmp_path / "a.png", image)
-    assert (read_image(tmp_path / "a.png") == image).all()
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
-def test_damaged_images_are_one_line(tmp_path: Path, suffix: str):
-    generator = np.random.default_rng(0)
-    whole = tmp_path / f"whole{suffix}"
-    Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(whole)
-    content, path = bytearray(whole.read_bytes()), tmp_path / f"damaged{suffix}"
-    refusals = []
-    for cut in generator.integers(0, len(content), 60):
-        damaged = content[:cut] if cut % 2 else content[: cut // 2] + generator.bytes(20) + content[cut // 2 + 20 :]
-        path.write_bytes(damaged)
-        try:
-            read_image(path)
-        except UserError as error:
-            refusals.append(str(error))
-    assert len(refusals) >= 20
-    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in refusals)
-
-
-@pytest.mark.parametrize("name", ["text.png", "absent.png", "."])
-def test_what_is_no_image_is_one_line(tmp_path: Path, name: str):
-    (tmp_path / "text.png").write_text("not an image")
-    with pytest.raises(UserError, match="image"):
-        read_image(tmp_path / name)
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-@pytest.mark.parametrize("orientation", range(10))
-def test_header_has_the_size_that_the_image_is_read_with(tmp_path: Path, suffix: str, orientation: int):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.new("RGB", (12, 7)).save(tmp_path / f"a{suffix}", exif=exif)
-    header = read_image_header(tmp_path / f"a{suffix}")
-    assert (header.height, header.width) == read_image(tmp_path / f"a{suffix}").shape[:2]
-    assert header.is_turned == (2 <= orientation <= 8)
-
-
-def test_header_of_what_is_no_image_is_one_line(tmp_path: Path):
-    (tmp_path / "a.png").write_text("not an image")
-    with pytest.raises(UserError, match=r"a\.png: is not an image$"):
-        read_image_header(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"b\.png: cannot be read as an image: .*No such file"):
-        read_image_header(tmp_path / "b.png")
-
-
-def test_folders_list_their_images_by_name(tmp_path: Path):
-    for name in ("b.png", "a.JPG", "notes.txt"):
-        (tmp_path / name).touch()
-    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
-    with pytest.raises(UserError, match="no such folder"):
-        list_images(tmp_path / "absent")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no image"):
-        list_images(tmp_path / "empty")
 
 
 def test_manifest_names_every_file_with_its_hash(tmp_path: Path):

@@ -1,27 +1,17 @@
-"""Files that are whole or absent: atomic writes, checksums, json, images, manifests."""
+"""Files that are whole or absent: atomic writes, checksums, json, manifests."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
-
-import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from typing import Any
 
 from vclr.errors import UserError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-ORIENTATION = ExifTags.Base.Orientation
-TURNED = range(2, 9)  # orientations of EXIF that are not upright
-LYING = range(5, 9)  # those of them that exchange height and width
 
 
 @contextmanager
@@ -107,91 +97,6 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists without end
         raise UserError(f"{path}: not usable json: {error}") from None
-
-
-class ImageHeader(NamedTuple):
-    """What an image file says of itself before its pixels: its size as `open_image` turns it, and whether it does."""
-
-    height: int
-    width: int
-    is_turned: bool
-
-
-@contextmanager
-def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path if data is None else io.BytesIO(data)) as image:
-            yield image
-    except UnidentifiedImageError:
-        raise UserError(f"{path}: is not an image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image: {error}") from None
-
-
-def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Read an image file as RGB, turned upright where its EXIF data says how.
-
-    Args:
-        path: the file.
-        data: its bytes, where they are not in a file of that name; it then only names them.
-        at_least: (width, height) that are enough: of a JPEG, only as much is then decoded, and without color.
-
-    Raises:
-        UserError: the file is missing, is not an image, or is damaged.
-    """
-    with _open_file(path, data) as image:
-        if at_least is not None:
-            image.draft("L", at_least)
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeader:
-    """Read what an image file says of itself, but no pixels: damage to these is not found.
-
-    Raises:
-        UserError: the file is missing, or is not an image.
-    """
-    with _open_file(path, data) as image:
-        # Asked for EXIF data that it does not have in front, a PNG reads all its pixels.
-        orientation = image.getexif().get(ORIENTATION, 1) if image.format != "PNG" or "exif" in image.info else 1
-        height, width = (image.width, image.height) if orientation in LYING else (image.height, image.width)
-        return ImageHeader(height, width, orientation in TURNED)
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file as `open_image` does.
-
-    Returns:
-        (h, w, 3) uint8.
-    """
-    return np.asarray(open_image(path))
-
-
-def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Write an (h, w, 3) uint8 image as PNG, atomically.
-
-    The run-length strategy of deflate involves no match search, so the bytes do not depend on which search a
-    processor is fastest at.
-    """
-    with atomic_path(path) as partial:
-        Image.fromarray(image).save(partial, format="PNG", compress_type=3, compress_level=6)
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """List the image files of a folder by name.
-
-    Raises:
-        UserError: the folder is missing or holds no image.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not images:
-        raise UserError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    return images
 
 
 def sha256(path: str | Path) -> str:

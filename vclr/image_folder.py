@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
-from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, read_json, sha256
+from vclr.files import read_json, sha256
+from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header
 
 MANIFEST = "manifest.json"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it

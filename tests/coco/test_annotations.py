@@ -21,7 +21,7 @@ from vclr.coco.annotations import (
     to_rle,
 )
 from vclr.errors import UserError
-from vclr.files import write_png
+from vclr.pictures import write_png
 
 TRIANGLE = [[1.0, 1.0, 9.0, 1.0, 5.0, 7.0]]
 

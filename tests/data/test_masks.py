@@ -16,8 +16,8 @@ from vclr.data.masks import crop_mask, draw_polygons, join_masks, no_masks
 from vclr.data.objects import Objects
 from vclr.data.polygons import Polygons
 from vclr.data.transforms import draw_training_geometry
-from vclr.files import open_image
 from vclr.ops.boxes import xyxy_to_cxcywh
+from vclr.pictures import open_image
 from vclr.structures import Size
 
 SIZE = (37, 53)

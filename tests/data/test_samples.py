@@ -18,8 +18,9 @@ from vclr.data.proposals import add_proposals
 from vclr.data.samples import TestSamples as EvaluatedSamples
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
-from vclr.files import read_json, write_json, write_png
+from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
+from vclr.pictures import write_png
 
 MakeConfig = Callable[..., Config]
 

@@ -8,7 +8,8 @@ import numpy as np
 from vclr.coco.annotations import encode_mask
 from vclr.config import dump_config, load_config
 from vclr.evaluation.recall import score
-from vclr.files import sha256, write_json, write_png
+from vclr.files import sha256, write_json
+from vclr.pictures import write_png
 
 NATURAL = "views.weights={natural: 1, depth: 0, style: 0}"
 DEPTH = "views.weights={natural: 1, depth: 1, style: 0}"

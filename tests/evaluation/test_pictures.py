@@ -24,6 +24,23 @@ def test_small_images_are_enlarged_by_a_whole_factor(size, expected):
     assert np.array_equal(picture[::factor, ::factor], image)
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((4, 2000), (4, 2000)),
+        ((2000, 4), (2000, 4)),
+        ((10, 300), (60, 1800)),
+        ((4000, 3000), (2048, 1536)),
+        ((1, 1), (256, 256)),
+    ],
+)
+def test_pictures_are_bounded_and_keep_their_proportions(size, expected):
+    mask = np.ones(size, bool)
+    picture = draw_objects(np.zeros((*size, 3), np.uint8), [mask], boxes=[(0, 0, size[1], size[0])], labels=["a"])
+    assert picture.shape[:2] == expected
+    assert picture.any()
+
+
 def test_masks_are_tinted_outlined_and_nothing_else_changes():
     mask = disk(64, 80, 30)
     picture = draw_objects(GRAY, [mask])

@@ -10,9 +10,10 @@ import torch
 
 from vclr.config import dump_config, load_config
 from vclr.errors import UsageError, UserError
-from vclr.evaluation.predict import predict_files
-from vclr.files import read_image, read_json, write_png
+from vclr.evaluation.predict import find_checkpoint, predict_files
+from vclr.files import read_json
 from vclr.models.build import build_model
+from vclr.pictures import read_image, write_png
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 
@@ -66,8 +67,11 @@ def test_photo_that_is_none_leaves_nothing_half_written(checkpoint: Path, photo:
 
 
 def test_photos_of_one_name_are_refused(checkpoint: Path, photo: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="two photos are called a"):
+    with pytest.raises(UsageError, match=r"two photos are called a \(.*photos/a\.png, .*/a\.jpg\): "):
         predict_files([photo, tmp_path / "a.jpg"], checkpoint, tmp_path / "out", 0.3, "cpu")
+    assert names_in(tmp_path / "out") == []
+    predict_files([photo, photo, photo.parent], checkpoint, tmp_path / "out", 0.3, "cpu")
+    assert names_in(tmp_path / "out") == ["a.json", "a.png"], "the same photo three times is one photo"
 
 
 def test_weights_without_a_configuration_are_of_the_published_model(photo: Path, tmp_path: Path):
@@ -80,3 +84,105 @@ def test_weights_without_a_configuration_are_of_the_published_model(photo: Path,
 def test_unknown_device_is_one_line(checkpoint: Path, photo: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="train.device=warp"):
         predict_files([photo], checkpoint, tmp_path / "out", 0.3, "warp")
+
+
+# --- what may be written over ----------------------------------------------------------------------------------------
+
+NO_MODEL = Path("absent.pt")  # what is refused is refused before the model is looked for
+
+
+def test_folder_of_the_photos_is_no_output(photo: Path, tmp_path: Path):
+    (photo.parent / "a.json").write_text('{"shapes": []}')
+    (tmp_path / "link").symlink_to(photo.parent)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(photo)
+    before = {path.name: path.read_bytes() for path in photo.parent.iterdir()}
+    for given, output in (
+        (photo, photo.parent),
+        (photo.parent, photo.parent / "." / ".." / "photos"),
+        (photo, tmp_path / "link"),
+        (tmp_path / "link" / "a.png", photo.parent),
+        (tmp_path / "links" / "a.png", photo.parent),
+        (tmp_path / "links" / "a.png", tmp_path / "links"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            predict_files([given], NO_MODEL, output, 0.3, "cpu")
+        assert str(caught.value) == f"{output}: holds the photos; the results need a folder of their own"
+    assert {path.name: path.read_bytes() for path in photo.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.png"])
+@pytest.mark.parametrize("content", [b'{"shapes": []}', b"[]", b"\x89PNG", b""])
+def test_files_of_somebody_else_are_not_replaced(photo: Path, tmp_path: Path, name: str, content: bytes):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"out/{name}: is no result of `vclr predict`, and would be replaced"):
+        predict_files([photo], NO_MODEL, tmp_path / "out", 0.3, "cpu")
+    assert (tmp_path / "out" / name).read_bytes() == content
+    assert names_in(tmp_path / "out") == [name]
+
+
+def test_own_results_are_replaced_beside_files_of_others(checkpoint: Path, photo: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    for min_score in (0.0, 1.1):
+        predict_files([photo], checkpoint, tmp_path / "out", min_score, "cpu")
+    assert names_in(tmp_path / "out") == ["a.json", "a.png", "notes.txt"]
+    (tmp_path / "out" / "a.json").unlink()  # as an interrupted run leaves it
+    predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu")
+    (tmp_path / "out" / "a.json").write_text('{"shapes": []}')  # the picture, annotated with labelme
+    with pytest.raises(UsageError, match=r"out/a\.json: is no result"):
+        predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu")
+
+
+def test_output_that_cannot_be_written_is_found_first(photo: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    for output, says in (
+        (tmp_path / "file" / "out", "cannot be written: Not a directory"),
+        (tmp_path / "file", "is no folder; the results need one"),
+        (tmp_path / "nowhere", "is no folder; the results need one"),
+        (Path("/proc/found"), "cannot be written: "),
+    ):
+        with pytest.raises(UserError) as caught:
+            predict_files([photo], NO_MODEL, output, 0.3, "cpu")
+        assert str(caught.value).startswith(f"{output}: {says}")
+
+
+# --- what is given ---------------------------------------------------------------------------------------------------
+
+
+def test_folder_of_a_training_is_a_checkpoint(checkpoint: Path, tmp_path: Path):
+    last = tmp_path / "runs" / "mine" / "seed0" / "checkpoints" / "last.pt"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(checkpoint.read_bytes())
+    for folder in (last.parent, last.parent.parent):
+        assert find_checkpoint(folder) == last
+    with pytest.raises(UserError, match=r"mine: holds no checkpoints/last\.pt; nearest: .*mine/seed0$"):
+        find_checkpoint(tmp_path / "runs" / "mine")
+    with pytest.raises(UserError, match=r"runs: holds no checkpoints/last\.pt$"):
+        find_checkpoint(tmp_path / "runs")
+
+
+def test_line_says_what_was_found_and_drawn(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    predict_files([photo], checkpoint, tmp_path / "out", 0.0, "cpu", max_objects=1)
+    count = len(read_json(tmp_path / "out" / "a.json"))
+    assert count > 1
+    assert capsys.readouterr().out == f"a.png: {count} objects, 1 drawn -> {tmp_path}/out/a.png\n"
+    predict_files([photo], checkpoint, tmp_path / "out", 1.0, "cpu")
+    line = capsys.readouterr().out
+    assert line.startswith(f"a.png: {count} objects, 0 drawn (the best score is 0.")
+    assert line.endswith(f"; --min-score is 1) -> {tmp_path}/out/a.png\n")
+
+
+@pytest.mark.parametrize("size", [(4, 2000), (2000, 4), (3000, 1500)])
+def test_overlay_of_a_long_or_large_photo_keeps_its_proportions(
+    checkpoint: Path, tmp_path: Path, size: tuple[int, int]
+):
+    write_png(tmp_path / "a.png", np.zeros((*size, 3), np.uint8))
+    predict_files([tmp_path / "a.png"], checkpoint, tmp_path / "out", 0.0, "cpu")
+    shape = read_image(tmp_path / "out" / "a.png").shape
+    assert max(shape) <= 2048
+    assert shape[0] / shape[1] == pytest.approx(size[0] / size[1], rel=0.01)

@@ -9,9 +9,10 @@ import pytest
 
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.errors import UsageError, UserError
-from vclr.files import write_json, write_png
+from vclr.files import write_json
 from vclr.generate.object_proposals import join_proposals, propose_objects, write_proposals
 from vclr.generate.toy import render_scene
+from vclr.pictures import write_png
 from vclr.shards import Shard
 
 

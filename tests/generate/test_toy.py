@@ -10,10 +10,11 @@ import pytest
 
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError
-from vclr.files import read_image, read_json, sha256
+from vclr.files import read_json, sha256
 from vclr.generate.toy import CATEGORIES, MIN_PIXELS, NUM_OBJECTS, Scene, render_scene, write_toy_world
 from vclr.generate.toy_shapes import KNOWN_SHAPES, NOVEL_SHAPES, SHAPES, Pose, draw_turn, stamp
 from vclr.generate.toy_textures import LATTICE, PATTERNS
+from vclr.pictures import read_image
 
 KNOWN = {category["id"] for category in CATEGORIES if category["supercategory"] == "known"}
 NOVEL = {category["id"] for category in CATEGORIES if category["supercategory"] == "novel"}

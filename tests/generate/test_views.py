@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from vclr.errors import UsageError, UserError
-from vclr.files import read_image, read_json, sha256, write_json, write_png
+from vclr.files import read_json, sha256, write_json
 from vclr.generate.views import join_views, write_views
 from vclr.ops.appearance import COMPUTED_VIEWS, render_view
+from vclr.pictures import read_image, write_png
 from vclr.shards import Shard
 
 

@@ -13,7 +13,8 @@ from PIL import ImageOps
 from tests.shared import PHOTOS
 from tests.splits.made import write_split
 from vclr.errors import UserError
-from vclr.files import open_image, read_json, write_json, write_png
+from vclr.files import read_json, write_json
+from vclr.pictures import open_image, write_png
 from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for photos")

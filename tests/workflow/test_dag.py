@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from vclr.files import read_json, write_png
+from vclr.files import read_json
 from vclr.generate.pack import pack_folder
+from vclr.pictures import write_png
 from vclr.splits.classes import VOC_CLASSES
 
 DEMO = ("demo_baseline", "demo_views", "demo")

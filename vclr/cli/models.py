@@ -166,19 +166,25 @@ def score(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
-    checkpoint: Annotated[Path, typer.Option(help="A training's, or weights of the reference.")],
-    output: Output,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photos, folders of them, or patterns ('photos/**/*.jpg').")
+    ],
+    checkpoint: Annotated[Path, typer.Option(help="A training's checkpoint or folder, or weights of the reference.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
     min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
+    max_objects: Annotated[int, typer.Option(min=0, help="Draw the best objects, this many at most.")] = 12,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     config_file: Annotated[
         Path | None, typer.Option("--config-file", help="For weights without a configuration; else the published one.")
     ] = None,
 ) -> None:
-    """Find the objects of photos: a json and an overlay picture for each."""
+    """Find the objects of photos: a json and an overlay picture for each.
+
+    The picture shows the best objects, each once. Results go into a folder of their own, never over other files.
+    """
     from vclr.evaluation.predict import predict_files
 
-    predict_files(images, checkpoint, output, min_score, device, config_file)
+    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects)
 
 
 @app.command(name="convert")

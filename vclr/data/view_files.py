@@ -10,6 +10,7 @@ from PIL import Image
 
 from vclr.errors import UserError
 from vclr.image_folder import Folder, locate, open_folder
+from vclr.pictures import IMAGE_SUFFIXES
 
 
 class ViewFiles:
@@ -46,8 +47,11 @@ class ViewFiles:
 
 
 def find_suffix(folder: Folder, photo: str) -> str | None:
-    """Return the suffix of the file that a folder has for a photo, None where it has none."""
-    for suffix in (".png", ".jpg", PurePosixPath(photo).suffix):
+    """Return the suffix of the file that a folder has for a photo, None where it has none.
+
+    A view is most likely a PNG, a JPEG or of the photo's own suffix; the others are only asked for when it is none.
+    """
+    for suffix in dict.fromkeys((".png", ".jpg", PurePosixPath(photo).suffix, *IMAGE_SUFFIXES)):
         if view_name(photo, suffix) in folder:
             return suffix
     return None

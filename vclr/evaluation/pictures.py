@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SHORT_SIDE = 256  # smaller images are enlarged by a whole factor to at least this
+LONG_SIDE = 2048  # but none beyond this, and larger ones are shrunk to it
 MASK_OPACITY = 0.5
 SHADE = 0.35
 # Distinct for most kinds of color vision, neighbors apart in hue; light enough to stand out on photos.
@@ -35,6 +36,8 @@ def draw_objects(
     colors: Sequence[Color] | None = None,
     fill: Sequence[bool] | None = None,
     fade: float = 0.0,
+    opacity: float = MASK_OPACITY,
+    line: float = 1 / 160,
 ) -> np.ndarray:
     """Draw objects on an image: translucent masks with crisp outlines, thin boxes, small labels.
 
@@ -46,19 +49,23 @@ def draw_objects(
         colors: one for each mask; the palette in turn by default.
         fill: for each mask whether its inside is tinted or only its outline drawn; all are by default.
         fade: from 0, the image as it is, to 1, a pale gray one, on which the colors of the objects stand out.
+        opacity: of the tint inside the objects, from 0 to 1.
+        line: width of the outlines as a share of the picture's short side.
 
     Returns:
-        (h * k, w * k, 3) uint8 with the smallest whole k that makes the short side at least 256 pixels.
+        (h * k, w * k, 3) uint8 with the smallest whole k that makes the short side at least 256 pixels, unless the
+        long side would then pass 2048. An image whose long side does so by itself is shrunk to it.
     """
+    image, masks, boxes = _bound(image, masks, boxes)
     factor = enlargement(image)
     colors = colors or [PALETTE[number % len(PALETTE)] for number in range(len(masks))]
     fill = fill or [True] * len(masks)
     canvas = _fade(_enlarge(image, factor).astype(np.float32), fade)
-    width = max(2, round(min(canvas.shape[:2]) / 160))
+    width = max(1, round(min(canvas.shape[:2]) * line))
     enlarged = [_enlarge(np.asarray(mask) > 0, factor) for mask in masks]
     for mask, color, is_filled in zip(enlarged, colors, fill, strict=True):
         if is_filled:
-            canvas[mask] += MASK_OPACITY * (np.asarray(color, np.float32) - canvas[mask])
+            canvas[mask] += opacity * (np.asarray(color, np.float32) - canvas[mask])
     for mask, color in zip(enlarged, colors, strict=True):
         canvas[_outline(mask, width + 1)] *= SHADE  # a dark line inside the bright one: seen on any background
         canvas[_outline(mask, width)] = color
@@ -174,7 +181,23 @@ def fit(picture: np.ndarray, side: int) -> np.ndarray:
 
 def enlargement(image: np.ndarray) -> int:
     """Return the whole factor by which `draw_objects` enlarges an image."""
-    return max(1, math.ceil(SHORT_SIDE / max(1, min(image.shape[:2]))))
+    short, long = sorted(image.shape[:2])
+    return max(1, min(math.ceil(SHORT_SIDE / max(1, short)), LONG_SIDE // max(1, long)))
+
+
+def _bound(
+    image: np.ndarray, masks: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | np.ndarray | None
+) -> tuple[np.ndarray, Sequence[np.ndarray], Sequence[Sequence[float]] | np.ndarray | None]:
+    """Shrink an image with its masks and boxes if it is too large for a picture."""
+    height, width = image.shape[:2]
+    if max(height, width) <= LONG_SIDE:
+        return image, masks, boxes
+    small = fit(image, LONG_SIDE)
+    new_height, new_width = small.shape[:2]
+    rows, columns = (np.arange(new_height) * height // new_height, np.arange(new_width) * width // new_width)
+    shrunk = [np.asarray(mask)[np.ix_(rows, columns)] for mask in masks]
+    scales = np.array([new_width / width, new_height / height] * 2)
+    return small, shrunk, None if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4) * scales
 
 
 def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:

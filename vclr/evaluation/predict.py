@@ -3,64 +3,157 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vclr.errors import UsageError
+import numpy as np
+
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.inference import predict, to_coco_results
+from vclr.evaluation.photo_arguments import find_photos
 from vclr.evaluation.pictures import draw_objects
-from vclr.files import read_image, write_json, write_png
+from vclr.evaluation.shown_objects import choose_shown
+from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 from vclr.models.weights import config_of, load_weights, read_weights
 from vclr.ops.device import choose_device, describe_device
-from vclr.progress import track
+from vclr.pictures import read_image, software_of, write_png
+from vclr.structures import Predictions
 
 log = logging.getLogger("vclr.evaluation")
 
+SOFTWARE = "vclr predict"  # noted in each picture, so that a later run knows what it may write over
+OPACITY, LINE = 0.3, 1 / 220  # of what is drawn: the photo stays to be seen
+
 
 def predict_files(
-    photos: list[Path],
+    photos: Sequence[Path],
     checkpoint: Path,
     output: Path,
     min_score: float,
     device: str,
     config_file: Path | None = None,
+    max_objects: int = 12,
 ) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
 
+    Each photo is a line on the standard output: how many objects the json holds, how many of them are drawn, and where.
+
     Args:
-        photos: image files; their stems must differ.
-        checkpoint: the configuration in it builds the model and says how photos are resized.
+        photos: image files, folders of them, and patterns; see `find_photos`.
+        checkpoint: the configuration in it builds the model and says how photos are resized. Or the folder of a
+            training, whose last checkpoint is taken.
         output: folder.
         min_score: objects below are in the json, but not drawn.
         device: auto, cpu, cuda ...
         config_file: the configuration of weights that hold none (the reference's); by default the published one.
+        max_objects: how many objects are drawn at most, the best ones that do not show the same.
 
     Raises:
-        UserError: a photo or the checkpoint cannot be read. Photos before it are done, nothing half-written is left.
-        UsageError: two photos of one stem.
+        UserError: a photo or the checkpoint cannot be read, or nothing can be written to `output`. Photos before it are
+            done, nothing half-written is left.
+        UsageError: two photos of one stem; `output` holds the photos, or files that would be replaced and are of
+            somebody else. Then nothing is done.
     """
-    stems = [photo.stem for photo in photos]
-    for stem in stems:
-        if stems.count(stem) > 1:
-            raise UsageError(f"two photos are called {stem}: their results would overwrite each other")
-    content = read_weights(checkpoint)
-    config = config_of(content, checkpoint, config_file)
+    photos = find_photos(photos)
+    _check_output(photos, output)
+    weights = find_checkpoint(checkpoint)
+    content = read_weights(weights)
+    config = config_of(content, weights, config_file)
     model = build_model(config).to(choose_device(device))
     use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
-    load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
+    load_weights(model, content, use_teacher, strict=True, name=str(weights))
     log.info("predicting on %s", describe_device(model.pixel_mean.device, device))
     mapper = config.dataloader.test.mapper
-    for photo in track(photos, "predicting"):
+    for photo in photos:
         image = read_image(photo)
         found = predict(model, image, mapper.short_edge_length, mapper.max_size)
-        results = to_coco_results(found, 0)
-        for result in results:
-            result["file_name"] = photo.name
-            del result["image_id"]
-        write_json(output / f"{photo.stem}.json", results)
-        drawn = found.scores >= min_score
-        labels = [f"{score:.2f}" for score in found.scores[drawn]]
-        write_png(
-            output / f"{photo.stem}.png",
-            draw_objects(image, list(found.masks[drawn]), list(found.boxes[drawn]), labels),
-        )
+        shown = choose_shown(found, min_score, max_objects)
+        json_file, picture = _results_of(photo, output)
+        # The picture first: it says whose the two are, should one be missing.
+        write_png(picture, draw(image, found, shown), software=SOFTWARE)
+        write_json(json_file, _as_results(found, photo))
+        print(_describe(photo, found, shown, min_score, picture), flush=True)
+
+
+def draw(image: np.ndarray, found: Predictions, shown: Sequence[int]) -> np.ndarray:
+    """Draw some of the objects that were found: a thin outline and a light tint, weaker ones first."""
+    masks = [found.masks[index] for index in reversed(shown)]
+    return draw_objects(image, masks, opacity=OPACITY, line=LINE)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the file of a checkpoint, which may be named by the folder of its training.
+
+    Raises:
+        UserError: the folder holds no checkpoint.
+    """
+    if not path.is_dir():
+        return path
+    for last in (path / "checkpoints" / "last.pt", path / "last.pt"):
+        if last.is_file():
+            return last
+    below = sorted(path.glob("*/checkpoints/last.pt"))
+    nearest = f"; nearest: {below[0].parent.parent}" if below else ""
+    raise UserError(f"{path}: holds no checkpoints/last.pt{nearest}")
+
+
+def _results_of(photo: Path, output: Path) -> tuple[Path, Path]:
+    """Return the json and the picture of a photo."""
+    return output / f"{photo.stem}.json", output / f"{photo.stem}.png"
+
+
+def _as_results(found: Predictions, photo: Path) -> list[dict[str, Any]]:
+    results = to_coco_results(found, 0)
+    for result in results:
+        result["file_name"] = photo.name
+        del result["image_id"]
+    return results
+
+
+def _describe(photo: Path, found: Predictions, shown: Sequence[int], min_score: float, picture: Path) -> str:
+    note = ""
+    if len(found) and found.scores[0] < min_score:
+        note = f" (the best score is {found.scores[0]:.2f}; --min-score is {min_score:g})"
+    return f"{photo.name}: {len(found)} object{'s' * (len(found) != 1)}, {len(shown)} drawn{note} -> {picture}"
+
+
+def _check_output(photos: Sequence[Path], output: Path) -> None:
+    """Refuse a folder in which results would replace what they are made of or what somebody else made."""
+    if os.path.lexists(output) and not output.is_dir():
+        raise UsageError(f"{output}: is no folder; the results need one")
+    own = output.resolve()
+    for photo in photos:
+        if own in (photo.resolve().parent, Path(os.path.abspath(photo)).parent.resolve()):
+            raise UsageError(f"{output}: holds the photos; the results need a folder of their own")
+    for photo in photos:
+        json_file, picture = _results_of(photo, output)
+        for path, is_own in ((picture, software_of(picture) == SOFTWARE), (json_file, _is_own(json_file, picture))):
+            if os.path.lexists(path) and not is_own:
+                raise UsageError(f"{path}: is no result of `vclr predict`, and would be replaced; name another folder")
+    _check_writable(output)
+
+
+def _is_own(json_file: Path, picture: Path) -> bool:
+    """Tell whether a json holds results of ours: it looks like them, and is beside a picture of ours."""
+    if json_file.is_symlink() or software_of(picture) != SOFTWARE:
+        return False
+    try:
+        results = read_json(json_file)
+    except UserError:
+        return False
+    keys = {"file_name", "score", "segmentation"}
+    return isinstance(results, list) and all(isinstance(one, dict) and keys <= one.keys() for one in results)
+
+
+def _check_writable(output: Path) -> None:
+    """Find out before the work whether its results can be written."""
+    folder = next(place for place in (output, *output.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written: {error.strerror}") from None

@@ -35,7 +35,8 @@ from vclr.evaluation.pictures import contact_sheet
 from vclr.evaluation.read_experiments import read_experiments
 from vclr.evaluation.results_table import TABLE_METRICS, results_table
 from vclr.evaluation.study import markdown_results
-from vclr.files import atomic_path, read_json, write_json, write_png
+from vclr.files import atomic_path, read_json, write_json
+from vclr.pictures import write_png
 from vclr.splits.leaks import summarize_leaks
 
 

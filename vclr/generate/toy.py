@@ -27,9 +27,10 @@ import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError
-from vclr.files import atomic_folder, write_json, write_manifest, write_png
+from vclr.files import atomic_folder, write_json, write_manifest
 from vclr.generate.toy_shapes import KNOWN_SHAPES, NOVEL_SHAPES, SHAPES, Pose, draw_turn, stamp
 from vclr.generate.toy_textures import PATTERNS, Texture, between, draw_texture
+from vclr.pictures import write_png
 from vclr.progress import track
 
 # The difficulty: who looks how.

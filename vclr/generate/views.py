@@ -11,16 +11,10 @@ import numpy as np
 from numpy.random import Generator
 
 from vclr.errors import UsageError, UserError
-from vclr.files import (
-    atomic_folder,
-    link_file,
-    read_json,
-    write_entries,
-    write_manifest,
-    write_png,
-)
+from vclr.files import atomic_folder, link_file, read_json, write_entries, write_manifest
 from vclr.image_folder import open_folder
 from vclr.ops.appearance import check_view, render_view
+from vclr.pictures import write_png
 from vclr.progress import track
 from vclr.shards import WHOLE, Shard, order_parts
 

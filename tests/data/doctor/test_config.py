@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.data.doctor.world import HEIGHT, WIDTH, World, notes, only, wrong
-from vclr.files import write_json, write_png
+from vclr.files import write_json
 from vclr.finding import ERROR, WARNING
+from vclr.pictures import write_png
 
 
 def test_views(world: World):

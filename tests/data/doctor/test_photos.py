@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
 from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
-from vclr.files import write_png
 from vclr.finding import ERROR, WARNING
+from vclr.pictures import write_png
 
 
 def test_missing_image(world: World):
@@ -54,6 +54,49 @@ def test_turned_image(world: World, suffix: str):
         assert "images[1]" in says
         assert "is 40x60 turned upright by its EXIF data, the entry says 60x40" in says
         assert "2 photos are turned upright" in notes(report)["turned photos"]
+
+
+def write_kind(path: Path, kind: str) -> None:
+    """Write a picture of the world's size whose pixels are of a kind of their own."""
+    ramp = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH))
+    if kind == "16 bits":
+        Image.fromarray((ramp * 600).astype(np.uint16)).save(path, format="TIFF")
+    elif kind == "float":
+        Image.fromarray((ramp / 100).astype(np.float32)).save(path, format="TIFF")
+    elif kind == "32 bits":
+        Image.fromarray((ramp * 600).astype(np.int32)).save(path, format="TIFF")
+
+
+@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("float", "floating-point pixels are not read; save it with 8 bits per channel"),
+        ("32 bits", "32 bits per channel are not read; save it with 8 bits per channel"),
+        ("16 bits", ""),
+    ],
+)
+def test_pixels_that_cannot_be_shown_are_an_error(world: World, kind: str, says: str, decode: bool):
+    for folder, topic in (("images", "unreadable image"), ("depth", "unreadable view")):
+        before = (world.folder / folder / "b.png").read_bytes()
+        write_kind(world.folder / folder / "b.png", kind)
+        report = world.check(decode)
+        assert says in only(report, topic, ERROR) if says else wrong(report) == []
+        (world.folder / folder / "b.png").write_bytes(before)
+
+
+def test_view_may_have_any_suffix_of_an_image(world: World):
+    (world.folder / "depth" / "b.png").unlink()
+    write_kind(world.folder / "depth" / "b.tiff", "16 bits")
+    assert wrong(world.check()) == []
+
+
+def test_photos_of_several_frames_are_said(world: World):
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "blue")]
+    frames[0].save(world.folder / "images" / "b.png", save_all=True, append_images=frames[1:])
+    report = world.check()
+    assert wrong(report) == []
+    assert "1 photos hold several frames or pages (b.png ...)" in notes(report)["photos of several frames"]
 
 
 def test_other_images_in_the_folder(world: World):

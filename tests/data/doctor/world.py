@@ -12,8 +12,9 @@ from vclr.config import Config, load_config
 from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_config, check_files
 from vclr.data.doctor.report import Report
-from vclr.files import write_json, write_png
+from vclr.files import write_json
 from vclr.finding import OK, Finding
+from vclr.pictures import write_png
 
 Json = dict[str, Any]
 HEIGHT, WIDTH = 40, 60

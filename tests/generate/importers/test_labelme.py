@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.generate.importers.as_labelme import write_labelme
+from tests.png_files import chunk, insert_chunk
 from tests.shared import PHOTOS
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UserError
@@ -200,6 +201,15 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
             {"shapes": [{**SQUARE, "shape_type": "mask", "mask": picture(np.ones((37, 5), np.uint8))}]},
             "shapes[0] (dog): its mask reaches beyond the photo of 60x40 px",
         ),
+        (
+            {"shapes": [{**SQUARE, "points": [[1, 1], [2, 10**400]]}]},
+            "shapes[0] (dog): `points` is not a list of [x, y]",
+        ),
+        (
+            {"shapes": [{**SQUARE, "shape_type": "circle", "points": [[0, 0], [1e200, 0]]}]},
+            "shapes[0] (dog): a circle with a radius of 1e+200 px",
+        ),
+        ({"imagePath": "b\0.png"}, "not the name of a photo"),
         ({"imageHeight": 41}, "imageHeight is 41, but its photo a.png is 60x40 px"),
         ({"imagePath": None}, "imagePath is None, not the name of a photo"),
         ({"imagePath": "b.png"}, "its photo b.png does not exist, and the file does not hold it"),
@@ -236,6 +246,108 @@ def test_folder_without_labelme_files(tmp_path: Path):
         run(tmp_path / "absent")
     with pytest.raises(UserError, match="no annotated photo was found"):
         run(tmp_path)
+
+
+# --- what somebody else's file asks for ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Return an image outside of all folders that are given to the importer."""
+    path = tmp_path / "secret" / "key.png"
+    path.parent.mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(path)
+    return path
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("form", ["{}", "../secret/key.png", r"..\secret\key.png", "x/../../secret/key.png"])
+@pytest.mark.parametrize("with_photos", [True, False])
+def test_image_path_does_not_leave_the_folders(tmp_path: Path, secret: Path, form: str, with_photos: bool):
+    source = write(tmp_path / "json" / "a.json", SQUARE, imagePath=form.format(secret))
+    source.with_suffix(".png").unlink()
+    options = {"images": tmp_path / "photos"} if with_photos else {}
+    with pytest.raises(UserError, match=r"a\.json: its photo .*key\.png is outside of .*json: .* \(--images\)"):
+        run(tmp_path / "json", **options)
+    assert not (tmp_path / "photos").exists()
+    # Its name may still be that of a photo beside the json, or in the folder of the photos.
+    write(tmp_path / "json" / "a.json", SQUARE, photo=tmp_path / "json" / "key.png", imagePath=form.format(secret))
+    assert run(tmp_path / "json", **options)["images"][0]["file_name"] == "key.png"
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path, secret: Path):
+    source = write(tmp_path / "json" / "a.json", SQUARE, imagePath="b.png")
+    (tmp_path / "json" / "b.png").symlink_to(secret)
+    for options in ({}, {"images": tmp_path / "photos"}):
+        with pytest.raises(UserError, match=r"a\.json: its photo .*b\.png is a link to .*key\.png, outside of"):
+            run(tmp_path / "json", **options)
+    assert not (tmp_path / "photos").exists()
+    (tmp_path / "json" / "b.png").unlink()
+    (tmp_path / "json" / "sub").symlink_to(secret.parent)
+    source.write_text(source.read_text().replace("b.png", "sub/key.png"))
+    with pytest.raises(UserError, match=r"a\.json: its photo .*sub/key\.png is a link to"):
+        run(tmp_path / "json")
+
+
+def test_links_in_the_folder_that_the_user_names_are_read_and_said(
+    tmp_path: Path, secret: Path, caplog: pytest.LogCaptureFixture
+):
+    write(tmp_path / "json" / "a.json", SQUARE).with_suffix(".png").unlink()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").symlink_to(secret)
+    with caplog.at_level(logging.WARNING, "vclr.generate"):
+        assert run(tmp_path / "json", images=tmp_path / "photos")["images"][0]["file_name"] == "a.png"
+    assert len(caplog.messages) == 1
+    assert "photos/a.png: is a link to a file outside of" in caplog.messages[0]
+
+
+def test_json_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path):
+    write(tmp_path / "other" / "a.json", SQUARE)
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "a.json").symlink_to(tmp_path / "other" / "a.json")
+    with pytest.raises(UserError, match=r"a\.json: is a link to a file outside of .*json"):
+        run(tmp_path / "json")
+
+
+def test_nothing_but_images_comes_into_the_folder_of_the_photos(tmp_path: Path):
+    source = write(tmp_path / "json" / "a.json", SQUARE, imagePath="notes.png")
+    (tmp_path / "json" / "notes.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"notes\.png: is not an image"):
+        run(tmp_path / "json", images=tmp_path / "photos")
+    data = base64.b64encode(source.with_suffix(".png").read_bytes()).decode()
+    write(source, SQUARE, imagePath="run.sh", imageData=data)
+    with pytest.raises(UserError, match=r"a\.json: its photo run\.sh has no image's suffix"):
+        run(tmp_path / "json", images=tmp_path / "photos")
+    assert not (tmp_path / "photos").exists()
+
+
+def test_embedded_photo_is_not_written_through_a_link(tmp_path: Path, secret: Path):
+    data = base64.b64encode(secret.read_bytes()).decode()
+    write(tmp_path / "json" / "a.json", SQUARE, imagePath="sub/new.png", imageData=data)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "sub").symlink_to(secret.parent)
+    before = listing(secret.parent)
+    with pytest.raises(UserError, match=r"a\.json: .*photos/sub is a link out of .*photos: nothing is written there"):
+        run(tmp_path / "json", images=tmp_path / "photos")
+    assert listing(secret.parent) == before
+
+
+@pytest.mark.parametrize("height", [WIDTH, HEIGHT])
+def test_annotations_of_the_upright_photo_are_imported(tmp_path: Path, height: int):
+    """labelme shows a photo turned by whatever says so; here by EXIF data behind the pixels."""
+    source = write(tmp_path / "a.json", SQUARE, imageHeight=height, imageWidth=WIDTH + HEIGHT - height)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    insert_chunk(source.with_suffix(".png"), chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")), behind=True)
+    if height == HEIGHT:
+        says = r"imageHeight is 40, but its photo a\.png is 40x60 px turned upright by its EXIF data"
+        with pytest.raises(UserError, match=says):
+            run(tmp_path)
+        return
+    assert run(tmp_path)["images"] == [{"id": 1, "file_name": "a.png", "height": WIDTH, "width": HEIGHT}]
 
 
 # --- real photos -----------------------------------------------------------------------------------------------------

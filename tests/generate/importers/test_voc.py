@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.png_files import write_gray_png
 from tests.shared import PHOTOS
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError, UserError
@@ -89,6 +90,26 @@ def test_folders_of_their_own(voc: Path, tmp_path: Path, dtype: type, palette: b
     assert [one["bbox"] for one in coco["annotations"]] == [[4, 4, 20, 10], [30, 20, 20, 10]]
     coco = run(None, tmp_path / "out.json", **options, classes=voc / "SegmentationClass")
     assert [category["name"] for category in coco["categories"]] == ["1", "15"]
+
+
+@pytest.mark.parametrize("palette", [True, False])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_masks_of_every_depth_keep_their_objects_and_classes(voc: Path, tmp_path: Path, bits: int, palette: bool):
+    if palette and bits == 16:
+        return
+    # Of fewer than 8 bits the highest value is an object as others are.
+    values = [value for value in (1, 2, 3, 14, 15, 20, 254, 300) if value < 2**bits and value not in (255, 65535)]
+    numbers = np.zeros((HEIGHT, WIDTH), np.int64)
+    for place, value in enumerate(values):
+        numbers[2:6, 2 + 7 * place : 6 + 7 * place] = value
+    for folder in ("masks", "classes"):
+        (tmp_path / folder).mkdir()
+        write_gray_png(tmp_path / folder / "2007_01.png", numbers, bits, palette)
+    options = {"images": voc / "JPEGImages", "masks": tmp_path / "masks", "classes": tmp_path / "classes"}
+    coco = run(None, tmp_path / "out.json", **options)
+    assert [one["bbox"] for one in coco["annotations"]] == [[2 + 7 * place, 2, 4, 4] for place in range(len(values))]
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert [names[one["category_id"]] for one in coco["annotations"]] == [str(value) for value in values]
 
 
 def test_more_than_255_objects(voc: Path, tmp_path: Path):

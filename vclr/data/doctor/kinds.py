@@ -147,7 +147,11 @@ AREA_NEGATIVE = Kind(WARNING, "negative area", "", "left out of evaluation: neit
 NO_VIEW = Kind(ERROR, "unknown view", REFUSED, "")
 NO_VIEW_FOLDER = Kind(ERROR, "missing view", REFUSED, "")
 MISSING_VIEW = Kind(
-    ERROR, "missing view", REFUSED, "", "its file has the photo's stem, .png, .jpg or the photo's own suffix"
+    ERROR,
+    "missing view",
+    REFUSED,
+    "",
+    "its file has the photo's stem and an image's suffix (.png, .jpg, .tif ...)",
 )
 UNREADABLE_VIEW = Kind(ERROR, "unreadable view", STOPS_TRAINING, "", "render it again")
 OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS_TRAINING, "", "render it again at the photo's size")

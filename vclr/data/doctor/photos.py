@@ -34,6 +34,7 @@ class _Examined(NamedTuple):
     damage: str = ""
     size: str = ""  # where it is not the wanted one
     is_turned: bool = False
+    has_frames: bool = False
     identity: FileIdentity | None = None  # None: there is no such file
 
 
@@ -57,6 +58,7 @@ def check_photos(
     images = contents.images
     wanted = [_Wanted(image["file_name"], image["height"], image["width"]) for image in images.values()]
     identities, num_turned = set(), 0
+    with_frames: list[str] = []
     for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, crew), strict=True):
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(image['file_name'])}"
         if examined.identity is None:
@@ -69,9 +71,13 @@ def check_photos(
             findings += kinds.OTHER_SIZE.found(use, f"{entry}: {says}")
         identities.add(examined.identity)
         num_turned += examined.is_turned
+        with_frames += [image["file_name"]] * examined.has_frames
     if num_turned:
         says = f"{num_turned} photos are turned upright by their EXIF data: boxes, masks and views must fit that"
         findings.append(Finding(OK, "turned photos", f"{folder.path}: {says}"))
+    if with_frames:
+        says = f"{len(with_frames)} photos hold several frames or pages ({with_frames[0]} ...): the first is used"
+        findings.append(Finding(OK, "photos of several frames", f"{folder.path}: {says}"))
     return findings, identities
 
 
@@ -159,4 +165,4 @@ def _examine_file(folder: Folder, file: _Wanted, decode: bool) -> _Examined:
     size = ""
     if (header.height, header.width) != (file.height, file.width):
         size = f"is {header.width}x{header.height}" + (" turned upright by its EXIF data" if header.is_turned else "")
-    return _Examined(size=size, is_turned=header.is_turned, identity=identity)
+    return _Examined("", size, header.is_turned, header.has_frames, identity)

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import logging
 import math
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import check_segmentation
 from vclr.errors import UserError
-from vclr.files import atomic_path, link_file, read_image_header, read_json
+from vclr.files import atomic_path, link_file, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, write_photos
+from vclr.pictures import IMAGE_SUFFIXES, read_image_header, read_numbers
 from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
 
 OUTLINES = ("polygon", "oriented_rectangle", "rotation")  # of labelme and of what descends from it
+MAX_RADIUS = 1e6  # pixels; wider than any photo
 WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
@@ -39,7 +40,8 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         folder: of the json files.
         output: the json to write.
         images: the folder of the photos, by default `folder`. A photo that lies elsewhere gets a second name in it
-            (where the file system has none, a copy), and one that is only in its json file is written there.
+            (where the file system has none, a copy), and one that is only in its json file is written there. Nothing
+            outside of the two folders is read.
         quiet: show no progress.
 
     Returns:
@@ -56,15 +58,22 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
 
 
 class _Importer:
-    """Read labelme files one after another, and see that each has a photo of its own."""
+    """Read labelme files one after another, and see that each has a photo of its own.
+
+    What a file says, somebody else may have written: no photo is looked for, read or copied outside of the folder of
+    the json files and that of the photos.
+    """
 
     def __init__(self, folder: Path, images: Path | None) -> None:
         self.folder = Path(os.path.abspath(folder))
         self.images = Path(os.path.abspath(images)) if images is not None else self.folder
         self.writes = images is not None
         self.sources: dict[str, Path] = {}
+        self.num_links = 0
 
     def read(self, source: Path) -> Photo:
+        if not _is_below(source, self.folder):
+            raise UserError(f"{source}: is a link to a file outside of {self.folder}: copy that file here")
         content = read_json(source)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise UserError(f"{source}: is not a labelme json (needs the list `shapes`)")
@@ -76,7 +85,8 @@ class _Importer:
         header = read_image_header(photo)
         for key, side in (("imageHeight", header.height), ("imageWidth", header.width)):
             if content.get(key) not in (None, side):
-                says = f"its photo {file_name} is {header.width}x{header.height} px"
+                turned = " turned upright by its EXIF data" if header.is_turned else ""
+                says = f"its photo {file_name} is {header.width}x{header.height} px{turned}"
                 raise UserError(f"{source}: {key} is {content[key]!r}, but {says}")
         objects = _read_objects(content["shapes"], header.height, header.width, source)
         return Photo(file_name, header.height, header.width, objects)
@@ -84,27 +94,61 @@ class _Importer:
     def _find_photo(self, source: Path, content: Json) -> Path:
         """Return where a photo is in the folder of the photos, and bring it there if need be."""
         named = content.get("imagePath")
-        if not isinstance(named, str) or not PurePosixPath(named.replace("\\", "/")).name:
+        if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
         named = re.sub(r"^[A-Za-z]:.*/", "", named.replace("\\", "/"))  # of a path on another machine, the name
         path = Path(os.path.abspath(source.parent / named))
         below = path.relative_to(self.folder) if path.is_relative_to(self.folder) else Path(path.name)
         target = self.images / below
-        places = target, path, Path(os.path.abspath(source)).with_name(path.name)
-        elsewhere = next((place for place in places if place.is_file()), None)
-        if elsewhere is not None and elsewhere.is_relative_to(self.images):
-            return elsewhere
-        if elsewhere is None and not content.get("imageData"):
+        inside = [path] if path.is_relative_to(self.folder) or path.is_relative_to(self.images) else []
+        places = target, *inside, Path(os.path.abspath(source)).with_name(path.name)
+        found = next((place for place in places if os.path.isfile(place)), None)
+        if found is not None:
+            self._check_link(source, found)
+            if found.is_relative_to(self.images):
+                return found
+        elif not content.get("imageData"):
+            if not inside:
+                fix = "put the photo beside the json, or name its folder (--images)"
+                raise UserError(f"{source}: its photo {named} is outside of {self.folder}: {fix}")
             raise UserError(f"{source}: its photo {named} does not exist, and the file does not hold it")
         if not self.writes:
-            where = "is only in the json" if elsewhere is None else f"is not in {self.folder}"
+            where = "is only in the json" if found is None else f"is not in {self.folder}"
             raise UserError(f"{source}: its photo {named} {where}: name a folder to put it in (--images)")
-        if elsewhere is None:
-            _write_embedded(content["imageData"], target, source)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_file(elsewhere, target)
+        self._bring(source, content, found, target)
         return target
+
+    def _check_link(self, source: Path, photo: Path) -> None:
+        """Refuse a photo that is a link out of the folders; in a folder that the user names for photos, say it."""
+        if _is_below(photo, self.folder) or _is_below(photo, self.images):
+            return
+        if not (self.writes and photo.is_relative_to(self.images)):
+            target = os.path.realpath(photo)
+            raise UserError(
+                f"{source}: its photo {photo} is a link to {target}, outside of {self.folder}: copy it here"
+            )
+        if not self.num_links:
+            log.warning("%s: is a link to a file outside of %s, as others may be: read", photo, self.images)
+        self.num_links += 1
+
+    def _bring(self, source: Path, content: Json, found: Path | None, target: Path) -> None:
+        """Give a photo its place in the folder of the photos: a second name, or the bytes in the json file."""
+        if target.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UserError(f"{source}: its photo {target.name} has no image's suffix ({', '.join(IMAGE_SUFFIXES)})")
+        if not _is_below(target.parent, self.images):
+            raise UserError(f"{source}: {target.parent} is a link out of {self.images}: nothing is written there")
+        if found is None:
+            _write_embedded(content["imageData"], target, source)
+            return
+        read_image_header(found)  # nothing but an image is copied
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # a link that leads nowhere
+        link_file(found, target)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Tell whether a file lies in a folder or below it, once all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _write_embedded(data: Any, target: Path, source: Path) -> None:
@@ -169,10 +213,16 @@ def _read_objects(shapes: list[Any], height: int, width: int, source: Path) -> l
 
 def _read_points(shape: Json, entry: str) -> list[tuple[float, float]]:
     points = shape.get("points")
-    pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
-    if not pairs or not all(isinstance(value, (int, float)) and math.isfinite(value) for xy in points for value in xy):  # type: ignore[union-attr]
+    if not isinstance(points, list) or not all(_is_point(point) for point in points):
         raise UserError(f"{entry}: `points` is not a list of [x, y]")
-    return [(point[0], point[1]) for point in points]  # type: ignore[union-attr]
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _is_point(point: Any) -> bool:
+    """Tell whether something is a list of two numbers that a float can hold."""
+    if not isinstance(point, list) or len(point) != 2:
+        return False
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in point)
 
 
 def _outline(kind: str, points: list[tuple[float, float]], entry: str) -> list[float]:
@@ -194,6 +244,8 @@ def _circle(points: list[tuple[float, float]], entry: str) -> list[tuple[float, 
         raise UserError(f"{entry}: a circle of {len(points)} points, needs its center and one on its line")
     (x, y), edge = points
     radius = math.dist((x, y), edge)
+    if radius > MAX_RADIUS:
+        raise UserError(f"{entry}: a circle with a radius of {radius:g} px")
     count = max(12, math.ceil(7 * math.sqrt(radius)))  # within a tenth of a pixel
     angles = [2 * math.pi * step / count for step in range(count)]
     return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
@@ -203,9 +255,8 @@ def _read_mask(shape: Json, height: int, width: int, entry: str) -> np.ndarray:
     """Return a mask (h, w) uint8 whose picture lies at the shape's first point."""
     points = _read_points(shape, entry)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(shape.get("mask") or ""))) as image:
-            picture = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
-    except (OSError, SyntaxError, ValueError, TypeError):
+        picture = (read_numbers(entry, base64.b64decode(shape.get("mask") or "")) > 0).astype(np.uint8)
+    except (UserError, ValueError, TypeError):
         raise UserError(f"{entry}: `mask` is not an image in base64") from None
     left, top = (int(value) for value in points[0]) if points else (0, 0)
     if left < 0 or top < 0 or top + picture.shape[0] > height or left + picture.shape[1] > width:

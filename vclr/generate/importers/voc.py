@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
-from vclr.files import list_images, read_image_header
 from vclr.generate.importers.photos import Photo, write_photos
+from vclr.pictures import list_images, read_image_header, read_numbers
 from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
@@ -22,7 +21,6 @@ VOC_NAMES = (
     "dining table", "dog", "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv",
 )  # fmt: skip
 WITHOUT_CLASSES = "object"
-EIGHT_BITS = ("1", "L", "P")  # Pillow's names for them
 
 
 def import_voc(
@@ -35,14 +33,14 @@ def import_voc(
 ) -> str:
     """Write a COCO json of pictures whose values number the objects of photos.
 
-    0 is the background, the highest value (255, with 16 bits 65535) what is not annotated, as borders. A photo without
-    such a picture is left out.
+    0 is the background; 255, or with 16 bits 65535, is what is not annotated, such as borders. With fewer than 8 bits
+    every value from 1 on is an object. A photo without such a picture is left out.
 
     Args:
         folder: with `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
         output: the json to write.
         images: the folder of the photos, instead of that in `folder`.
-        masks: PNG with the photos' stems, palette or gray, of 8 or 16 bits: the number of each pixel's object.
+        masks: PNG with the photos' stems, palette or gray, of 1 to 16 bits: the number of each pixel's object.
         classes: PNG of the same names: the number of each pixel's class. Its name is VOC's in VOC's own layout, else
             the number itself.
         quiet: show no progress.
@@ -98,18 +96,11 @@ def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarr
     Raises:
         UserError: the picture cannot be read, is of colors, or is not of the photo's size.
     """
-    read_image_header(picture)  # says what is wrong with a file that is no image
-    try:
-        with Image.open(picture) as image:
-            mode, numbers = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{picture}: cannot be read as an image: {error}") from None
-    if mode not in (*EIGHT_BITS, "I", "I;16", "I;16B"):
-        raise UserError(f"{picture}: its pixels are colors ({mode}); needs numbers: a palette, or gray of 8 or 16 bits")
+    numbers = read_numbers(picture)
     if numbers.shape != size:
         (height, width), (wanted_height, wanted_width) = numbers.shape, size
         raise UserError(f"{picture}: is {width}x{height}, its photo {photo.name} is {wanted_width}x{wanted_height}")
-    return numbers.astype(np.uint8 if mode in EIGHT_BITS else np.uint16)
+    return numbers
 
 
 def _is_annotated(numbers: np.ndarray) -> np.ndarray:

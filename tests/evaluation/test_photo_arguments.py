@@ -1,0 +1,60 @@
+"""Files, folders and patterns on the command line name the photos that a reader would expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vclr.errors import UserError
+from vclr.evaluation.photo_arguments import find_photos
+
+FILES = ("a.png", "b.JPG", "notes.txt", "what?/c.png", "what?/sub/d.jpg", "#1/e.png", "[x]/f.png", "x/g.tif")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["b.JPG", "a.png"], "b a"),
+        (["notes.txt"], "notes"),
+        ([""], "a b"),
+        (["what?"], "c"),
+        (["what?/*.png"], "c"),
+        (["what?/**/*"], "c d"),
+        (["#1", "#1/e.png"], "e"),
+        (["[x]"], "f"),
+        (["[x]/f.png"], "f"),
+        (["[x]/*"], "f"),
+        (["[xy]/*"], "g"),
+        (["*"], "a b"),
+        (["**/*.png"], "e f a c"),
+        (["*.png", "a.png"], "a"),
+    ],
+)
+def test_photos_are_found(folder: Path, arguments: list[str], names: str):
+    assert [photo.stem for photo in find_photos([folder / argument for argument in arguments])] == names.split()
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("absent.png", "absent.png: does not exist"),
+        ("*.gif", "*.gif: matches no image"),
+        ("absent/*.png", "absent/*.png: matches no image"),
+        ("a**b/*.png", "a**b/*.png: "),
+        ("empty", "empty: holds no image"),
+    ],
+)
+def test_what_names_no_photo_is_one_line(folder: Path, argument: str, says: str):
+    (folder / "empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        find_photos([folder / argument])
+    assert str(caught.value).startswith(f"{folder}/{says}")
