@@ -16,8 +16,11 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {
         "errors",
+        "file_names",
         "files",
         "image_folder",
+        "json_text",
+        "outputs",
         "finding",
         "coco",
         "crew",

@@ -1,0 +1,59 @@
+"""Units of boxes and polygons: COCO counts in pixels, and other formats in shares of the image, from 0 to 1.
+
+Shares taken as pixels put every object into the first pixel: nothing can be learned from them, and nothing found. Of a
+single box that is no proof; of all boxes of a file it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+NEAR_ONE = 1.001  # the largest share, with what rounding adds
+MIN_SIDE = 3  # of an image; below, the first pixel is a large part of it
+
+
+@dataclass
+class Units:
+    """What the shapes of a file have in common so far; to be asked only while `are_open`.
+
+    Attributes:
+        are_open: neither boxes nor polygons have been seen in pixels.
+    """
+
+    are_open: bool = True
+    _counts: dict[str, int] = field(default_factory=lambda: {"boxes": 0, "polygons": 0})
+    _in_pixels: set[str] = field(default_factory=set)
+
+    def add(self, shape: Json, size: tuple[int, int]) -> None:
+        """Look at the box and the polygons of a sound annotation or result, in an image of (height, width)."""
+        if max(size) < MIN_SIDE:
+            return
+        left, top, width, height = shape["bbox"]
+        if width > 0 and height > 0:
+            self._see("boxes", left + width, top + height, min(left, top))
+        segmentation = shape.get("segmentation")
+        if isinstance(segmentation, list):
+            numbers = segmentation[0]
+            self._see("polygons", max(numbers), 0, min(numbers))
+        elif segmentation is not None:
+            self._in_pixels.add("polygons")  # run lengths have no other unit
+        self.are_open = len(self._in_pixels) < len(self._counts)
+
+    def _see(self, kind: str, right: float, bottom: float, lowest: float) -> None:
+        self._counts[kind] += 1
+        if right > NEAR_ONE or bottom > NEAR_ONE or lowest < 0:
+            self._in_pixels.add(kind)
+
+    def say_shares(self) -> str:
+        """Say that all boxes, or all polygons, are shares of their images; nothing if any of them is in pixels."""
+        for kind, count in self._counts.items():
+            if count and kind not in self._in_pixels:
+                them = f"all {count} {kind} lie" if count > 1 else f"the only one of the {kind} lies"
+                return (
+                    f"{them} within 1 px of the corner: are they shares of the image (0 to 1)? COCO counts in pixels; "
+                    "multiply x and width by the image's width, y and height by its height"
+                )
+        return ""
