@@ -21,7 +21,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def file_key(name: str) -> str:
-    """Return what the names of one file have in common: `./a.jpg`, `a.jpg` and, in folders, `x\\\\a.jpg` and `x//a.jpg`.
+    """Return what the names of one file have in common: `./x/a.jpg`, `x//a.jpg`, and with a backslash between folders.
 
     The two Unicode forms of an accent are one name, too; upper and lower case are two.
     """
@@ -64,7 +64,7 @@ class NameIndex:
         return next((self._like[form(name)] for form in (_alike, _last_part, _stem) if form(name) in self._like), None)
 
     def nearest(self, name: str) -> str | None:
-        """Return the name that is alike, else the one with the fewest other letters, None if all are quite different."""
+        """Return the name that is alike, else the one with the fewest other letters, None if all differ a lot."""
         if (found := self.alike(name)) is not None or len(self._names) > MAX_COMPARED:
             return found
         return next(iter(difflib.get_close_matches(name, self._names, n=1)), None)

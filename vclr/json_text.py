@@ -34,7 +34,7 @@ class BadNumber(NamedTuple):
     says: str
 
 
-class _NotANumber(ValueError):
+class _BadNumberError(ValueError):
     """Say that a text holds NaN or Infinity."""
 
 
@@ -44,11 +44,8 @@ def decode_text(data: bytes, source: object) -> str:
     Raises:
         UserError: the file is of another encoding; names the line and how to convert it.
     """
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            break
-    else:
-        mark, encoding = b"", "utf-8"
+    marked = (one for one in BYTE_ORDER_MARKS if data.startswith(one[0]))
+    mark, encoding = next(marked, (b"", "utf-8"))
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
@@ -68,7 +65,7 @@ def parse_json(data: bytes, source: object) -> Any:
     text = decode_text(data, source)
     try:
         return _load(text, source, parse_constant=_refuse)
-    except _NotANumber:
+    except _BadNumberError:
         (bad,) = find_bad_numbers(_load(text, source), limit=1)
         raise UserError(f"{source}: {bad.says}") from None
 
@@ -87,14 +84,14 @@ def _load(text: str, source: object, **options: Any) -> Any:
         return json.loads(text, **options)
     except json.JSONDecodeError as error:
         raise UserError(f"{source}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
-    except _NotANumber:
+    except _BadNumberError:
         raise
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists without end
         raise UserError(f"{source}: not usable json: {error}") from None
 
 
 def _refuse(constant: str) -> Any:
-    raise _NotANumber(constant)
+    raise _BadNumberError(constant)
 
 
 def find_bad_numbers(content: Any, limit: int | None = None) -> list[BadNumber]:

@@ -103,8 +103,8 @@ class CocoChecks:
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
         entry += f" (id {annotation['id']})"
         if annotation["image_id"] not in self.sizes:
-            says = f"image {say_missing_id(annotation['image_id'], 'images', self.sizes)}"
-            raise EntryError(f"{entry}: {says}", "annotation without image")
+            says = f"{annotation['image_id']!r} is not in `images`{say_twin(annotation['image_id'], self.sizes)}"
+            raise EntryError(f"{entry}: image {says}", "annotation without image")
         if annotation["category_id"] not in self._categories:
             says = f"category {annotation['category_id']} is not in `categories`"
             raise EntryError(f"{entry}: {says}", "annotation without category")
@@ -128,12 +128,12 @@ class CocoChecks:
             raise EntryError(f"{self.path}: {says}", "units")
 
 
-def say_missing_id(value: int | str, key: str, known: Collection[Any]) -> str:
-    """Say that an id is not among those of `key`, and whether it is there as text, or as a number."""
+def say_twin(value: int | str, known: Collection[Any]) -> str:
+    """Say, of an id that is not known, that it is as text, or as a number; empty if it is neither."""
     if isinstance(value, str):
         twin = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None
-        return f"{value!r} is not in `{key}`" + (f" (which has {twin}, as a number)" if twin in known else "")
-    return f"{value} is not in `{key}`" + (f" (which has '{value}', as text)" if str(value) in known else "")
+        return f" (which has {twin}, as a number)" if twin in known else ""
+    return f" (which has '{value}', as text)" if str(value) in known else ""
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:

@@ -6,6 +6,7 @@ single box that is no proof; of all boxes of a file it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ class Units:
     are_open: bool = True
     _counts: dict[str, int] = field(default_factory=lambda: {"boxes": 0, "polygons": 0})
     _in_pixels: set[str] = field(default_factory=set)
+    _has_fraction: bool = False
 
     def add(self, shape: Json, size: tuple[int, int]) -> None:
         """Look at the box and the polygons of a sound annotation or result, in an image of (height, width)."""
@@ -33,25 +35,25 @@ class Units:
             return
         left, top, width, height = shape["bbox"]
         if width > 0 and height > 0:
-            self._see("boxes", left + width, top + height, min(left, top))
+            self._see("boxes", (left, top, left + width, top + height))
         segmentation = shape.get("segmentation")
         if isinstance(segmentation, list):
-            numbers = segmentation[0]
-            self._see("polygons", max(numbers), 0, min(numbers))
+            self._see("polygons", segmentation[0])
         elif segmentation is not None:
             self._in_pixels.add("polygons")  # run lengths have no other unit
         self.are_open = len(self._in_pixels) < len(self._counts)
 
-    def _see(self, kind: str, right: float, bottom: float, lowest: float) -> None:
+    def _see(self, kind: str, numbers: Sequence[float]) -> None:
         self._counts[kind] += 1
-        if right > NEAR_ONE or bottom > NEAR_ONE or lowest < 0:
+        self._has_fraction |= any(number % 1 for number in numbers)
+        if max(numbers) > NEAR_ONE or min(numbers) < 0:
             self._in_pixels.add(kind)
 
     def say_shares(self) -> str:
         """Say that all boxes, or all polygons, are shares of their images; nothing if any of them is in pixels."""
-        for kind, count in self._counts.items():
+        for kind, count in self._counts.items() if self._has_fraction else ():  # one pixel can be an object
             if count and kind not in self._in_pixels:
-                them = f"all {count} {kind} lie" if count > 1 else f"the only one of the {kind} lies"
+                them = f"all {count} {kind} lie" if count > 1 else f"the only one of its {kind} lies"
                 return (
                     f"{them} within 1 px of the corner: are they shares of the image (0 to 1)? COCO counts in pixels; "
                     "multiply x and width by the image's width, y and height by its height"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.coco.annotations import category_ids
+from vclr.coco.predictions import read_predictions
 from vclr.config import Config
 from vclr.data.catalog import test_set
 from vclr.data.samples import TestSamples
@@ -20,7 +21,7 @@ from vclr.shards import Shard
 
 log = logging.getLogger("vclr.evaluation")
 
-Found = list[dict[str, Any]] | Path
+Found = list[dict[str, Any]]
 
 
 def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False) -> dict[str, Any]:
@@ -63,7 +64,10 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 
     Writes and returns `metrics.json` as `evaluate` does.
     """
-    return _write_metrics(config, TestSamples(config), predictions, output)
+    samples = TestSamples(config)
+    _check_groups(config, samples)
+    found = read_predictions(predictions, samples.coco["images"], test_set(config).annotations)
+    return _write_metrics(config, samples, found, output)
 
 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
