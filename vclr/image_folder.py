@@ -16,6 +16,7 @@ import struct
 import weakref
 import zipfile
 import zlib
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
-from vclr.file_names import NameIndex, leaves_folder, say_nearest, spellings
+from vclr.file_names import NameIndex, file_key, leaves_folder, say_nearest, spellings
 from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, read_json, sha256
 
 MANIFEST = "manifest.json"
@@ -121,10 +122,14 @@ class ImageFolder:
         """Return a file's path; for a file that does not exist the path that it should have."""
         return self.path / (self.find(name) or name)
 
-    def index(self) -> NameIndex:
-        """Return the names of all files, those in folders below too, to find what was meant by one that is missing."""
+    def index(self, used: Collection[str] = ()) -> NameIndex:
+        """Return the names of all files, those in folders below too, to find what was meant by one that is missing.
+
+        Files whose `file_key` is `used` are left out: they are another entry's.
+        """
         files = (Path(place, name) for place, _, names in os.walk(self.path) for name in names)
-        return NameIndex(file.relative_to(self.path).as_posix() for file in files)
+        names = (file.relative_to(self.path).as_posix() for file in files)
+        return NameIndex(name for name in names if file_key(name) not in used)
 
     def leads_outside(self, name: str) -> Path | None:
         """Return which file a link, or a link among the folders above the file, leads to outside of this folder."""
@@ -248,9 +253,9 @@ class PackedFolder:
         """Return how a message names a file: as if the zip were a folder."""
         return self.path / (self.find(name) or name)
 
-    def index(self) -> NameIndex:
-        """Return the names of all files, to find what was meant by one that is missing."""
-        return NameIndex(self.names())
+    def index(self, used: Collection[str] = ()) -> NameIndex:
+        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        return NameIndex(name for name in self.names() if file_key(name) not in used)
 
     def leads_outside(self, name: str) -> Path | None:
         """Return None: nothing that a zip holds is outside of it."""

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from vclr.coco.checks import Json as Json  # what every room calls an entry
 from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
-from vclr.file_names import say_nearest
+from vclr.file_names import file_key, say_nearest
 from vclr.image_folder import Folder, locate, open_folder
 
 # The one category of what is class-agnostic.
@@ -53,7 +53,8 @@ def open_images(folder: str | Path, images: list[Json], source: str | Path) -> F
     for image in images:
         if image["file_name"] not in opened:
             path = opened.path_of(image["file_name"])
-            near = opened.index().nearest(image["file_name"])
+            used = {file_key(other["file_name"]) for other in images}
+            near = opened.index(used).nearest(image["file_name"])
             says = f"; nearest: {opened.path_of(near)}" if near is not None else ""
             raise UserError(f"{source}: image {image['id']}: file {path} does not exist{says}")
     return opened

@@ -43,6 +43,13 @@ class Units:
             self._in_pixels.add("polygons")  # run lengths have no other unit
         self.are_open = len(self._in_pixels) < len(self._counts)
 
+    def merge(self, other: Units) -> None:
+        """Take in what another part of the same file has."""
+        for kind in self._counts:
+            self._counts[kind] += other._counts[kind]
+        self._in_pixels |= other._in_pixels
+        self._has_fraction |= other._has_fraction
+
     def _see(self, kind: str, numbers: Sequence[float]) -> None:
         self._counts[kind] += 1
         self._has_fraction |= any(number % 1 for number in numbers)

@@ -139,7 +139,7 @@ def test_missing_files(world: World):
     world.write()
     files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
     assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
-        f"--annotations {world.folder}/absent.json: does not exist; refused before anything starts",
+        f"--annotations {world.folder}/absent.json: does not exist; nearest: {world.folder}/a.json; refused before anything starts",
         f"--images {world.folder}/absent: does not exist; refused before anything starts",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
