@@ -136,10 +136,10 @@ def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("tarin.json", r"tarin\.json: does not exist; nearest: .*/train\.json"),
-        ("other/train.json", r"other/train\.json: does not exist$"),
+        ("tarin.json", r"tarin\.json: cannot be read: no such file; nearest: .*/train\.json"),
+        ("other/train.json", r"other/train\.json: cannot be read: no such file$"),
         ("train.json/a.json", "cannot be read: Not a directory"),
-        (".", "is a folder, not a file"),
+        (".", "cannot be read: is a folder"),
         ("a\0b.json", "cannot be read"),
     ],
 )

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+MIN_LIKENESS = 0.7  # from 0 to 1, as difflib measures it
 MAX_COMPARED = 3000  # names; more would take seconds
 DRIVE = re.compile("[A-Za-z]:")
 CONTROL = re.compile("[\x00-\x1f\x7f]")
@@ -67,7 +68,7 @@ class NameIndex:
         """Return the name that is alike, else the one with the fewest other letters, None if all differ a lot."""
         if (found := self.alike(name)) is not None or len(self._names) > MAX_COMPARED:
             return found
-        return next(iter(difflib.get_close_matches(name, self._names, n=1)), None)
+        return next(iter(difflib.get_close_matches(name, self._names, n=1, cutoff=MIN_LIKENESS)), None)
 
 
 def _alike(name: str) -> str:

@@ -109,9 +109,9 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: does not exist{say_nearest(path)}") from None
+        raise UserError(f"{path}: cannot be read: no such file{say_nearest(path)}") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a file") from None
+        raise UserError(f"{path}: cannot be read: is a folder") from None
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
