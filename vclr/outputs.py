@@ -38,9 +38,9 @@ def check_output_file(
     for name, path in _flatten(inputs):
         if _is_same(output, path):
             raise UsageError(f"{option} {output}: is what {name} reads; give the output another name")
-    if output.is_dir():
+    if os.path.isdir(output):
         raise UsageError(f"{option} {output}: is a folder; name a file, {output / 'NAME.json'} say")
-    if output.exists():
+    if os.path.exists(output):
         _check_kind(output, tuple(keys), starts, option)
     _check_writable(output.parent, f"{option} {output}")
 
@@ -57,13 +57,13 @@ def check_output_folder(output: Path, inputs: Inputs, files: Iterable[str] = (),
     Raises:
         UsageError: it is a file; one of its files is an input; or it cannot be made or written to.
     """
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{option} {output}: is a file; name a folder")
     for file in files:
         for name, path in _flatten(inputs):
             if _is_same(output / file, path):
                 raise UsageError(f"{option} {output}: {file} in it is what {name} reads; name another folder")
-        if (output / file).is_dir():
+        if os.path.isdir(output / file):
             raise UsageError(f"{option} {output}: {file} in it is a folder; name another folder")
     _check_writable(output, f"{option} {output}")
 
@@ -87,7 +87,7 @@ def _is_same(output: Path, path: Path) -> bool:
 
 def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], option: str) -> None:
     says = f"{option} {output}: exists, and this command did not write it; move it away, or give another name"
-    if not output.is_file():  # a device, say
+    if not os.path.isfile(output):  # a device, say
         raise UsageError(f"{option} {output}: is no file that can be replaced; give another name")
     try:
         with open(output, "rb") as file:
@@ -105,7 +105,7 @@ def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], 
 def _check_writable(folder: Path, output: str) -> None:
     """Refuse a folder that cannot be written to, or that cannot be made in the first folder above it that exists."""
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place) or place == place.parent)
-    if not there.is_dir():
-        raise UsageError(f"{output}: {there} is {'a file' if there.exists() else 'a broken link'}, not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.path.isdir(there):
+        raise UsageError(f"{output}: {there} is {'a file' if os.path.exists(there) else 'a broken link'}, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise UsageError(f"{output}: {there} is not writable; name another folder")
