@@ -34,7 +34,7 @@ class Units:
         if max(size) < MIN_SIDE:
             return
         left, top, width, height = shape["bbox"]
-        if width > 0 and height > 0:
+        if "boxes" not in self._in_pixels and width > 0 and height > 0:
             self._see("boxes", (left, top, left + width, top + height))
         segmentation = shape.get("segmentation")
         if isinstance(segmentation, list):
