@@ -106,9 +106,8 @@ def find_bad_numbers(content: Any, limit: int | None = None) -> list[BadNumber]:
     for key, value in parts:
         entries = enumerate(value) if isinstance(value, list) else [(None, value)]
         for position, entry in entries:
-            first = next(_walk(entry), None)
-            if first is not None:
-                found.append(BadNumber(key, position, _describe(key, position, entry, *first)))
+            if says := say_bad_number(key, position, entry):
+                found.append(BadNumber(key, position, says))
                 if len(found) == limit:
                     return found
     return found
@@ -128,7 +127,18 @@ def _walk(entry: Any) -> Iterator[tuple[str, float]]:
             waiting += [(f"{place}[{number}]", part) for number, part in reversed([*enumerate(value)])]
 
 
-def _describe(key: str, position: int | None, entry: Any, place: str, number: float) -> str:
+def say_bad_number(key: str, position: int | None, entry: Any) -> str:
+    """Say which number of an entry is not finite, the first; nothing if all are.
+
+    Args:
+        key: of the top level of a json, empty if that is a list.
+        position: of the entry in the list of that key, None if it is no list.
+        entry: what Python read.
+    """
+    first = next(_walk(entry), None)
+    if first is None:
+        return ""
+    place, number = first
     entry_id = f" (id {entry['id']})" if isinstance(entry, dict) and isinstance(entry.get("id"), (int, str)) else ""
     where = f"{key}{'' if position is None else f'[{position}]'}{entry_id}"
     name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

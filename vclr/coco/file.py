@@ -105,6 +105,8 @@ def open_annotations(path: str | Path) -> CocoFile:
         UserError: the file is missing, is not json, or lacks the list `annotations`.
     """
     data = read_bytes(path)
+    if not data.isascii():
+        decode_text(data, path)  # the encoding is wrong in parts, too, that are looked at later or never
     try:
         return _take_apart(path, data)
     except _UNREADABLE:

@@ -7,6 +7,7 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,9 @@ from vclr.data.doctor import kinds
 from vclr.data.doctor.box_layout import BoxLayout
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
 from vclr.data.doctor.objects import examine_object
+from vclr.errors import UserError
 from vclr.finding import ERROR, OK, Finding
+from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
 
 BLOCK = 2000  # annotations: half a second of work
 WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # to write a mask
@@ -161,7 +164,11 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
     for position, raw in enumerate(block, start):
         if position in examiner.bad_numbers:
             continue
-        annotation = msgspec.json.decode(raw)
+        try:
+            annotation = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            examined.errors.append(("json", _say_unreadable(examiner.checks.path, position, bytes(raw), error)))
+            continue
         try:
             entry = examiner.checks.check_alone(position, annotation)
         except EntryError as error:
@@ -179,6 +186,15 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
         examined.masks[_way_of(annotation)] += 1
         examined.masks["without area"] += "area" not in annotation
     return examined
+
+
+def _say_unreadable(path: str | Path, position: int, text: bytes, error: Exception) -> str:
+    """Say what is wrong with an annotation that is json, but too deep, or with a number beyond all others."""
+    try:
+        bad_number = say_bad_number("annotations", position, parse_json_with_bad_numbers(text, path))
+    except UserError as exact:
+        return str(exact)
+    return f"{path}: {bad_number}" if bad_number else f"{path}: annotations[{position}]: not usable json: {error}"
 
 
 def _see(position: int, annotation: Json) -> _Seen:

@@ -87,8 +87,8 @@ def check_photos(
 
 
 def _say_other_names(folder: Folder, names: list[str]) -> list[Finding]:
-    """Say how many files are found although the json has backslashes, or another Unicode form, in their names."""
-    doubtful = (name for name in names if not name.isascii() or "\\" in name)
+    """Say how many files are found although the json writes slashes or accents of their names otherwise."""
+    doubtful = (name for name in names if not name.isascii() or "\\" in name or "/" in name)
     others = [(name, found) for name in doubtful if (found := folder.find(name)) not in (None, name)]
     if not others:
         return []
