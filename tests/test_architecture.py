@@ -16,9 +16,12 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {
         "errors",
+        "file_names",
         "files",
         "pictures",
         "image_folder",
+        "json_text",
+        "outputs",
         "finding",
         "coco",
         "crew",

@@ -99,10 +99,14 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
     [
         (b'{"images": [1, 2', "line 1 column 17: not valid json"),
         (b"", "line 1 column 1: not valid json"),
-        (b"\xff\xfe\x00", "is not a text file"),
+        (b"\xff\xfe\x00", "line 1: is not UTF-8 text (byte 0x00); convert it: iconv"),
         (b"[" * 100_000, "not usable json"),
         (b"1" * 10_000, "not usable json"),
-        (b"\xef\xbb\xbf{}", "not valid json"),
+        (b'\xef\xbb\xbf{"a"}', "line 1 column 5: not valid json"),
+        (b'[1,\n"caf\xe9"]', "line 2: is not UTF-8 text (byte 0xe9)"),
+        (b"NaN", "NaN is not a number that json has"),
+        (b'{"a": {"b": [1, {"c": -Infinity}]}}', "a: b[1].c -Infinity is not a number that json has"),
+        (b'[{}, {"id": 7, "score": NaN}]', "[1] (id 7): score NaN is not a number that json has"),
     ],
 )
 def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):
@@ -115,10 +119,26 @@ def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["absent.json", "."])
-def test_json_that_is_no_file_is_one_line(tmp_path: Path, name: str):
-    with pytest.raises(UserError, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tarin.json", r"tarin\.json: cannot be read: no such file; nearest: .*/train\.json"),
+        ("other/train.json", r"other/train\.json: cannot be read: no such file$"),
+        ("train.json/a.json", "cannot be read: Not a directory"),
+        (".", "cannot be read: is a folder"),
+        ("a\0b.json", "cannot be read"),
+    ],
+)
+def test_json_that_is_no_file_is_one_line(tmp_path: Path, name: str, says: str):
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(UserError, match=says):
         read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-8"])
+def test_byte_order_marks_are_read_over(tmp_path: Path, encoding: str):
+    (tmp_path / "a.json").write_text('{"name": "café"}', encoding=encoding)
+    assert read_json(tmp_path / "a.json") == {"name": "café"}
 
 
 def test_manifest_names_every_file_with_its_hash(tmp_path: Path):

@@ -138,6 +138,86 @@ def test_file_is_closed_with_its_folder(folder: Path):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+# --- names of other machines -------------------------------------------------------------------------------------
+
+PICTURE = Image.new("RGB", (3, 2))
+
+
+def write_zip(path: Path, *names: str) -> PackedFolder:
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in names:
+            info = zipfile.ZipInfo("x")
+            info.filename = name  # a constructor would bring slashes and backslashes in order
+            packed.writestr(info, name)
+    return PackedFolder(path)
+
+
+@pytest.mark.parametrize(
+    ("member", "name"),
+    [
+        ("images\\a.jpg", "images/a.jpg"),
+        ("images\\a.jpg", "images\\a.jpg"),
+        ("images\\a.jpg", "a.jpg"),
+        ("images/a.jpg", "images\\a.jpg"),
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+    ],
+)
+def test_other_spellings_are_found_in_a_zip(tmp_path: Path, member: str, name: str):
+    packed = write_zip(tmp_path / "a.zip", member, member.replace("a.jpg", "b.jpg").replace("caf", "baf"))
+    assert name in packed
+    assert packed.read(name) == member.encode()
+    assert len(packed.image_names()) == 2
+
+
+def test_a_mac_packs_utf_8_without_saying_so(tmp_path: Path):
+    path = tmp_path / "a.zip"
+    write_zip(path, "café.jpg")
+    data = path.read_bytes()
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # clear the flag in both headers
+        at = data.index(signature) + place
+        data = data[:at] + b"\0\0" + data[at + 2 :]
+    path.write_bytes(data)
+    assert PackedFolder(path).names() == ["café.jpg"]
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "x/../../a.jpg", "..\\a.jpg", "C:\\a.jpg"])
+def test_a_zip_of_names_that_leave_it_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(UserError, match=r"a\.zip: member .* leaves the folder"):
+        write_zip(tmp_path / "a.zip", "b.jpg", name)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "x/../../secret.png", "..\\secret.png"])
+def test_no_name_leads_out_of_a_folder(folder: Path, name: str):
+    PICTURE.save(folder.parent / "secret.png")
+    plain = ImageFolder(folder)
+    for other in (name, str(folder.parent / "secret.png")):
+        assert other not in plain
+        for read in (plain.read, plain.open, plain.read_header, plain.size):
+            with pytest.raises(UserError, match="does not exist"):
+                read(other)
+
+
+def test_a_file_that_was_meant_is_named(folder: Path):
+    with pytest.raises(UserError, match=r"A\.jpg: does not exist; nearest: .*train2017/a\.JPG"):
+        ImageFolder(folder).open("A.jpg")
+    with pytest.raises(UserError, match=r"A\.jpg: does not exist; nearest: .*train2017\.zip/a\.JPG"):
+        open_folder(pack(folder, "train2017")).open("A.jpg")
+    with pytest.raises(UserError, match=r"train2071: no such folder; nearest: .*/train2017\.zip"):
+        open_folder(folder.with_name("train2071"))
+
+
+def test_links_out_of_a_folder_are_known(folder: Path, tmp_path: Path):
+    PICTURE.save(tmp_path / "disk.png")
+    (folder / "l.png").symlink_to(tmp_path / "disk.png")
+    (folder / "inside.png").symlink_to("b.png")
+    (folder / "deep").symlink_to(tmp_path, target_is_directory=True)
+    plain = ImageFolder(folder)
+    assert plain.leads_outside("l.png") == plain.leads_outside("deep/disk.png") == (tmp_path / "disk.png").resolve()
+    assert plain.leads_outside("inside.png") is plain.leads_outside("b.png") is None
+    assert plain.open("l.png").size == (3, 2), "and are followed"
+
+
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 

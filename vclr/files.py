@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.file_names import say_nearest
+from vclr.json_text import parse_json
 
 
 @contextmanager
@@ -83,20 +85,25 @@ def read_json(path: str | Path) -> Any:
     """Read a json file.
 
     Raises:
-        UserError: the file is missing or is not valid json (cut off, say); names file, line and column.
+        UserError: the file is missing or is not valid json (cut off, say); see `parse_json`.
+    """
+    return parse_json(read_bytes(path), path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        UserError: it does not exist, and what does that has such a name; or it cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not a text file") from None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists without end
-        raise UserError(f"{path}: not usable json: {error}") from None
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: cannot be read: no such file{say_nearest(path)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: cannot be read: is a folder") from None
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def sha256(path: str | Path) -> str:

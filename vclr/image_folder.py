@@ -2,16 +2,21 @@
 
 Where a folder is asked for, `FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself.
 Of a zip that holds everything in one folder, as published ones do, that folder's content is what counts.
+
+A file is found by every name that means it (`vclr.file_names.spellings`), and none that leads out of the folder is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
 import struct
 import weakref
 import zipfile
 import zlib
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,13 +25,14 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
+from vclr.file_names import NameIndex, file_key, leaves_folder, say_nearest, spellings
 from vclr.files import read_json, sha256
 from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header
 
 MANIFEST = "manifest.json"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
 ROOM = 512  # bytes read at once for those two: nearly always enough
-ENCRYPTED = 1  # bit of a member's flags
+ENCRYPTED, UTF_8 = 0x1, 0x800  # bits of a member's flags
 UNREADABLE = 255  # in the place of the method of a member that is neither stored nor deflated
 
 
@@ -49,7 +55,7 @@ def open_folder(path: str | Path) -> Folder:
     """
     found = locate(path)
     if found is None:
-        raise UserError(f"{path}: no such folder")
+        raise UserError(f"{path}: no such folder{say_nearest(path)}")
     if found.is_dir():
         return ImageFolder(found)
     facts = found.stat()
@@ -84,7 +90,7 @@ def _hash_fetched(manifest: Any, name: str) -> str | None:
         manifest: of the source; see `vclr.fetch.manifest`.
         name: of the folder beside it.
     """
-    if not isinstance(manifest, dict) or "source" not in manifest:
+    if not isinstance(manifest, dict) or not {"source", "folder", "files", "folders"} <= manifest.keys():
         return None
     folder = f"{manifest['folder']}/{name}"
     facts = []
@@ -105,11 +111,35 @@ class ImageFolder:
         self.path = path
 
     def __contains__(self, name: str) -> bool:
-        return os.path.isfile(self.path_of(name))  # False for impossible names too
+        return self.find(name) is not None  # also for impossible names
+
+    def find(self, name: str) -> str | None:
+        """Return the name that a file has here, None if there is no such file, or the name leaves the folder."""
+        if leaves_folder(name):
+            return None
+        return next((form for form in (name, *spellings(name)) if os.path.isfile(self.path / form)), None)
 
     def path_of(self, name: str) -> Path:
-        """Return a file's path."""
-        return self.path / name
+        """Return a file's path; for a file that does not exist the path that it should have."""
+        return self.path / (self.find(name) or name)
+
+    def index(self, used: Collection[str] = ()) -> NameIndex:
+        """Return the names of all files, those in folders below too, to find what was meant by one that is missing.
+
+        Files whose `file_key` is `used` are left out: they are another entry's.
+        """
+        files = (Path(place, name) for place, _, names in os.walk(self.path) for name in names)
+        names = (file.relative_to(self.path).as_posix() for file in files)
+        return NameIndex(name for name in names if file_key(name) not in used)
+
+    def leads_outside(self, name: str) -> Path | None:
+        """Return which file a link, or a link among the folders above the file, leads to outside of this folder."""
+        place = self.path_of(name)
+        below = [place, *itertools.takewhile(lambda folder: folder != self.path, place.parents)]
+        if not any(map(os.path.islink, below)):
+            return None
+        target = Path(os.path.realpath(place))
+        return None if target.is_relative_to(os.path.realpath(self.path)) else target
 
     def image_names(self) -> list[str]:
         """List the image files, without those in folders below, sorted.
@@ -134,11 +164,15 @@ class ImageFolder:
 
     def size(self, name: str) -> int:
         """Return how many bytes a file has."""
-        return os.path.getsize(self.path_of(name))
+        return os.path.getsize(self._existing(name))
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
-        return self.path_of(name).read_bytes()
+        """Return a file's bytes.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        return self._existing(name).read_bytes()
 
     def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
         """Read an image, RGB and upright (see `open_image`).
@@ -146,11 +180,18 @@ class ImageFolder:
         Raises:
             UserError: the file is missing, is not an image, or is damaged.
         """
-        return open_image(self.path_of(name), at_least=at_least)
+        return open_image(self._existing(name), at_least=at_least)
 
     def read_header(self, name: str) -> ImageHeader:
         """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
-        return read_image_header(self.path_of(name))
+        return read_image_header(self._existing(name))
+
+    def _existing(self, name: str) -> Path:
+        found = self.find(name)
+        if found is None:
+            near = self.index().nearest(name)
+            raise UserError(f"{self.path / name}: does not exist" + (f"; nearest: {self.path / near}" if near else ""))
+        return self.path / found
 
 
 class PackedFolder:
@@ -171,9 +212,10 @@ class PackedFolder:
         members = _read_contents(path)
         folders = {name.partition("/")[0] if "/" in name else "" for name in members}
         self._top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
-        infos = [members[name] for name in sorted(members)]
+        names = sorted(members)
+        infos = [members[name] for name in names]
         # UTF-8 sorts as its characters do. The longest name gives the width of all.
-        self._names = np.array([_encode(info.filename) for info in infos], dtype=np.bytes_)
+        self._names = np.array([_encode(name) for name in names], dtype=np.bytes_)
         self._offsets = np.array([info.header_offset for info in infos], dtype=np.int64)
         self._packed_sizes = np.array([info.compress_size for info in infos], dtype=np.int64)
         self._sizes = np.array([info.file_size for info in infos], dtype=np.int64)
@@ -203,12 +245,25 @@ class PackedFolder:
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
 
+    def find(self, name: str) -> str | None:
+        """Return the name that a file has here, None if there is no such file."""
+        place = self._find(name)
+        return None if place is None else self._names[place].decode("utf-8").removeprefix(self._top)
+
     def path_of(self, name: str) -> Path:
         """Return how a message names a file: as if the zip were a folder."""
-        return self.path / name
+        return self.path / (self.find(name) or name)
+
+    def index(self, used: Collection[str] = ()) -> NameIndex:
+        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        return NameIndex(name for name in self.names() if file_key(name) not in used)
+
+    def leads_outside(self, name: str) -> Path | None:
+        """Return None: nothing that a zip holds is outside of it."""
+        return None
 
     def names(self) -> list[str]:
-        """List all files, also those in folders below, sorted."""
+        """List all files, also those in folders below, sorted, with slashes between folders."""
         return [name.decode("utf-8").removeprefix(self._top) for name in self._names.tolist()]
 
     def image_names(self) -> list[str]:
@@ -288,7 +343,10 @@ class PackedFolder:
 
     def _find(self, name: str) -> int | None:
         """Return the place of a file in the arrays."""
-        name = PurePosixPath(name).as_posix()
+        places = (self._find_exactly(form) for form in (PurePosixPath(name).as_posix(), *spellings(name)))
+        return next((place for place in places if place is not None), None)
+
+    def _find_exactly(self, name: str) -> int | None:
         for key in {_encode(self._top + name), _encode(name)}:
             if len(key) <= self._names.itemsize:  # a longer key would have the whole array converted
                 place = int(self._names.searchsorted(key))
@@ -299,7 +357,8 @@ class PackedFolder:
     def _place(self, name: str) -> int:
         place = self._find(name)
         if place is None:
-            raise UserError(f"{self.path_of(name)}: does not exist")
+            near = self.index().nearest(name)
+            raise UserError(f"{self.path / name}: does not exist" + (f"; nearest: {self.path / near}" if near else ""))
         return place
 
     def _read_packed(self, offset: int, size: int) -> bytes:
@@ -327,8 +386,27 @@ def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
         raise UserError(f"{path}: is not a whole zip: {error}") from None
-    # A Mac packs notes of its own beside the files.
-    return {info.filename: info for info in infos if not info.is_dir() and not info.filename.startswith("__MACOSX/")}
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        name = _member_name(info)
+        if info.is_dir() or name.endswith("/") or name.startswith("__MACOSX/"):  # a Mac packs notes beside the files
+            continue
+        if leaves_folder(name):
+            raise UserError(f"{path}: member {name!r} leaves the folder: pack it again, with names below one folder")
+        members[name] = info
+    return members
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """Return the name of a member with slashes between folders, in the encoding that it was packed with.
+
+    Some programs of Windows pack names with backslashes, and a Mac writes UTF-8 without saying so.
+    """
+    name = info.filename
+    if not info.flag_bits & UTF_8 and not name.isascii():
+        with contextlib.suppress(UnicodeError):  # it is of another code page
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _method(info: zipfile.ZipInfo) -> int:

@@ -115,7 +115,7 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
     [
         (None, "annotations[1]: is not an object"),
         ({"image_id": 99}, "annotations[1] (id 2): image 99 is not in `images`"),
-        ({"image_id": "1"}, "annotations[1] (id 2): image 1 is not in `images`"),
+        ({"image_id": "1"}, "annotations[1] (id 2): image '1' is not in `images` (which has 1, as a number)"),
         ({"image_id": [1]}, "annotations[1]: `image_id` is [1]"),
         ({"category_id": 7}, "annotations[1] (id 2): category 7 is not in `categories`"),
         ({"id": 1}, "annotations[1] (id 1): the id occurs twice"),
@@ -123,8 +123,8 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"bbox": ["1", "1", "4", "4"]}, "is not [x, y, width, height]"),
         ({"bbox": [1, 1, 4]}, "is not [x, y, width, height]"),
         ({"bbox": [1, 1, -4, 4]}, "is not [x, y, width, height]"),
-        ({"bbox": [float("nan"), 1, 4, 4]}, "is not [x, y, width, height]"),
-        ({"bbox": [1, 1, float("inf"), 4]}, "is not [x, y, width, height]"),
+        ({"bbox": [float("nan"), 1, 4, 4]}, "annotations[1] (id 2): bbox[0] NaN is not a number that json has"),
+        ({"bbox": [1, 1, float("inf"), 4]}, "annotations[1] (id 2): bbox[2] Infinity is not a number"),
         ({"bbox": [1, 1, 10**400, 4]}, "is not [x, y, width, height]"),
         ({"bbox": [[1], 1, 4, 4]}, "is not [x, y, width, height]"),
         ({"segmentation": "polygon"}, "segmentation is neither polygons nor RLE"),
@@ -133,7 +133,7 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"segmentation": [[1, 1, 5, 5, 3]]}, "polygon 0 has 2.5 points"),
         ({"segmentation": [[1, 1, 5, 5, 3, "x"]]}, "polygon 0 is not a list of numbers"),
         ({"segmentation": [1, 1, 5, 5, 3, 3]}, "polygon 0 is not a list of numbers"),
-        ({"segmentation": [[1, 1, 5, 5, 3, float("nan")]]}, "polygon 0 holds a number that is not a coordinate"),
+        ({"segmentation": [[1, 1, 5, 5, 3, float("nan")]]}, "segmentation[0][5] NaN is not a number"),
         ({"segmentation": [[1, 1, 5, 5, 3, 1e9]]}, "polygon 0 holds a number that is not a coordinate"),
         ({"segmentation": {"size": [8, 10]}}, "RLE counts are neither a list nor text"),
         ({"segmentation": {"size": [10, 8], "counts": [80]}}, "RLE size [10, 8] differs from the image's [8, 10]"),
@@ -143,7 +143,8 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"segmentation": {"size": [8, 10], "counts": ["80"]}}, "RLE counts do not add up"),
         ({"area": "16"}, "area '16' is not a number of pixels"),
         ({"area": None}, "area None is not a number of pixels"),
-        ({"area": float("nan")}, "area nan is not a number of pixels"),
+        ({"area": float("nan")}, "annotations[1] (id 2): area NaN is not a number that json has"),
+        ({"quality": [{"of": float("-inf")}]}, "annotations[1] (id 2): quality[0].of -Infinity is not a number"),
         ({"iscrowd": "no"}, "iscrowd 'no' is neither 0 nor 1"),
         ({"iscrowd": None}, "iscrowd None is neither 0 nor 1"),
     ],
@@ -202,9 +203,11 @@ def test_every_image_file_must_be_there(tmp_path: Path, world: dict[str, Any]):
     write_png(tmp_path / "a.png", np.zeros((8, 10, 3), np.uint8))
     assert f"image 2: file {tmp_path / 'deep' / 'b.png'} does not exist" in refuse(tmp_path, world, tmp_path)
     assert "no such folder" in refuse(tmp_path, world, tmp_path / "absent")
-    for impossible in ("x" * 5000, "a\0b"):
+    world["images"][1]["file_name"] = "x" * 5000
+    assert "image 2: file" in refuse(tmp_path, world, tmp_path)
+    for impossible in ("a\0b", "a\nb.jpg"):
         world["images"][1]["file_name"] = impossible
-        assert "image 2: file" in refuse(tmp_path, world, tmp_path)
+        assert f"images[1]: file_name {impossible!r} holds a control character" in refuse(tmp_path, world, tmp_path)
 
 
 def test_select_keeps_images_with_an_object_outside_crowds(world: dict[str, Any]):

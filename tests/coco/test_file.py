@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vclr.coco.annotations import load_coco
-from vclr.coco.file import open_coco, write_coco
+from vclr.coco.file import open_coco, open_despite_bad_numbers, write_coco
 from vclr.errors import UserError
+from vclr.files import read_json
 
 WORLD = {
     "info": {"year": 2017},
@@ -62,3 +64,75 @@ def test_a_wrong_entry_is_named_and_nothing_is_written(path: Path, tmp_path: Pat
     with pytest.raises(UserError, match=r"world\.json: annotations\[2\] \(id 1\): the id occurs twice"):
         write_coco(tmp_path / "again.json", coco.head, coco.check())
     assert [entry.name for entry in tmp_path.iterdir()] == ["world.json"]
+
+
+BAD_NUMBERS = {
+    '"area": NaN': "annotations[1] (id 2): area NaN",
+    '"quality": {"of": [1, Infinity]}': "annotations[1] (id 2): quality.of[1] Infinity",
+    '"area": -Infinity': "annotations[1] (id 2): area -Infinity",
+    '"area": 1e999': "annotations[1] (id 2): area Infinity",
+}
+
+
+@pytest.mark.parametrize("text", BAD_NUMBERS)
+@pytest.mark.parametrize("reader", [load_coco, lambda path: list(open_coco(path).check()), read_json])
+def test_numbers_that_json_lacks_are_said_alike(path: Path, text: str, reader: Any):
+    path.write_text(path.read_text().replace('"extra": {', f'{text}, "extra": {{'))
+    if "1e999" in text and reader is read_json:
+        return  # Python reads it; whoever looks at the number refuses it
+    with pytest.raises(UserError) as caught:
+        reader(path)
+    assert str(caught.value) == f"{path}: {BAD_NUMBERS[text]} is not a number that json has"
+
+
+def test_numbers_that_json_lacks_are_listed(path: Path):
+    text = path.read_text().replace('"year": 2017', '"year": NaN').replace("1.5", "-Infinity").replace("5.25", "NaN")
+    path.write_text(text.replace('"height": 8', '"height": Infinity'))
+    coco = open_despite_bad_numbers(path)
+    places = [(bad.key, bad.position) for bad in coco.bad_numbers]
+    assert places == [("info", None), ("images", 0), ("annotations", 0)]
+    assert [bad.says for bad in coco.bad_numbers][
+        2
+    ] == "annotations[0] (id 1): bbox[1] -Infinity is not a number that json has"
+    first, second = coco.read_annotations()
+    assert first["bbox"] == [1, None, 4, 4]
+    assert second == WORLD["annotations"][1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
+def test_byte_order_marks_are_read_over(path: Path, encoding: str):
+    mark = "\ufeff" if encoding == "utf-32-be" else ""
+    path.write_text(mark + json.dumps(WORLD, ensure_ascii=False), encoding=encoding)
+    assert load_coco(path) == WORLD
+    assert open_despite_bad_numbers(path).images == WORLD["images"]
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "utf-16-be"])
+def test_other_encodings_are_named_with_the_way_out(path: Path, encoding: str):
+    path.write_text(json.dumps(WORLD, ensure_ascii=False), encoding=encoding)
+    for reader in (load_coco, open_coco, open_despite_bad_numbers, read_json):
+        with pytest.raises(UserError, match=r"world\.json: line 1.*(iconv -f|not valid json)") as caught:
+            reader(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("categories", "says"),
+    [
+        (
+            [{"id": 2, "name": "dog"}, {"id": 2, "name": "cat"}],
+            r"categories\[1\]: id 2 is 'cat', but categories\[0\] has it",
+        ),
+        ([{"id": "2", "name": "dog"}], r"categories\[0\]: `id` is '2', of the wrong type"),
+    ],
+)
+def test_one_id_of_two_categories_is_refused(path: Path, categories: Any, says: str):
+    path.write_text(json.dumps({**WORLD, "categories": categories}))
+    for reader in (load_coco, lambda path: list(open_coco(path).check())):
+        with pytest.raises(UserError, match=says):
+            reader(path)
+
+
+def test_a_category_that_is_there_twice_does_no_harm(path: Path):
+    path.write_text(json.dumps({**WORLD, "categories": [{"id": 2, "name": "dog"}] * 2}))
+    assert len(load_coco(path)["annotations"]) == 2

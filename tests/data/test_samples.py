@@ -285,6 +285,11 @@ def test_proposals_are_trained_on(own_data: MakeConfig, tmp_path: Path):
 def test_proposals_of_other_photos_are_ignored(own_data: MakeConfig, tmp_path: Path):
     known = read_json(own_data().data.train.annotations)
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)], name="b.png")
+    with pytest.raises(UserError, match=r"p\.json: names no image of a\.json \(a\.png, say\); it has b\.png"):
+        add_proposals(known, path, 5, 0.5, "a.json")
+    proposals = read_json(path)
+    proposals["images"].append({**proposals["images"][0], "id": 99, "file_name": "./a.png"})
+    write_json(path, proposals)
     assert add_proposals(known, path, 5, 0.5)["annotations"] == known["annotations"]
 
 
@@ -301,5 +306,5 @@ def test_proposals_of_a_photo_of_another_size_are_refused(own_data: MakeConfig, 
     proposals = read_json(path)
     proposals["images"][0]["width"] += 1
     write_json(path, proposals)
-    with pytest.raises(UserError, match=r"p\.json: a\.png is \d+x\d+, the annotations have it as \d+x\d+"):
-        add_proposals(known, path, 5, 0.5)
+    with pytest.raises(UserError, match=r"p\.json: images\[0\]: a\.png is 31x20, a\.json says 30x20"):
+        add_proposals(known, path, 5, 0.5, "a.json")

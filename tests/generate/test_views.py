@@ -156,3 +156,34 @@ def test_shards_that_make_no_whole_leave_the_earlier_rendering(images: Path, tmp
         join_views([first, second], tmp_path / "shards")
     assert whole.read_bytes() == before
     assert [path.name for path in whole.parents[1].iterdir()] == ["edge"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../../evil.png", r"file '\.\./\.\./evil\.png' of its manifest\.json leaves the folder"),
+        ("/tmp/evil.png", "leaves the folder"),
+        ("..\\evil.png", "leaves the folder"),
+        ("absent.png", r"absent\.png: is missing"),
+    ],
+)
+def test_a_shard_names_nothing_outside_of_it(images: Path, tmp_path: Path, name: str, message: str) -> None:
+    parts = write_shards("edge", images, tmp_path / "shards", 2)
+    write_png(parts[0] / "evil.png", np.zeros((8, 8, 3), np.uint8))
+    manifest = read_json(parts[0] / "manifest.json")
+    manifest["files"][name] = manifest["files"]["photo0.png"]
+    write_json(parts[0] / "manifest.json", manifest)
+    with pytest.raises(UserError, match=message):
+        join_views(parts, tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+    assert not list(tmp_path.glob("evil.png"))
+
+
+def test_a_folder_of_another_command_is_not_replaced(images: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "raw" / "manifest.json", {"source": "toy", "files": {}})
+    with pytest.raises(UsageError, match=r"holds files but no manifest\.json of a view, so it is not replaced"):
+        write_views("edge", images, tmp_path / "raw", quiet=True)
+    (tmp_path / "link").symlink_to(tmp_path / "raw", target_is_directory=True)
+    with pytest.raises(UsageError, match="link: is a link"):
+        write_views("edge", images, tmp_path / "link", quiet=True)
+    assert read_json(tmp_path / "raw" / "manifest.json")["source"] == "toy"

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from vclr.cli.options import ConfigFile, Join, Output, Overrides, Quiet, ShardOption, app, doctor, importers
-from vclr.config import load_config
+from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
+from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+
+REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 
 @app.command()
@@ -100,7 +103,7 @@ def split(
     Beside the json is a record of the files, classes and counts.
     """
     from vclr.splits.compare import compare_split
-    from vclr.splits.record import find_leaks, save_split
+    from vclr.splits.record import find_leaks, record_path, save_split
     from vclr.splits.split import make_split
 
     if output is None and compare is None:
@@ -109,6 +112,10 @@ def split(
         raise UsageError("--train: what it finds goes into the record of --output FILE")
     if train_images is not None and (train is None or images is None):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
+    if output is not None:
+        inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
+        check_output_file(output, inputs, COCO_KEYS)
+        check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
     made = make_split(name, annotations, proposals, images)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
@@ -141,6 +148,8 @@ def audit(
     for part, data_set in sets.items():
         if problem := missing_files(replace(data_set, proposals=""), part):  # which nothing is asked of here
             raise UserError(problem)
+    inputs = {part: data_set.annotations for part, data_set in sets.items()}
+    check_output_file(output, {"--config-file": config_file, **inputs}, ("leaked_images",))
     photos = {part: read_photo_set(data_set.annotations, data_set.images) for part, data_set in sets.items()}
     leaks = audit_leaks(photos["train"], photos["test"], quiet)
     write_json(output, leaks, indent=1)
@@ -182,6 +191,7 @@ def import_labelme_files(
     """Polygons, rectangles, circles and masks of labelme; shapes of one label and one group are one object."""
     from vclr.generate.importers.labelme import import_labelme
 
+    check_output_file(output, {}, COCO_KEYS)  # which labelme's json have not
     print(import_labelme(folder, output, images, quiet))
 
 
@@ -201,6 +211,7 @@ def import_voc_pictures(
     """Pictures of instances, in the layout of PASCAL VOC or in folders of their own."""
     from vclr.generate.importers.voc import import_voc
 
+    check_output_file(output, {}, COCO_KEYS)
     print(import_voc(folder, output, images, masks, classes, quiet))
 
 
@@ -223,6 +234,7 @@ def views(
     """
     from vclr.generate.views import join_views, write_views
 
+    check_output_folder(output, {})
     if join:
         _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
         join_views(join, output, overwrite)
@@ -248,6 +260,8 @@ def proposals(
     """
     from vclr.generate.object_proposals import join_proposals, write_proposals
 
+    inputs = {"--images": images, "--annotations": annotations, "--join": join}
+    check_output_file(output, inputs, ("shard", *COCO_KEYS))
     if join:
         _refuse_beside_join(images=images, annotations=annotations, shard=shard)
         join_proposals(join, output)
@@ -310,16 +324,28 @@ def doctor_data(
     if annotations is None and images is None and not view:
         if config_file is None and not overrides:
             raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
-        report = check_config(load_config(config_file, overrides or ()), crew, decode)
+        config = load_config(config_file, overrides or ())
+        if output is not None:
+            check_output_file(output, {"--config-file": config_file, **_named_files(config)}, REPORT_KEYS)
+        report = check_config(config, crew, decode)
     else:
         if annotations is None or images is None or config_file is not None or overrides:
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
+        if output is not None:
+            check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)
         report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), crew, decode)
     if output is not None:
         write_json(output, report.as_json(), indent=1)
     print_groups(report.findings, limit)
     print(report.summarize())
     raise typer.Exit(int(report.num_errors > 0))
+
+
+def _named_files(config: Config) -> dict[str, str]:
+    """Return the annotations and proposals of a configuration by the settings that name them."""
+    sets = {"train": config.data.train, "test": config.data.test}
+    files = {f"data.{part}.annotations": data_set.annotations for part, data_set in sets.items()}
+    return {**files, "data.train.proposals": config.data.train.proposals}
 
 
 def _folders_by_name(options: list[str]) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, 
 from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
+from vclr.outputs import CHECKPOINT_STARTS, check_output_file, check_output_folder
 from vclr.shards import Shard
 
 
@@ -97,6 +98,9 @@ def evaluate(
     that torchrun starts do this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    inputs = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
+    files = ["metrics.json"] if predictions and len(predictions) == 1 else ["metrics.json", "predictions.json"]
+    check_output_folder(output, inputs, files)
     if not predictions:
         _evaluate(config, checkpoint, output, quiet, shard)
         return
@@ -158,6 +162,8 @@ def score(
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
 
+    if output is not None:
+        check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
     metrics = compute(ground_truth, predictions)
     if output is not None:
         write_json(output, metrics, indent=1)
@@ -198,6 +204,7 @@ def convert_weights(
     """Bring weights, or a half-done training, from the reference or to it, and pretrained backbones here."""
     from vclr.engine.convert import convert
 
+    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
     print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")
 
 

@@ -10,6 +10,7 @@ import typer
 
 from vclr.cli.options import Output, Overrides, app
 from vclr.errors import UsageError
+from vclr.outputs import check_output_folder
 
 
 @app.command()
@@ -24,6 +25,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
+    check_output_folder(output, {}, ["report.html", "summary.json"])
     print(write_report(_names(experiments), _numbers(seeds), runs, results, output, title))
 
 
@@ -38,6 +40,7 @@ def study(
     """Compare experiments over several seeds: means, spread, paired tests."""
     from vclr.evaluation.study import write_study
 
+    check_output_folder(output, {}, ["study.md"])
     write_study(_names(experiments), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
 

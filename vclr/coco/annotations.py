@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco.checks import CocoChecks
 from vclr.coco.checks import Json as Json  # what every room calls an entry
+from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
-from vclr.files import read_json
+from vclr.file_names import file_key, say_nearest
 from vclr.image_folder import Folder, locate, open_folder
 
 # The one category of what is class-agnostic.
@@ -30,32 +30,33 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     Raises:
         UserError: in one line, the file and the entry at fault.
     """
-    coco = read_json(path)
-    if not isinstance(coco, dict) or any(not isinstance(coco.get(key), list) for key in ("images", "annotations")):
-        raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
-    checks = CocoChecks(path, coco.setdefault("categories", [dict(OBJECT)]))
-    for position, image in enumerate(coco["images"]):
-        checks.check_image(position, image)
+    coco = open_coco(path)
+    checks = coco.check_images()
     if images is not None:
-        open_images(images, coco["images"], path)
-    for position, annotation in enumerate(coco["annotations"]):
+        open_images(images, coco.images, path)
+    annotations = list(coco.read_annotations())
+    for position, annotation in enumerate(annotations):
         checks.check_annotation(position, annotation)
-    return coco
+    checks.check_units()
+    return {**coco.head, "annotations": annotations}
 
 
 def open_images(folder: str | Path, images: list[Json], source: str | Path) -> Folder:
     """Open the folder of the images of a json, or its zip, in which each of them must be.
 
     Raises:
-        UserError: no such folder, or an image that is not in it; names `source`, the json.
+        UserError: no such folder, or an image that is not in it; names `source`, the json, and the file that was meant.
     """
     if locate(folder) is None:
-        raise UserError(f"{folder}: no such folder (images of {source})")
+        raise UserError(f"{folder}: no such folder (images of {source}){say_nearest(folder)}")
     opened = open_folder(folder)
     for image in images:
         if image["file_name"] not in opened:
             path = opened.path_of(image["file_name"])
-            raise UserError(f"{source}: image {image['id']}: file {path} does not exist")
+            used = {file_key(other["file_name"]) for other in images}
+            near = opened.index(used).nearest(image["file_name"])
+            says = f"; nearest: {opened.path_of(near)}" if near is not None else ""
+            raise UserError(f"{source}: image {image['id']}: file {path} does not exist{says}")
     return opened
 
 

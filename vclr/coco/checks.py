@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from vclr.coco.rle import run_lengths
+from vclr.coco.units import Units
 from vclr.errors import UserError
+from vclr.file_names import CONTROL, leaves_folder
 
 Json = dict[str, Any]
 
@@ -29,22 +32,37 @@ class CocoChecks:
 
     Attributes:
         sizes: (height, width) of each image that was sound, by its id.
+        units: what `check_units` goes by.
     """
 
     def __init__(self, path: str | Path, categories: Any) -> None:
         """Check the categories.
 
         Raises:
-            UserError: they are no list of ids and names.
+            UserError: they are no list of ids and names, or two have one id.
         """
         self.path = path
         self.sizes: dict[Any, tuple[int, int]] = {}
+        self.units = Units()
         self._annotations: set[Any] = set()
+        self._categories: dict[int, tuple[int, str]] = {}  # id -> position, name
         if not isinstance(categories, list):
             raise UserError(f"{path}: `categories` is not a list")
         for position, category in enumerate(categories):
-            _require(category, f"{path}: categories[{position}]", id=int, name=str)
-        self._categories = {category["id"] for category in categories}
+            self.check_category(position, category)
+
+    def check_category(self, position: int, category: Any) -> None:
+        """Check an entry of `categories`. One that is there twice, alike, does no harm.
+
+        Raises:
+            EntryError: it has no id or name, or another one has its id.
+        """
+        entry = f"{self.path}: categories[{position}]"
+        _require(category, entry, id=int, name=str)
+        first, name = self._categories.setdefault(category["id"], (position, category["name"]))
+        if name != category["name"]:
+            says = f"id {category['id']} is {category['name']!r}, but categories[{first}] has it for {name!r}"
+            raise EntryError(f"{entry}: {says}; give each category an id of its own", "id of two categories")
 
     def check_image(self, position: int, image: Any) -> str:
         """Check an entry of `images` and return what errors call it.
@@ -85,7 +103,8 @@ class CocoChecks:
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
         entry += f" (id {annotation['id']})"
         if annotation["image_id"] not in self.sizes:
-            raise EntryError(f"{entry}: image {annotation['image_id']} is not in `images`", "annotation without image")
+            says = f"{annotation['image_id']!r} is not in `images`{say_twin(annotation['image_id'], self.sizes)}"
+            raise EntryError(f"{entry}: image {says}", "annotation without image")
         if annotation["category_id"] not in self._categories:
             says = f"category {annotation['category_id']} is not in `categories`"
             raise EntryError(f"{entry}: {says}", "annotation without category")
@@ -95,7 +114,26 @@ class CocoChecks:
         if annotation.get("segmentation") is not None:
             check_segmentation(annotation["segmentation"], *self.sizes[annotation["image_id"]], entry)
         _check_evaluated(annotation, entry)
+        if self.units.are_open:
+            self.units.add(annotation, self.sizes[annotation["image_id"]])
         return entry
+
+    def check_units(self) -> None:
+        """Check, once all annotations have passed, that they count in pixels.
+
+        Raises:
+            EntryError: they lie between 0 and 1, as shares of the image.
+        """
+        if says := self.units.say_shares():
+            raise EntryError(f"{self.path}: {says}", "units")
+
+
+def say_twin(value: int | str, known: Collection[Any]) -> str:
+    """Say, of an id that is not known, that it is as text, or as a number; empty if it is neither."""
+    if isinstance(value, str):
+        twin = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None
+        return f" (which has {twin}, as a number)" if twin in known else ""
+    return f" (which has '{value}', as text)" if str(value) in known else ""
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
@@ -109,9 +147,10 @@ def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
 
 
 def _check_file_name(name: str, entry: str) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if leaves_folder(name):
         raise EntryError(f"{entry}: file_name {name!r} leaves the image folder", "file name")
+    if not name.isprintable() and CONTROL.search(name):
+        raise EntryError(f"{entry}: file_name {name!r} holds a control character", "file name")
 
 
 def _check_evaluated(annotation: Json, entry: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import msgspec
 
 from vclr.coco.checks import CocoChecks, Json
 from vclr.errors import UserError
-from vclr.files import atomic_path, read_json
+from vclr.files import atomic_path, read_bytes
+from vclr.json_text import BadNumber, decode_text, find_bad_numbers, parse_json, parse_json_with_bad_numbers
 
 
 @dataclass
@@ -26,11 +27,13 @@ class CocoFile:
         path: the file.
         head: all else that is in it, `images` and `categories` among it.
         annotations: each annotation's text.
+        bad_numbers: the entries with NaN or an infinity, which only `open_despite_bad_numbers` reads.
     """
 
     path: Path
     head: Json
     annotations: list[msgspec.Raw]
+    bad_numbers: list[BadNumber] = field(default_factory=list)
 
     @property
     def images(self) -> list[Json]:
@@ -57,7 +60,7 @@ class CocoFile:
         try:
             yield from map(msgspec.json.decode, chosen)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"{self.path}: an annotation is not valid json: {error}") from None
+            raise _unreadable(self.path, error) from None
 
     def check_images(self) -> CocoChecks:
         """Check categories and images, and return the checks that the annotations are still to pass.
@@ -71,7 +74,7 @@ class CocoFile:
         return checks
 
     def check(self) -> Iterator[Json]:
-        """Check the images, then yield the annotations, each checked.
+        """Check the images, then yield the annotations, each checked, and in the end their units.
 
         Raises:
             UserError: in one line, the file, the entry and what is wrong.
@@ -80,6 +83,7 @@ class CocoFile:
         for position, annotation in enumerate(self.read_annotations()):
             checks.check_annotation(position, annotation)
             yield annotation
+        checks.check_units()
 
 
 def open_coco(path: str | Path) -> CocoFile:
@@ -100,19 +104,63 @@ def open_annotations(path: str | Path) -> CocoFile:
     Raises:
         UserError: the file is missing, is not json, or lacks the list `annotations`.
     """
+    data = read_bytes(path)
+    if not data.isascii():
+        decode_text(data, path)  # the encoding is wrong in parts, too, that are looked at later or never
     try:
-        parts = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, msgspec.Raw])
-        annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
-        head = {key: msgspec.json.decode(value) for key, value in parts.items()}
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (msgspec.ValidationError, KeyError):
-        raise other_json(path) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        read_json(path)  # takes longer, and says in which line it is wrong
-        raise UserError(f"{path}: not valid json: {error}") from None
+        return _take_apart(path, data)
+    except _UNREADABLE:
+        pass
+    # Takes longer, and says what is wrong where; or the file begins with a byte order mark.
+    content = parse_json(data, path)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise other_json(path)
+    try:
+        return _take_apart(path, decode_text(data, path).encode())
+    except _UNREADABLE as error:
+        raise _unreadable(path, error, content) from None
+
+
+def open_despite_bad_numbers(path: str | Path) -> CocoFile:
+    """Open a COCO json as `open_coco` does, also one with NaN or infinities, which it lists, with None in their place.
+
+    Raises:
+        UserError: as `open_coco`, for all else.
+    """
+    try:
+        return open_coco(path)
+    except UserError:
+        content = parse_json_with_bad_numbers(read_bytes(path), path)
+        bad_numbers = find_bad_numbers(content)
+        if not bad_numbers:
+            raise
+    coco = _take_apart(path, msgspec.json.encode(content))  # which writes null
+    if not isinstance(coco.head.get("images"), list):
+        raise other_json(path)
+    coco.bad_numbers = bad_numbers
+    return coco
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, KeyError)
+
+
+def _take_apart(path: str | Path, data: bytes) -> CocoFile:
+    parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
+    head = {key: msgspec.json.decode(value) for key, value in parts.items()}
     head.setdefault("categories", [{"id": 1, "name": "object"}])
     return CocoFile(Path(path), head, annotations)
+
+
+def _unreadable(path: Path | str, error: Exception, content: Any = None) -> UserError:
+    """Return the error of a json that cannot be read; without its content it is read again, to say what is wrong."""
+    try:
+        content = content if content is not None else parse_json(read_bytes(path), path)
+    except UserError as exact:
+        return exact
+    if bad_numbers := find_bad_numbers(content, limit=1):  # 1e999, say
+        return UserError(f"{path}: {bad_numbers[0].says}")
+    return UserError(f"{path}: not usable json: {error}")
 
 
 def other_json(path: str | Path) -> UserError:

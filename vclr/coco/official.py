@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from vclr.coco.file import CocoFile, open_annotations, other_json
 from vclr.coco.video_frames import VideoFile
 from vclr.errors import UserError
+from vclr.file_names import file_key
 
 
 def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
@@ -40,4 +41,4 @@ def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
 
 def last_part(name: str) -> str:
     """Return the last part of a file name or url."""
-    return PurePosixPath(name).name
+    return PurePosixPath(file_key(name)).name

@@ -42,6 +42,7 @@ def load_objects(
             owners[number] = places[annotation["image_id"]]
             if data_set.proposals:
                 boxes.append({"image_id": annotation["image_id"], "bbox": annotation["bbox"]})
+    checks.check_units()
     counts = np.bincount(owners[owners >= 0], minlength=len(coco.images))
     by_image = np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
     kept = [place for place, count in enumerate(counts.tolist()) if count or not filter_empty]
@@ -51,7 +52,8 @@ def load_objects(
     added: dict[int, list[Json]] = {}
     if data_set.proposals:
         known = {**coco.head, "images": entries, "annotations": boxes}
-        joined = add_proposals(known, data_set.proposals, proposals.top_k, proposals.max_iou)["annotations"]
+        settings = proposals.top_k, proposals.max_iou, data_set.annotations
+        joined = add_proposals(known, data_set.proposals, *settings)["annotations"]
         for proposal in joined[len(boxes) :]:
             added.setdefault(proposal["image_id"], []).append(proposal)
     return entries, PackedList(

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from vclr.coco.annotations import Json, load_coco
+from vclr.coco.same_images import match_images, warn_of_missing
 from vclr.coco.top_proposals import choose_proposals, read_score
-from vclr.errors import UserError
 
 
-def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> Json:
+def add_proposals(
+    coco: Json, path: str | Path, top_k: int, max_iou: float, annotations: str | Path = "the annotations"
+) -> Json:
     """Return the annotations with each image's `top_k` best proposals that are not annotated objects already.
 
     Args:
@@ -19,28 +21,26 @@ def add_proposals(coco: Json, path: str | Path, top_k: int, max_iou: float) -> J
         path: COCO json of proposals, each with a `score`; its images are found by file name.
         top_k: proposals taken of an image.
         max_iou: box IoU with an annotation, or with a better proposal, above which a proposal is left out.
+        annotations: what errors call the file of the known annotations.
 
     Raises:
-        UserError: a proposal without a score, or a photo that the two files have in two sizes.
+        UserError: a proposal without a score, a photo that the two files have in two sizes, or no photo in common.
     """
     proposals = load_coco(path)
-    names = {image["id"]: image["file_name"] for image in proposals["images"]}
-    sizes = {image["file_name"]: (image["width"], image["height"]) for image in proposals["images"]}
-    by_name: dict[str, list[Json]] = {}
+    same = match_images(proposals["images"], path, coco["images"], annotations)
+    warn_of_missing(same, path, len(coco["images"]), annotations)
+    by_image: dict[int, list[Json]] = {}
     for position, proposal in enumerate(proposals["annotations"]):
         read_score(proposal.get("score"), f"{path}: annotations[{position}] (id {proposal['id']})")
-        by_name.setdefault(names[proposal["image_id"]], []).append(proposal)
+        for place in same.positions.get(proposal["image_id"], ()):
+            by_image.setdefault(place, []).append(proposal)
     known: dict[int, list[Json]] = {}
     for annotation in coco["annotations"]:
         known.setdefault(annotation["image_id"], []).append(annotation)
-    category = coco["categories"][0]["id"]
+    category = coco["categories"][0]["id"] if coco["categories"] else 0
     added: list[Json] = []
-    for image in coco["images"]:
-        size = image["width"], image["height"]
-        if sizes.get(image["file_name"], size) != size:
-            has = "x".join(map(str, sizes[image["file_name"]]))
-            raise UserError(f"{path}: {image['file_name']} is {has}, the annotations have it as {size[0]}x{size[1]}")
-        candidates = by_name.get(image["file_name"], [])
+    for place, image in enumerate(coco["images"]):
+        candidates = by_image.get(place, [])
         scores = np.array([proposal["score"] for proposal in candidates], dtype=np.float64)
         chosen = choose_proposals(_boxes(candidates), scores, _boxes(known.get(image["id"], [])), top_k, max_iou)
         for proposal in (candidates[number] for number in chosen):

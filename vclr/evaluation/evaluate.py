@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.coco.annotations import category_ids
+from vclr.coco.predictions import read_predictions
 from vclr.config import Config
 from vclr.data.catalog import evaluated_groups, test_set
 from vclr.data.samples import TestSamples
@@ -21,7 +22,7 @@ from vclr.shards import Shard
 
 log = logging.getLogger("vclr.evaluation")
 
-Found = list[dict[str, Any]] | Path
+Found = list[dict[str, Any]]
 
 
 def evaluate(
@@ -91,7 +92,9 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     Writes and returns `metrics.json` as `evaluate` does.
     """
     samples = TestSamples(config)
-    return _write_metrics(config, samples, predictions, output, provenance.describe(config, None))
+    _check_groups(config, samples)
+    found = read_predictions(predictions, samples.coco["images"], test_set(config).annotations)
+    return _write_metrics(config, samples, found, output, provenance.describe(config, None))
 
 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:

@@ -11,7 +11,6 @@ import copy
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -20,9 +19,8 @@ from pycocotools.cocoeval import COCOeval
 
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
-from vclr.coco.checks import check_box, check_segmentation
-from vclr.errors import UsageError, UserError
-from vclr.files import read_json
+from vclr.coco.predictions import check_predictions, read_predictions
+from vclr.errors import UsageError
 
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
 AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
@@ -44,8 +42,9 @@ def score(
         ground_truth: a COCO json, as a file or as `load_coco` returned it. Where only some of its annotations
             have a segmentation, the others count by their filled box.
         predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list, or
-            the file of a COCO json whose annotations have scores, as object proposals have. A box that is missing is
-            taken from the mask. Predictions for images that are left out do not count.
+            the file of a COCO json whose annotations have scores, as object proposals have; its images are found by
+            file name. A box that is missing is taken from the mask. Predictions for images that are left out do not
+            count.
         max_dets: numbers of best detections of an image at which recall is measured.
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
@@ -64,7 +63,10 @@ def score(
         raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
     truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
-    found = _load_predictions(predictions, truth)
+    if isinstance(predictions, (str, Path)):
+        found = read_predictions(predictions, truth["images"], truth_source)
+    else:
+        found = check_predictions(predictions, truth["images"], "predictions")
     if categories is not None:
         wanted = coco_json.category_ids(truth, categories, truth_source)
         truth = coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
@@ -82,48 +84,6 @@ def score(
 
 def _has_masks(annotations: list[Json]) -> bool:
     return any(annotation.get("segmentation") is not None for annotation in annotations)
-
-
-def _load_predictions(predictions: str | Path | list[Json], truth: Json) -> list[Json]:
-    """Read and check predictions; return copies that all have a box."""
-    source = str(predictions) if isinstance(predictions, (str, Path)) else "predictions"
-    entries = read_json(predictions) if isinstance(predictions, (str, Path)) else predictions
-    if isinstance(entries, dict):  # a COCO json of object proposals
-        entries = entries.get("annotations")
-    if not isinstance(entries, list):
-        raise UserError(f"{source}: is not a list of COCO results")
-    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-    checked = [_check(entry, sizes, f"{source}: [{position}]") for position, entry in enumerate(entries)]
-    if _has_masks(checked):
-        for position, entry in enumerate(checked):
-            if entry.get("segmentation") is None:
-                raise UserError(f"{source}: [{position}]: has no `segmentation`, though other predictions have one")
-    return checked
-
-
-def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Json:
-    if not isinstance(prediction, dict):
-        raise UserError(f"{entry}: is not an object")
-    image_id, value = prediction.get("image_id"), prediction.get("score")
-    if not isinstance(image_id, (int, str)) or image_id not in sizes:
-        raise UserError(f"{entry}: image_id {image_id!r} is not an image of the ground truth")
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
-        raise UserError(f"{entry}: score {value!r} is not a finite number")
-    box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
-    if segmentation is not None:
-        check_segmentation(segmentation, *sizes[image_id], entry)
-    elif box is None:
-        raise UserError(f"{entry}: has no `bbox`")
-    if box is None:
-        box = coco_mask.toBbox(coco_json.to_rle(segmentation, *sizes[image_id])).tolist()
-    if not isinstance(box, list):
-        raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
-    check_box(box, entry)
-    category = prediction.get("category_id", 1)
-    if not isinstance(category, int):
-        raise UserError(f"{entry}: category_id {category!r} is not a whole number")
-    kept = {"image_id": image_id, "category_id": category, "score": value, "bbox": box}
-    return {**kept, "segmentation": segmentation}
 
 
 def _by_category(coco: Json) -> Json:

@@ -9,6 +9,7 @@ from vclr.coco.file import open_coco
 from vclr.errors import UserError
 from vclr.fetch.manifest import list_entries
 from vclr.fetch.sources import Links
+from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file
 from vclr.image_folder import PackedFolder, locate, open_folder
 from vclr.progress import track
@@ -32,6 +33,8 @@ def link_photos(output: Path, folder: str, links: Links, quiet: bool = False) ->
         for position, image in enumerate(track(images, f"linking {folder}", quiet)):
             entry = f"{annotations}: images[{position}]"
             below, name = _photo_of(image, links.address, entry)
+            if leaves_folder(f"{below}/{name}"):
+                raise UserError(f"{entry}: its address names {below}/{name}, which leaves the folder {photos}")
             if locate(photos / below) is None or name not in (files := open_folder(photos / below)):
                 raise UserError(f"{entry}: its photo {photos / below / name} is not there")
             if isinstance(files, PackedFolder):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from vclr.errors import UsageError, UserError
 from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
 from vclr.image_folder import MANIFEST, ImageFolder, PackedFolder
+from vclr.outputs import check_output_file
 from vclr.progress import Progress
 
 BLOCK = 1 << 20
@@ -51,6 +52,7 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
     if folder.is_symlink() and remove:
         raise UsageError(f"{folder}: is a link; --remove deletes folders only")
     target = Path(f"{folder if folder.name not in ('', '..') else folder.resolve()}.zip")
+    check_output_file(target, {}, option="the zip")
     files = _list_files(folder)
     progress = Progress(f"pack {folder}", len(files), quiet=quiet)
     try:

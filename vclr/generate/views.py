@@ -11,12 +11,15 @@ import numpy as np
 from numpy.random import Generator
 
 from vclr.errors import UsageError, UserError
+from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file, read_json, write_entries, write_manifest
 from vclr.image_folder import open_folder
 from vclr.ops.appearance import check_view, render_view
 from vclr.pictures import write_png
 from vclr.progress import track
 from vclr.shards import WHOLE, Shard, order_parts
+
+SHARD_FACTS = {"view", "seed", "shard", "num_photos", "sources", "files"}  # in the manifest of a shard
 
 
 def write_views(
@@ -113,8 +116,15 @@ def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """Read what the folders of all shards hold, in the order of the shards."""
     manifests = {Path(part): read_json(Path(part) / "manifest.json") for part in parts}
     for part, manifest in manifests.items():
-        if not isinstance(manifest, dict) or "shard" not in manifest:
+        if not isinstance(manifest, dict) or not manifest.keys() >= SHARD_FACTS:
             raise UserError(f"{part}: is not what a shard wrote")
+        if not all(isinstance(manifest[key], dict) for key in ("files", "sources")):
+            raise UserError(f"{part}: is not what a shard wrote: `files` and `sources` are no lists of files")
+        for name, entry in manifest["files"].items():
+            if leaves_folder(name):
+                raise UserError(f"{part}: file {name!r} of its manifest.json leaves the folder")
+            if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys() or not (part / name).is_file():
+                raise UserError(f"{part / name}: is missing, or manifest.json does not say its size")
     return {
         part: manifests[part] for part in order_parts((part, manifests[part]["shard"]) for part in map(Path, parts))
     }
@@ -139,5 +149,15 @@ def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bo
         raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; the views need a folder")
-    if output.is_dir() and any(output.iterdir()) and not ((output / "manifest.json").is_file() or overwrite):
-        raise UsageError(f"{output}: holds files but no manifest.json, so it is not replaced")
+    if output.is_symlink():
+        raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
+    if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
+        raise UsageError(f"{output}: holds files but no manifest.json of a view, so it is not replaced")
+
+
+def _is_rendering(folder: Path) -> bool:
+    """Tell a folder that `vclr views` wrote from others with a manifest, which `vclr fetch` writes too."""
+    if not (folder / "manifest.json").is_file():
+        return False
+    manifest = read_json(folder / "manifest.json")
+    return isinstance(manifest, dict) and "view" in manifest

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from vclr.coco.checks import Json
 from vclr.coco.file import open_coco
 from vclr.coco.official import last_part
+from vclr.file_names import file_key
 from vclr.splits.split import MadeSplit
 
 TOLERANCE = 0.01  # pixels of a box's edge, and of an area
@@ -59,9 +60,9 @@ def compare_split(made: MadeSplit, published: str | Path) -> list[str]:
 
 def _tabulate(images: list[Json], annotations: Iterable[Json], classes: set[int]) -> Table:
     """Make the table of a json; annotations of a category that is not of `classes` are of any class."""
-    sizes = {image["file_name"]: (image["width"], image["height"]) for image in images}
+    sizes = {file_key(image["file_name"]): (image["width"], image["height"]) for image in images}
     numbers = {name: number for number, name in enumerate(sizes)}
-    places: dict[Any, int] = {image["id"]: numbers[image["file_name"]] for image in images}
+    places: dict[Any, int] = {image["id"]: numbers[file_key(image["file_name"])] for image in images}
     values = array("d")
     for annotation in annotations:
         box, category = annotation["bbox"], annotation["category_id"]

@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 
 from vclr.coco.annotations import as_object
-from vclr.coco.checks import Json, check_box
+from vclr.coco.checks import Json, check_box, say_twin
 from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.same_images import match_images, warn_of_missing
 from vclr.coco.top_proposals import MAX_IOU, choose_proposals, read_score
 from vclr.errors import UserError
 
@@ -87,17 +88,21 @@ def choose_from_file(
     """
     source = open_coco(path)
     checks = source.check_images()
-    owners = _owners(source, images, annotations)
-    if images and not owners:
-        raise UserError(f"{path}: names no image of {annotations} ({images[0]['file_name']}, say)")
+    same = match_images(source.images, path, images, annotations)
+    warn_of_missing(same, path, len(images), annotations)
     candidates, file_positions = BoxTable(), array("q")
     for position, candidate in enumerate(_read_candidates(source)):
-        owner = owners.get(candidate.image_id)
-        if owner is not None:
-            entry = f"{path}: annotations[{position}] (id {candidate.id})"
-            check_box(candidate.bbox, entry)
+        entry = f"{path}: annotations[{position}] (id {candidate.id})"
+        check_box(candidate.bbox, entry)
+        if candidate.image_id not in checks.sizes:
+            twin = say_twin(candidate.image_id, checks.sizes)
+            raise UserError(f"{entry}: image {candidate.image_id!r} is not in `images`{twin}")
+        if checks.units.are_open:
+            checks.units.add({"bbox": candidate.bbox}, checks.sizes[candidate.image_id])
+        for owner in same.positions.get(candidate.image_id, ()):
             candidates.add(owner, candidate.bbox, read_score(candidate.score, entry))
             file_positions.append(position)
+    checks.check_units()
     chosen = ChosenProposals(source, [], [])
     groups = zip(candidates.by_owner(len(images)), known.by_owner(len(images)), strict=True)
     for image, ((rows, boxes, scores), (_, known_boxes, _)) in zip(images, groups, strict=True):
@@ -114,19 +119,3 @@ def _read_candidates(source: CocoFile) -> Iterator[Candidate]:
         yield from map(msgspec.json.Decoder(Candidate).decode, source.annotations)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{source.path}: an annotation is not what it should be: {error}") from None
-
-
-def _owners(source: CocoFile, images: list[Json], annotations: str | Path) -> dict[Any, int]:
-    """Return the position in `images` of each image of the proposals that is among them, by its id."""
-    numbers = {image["file_name"]: number for number, image in enumerate(images)}
-    owners = {}
-    for position, image in enumerate(source.images):
-        number = numbers.get(image["file_name"])
-        if number is None:
-            continue
-        ours = images[number]
-        if (image["height"], image["width"]) != (ours["height"], ours["width"]):
-            sizes = f"{image['width']}x{image['height']}, {annotations} says {ours['width']}x{ours['height']}"
-            raise UserError(f"{source.path}: images[{position}]: {image['file_name']} is {sizes}")
-        owners[image["id"]] = number
-    return owners

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
 from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
+from vclr.data.doctor.kinds import REFUSED
 from vclr.finding import ERROR, WARNING
 from vclr.pictures import write_png
 
@@ -182,8 +183,8 @@ def test_missing_files(world: World):
     world.write()
     files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
     assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
-        f"--annotations {world.folder}/absent.json: does not exist; refused before anything starts",
-        f"--images {world.folder}/absent: does not exist; refused before anything starts",
+        f"--annotations {world.folder}/absent.json: does not exist; nearest: {world.folder}/a.json; {REFUSED}",
+        f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
     assert "a.json: is no folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)

@@ -7,17 +7,22 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from vclr.coco.checks import CocoChecks, EntryError, Json
 from vclr.coco.file import CocoFile
+from vclr.coco.units import Units
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
+from vclr.data.doctor.box_layout import BoxLayout
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
 from vclr.data.doctor.objects import examine_object
+from vclr.errors import UserError
 from vclr.finding import ERROR, OK, Finding
+from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
 
 BLOCK = 2000  # annotations: half a second of work
 WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # to write a mask
@@ -69,6 +74,8 @@ class _Examined:
     errors: list[tuple[str, str]] = field(default_factory=list)  # topic and line
     found: list[tuple[Kind, str]] = field(default_factory=list)
     seen: list[_Seen] = field(default_factory=list)
+    units: Units = field(default_factory=Units)
+    layout: BoxLayout = field(default_factory=BoxLayout)
     masks: Counter[str] = field(default_factory=Counter)
 
 
@@ -77,6 +84,7 @@ class _Examiner(NamedTuple):
 
     checks: CocoChecks
     unusable: set[Any]  # ids of images of which something was said already
+    bad_numbers: set[int]  # positions of annotations of which it was said that they hold NaN or an infinity
 
 
 def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Finding], Contents]:
@@ -85,12 +93,19 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
     Returns:
         What was found, and what of the json can be used.
     """
-    findings: list[Finding] = []
-    contents = Contents(categories=_usable_categories(coco, findings))
-    examiner = _Examiner(CocoChecks(coco.path, contents.categories), set())
+    checks = CocoChecks(coco.path, [])
+    findings = [_refusal("number", f"{coco.path}: {bad.says}") for bad in coco.bad_numbers]
+    contents = Contents(categories=_usable_categories(coco, checks, findings))
+    bad_numbers = {
+        key: {bad.position for bad in coco.bad_numbers if bad.key == key} for key in ("images", "annotations")
+    }
+    examiner = _Examiner(checks, set(), {position for position in bad_numbers["annotations"] if position is not None})
     for position, image in enumerate(coco.images):
+        if position in bad_numbers["images"]:
+            examiner.unusable.add(_usable_id(image.get("id") if isinstance(image, dict) else None))
+            continue
         try:
-            examiner.checks.check_image(position, image)
+            checks.check_image(position, image)
             contents.images[position] = image
         except EntryError as error:
             findings.append(_refusal(error.topic, str(error)))
@@ -99,10 +114,13 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
     examiner.unusable.discard(None)
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
+    units, layout = Units(), BoxLayout()
     for block in crew.work(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
         findings += [_refusal(topic, says) for topic, says in block.errors]
         findings += [finding for kind, says in block.found for finding in kind.found(use, says)]
         contents.masks += block.masks
+        units.merge(block.units)
+        layout.merge(block.layout)
         for seen in block.seen:
             entry = f"{coco.path}: annotations[{seen.position}] (id {seen.id})"
             if first_of_id.setdefault(seen.id, seen.position) != seen.position:
@@ -112,21 +130,24 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
             if first != seen.position:
                 findings += kinds.DUPLICATE.found(use, f"{entry}: has image, class and box of annotations[{first}]")
             _count(seen, contents)
+    if says := units.say_shares():
+        findings.append(_refusal("units", f"{coco.path}: {says}"))
+    else:
+        findings += layout.examine(coco.path, use)
     return findings + _check_images(coco, contents, use), contents
 
 
-def _usable_categories(coco: CocoFile, findings: list[Finding]) -> list[Json]:
+def _usable_categories(coco: CocoFile, checks: CocoChecks, findings: list[Finding]) -> list[Json]:
     if not isinstance(coco.categories, list):
         findings.append(_refusal("form of an entry", f"{coco.path}: `categories` is not a list"))
         return []
     usable = []
     for position, category in enumerate(coco.categories):
         try:
-            CocoChecks(coco.path, [category])
+            checks.check_category(position, category)
             usable.append(category)
         except EntryError as error:
-            says = str(error).replace("categories[0]", f"categories[{position}]", 1)
-            findings.append(_refusal(error.topic, says))
+            findings.append(_refusal(error.topic, str(error)))
     return usable
 
 
@@ -141,7 +162,13 @@ def _usable_id(value: Any) -> Any:
 def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]) -> _Examined:
     examined = _Examined()
     for position, raw in enumerate(block, start):
-        annotation = msgspec.json.decode(raw)
+        if position in examiner.bad_numbers:
+            continue
+        try:
+            annotation = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            examined.errors.append(("json", _say_unreadable(examiner.checks.path, position, bytes(raw), error)))
+            continue
         try:
             entry = examiner.checks.check_alone(position, annotation)
         except EntryError as error:
@@ -149,12 +176,25 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
                 examined.errors.append((error.topic, str(error)))
             continue
         seen = _see(position, annotation)
-        for kind, says in examine_object(annotation, *examiner.checks.sizes[seen.image_id]):
+        size = examiner.checks.sizes[seen.image_id]
+        if examined.units.are_open:
+            examined.units.add(annotation, size)
+        examined.layout.add(annotation["bbox"], *size)
+        for kind, says in examine_object(annotation, *size):
             examined.found.append((kind.of_crowd() if seen.is_crowd else kind, f"{entry}: {says}"))
         examined.seen.append(seen)
         examined.masks[_way_of(annotation)] += 1
         examined.masks["without area"] += "area" not in annotation
     return examined
+
+
+def _say_unreadable(path: str | Path, position: int, text: bytes, error: Exception) -> str:
+    """Say what is wrong with an annotation that is json, but too deep, or with a number beyond all others."""
+    try:
+        bad_number = say_bad_number("annotations", position, parse_json_with_bad_numbers(text, path))
+    except UserError as exact:
+        return str(exact)
+    return f"{path}: {bad_number}" if bad_number else f"{path}: annotations[{position}]: not usable json: {error}"
 
 
 def _see(position: int, annotation: Json) -> _Seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
 from vclr.crew import Crew
 from vclr.data.catalog import list_missing_files, test_set, training_set, view_weights
@@ -17,6 +17,7 @@ from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, che
 from vclr.data.doctor.proposals import check_proposals
 from vclr.data.doctor.report import Report
 from vclr.errors import UserError, nearest
+from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folder import locate, open_folder
 
@@ -54,11 +55,15 @@ def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
     """
     report = Report()
     if not files.annotations.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {files.annotations}: does not exist")
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")
     if locate(files.images) is None and not files.images.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {files.images}: does not exist")
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {_say_missing(files.images)}")
     _check([files], {}, crew, decode, report)
     return report
+
+
+def _say_missing(path: Path) -> str:
+    return f"{path}: does not exist{say_nearest(path)}"
 
 
 def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
@@ -121,7 +126,7 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
     for files in sets:
         if files.annotations.exists():
             try:
-                coco = open_coco(files.annotations)
+                coco = open_despite_bad_numbers(files.annotations)
             except UserError as error:
                 report.findings += kinds.UNREADABLE_JSON.found(files.use, str(error))
                 continue
@@ -164,10 +169,9 @@ def _compare(training: _Checked, test: _Checked) -> list[Finding]:
     if common := len(training.photos & test.photos):
         says = f"{test.coco.path}: {common} of {len(test.photos)} photos are in the training set too"
         findings += kinds.SEEN_PHOTOS.found(test.files.use, says)
-    names = {image["id"]: image["file_name"] for image in training.contents.images.values()}
-    num_shared = sum(
-        names.get(image["id"], image["file_name"]) != image["file_name"] for image in test.contents.images.values()
-    )
+    names = {image["id"]: file_key(image["file_name"]) for image in training.contents.images.values()}
+    keys = ((image["id"], file_key(image["file_name"])) for image in test.contents.images.values())
+    num_shared = sum(names.get(image_id, key) != key for image_id, key in keys)
     if num_shared:
         says = f"{num_shared} image ids mean another photo in {training.coco.path}: each json has its own"
         findings.append(Finding(OK, "image ids", f"{test.coco.path}: {says}"))

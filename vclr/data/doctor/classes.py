@@ -25,7 +25,9 @@ def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str
     if len(contents.by_class) > 1:
         says = f"{coco.path}: has objects of {len(contents.by_class)} classes"
         findings += kinds.SEVERAL_CLASSES.found(use, says)
-    names = Counter(category["name"] for category in contents.categories)
+    by_id = {category["id"]: category["name"] for category in contents.categories}  # an entry may be there twice
+    names = Counter(by_id.values())
+    findings += _check_names(coco, names, use)
     if not groups or not use.evaluates:
         return findings
     for group, wanted in groups.items():
@@ -40,6 +42,17 @@ def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str
         if category["name"] not in grouped and contents.by_class[category["id"]]:
             says = f"{entry} with {contents.by_class[category['id']]} annotations"
             findings += kinds.CLASS_IN_NO_GROUP.found(use, says)
-    for name in (name for name, count in names.items() if count > 1 and name in grouped):
-        findings += kinds.SAME_CLASS_NAME.found(use, f"{coco.path}: {names[name]} categories are called {name!r}")
+    return findings
+
+
+def _check_names(coco: CocoFile, names: Counter[str], use: Use) -> list[Finding]:
+    """Find names that several categories have, and names that differ in case and spaces alone."""
+    findings = []
+    by_form: dict[str, str] = {}
+    for name, count in names.items():
+        if count > 1:
+            findings += kinds.SAME_CLASS_NAME.found(use, f"{coco.path}: {count} categories are called {name!r}")
+        first = by_form.setdefault(" ".join(name.casefold().split()), name)
+        if first != name:
+            findings += kinds.SIMILAR_CLASS_NAME.found(use, f"{coco.path}: categories {first!r} and {name!r}")
     return findings

@@ -79,6 +79,9 @@ NO_OBJECT = Kind(ERROR, "no object", REFUSED, REFUSED)
 MISSING_IMAGE = Kind(
     ERROR, "missing image", REFUSED, REFUSED, "put the file there, or take its entry and annotations out of the json"
 )
+OTHER_NAME = Kind(
+    ERROR, "name of an image", REFUSED, REFUSED, "write the name into the json as the file has it, or rename the file"
+)
 UNREADABLE_IMAGE = Kind(
     ERROR,
     "unreadable image",
@@ -126,6 +129,7 @@ DUPLICATE = Kind(
     "take one out",
 )
 NO_SIZE = Kind(WARNING, "box without size", "dropped from training", NEVER_FOUND)
+BELOW_PIXEL = Kind(WARNING, "box below a pixel", AS_IT_IS, AS_IT_IS)
 OUTSIDE = Kind(WARNING, "box outside the image", "dropped from training", NEVER_FOUND)
 PARTLY_OUTSIDE = Kind(
     WARNING, "box partly outside the image", "cut at the border in training", "evaluated as it is, uncut"
@@ -141,6 +145,9 @@ BOX_OFF = Kind(WARNING, "box off its mask", AS_IT_IS, AS_IT_IS)
 AREA_OFF = Kind(WARNING, "area off its mask", "", "evaluation goes by `area`")
 AREA_ZERO = Kind(WARNING, "area of zero", "", "evaluated as a small object")
 AREA_NEGATIVE = Kind(WARNING, "negative area", "", "left out of evaluation: neither found nor missed")
+
+OTHER_LAYOUT = Kind(WARNING, "form of the boxes", AS_IT_IS, AS_IT_IS, "COCO writes [x, y, width, height]")
+PERCENTAGES = Kind(WARNING, "units", AS_IT_IS, AS_IT_IS, "COCO counts in pixels")
 
 # --- views -----------------------------------------------------------------------------------------------------------
 
@@ -160,11 +167,17 @@ OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS_TRAINING, "", "render it a
 
 UNKNOWN_CLASS = Kind(ERROR, "class of a group", "", REFUSED)
 CLASS_IN_NO_GROUP = Kind(WARNING, "class in no group", "", "its objects count in no group of the evaluation")
-SAME_CLASS_NAME = Kind(WARNING, "class name twice", "", "in a group the name means all of them")
+SAME_CLASS_NAME = Kind(
+    WARNING, "class name twice", "in a split the name means all of them", "in a group the name means all of them"
+)
+SIMILAR_CLASS_NAME = Kind(WARNING, "class name twice", "two classes in a split", "two classes in a group")
 SEVERAL_CLASSES = Kind(OK, "classes", "trained on as one class", "")
 
 # --- proposals -------------------------------------------------------------------------------------------------------
 
 NO_SCORE = Kind(ERROR, "proposal without score", REFUSED, "")
+NO_COMMON_PHOTO = Kind(
+    ERROR, "proposals of other photos", REFUSED, "", "the names of the photos must be those of the annotations"
+)
 UNKNOWN_PHOTO = Kind(WARNING, "proposals of other photos", "ignored in training", "")
 OTHER_PROPOSAL_SIZE = Kind(ERROR, "size of proposals", REFUSED, "", "make the proposals again: vclr proposals")

@@ -34,6 +34,8 @@ def examine_object(annotation: Json, height: int, width: int) -> Iterator[tuple[
         yield kinds.NO_SIZE, "box is {2:g}x{3:g} px".format(*annotation["bbox"])
     elif not is_usable:
         yield kinds.OUTSIDE, f"box {annotation['bbox']} in an image of {width}x{height} px"
+    elif max(annotation["bbox"][2:]) < 1:
+        yield kinds.BELOW_PIXEL, "box is {2:g}x{3:g} px".format(*annotation["bbox"])
     elif beyond > MAX_BEYOND:
         yield kinds.PARTLY_OUTSIDE, f"box reaches {beyond:.1f} px beyond the image of {width}x{height} px"
     if annotation.get("segmentation") is not None:

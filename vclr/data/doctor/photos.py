@@ -14,6 +14,7 @@ from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use
 from vclr.data.view_files import find_suffix, view_name
 from vclr.errors import UserError
+from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
 from vclr.image_folder import Folder, locate, open_folder
 
@@ -57,13 +58,20 @@ def check_photos(
     findings: list[Finding] = []
     images = contents.images
     wanted = [_Wanted(image["file_name"], image["height"], image["width"]) for image in images.values()]
-    identities, num_turned = set(), 0
+    identities, num_turned, linked = set(), 0, []
     with_frames: list[str] = []
+    index: NameIndex | None = None
     for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, crew), strict=True):
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(image['file_name'])}"
         if examined.identity is None:
-            findings += kinds.MISSING_IMAGE.found(use, f"{entry}: does not exist")
+            index = index or folder.index({file_key(file.name) for file in wanted})
+            near = index.alike(image["file_name"])
+            kind = kinds.MISSING_IMAGE if near is None else kinds.OTHER_NAME
+            says = "does not exist" + (f"; nearest: {folder.path_of(near)}" if near is not None else "")
+            findings += kind.found(use, f"{entry}: {says}")
             continue
+        if (target := folder.leads_outside(image["file_name"])) is not None:
+            linked.append((image["file_name"], target))
         if examined.damage:
             findings += kinds.UNREADABLE_IMAGE.found(use, f"{entry}: {examined.damage}")
         elif examined.size:
@@ -78,7 +86,20 @@ def check_photos(
     if with_frames:
         says = f"{len(with_frames)} photos hold several frames or pages ({with_frames[0]} ...): the first is used"
         findings.append(Finding(OK, "photos of several frames", f"{folder.path}: {says}"))
-    return findings, identities
+    if linked:
+        says = f"{len(linked)} photos are links to files elsewhere ({linked[0][0]} -> {linked[0][1]} ...): followed"
+        findings.append(Finding(OK, "links", f"{folder.path}: {says}"))
+    return findings + _say_other_names(folder, [file.name for file in wanted]), identities
+
+
+def _say_other_names(folder: Folder, names: list[str]) -> list[Finding]:
+    """Say how many files are found although the json writes slashes or accents of their names otherwise."""
+    doubtful = (name for name in names if not name.isascii() or "\\" in name or "/" in name)
+    others = [(name, found) for name in doubtful if (found := folder.find(name)) not in (None, name)]
+    if not others:
+        return []
+    says = f"{len(others)} names are written otherwise than the files ({others[0][0]} for {others[0][1]}): found"
+    return [Finding(OK, "names", f"{folder.path}: {says}")]
 
 
 def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, decode: bool, crew: Crew) -> list[Finding]:
@@ -112,7 +133,7 @@ def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -
     first_of: dict[str, int] = {}
     first_of_stem: dict[str, tuple[int, str]] = {}
     for position, image in contents.images.items():
-        name = os.path.normpath(image["file_name"])
+        name = file_key(image["file_name"])
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {image['file_name']}"
         if (first := first_of.setdefault(name, position)) != position:
             findings += kinds.SAME_FILE.found(use, f"{entry} is the file of images[{first}] too")
@@ -131,9 +152,9 @@ def count_others(folder: Folder, names: set[str]) -> list[Finding]:
         folder: of the photos.
         names: of all entries that have their photos there.
     """
-    known = {os.path.normpath(name) for name in names}
+    known = {file_key(name) for name in names}
     folders = sorted({os.path.dirname(name) for name in known})
-    others = [name for below in folders for name in folder.images_below(below) if os.path.normpath(name) not in known]
+    others = [name for below in folders for name in folder.images_below(below) if file_key(name) not in known]
     if not others:
         return []
     return [

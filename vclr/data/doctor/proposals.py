@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.coco.file import open_coco
+from vclr.coco.file import open_despite_bad_numbers
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations
 from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
+from vclr.file_names import file_key
 from vclr.finding import OK, Finding
 
 
@@ -23,26 +24,29 @@ def check_proposals(path: Path, training: Contents, crew: Crew) -> list[Finding]
     """
     use = Use(evaluates=False)
     try:
-        coco = open_coco(path)
+        coco = open_despite_bad_numbers(path)
     except UserError as error:
         return kinds.UNREADABLE_JSON.found(use, str(error))
     findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), crew)
     for position, entry_id in contents.without_score:
         says = f"{path}: annotations[{position}] (id {entry_id}): has no number as `score`"
         findings += kinds.NO_SCORE.found(use, says)
-    sizes = {image["file_name"]: (image["height"], image["width"]) for image in training.images.values()}
+    sizes = {file_key(image["file_name"]): (image["height"], image["width"]) for image in training.images.values()}
     others = 0
     for position, image in contents.images.items():
         size = image["height"], image["width"]
-        wanted = sizes.get(image["file_name"])
+        wanted = sizes.get(file_key(image["file_name"]))
         others += wanted is None
         if wanted is not None and size != wanted:
             says = f"{path}: images[{position}] ({image['file_name']}): is {size[1]}x{size[0]}"
             findings += kinds.OTHER_PROPOSAL_SIZE.found(use, f"{says}, in the training set {wanted[1]}x{wanted[0]}")
     if others:
+        kind = kinds.NO_COMMON_PHOTO if others == len(contents.images) and sizes else kinds.UNKNOWN_PHOTO
         says = f"{path}: {others} of {len(contents.images)} images are not of the training set"
-        findings += kinds.UNKNOWN_PHOTO.found(use, says)
-    with_proposals = {image["file_name"] for image in contents.images.values() if image["id"] in contents.with_object}
+        findings += kind.found(use, says)
+    with_proposals = {
+        file_key(image["file_name"]) for image in contents.images.values() if image["id"] in contents.with_object
+    }
     without = sum(name not in with_proposals for name in sizes)
     says = f"{path}: {contents.num_objects} for {len(sizes) - without} photos; {without} of the training set have none"
     return [*findings, Finding(OK, "proposals", says)]
