@@ -26,6 +26,7 @@ FLOORS = [
         "structures",
         "progress",
         "processes",
+        "other_work",
         "shards",
     },
     {"ops"},

@@ -137,7 +137,7 @@ def test_unknown_key_is_one_line_and_exit_2(tmp_path: Path):
 
 
 def test_missing_configuration_is_one_line_and_exit_2(tmp_path: Path):
-    assert "no such file" in refused(2, "train", "--config-file", tmp_path / "absent.yaml")
+    assert "does not exist" in refused(2, "train", "--config-file", tmp_path / "absent.yaml")
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
