@@ -80,13 +80,14 @@ def nearest_path(path: str | Path) -> Path | None:
 
     If its folder is missing too, the answer is the folder most like the first part of the path that does not exist.
     """
-    path = Path(path)
+    named = path = Path(path)
     try:
         while not path.parent.is_dir():
             if path.parent == path:
                 return None
             path = path.parent
-        beside = {entry.name.lower(): entry.name for entry in path.parent.iterdir()}
+        entries = [entry for entry in path.parent.iterdir() if path == named or entry.is_dir()]
+        beside = {entry.name.lower(): entry.name for entry in entries}
     except OSError:
         return None
     near = difflib.get_close_matches(path.name.lower(), beside, n=1)

@@ -81,7 +81,7 @@ def bench(
         bool, typer.Option("--calibration/--no-calibration", help="Measure the machine itself afterwards.")
     ] = True,
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", help="Another architecture, or the loader's data.")
+        Path | None, typer.Option("--config-file", "-c", help="Another architecture, or the loader's data.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
