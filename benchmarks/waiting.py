@@ -1,7 +1,7 @@
 """How threads wait for each other, on a machine as it is and beside two busy loops: steps of the demo's detector.
 
-Each case is a process of its own, and the cases take turns. The first row is what OpenMP does by itself, the second what
-`import vclr` sets (`vclr.processes.WAITING`). One thread waits for nobody: beside other work it is the ideal.
+Each case is a process of its own, and the cases take turns. The first row is what OpenMP does by itself, the second
+what `import vclr` sets (`vclr.processes.WAITING`). One thread waits for nobody: beside other work it is the ideal.
 """
 
 from __future__ import annotations

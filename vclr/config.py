@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config_values import check_values
-from vclr.errors import UsageError, missing, nearest_key
+from vclr.errors import UsageError, describe_missing, nearest_key
 
 # --- model -----------------------------------------------------------------------------------------------------------
 
@@ -371,7 +371,7 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
         return []
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"{path}: is a folder, not a YAML file" if path.is_dir() else missing(path))
+        raise UsageError(f"{path}: is a folder, not a YAML file" if path.is_dir() else describe_missing(path))
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # yaml's errors have no common base in omegaconf

@@ -94,7 +94,7 @@ def nearest_path(path: str | Path) -> Path | None:
     return path.parent / beside[near[0]] if near else None
 
 
-def missing(path: str | Path, problem: str = "does not exist") -> str:
+def describe_missing(path: str | Path, problem: str = "does not exist") -> str:
     """Say what is wrong with a path, and if it does not exist, which one with a similar name does."""
     near = None if Path(path).exists() else nearest_path(path)
     return f"{path}: {problem}" + (f"; nearest: {near}" if near else "")
@@ -107,7 +107,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, FloatingPointError):
         return str(error), 1
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not error.filename2:
-        return missing(error.filename), 1
+        return describe_missing(error.filename), 1
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 1
     if is_out_of_memory(error):

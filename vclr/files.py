@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from vclr.errors import UserError, missing
+from vclr.errors import UserError, describe_missing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 ORIENTATION = ExifTags.Base.Orientation
@@ -98,7 +98,7 @@ def read_json(path: str | Path) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(missing(path, f"cannot be read: {error.strerror}")) from None
+        raise UserError(describe_missing(path, f"cannot be read: {error.strerror}")) from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file") from None
     try:
@@ -187,7 +187,7 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(missing(folder, "no such folder"))
+        raise UserError(describe_missing(folder, "no such folder"))
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
         raise UserError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")

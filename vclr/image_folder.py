@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vclr.errors import UserError, missing
+from vclr.errors import UserError, describe_missing
 from vclr.files import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header, read_json, sha256
 
 MANIFEST = "manifest.json"
@@ -48,7 +48,7 @@ def open_folder(path: str | Path) -> Folder:
     """
     found = locate(path)
     if found is None:
-        raise UserError(missing(path, "no such folder"))
+        raise UserError(describe_missing(path, "no such folder"))
     if found.is_dir():
         return ImageFolder(found)
     facts = found.stat()

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def write_any_character() -> None:
-    """Have characters that the terminal's encoding lacks, and bytes of file names that are no text, written as escapes."""
+    """Print escapes for characters that the terminal's encoding lacks and for bytes of file names that are no text."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

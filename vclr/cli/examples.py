@@ -7,7 +7,8 @@ import typer
 # The keys are the words after `vclr`; tests/test_cli.py parses each example.
 EXAMPLES = {
     "fetch": "vclr fetch coco2017 lvis --dry-run",
-    "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json --output nonvoc.json",
+    "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json "
+    "--output nonvoc.json",
     "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
     "licences": "vclr licences --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",

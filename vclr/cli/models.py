@@ -170,7 +170,8 @@ def predict(
     min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", "-c", help="For weights without a configuration; else the published one.")
+        Path | None,
+        typer.Option("--config-file", "-c", help="For weights without a configuration; else the published one."),
     ] = None,
 ) -> None:
     """Find the objects of photos: a json and an overlay picture for each."""

@@ -29,7 +29,9 @@ app.add_typer(doctor, name="doctor")
 importers = typer.Typer(help="Make a COCO json of the annotations of another tool.", no_args_is_help=True)
 app.add_typer(importers, name="import")
 
-ConfigFile = Annotated[Path | None, typer.Option("--config-file", "-c", help="YAML with the differences from the defaults.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config-file", "-c", help="YAML with the differences from the defaults.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]

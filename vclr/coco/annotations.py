@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from vclr.coco.checks import CocoChecks
 from vclr.coco.checks import Json as Json  # what every room calls an entry
-from vclr.errors import UserError, missing, nearest
+from vclr.errors import UserError, describe_missing, nearest
 from vclr.files import read_json
 from vclr.image_folder import Folder, locate, open_folder
 
@@ -50,7 +50,7 @@ def open_images(folder: str | Path, images: list[Json], source: str | Path) -> F
         UserError: no such folder, or an image that is not in it; names `source`, the json.
     """
     if locate(folder) is None:
-        raise UserError(missing(folder, f"no such folder (images of {source})"))
+        raise UserError(describe_missing(folder, f"no such folder (images of {source})"))
     opened = open_folder(folder)
     for image in images:
         if image["file_name"] not in opened:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from vclr.coco.checks import CocoChecks, Json
-from vclr.errors import UserError, missing
+from vclr.errors import UserError, describe_missing
 from vclr.files import atomic_path, read_json
 
 
@@ -105,7 +105,7 @@ def open_annotations(path: str | Path) -> CocoFile:
         annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
         head = {key: msgspec.json.decode(value) for key, value in parts.items()}
     except OSError as error:
-        raise UserError(missing(path, f"cannot be read: {error.strerror}")) from None
+        raise UserError(describe_missing(path, f"cannot be read: {error.strerror}")) from None
     except (msgspec.ValidationError, KeyError):
         raise other_json(path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

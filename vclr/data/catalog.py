@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vclr.config import Config, DataSetConfig, ViewsConfig
-from vclr.errors import UsageError, missing, nearest
+from vclr.errors import UsageError, describe_missing, nearest
 from vclr.image_folder import locate
 
 
@@ -101,6 +101,6 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
         named["proposals"] = data_set.proposals
     for key, path in named.items():
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
-            yield f"data.{part}.{key}={missing(path)}"
+            yield f"data.{part}.{key}={describe_missing(path)}"
     if not data_set.images:
         yield f"data.{part}.images: is not set"

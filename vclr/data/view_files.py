@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from vclr.errors import UserError, missing
+from vclr.errors import UserError, describe_missing
 from vclr.image_folder import Folder, locate, open_folder
 
 
@@ -22,7 +22,7 @@ class ViewFiles:
             UserError: no such folder, or photos without a file; says how many and the first.
         """
         if locate(folder) is None:
-            raise UserError(f"data.train.views.{view}={missing(folder)}")
+            raise UserError(f"data.train.views.{view}={describe_missing(folder)}")
         self.folder, self.file_names = open_folder(folder), file_names
         # Which suffix it is, is all to remember of a name.
         found = [find_suffix(self.folder, name) for name in file_names]

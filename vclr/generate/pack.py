@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vclr.errors import UsageError, UserError, missing
+from vclr.errors import UsageError, UserError, describe_missing
 from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
 from vclr.image_folder import MANIFEST, ImageFolder, PackedFolder
 from vclr.progress import Progress
@@ -47,7 +47,7 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(missing(folder, "no such folder"))
+        raise UserError(describe_missing(folder, "no such folder"))
     if folder.is_symlink() and remove:
         raise UsageError(f"{folder}: is a link; --remove deletes folders only")
     target = Path(f"{folder if folder.name not in ('', '..') else folder.resolve()}.zip")

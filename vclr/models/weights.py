@@ -18,7 +18,7 @@ from omegaconf.nodes import AnyNode
 from torch import Tensor
 
 from vclr.config import Config, config_from_text, load_config
-from vclr.errors import UsageError, UserError, missing
+from vclr.errors import UsageError, UserError, describe_missing
 from vclr.models.array_pickle import load_array_pickle
 from vclr.models.detector import Detector
 from vclr.models.layouts import rename
@@ -142,7 +142,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(missing(path, "no such checkpoint"))
+        raise UserError(describe_missing(path, "no such checkpoint"))
     try:
         if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
             content = load_array_pickle(path)

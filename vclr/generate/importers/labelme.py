@@ -18,7 +18,7 @@ from PIL import Image
 
 from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import check_segmentation
-from vclr.errors import UserError, missing
+from vclr.errors import UserError, describe_missing
 from vclr.files import atomic_path, link_file, read_image_header, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, write_photos
 from vclr.progress import track
@@ -49,7 +49,7 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         UserError: in one line, the file and the shape at fault.
     """
     if not folder.is_dir():
-        raise UserError(missing(folder, "no such folder"))
+        raise UserError(describe_missing(folder, "no such folder"))
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
     return write_photos(output, [importer.read(source) for source in track(sources, "reading labelme", quiet)])
