@@ -27,6 +27,7 @@ FLOORS = [
         "progress",
         "processes",
         "other_work",
+        "writable",
         "shards",
     },
     {"ops"},

@@ -12,6 +12,7 @@ import typer
 from vclr.cli.options import ConfigFile, Join, Output, Overrides, Quiet, ShardOption, app, doctor, importers
 from vclr.config import load_config
 from vclr.errors import UsageError, UserError
+from vclr.writable import check_writable
 
 
 @app.command()
@@ -105,6 +106,8 @@ def split(
         raise UsageError("--train: what it finds goes into the record of --output FILE")
     if train_images is not None and (train is None or images is None):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
+    if output is not None:
+        check_writable(output)
     made = make_split(name, annotations, proposals, images)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
@@ -131,6 +134,7 @@ def audit(
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 
+    check_writable(output)
     config = load_config(config_file, overrides or ())
     sets = {"train": training_set(config), "test": test_set(config)}
     for part, data_set in sets.items():
@@ -177,6 +181,7 @@ def import_labelme_files(
     """Polygons, rectangles, circles and masks of labelme; shapes of one label and one group are one object."""
     from vclr.generate.importers.labelme import import_labelme
 
+    check_writable(output)
     print(import_labelme(folder, output, images, quiet))
 
 
@@ -196,6 +201,7 @@ def import_voc_pictures(
     """Pictures of instances, in the layout of PASCAL VOC or in folders of their own."""
     from vclr.generate.importers.voc import import_voc
 
+    check_writable(output)
     print(import_voc(folder, output, images, masks, classes, quiet))
 
 
@@ -224,6 +230,7 @@ def views(
         return
     if not view or images is None:
         raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
+    check_writable(output)
     write_views(view, images, output, seed, quiet, shard, overwrite)
 
 
@@ -249,6 +256,7 @@ def proposals(
         return
     if images is None:
         raise UsageError("needs --images FOLDER, or --join PART")
+    check_writable(output)
     write_proposals(method, images, output, annotations, quiet, shard)
 
 
@@ -301,6 +309,8 @@ def doctor_data(
     from vclr.finding import print_groups
     from vclr.processes import count_cpus
 
+    if output is not None:
+        check_writable(output)
     crew = Crew(workers or count_cpus(), quiet)
     if annotations is None and images is None and not view:
         if config_file is None and not overrides:

@@ -16,6 +16,7 @@ from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.shards import Shard
+from vclr.writable import check_writable
 
 
 @app.command()
@@ -100,6 +101,7 @@ def evaluate(
     that torchrun starts do this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    check_writable(output / "metrics.json")
     if not predictions:
         _evaluate(config, checkpoint, output, quiet, shard)
         return
@@ -156,6 +158,8 @@ def score(
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
 
+    if output is not None:
+        check_writable(output)
     metrics = compute(ground_truth, predictions)
     if output is not None:
         write_json(output, metrics, indent=1)

@@ -10,6 +10,7 @@ import typer
 
 from vclr.cli.options import Output, Overrides, app
 from vclr.errors import UsageError
+from vclr.writable import check_writable
 
 
 @app.command()
@@ -24,6 +25,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
+    check_writable(output / "report.html")
     print(write_report(experiments.split(","), _numbers(seeds), runs, results, output, title))
 
 
@@ -38,6 +40,7 @@ def study(
     """Compare experiments over several seeds: means, spread, paired tests."""
     from vclr.evaluation.study import write_study
 
+    check_writable(output / "study.md")
     write_study(experiments.split(","), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
 
