@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from vclr.bench import attention, inference, measure, scenes, step
 from vclr.bench.measurement import Measurement
 from vclr.bench.run import run_benchmark
-from vclr.bench.settings import DEFAULTS, Settings, choose_settings
+from vclr.bench.settings import DEFAULTS, choose_settings
 from vclr.bench.text import describe
 from vclr.cli import app
 from vclr.config import Config, dump_config
