@@ -1,6 +1,7 @@
 """Experiments as the comparison sees them: configuration, role, metrics seed by seed.
 
-Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` and, as references,
+Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` (of a training made by hand
+without `seed<k>/`) and, as references,
 `results/<experiment>/untrained/metrics.json` (the model before training) and `proposals/metrics.json`.
 """
 
@@ -93,17 +94,31 @@ def read_experiments(experiments: list[str], seeds: list[int], runs: Path, resul
     """
     if not experiments or not seeds:
         raise UserError("no experiment and seed to report on")
+    if len(seeds) > 1:
+        for name in experiments:
+            if (by_hand := seed_folder(Path(runs) / name, seeds[0])).name == Path(name).name:
+                raise UserError(f"{by_hand}: is one training, without seeds; leave out --seeds")
     return [_read_experiment(name, seeds, Path(runs), Path(results)) for name in experiments]
 
 
+def seed_folder(experiment: Path, seed: int) -> Path:
+    """Return the folder of one seed in the runs or the results of an experiment.
+
+    A training made by hand has no folder for its seed: `runs/mine` then stands for the only seed that is asked for.
+    """
+    folder = experiment / f"seed{seed}"
+    is_made_by_hand = any((experiment / name).is_file() for name in ("config.yaml", "metrics.json"))
+    return experiment if is_made_by_hand and not folder.exists() else folder
+
+
 def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> Experiment:
-    folders = [runs / name / f"seed{seed}" for seed in seeds]
+    folders = [seed_folder(runs / name, seed) for seed in seeds]
     for folder in folders:
         if not (folder / "config.yaml").is_file():
             raise UserError(f"{folder / 'config.yaml'}: no such file (is {name} trained with this seed?)")
     config = load_config(folders[0] / "config.yaml")
     headline = config.evaluation.protocol or "all"
-    scored = [_read_groups(results / name / f"seed{seed}" / "metrics.json", headline) for seed in seeds]
+    scored = [_read_groups(seed_folder(results / name, seed) / "metrics.json", headline) for seed in seeds]
     references = [results / name / reference / "metrics.json" for reference in ("untrained", "proposals")]
     untrained, proposals = (_read_groups(path, headline) if path.is_file() else {} for path in references)
     environment = folders[0] / "environment.json"

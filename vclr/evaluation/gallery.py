@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from PIL import Image
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
 from vclr.config import ViewsConfig
-from vclr.data.catalog import test_set, training_set
+from vclr.data.catalog import missing_files, test_set, training_set
 from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.evaluation import pictures
-from vclr.evaluation.experiments import Experiment, target_group
+from vclr.evaluation.experiments import Experiment, seed_folder, target_group
 from vclr.files import read_json
 from vclr.image_folder import open_folder
+
+log = logging.getLogger("vclr.evaluation")
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
@@ -63,6 +66,9 @@ def found_objects(experiments: list[Experiment], results: Path) -> list[list[tup
     """
     config = experiments[0].config
     data_set = test_set(config)
+    if problem := missing_files(data_set, "test"):  # of a run whose test set was named to `vclr evaluate` alone
+        log.warning("the report shows no predictions: %s", problem)
+        return []
     coco = coco_json.load_coco(data_set.annotations)
     names = config.evaluation.groups.get(target_group(experiments))
     if names is not None:
@@ -110,7 +116,7 @@ def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
 
 
 def _read_predictions(results: Path, experiment: Experiment) -> dict[Any, list[Json]]:
-    path = results / experiment.name / f"seed{experiment.seeds[0]}" / "predictions.json"
+    path = seed_folder(results / experiment.name, experiment.seeds[0]) / "predictions.json"
     entries = read_json(path)
     by_image: dict[Any, list[Json]] = {}
     for position, entry in enumerate(entries if isinstance(entries, list) else [None]):

@@ -25,6 +25,7 @@ from vclr.evaluation.experiments import (
     main_metric,
     provenance,
     read_experiments,
+    seed_folder,
     target_group,
 )
 from vclr.evaluation.gallery import TOP_PREDICTIONS, data_uri, found_objects, training_scenes
@@ -57,7 +58,7 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
     runs, results, output = Path(runs), Path(results), Path(output)
     read = read_experiments(experiments, seeds, runs, results)
     histories = {
-        name: [read_history(runs / name / f"seed{seed}" / "metrics.jsonl") for seed in seeds] for name in experiments
+        name: [read_history(seed_folder(runs / name, seed) / "metrics.jsonl") for seed in seeds] for name in experiments
     }
     views, scenes = training_scenes(read)
     examples = found_objects(read, results)
@@ -290,6 +291,8 @@ def _data_facts(experiments: list[Experiment]) -> dict[str, str]:
     config = experiments[0].config
     facts = {}
     for part, data_set in (("training", training_set(config)), ("evaluation", test_set(config))):
+        if not Path(data_set.annotations).is_file():  # a test set that was named to `vclr evaluate` alone
+            continue
         coco = load_coco(data_set.annotations)
         facts[part] = f"{data_set.annotations} ({summarize_coco(coco)})"
     for group, names in config.evaluation.groups.items():
