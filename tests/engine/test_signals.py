@@ -80,6 +80,7 @@ def test_signal_that_ends_the_compiler_too_saves_what_there_is(
         raise RuntimeError("g++ ended with -15")
 
     config = make_config(f"train.output_dir={tmp_path}/seed0", f"train.compile={compiles}")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)  # importing the compiler takes seconds
     monkeypatch.setattr(train_module, "training_step", end_compiler)
     if not compiles:
         with pytest.raises(RuntimeError, match="ended with -15"):  # a defect stays one

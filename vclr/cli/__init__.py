@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from vclr.errors import explain
 from vclr.progress import start_logging
 
 # What a command line is refused with. Typer exports only this child of it.
-Misuse = typer.BadParameter.__mro__[1]
+Misuse: Any = typer.BadParameter.__mro__[1]
 
 add_examples(app)
 
@@ -60,7 +60,7 @@ def write_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def explain_misuse(error: BaseException) -> tuple[str, int] | None:
+def explain_misuse(error: Any) -> tuple[str, int] | None:
     """Say in one line what is wrong with the arguments, and how they could look; None for another error."""
     if isinstance(error, typer.Abort):
         return "aborted", 1
