@@ -12,12 +12,12 @@ help: ## List the targets.
 	@awk -F ': .*## ' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Toy scenes, three trainings, one comparison: results/demo/report.html.
-	snakemake demo --cores all --rerun-incomplete
+	@python -m workflow.follow demo --cores all --rerun-incomplete
 	@$(MAKE) --no-print-directory record
 	@cat logs/report/demo.log
 
 study: $(READY) ## The comparison over five seeds: results/study/study.md (an hour on 2 cores).
-	snakemake study --cores all --rerun-incomplete --config training_threads=1
+	@python -m workflow.follow study --cores all --rerun-incomplete --config training_threads=1
 	@cat results/study/study.md
 
 test: $(READY) ## The tests, two files at a time with a core each; `make test TESTS_AT_ONCE=4` for more.

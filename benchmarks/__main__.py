@@ -1,5 +1,5 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one with its options. Without a name, all that a CPU
-does in minutes; `annotations`, `data_scale` and `cuda` are for who asks.
+does in minutes; `annotations`, `data_scale`, `cuda` and `waiting` are for who asks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 from itertools import takewhile
 
 NAMES = ("step", "inference", "attention", "growth", "loader")
-ALSO = ("annotations", "data_scale", "cuda")
+ALSO = ("annotations", "data_scale", "cuda", "waiting")
 
 
 def main(arguments: list[str]) -> None:

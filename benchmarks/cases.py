@@ -106,11 +106,11 @@ def measure_cases(
                 yield
 
 
-def run_bench(arguments: list[str], longest: float = AN_HOUR) -> Figures:
+def run_bench(arguments: list[str], longest: float = AN_HOUR, environment: dict[str, str] | None = None) -> Figures:
     """Run `vclr bench` in a process of its own; return its figures, or why there are none as `{"failed": reason}`."""
     command = [sys.executable, "-m", "vclr.cli", "bench", *arguments, "--json"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=longest)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=longest, env=environment)
     except subprocess.TimeoutExpired:
         return {"failed": f"took more than {longest:.0f} s"}
     if done.returncode == 0:

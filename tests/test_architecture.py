@@ -30,6 +30,8 @@ FLOORS = [
         "structures",
         "progress",
         "processes",
+        "other_work",
+        "writable",
         "shards",
     },
     {"ops"},

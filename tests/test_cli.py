@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from typer.main import get_command
 from tests.generate.importers.as_labelme import write_labelme
 from tests.shared import PHOTOS
 from vclr.cli import app
+from vclr.cli.examples import EXAMPLES
 from vclr.coco.annotations import load_coco
+from vclr.config import load_config
 from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
 from vclr.pictures import write_png
@@ -137,8 +140,119 @@ def test_unknown_key_is_one_line_and_exit_2(tmp_path: Path):
     assert listing(tmp_path) == {}
 
 
+def verbs_with_params() -> dict[str, Any]:
+    """Return every verb, those of groups included, by the words after `vclr`."""
+    found = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {verb}": own for verb, own in inner.items()} if inner else {name: command}
+    return found
+
+
+@pytest.mark.parametrize("verb", sorted(verbs_with_params()))
+def test_every_verb_has_an_example_that_it_accepts(verb: str):
+    command = verbs_with_params()[verb]
+    example = command.epilog.removeprefix("Example: ")
+    program, *words = shlex.split(example)
+    assert (program, words[: len(verb.split())]) == ("vclr", verb.split())
+    arguments = words[len(verb.split()) :]
+    context = command.make_context("vclr", arguments)  # parses the options, and does nothing
+    assert not context.args
+    load_config(None, context.params.get("overrides") or ())
+    assert set(EXAMPLES) == set(verbs_with_params())
+
+
+@pytest.mark.parametrize("verb", sorted(verbs_with_params()))
+def test_config_file_has_a_short_name(verb: str):
+    options = [parameter.opts for parameter in verbs_with_params()[verb].params]
+    assert all("-c" in names for names in options if "--config-file" in names)
+
+
+def test_alone_it_says_what_to_do_first():
+    done = run()
+    before, _, after = done.stdout.partition("Commands")
+    for first in ("make demo", "vclr doctor data", "vclr fetch"):
+        assert first in before
+    assert "train" in after
+    assert "--install-completion" in done.stdout
+
+
+def test_completion_knows_the_verbs():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_VCLR_COMPLETE": "complete_bash"}
+    environment |= {"COMP_WORDS": "vclr tra", "COMP_CWORD": "1"}
+    code = "from vclr.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["train"]
+
+
+def test_verbs_without_anything_say_what_to_type():
+    assert refused(2, "train").startswith(
+        "vclr: train: needs a configuration or data; example: vclr train --config-file"
+    )
+    assert refused(2, "split").startswith("vclr: split: missing argument 'name'; example: vclr split nonvoc --annot")
+    assert refused(2, "train", "--resum").startswith("vclr: train: no such option: --resum")
+    assert refused(2, "trian") == "vclr: no such command 'trian'. Did you mean 'train'? `vclr --help` lists the verbs"
+    assert refused(2, "ui", "--port", "70000").startswith("vclr: ui: invalid value for '--port'")
+
+
+def test_gpu_on_a_build_without_is_one_line(tmp_path: Path, world: dict[str, Any]):
+    import torch
+
+    if torch.version.cuda or torch.version.hip:
+        pytest.skip("this torch is built for GPUs")
+    write_json(tmp_path / "a.json", world)
+    line = refused(2, *train_arguments(tmp_path, "train.device=cuda"))
+    assert line.startswith("vclr: train.device=cuda: torch ")
+    assert "is built without CUDA; install one for GPUs (https://pytorch.org/get-started/locally)" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistyped_paths_and_keys_name_the_nearest(tmp_path: Path, world: dict[str, Any]):
+    write_json(tmp_path / "a.json", world)
+    typo = f"data.train.annotations={tmp_path}/aa.json"
+    assert refused(1, *train_arguments(tmp_path, typo)).endswith(f"aa.json: does not exist; nearest: {tmp_path}/a.json")
+    split = ["split", "toy_known", "--output", tmp_path / "out.json", "--annotations"]
+    assert refused(1, *split, tmp_path / "A.json").endswith(f"nearest: {tmp_path}/a.json")
+    assert refused(2, "train", "train.lr=0.1").endswith("unknown key 'train.lr'; nearest: optimizer.lr")
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=str)
+def test_terminal_without_utf8(tmp_path: Path, world: dict[str, Any], variables: dict[str, str]):
+    """What it cannot show becomes an escape; names in files that are written stay as they are."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONCOERCECLOCALE": "0", **variables}
+    world["categories"][0]["name"] = "Gefäß"
+    write_json(tmp_path / "a.json", world)
+    output = tmp_path / "größe.json"
+    split = ["split", "one_class", "--annotations", tmp_path / "a.json", "--output", output]
+    for arguments, code in ((split, 0), (["--help"], 0), (["split", "-h"], 0), (["score", output, output], 1)):
+        command = [sys.executable, "-m", "vclr.cli", *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+    assert read_json(output)["images"] == world["images"]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "report", "audit", "proposals", "views", "split", "score"])
+def test_output_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, verb: str):
+    """The inputs do not exist either: that the output is refused shows that it is asked about first."""
+    (tmp_path / "file").touch()
+    own = {
+        "evaluate": ["--config-file", DEMO],
+        "report": ["--experiments", "demo"],
+        "audit": [],
+        "proposals": ["--images", "absent"],
+        "views": ["--images", "absent", "--view", "edge"],
+        "split": ["toy_known", "--annotations", "absent.json"],
+        "score": ["absent.json", "absent.json"],
+    }
+    line = refused(1, verb, *own[verb], "--output", tmp_path / "file" / "out")
+    assert "cannot be written: " in line
+    assert line.endswith("/file is not a folder")
+    assert listing(tmp_path) == {"file": b""}
+
+
 def test_missing_configuration_is_one_line_and_exit_2(tmp_path: Path):
-    assert "no such file" in refused(2, "train", "--config-file", tmp_path / "absent.yaml")
+    assert "does not exist" in refused(2, "train", "--config-file", tmp_path / "absent.yaml")
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

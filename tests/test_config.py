@@ -133,8 +133,8 @@ def test_bad_value_names_the_key(override: str, says: str):
 
 def test_missing_file_names_the_nearest(tmp_path: Path):
     write(tmp_path / "demo.yaml", "{}")
-    assert refuse(tmp_path / "dmeo.yaml") == f"{tmp_path}/dmeo.yaml: no such file; nearest: {tmp_path}/demo.yaml"
-    assert refuse(tmp_path / "absent" / "x.yaml") == f"{tmp_path}/absent/x.yaml: no such file"
+    assert refuse(tmp_path / "dmeo.yaml") == f"{tmp_path}/dmeo.yaml: does not exist; nearest: {tmp_path}/demo.yaml"
+    assert refuse(tmp_path / "absent" / "x.yaml") == f"{tmp_path}/absent/x.yaml: does not exist"
 
 
 @pytest.mark.parametrize("text", ["train: [1", "- 1\n- 2\n", "just text", "train:\n\t- x", "\x00"])
@@ -161,7 +161,7 @@ def test_base_comes_before_the_file_that_names_it(tmp_path: Path):
 
 
 def test_bad_bases_are_one_line(tmp_path: Path):
-    assert "absent.yaml: no such file" in refuse(write(tmp_path / "a.yaml", "base: absent.yaml"))
+    assert "absent.yaml: does not exist" in refuse(write(tmp_path / "a.yaml", "base: absent.yaml"))
     write(tmp_path / "b.yaml", "base: c.yaml")
     assert "base" in refuse(write(tmp_path / "c.yaml", "base: b.yaml"))
     assert "base" in refuse(write(tmp_path / "d.yaml", "base: [1]"))

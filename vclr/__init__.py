@@ -7,6 +7,10 @@ torch.
 from importlib import import_module
 from typing import Any
 
+from vclr.processes import limit_spinning
+
+limit_spinning()  # here, since whatever is imported from the package comes after this file
+
 __version__ = "0.1.0"
 
 _HOMES = {

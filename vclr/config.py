@@ -9,7 +9,6 @@ This module imports no torch: Snakemake reads configurations too.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config_values import check_values
-from vclr.errors import UsageError, nearest
+from vclr.errors import UsageError, nearest_key
+from vclr.file_names import say_nearest
 
 # --- model -----------------------------------------------------------------------------------------------------------
 
@@ -375,8 +375,8 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
         return []
     path = Path(path)
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], n=1)
-        raise UsageError(f"{path}: no such file" + (f"; nearest: {path.parent / near[0]}" if near else ""))
+        problem = "is a folder, not a YAML file" if path.is_dir() else f"does not exist{say_nearest(path)}"
+        raise UsageError(f"{path}: {problem}")
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # yaml's errors have no common base in omegaconf
@@ -399,8 +399,7 @@ def _parse_override(override: str) -> DictConfig:
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     for key in _leaves(layer):
         if not _is_known(tree, key):
-            near = nearest(key, list_keys())
-            raise UsageError(f"{source}: unknown key {key!r}; nearest: {near}")
+            raise UsageError(f"{source}: unknown key {key!r}; nearest: {nearest_key(key, list_keys())}")
     try:
         return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
     except OmegaConfBaseException as error:

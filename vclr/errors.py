@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from vclr.file_names import say_nearest
+
 
 class UserError(Exception):
     """Report bad input (data, files, weights) in one line; `vclr` exits with 1."""
@@ -29,6 +31,9 @@ OUT_OF_MEMORY = (
 )
 
 
+ALIKE = 0.7  # from here on, of 1, two names are taken for spellings of one
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell the ways to say that memory ran out, on a GPU or not, from other errors."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without its import
@@ -46,12 +51,39 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return difflib.get_close_matches(word, list(words), n=1, cutoff=0.0)[0]
 
 
+def nearest_key(key: str, keys: Iterable[str]) -> str:
+    """Return the dotted key that was most likely meant by a mistyped one.
+
+    The last part counts most, since people remember `lr` before they remember `optimizer`; then the parts before it,
+    then the spelling of the whole key. If no last part is alike, the spelling decides.
+    """
+    *rooms, last = key.split(".")
+    keys = list(keys)
+    likeness = {name: _likeness_of_names(last, name.rpartition(".")[2]) for name in keys}
+    if max(likeness.values()) < ALIKE:
+        return nearest(key, keys)
+
+    def rank(name: str) -> float:
+        shared_rooms = {*rooms} & {*name.split(".")[:-1]}
+        return 2 * likeness[name] + len(shared_rooms) / 2 + difflib.SequenceMatcher(None, key, name).ratio()
+
+    return max(keys, key=rank)
+
+
+def _likeness_of_names(name: str, other: str) -> float:
+    """Return from 0 to 1 how alike two names are; a name whose words are all in the other one counts as the same."""
+    is_part = {*name.split("_")} <= {*other.split("_")}
+    return 1.0 if is_part else difflib.SequenceMatcher(None, name, other).ratio()
+
+
 def explain(error: BaseException) -> tuple[str, int] | None:
     """Say in one line what went wrong, and what a process exits with; None for a defect, which shows its traceback."""
     if isinstance(error, UserError):
         return str(error), error.exit_code
     if isinstance(error, FloatingPointError):
         return str(error), 1
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not error.filename2:
+        return f"{error.filename}: does not exist{say_nearest(error.filename)}", 1
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 1
     if is_out_of_memory(error):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def check_output_file(
         raise UsageError(f"{option} {output}: is a folder; name a file, {output / 'NAME.json'} say")
     if os.path.exists(output):
         _check_kind(output, tuple(keys), starts, option)
-    _check_writable(output.parent, f"{option} {output}")
+    check_writable(output.parent, f"{option} {output}")
 
 
 def check_output_folder(output: Path, inputs: Inputs, files: Iterable[str] = (), option: str = "--output") -> None:
@@ -65,7 +66,7 @@ def check_output_folder(output: Path, inputs: Inputs, files: Iterable[str] = (),
                 raise UsageError(f"{option} {output}: {file} in it is what {name} reads; name another folder")
         if os.path.isdir(output / file):
             raise UsageError(f"{option} {output}: {file} in it is a folder; name another folder")
-    _check_writable(output, f"{option} {output}")
+    check_writable(output, f"{option} {output}")
 
 
 def _flatten(inputs: Inputs) -> Iterable[tuple[str, Path]]:
@@ -102,10 +103,16 @@ def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], 
         raise UsageError(says)
 
 
-def _check_writable(folder: Path, output: str) -> None:
-    """Refuse a folder that cannot be written to, or that cannot be made in the first folder above it that exists."""
+def check_writable(folder: Path, output: str) -> None:
+    """Refuse a folder that cannot be written to, or that cannot be made in the first folder above it that exists.
+
+    Raises:
+        UsageError: names `output`, which is to be written there, and why it cannot be.
+    """
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place) or place == place.parent)
     if not os.path.isdir(there):
         raise UsageError(f"{output}: {there} is {'a file' if os.path.exists(there) else 'a broken link'}, not a folder")
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise UsageError(f"{output}: {there} is not writable; name another folder")
+    try:  # what a file system permits, only it knows
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {there}: {error.strerror}; name another folder") from None

@@ -8,12 +8,29 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+# How the threads of torch wait for each other: each variable belongs to one OpenMP library, or to all.
+WAITING = {
+    "GOMP_SPINCOUNT": "1000",  # GNU's, in torch for Linux: turns of a loop, about 50 microseconds
+    "KMP_BLOCKTIME": "0",  # LLVM's and Intel's, in torch for macOS and Windows: milliseconds
+}
 
 
 def end_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, however that ends (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def limit_spinning() -> None:
+    """Have the threads of torch sleep soon while they wait for each other, unless the user has said how they wait.
+
+    By default, a thread that has finished its part of a loop spins for milliseconds until the others have. If another
+    program needs the processor that one of these others wants, it gets nothing done, and steps take many times as
+    long (benchmarks/waiting.py). OpenMP reads the variables when it is loaded, so this comes before torch is imported.
+    Child processes inherit them.
+    """
+    if not os.environ.keys() & {*WAITING, "OMP_WAIT_POLICY"}:
+        os.environ.update(WAITING)
 
 
 def count_cpus() -> int:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from vclr.bench import attention, inference, measure, scenes, step
 from vclr.bench.measurement import Measurement
 from vclr.bench.run import run_benchmark
-from vclr.bench.settings import DEFAULTS, Settings, choose_settings
+from vclr.bench.settings import DEFAULTS, choose_settings
 from vclr.bench.text import describe
 from vclr.cli import app
 from vclr.config import Config, dump_config
@@ -270,13 +270,29 @@ def test_misuse_exits_with_2():
 
 def test_absent_gpu_is_misuse(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="^--device cuda: there is no CUDA device"):
+    with pytest.raises(UsageError, match="^--device cuda: torch .*(is built without CUDA|can use no GPU)"):
         run_benchmark("step", {"device": "cuda"})
 
 
-def test_option_of_another_benchmark_is_not_silently_ignored(caplog: pytest.LogCaptureFixture):
-    assert choose_settings("attention", {"queries": 5, "runs": 2}) == Settings(runs=2)
-    assert caplog.messages == ["vclr bench attention has no use for --queries: ignored"]
+@pytest.mark.parametrize(
+    ("name", "option", "says"),
+    [
+        ("attention", {"queries": 5}, "--queries: is of `vclr bench step` and `vclr bench inference`, not of"),
+        ("step", {"backend": "gather"}, "--backend: is of `vclr bench attention`, not of `vclr bench step`"),
+        ("step", {"workers": 2}, "--workers: is of `vclr bench loader`, not of `vclr bench step`"),
+    ],
+)
+def test_option_of_another_benchmark_is_misuse(name: str, option: dict[str, Any], says: str):
+    with pytest.raises(UsageError, match=f"^{says}"):
+        choose_settings(name, {**option, "runs": 2})
+
+
+@pytest.mark.parametrize("name", ["step", "inference", "attention"])
+def test_batch_that_cannot_fit_is_refused_before_anything_is_computed(name: str):
+    with pytest.raises(UsageError, match="^--batch 999999999: must be at most 65536"):
+        choose_settings(name, {"batch": 999_999_999})
+    with pytest.raises(UserError, match="^--batch 65536: needs more than .* GiB of memory, and .* are free"):
+        choose_settings(name, {"batch": 65_536, "size": "2048x2048"})
 
 
 def test_defaults_are_valid():

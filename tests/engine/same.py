@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-TIMES = {"step_seconds", "data_seconds"}
+TIMES = {"step_seconds", "data_seconds", "other_work"}
 # What two run folders may differ in: the settings name the folder, the journal counts seconds.
 OWN = {"config", "journal"}
 

@@ -69,6 +69,28 @@ def test_signal_saves_after_the_step_and_resume_is_exact(
     assert_same_training(straight, folder)
 
 
+@pytest.mark.parametrize("compiles", [True, False])
+def test_signal_that_ends_the_compiler_too_saves_what_there_is(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiles: bool
+):
+    """SIGTERM of a whole process group ends g++, which shows as an error of torch in the middle of a step."""
+
+    def end_compiler(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("g++ ended with -15")
+
+    config = make_config(f"train.output_dir={tmp_path}/seed0", f"train.compile={compiles}")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)  # importing the compiler takes seconds
+    monkeypatch.setattr(train_module, "training_step", end_compiler)
+    if not compiles:
+        with pytest.raises(RuntimeError, match="ended with -15"):  # a defect stays one
+            train(config, quiet=True)
+        return
+    with pytest.raises(StoppedError, match="^SIGTERM: stopped and saved at iteration 0"):
+        train(config, quiet=True)
+    assert checkpoint(tmp_path / "seed0")["iteration"] == 0
+
+
 def test_second_interrupt_stops_at_once(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     interrupt_calls(monkeypatch, train_module, "training_step", 4, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vclr.errors import UserError
 from vclr.tracking.database import artifact_root, database_file, prepare_database
 
 pytestmark = pytest.mark.timeout(240)
@@ -89,6 +91,84 @@ def test_failed_creation_leaves_no_database(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RuntimeError, match="disk full"):
         prepare_database(f"sqlite:///{tmp_path}/mlflow.db")
     assert [file.name for file in tmp_path.iterdir() if file.suffix != ".lock"] == []
+
+
+def foreign(database: Path, kind: str) -> None:
+    """Make of MLflow's database what it cannot use."""
+    if kind == "newer":
+        with sqlite3.connect(database) as connection:
+            connection.execute("update alembic_version set version_num = 'ffffffffffff'")
+        connection.close()
+    elif kind == "junk":
+        database.write_bytes(b"no database at all " * 100)
+    elif kind == "of another program":
+        database.unlink()
+        with sqlite3.connect(database) as connection:
+            connection.execute("create table photos (name text)")
+        connection.close()
+    else:
+        database.unlink()
+        database.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("newer", r"is of a newer MLflow than [\d.]+ \(schema ffffffffffff\): install that one, or move the file away"),
+        ("junk", "is not a database: move it away; metrics.jsonl of each run folder has its numbers"),
+        ("of another program", "is not a database of MLflow: move it away; metrics.jsonl of each"),
+        ("folder", "is a folder, not a database: move it away"),
+    ],
+)
+def test_foreign_database_is_one_line_and_stays_as_it_is(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, kind: str, says: str
+):
+    database = tmp_path / "mlflow.db"
+    shutil.copy(empty_database, database)
+    foreign(database, kind)
+    before = database.read_bytes() if database.is_file() else None
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^mlflow.db: {says}"):
+        prepare_database("sqlite:///mlflow.db")
+    assert before is None or database.read_bytes() == before
+
+
+def artifact_addresses(database: Path) -> set[str]:
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute("select artifact_uri from runs union select artifact_location from experiments")
+        addresses = {address for (address,) in rows}
+    connection.close()
+    return addresses
+
+
+def test_artifacts_of_a_copied_project_are_its_own(
+    tmp_path: Path, empty_database: Path, caplog: pytest.LogCaptureFixture
+):
+    from mlflow import MlflowClient
+
+    first, copy, alone = (tmp_path / name for name in ("first", "a copy", "alone"))
+    first.mkdir()
+    shutil.copy(empty_database, first / "mlflow.db")
+    uri = prepare_database(f"sqlite:///{first}/mlflow.db")
+    client = MlflowClient(uri)
+    run = client.create_run(client.create_experiment("vclr", artifact_root(uri)))
+    client.log_text(run.info.run_id, "first", "text.txt")
+    shutil.copytree(first, copy)
+    alone.mkdir()
+    shutil.copy(first / "mlflow.db", alone)
+
+    assert not caplog.messages
+    prepare_database(f"sqlite:///{copy}/mlflow.db")
+    assert f"its artifacts are no longer in {first}/mlartifacts, but in {copy}/mlartifacts" in caplog.messages[-1]
+    own = f"{copy.as_uri()}/mlartifacts"
+    assert all(address.startswith(own) for address in artifact_addresses(copy / "mlflow.db"))
+    prepare_database(uri)  # the first one is what it was
+    assert all(
+        address.startswith(f"{first.as_uri()}/mlartifacts") for address in artifact_addresses(first / "mlflow.db")
+    )
+    prepare_database(f"sqlite:///{alone}/mlflow.db")  # a database without its artifacts still finds them
+    assert artifact_addresses(alone / "mlflow.db") == artifact_addresses(first / "mlflow.db")
+    assert len(caplog.messages) == 1
 
 
 def test_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

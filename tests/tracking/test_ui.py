@@ -18,7 +18,8 @@ from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 from vclr.tracking import TrackedRun, open_ui
-from vclr.tracking.ui import RUNS_PAGE
+from vclr.tracking.database import newest_experiment
+from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, _server_environment, start_page
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -54,7 +55,9 @@ def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
         assert line.startswith("MLflow: http://127.0.0.1:")
         servers = psutil.Process(command.pid).children(recursive=True)
         assert servers
-        yield line.removeprefix("MLflow: ").strip().removesuffix(RUNS_PAGE)
+        page = line.removeprefix("MLflow: ").strip()
+        assert page.endswith(start_page(config.tracking.uri))
+        yield page.removesuffix(start_page(config.tracking.uri))
         command.terminate()
         assert command.wait(60) == 128 + signal.SIGTERM
         assert not any(server.is_running() for server in servers)
@@ -69,6 +72,9 @@ def test_page_shows_the_run_and_leaves_no_process(address: str, config: Config, 
     experiment = json.loads(fetch(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=vclr"))
     query = {"experiment_ids": [experiment["experiment"]["experiment_id"]]}
     runs = json.loads(fetch(f"{address}/api/2.0/mlflow/runs/search", query))["runs"]
+    assert start_page(config.tracking.uri) == RUNS_PAGE.format(experiment=query["experiment_ids"][0])
+    kinds = {tag["key"]: tag["value"] for tag in experiment["experiment"]["tags"]}
+    assert kinds["mlflow.experimentKind"] == "custom_model_development"
     run_id = read_json(run_dir / "mlflow_run.json")["run_id"]
     assert [run["info"]["run_id"] for run in runs] == [run_id]
     assert {metric["key"]: metric["value"] for metric in runs[0]["data"]["metrics"]}["loss"] == 0.5
@@ -88,4 +94,34 @@ def test_bad_calls_are_one_line(config: Config, tmp_path: Path):
 
 def test_server_uri_is_only_named(capsys: pytest.CaptureFixture[str]):
     open_ui("http://127.0.0.1:1")
-    assert capsys.readouterr().out == f"MLflow: http://127.0.0.1:1{RUNS_PAGE}\n"
+    assert capsys.readouterr().out == f"MLflow: http://127.0.0.1:1{EXPERIMENTS_PAGE}\n"
+
+
+def test_empty_database_shows_the_list_of_experiments(config: Config, tmp_path: Path):
+    assert newest_experiment(tmp_path / "mlflow.db") is None
+    assert start_page(config.tracking.uri) == EXPERIMENTS_PAGE
+
+
+def test_other_machines_are_let_in_by_any_name_but_pages_from_elsewhere_are_not(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    """What MLflow itself makes of the settings; tests of a running server take longer and say no more."""
+    from mlflow.server import security_utils
+
+    def answers(host: str, origin: str) -> bool:
+        allowed = security_utils.get_allowed_hosts_from_env() or security_utils.get_default_allowed_hosts()
+        is_allowed = security_utils.is_allowed_host_header(allowed, host)
+        origins = security_utils.get_allowed_origins_from_env()
+        return is_allowed and not security_utils.should_block_cors_request(origin, "POST", origins)
+
+    names = ("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert not set(names) & _server_environment(config.tracking.uri, 5000, "127.0.0.1").keys()
+    for name in names:
+        monkeypatch.setenv(name, _server_environment(config.tracking.uri, 5000, "0.0.0.0")[name])
+    for host in ("127.0.0.1:5000", "10.1.2.3:5000", "node17:5000", "node17.cluster.example:5000"):
+        assert answers(host, f"http://{host}")
+    assert not answers("node17:5000", "https://evil.example")
+    monkeypatch.setenv(names[0], "only.this:5000")  # whoever says it is obeyed
+    assert _server_environment(config.tracking.uri, 5000, "0.0.0.0")[names[0]] == "only.this:5000"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,15 +11,16 @@ from typing import Any
 import torch
 
 from vclr.config_values import MAX_THREADS
-from vclr.errors import UsageError, nearest
+from vclr.errors import UsageError, UserError, nearest
 from vclr.ops.deformable_attention import BACKENDS
-from vclr.ops.device import DEVICES
+from vclr.ops.device import DEVICES, no_cuda
 from vclr.structures import Size
 
-log = logging.getLogger("vclr.bench")
-
+GIB = 2**30
 DTYPES = ("float32", "bfloat16", "float16")
 SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
+AT_MOST = {"queries": 100_000, "objects": 10_000, "batch": 65_536, "runs": 1_000_000, "workers": 1024}
+BYTES_PER_PIXEL = 15  # at the very least: a photo in uint8 and in float32
 AT_LEAST = {"queries": 1, "objects": 0, "batch": 1, "runs": 1, "threads": 0, "micro_batch": 0, "workers": 0}
 
 
@@ -97,22 +97,24 @@ SAID_BY = {
 
 
 def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
-    """Complete the options that were given by the benchmark's defaults. Warns of those that it does not use.
+    """Complete the options that were given by the benchmark's defaults.
 
     Args:
         name: of the benchmark.
         given: options by name; `size` as text, HEIGHTxWIDTH, or several with commas between.
 
     Raises:
-        UsageError: there is no such benchmark, or an option cannot be that; one line.
+        UsageError: there is no such benchmark, it does not have an option, or the option cannot be that; one line.
     """
     if name not in DEFAULTS:
         raise UsageError(
             f"unknown benchmark {name!r}; there are: {', '.join(DEFAULTS)}; nearest: {nearest(name, USED)}"
         )
     used = {key: value for key, value in given.items() if key in USED[name]}
-    for key in given.keys() - used.keys():
-        log.warning("vclr bench %s has no use for %s: ignored", name, _option(key))
+    for key in given:
+        if key not in used:
+            users = [f"`vclr bench {other}`" for other in USED if key in USED[other]]
+            raise UsageError(f"{_option(key)}: is of {' and '.join(users)}, not of `vclr bench {name}`")
     if "size" in used:
         used["sizes"] = tuple(read_size(text) for text in used.pop("size").split(","))
     for override in used.get("overrides", ()):
@@ -121,6 +123,8 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
             raise UsageError(f"{override}: vclr bench {name} takes this from {_option(option)}")
     settings = replace(DEFAULTS[name], **used)
     check_settings(settings)
+    if "batch" in USED[name]:
+        check_memory(settings)
     if name == "attention" and len(settings.sizes) > 1:
         raise UsageError(f"--size {given['size']}: vclr bench attention takes one")
     if len(settings.sizes) > settings.batch:
@@ -154,6 +158,9 @@ def check_settings(settings: Settings) -> None:
     for key, least in AT_LEAST.items():
         if getattr(settings, key) < least:
             raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at least {least}")
+    for key, most in AT_MOST.items():
+        if getattr(settings, key) > most:
+            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at most {most}")
     if settings.threads > MAX_THREADS:
         raise UsageError(f"--threads {settings.threads}: must be at most {MAX_THREADS}")
     choices = {"dtype": DTYPES, "backend": ("", *BACKENDS)}
@@ -164,7 +171,24 @@ def check_settings(settings: Settings) -> None:
     if not re.fullmatch(DEVICES, settings.device):
         raise UsageError(f"--device {settings.device}: must be one of auto, cpu, cuda")
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device {settings.device}: there is no CUDA device that torch can use")
+        raise UsageError(f"--device {settings.device}: {no_cuda()}")
+
+
+def check_memory(settings: Settings) -> None:
+    """Refuse a batch that cannot fit in memory: the system would end the process without a word.
+
+    Raises:
+        UserError: says how much they need, and how much there is.
+    """
+    import psutil
+
+    need = BYTES_PER_PIXEL * sum(height * width for height, width in settings.image_sizes)
+    there = psutil.virtual_memory().available
+    if need > there:
+        raise UserError(
+            f"--batch {settings.batch}: needs more than {need / GIB:.0f} GiB of memory, and {there / GIB:.0f} GiB "
+            "are free; choose a smaller --batch or --size"
+        )
 
 
 def _option(key: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, app, doctor
 from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
@@ -43,6 +44,8 @@ def train(
         raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
     if eval_only and not config.train.init_checkpoint:
         raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
+    if config_file is None and not overrides:
+        raise UsageError(f"train: needs a configuration or data; example: {EXAMPLES['train']} (or `make demo`)")
     if num_gpus > 1 and read_place() is None:
         from vclr.launch.spawn import check_gpus, run_processes
 
@@ -181,7 +184,8 @@ def predict(
     max_objects: Annotated[int, typer.Option(min=0, help="Draw the best objects, this many at most.")] = 12,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", help="For weights without a configuration; else the published one.")
+        Path | None,
+        typer.Option("--config-file", "-c", help="For weights without a configuration; else the published one."),
     ] = None,
 ) -> None:
     """Find the objects of photos: a json and an overlay picture for each.

@@ -9,10 +9,16 @@ import typer
 
 from vclr.shards import Shard, parse_shard
 
+FIRST_STEPS = """\b
+First steps:
+  make demo              toy scenes, three trainings, a report; on a CPU
+  vclr doctor data -h    your own photos: check them, then `vclr train -h`
+  vclr fetch -h          the published data: `vclr fetch coco2017 --dry-run`
+"""
+
 app = typer.Typer(
-    help="View-consistent learning for open-world instance segmentation.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="View-consistent learning for open-world instance segmentation.\n\n" + FIRST_STEPS,
+    invoke_without_command=True,  # it then shows its help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -23,7 +29,9 @@ app.add_typer(doctor, name="doctor")
 importers = typer.Typer(help="Make a COCO json of the annotations of another tool.", no_args_is_help=True)
 app.add_typer(importers, name="import")
 
-ConfigFile = Annotated[Path | None, typer.Option("--config-file", help="YAML with the differences from the defaults.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config-file", "-c", help="YAML with the differences from the defaults.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]

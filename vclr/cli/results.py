@@ -101,7 +101,7 @@ def bench(
         bool, typer.Option("--calibration/--no-calibration", help="Measure the machine itself afterwards.")
     ] = True,
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", help="Another architecture, or the loader's data.")
+        Path | None, typer.Option("--config-file", "-c", help="Another architecture, or the loader's data.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -132,8 +132,8 @@ def bench(
 @app.command()
 def ui(
     uri: Annotated[str, typer.Option(help="Where the runs are tracked.")] = "sqlite:///mlflow.db",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the MLflow UI on the tracked runs."""

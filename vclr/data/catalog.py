@@ -10,6 +10,7 @@ from pathlib import Path
 from vclr.config import Config, DataSetConfig, ViewsConfig
 from vclr.data.published_splits import command_of
 from vclr.errors import UsageError, nearest
+from vclr.file_names import say_nearest
 from vclr.image_folder import locate
 
 
@@ -149,7 +150,7 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
         named["proposals"] = data_set.proposals
     for key, path in named.items():
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
-            yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path)}"
+            yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path) or say_nearest(path)}"
     if not data_set.images:
         yield f"data.{part}.images: is not set"
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vclr.errors import UserError
+from vclr.file_names import say_nearest
 from vclr.image_folder import Folder, locate, open_folder
 from vclr.pictures import IMAGE_SUFFIXES
 
@@ -23,7 +24,7 @@ class ViewFiles:
             UserError: no such folder, or photos without a file; says how many and the first.
         """
         if locate(folder) is None:
-            raise UserError(f"data.train.views.{view}={folder}: does not exist")
+            raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
         self.folder, self.file_names = open_folder(folder), file_names
         # Which suffix it is, is all to remember of a name.
         found = [find_suffix(self.folder, name) for name in file_names]

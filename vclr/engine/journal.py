@@ -16,6 +16,7 @@ from vclr.config import Config
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
 from vclr.errors import UserError
+from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
 
@@ -43,6 +44,7 @@ class Journal:
         self.checkpoint = folder.checkpoints.last
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.since = 0, time.perf_counter()
+        self.other_work = OtherWork()
 
     def __enter__(self) -> Journal:
         return self
@@ -76,6 +78,7 @@ class Journal:
             return
         record = {name: total / self.count for name, total in self.sums.items()}
         record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}
+        record["other_work"] = self.other_work.share()
         self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
         log.info(

@@ -154,6 +154,10 @@ def run_iterations(
             losses = training_step(state, batch, detection, consistency)
         except FloatingPointError as error:
             raise keep_for_replay(error, state, batch, folder.path) from None
+        except Exception:
+            if signals.requested and train_config.compile and world_size() == 1:
+                continue  # what ended the compiler, and with it the step, asks this process for a stop too
+            raise
         if journal:
             journal.step(state.iteration, losses, lr, data_seconds)
         is_last = state.iteration == train_config.max_iter

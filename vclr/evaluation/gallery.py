@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from vclr.evaluation.experiments import Experiment, target_group
 from vclr.evaluation.raw_predictions import draw_raw
 from vclr.files import read_json
 from vclr.image_folder import Folder, open_folder
+
+log = logging.getLogger("vclr.evaluation")
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown

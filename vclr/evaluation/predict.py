@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 from vclr.models.weights import config_of, load_weights, read_weights
 from vclr.ops.device import choose_device, describe_device
+from vclr.outputs import check_writable
 from vclr.pictures import read_image, software_of, write_png
 from vclr.structures import Predictions
 
@@ -134,7 +134,7 @@ def _check_output(photos: Sequence[Path], output: Path) -> None:
         for path, is_own in ((picture, software_of(picture) == SOFTWARE), (json_file, _is_own(json_file, picture))):
             if os.path.lexists(path) and not is_own:
                 raise UsageError(f"{path}: is no result of `vclr predict`, and would be replaced; name another folder")
-    _check_writable(output)
+    check_writable(output, str(output))
 
 
 def _is_own(json_file: Path, picture: Path) -> bool:
@@ -147,13 +147,3 @@ def _is_own(json_file: Path, picture: Path) -> bool:
         return False
     keys = {"file_name", "score", "segmentation"}
     return isinstance(results, list) and all(isinstance(one, dict) and keys <= one.keys() for one in results)
-
-
-def _check_writable(output: Path) -> None:
-    """Find out before the work whether its results can be written."""
-    folder = next(place for place in (output, *output.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}") from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vclr.errors import UsageError, UserError
+from vclr.file_names import say_nearest
 from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
 from vclr.image_folder import MANIFEST, ImageFolder, PackedFolder
 from vclr.outputs import check_output_file
@@ -48,7 +49,7 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     if folder.is_symlink() and remove:
         raise UsageError(f"{folder}: is a link; --remove deletes folders only")
     target = Path(f"{folder if folder.name not in ('', '..') else folder.resolve()}.zip")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vclr.config import Config, config_from_text, load_config
 from vclr.errors import UsageError, UserError
+from vclr.file_names import say_nearest
 from vclr.models.array_pickle import load_array_pickle
 from vclr.models.detector import Detector
 from vclr.models.layouts import rename
@@ -142,7 +143,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+        raise UserError(f"{path}: no such checkpoint{say_nearest(path)}")
     try:
         if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
             content = load_array_pickle(path)

@@ -28,6 +28,8 @@ def choose_device(name: str) -> torch.device:
     if not re.fullmatch(DEVICES, name):
         raise UsageError(f"train.device={name}: must be auto, cpu, cuda or cuda:NUMBER")
     name = resolve_device(name)
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"train.device={name}: {no_cuda()}")
     if name == "cpu":
         reuse_memory()
     elif name.startswith("cuda"):
@@ -94,6 +96,16 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
 def is_built_for_gpus() -> bool:
     """Tell whether this torch has what only one that is built for GPUs has, such as streams."""
     return torch.version.cuda is not None or torch.version.hip is not None
+
+
+def no_cuda() -> str:
+    """Say why torch can use no GPU here, and what to do about it."""
+    if is_built_for_gpus():
+        return f"torch can use no GPU here ({_why_no_gpu()}); `nvidia-smi` shows what the driver sees"
+    return (
+        f"torch {torch.__version__} is built without CUDA; install one for GPUs "
+        "(https://pytorch.org/get-started/locally), or leave the device to `auto`"
+    )
 
 
 def cuda_version() -> str | None:

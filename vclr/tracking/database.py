@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
+from vclr.errors import UserError, first_line
 from vclr.files import atomic_path
 from vclr.tracking.quiet import quiet_mlflow
 
 SQLITE_PREFIX = "sqlite:///"
 ARTIFACT_FOLDER = "mlartifacts"  # beside the database
 LOCK_TIMEOUT = 120.0  # seconds; a migration on a slow network disk takes some
+# Where MLflow writes down, as absolute addresses, in which folders the artifacts lie.
+ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+
+log = logging.getLogger("vclr.tracking")
 
 
 def database_file(uri: str) -> Path | None:
@@ -29,13 +39,17 @@ def prepare_database(uri: str) -> str:
     """Make a SQLite database ready for any number of processes.
 
     Processes that first touch a new MLflow database together crash in its migrations. So one makes it, under a lock
-    and under a temporary name, and an older one is migrated under the same lock. Servers look after their own.
+    and under a temporary name, and an older one is migrated under the same lock. Servers look after their own. A
+    database that was copied or moved from another folder is told where its artifacts are now.
 
     Args:
         uri: any MLflow tracking URI.
 
     Returns:
         The URI with an absolute path, so that a later change of the working directory does no harm.
+
+    Raises:
+        UserError: the file is no database of MLflow's, or of a newer MLflow; in one line.
     """
     database = database_file(uri)
     if database is None:
@@ -46,12 +60,53 @@ def prepare_database(uri: str) -> str:
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=LOCK_TIMEOUT):
         if database.exists():
-            _migrate(f"{SQLITE_PREFIX}{database}")
+            check_database(database)
+            _migrate(database)
+            _follow_move(database)
         else:
             with atomic_path(database) as partial:
                 _create(f"{SQLITE_PREFIX}{partial}", str(artifact_root(uri)))
     _, separator, query = uri.partition("?")
     return f"{SQLITE_PREFIX}{database}{separator}{query}"
+
+
+def check_database(database: Path) -> None:
+    """Refuse a file that MLflow here cannot use.
+
+    Raises:
+        UserError: in one line, what the file is and what to do.
+    """
+    if database.is_dir():
+        raise UserError(f"{_shown(database)}: is a folder, not a database: move it away")
+    with _reading(database) as connection:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+        if not tables:
+            return  # an empty database, which a migration completes
+        if "alembic_version" not in tables:
+            raise _not_ours(database, "is not a database of MLflow")
+        versions = [str(version) for (version,) in connection.execute("select version_num from alembic_version")]
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations"
+    known = {script.revision for script in ScriptDirectory(str(migrations)).walk_revisions()}
+    if not versions or not known.issuperset(versions):
+        raise UserError(
+            f"{_shown(database)}: is of a newer MLflow than {mlflow.__version__} (schema {', '.join(versions)}): "
+            "install that one, or move the file away"
+        )
+
+
+def newest_experiment(database: Path) -> str | None:
+    """Return the id of the experiment with the newest run that was not deleted, None without any."""
+    query = (
+        "select runs.experiment_id from runs join experiments on runs.experiment_id = experiments.experiment_id "
+        "where runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active' "
+        "order by runs.start_time desc limit 1"
+    )
+    with _reading(database) as connection:
+        row = connection.execute(query).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _create(uri: str, artifacts: str) -> None:
@@ -61,8 +116,67 @@ def _create(uri: str, artifacts: str) -> None:
     SqlAlchemyStore(uri, artifacts).engine.dispose()
 
 
-def _migrate(uri: str) -> None:
+def _migrate(database: Path) -> None:
     """Do what `mlflow db upgrade` does; nothing where the tables are of this version."""
     from mlflow import db
+    from sqlalchemy.exc import DatabaseError
 
-    db.commands.main(["upgrade", uri], standalone_mode=False)
+    try:
+        db.commands.main(["upgrade", f"{SQLITE_PREFIX}{database}"], standalone_mode=False)
+    except DatabaseError as error:  # parts of the file are damaged, or it cannot be written
+        raise UserError(f"{_shown(database)}: cannot be used by MLflow: {first_line(error.orig or error)}") from None
+
+
+def _follow_move(database: Path) -> None:
+    """Have the artifacts of a database that was copied or moved lie beside it.
+
+    MLflow stores absolute addresses. Without this, a copy of a project would write into the folder of the original. A
+    folder of that name elsewhere stays in use if there is none beside the database: somebody has chosen it.
+    """
+    folder = database.parent / ARTIFACT_FOLDER
+    own = folder.as_uri()
+    moved = set()
+    with _errors_named(database), closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in ADDRESSES:
+            rows = connection.execute(f"select distinct {column} from {table}").fetchall()
+            for (address,) in rows:
+                root, found, rest = str(address).partition(f"/{ARTIFACT_FOLDER}")
+                if not found or not root.startswith("file:///") or rest[:1] not in ("", "/") or root + found == own:
+                    continue
+                before = Path(unquote(urlparse(root + found).path))
+                if before.exists() and (not folder.exists() or before.samefile(folder)):  # by another name, say
+                    continue
+                connection.execute(f"update {table} set {column} = ? where {column} = ?", (own + rest, address))
+                if table == "runs":  # without runs there is nothing to miss
+                    moved.add(str(before))
+    for before_move in sorted(moved):
+        log.warning(
+            "%s: was copied or moved; its artifacts are no longer in %s, but in %s",
+            *(_shown(database), before_move, _shown(folder)),
+        )
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    with _errors_named(database), closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
+@contextmanager
+def _errors_named(database: Path) -> Iterator[None]:
+    """Turn an error of SQLite into one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # locked, not readable, not writable
+        raise UserError(f"{_shown(database)}: cannot be used: {error}") from None
+    except sqlite3.DatabaseError:
+        raise _not_ours(database, "is not a database") from None
+
+
+def _not_ours(database: Path, what: str) -> UserError:
+    return UserError(f"{_shown(database)}: {what}: move it away; metrics.jsonl of each run folder has its numbers")
+
+
+def _shown(database: Path) -> Path:
+    """Return a path as a person would type it here."""
+    return database.relative_to(Path.cwd()) if database.is_relative_to(Path.cwd()) else database

@@ -26,6 +26,8 @@ MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
 MAX_PARAMS_OR_TAGS = 100
 MAX_METRICS = 1000
+# What MLflow 3 shows of an experiment: the runs of trainings, not the traces of language models.
+EXPERIMENT_KIND = "mlflow.experimentKind"
 
 Item = TypeVar("Item")
 
@@ -144,7 +146,9 @@ def _experiment_id(client: MlflowClient, config: Config) -> str:
     name = config.tracking.experiment
     if client.get_experiment_by_name(name) is None:
         try:
-            client.create_experiment(name, artifact_root(config.tracking.uri))
+            client.create_experiment(
+                name, artifact_root(config.tracking.uri), tags={EXPERIMENT_KIND: "custom_model_development"}
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

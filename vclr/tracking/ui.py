@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -18,11 +19,15 @@ from types import FrameType
 from typing import IO
 
 from vclr.errors import UsageError, UserError
-from vclr.tracking.database import artifact_root, database_file, prepare_database
+from vclr.tracking.database import artifact_root, database_file, newest_experiment, prepare_database
 from vclr.tracking.quiet import SETTINGS
 
 START_TIMEOUT = 120.0  # seconds; a cold disk takes a good part of it
-RUNS_PAGE = "/#/experiments?workflowType=machine_learning"  # without it MLflow 3 shows traces of chat applications
+# Without the workflow, MLflow 3 shows traces of chat applications.
+EXPERIMENTS_PAGE = "/#/experiments?workflowType=machine_learning"
+RUNS_PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+WILDCARDS = ("0.0.0.0", "::")  # where a server listens that all may reach; not addresses that one opens
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STOP_TIMEOUT = 10.0  # seconds until a server that does not end by itself is killed
 
 
@@ -34,12 +39,14 @@ def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: b
         UsageError: the port is taken.
     """
     if uri.startswith(("http://", "https://")):
-        _show(uri, open_browser)
+        _show(uri.rstrip("/") + EXPERIMENTS_PAGE, open_browser)
         return
     previous = signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         with serve_ui(uri, port, host) as (address, server):
-            _show(address, open_browser)
+            _show(address + start_page(uri), open_browser)
+            if host not in LOOPBACK:
+                print("Everybody who can reach this address can read and change the runs.", flush=True)
             if server.wait():
                 raise UserError(f"mlflow ui ended with {server.returncode}")
     except KeyboardInterrupt:
@@ -53,23 +60,26 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
     """Run MLflow's server for the length of a block.
 
     Yields:
-        Its address, once it answers there, and its process. All processes of the server are gone after the block.
+        Its address, once it answers there, and its process. All processes of the server are gone after the block. Of a
+        wildcard (`0.0.0.0`), the address is the machine's name.
+
+    Raises:
+        UserError: there is no usable database, or the server does not start.
+        UsageError: the port is taken, or the host is none of this machine.
     """
     _check_start(uri, port, host)
     with tempfile.TemporaryFile() as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1"],
-            env=_server_environment(prepare_database(uri)),
+            env=_server_environment(prepare_database(uri), port, host),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # one group of processes, so that none of them is left behind
         )
         try:
-            # A wildcard is where a server listens, not an address that one opens.
-            address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-            _wait_until_ready(server, address, output)
-            yield address, server
+            _wait_until_ready(server, _address("127.0.0.1" if host in WILDCARDS else host, port), output)
+            yield _address(socket.gethostname() if host in WILDCARDS else host, port), server
         finally:
             _stop(server)
 
@@ -83,13 +93,35 @@ def _check_start(uri: str, port: int, host: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror as error:
+            raise UsageError(f"--host {host}: {error.strerror}") from None
         except OSError as error:
-            raise UsageError(f"port {port} of {host}: {error.strerror}; choose another") from None
+            advice = "this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else "choose another"
+            raise UsageError(f"port {port} of {host}: {error.strerror}; {advice}") from None
 
 
-def _server_environment(uri: str) -> dict[str, str]:
-    """Return the server's environment; the URI stands here because it may hold a password, as arguments must not."""
-    environment = {**SETTINGS, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def start_page(uri: str) -> str:
+    """Return the page that compares the runs of the experiment with the newest one, or lists the experiments."""
+    database = database_file(uri)
+    newest = newest_experiment(database) if database else None
+    return EXPERIMENTS_PAGE if newest is None else RUNS_PAGE.format(experiment=newest)
+
+
+def _server_environment(uri: str, port: int, host: str) -> dict[str, str]:
+    """Return the server's environment; the URI stands here because it may hold a password, as arguments must not.
+
+    MLflow answers only browsers on this machine and in private networks, and of these only reading, so that no page
+    from elsewhere uses a browser to change the runs. If others may look, every name of this server counts, at its port.
+    """
+    settings = dict(SETTINGS)
+    if host not in LOOPBACK:
+        settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"*:{port}"
+        settings["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://*:{port}"
+    environment = {**settings, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # evaluation jobs of language models: not ours
     root = artifact_root(uri)
     if root is not None:
@@ -127,8 +159,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _show(address: str, open_browser: bool) -> None:
-    page = address.rstrip("/") + RUNS_PAGE
+def _show(page: str, open_browser: bool) -> None:
     print(f"MLflow: {page}", flush=True)
     if open_browser:
         webbrowser.open(page)

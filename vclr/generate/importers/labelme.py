@@ -18,6 +18,7 @@ import numpy as np
 from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import check_segmentation
 from vclr.errors import UserError
+from vclr.file_names import say_nearest
 from vclr.files import atomic_path, link_file, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, write_photos
 from vclr.pictures import IMAGE_SUFFIXES, read_image_header, read_numbers
@@ -51,7 +52,7 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         UserError: in one line, the file and the shape at fault.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
     return write_photos(output, [importer.read(source) for source in track(sources, "reading labelme", quiet)])

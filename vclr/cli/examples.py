@@ -1,0 +1,48 @@
+"""An example of each verb, shown by its `--help` and by the error about a missing argument."""
+
+from __future__ import annotations
+
+import typer
+
+# The keys are the words after `vclr`; tests/test_cli.py parses each example.
+EXAMPLES = {
+    "fetch": "vclr fetch coco2017 lvis --dry-run",
+    "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json "
+    "--output nonvoc.json",
+    "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
+    "licences": "vclr licences --config-file configs/experiment/voc_to_nonvoc.yaml",
+    "views": "vclr views --view edge --images mine/images --output mine/edge",
+    "proposals": "vclr proposals --images mine/images --annotations mine/train.json --output mine/proposals.json",
+    "pack": "vclr pack mine/images",
+    "import labelme": "vclr import labelme mine/labels --images mine/images --output mine/train.json",
+    "import voc": "vclr import voc VOCdevkit/VOC2012 --output mine/train.json",
+    "doctor data": "vclr doctor data --annotations mine/train.json --images mine/images",
+    "doctor slurm": "vclr doctor slurm --no-job",
+    "train": "vclr train --config-file configs/small_detector.yaml train.output_dir=runs/mine "
+    "data.train.annotations=mine/train.json data.train.images=mine/images",
+    "launch": "vclr launch --config-file configs/experiment/demo.yaml --backend local train.output_dir=runs/demo/seed0",
+    "evaluate": "vclr evaluate --config-file configs/small_detector.yaml --checkpoint runs/mine/checkpoints/last.pt "
+    "--output results/mine data.test.annotations=mine/val.json data.test.images=mine/images",
+    "score": "vclr score mine/val.json results/mine/predictions.json",
+    "predict": "vclr predict --checkpoint runs/mine/checkpoints/last.pt --output found mine/images/one.png",
+    "convert": "vclr convert runs/mine/checkpoints/last.pt --to reference --output model_final.pth",
+    "report": "vclr report --experiments mine --output results/report",
+    "study": "vclr study --experiments demo_baseline,demo --seeds 0,1,2 --output results/study",
+    "bench": "vclr bench step --batch 2 --dtype bfloat16",
+    "ui": "vclr ui --port 5001",
+}
+
+
+def add_examples(app: typer.Typer, path: str = "") -> None:
+    """Give each verb of a command line, and of those in it, its example as the last line of its help."""
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__  # type: ignore[union-attr]
+        command.epilog = f"Example: {EXAMPLES[path + name]}"
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        add_examples(group.typer_instance, f"{path}{group.name} ")
+
+
+def example_of(command_path: str) -> str | None:
+    """Return the example of `vclr VERB`, None if that is no verb."""
+    return EXAMPLES.get(command_path.partition(" ")[2])
