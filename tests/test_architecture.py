@@ -18,6 +18,7 @@ FLOORS = [
         "errors",
         "files",
         "image_folder",
+        "patch_folder",
         "finding",
         "coco",
         "crew",
