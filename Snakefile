@@ -7,11 +7,19 @@
 #
 # inputs:  configs/workflow.yaml, configs/experiment/*.yaml, data/raw/<set>/ of one's own sets
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
-from snakemake.utils import min_version, validate
+import sys
 
-from workflow import executor, experiments, main_process, published, shards
+from snakemake.utils import min_version
+
+sys.path.insert(0, workflow.basedir)  # so that `snakemake --snakefile PATH/Snakefile` works from elsewhere
+from workflow import executor, experiments, main_process, mistakes, published, shards
 
 min_version("7.32")
+
+
+workdir: workflow.basedir
+
+
 executor.keep_interval()
 executor.submit_what_is_ready()
 if getattr(workflow, "is_main_process", False) and not workflow.dryrun:  # Snakemake 7, on Python 3.10, does not say
@@ -22,10 +30,12 @@ if getattr(workflow, "is_main_process", False) and not workflow.dryrun:  # Snake
 configfile: "configs/workflow.yaml"
 
 
-validate(config, "workflow/schemas/workflow.schema.yaml")
+mistakes.check_config(config, "workflow/schemas/workflow.schema.yaml", "configs/workflow.yaml")
 
 
 wildcard_constraints:
+    # "/nonvoc" for an experiment that lists protocols, else nothing
+    protocol=r"(/[\w-]+)?",
     set=r"[\w-]+",
     part="train|val",
     split=r"[\w-]+",
@@ -66,3 +76,7 @@ rule study:
     """Repeat the comparison over several seeds."""
     input:
         "results/study/study.md",
+
+
+if getattr(workflow, "is_main_process", False):
+    mistakes.check_targets(workflow)

@@ -27,7 +27,7 @@ from vclr.splits.classes import COCO_CLASSES
 
 SIZES = (10_000, 118_287)
 PHOTOS, VIEWS = "raw/coco2017/train2017", ("views/coco2017/depth", "views/coco2017/style")
-SPLIT = "splits/coco2017_train_voc_top10.json"  # where the catalog looks for it
+SPLIT = "splits/coco2017_train_voc_top10_cutler.json"  # where the catalog looks for it
 FOLDERS = (PHOTOS, *VIEWS)
 PYTHON = sys.executable
 

@@ -267,6 +267,8 @@ class ProposalsConfig:
 @dataclass
 class EvaluationConfig:
     protocol: str = ""  # the group of classes, or the catalog's protocol, that the headline metrics are of
+    protocols: list[str] = field(default_factory=list)  # what the workflow evaluates one training on, each apart
+    test_sets: dict[str, DataSetConfig] = field(default_factory=dict)  # protocols of your own: name -> test set
     groups: dict[str, list[str]] = field(default_factory=dict)  # group name -> category names
     max_dets: list[int] = field(default_factory=lambda: [1, 10, 20, 30, 50, 100, 300])
     dtype: str = "float32"  # of the mask branch, most of the arithmetic; which objects are found stays in float32

@@ -7,44 +7,59 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vclr.config import Config, DataloaderConfig, DataSetConfig, TrainConfig, config_hash, load_config
+from vclr.config import Config, load_config
 from vclr.data import catalog
+from vclr.engine import same_training
+from vclr.evaluation import provenance
 from vclr.image_folder import locate
 from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
-from workflow import published
+from workflow import mistakes, published
 
 
 def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
     """Load configs/experiment/{experiment}.yaml with the overrides of the workflow.
 
-    Raises:
-        UsageError: there is no such experiment (names the nearest), or a setting is wrong.
+    A mistake in it (no such experiment, a wrong setting) ends the workflow with one line.
     """
-    return load_config(f"configs/experiment/{experiment}.yaml", list(overrides))
+    with mistakes.in_one_line():
+        return _read_experiment(experiment, tuple(overrides))
+
+
+@cache
+def _read_experiment(experiment: str, overrides: tuple[str, ...]) -> Config:
+    config = load_config(f"configs/experiment/{experiment}.yaml", overrides)
+    catalog.check_protocols(config)
+    return config
 
 
 def training_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
-    """Return a hash of the settings that a training depends on: all but those of evaluation and tracking."""
-    config = read_experiment(experiment, overrides)
-    return config_hash(config, ("model", "dataloader", "optimizer", "train", "data", "views", "proposals", "compat"))
+    """Return a hash of the settings that make a training what it is; `vclr launch` compares the same ones."""
+    return same_training.training_hash(read_experiment(experiment, overrides))
 
 
-def evaluation_hash(experiment: str, overrides: Sequence[str] = ()) -> str:
-    """Return a hash of the settings that an evaluation depends on, beside those of the training before it."""
-    config = read_experiment(experiment, overrides)
-    evaluated = replace(
-        config,
-        train=TrainConfig(seed=config.train.seed, amp=config.train.amp, model_ema=config.train.model_ema),
-        dataloader=DataloaderConfig(test=config.dataloader.test),
-        data=replace(config.data, train=DataSetConfig()),
-    )
-    return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation"))
+def evaluation_hash(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> str:
+    """Return a hash of the settings that an evaluation by a protocol depends on, beside those of its training."""
+    return provenance.settings_hash(with_protocol(experiment, protocol, overrides))
+
+
+def protocols_of(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the protocols of an experiment as the wildcard `protocol` has them: "/nonvoc"; [""] if it lists none."""
+    return [f"/{name}" for name in read_experiment(experiment, overrides).evaluation.protocols] or [""]
+
+
+def protocol_option(protocol: str) -> str:
+    """Return the option of `vclr evaluate` and `vclr audit` for a wildcard `protocol`."""
+    return f" --protocol {protocol[1:]}" if protocol else ""
+
+
+def with_protocol(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> Config:
+    """Load an experiment as it is evaluated for a wildcard `protocol`."""
+    return catalog.with_protocol(read_experiment(experiment, overrides), protocol.removeprefix("/"))
 
 
 def quote_overrides(overrides: Sequence[str]) -> str:
@@ -99,31 +114,31 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
     if config.train.eval_period:
-        files += evaluation_inputs(experiment, overrides)
+        files += evaluation_inputs(experiment, "", overrides)
     return sorted(set(files))
 
 
-def evaluation_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
-    """List the files that an evaluation reads beside the checkpoint: annotations and images."""
-    data = catalog.test_set(read_experiment(experiment, overrides))
+def evaluation_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the files that an evaluation by a protocol reads beside the checkpoint: annotations and images."""
+    data = catalog.test_set(with_protocol(experiment, protocol, overrides))
     return sorted({data_source(data.annotations), data_source(data.images)})
 
 
-def audited_sets(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
-    """List annotations and image folder of an experiment's training set and of its test set."""
-    config = read_experiment(experiment, overrides)
+def audited_sets(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List annotations and image folder of an experiment's training set and of the test set of a protocol."""
+    config = with_protocol(experiment, protocol, overrides)
     sets = catalog.training_set(config), catalog.test_set(config)
     return [path for data_set in sets for path in (data_set.annotations, data_set.images)]
 
 
-def audit_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
+def audit_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an audit of leaks reads."""
-    return sorted({data_source(path) for path in audited_sets(experiment, overrides)})
+    return sorted({data_source(path) for path in audited_sets(experiment, protocol, overrides)})
 
 
-def proposals_of_test_set(experiment: str, overrides: Sequence[str] = ()) -> list[str]:
-    """List the object proposals of the test set, where an experiment names them."""
-    proposals = catalog.test_set(read_experiment(experiment, overrides)).proposals
+def proposals_of_test_set(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
+    """List the object proposals of the test set of a protocol, if the experiment names them."""
+    proposals = catalog.test_set(with_protocol(experiment, protocol, overrides)).proposals
     return [proposals] if proposals else []
 
 
@@ -137,17 +152,17 @@ def data_source(data: str) -> str:
     return fetched if fetched != path else (locate(path) or Path(path)).as_posix()
 
 
-def split_inputs(name: str, training_proposals: str) -> list[str]:
+def split_inputs(name: str) -> list[str]:
     """List the files that a split of a published data set is made of."""
-    split = published.find_split(name, training_proposals)
-    return [published.source_of(split.annotations), *([split.proposals] if split.proposals else [])]
+    recipe = published.recipe_of(name)
+    return [published.source_of(recipe.annotations), *([recipe.proposals] if recipe.proposals else [])]
 
 
-def split_options(name: str, training_proposals: str) -> str:
+def split_options(name: str) -> str:
     """Return how a split of a published data set is made, as words of `vclr split`."""
-    split = published.find_split(name, training_proposals)
-    proposals = f" --proposals {split.proposals}" if split.proposals else ""
-    return f"{split.name} --annotations {split.annotations}{proposals}"
+    recipe = published.recipe_of(name)
+    proposals = f" --proposals {recipe.proposals}" if recipe.proposals else ""
+    return f"{recipe.split} --annotations {recipe.annotations}{proposals}"
 
 
 def _view_source(folder: str) -> str:

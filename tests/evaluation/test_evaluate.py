@@ -87,7 +87,7 @@ def test_shards_find_and_count_what_one_process_does(world: Path, tmp_path: Path
     metrics = evaluate(model, config, tmp_path / "whole", quiet=True)
     shards = [Shard(number, count) for number in range(1, count + 1)]
     parts = [evaluate_shard(model, config, tmp_path / str(shard.number), shard, quiet=True) for shard in shards]
-    assert [path.name for path in (tmp_path / "1").iterdir()] == ["predictions.json"]
+    assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["predictions.json", "provenance.json"]
     assert evaluate_parts(parts, config, tmp_path / "joined") == metrics
     for name in ("metrics.json", "predictions.json"):
         assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -62,7 +62,7 @@ def test_demo_is_safe():
 
 
 def test_what_a_split_was_made_of_decides(tmp_path: Path):
-    path = write_photos(tmp_path / "splits/coco2017_train_voc_top10.json", [])
+    path = write_photos(tmp_path / "splits/coco2017_train_voc_top10_cutler.json", [])
     record: dict[str, Any] = {"annotations": {"file": "published.json"}}
     (tmp_path / "raw/owis").mkdir(parents=True)
     (tmp_path / "raw/owis/published.json").touch()

@@ -124,14 +124,15 @@ def audit(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
+    protocol: Annotated[str, typer.Option(help="Whose test set to look at, if not evaluation.protocol's.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
-    from vclr.data.catalog import missing_files, test_set, training_set
+    from vclr.data.catalog import missing_files, test_set, training_set, with_protocol
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 
-    config = load_config(config_file, overrides or ())
+    config = with_protocol(load_config(config_file, overrides or ()), protocol)
     sets = {"train": training_set(config), "test": test_set(config)}
     for part, data_set in sets.items():
         if problem := missing_files(replace(data_set, proposals=""), part):  # which nothing is asked of here

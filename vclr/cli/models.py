@@ -121,8 +121,9 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.engine.shared_evaluation import evaluate_together
     from vclr.evaluation.evaluate import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard
+    from vclr.evaluation.provenance import describe_checkpoint
     from vclr.models.build import build_model
-    from vclr.models.weights import load_weights
+    from vclr.models.weights import load_weights, read_weights
     from vclr.ops.device import describe_device
 
     if config.train.num_threads:
@@ -131,15 +132,19 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
         if shard is not None and world_size() > 1:
             raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
         model = build_model(config).to(device)
+        weights = None
         if checkpoint is not None:
-            report = load_weights(model, checkpoint, config.train.model_ema.use_ema_weights_for_eval_only, strict=True)
+            content, use_teacher = read_weights(checkpoint), config.train.model_ema.use_ema_weights_for_eval_only
+            report = load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
             logging.getLogger("vclr").info("%s: %s", checkpoint, report)
+            weights = describe_checkpoint(checkpoint, content)
+            del content
         logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
         if shard is not None:
-            print(evaluate_shard(model, config, output, shard, quiet))
+            print(evaluate_shard(model, config, output, shard, quiet, weights))
         elif world_size() == 1:
-            _print_groups(run_evaluation(model, config, output, quiet))
-        elif metrics := evaluate_together(model, config, output, quiet):
+            _print_groups(run_evaluation(model, config, output, quiet, weights))
+        elif metrics := evaluate_together(model, config, output, quiet, weights):
             _print_groups(metrics)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from vclr.config import Config, DataSetConfig, ViewsConfig
+from vclr.data.published_splits import command_of
 from vclr.errors import UsageError, nearest
 from vclr.image_folder import locate
 
@@ -19,10 +21,13 @@ def _coco_train(split: str) -> DataSetConfig:
     )
 
 
-# Names as in the reference, so that its commands work; paths below `data.root`.
+# Names as in the reference, so that its commands work; paths below `data.root`. The reference's training sets have the
+# published object proposals; `_graph` are the same with those of `vclr proposals`.
 CATALOG = {
-    "openworld_voc_classes_train2017": _coco_train("voc_top10"),
-    "openworld_allcoco_classes_train2017": _coco_train("coco_top5"),
+    "openworld_voc_classes_train2017": _coco_train("voc_top10_cutler"),
+    "openworld_voc_classes_train2017_graph": _coco_train("voc_top10_graph"),
+    "openworld_allcoco_classes_train2017": _coco_train("coco_top5_cutler"),
+    "openworld_allcoco_classes_train2017_graph": _coco_train("coco_top5_graph"),
     "openworld_nonvoc_classes_val2017": DataSetConfig(
         annotations="splits/coco2017_val_nonvoc.json", images="raw/coco2017/val2017"
     ),
@@ -42,7 +47,8 @@ CATALOG = {
     ),
     "toy_val": DataSetConfig(annotations="raw/toy/annotations_val.json", images="raw/toy/images"),
 }
-# What `vclr evaluate --protocol` and `evaluation.protocol` may name beside the groups of a configuration.
+# What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
+# test sets of a configuration.
 PROTOCOLS = {
     "nonvoc": "openworld_nonvoc_classes_val2017",
     "lvis": "openworld_LVIS_noncoco_val2017",
@@ -53,18 +59,60 @@ PROTOCOLS = {
 
 def training_set(config: Config) -> DataSetConfig:
     """Return the files of the training set: `data.train` where it is given, else the catalog's."""
+    check_protocols(config)
     return _resolve(config.data.train, config.dataloader.train.dataset.names, config.data.root, "train")
 
 
 def test_set(config: Config) -> DataSetConfig:
     """Return the files of the evaluated set: of the protocol, `data.test` where it is given, else the catalog's."""
-    protocol = config.evaluation.protocol
-    if protocol and protocol not in config.evaluation.groups:
-        if protocol not in PROTOCOLS:
-            known = [*config.evaluation.groups, *PROTOCOLS]
-            raise UsageError(f"evaluation.protocol={protocol}: unknown protocol; nearest: {nearest(protocol, known)}")
-        return _resolve(DataSetConfig(), PROTOCOLS[protocol], config.data.root, "test")
+    check_protocols(config)
+    evaluation = config.evaluation
+    if evaluation.protocol in evaluation.test_sets:
+        return evaluation.test_sets[evaluation.protocol]
+    if evaluation.protocol and evaluation.protocol not in evaluation.groups:
+        return _resolve(DataSetConfig(), PROTOCOLS[evaluation.protocol], config.data.root, "test")
     return _resolve(config.data.test, config.dataloader.test.dataset.names, config.data.root, "test")
+
+
+def evaluated_groups(config: Config) -> dict[str, list[str]]:
+    """Return the groups of classes that are evaluated apart; a published protocol is one group already."""
+    protocol, evaluation = config.evaluation.protocol, config.evaluation
+    is_published = bool(protocol) and protocol not in evaluation.groups and protocol not in evaluation.test_sets
+    return {} if is_published else evaluation.groups
+
+
+def with_protocol(config: Config, protocol: str) -> Config:
+    """Return the configuration of the evaluation by one protocol; "" leaves the one that `evaluation.protocol` names."""
+    if not protocol:
+        return config
+    return replace(config, evaluation=replace(config.evaluation, protocol=protocol))
+
+
+def check_protocols(config: Config) -> None:
+    """Check what `evaluation` says of protocols.
+
+    Raises:
+        UsageError: an unknown or repeated protocol, or a test set of one's own without files or with an odd name.
+    """
+    evaluation = config.evaluation
+    for name, own in evaluation.test_sets.items():
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UsageError(f"evaluation.test_sets.{name}: a name is made of letters, digits, _ and -")
+        if name in evaluation.groups:
+            raise UsageError(f"evaluation.test_sets.{name}: evaluation.groups has a group of this name; rename one")
+        for key in ("annotations", "images"):
+            if not getattr(own, key):
+                raise UsageError(f"evaluation.test_sets.{name}.{key}: is not set")
+    known = [*evaluation.groups, *evaluation.test_sets, *PROTOCOLS]
+    for protocol in (evaluation.protocol, *evaluation.protocols):
+        if protocol and protocol not in known:
+            key = "protocol" if protocol == evaluation.protocol else "protocols"
+            raise UsageError(f"evaluation.{key}={protocol}: unknown protocol; nearest: {nearest(protocol, known)}")
+    for protocol in evaluation.protocols:
+        if not re.fullmatch(r"[\w-]+", protocol):  # it names a folder of results
+            raise UsageError(f"evaluation.protocols: {protocol!r}: a name is made of letters, digits, _ and -")
+        if evaluation.protocols.count(protocol) > 1:
+            raise UsageError(f"evaluation.protocols: names {protocol} twice")
 
 
 def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConfig:
@@ -101,6 +149,16 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
         named["proposals"] = data_set.proposals
     for key, path in named.items():
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
-            yield f"data.{part}.{key}={path}: does not exist"
+            yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path)}"
     if not data_set.images:
         yield f"data.{part}.images: is not set"
+
+
+def _how_to_make(path: str) -> str:
+    """Say which command makes a missing file, if its name tells."""
+    command = command_of(path)
+    if not command:
+        return ""
+    target = Path(path).as_posix()
+    downloads = f" (or `snakemake {target} --cores 1`, downloads included)" if target.startswith("data/") else ""
+    return f"; make it with `{command}`{downloads}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from vclr.config import Config, flat_config
 
 # Settings that change neither weights nor metrics: a training goes on when they differ.
@@ -34,3 +36,10 @@ def is_same_training(one: Config, other: Config) -> bool:
     first, second = flat_config(one), flat_config(other)
     differing = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
     return all(key.startswith(WITHOUT_EFFECT) for key in differing)
+
+
+def training_hash(config: Config) -> str:
+    """Return a short hash of the settings that make a training and its length what they are, and of no others."""
+    settings = {key: value for key, value in flat_config(config).items() if not key.startswith(WITHOUT_EFFECT)}
+    settings["train.max_iter"] = config.train.max_iter
+    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]

@@ -14,7 +14,13 @@ from vclr.models.detector import Detector
 from vclr.shards import Shard
 
 
-def evaluate_together(model: Detector, config: Config, output: Path, quiet: bool = False) -> dict[str, Any] | None:
+def evaluate_together(
+    model: Detector,
+    config: Config,
+    output: Path,
+    quiet: bool = False,
+    checkpoint: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
     """Evaluate as `evaluate` does, and write the same bytes; called by every process, with the same arguments.
 
     On the way there is `output/shards/KofN` for each process, a folder that all of them see.
@@ -24,7 +30,7 @@ def evaluate_together(model: Detector, config: Config, output: Path, quiet: bool
     """
     parts = [output / "shards" / f"{number}of{world_size()}" for number in range(1, world_size() + 1)]
     shard = Shard(rank() + 1, world_size())
-    evaluate_shard(model, config, parts[rank()], shard, quiet or rank() > 0)
+    evaluate_shard(model, config, parts[rank()], shard, quiet or rank() > 0, checkpoint)
     wait_for_all()
     if rank():
         return None

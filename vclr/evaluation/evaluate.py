@@ -9,9 +9,10 @@ from typing import Any
 
 from vclr.coco.annotations import category_ids
 from vclr.config import Config
-from vclr.data.catalog import test_set
+from vclr.data.catalog import evaluated_groups, test_set
 from vclr.data.samples import TestSamples
 from vclr.errors import UserError
+from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Metrics, score
 from vclr.files import read_json, write_json
@@ -23,25 +24,50 @@ log = logging.getLogger("vclr.evaluation")
 Found = list[dict[str, Any]] | Path
 
 
-def evaluate(model: Detector, config: Config, output: Path, quiet: bool = False) -> dict[str, Any]:
+def evaluate(
+    model: Detector,
+    config: Config,
+    output: Path,
+    quiet: bool = False,
+    checkpoint: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Evaluate and write `metrics.json` and `predictions.json` into `output`.
 
+    Args:
+        model: the detector.
+        config: names the test set, by `evaluation.protocol`.
+        output: the folder to write.
+        quiet: no progress.
+        checkpoint: what `provenance.describe_checkpoint` says of the model's weights; None: it is not trained.
+
     Returns:
-        What metrics.json holds: the metrics of `evaluation.protocol` (one of `evaluation.groups`; all classes where it
-        names none), `groups` with those of each group, and `num_images`.
+        What metrics.json holds: the metrics of `evaluation.protocol` (one of `evaluation.groups`; all classes if it is
+        none), `groups` with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`).
     """
     samples = TestSamples(config)
     _check_groups(config, samples)
     predictions = predict_data_set(model, config, samples, quiet)
     write_json(output / "predictions.json", predictions)
-    return _write_metrics(config, samples, predictions, output)
+    return _write_metrics(config, samples, predictions, output, provenance.describe(config, checkpoint))
 
 
-def evaluate_shard(model: Detector, config: Config, output: Path, shard: Shard, quiet: bool = False) -> Path:
-    """Write the `predictions.json` of a shard of the test set into `output`, for `evaluate_parts`, and return it."""
+def evaluate_shard(
+    model: Detector,
+    config: Config,
+    output: Path,
+    shard: Shard,
+    quiet: bool = False,
+    checkpoint: dict[str, Any] | None = None,
+) -> Path:
+    """Write the `predictions.json` of a shard of the test set into `output`, for `evaluate_parts`, and return it.
+
+    Beside it lies `provenance.json`, which says what the predictions are of; `checkpoint` as in `evaluate`.
+    """
     samples = TestSamples(config)
     _check_groups(config, samples)
-    write_json(output / "predictions.json", predict_data_set(model, config, samples, quiet, shard=shard))
+    predictions = predict_data_set(model, config, samples, quiet, shard=shard)
+    provenance.write_beside(output / "predictions.json", provenance.describe(config, checkpoint))
+    write_json(output / "predictions.json", predictions)
     return output / "predictions.json"
 
 
@@ -49,11 +75,12 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     """Evaluate what all shards found, and write and return what `evaluate` would have.
 
     Raises:
-        UserError: a file holds no COCO results, or two hold those of one image.
+        UserError: a file holds no COCO results, two hold those of one image, or they are not of one evaluation.
     """
     samples = TestSamples(config)
     predictions = _join(parts, samples)
-    metrics = _write_metrics(config, samples, predictions, output)
+    source = provenance.read_common(parts, provenance.describe(config, None))
+    metrics = _write_metrics(config, samples, predictions, output, source)
     write_json(output / "predictions.json", predictions)
     return metrics
 
@@ -63,7 +90,8 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 
     Writes and returns `metrics.json` as `evaluate` does.
     """
-    return _write_metrics(config, TestSamples(config), predictions, output)
+    samples = TestSamples(config)
+    return _write_metrics(config, samples, predictions, output, provenance.describe(config, None))
 
 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
@@ -71,12 +99,12 @@ def evaluate_model(model: Detector, config: Config, between_batches: Callable[[]
     samples = TestSamples(config)
     _check_groups(config, samples)
     predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
-    return _score(config, samples, predictions, config.evaluation.groups.get(config.evaluation.protocol))
+    return _score(config, samples, predictions, evaluated_groups(config).get(config.evaluation.protocol))
 
 
 def _check_groups(config: Config, samples: TestSamples) -> None:
     """Find a class that the data set does not have before the long work, not after it."""
-    for group, names in config.evaluation.groups.items():
+    for group, names in evaluated_groups(config).items():
         category_ids(samples.coco, names, f"evaluation.groups.{group}: {test_set(config).annotations}")
 
 
@@ -98,10 +126,12 @@ def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:
     return predictions
 
 
-def _write_metrics(config: Config, samples: TestSamples, predictions: Found, output: Path) -> dict[str, Any]:
-    groups = {name: _score(config, samples, predictions, names) for name, names in config.evaluation.groups.items()}
+def _write_metrics(
+    config: Config, samples: TestSamples, predictions: Found, output: Path, source: dict[str, Any]
+) -> dict[str, Any]:
+    groups = {name: _score(config, samples, predictions, names) for name, names in evaluated_groups(config).items()}
     headline = groups.get(config.evaluation.protocol) or _score(config, samples, predictions, None)
-    metrics = {**headline, "groups": groups, "num_images": len(samples)}
+    metrics = {**headline, "groups": groups, "num_images": len(samples), "provenance": source}
     write_json(output / "metrics.json", metrics, indent=1)
     return metrics
 

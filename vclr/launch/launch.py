@@ -265,11 +265,34 @@ def _with_threads(config: Config) -> Config:
 
 
 def _is_finished(config: Config) -> bool:
-    if not Path(config.train.output_dir, "DONE").exists():
+    if not Path(config.train.output_dir, "DONE").exists() and not _restore_done(config):
         return False
     from vclr.engine.train import is_finished
 
     return is_finished(config)
+
+
+def _restore_done(config: Config) -> bool:
+    """Write DONE again if the last job has finished the training that the folder holds.
+
+    Snakemake deletes the outputs of a rule before it runs it, whatever the reason is, and DONE is one of them. What the
+    job noted of its end stays. A training that went on by hand since then has other settings or a newer checkpoint.
+    """
+    job, folder = last_job(_jobs_folder(config)), Path(config.train.output_dir)
+    described, last = folder / "config.yaml", folder / "checkpoints" / "last.pt"
+    if job is None or not described.is_file() or not last.is_file():
+        return False
+    outcomes = read_outcomes(job.folder, job.num_processes)
+    if len(outcomes) < job.num_processes or any(outcome.kind != DONE for outcome in outcomes.values()):
+        return False
+    if described.read_text(encoding="utf-8") != job.config_file.read_text(encoding="utf-8"):
+        return False
+    if last.stat().st_mtime > outcome_file(job.folder, 0).stat().st_mtime:
+        return False
+    from vclr.engine.run_folder import RunFolder
+
+    RunFolder(config).mark_done(job.config().train.max_iter)
+    return True
 
 
 def _launch_here(config: Config) -> None:

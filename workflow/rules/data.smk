@@ -97,14 +97,14 @@ rule split:
 rule published_split:
     """Make a split of a published data set from its official annotations."""
     input:
-        files=lambda wildcards: experiments.split_inputs(wildcards.name, config["training_proposals"]),
+        files=lambda wildcards: experiments.split_inputs(wildcards.name),
     output:
         annotations="data/splits/{name}.json",
     log:
         "logs/split/{name}.log",
     wildcard_constraints:
-        name="|".join(published.SPLITS),
+        name="|".join(published.RECIPES),
     params:
-        work=lambda wildcards: experiments.split_options(wildcards.name, config["training_proposals"]),
+        work=lambda wildcards: experiments.split_options(wildcards.name),
     shell:
         "vclr split {params.work} --output {output.annotations} 2>&1 | tee {log}"

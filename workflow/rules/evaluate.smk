@@ -1,9 +1,10 @@
-# Evaluation on the test set of an experiment: known and novel classes.
+# Evaluation on the test sets of an experiment: known and novel classes. `{protocol}` is empty, or "/nonvoc" for each of
+# `evaluation.protocols` of the experiment: one training, several test sets.
 #
-# inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test set that it names
-# outputs: results/{experiment}/seed{seed}/{metrics,predictions}.json, results/{experiment}/untrained/ the same,
-#          results/{experiment}/proposals/metrics.json, results/{experiment}/leaks.json; on the way, with shards.evaluation above 1,
-#          results/{experiment}/seed{seed}/shards/
+# inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test sets that it names
+# outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json, results/{experiment}/untrained{protocol}/
+#          the same, results/{experiment}/proposals{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json; on the
+#          way, with shards.evaluation above 1, results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
@@ -22,15 +23,20 @@ rule evaluate:
     """Evaluate a trained model, or what its shards have found."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
-        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.evaluation_inputs(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
         parts=shards.list_parts(
-            "results/{experiment}/seed{seed}/shards/{shard}of{shards}/predictions.json", EVALUATION_SHARDS
+            "results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/predictions.json", EVALUATION_SHARDS
+        ),
+        provenance=shards.list_parts(
+            "results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/provenance.json", EVALUATION_SHARDS
         ),
     output:
-        metrics="results/{experiment}/seed{seed}/metrics.json",
-        predictions="results/{experiment}/seed{seed}/predictions.json",
+        metrics="results/{experiment}/seed{seed}{protocol}/metrics.json",
+        predictions="results/{experiment}/seed{seed}{protocol}/predictions.json",
     log:
-        "logs/evaluate/{experiment}_seed{seed}.log",
+        "logs/evaluate/{experiment}_seed{seed}{protocol}.log",
     threads: config["training_threads"] if EVALUATION_SHARDS == 1 else 1
     resources:
         gpu=gpus if EVALUATION_SHARDS == 1 else 0,
@@ -42,23 +48,29 @@ rule evaluate:
             shards.repeat("--predictions", input.parts)
             or f"--checkpoint runs/{wildcards.experiment}/seed{wildcards.seed}/checkpoints/last.pt"
         ),
-        folder="results/{experiment}/seed{seed}",
+        folder="results/{experiment}/seed{seed}{protocol}",
         overrides=experiments.quote_overrides(config["overrides"]),
-        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     shell:
         "vclr evaluate --config-file {params.config} {params.source}"
-        " --output {params.folder} train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
+        " --output {params.folder} train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_shard:
     """Find the objects in one shard of the test set."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
-        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.evaluation_inputs(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     output:
-        predictions=temp("results/{experiment}/seed{seed}/shards/{shard}of{shards}/predictions.json"),
+        predictions=temp("results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/predictions.json"),
+        provenance=temp("results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/provenance.json"),
     log:
-        "logs/evaluate/{experiment}_seed{seed}_{shard}of{shards}.log",
+        "logs/evaluate/{experiment}_seed{seed}{protocol}_{shard}of{shards}.log",
     threads: config["training_threads"]
     resources:
         gpu=gpus,
@@ -66,68 +78,84 @@ rule evaluate_shard:
     params:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
-        folder="results/{experiment}/seed{seed}/shards/{shard}of{shards}",
+        folder="results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}",
         overrides=experiments.quote_overrides(config["overrides"]),
-        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     shell:
         "vclr evaluate --config-file {params.config} --checkpoint {params.checkpoint}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {params.folder}"
-        " train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
+        " train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_untrained:
     """Evaluate the model before its training: what chance gives."""
     input:
-        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.evaluation_inputs(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     output:
-        metrics="results/{experiment}/untrained/metrics.json",
-        predictions="results/{experiment}/untrained/predictions.json",
+        metrics="results/{experiment}/untrained{protocol}/metrics.json",
+        predictions="results/{experiment}/untrained{protocol}/predictions.json",
     log:
-        "logs/evaluate/{experiment}_untrained.log",
+        "logs/evaluate/{experiment}_untrained{protocol}.log",
     threads: config["training_threads"]
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
     params:
         config="configs/experiment/{experiment}.yaml",
-        folder="results/{experiment}/untrained",
+        folder="results/{experiment}/untrained{protocol}",
         overrides=experiments.quote_overrides(config["overrides"]),
-        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     shell:
         "vclr evaluate --config-file {params.config} --output {params.folder}"
-        " train.num_threads={threads} {params.overrides} 2>&1 | tee {log}"
+        " train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_proposals:
     """Evaluate the object proposals of the test set: what no training gives."""
     input:
-        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, config["overrides"]),
-        proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.evaluation_inputs(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
+        proposals=lambda wildcards: experiments.proposals_of_test_set(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     output:
-        metrics="results/{experiment}/proposals/metrics.json",
+        metrics="results/{experiment}/proposals{protocol}/metrics.json",
     log:
-        "logs/evaluate/{experiment}_proposals.log",
+        "logs/evaluate/{experiment}_proposals{protocol}.log",
     params:
         config="configs/experiment/{experiment}.yaml",
-        folder="results/{experiment}/proposals",
+        folder="results/{experiment}/proposals{protocol}",
         overrides=experiments.quote_overrides(config["overrides"]),
-        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, config["overrides"]),
+        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(
+            wildcards.experiment, wildcards.protocol, config["overrides"]
+        ),
     shell:
         "vclr evaluate --config-file {params.config} --predictions {input.proposals}"
-        " --output {params.folder} {params.overrides} 2>&1 | tee {log}"
+        " --output {params.folder}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule audit:
     """Find the images of an experiment's test set that its training set holds."""
     input:
-        data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, wildcards.protocol, config["overrides"]),
     output:
-        leaks="results/{experiment}/leaks.json",
+        leaks="results/{experiment}/leaks{protocol}.json",
     log:
-        "logs/audit/{experiment}.log",
+        "logs/audit/{experiment}{protocol}.log",
     params:
         config="configs/experiment/{experiment}.yaml",
         overrides=experiments.quote_overrides(config["overrides"]),
-        sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, config["overrides"]),
+        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
+        sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol, config["overrides"]),
     shell:
-        "vclr audit --config-file {params.config} --output {output.leaks} {params.overrides} 2>&1 | tee {log}"
+        "vclr audit --config-file {params.config} --output {output.leaks}{params.protocol} {params.overrides} 2>&1 | tee {log}"

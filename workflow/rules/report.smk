@@ -1,35 +1,48 @@
 # What the experiments say: a report with pictures, and the study over several seeds.
 #
-# inputs:  results/{experiment}/seed{seed}/metrics.json, results/{experiment}/{untrained,proposals}/metrics.json,
-#          results/{experiment}/leaks.json
+# inputs:  results/{experiment}/seed{seed}{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json,
+#          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
 # outputs: results/{demo,all}/report.html, results/{demo,all}/summary.json, results/study/study.{md,json}
 
 REPORTS = {"demo": config["demo"], "all": config}
 
 
+def for_each_protocol(pattern, names, **values):
+    """Fill a pattern for every experiment of a list and each of its protocols."""
+    return [
+        path
+        for name in names
+        for protocol in experiments.protocols_of(name, config["overrides"])
+        for path in expand(pattern, experiment=name, protocol=protocol, **values)
+    ]
+
+
 def comparison_metrics(chosen):
-    """List the metrics of every experiment and seed of a part of the configuration."""
-    return expand(
-        "results/{experiment}/seed{seed}/metrics.json", experiment=chosen["experiments"], seed=chosen["seeds"]
-    )
+    """List the metrics of every experiment, protocol and seed of a part of the configuration."""
+    pattern = "results/{experiment}/seed{seed}{protocol}/metrics.json"
+    return for_each_protocol(pattern, chosen["experiments"], seed=chosen["seeds"])
 
 
 def report_inputs(wildcards):
     """List the metrics that a report shows, those of untrained models and of object proposals included."""
     chosen = REPORTS[wildcards.report]
     untrained = [name for name in chosen["experiments"] if name in config["untrained"]]
-    proposals = [name for name in untrained if experiments.proposals_of_test_set(name, config["overrides"])]
-    references = expand("results/{experiment}/untrained/metrics.json", experiment=untrained)
-    references += expand("results/{experiment}/proposals/metrics.json", experiment=proposals)
-    return comparison_metrics(chosen) + references
+    proposals = [
+        f"results/{name}/proposals{protocol}/metrics.json"
+        for name in untrained
+        for protocol in experiments.protocols_of(name, config["overrides"])
+        if experiments.proposals_of_test_set(name, protocol, config["overrides"])
+    ]
+    references = for_each_protocol("results/{experiment}/untrained{protocol}/metrics.json", untrained)
+    return comparison_metrics(chosen) + references + proposals
 
 
 rule report:
     """Compare experiments: table, curves, scenes, predictions, in one file."""
     input:
         metrics=report_inputs,
-        leaks=lambda wildcards: expand(
-            "results/{experiment}/leaks.json", experiment=REPORTS[wildcards.report]["experiments"]
+        leaks=lambda wildcards: for_each_protocol(
+            "results/{experiment}/leaks{protocol}.json", REPORTS[wildcards.report]["experiments"]
         ),
     output:
         report="results/{report}/report.html",
@@ -51,7 +64,7 @@ rule report:
 rule summarize_study:
     """Means, spread and paired tests over seeds."""
     input:
-        metrics=comparison_metrics(config["study"]),
+        metrics=lambda wildcards: comparison_metrics(config["study"]),
     output:
         text="results/study/study.md",
         numbers="results/study/study.json",

@@ -1,0 +1,102 @@
+"""What an evaluation is of: which checkpoint, test set, protocol and settings. `metrics.json` says so. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash
+from vclr.data.catalog import evaluated_groups, test_set
+from vclr.errors import UserError
+from vclr.files import read_json, sha256, write_json
+
+FILE = "provenance.json"  # beside the predictions of a shard
+
+
+def settings_hash(config: Config) -> str:
+    """Return a short hash of the settings that the result of an evaluation depends on, beside its checkpoint.
+
+    The seed is among them: it makes the weights of a model that is not trained.
+    """
+    test, tested = config.dataloader.test, test_set(config)
+    loader = DataloaderConfig(test=replace(TestLoaderConfig(), mapper=test.mapper, batch_size=test.batch_size))
+    loader.test.dataset.filter_empty = test.dataset.filter_empty
+    loader.train.mapper.mask_on = config.dataloader.train.mapper.mask_on
+    evaluated = replace(
+        config,
+        train=TrainConfig(seed=config.train.seed, amp=config.train.amp, model_ema=config.train.model_ema),
+        dataloader=loader,
+        data=DataConfig(test=replace(tested, views={}, proposals="")),
+        evaluation=replace(config.evaluation, protocols=[], test_sets={}, groups=evaluated_groups(config)),
+    )
+    return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation"))
+
+
+def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the `provenance` of metrics.json.
+
+    Args:
+        config: of the evaluation.
+        checkpoint: its `path`, `sha256` and `iteration`; None for a model that is not trained, or for a file of
+            predictions that nobody knows the source of.
+    """
+    data_set = test_set(config)
+    return {
+        "checkpoint": checkpoint,
+        "test_set": {
+            "annotations": data_set.annotations,
+            "sha256": sha256(data_set.annotations),
+            "images": data_set.images,
+        },
+        "protocol": config.evaluation.protocol,
+        "config": settings_hash(config),
+    }
+
+
+def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return what `provenance` says of a checkpoint.
+
+    Args:
+        path: of the file.
+        content: what was read from it; weights of elsewhere name no iteration.
+    """
+    iteration = content.get("iteration")
+    return {"path": str(path), "sha256": sha256(path), "iteration": iteration if isinstance(iteration, int) else None}
+
+
+def write_beside(predictions: Path, provenance: dict[str, Any]) -> None:
+    """Say beside the predictions of a shard what they are of."""
+    write_json(predictions.parent / FILE, provenance, indent=1)
+
+
+def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the provenance of the predictions of all shards; it names no checkpoint if a shard does not say its own.
+
+    Args:
+        parts: the files of predictions.
+        expected: the provenance of the evaluation that joins them, without a checkpoint.
+
+    Raises:
+        UserError: two are of different checkpoints, or one is of another test set, protocol or configuration.
+    """
+    found = {part: _read_beside(part) for part in parts if (part.parent / FILE).is_file()}
+    for part, provenance in found.items():
+        for key in ("test_set", "protocol", "config"):
+            if provenance.get(key) != expected[key]:
+                raise UserError(
+                    f"{part}: its {key} is {provenance.get(key)}, that of this evaluation {expected[key]}; "
+                    "evaluate all shards with the same settings"
+                )
+    first, *others = found.items() or [(None, expected)]
+    for part, provenance in others:
+        if provenance["checkpoint"] != first[1]["checkpoint"]:
+            raise UserError(f"{part}: is of another checkpoint than {first[0]}; evaluate all shards with the same one")
+    return first[1] if len(found) == len(parts) else expected
+
+
+def _read_beside(predictions: Path) -> dict[str, Any]:
+    provenance = read_json(predictions.parent / FILE)
+    if not isinstance(provenance, dict) or "checkpoint" not in provenance:
+        raise UserError(f"{predictions.parent / FILE}: is not what `vclr evaluate --shard` writes")
+    return provenance

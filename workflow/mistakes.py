@@ -1,0 +1,101 @@
+"""Mistakes in the configuration, in names of experiments and in targets: one line, not Snakemake's traceback.
+
+Snakemake wraps every exception of a Snakefile or of an input function, but not a SystemExit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from vclr.errors import UsageError, UserError, nearest
+
+EXPERIMENTS = Path("configs/experiment")
+# Keys that were there once, and what does their work now.
+MOVED = {
+    "training_proposals": "the training set of the experiment says whose proposals it has: "
+    "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
+}
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """End the process with one line if the user has made a mistake."""
+    try:
+        yield
+    except UserError as error:
+        refuse(error)
+
+
+def refuse(error: UserError) -> NoReturn:
+    """Print what is wrong, and exit."""
+    print(f"vclr: {error}", file=sys.stderr, flush=True)
+    sys.exit(error.exit_code)
+
+
+def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
+    """Check the configuration of the workflow: against its schema, and that the experiments in it exist.
+
+    Args:
+        config: the file, with what the command line changes.
+        schema: path of the JSON schema.
+        file: path of configs/workflow.yaml.
+    """
+    with in_one_line():
+        _check_schema(config, yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
+        written = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        sections = (config, config["demo"], config["study"], written)
+        _check_experiments(config["experiments"], config["untrained"], sections)
+
+
+def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    for key in config:
+        if key not in schema["properties"]:
+            instead = MOVED.get(key) or f"unknown key; nearest: {nearest(key, schema['properties'])}"
+            raise UsageError(f"configs/workflow.yaml or --config: {key}: {instead}")
+    if error := best_match(Draft202012Validator(schema).iter_errors(config)):
+        where = ".".join(map(str, error.absolute_path))
+        raise UsageError(f"configs/workflow.yaml or --config: {f'{where}: ' if where else ''}{error.message}")
+
+
+def _check_experiments(experiments: list[str], untrained: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
+    """Check that the experiments to run exist, and that those in `untrained` are named by another key as well."""
+    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    for name in experiments:
+        if name not in known:
+            raise UsageError(f"experiments: {EXPERIMENTS}/{name}.yaml does not exist; nearest: {nearest(name, known)}")
+    named = sorted({name for section in sections for name in section["experiments"]})
+    for name in untrained:
+        if name not in named:
+            raise UsageError(f"untrained: {name} is not among the experiments; nearest: {nearest(name, named)}")
+
+
+def check_targets(workflow: Any) -> None:
+    """Check that there is a rule for each target of the command line."""
+    with in_one_line():
+        rules = {rule.name: rule for rule in workflow.rules}
+        for target in _targets():
+            is_made = target in rules or any(rule.is_producer(target) for rule in rules.values())
+            if not is_made and not Path(target).exists():
+                shown = nearest(target, [name for name, rule in rules.items() if not rule.has_wildcards()])
+                hint = f"nearest: {shown}" if "/" not in target else "`snakemake --list` names the rules"
+                raise UsageError(f"{target}: no rule makes this target; {hint}")
+
+
+def _targets() -> list[str]:
+    """Return the targets of Snakemake's command line, which it does not pass on; none if they cannot be told."""
+    try:
+        from snakemake.cli import parse_args
+
+        _, arguments = parse_args(sys.argv[1:])
+        return [str(target) for target in arguments.targets or ()]
+    except (ImportError, AttributeError, TypeError, ValueError, SystemExit):
+        return []
