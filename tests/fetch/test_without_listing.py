@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +115,41 @@ def test_a_view_by_hand_whose_own_manifest_is_of_other_files(mine: Fetcher):
     assert "manifest.json: says something else of b.png" in mine.refused("mine/depth_train", **NO_HUB)
 
 
-def test_a_view_that_the_hub_began_to_bring_is_not_taken_for_one_by_hand(mine: Fetcher, server: FileServer):
-    """The rest of it is fetched, whatever of it is there."""
-    picture = mine.folder / "picture.png"
-    write_picture(picture)
-    files = {f"depth_train/{name}.png": picture.read_bytes() for name in "abcd"}
+def publish_view(server: FileServer, names: str, picture: bytes) -> None:
+    files = {f"depth_train/{name}.png": picture for name in names}
+    publish_files(server, files)
+
+
+def publish_files(server: FileServer, files: dict[str, bytes]) -> None:
     api = f"/api/datasets/{REPOSITORY}"
     server.put(f"{api}/revision/main", json.dumps({"id": REPOSITORY, "sha": "a" * 40}).encode())
     listed = json.dumps([entry(path, content) for path, content in files.items()]).encode()
     server.put(f"{api}/tree/{'a' * 40}?recursive=true&expand=false", listed)
     for path, content in files.items():
         server.put(f"/datasets/{REPOSITORY}/resolve/{'a' * 40}/{path}", content)
+
+
+def test_a_view_that_is_not_whole_is_completed_by_the_hub(mine: Fetcher, server: FileServer):
+    write_picture(mine.folder / "picture.png")
+    publish_view(server, "abcd", (mine.folder / "picture.png").read_bytes())
     write_photos(mine.output, "abc")
     write_view(mine.output, "ab")
     mine.run("mine/depth_train", HF_ENDPOINT=server.address)
     assert set(read_json(mine.output / VIEW / "manifest.json")["files"]) == {f"{name}.png" for name in "abcd"}
+
+
+def test_a_view_by_hand_is_held_to_the_hashes_of_the_lock(mine: Fetcher, server: FileServer):
+    """A teammate's data.lock knows each file; another one is fetched again, not taken as it is."""
+    write_picture(mine.folder / "picture.png")
+    picture = (mine.folder / "picture.png").read_bytes()
+    publish_view(server, "abc", picture)
+    mine.run("mine/depth_train", HF_ENDPOINT=server.address)
+    shutil.rmtree(mine.output)
+    write_photos(mine.output)
+    write_view(mine.output)
+    write_png(mine.output / VIEW / "b.png", np.ones((4, 5, 3), np.uint8))
+    mine.run("mine/depth_train", HF_ENDPOINT=server.address)
+    assert (mine.output / VIEW / "b.png").read_bytes() == picture
 
 
 def test_a_file_by_hand_is_recorded(mine: Fetcher):
@@ -195,12 +216,7 @@ OWIS_JSON = {"images": [{"id": 1, "file_name": "one/0.png"}, {"id": 2, "file_nam
 def publish_uvo(server: FileServer, picture: bytes) -> None:
     files = {f"uvo_videos_dense_frames/one/{number}.png": picture for number in range(2)}
     files |= {"uvo_nonvoc_val_rle.json": json.dumps(OWIS_JSON).encode(), "vCLR_voc_train2017_top10.json": b"{}"}
-    api = f"/api/datasets/{REPOSITORY}"
-    server.put(f"{api}/revision/main", json.dumps({"id": REPOSITORY, "sha": "a" * 40}).encode())
-    listed = json.dumps([entry(path, content) for path, content in files.items()]).encode()
-    server.put(f"{api}/tree/{'a' * 40}?recursive=true&expand=false", listed)
-    for path, content in files.items():
-        server.put(f"/datasets/{REPOSITORY}/resolve/{'a' * 40}/{path}", content)
+    publish_files(server, files)
 
 
 def test_uvo_comes_from_the_collection(fetcher: Fetcher, server: FileServer):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.fetch.conftest import CLEARED
 from tests.fetch.server import FileServer, serve
@@ -50,6 +51,42 @@ def results_of(checkout: Checkout, path: str) -> dict[str, Any]:
 def measured(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers of an evaluation, without what says when and of what it is."""
     return {key: value for key, value in metrics.items() if re.match("(box|mask)_a[pr]", key)}
+
+
+OWN_EXPERIMENT = """
+data:
+  train: {annotations: data/splits/mine_train_voc.json, images: data/raw/mine/images}
+  test: {annotations: data/raw/mine/annotations_val.json, images: data/raw/mine/images}
+"""
+
+
+def test_a_catalog_of_one_s_own_reaches_every_rule_that_fetches(checkout: Checkout):
+    """What an experiment reads of a source in it is fetched; what is shipped is asked for with it too."""
+    licence = {"name": "CC0", "commercial": True, "because": "made up"}
+    files = [{"path": "raw/mine/images.zip", "urls": ["http://localhost/images.zip"], "unpack": "raw/mine"}]
+    source = {"title": "Mine", "homepage": "http://localhost/", "licence": licence, "files": files}
+    checkout.write("my sources.yaml", yaml.safe_dump({"mine": source}))
+    checkout.write("configs/experiment/own.yaml", OWN_EXPERIMENT)
+    config = ("--config", "catalog=my sources.yaml", "experiments=[own,voc_to_nonvoc]")
+    output = checkout.run("snakemake", "all", "-np", "--cores", "1", *config)
+    fetches = re.findall(r"vclr fetch .*", output)
+    assert len(fetches) == 6
+    assert all(line.startswith("vclr fetch --catalog 'my sources.yaml' ") for line in fetches)
+    assert [line for line in fetches if " mine " in line]
+    assert "vclr split voc --annotations data/raw/mine/annotations_train.json" in output
+
+
+def test_a_catalog_that_is_wrong_is_one_line(checkout: Checkout):
+    checkout.write("mine.yaml", "mine: {titel: Mine}\n")
+    lines = checkout.run("snakemake", "all", "-n", "--config", "catalog=mine.yaml", check=False).splitlines()
+    assert lines[-1] == "vclr: mine.yaml: mine: unknown key 'titel'; nearest: title"
+
+
+def test_uvo_s_split_is_made_of_its_release_if_that_is_there(checkout: Checkout):
+    target = ("snakemake", "data/splits/uvo_val_nonvoc.json", "-np", "--cores", "1")
+    assert "vclr split one_class --annotations data/raw/uvo/uvo_nonvoc_val_rle.json" in checkout.run(*target)
+    checkout.write("data/raw/uvo/uvo_val_dense.json", "{}")
+    assert "vclr split uvo_nonvoc --annotations data/raw/uvo/uvo_val_dense.json" in checkout.run(*target)
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.fetch.hub import hub_name, place_files
+from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.selection import Wanted
 from vclr.files import read_json
@@ -44,13 +46,21 @@ class Views:
         return not wanted.is_whole and all(any(part.has(*both) for both in names) for part in parts)
 
 
-def look(wanted: Wanted, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Views:
-    """See which of the views that are wanted a person has put in place, none of which the network has brought."""
+def look(wanted: Wanted, output: Path, manifest: Manifest, lock: LockFile, damaged: Sequence[str]) -> Views:
+    """See which of the views that are wanted a person has put in place.
+
+    A view that the network has begun to bring is not among them, nor is one whose files `data.lock` knows one by one:
+    these are verified by their hashes, like all that is fetched.
+    """
     hub, views = wanted.source.hub, Views()
-    if hub is None:
+    if hub is None or not hub.photos:
         return views
+    known = lock.listing(hub_name(hub))
+    listed = [file.path for file in place_files(hub, known[0]).values() if file.unpack is None] if known else []
     for prefix, place in hub.places.items():
         if place not in hub.photos or not wanted.has(prefix, place) or manifest.has_downloaded(place):
+            continue
+        if any(path.startswith(f"{place}/") for path in listed):
             continue
         record = manifest.folders.get(place)
         if record is not None and place not in damaged and not manifest.changed(record, place):

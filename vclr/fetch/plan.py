@@ -137,7 +137,7 @@ def make_plan(
     items = [
         _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
     ]
-    views = hand_views.look(wanted, output, manifest, damaged)
+    views = hand_views.look(wanted, output, manifest, lock, damaged)
     unlisted = ""
     if wanted.asks_hub() and not views.are_all(wanted):
         assert source.hub is not None

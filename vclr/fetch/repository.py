@@ -55,6 +55,8 @@ def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> 
     hint = f"; by hand: {'; '.join(reasons)}" if reasons else ""
     if source.manual is not None:
         hint += "; to be put in place by hand, as said above, or from a mirror (--mirror)"
+    elif not reasons:
+        hint = "; files that are put in place by hand, or a --mirror, do as well: see docs/data.md"
     return files, f"{why}{hint}"
 
 
