@@ -43,10 +43,13 @@ format: $(READY) ## Rewrite the files as `make check` wants them.
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-# What `dvc status` compares with later: the bytes of data/, and what the demo read and wrote.
-record: $(READY)
-	@if git rev-parse --git-dir > /dev/null 2>&1; then dvc commit --force > /dev/null; \
-	else echo "not a git repository: nothing recorded in DVC"; fi
+# What `dvc status` compares with later: the bytes of data/ and, once there is a demo, what it read and wrote.
+record: $(READY) ## Record data/ and the demo in DVC: data.dvc, dvc.lock.
+	@if ! git rev-parse --git-dir > /dev/null 2>&1; then echo "not a git repository: nothing recorded in DVC"; \
+	elif [ ! -d data ]; then echo "data/ does not exist: nothing to record" >&2; exit 1; \
+	else dvc commit --force data.dvc > /dev/null && \
+		if [ -f results/demo/summary.json ] && [ -d data/raw/toy ] && [ -d data/views/toy ]; then \
+			dvc commit --force demo > /dev/null; fi; fi
 
 clean: ## Remove the demo's runs and results, logs and caches; data, environment and other runs stay.
 	rm -rf runs/demo runs/demo_baseline runs/demo_views results/demo results/demo_baseline results/demo_views logs

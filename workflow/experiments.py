@@ -33,7 +33,9 @@ def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
 @cache
 def _read_experiment(experiment: str, overrides: tuple[str, ...]) -> Config:
     config = load_config(f"configs/experiment/{experiment}.yaml", overrides)
-    catalog.check_protocols(config)
+    catalog.training_set(config)
+    for protocol in ("", *config.evaluation.protocols):
+        catalog.test_set(catalog.with_protocol(config, protocol))
     return config
 
 

@@ -71,7 +71,10 @@ def _check_experiments(experiments: list[str], untrained: list[str], sections: t
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     for name in experiments:
         if name not in known:
-            raise UsageError(f"experiments: {EXPERIMENTS}/{name}.yaml does not exist; nearest: {nearest(name, known)}")
+            near = nearest(name, known)
+            raise UsageError(
+                f"experiments: {EXPERIMENTS}/{name}.yaml: no such file; nearest: {EXPERIMENTS}/{near}.yaml"
+            )
     named = sorted({name for section in sections for name in section["experiments"]})
     for name in untrained:
         if name not in named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import random
 import signal
 import subprocess
@@ -98,6 +99,51 @@ def test_packed_and_later_unpacked(fetcher: Fetcher, server: FileServer):
     assert fetcher.files() == {*UNPACKED, "raw/mine/manifest.json"}
     assert server.count("/photos.zip") == 1
     assert "is there (1 file)" in fetcher.run("mine", "--packed").stdout
+
+
+def test_what_is_packed_stays_packed_if_asked(fetcher: Fetcher, server: FileServer):
+    """As the workflow fetches: zips of an earlier `--packed`, or put there by hand, stay; others are unpacked."""
+    fetcher.write(mine=archive_source(server))
+    fetcher.run("mine", "--packed")
+    fetcher.run("mine", "--keep-packed")
+    assert fetcher.files() == {"raw/mine/photos.zip", "raw/mine/manifest.json"}
+    (fetcher.output / "raw/mine/manifest.json").unlink()
+    fetcher.run("mine", "--keep-packed", VCLR_OFFLINE="1")
+    assert fetcher.files() == {"raw/mine/photos.zip", "raw/mine/manifest.json"}
+    (fetcher.output / "raw/mine/photos.zip").unlink()
+    fetcher.run("mine", "--keep-packed")
+    assert fetcher.files() == {*UNPACKED, "raw/mine/manifest.json"}
+
+
+def json_source(server: FileServer) -> dict[str, Any]:
+    """Serve a zip of one json, as LVIS has it, and return its source."""
+    content = {"images": [{"id": 1, "file_name": "1.jpg", "height": 9, "width": 9}], "annotations": []}
+    source = archive_source(server, {"val.json": json.dumps(content).encode()}, path="raw/mine/val.json.zip")
+    source["files"][0]["yields"] = {"raw/mine/val.json": 1}
+    return {**source, "counts": {"raw/mine/val.json": {"images": 1}}}
+
+
+@pytest.mark.parametrize("altered", ['{"images": [{"id": 1', None], ids=["truncated", "other bytes"])
+def test_verify_looks_at_a_json_that_was_put_or_linked_there(
+    fetcher: Fetcher, server: FileServer, tmp_path: Path, altered: str | None
+):
+    fetcher.write(mine=json_source(server))
+    own = tmp_path / "elsewhere.json"
+    own.write_text(
+        json.dumps({"images": [{"id": 1, "file_name": "2.jpg", "height": 9, "width": 9}], "annotations": []})
+    )
+    linked = fetcher.output / "raw/mine/val.json"
+    linked.parent.mkdir(parents=True)
+    linked.symlink_to(own)
+    fetcher.run("mine")
+    fetcher.run("mine", "--verify")
+    assert server.count("/photos.zip") == 0
+    own.write_text(altered or own.read_text().replace("2.jpg", "3.jpg"))
+    line = fetcher.refused("mine", "--verify")
+    assert "raw/mine/val.json" in line and "put them in place again" in line
+    (fetcher.output / "raw/mine/manifest.json").unlink()
+    if altered:  # nothing was ever recorded of it
+        assert "val.json" in fetcher.refused("mine", "--verify")
 
 
 def test_packed_archive_with_too_few_files(fetcher: Fetcher, server: FileServer):

@@ -46,6 +46,28 @@ def test_training_in_two_processes_is_that_of_train(make_launch: MakeLaunch):
 
 
 @pytest.mark.slow
+def test_a_finished_training_is_not_submitted_again_after_snakemake_has_deleted_done(make_launch: MakeLaunch):
+    short = ("train.max_iter=2", "train.num_threads=1")
+    launch = make_launch(*short)
+    done, last = launch.folder / "DONE", launch.folder / "checkpoints" / "last.pt"
+    launch.run()
+    for test_only in ([], ["evaluation.max_dets=[1]", "dataloader.test.batch_size=2", "data.test.proposals=''"]):
+        done.unlink()
+        assert launch.run(*test_only) == "runs/demo/seed0: finished already\n"
+        assert done.read_text() == "2\n"
+    assert len(launch.jobs) == 1
+    for change in ("another length", "a newer checkpoint", "a job that did not finish"):
+        done.unlink()
+        if change == "a newer checkpoint":
+            os.utime(last)
+        elif change == "a job that did not finish":
+            (launch.jobs[-1] / "outcome0.json").unlink()
+        before = len(launch.jobs)
+        launch.run("train.max_iter=3")
+        assert (len(launch.jobs), done.read_text()) == (before + 1, "3\n"), change
+
+
+@pytest.mark.slow
 def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=40")
     with launch.start() as process:

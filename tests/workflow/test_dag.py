@@ -123,6 +123,57 @@ def test_overrides_reach_every_command(checkout):
     ]
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluation.max_dets=[1]",
+        "dataloader.test.batch_size=2",
+        "data.test.images=data/raw/toy/images/",
+        "train.log_period=3",
+    ],
+)
+def test_an_override_that_no_training_depends_on_does_not_train_again(finished, override):
+    plan = finished.plan("demo", "--config", f'overrides=["{override}"]')
+    assert "train" not in plan
+    assert plan == {} or plan["evaluate"] == len(DEMO)
+
+
+# --- protocols -------------------------------------------------------------------------------------------------------
+
+PROTOCOLS = ("all", "--config", "experiments=[voc_to_nonvoc]", 'overrides=["evaluation.protocols=[nonvoc,uvo]"]')
+
+
+def test_protocols_share_one_training(checkout):
+    plan = checkout.plan(*PROTOCOLS, "untrained=[voc_to_nonvoc]")
+    made = {name: plan[name] for name in ("train", "evaluate", "evaluate_untrained", "audit", "report")}
+    assert made == {"train": 1, "evaluate": 2, "evaluate_untrained": 2, "audit": 2, "report": 1}
+    output = checkout.run("snakemake", *PROTOCOLS, "-np", "--cores", "2")
+    commands = re.findall(r"vclr evaluate .*(?= 2>&1)", output)
+    checkpoint = "--checkpoint runs/voc_to_nonvoc/seed0/checkpoints/last.pt"
+    for protocol in ("nonvoc", "uvo"):
+        (command,) = [command for command in commands if f"--protocol {protocol} " in command]
+        assert f"{checkpoint} --output results/voc_to_nonvoc/seed0/{protocol} " in command
+
+
+def test_shards_of_protocols_are_apart(checkout):
+    output = checkout.run("snakemake", *PROTOCOLS, "shards={evaluation: 2}", "-np", "--cores", "2")
+    for protocol in ("nonvoc", "uvo"):
+        folder = f"results/voc_to_nonvoc/seed0/{protocol}"
+        joined = " ".join(f"--predictions {folder}/shards/{number}of2/predictions.json" for number in (1, 2))
+        assert f"{joined} --output {folder} train.num_threads=1 --protocol {protocol} " in output
+
+
+@pytest.mark.slow
+def test_one_more_protocol_is_one_more_evaluation(checkout):
+    checkout.finish(*PROTOCOLS)
+    assert checkout.plan(*PROTOCOLS) == {}
+    more = (*PROTOCOLS[:-1], PROTOCOLS[-1].replace("uvo", "uvo,lvis"))
+    assert checkout.plan(*more) == {"fetch": 1, "published_split": 1, "evaluate": 1, "audit": 1, "report": 1}
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
 def test_experiments_on_the_command_line_are_all_that_runs(finished):
     plan = finished.plan("all", "--config", "experiments=[demo]", "seeds=[0,3]")
     assert plan == {"train": 1, "evaluate": 1, "report": 1}  # seed 0 is there
@@ -251,23 +302,6 @@ def test_interrupted_training_keeps_its_folder(finished):
     assert sorted(runs) == sorted(f"runs/{name}/seed0/DONE" for name in DEMO)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (["--config", "experiments=[demoo]"], ["demoo.yaml", "demo.yaml"]),
-        (["--config", "experiments=demo"], ["'demo' is not of type 'array'"]),
-        (["--config", "colour=red"], ["colour"]),
-        (["--config", "shards={views: 0}"], ["'0'"]),
-        (["--config", "shards={view: 2}"], ["'view'"]),
-        (["--config", "overrides=[train.max_itr=3]"], ["train.max_itr", "train.max_iter"]),
-        (["data/views/nowhere/edge/manifest.json"], ["data/raw/nowhere/images"]),
-    ],
-)
-def test_mistakes_are_named(checkout, arguments, names):
-    output = checkout.run("snakemake", "--dry-run", "--cores", "1", *arguments, check=False)
-    assert not [name for name in names if name not in output], output
-
-
 def test_every_rule_is_documented_and_one_command(checkout):
     rules = (checkout.folder / "workflow/rules").glob("*.smk")
     for text in [path.read_text() for path in rules]:
@@ -316,15 +350,34 @@ def test_published_experiments_are_planned_from_the_downloads_on(checkout):
     ]
 
 
-def test_training_files_can_have_our_own_proposals(checkout):
-    output = checkout.run("snakemake", *PUBLISHED, "training_proposals=graph", "-np", "--cores", "2")
+GRAPH = "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph"
+
+
+def test_an_experiment_names_whose_proposals_it_trains_on(checkout):
+    change_experiment(
+        checkout, "voc_to_nonvoc", "dataloader: {train: {dataset: {names: openworld_voc_classes_train2017_graph}}}"
+    )
+    output = checkout.run("snakemake", *PUBLISHED, "-np", "--cores", "2")
     train = "data/raw/coco2017/annotations/instances_train2017.json"
     proposals = "data/proposals/coco2017/train_graph.json"
-    assert "fetch owis/vCLR" not in output
+    assert re.findall(r"vclr fetch owis/(vCLR\S+)", output) == ["vCLR_coco_train2017_top5.json"]
     assert f"--images data/raw/coco2017/train2017 --annotations {train} --output {proposals}" in output
-    for split, name in (("voc_top10", "voc_top10"), ("coco_top5", "coco_top5")):
-        made = f"--proposals {proposals} --output data/splits/coco2017_train_{name}.json"
-        assert f"vclr split {split} --annotations {train} {made}" in output
+    made = f"--proposals {proposals} --output data/splits/coco2017_train_voc_top10_graph.json"
+    assert f"vclr split voc_top10 --annotations {train} {made}" in output
+
+
+@pytest.mark.slow
+def test_a_switch_of_proposals_trains_again_and_back_and_mixes_nothing(checkout):
+    def choose(*overrides):
+        return ("all", "--config", "experiments=[voc_to_nonvoc]", f"overrides=[{','.join(overrides)}]")
+
+    checkout.finish(*choose())
+    switched = checkout.plan(*choose(GRAPH))
+    follows = {"train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    assert switched == {"published_split": 1, "proposals": 1, **follows}
+    checkout.finish(*choose(GRAPH))
+    assert checkout.plan(*choose(GRAPH)) == {}
+    assert checkout.plan(*choose()) == follows  # its own training file is still there
 
 
 def test_every_set_of_the_catalog_is_made_by_a_rule(checkout):

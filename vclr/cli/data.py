@@ -21,6 +21,9 @@ def fetch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and what it takes.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Hash what is there; fetch what is damaged.")] = False,
     packed: Annotated[bool, typer.Option("--packed", help="Leave zips of photos as they are.")] = False,
+    keep_packed: Annotated[
+        bool, typer.Option("--keep-packed", help="Leave zips of photos that are there as they are.")
+    ] = False,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Also once they are unpacked.")] = False,
     update_lock: Annotated[bool, typer.Option("--update-lock", help="Accept other files than data.lock has.")] = False,
     commercial_safe: Annotated[
@@ -58,6 +61,7 @@ def fetch(
         parts=parts,
         mirror=mirror,
         packed=packed,
+        keep_packed=keep_packed,
         keep_archives=keep_archives,
         update_lock=update_lock,
         verify=verify,

@@ -108,9 +108,9 @@ def evaluate(
     if (place := read_place()) and place.rank:
         return  # the first process of several is enough for it
     if len(predictions) > 1:
-        _print_groups(evaluate_parts(predictions, config, output))
+        _report(config, evaluate_parts(predictions, config, output))
     else:
-        _print_groups(evaluate_file(predictions[0], config, output))
+        _report(config, evaluate_file(predictions[0], config, output))
 
 
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
@@ -143,9 +143,9 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
         if shard is not None:
             print(evaluate_shard(model, config, output, shard, quiet, weights))
         elif world_size() == 1:
-            _print_groups(run_evaluation(model, config, output, quiet, weights))
+            _report(config, run_evaluation(model, config, output, quiet, weights))
         elif metrics := evaluate_together(model, config, output, quiet, weights):
-            _print_groups(metrics)
+            _report(config, metrics)
 
 
 @app.command()
@@ -195,7 +195,8 @@ def convert_weights(
     print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")
 
 
-def _print_groups(metrics: dict[str, Any]) -> None:
+def _report(config: Config, metrics: dict[str, Any]) -> None:
+    """Print the results, and store them in the run of the training that they are of."""
     shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
     for name, group in metrics["groups"].items() or {"all": metrics}.items():
         values = ((key, group.get(key)) for key in shown)

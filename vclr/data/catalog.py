@@ -82,7 +82,7 @@ def evaluated_groups(config: Config) -> dict[str, list[str]]:
 
 
 def with_protocol(config: Config, protocol: str) -> Config:
-    """Return the configuration of the evaluation by one protocol; "" leaves the one that `evaluation.protocol` names."""
+    """Return the configuration of the evaluation by a protocol; "" leaves the one that `evaluation.protocol` names."""
     if not protocol:
         return config
     return replace(config, evaluation=replace(config.evaluation, protocol=protocol))

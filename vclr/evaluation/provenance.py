@@ -1,8 +1,8 @@
-"""What an evaluation is of: which checkpoint, test set, protocol and settings. `metrics.json` says so. No torch here."""
+"""What an evaluation is of: which checkpoint, test set, protocol and settings, for metrics.json. Imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

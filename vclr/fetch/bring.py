@@ -28,6 +28,7 @@ from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import archive_stem
 from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
+from vclr.files import sha256
 from vclr.image_folder import MANIFEST
 from vclr.progress import Progress
 
@@ -104,6 +105,12 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
     """Hash everything again that is recorded, and say what of it is not what it was."""
     manifest = Manifest(wanted.source, settings.output)
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
+    adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
+    if changed := manifest.damaged(adopted, settings.quiet):
+        files = _name_some([file for files in changed.values() for file in files])
+        raise UserError(
+            f"{wanted.source.name}: damaged: {files}; put them in place again, or remove them to fetch them"
+        )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
     paths += [*plan.linked, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)
@@ -243,9 +250,11 @@ class _Bringing:
             target.unlink()
 
     def _adopt(self, item: Item) -> None:
-        """Record what somebody else has unpacked: its sizes, since nobody knows what its hashes should be."""
+        """Record what somebody else has unpacked: sizes in folders, and the hash of a json, for a later --verify."""
         for path in item.file.yields:
-            if path not in self.manifest.folders and (self.output / path).is_dir():
+            if path not in self.manifest.files and (self.output / path).is_file():
+                self.manifest.record_file(path, "", (self.output / path).stat().st_size, sha256(self.output / path))
+            elif path not in self.manifest.folders and (self.output / path).is_dir():
                 entries = list_entries(self.output / path, hashed=False)
                 self.manifest.record_folder(path, entries, note="was there already: counted, not hashed")
 

@@ -157,7 +157,8 @@ def make_plan(
     to_count = tuple(
         path
         for path, numbers in source.counts.items()
-        if manifest.counts.get(path) != numbers and any(path == one or path.startswith(f"{one}/") for one in made)
+        if (settings.verify or manifest.counts.get(path) != numbers)
+        and any(path == one or path.startswith(f"{one}/") for one in made)
     )
     folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
     to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
@@ -231,9 +232,10 @@ def _look(
 ) -> Item:
     """See how much of a file is there."""
     packed_folder = f"{file.unpack}/{archive_stem(file.path)}"
-    stays_packed = settings.packed and file.path.endswith(".zip") and packed_folder in file.yields
-    state, received = State.MISSING, 0
     target = settings.output / file.path
+    wants_packed = settings.packed or (settings.keep_packed and target.is_file())
+    stays_packed = wants_packed and file.path.endswith(".zip") and packed_folder in file.yields
+    state, received = State.MISSING, 0
     expected = _expected(file, wanted.source, lock, settings)
     record = manifest.files.get(file.path)
     if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):

@@ -18,6 +18,7 @@ class Settings:
     parts: int = 4
     mirror: str = ""  # tried before all other addresses: mirror/<path below the data folder>
     packed: bool = False  # leave zips of photos as they are
+    keep_packed: bool = False  # leave those that are there already
     keep_archives: bool = False
     update_lock: bool = False
     verify: bool = False

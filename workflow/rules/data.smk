@@ -45,7 +45,7 @@ rule fetch:
     wildcard_constraints:
         source="|".join(published.FETCHED_SETS),
     shell:
-        "vclr fetch {CATALOG}{wildcards.source} --output data 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}{wildcards.source} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_owis:
@@ -74,7 +74,7 @@ rule fetch_view:
     params:
         part=lambda wildcards: published.OWIS_VIEWS[wildcards.view],
     shell:
-        "vclr fetch {CATALOG}owis/{params.part} --output data 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}owis/{params.part} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_weights:

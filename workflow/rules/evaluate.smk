@@ -49,7 +49,8 @@ rule evaluate:
             or f"--checkpoint runs/{wildcards.experiment}/seed{wildcards.seed}/checkpoints/last.pt"
         ),
         folder="results/{experiment}/seed{seed}{protocol}",
-        overrides=experiments.quote_overrides(config["overrides"]),
+        # made of `input`, as in train.smk
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(
             wildcards.experiment, wildcards.protocol, config["overrides"]
@@ -79,7 +80,7 @@ rule evaluate_shard:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         folder="results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}",
-        overrides=experiments.quote_overrides(config["overrides"]),
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(
             wildcards.experiment, wildcards.protocol, config["overrides"]
@@ -108,7 +109,7 @@ rule evaluate_untrained:
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/untrained{protocol}",
-        overrides=experiments.quote_overrides(config["overrides"]),
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(
             wildcards.experiment, wildcards.protocol, config["overrides"]
@@ -134,7 +135,7 @@ rule evaluate_proposals:
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/proposals{protocol}",
-        overrides=experiments.quote_overrides(config["overrides"]),
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(
             wildcards.experiment, wildcards.protocol, config["overrides"]
@@ -154,7 +155,7 @@ rule audit:
         "logs/audit/{experiment}{protocol}.log",
     params:
         config="configs/experiment/{experiment}.yaml",
-        overrides=experiments.quote_overrides(config["overrides"]),
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
         sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol, config["overrides"]),
     shell:

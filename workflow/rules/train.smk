@@ -30,7 +30,8 @@ rule train:
         config="configs/experiment/{experiment}.yaml",
         folder="runs/{experiment}/seed{seed}",
         launcher=lambda wildcards, threads, resources: experiments.launcher_overrides(threads, resources),
-        overrides=experiments.quote_overrides(config["overrides"]),
+        # made of `input`, as in views.smk: Snakemake compares `settings`, which leaves out what only a test set has
+        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
         settings=lambda wildcards: experiments.training_hash(wildcards.experiment, config["overrides"]),
     shell:
         "vclr launch --config-file {params.config}"

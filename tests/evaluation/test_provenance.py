@@ -1,0 +1,124 @@
+"""metrics.json says of which checkpoint, test set, protocol and settings it is."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from vclr.cli.options import app
+from vclr.config import Config, load_config
+from vclr.errors import UserError
+from vclr.evaluation.evaluate import evaluate, evaluate_parts, evaluate_shard
+from vclr.evaluation.provenance import describe_checkpoint, settings_hash
+from vclr.files import read_json, write_json
+from vclr.generate.toy import write_toy_world
+from vclr.models.build import build_model
+from vclr.shards import Shard
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_toy_world(root, num_train=1, num_val=3, size=64, quiet=True)
+    return root / "raw" / "toy"
+
+
+def settings_of(world: Path) -> list[str]:
+    return [
+        f"data.test={{annotations: {world}/annotations_val.json, images: {world}/images, proposals: ''}}",
+        *("dataloader.test.mapper.short_edge_length=64", "model.num_queries=10", "dataloader.test.num_workers=0"),
+    ]
+
+
+def make_config(world: Path, *overrides: str) -> Config:
+    return load_config(ROOT / "configs/experiment/demo.yaml", [*settings_of(world), *overrides])
+
+
+def test_untrained_model_has_no_checkpoint(world: Path, tmp_path: Path):
+    config = make_config(world)
+    evaluate(build_model(config), config, tmp_path, quiet=True)
+    annotations = world / "annotations_val.json"
+    assert read_json(tmp_path / "metrics.json")["provenance"] == {
+        "checkpoint": None,
+        "test_set": {
+            "annotations": str(annotations),
+            "sha256": hashlib.sha256(annotations.read_bytes()).hexdigest(),
+            "images": f"{world}/images",
+        },
+        "protocol": "novel",
+        "config": settings_hash(config),
+    }
+
+
+def test_checkpoint_is_named_with_its_bytes(tmp_path: Path):
+    (tmp_path / "last.pt").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for content, iteration in (({"iteration": 9}, 9), ({"model": {}}, None), ({"iteration": "x"}, None)):
+        described = describe_checkpoint(tmp_path / "last.pt", content)
+        assert described == {"path": f"{tmp_path}/last.pt", "sha256": digest, "iteration": iteration}
+
+
+def test_hash_is_of_what_the_result_depends_on(world: Path):
+    same = (
+        *("train.output_dir=elsewhere", "train.max_iter=3", "tracking.enabled=False", "optimizer.lr=0.5"),
+        *("data.train.annotations=other.json", "evaluation.protocols=[novel,uvo]", "dataloader.test.num_workers=3"),
+        "evaluation.test_sets.mine={annotations: a, images: b}",
+    )
+    others = (
+        *("data.test.images=other", "evaluation.max_dets=[1,10]", "evaluation.protocol=known", "model.nms_thresh=0.5"),
+        *("dataloader.test.mapper.short_edge_length=32", "train.seed=7", "evaluation.protocol=uvo"),
+        "dataloader.train.mapper.mask_on=False",
+    )
+    own = settings_hash(make_config(world))
+    assert {settings_hash(make_config(world, setting)) for setting in same} == {own}
+    hashes = [settings_hash(make_config(world, setting)) for setting in others]
+    assert len({own, *hashes}) == 1 + len(others)
+
+
+def test_shards_pass_their_checkpoint_on_and_must_be_of_one(world: Path, tmp_path: Path):
+    config = make_config(world)
+    model = build_model(config)
+    checkpoints = [{"path": f"{name}.pt", "sha256": name * 32, "iteration": 9} for name in ("aa", "bb")]
+
+    def find(number: int, checkpoint: dict[str, object], *overrides: str) -> Path:
+        folder = tmp_path / f"{number} {checkpoint['path']} {len(overrides)}"
+        return evaluate_shard(model, make_config(world, *overrides), folder, Shard(number, 2), True, checkpoint)
+
+    first, second = find(1, checkpoints[0]), find(2, checkpoints[0])
+    assert evaluate_parts([first, second], config, tmp_path / "out")["provenance"]["checkpoint"] == checkpoints[0]
+    for stranger, message in (
+        (find(2, checkpoints[1]), "is of another checkpoint than"),
+        (find(2, checkpoints[0], "evaluation.protocol=known"), "its protocol is known, that of this evaluation novel"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate_parts([first, stranger], config, tmp_path / "other")
+    write_json(second.parent / "provenance.json", [1])
+    with pytest.raises(UserError, match="is not what `vclr evaluate --shard` writes"):
+        evaluate_parts([first, second], config, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    (second.parent / "provenance.json").unlink()
+    assert evaluate_parts([first, second], config, tmp_path / "out")["provenance"]["checkpoint"] is None
+
+
+def test_one_model_on_two_test_sets(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from typer.testing import CliRunner
+
+    import vclr.cli  # noqa: F401  the verbs
+
+    monkeypatch.chdir(tmp_path)
+    own = f"evaluation.test_sets.mine={{annotations: {world}/annotations_train.json, images: {world}/images}}"
+    for protocol in ("novel", "mine"):
+        command = ["evaluate", "--config-file", str(ROOT / "configs/experiment/demo.yaml"), "--protocol", protocol]
+        done = CliRunner().invoke(app, [*command, "--output", protocol, "--quiet", *settings_of(world), own])
+        assert done.exit_code == 0, done.output
+    found = {name: read_json(tmp_path / name / "metrics.json") for name in ("novel", "mine")}
+    assert {name: metrics["num_images"] for name, metrics in found.items()} == {"novel": 3, "mine": 1}
+    assert {name: metrics["provenance"]["protocol"] for name, metrics in found.items()} == {
+        "novel": "novel",
+        "mine": "mine",
+    }
+    assert found["mine"]["provenance"]["test_set"]["annotations"] == f"{world}/annotations_train.json"

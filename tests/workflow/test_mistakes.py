@@ -1,0 +1,80 @@
+"""Mistakes in targets, names and settings of the workflow: one line that names them, and no traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def last_line(checkout, *arguments):
+    output = checkout.run("snakemake", "--dry-run", "--cores", "1", *arguments, check=False)
+    assert "Traceback" not in output and "Exception" not in output
+    return output.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["demoo"], "demoo: no rule makes this target; nearest: demo"),
+        (["results/demo/repot.html"], "results/demo/repot.html: no rule makes this target; `snakemake --list` names"),
+        (
+            ["results/demoo/seed0/metrics.json"],
+            "configs/experiment/demoo.yaml: no such file; nearest: configs/experiment/demo.yaml",
+        ),
+        (
+            ["--config", "experiments=[demoo]"],
+            "experiments: configs/experiment/demoo.yaml: no such file; nearest: configs/experiment/demo.yaml",
+        ),
+        (
+            ["--config", "untrained=[demo_view]"],
+            "untrained: demo_view is not among the experiments; nearest: demo_views",
+        ),
+        (["--config", "untrained=[photos]"], "untrained: photos is not among the experiments"),
+        (
+            ["--config", "experiments=demo"],
+            "configs/workflow.yaml or --config: experiments: 'demo' is not of type 'array'",
+        ),
+        (["--config", "seed=[1]"], "configs/workflow.yaml or --config: seed: unknown key; nearest: seeds"),
+        (
+            ["--config", "training_proposals=graph"],
+            "configs/workflow.yaml or --config: training_proposals: the training",
+        ),
+        (["--config", "shards={views: 0}"], "configs/workflow.yaml or --config: shards.views: '0'"),
+        (
+            ["--config", "overrides=[train.max_itr=3]"],
+            "command line: unknown key 'train.max_itr'; nearest: train.max_iter",
+        ),
+        (
+            ["--config", 'overrides=["evaluation.protocols=[nonvoc,uvoo]"]'],
+            "evaluation.protocols=uvoo: unknown protocol; nearest: uvo",
+        ),
+        (
+            ["--config", "overrides=[dataloader.train.dataset.names=toy_trian,data.train.annotations='']"],
+            "dataloader.train.dataset.names=toy_trian: not in the catalog; nearest: toy_train",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(checkout, arguments, line):
+    assert last_line(checkout, *arguments).startswith(f"vclr: {line}")
+
+
+def test_photos_that_are_not_there_are_named(checkout):
+    output = checkout.run(
+        "snakemake", "data/views/nowhere/edge/manifest.json", "--dry-run", "--cores", "1", check=False
+    )
+    assert "data/raw/nowhere/images" in output
+
+
+def test_what_the_file_names_may_be_left_out_on_the_command_line(checkout):
+    """`untrained: [demo]` of the file is no mistake of someone who runs another experiment."""
+    assert "train" in checkout.plan("all", "--config", "experiments=[demo_baseline]")
+
+
+def test_snakefile_is_found_from_elsewhere(checkout, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    snakefile = str(checkout.folder / "Snakefile")
+    output = checkout.run(
+        "env", "-C", str(elsewhere), "snakemake", "--snakefile", snakefile, "demo", "-n", "--cores", "1"
+    )
+    assert "This was a dry-run" in output
+    assert list(elsewhere.iterdir()) == []

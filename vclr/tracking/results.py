@@ -1,0 +1,79 @@
+"""What an evaluation found, in the MLflow run of the training that it evaluated."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from vclr.config import Config
+from vclr.files import read_json
+from vclr.tracking.quiet import quiet_mlflow
+from vclr.tracking.record import RUN_FILE, now_ms, valid_key
+
+log = logging.getLogger("vclr.tracking")
+
+# Of each protocol and group: enough to compare runs by. A page of MLflow with hundreds of keys is unusable.
+METRICS = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap")
+
+
+def store_results(config: Config, metrics: dict[str, Any]) -> None:
+    """Store the results of an evaluation in the run of its training; nothing if the checkpoint is of no tracked run.
+
+    The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
+    `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
+    `results/all/{metric}`. The iteration is the checkpoint's. What goes wrong in MLflow is a warning.
+
+    Args:
+        config: of the evaluation.
+        metrics: what metrics.json holds.
+    """
+    checkpoint = metrics["provenance"]["checkpoint"]
+    if not config.tracking.enabled or checkpoint is None:
+        return
+    run_file = Path(checkpoint["path"]).parent.parent / RUN_FILE
+    if not run_file.is_file():
+        return
+    try:
+        _store(read_json(run_file), select_results(metrics), checkpoint["iteration"] or 0, _tags(metrics["provenance"]))
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        log.warning("%s: the results are not in MLflow: %s", run_file, reason)
+
+
+def select_results(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return what is stored of metrics.json, by MLflow's keys."""
+    protocol, groups = metrics["provenance"]["protocol"], metrics["groups"]
+    if protocol and protocol not in groups:
+        parts = {protocol: metrics, **{f"{protocol}/{group}": values for group, values in groups.items()}}
+    else:
+        parts = groups or {"all": metrics}
+    return {
+        valid_key(f"results/{part}/{name}"): float(values[name])
+        for part, values in parts.items()
+        for name in METRICS
+        if values.get(name) is not None
+    }
+
+
+def _tags(provenance: dict[str, Any]) -> dict[str, str]:
+    """Say on which test set the results were found."""
+    test_set, name = provenance["test_set"], provenance["protocol"] or "all"
+    return {valid_key(f"results.{name}.test_set"): f"{test_set['annotations']} sha256 {test_set['sha256']}"}
+
+
+def _store(run: dict[str, str], values: dict[str, float], iteration: int, tags: dict[str, str]) -> None:
+    quiet_mlflow()
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, RunTag
+
+    from vclr.tracking.database import prepare_database
+
+    client = MlflowClient(prepare_database(run["uri"]))
+    stored = {metric.key: metric for metric in client.get_run(run["run_id"]).data.to_proto().metrics}
+    new = [
+        Metric(key, value, now_ms(), iteration)
+        for key, value in values.items()
+        if key not in stored or (stored[key].value, stored[key].step) != (value, iteration)
+    ]
+    client.log_batch(run["run_id"], metrics=new, tags=[RunTag(key, value) for key, value in tags.items()])
