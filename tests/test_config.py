@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,15 @@ def test_experiments_load_and_round_trip(tmp_path: Path, path: Path):
 def test_flat_config_holds_every_key():
     assert set(list_keys()) <= set(flat_config(load_config()))
     assert "model.transformer.encoder.num_layers" in list_keys()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS)
+def test_flat_config_holds_plain_values(path: Path):
+    flat = flat_config(load_config(path, ["evaluation.groups={'a.b': [x, y]}", "optimizer.milestones=[1, 2]"]))
+    assert json.loads(json.dumps(flat)) == flat
+    assert {type(value) for value in flat.values()} <= {int, float, bool, str, list, dict}
+    assert flat["evaluation.groups.a.b"] == ["x", "y"]
+    assert flat["optimizer.milestones"] == [1, 2]
 
 
 def test_hash_depends_on_the_named_roots_only():

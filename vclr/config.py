@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -443,9 +444,16 @@ def dump_config(config: Config) -> str:
 
 
 def flat_config(config: Config) -> dict[str, Any]:
-    """Return every setting by its dotted name."""
-    tree = OmegaConf.structured(config)
-    return {key: OmegaConf.select(tree, key) for key in _leaves(tree)}
+    """Return every setting by its dotted name, as plain numbers, texts, lists and (only where empty) dicts."""
+    return dict(_flatten(asdict(config)))
+
+
+def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:

@@ -2,91 +2,16 @@
 
 import json
 import re
-from functools import cache
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
-from vclr.coco.annotations import encode_mask
-from vclr.config import dump_config, load_config
+from tests.evaluation.report_world import NUM_FOUND, write_data, write_result, write_run
 from vclr.errors import UserError
-from vclr.evaluation.recall import score
-from vclr.evaluation.report import read_history, training_minutes, write_report
-from vclr.files import write_json, write_png
+from vclr.evaluation.history import read_history, training_minutes
+from vclr.evaluation.report import write_report
+from vclr.files import write_json
 from vclr.splits.leaks import audit_leaks, read_photo_set
-
-NATURAL = "views.weights={natural: 1, depth: 0, style: 0}"
-DEPTH = "views.weights={natural: 1, depth: 1, style: 0}"
-WITHOUT = "model.criterion.weight_dict.loss_consistency=0"
-SETTINGS = {"baseline": [NATURAL, WITHOUT], "views": [DEPTH, WITHOUT], "full": [DEPTH]}
-NUM_FOUND = {"baseline": (5, 1), "views": (5, 3), "full": (4, 4)}  # of six known and six novel objects
-SIZE = 64
-
-
-def square(left, top=20, side=20):
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[top : top + side, left : left + side] = 1
-    return {"bbox": [left, top, side, side], "segmentation": encode_mask(mask)}
-
-
-def write_data(root):
-    """Six images, each with a known object on the left and a novel one on the right."""
-    names = [f"{number}.png" for number in range(6)]
-    for folder in ("images", "depth"):
-        for name in names:
-            write_png(root / folder / name, np.full((SIZE, SIZE, 3), 90, np.uint8))
-    images = [{"id": number, "file_name": name, "height": SIZE, "width": SIZE} for number, name in enumerate(names)]
-    annotations = [
-        {"id": 2 * number + side, "image_id": number, "category_id": side, "area": 400, "iscrowd": 0}
-        | square((0, 4, 36)[side])
-        for number in range(6)
-        for side in (1, 2)
-    ]
-    categories = [{"id": 1, "name": "box"}, {"id": 2, "name": "<star> & co"}]
-    coco = {"images": images, "annotations": annotations, "categories": categories}
-    write_json(root / "val.json", coco)
-    write_json(root / "train.json", {**coco, "annotations": annotations[::2]})
-    return coco
-
-
-@cache
-def settings_of(root, name):
-    """Return the resolved configuration of an experiment as YAML."""
-    groups = ["evaluation.protocol=novel", "evaluation.groups={known: [box], novel: ['<star> & co']}"]
-    files = [f"data.{part}.images={root / 'images'}" for part in ("train", "test")]
-    files += [f"data.train.annotations={root / 'train.json'}", f"data.test.annotations={root / 'val.json'}"]
-    files += [f"data.train.views.depth={root / 'depth'}"]
-    return dump_config(load_config(None, [*SETTINGS[name], *groups, *files, "train.max_iter=40"]))
-
-
-def write_run(root, coco, name, seed, num_found):
-    run, result = root / "runs" / name / f"seed{seed}", root / "results" / name / f"seed{seed}"
-    run.mkdir(parents=True)
-    (run / "config.yaml").write_text(settings_of(root, name))
-    lines = [
-        {"kind": "train", "iteration": 20, "loss": 9.0, "loss_class": 4.0, "step_seconds": 3.0},
-        {"kind": "train", "iteration": 40, "loss": 7.0, "loss_class": 3.0, "step_seconds": 1.5},
-        {"kind": "eval", "iteration": 40, "mask_ar@100": 12.0},
-    ]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (run / "environment.json").write_text(json.dumps({"git_revision": "f00d" * 10, "cpu": "abacus", "gpus": []}))
-    write_result(result, coco, num_found, seed)
-
-
-def write_result(folder, coco, num_found, seed=0):
-    objects = [[a for a in coco["annotations"] if a["category_id"] == side] for side in (1, 2)]
-    found = [item for items, count in zip(objects, num_found, strict=True) for item in items[: max(0, count - seed)]]
-    predictions = [
-        {key: item[key] for key in ("image_id", "bbox", "segmentation")} | {"category_id": 1, "score": 0.9 - index / 99}
-        for index, item in enumerate(found)
-    ]
-    groups = {
-        name: score(coco, predictions, categories=[category])
-        for name, category in (("known", "box"), ("novel", "<star> & co"))
-    }
-    write_json(folder / "metrics.json", {**groups["novel"], "groups": groups, "num_images": 6})
-    write_json(folder / "predictions.json", predictions)
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +68,9 @@ def test_the_page_is_whole_and_needs_nothing_else(page_and_summary):
     assert "@import" not in page_and_summary[0] and not re.search(r"url\((?!#)", page_and_summary[0])
     assert "prefers-color-scheme: dark" in page_and_summary[0]
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("img") == 6 * (2 + 3) + 4 * 2  # image, ground truth, three experiments; two views
-    assert page.tags.count("svg") == 1 + 3  # overview; loss, loss_class, recall
+    # image, ground truth, three experiments, and once more with all predictions; two views
+    assert page.tags.count("img") == (6 + 1) * (2 + 3) + 4 * 2
+    assert page.tags.count("svg") == 1 + 3 + 3  # overview; legend; loss, loss_class, recall
 
 
 def test_text_is_escaped(page_and_summary):
@@ -169,14 +95,14 @@ def test_the_page_says_what_the_numbers_say(page_and_summary):
     assert "Adding consistency with the teacher to the views raised recall on novel objects by 16.7 points" in text
     assert "One seed is no evidence" in text
     assert "object proposals 0 50.0" in text
-    assert "× 4.0" in text  # of untrained: four objects found instead of one
+    assert "66.7 0.0 +50.0" in text  # gap; points above untrained: four objects found instead of one
     assert "4 of 6" not in text and text.count("1 of 1") == 1 + 3 + 4  # one novel object an image, by experiment
     assert "model.criterion.weight_dict.loss_consistency" in text
     assert "revision f00df00df00d" in text and "abacus" in text
 
 
 def test_the_best_of_a_column_is_bold(page_and_summary):
-    rows = re.findall(r"</span>(baseline|views|full)</td>(.*?)</tr>", page_and_summary[0], re.DOTALL)
+    rows = re.findall(r"</span>(baseline|views|full)</th>(.*?)</tr>", page_and_summary[0], re.DOTALL)
     bold = {name: re.findall(r'<td class="[^"]*best">([\d.]+)', row) for name, row in rows}
     assert bold == {
         "baseline": ["83.3"] * 3,
@@ -218,7 +144,7 @@ def test_one_experiment_without_groups_is_a_report_too(world, tmp_path):
         "gap": None,
         "seeds": 1,
     }
-    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 3
+    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 1 + 3
 
 
 @pytest.mark.parametrize(

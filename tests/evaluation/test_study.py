@@ -9,7 +9,9 @@ from scipy import stats
 
 from vclr.config import dump_config, load_config
 from vclr.errors import UserError
-from vclr.evaluation.study import paired_test, read_experiments, summarize_study, write_study
+from vclr.evaluation.comparison import paired_test
+from vclr.evaluation.read_experiments import read_experiments
+from vclr.evaluation.study import summarize_study, write_study
 
 ENVIRONMENT = {"git_revision": "abc123", "git_dirty": True, "torch": "2.13.0", "cpu": "Z80", "cpu_cores": 2, "gpus": []}
 VIEWS = ["views.weights.natural=1", "views.weights.depth=1", "views.weights.style=1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
-    print(write_report(experiments.split(","), _numbers(seeds), runs, results, output, title))
+    print(write_report(_names(experiments), _numbers(seeds), runs, results, output, title))
 
 
 @app.command()
@@ -38,15 +38,32 @@ def study(
     """Compare experiments over several seeds: means, spread, paired tests."""
     from vclr.evaluation.study import write_study
 
-    write_study(experiments.split(","), _numbers(seeds), runs, results, output)
+    write_study(_names(experiments), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"--experiments {text!r}: expected names separated by commas")
+    _check_once(names, "--experiments")
+    return names
 
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--seeds {text}: expected numbers separated by commas") from None
+    _check_once(numbers, "--seeds")
+    return numbers
+
+
+def _check_once(values: list[Any], option: str) -> None:
+    """Refuse a value that is there twice: it would count as two results and make a difference look certain."""
+    for value in values:
+        if values.count(value) > 1:
+            raise UsageError(f"{option}: names {value} twice; name each once")
 
 
 @app.command()

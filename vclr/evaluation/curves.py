@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import matplotlib
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -19,6 +19,11 @@ LOSSES = ("loss", "loss_class", "loss_bbox", "loss_giou", "loss_mask", "loss_dic
 # Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
 INK = "#010203"
 LINE_COLORS = tuple(f"#0000a{number}" for number in range(8))
+# Lines are told apart without color too: by dashes, and by markers at some points. There are as many as make the first
+# 35 lines differ in one or the other.
+DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5, 3, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+NUM_MARKED = 6  # points of a line that carry its marker
 
 
 def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup]:
@@ -42,21 +47,40 @@ def _draw_panel(name: str, lines: list[tuple[int, list[tuple[int, float]]]]) -> 
     figure = Figure(figsize=(3.6, 2.3), layout="constrained")
     axes = figure.add_subplot()
     for number, points in lines:
-        color = LINE_COLORS[number % len(LINE_COLORS)]
-        marker = "o" if len(points) < 3 else None
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.4, marker=marker, markersize=3)
+        axes.plot(
+            *zip(*points, strict=True), **_look(number), linewidth=1.4, markevery=max(1, len(points) // NUM_MARKED)
+        )
     _style(axes)
     axes.set_title(name, loc="left", fontsize=9, color=INK)
     axes.set_xlabel("iteration", fontsize=8, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    return _to_svg(figure, name)
+    return _to_svg(figure, f"{name} by iteration")
 
 
-def draw_overview(experiments: list[Experiment]) -> Markup | None:
+def _look(number: int) -> dict[str, Any]:
+    """Return color, dashes and marker of the lines of an experiment."""
+    return {
+        "color": LINE_COLORS[number % len(LINE_COLORS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4,
+    }
+
+
+def draw_line_sample(number: int) -> Markup:
+    """Draw a piece of the lines of the n-th experiment, for a legend."""
+    figure = Figure(figsize=(0.55, 0.16))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.plot((0, 1, 2), (0, 0, 0), **_look(number), linewidth=1.4, markevery=(1, 2))
+    axes.set_axis_off()
+    return _to_svg(figure, "", salt=f"sample {number}")
+
+
+def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Markup | None:
     """Draw known and novel recall of each experiment as a line from one to the other; None without both groups.
 
-    Small dots are the seeds' novel recall.
+    Small dots are the seeds' novel recall. `numbers` says which color an experiment has.
     """
     metric = main_metric(experiments)
     if not all(experiment.gaps(metric) for experiment in experiments):
@@ -65,7 +89,7 @@ def draw_overview(experiments: list[Experiment]) -> Markup | None:
     axes = figure.add_subplot()
     for row, experiment in enumerate(experiments):
         known, novel = (experiment.mean(group, metric) or 0.0 for group in (KNOWN, NOVEL))
-        color = LINE_COLORS[row % len(LINE_COLORS)]
+        color = LINE_COLORS[numbers[experiment.name] % len(LINE_COLORS)]
         axes.plot((novel, known), (row, row), color=color, linewidth=2.5, alpha=0.45, zorder=1)
         axes.scatter(experiment.values(NOVEL, metric), [row] * len(experiment.seeds), s=8, color=color, zorder=2)
         axes.scatter([novel], [row], s=70, color=color, zorder=3)
@@ -80,7 +104,10 @@ def draw_overview(experiments: list[Experiment]) -> Markup | None:
     axes.set_ylim(len(experiments) - 0.4, -0.6)
     axes.set_xlim(0, 1.02 * axes.get_xlim()[1])
     axes.set_xlabel(f"{metric}: ● on novel classes, ○ on known classes", fontsize=8, color=INK)
-    return _to_svg(figure, "overview")
+    said = [
+        f"{one.name}: novel {one.mean(NOVEL, metric):.1f}, known {one.mean(KNOWN, metric):.1f}" for one in experiments
+    ]
+    return _to_svg(figure, f"{metric} in percent. {'; '.join(said)}", salt=str(experiments[0].test_set.key))
 
 
 def _style(axes: Axes) -> None:
@@ -93,18 +120,23 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _to_svg(figure: Figure, name: str) -> Markup:
-    """Return a figure as inline SVG: text as text, CSS colors, no ids or addresses that the page does not need."""
+def _to_svg(figure: Figure, name: str, salt: str = "") -> Markup:
+    """Return a figure as inline SVG: text as text, CSS colors, no ids or addresses that the page does not need.
+
+    `name` says what is to be seen; without one the figure is an ornament, which screen readers pass over. Name and salt
+    together decide the ids in it, which must differ from those of the page's other figures.
+    """
     text = io.StringIO()
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name + salt, "font.family": "sans-serif"}
     with matplotlib.rc_context(settings):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{name}"', svg, count=1)
+    label = f'role="img" aria-label="{escape(name)}"' if name else 'aria-hidden="true"'
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', lambda found: f"{found[1]} {label}", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'<path d="[^"]*" style="fill: #ffffff[^"]*"/>', "", svg).replace(INK, "currentColor")
     for number, color in enumerate(LINE_COLORS):
         svg = svg.replace(color, f"var(--line-{number})")
-    return Markup(svg)  # safe: made here from numbers and metric names
+    return Markup(svg)  # safe: made here from numbers, metric names and escaped text

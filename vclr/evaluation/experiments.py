@@ -1,50 +1,57 @@
-"""Experiments as the comparison sees them: configuration, role, metrics seed by seed.
-
-Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` and, as references,
-`results/<experiment>/untrained/metrics.json` (the model before training) and `proposals/metrics.json`.
-"""
+"""Experiments as the comparison sees them: configuration, role, metrics seed by seed, each on one test set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vclr.config import Config, flat_config, load_config
+from vclr.config import Config, flat_config
 from vclr.data.catalog import training_set, view_weights
-from vclr.errors import UserError
+from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.recall import Metrics
-from vclr.files import read_json
 
 KNOWN, NOVEL = "known", "novel"
 BASELINE, VIEWS, FULL = "baseline", "views", "v-CLR"
+ALL = "all"  # the objects of a test set whose classes are not divided into groups
 OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
 
 
 @dataclass
 class Experiment:
-    """One experiment and its results, seed by seed.
+    """One experiment and its results on one test set, seed by seed.
 
     Attributes:
         name: its name in `runs/` and `results/`.
         seeds: the seeds, in the order of all lists below.
         config: the resolved configuration of the first seed.
+        test_set: what the metrics are of.
         groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
-            the protocol's name, or `all`.
+            `all` (`by_test_set` gives them the protocol's name).
         untrained: for each group, the metrics of the model before training; empty where that was not evaluated.
         proposals: the same of the object proposals of the test set, which no training made.
+        runs: the run folder of each seed.
+        predictions: the file of what the first seed found.
+        checkpoints: the sha256 of what was evaluated, of each seed; "" where it was not recorded.
         environment: what the first run wrote about code and machine; may be empty.
+        data_hashes: what the first run wrote about the bytes of its training data; may be empty.
     """
 
     name: str
     seeds: list[int]
     config: Config
+    test_set: EvaluatedSet
     groups: dict[str, list[Metrics]]
     untrained: dict[str, Metrics] = field(default_factory=dict)
     proposals: dict[str, Metrics] = field(default_factory=dict)
+    runs: list[Path] = field(default_factory=list)
+    predictions: Path = Path()
+    checkpoints: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
+    data_hashes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def views(self) -> list[str]:
@@ -85,45 +92,55 @@ class Experiment:
         return [known - novel for known, novel in pairs]
 
 
-def read_experiments(experiments: list[str], seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
-    """Read the configuration and the metrics of each experiment and seed.
+def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
+    """Sort experiments by what they can be compared on: the same test set with the same classes in a group.
 
-    Raises:
-        UserError: a file is missing or damaged, or no experiment or seed is named; names it.
+    Returns:
+        For each test set its title and the experiments that were evaluated on it.
     """
-    if not experiments or not seeds:
-        raise UserError("no experiment and seed to report on")
-    return [_read_experiment(name, seeds, Path(runs), Path(results)) for name in experiments]
+    compared: list[list[Experiment]] = []
+    for experiment in experiments:
+        for others in compared:
+            if all(_are_comparable(experiment, other) for other in others):
+                others.append(experiment)
+                break
+        else:
+            compared.append([experiment])
+    sets = [next((one.test_set for one in others if one.test_set.protocol), others[0].test_set) for others in compared]
+    titles = unique_titles(sets, compared[0][0].config.data.root if compared else "")
+    return {
+        title: [_name_headline(experiment, test_set) for experiment in others]
+        for title, test_set, others in zip(titles, sets, compared, strict=True)
+    }
 
 
-def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> Experiment:
-    folders = [runs / name / f"seed{seed}" for seed in seeds]
-    for folder in folders:
-        if not (folder / "config.yaml").is_file():
-            raise UserError(f"{folder / 'config.yaml'}: no such file (is {name} trained with this seed?)")
-    config = load_config(folders[0] / "config.yaml")
-    headline = config.evaluation.protocol or "all"
-    scored = [_read_groups(results / name / f"seed{seed}" / "metrics.json", headline) for seed in seeds]
-    references = [results / name / reference / "metrics.json" for reference in ("untrained", "proposals")]
-    untrained, proposals = (_read_groups(path, headline) if path.is_file() else {} for path in references)
-    environment = folders[0] / "environment.json"
-    return Experiment(
-        name,
-        seeds,
-        config,
-        {group: [groups.get(group, {}) for groups in scored] for group in scored[0]},
-        untrained,
-        proposals,
-        read_json(environment) if environment.is_file() else {},
+def _are_comparable(one: Experiment, other: Experiment) -> bool:
+    if one.test_set.key != other.test_set.key or one.name == other.name:
+        return False
+    first, second = one.config.evaluation.groups, other.config.evaluation.groups
+    shared = one.groups.keys() & other.groups.keys() & first.keys() & second.keys()
+    return all(sorted(first[group]) == sorted(second[group]) for group in shared)
+
+
+def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment:
+    """Give the metrics of a test set without groups the name of its protocol, where it has one."""
+    title = test_set.title(experiment.config.data.root)
+    name = ALL if title == test_set.annotations else title
+
+    def rename(groups: dict[str, Any]) -> dict[str, Any]:
+        return {name if group == ALL else group: metrics for group, metrics in groups.items()}
+
+    return replace(
+        experiment,
+        groups=rename(experiment.groups),
+        untrained=rename(experiment.untrained),
+        proposals=rename(experiment.proposals),
     )
 
 
-def _read_groups(path: Path, headline: str) -> dict[str, Metrics]:
-    metrics = read_json(path)
-    groups = metrics.get("groups") if isinstance(metrics, dict) else None
-    if not isinstance(metrics, dict) or not isinstance(groups or {}, dict):
-        raise UserError(f"{path}: is not a file of metrics")
-    return groups or {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
+def groups_of(experiments: list[Experiment]) -> list[str]:
+    """List the groups of classes of experiments on one test set."""
+    return list(dict.fromkeys(group for experiment in experiments for group in experiment.groups))
 
 
 def main_metric(experiments: list[Experiment]) -> str:
@@ -136,16 +153,31 @@ def main_metric(experiments: list[Experiment]) -> str:
 
 def target_group(experiments: list[Experiment]) -> str:
     """Return the group that comparisons are about: the novel classes where they were evaluated apart."""
-    groups = list(experiments[0].groups)
+    groups = groups_of(experiments)
     return NOVEL if NOVEL in groups else groups[0]
 
 
 def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
     """Return the settings that differ between the experiments, each with its value in every experiment."""
-    flat = [flat_config(experiment.config) for experiment in experiments]
+    flat = [flat_config(experiment.config) for experiment in trainings(experiments)]
     keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
     values = {key: [settings.get(key) for settings in flat] for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
+    """Return one of each name: what was trained, on however many test sets it was evaluated."""
+    by_name: dict[str, Experiment] = {}
+    for experiment in experiments:
+        by_name.setdefault(experiment.name, experiment)
+    return list(by_name.values())
+
+
+def format_setting(value: Any) -> str:
+    """Write the value of a setting for a reader: lists with commas, a dash where there is none."""
+    if value is None or value == {} or value == []:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def provenance(environment: dict[str, Any]) -> dict[str, str]:

@@ -12,26 +12,37 @@ from PIL import Image
 
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
+from vclr.coco.checks import check_segmentation
 from vclr.config import ViewsConfig
-from vclr.data.catalog import test_set, training_set
+from vclr.data.catalog import training_set
 from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.evaluation import pictures
 from vclr.evaluation.experiments import Experiment, target_group
+from vclr.evaluation.raw_predictions import draw_raw
 from vclr.files import read_json
-from vclr.image_folder import open_folder
+from vclr.image_folder import Folder, open_folder
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
 TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
 NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
+RAW_SCORE = 0.5  # above which every prediction of one image is shown
 FADE = 0.85  # of the photo behind what was found
 ANNOTATED = (255, 255, 255)  # outline of an annotated object
 PICTURE_SIDE = 360  # pixels of a picture's long side in the report
 
 
-def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list[np.ndarray]]]:
-    """Draw some training images in every view of the experiment that has most.
+# A picture with its caption, and rows of them: the photo, the ground truth, one picture for each experiment.
+Pictures = list[tuple[np.ndarray, str]]
+
+
+def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str], list[list[np.ndarray]]]:
+    """Draw some images of a training set in every view of the experiment that has most.
+
+    Args:
+        experiments: those that train on this set.
+        coco: the annotations of the set.
 
     Returns:
         The names of the views, and for each image its picture in each view with the annotations drawn.
@@ -39,7 +50,6 @@ def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list
     experiment = max(experiments, key=lambda candidate: len(candidate.views))
     views = sorted(experiment.views, key=lambda view: view != "natural")
     data_set = training_set(experiment.config)
-    coco = coco_json.load_coco(data_set.annotations)
     objects = _objects(coco)
     names = [image["file_name"] for image in coco["images"] if image["id"] in objects]
     settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=experiment.config.views.seed)
@@ -55,41 +65,73 @@ def training_scenes(experiments: list[Experiment]) -> tuple[list[str], list[list
     return views, rows
 
 
-def found_objects(experiments: list[Experiment], results: Path) -> list[list[tuple[np.ndarray, str]]]:
-    """Draw some evaluated images: the objects of the target group, and what the first seed of each experiment found.
+def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictures], Pictures]:
+    """Draw some images of a test set, and what the first seed of each experiment found in them.
+
+    Args:
+        experiments: those that were evaluated on this set.
+        coco: the annotations of the set.
 
     Returns:
-        For each image the photo, the ground truth and one picture for each experiment, each with its caption.
+        A row for each image with the objects of the target group and, for each of these, the prediction that fits best;
+        and a row for the first of these images with all its objects and all predictions above a score.
     """
-    config = experiments[0].config
-    data_set = test_set(config)
-    coco = coco_json.load_coco(data_set.annotations)
-    names = config.evaluation.groups.get(target_group(experiments))
+    test_set, config = experiments[0].test_set, experiments[0].config
+    every_object, names = _objects(coco), config.evaluation.groups.get(target_group(experiments))
     if names is not None:
-        wanted = coco_json.category_ids(coco, names, data_set.annotations)
+        wanted = coco_json.category_ids(coco, names, test_set.annotations)
         coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)
     objects = _objects(coco)
-    predictions = [_read_predictions(results, experiment) for experiment in experiments]
-    photos = open_folder(data_set.images)
-    rows = []
-    for image in _pick(coco, objects, NUM_EXAMPLES):
-        photo = np.asarray(photos.open(image["file_name"]))
-        size = image["height"], image["width"]
-        masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
-        there = pictures.draw_objects(photo, masks, fade=FADE)
-        row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} in all")]
-        for found in predictions:
-            best = sorted(found.get(image["id"], []), key=lambda entry: -entry["score"])[:TOP_PREDICTIONS]
-            candidates = [coco_json.rasterize(entry, *size) for entry in best]
-            picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
-            caption = f"{count} of {len(masks)}"
-            if count == 0 and best:  # what it predicts instead, mask and box
-                boxes = [coco_json.bbox_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
-                picture = pictures.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
-                caption += f"; its {len(boxes)} best predictions"
-            row.append((_finish(picture), caption))
-        rows.append(row)
-    return rows
+    images = _pick(coco, objects, NUM_EXAMPLES)
+    found = [_read_predictions(experiment.predictions, images) for experiment in experiments]
+    photos = open_folder(test_set.images)
+    rows = [
+        _best_row(_open(photos, image), image, objects[image["id"]], [by_image[image["id"]] for by_image in found])
+        for image in images
+    ]
+    raw: Pictures = []
+    for image in images[:1]:
+        shown = [by_image[image["id"]] for by_image in found]
+        raw = _raw_row(_open(photos, image), image, every_object[image["id"]], shown)
+    return rows, raw
+
+
+def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
+    """Show for each object the best-fitting prediction."""
+    size = image["height"], image["width"]
+    masks = [coco_json.rasterize(item, *size) for item in objects]
+    there = pictures.draw_objects(photo, masks, fade=FADE)
+    row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} in all")]
+    for entries in found:
+        best = entries[:TOP_PREDICTIONS]
+        candidates = [coco_json.rasterize(entry, *size) for entry in best]
+        picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
+        caption = f"{count} of {len(masks)}"
+        if count == 0 and best:  # what it predicts instead, mask and box
+            boxes = [coco_json.bbox_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
+            picture = pictures.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
+            caption += f"; its {len(boxes)} best predictions"
+        row.append((_finish(picture), caption))
+    return row
+
+
+def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
+    """Show every prediction above a score, whether it fits an object or not."""
+    size = image["height"], image["width"]
+    masks = [coco_json.rasterize(item, *size) for item in objects]
+    there = pictures.draw_objects(photo, masks, fade=FADE)
+    row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} annotated")]
+    for entries in found:
+        shown = [coco_json.rasterize(entry, *size) for entry in entries if entry["score"] > RAW_SCORE]
+        picture, unmatched = draw_raw(photo, masks, shown, fade=FADE)
+        row.append(
+            (_finish(picture), f"{len(shown)} predicted, {unmatched} fit none" if shown else "nothing predicted")
+        )
+    return row
+
+
+def _open(photos: Folder, image: Json) -> np.ndarray:
+    return np.asarray(photos.open(image["file_name"]))
 
 
 def _objects(coco: Json) -> dict[Any, list[Json]]:
@@ -109,15 +151,24 @@ def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
     return [images[position] for position in positions]
 
 
-def _read_predictions(results: Path, experiment: Experiment) -> dict[Any, list[Json]]:
-    path = results / experiment.name / f"seed{experiment.seeds[0]}" / "predictions.json"
+def _read_predictions(path: Path, images: list[Json]) -> dict[Any, list[Json]]:
+    """Read what was found in some images, best first.
+
+    Raises:
+        UserError: an entry of the file is not a COCO result, or is not of an image of this size.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+    by_image: dict[Any, list[Json]] = {image["id"]: [] for image in images}
     entries = read_json(path)
-    by_image: dict[Any, list[Json]] = {}
     for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
         if not isinstance(entry, dict) or not {"image_id", "score", "bbox"} <= entry.keys():
             raise UserError(f"{path}: [{position}]: is not a COCO result with `image_id`, `score` and `bbox`")
-        by_image.setdefault(entry["image_id"], []).append(entry)
-    return by_image
+        image_id = entry["image_id"]
+        if isinstance(image_id, (int, str)) and image_id in by_image:
+            if entry.get("segmentation") is not None:
+                check_segmentation(entry["segmentation"], *sizes[image_id], f"{path}: [{position}]")
+            by_image[image_id].append(entry)
+    return {image_id: sorted(found, key=lambda entry: -entry["score"]) for image_id, found in by_image.items()}
 
 
 def _finish(picture: np.ndarray) -> np.ndarray:

@@ -55,10 +55,11 @@ def catalog_terms() -> list[Term]:
     return terms
 
 
-def terms_in_use(config: Config) -> list[Term]:
+def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list[Term]:
     """List the terms of what an experiment trains on, is evaluated with and begins from.
 
-    Photos count by the licence that their json gives each of them, where it does.
+    The test set is `evaluated`, by default the one that the configuration names. Photos count by the licence that their
+    json gives each of them, where it does.
 
     Raises:
         UserError: a json or a declaration is damaged.
@@ -66,7 +67,7 @@ def terms_in_use(config: Config) -> list[Term]:
     ledger = _Ledger(Path(config.data.root), read_catalog())
     terms = [
         *ledger.of_data_set("training", training_set(config)),
-        *ledger.of_data_set("evaluation", test_set(config)),
+        *ledger.of_data_set("evaluation", evaluated or test_set(config)),
     ]
     if checkpoint := config.train.init_checkpoint:
         terms.append(ledger.of_path("first weights", Path(checkpoint)))

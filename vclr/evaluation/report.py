@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from vclr.coco.annotations import Json, load_coco
 from vclr.coco.annotations import summarize as summarize_coco
-from vclr.data.catalog import test_set, training_set
+from vclr.config import DataSetConfig
+from vclr.data.catalog import training_set
 from vclr.errors import UserError
-from vclr.evaluation.curves import draw_curves, draw_overview
+from vclr.evaluation.comparison import compare
+from vclr.evaluation.curves import draw_curves, draw_line_sample, draw_overview
 from vclr.evaluation.experiments import (
-    BASELINE,
-    FULL,
-    KNOWN,
-    NOVEL,
-    VIEWS,
     Experiment,
+    by_test_set,
     differences,
+    format_setting,
+    groups_of,
     main_metric,
     provenance,
-    read_experiments,
-    target_group,
+    trainings,
 )
-from vclr.evaluation.gallery import TOP_PREDICTIONS, data_uri, found_objects, training_scenes
+from vclr.evaluation.findings import evidence, findings
+from vclr.evaluation.gallery import RAW_SCORE, TOP_PREDICTIONS, Pictures, data_uri, found_objects, training_scenes
+from vclr.evaluation.history import read_history
 from vclr.evaluation.licences import terms_in_use
 from vclr.evaluation.pictures import contact_sheet
-from vclr.evaluation.study import PairedResult, compare, evidence, format_p, format_values, markdown_results
+from vclr.evaluation.read_experiments import read_experiments
+from vclr.evaluation.results_table import TABLE_METRICS, results_table
+from vclr.evaluation.study import markdown_results
 from vclr.files import atomic_path, read_json, write_json, write_png
 from vclr.splits.leaks import summarize_leaks
-
-TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")
 
 
 def write_report(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str) -> str:
     """Write `output/report.html` and `output/summary.json`, and the report's pictures as `scenes.png`, `examples.png`.
+
+    Each test set has a table, a comparison and a gallery of its own; pictures of a second training or test set are in
+    `scenes-2.png`, `examples-2.png` and so on.
 
     Args:
         experiments: names, in the order of the report; baseline first reads best.
@@ -54,43 +59,129 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
     Raises:
         UserError: a file is missing or damaged; names it.
     """
-    runs, results, output = Path(runs), Path(results), Path(output)
-    read = read_experiments(experiments, seeds, runs, results)
-    histories = {
-        name: [read_history(runs / name / f"seed{seed}" / "metrics.jsonl") for seed in seeds] for name in experiments
-    }
-    views, scenes = training_scenes(read)
-    examples = found_objects(read, results)
+    results, output = Path(results), Path(output)
+    read = read_experiments(experiments, seeds, Path(runs), results)
+    trained = trainings(read)
+    histories = {one.name: [read_history(folder / "metrics.jsonl") for folder in one.runs] for one in trained}
+    lines = {one.name: number for number, one in enumerate(trained)}
+    test_sections = [_test_section(name, compared, histories, lines) for name, compared in by_test_set(read).items()]
+    training_sections = _training_sections(trained)
     page = _render(
         title=title,
-        experiments=read,
-        findings=findings(read),
+        test_sections=test_sections,
+        training_sections=training_sections,
+        experiments=trained,
+        lines=lines,
+        samples=[draw_line_sample(number) for number in range(len(trained))],
         evidence=evidence(len(seeds)),
         num_seeds=len(seeds),
-        target=target_group(read),
-        overview=draw_overview(read),
-        table=results_table(read, histories),
-        views=views,
-        scenes=[[data_uri(picture) for picture in row] for row in scenes],
-        examples=[[(data_uri(picture), caption) for picture, caption in row] for row in examples],
+        has_gap=any(section.table["has_gap"] for section in test_sections),
         top=TOP_PREDICTIONS,
+        raw_score=RAW_SCORE,
         curves=draw_curves(histories),
         differences=differences(read),
-        provenance=provenance(read[0].environment),
-        data=_data_facts(read),
-        leaks=list(dict.fromkeys(describe_leaks(results / name / "leaks.json") for name in experiments)),
-        terms=list(dict.fromkeys(term for experiment in read for term in terms_in_use(experiment.config))),
+        code=_code_facts(trained),
+        leaks=list(dict.fromkeys(describe_leaks(results / one.name / "leaks.json") for one in trained)),
+        terms=list(dict.fromkeys(term for one in read for term in terms_in_use(one.config, _evaluated_files(one)))),
     )
-    if scenes:
-        write_png(output / "scenes.png", contact_sheet(scenes, views))
-    if examples:
-        sheet = [[picture for picture, _ in row] for row in examples]
-        write_png(output / "examples.png", contact_sheet(sheet, ["image", "ground truth", *experiments]))
+    for number, scenes in enumerate(training_sections, start=1):
+        if scenes.pictures:
+            write_png(output / _numbered("scenes", number), contact_sheet(scenes.pictures, scenes.views))
+    for number, section in enumerate(test_sections, start=1):
+        if section.examples:
+            sheet = [[picture for picture, _ in row] for row in section.examples]
+            names = [experiment.name for experiment in section.experiments]
+            write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
     write_json(output / "summary.json", summarize(read), indent=1)
     with atomic_path(output / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    text = ["", *markdown_results(read, main_metric(read)), "", *findings(read), evidence(len(seeds))]
-    return "\n".join([*text, "", f"The report: {output / 'report.html'}"])
+    text = [line for section in test_sections for line in section.describe(len(test_sections) > 1)]
+    return "\n".join([*text, evidence(len(seeds)), "", f"The report: {output / 'report.html'}"])
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}.png" if number == 1 else f"{name}-{number}.png"
+
+
+@dataclass
+class _TestSection:
+    """What the report says of one test set."""
+
+    title: str
+    experiments: list[Experiment]
+    findings: list[str]
+    overview: Markup | None
+    table: Json
+    examples: list[Pictures]
+    raw: Pictures
+    has_changed: bool
+    data: dict[str, str]
+
+    def describe(self, has_title: bool) -> list[str]:
+        """Return the results as lines for a terminal."""
+        heading = [f"On {self.title}:", ""] if has_title else []
+        return ["", *heading, *markdown_results(self.experiments), "", *self.findings]
+
+
+def _test_section(
+    title: str, experiments: list[Experiment], histories: dict[str, Any], lines: dict[str, int]
+) -> _TestSection:
+    test_set = experiments[0].test_set
+    coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
+    examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
+    data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
+    data |= {"sha256": test_set.sha256, "images": test_set.images}
+    groups = {group: names for one in experiments for group, names in one.config.evaluation.groups.items()}
+    data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
+    return _TestSection(
+        title,
+        experiments,
+        findings(experiments),
+        draw_overview(experiments, lines),
+        results_table(experiments, histories),
+        examples,
+        raw,
+        has_changed,
+        data,
+    )
+
+
+@dataclass
+class _TrainingSection:
+    """What the report shows of one training set: its experiments, what it holds, pictures of it in all views."""
+
+    experiments: list[Experiment]
+    facts: str
+    views: list[str]
+    pictures: list[list[np.ndarray]]
+
+
+def _training_sections(experiments: list[Experiment]) -> list[_TrainingSection]:
+    by_files: dict[tuple[str, str], list[Experiment]] = {}
+    for experiment in experiments:
+        files = training_set(experiment.config)
+        by_files.setdefault((files.annotations, files.images), []).append(experiment)
+    sections = []
+    for (path, _), those in by_files.items():
+        coco = load_coco(path)
+        sections.append(_TrainingSection(those, f"{path} ({summarize_coco(coco)})", *training_scenes(those, coco)))
+    return sections
+
+
+def _evaluated_files(experiment: Experiment) -> DataSetConfig:
+    proposals = experiment.config.data.test.proposals if experiment.proposals else ""
+    return replace(experiment.test_set.files, proposals=proposals)
+
+
+def _code_facts(experiments: list[Experiment]) -> dict[str, list[str]]:
+    """Return what code on what machine made the runs: one text where it was the same for all, else one for each."""
+    facts = {experiment.name: provenance(experiment.environment) for experiment in experiments}
+    said: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for one in facts.values() for key in one):
+        texts = {name: one.get(key, "not recorded") for name, one in facts.items()}
+        is_same = len(set(texts.values())) == 1
+        said[key] = list(texts.values())[:1] if is_same else [f"{name}: {text}" for name, text in texts.items()]
+    return said
 
 
 def _render(**content: Any) -> str:
@@ -101,44 +192,22 @@ def _render(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"data_uri": data_uri, "setting": format_setting}
     return environment.get_template("report.html.jinja").render(content)
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`: by kind and iteration, the last record that a resumed training wrote.
-
-    Raises:
-        UserError: the file is missing or a line is not a record.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    records = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            records[record["kind"], record["iteration"]] = record
-        except (ValueError, TypeError, KeyError):
-            raise UserError(f"{path}: line {number}: is not a record with `kind` and `iteration`") from None
-    return [records[key] for key in sorted(records)]
-
-
-def training_minutes(history: list[dict[str, Any]]) -> float:
-    """Return how long the steps of a training took together."""
-    done, seconds = 0, 0.0
-    for record in history:
-        if record["kind"] == "train":
-            seconds += (record["iteration"] - done) * record.get("step_seconds", 0.0)
-            done = record["iteration"]
-    return seconds / 60
 
 
 def summarize(experiments: list[Experiment]) -> Json:
     """Return what `summary.json` holds: means over the seeds, gaps, the references, the comparison.
 
-    The main metrics only: DVC shows and compares this file.
+    The main metrics only: DVC shows and compares this file. For several test sets all of that is below `test_sets` and
+    the name of each.
     """
+    sets = {title: _summarize_set(compared) for title, compared in by_test_set(experiments).items()}
+    rounded: Json = _shorten(next(iter(sets.values())) if len(sets) == 1 else {"test_sets": sets})
+    return rounded
+
+
+def _summarize_set(experiments: list[Experiment]) -> Json:
     metric = main_metric(experiments)
     summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
     for experiment in experiments:
@@ -151,125 +220,16 @@ def summarize(experiments: list[Experiment]) -> Json:
         for reference in ("untrained", "proposals"):
             for group, metrics in getattr(experiment, reference).items():
                 summary[reference][group] = {name: metrics.get(name) for name in TABLE_METRICS}
-    for pair, tests in compare(experiments).items():
-        summary["comparison"][pair] = {name: tests[name].mean_difference for name in TABLE_METRICS if name in tests}
-    rounded: Json = _shorten(summary)
-    return rounded
+    for pair, comparison in compare(experiments).items():
+        results = comparison.results
+        summary["comparison"][pair] = {name: results[name].mean_difference for name in TABLE_METRICS if name in results}
+    return summary
 
 
 def _shorten(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _shorten(entry) for key, entry in value.items()}
     return round(value, 2) if isinstance(value, float) else value
-
-
-def findings(experiments: list[Experiment]) -> list[str]:
-    """Say in sentences, computed from the numbers, whether views help and whether consistency adds to them."""
-    group, metric = target_group(experiments), main_metric(experiments)
-    comparison = compare(experiments)
-    subjects = {BASELINE: "The baseline", VIEWS: "Views alone", FULL: "v-CLR"}
-    sentences = []
-    for experiment in experiments:
-        gaps = experiment.gaps(metric)
-        if gaps:
-            sentences.append(
-                f"{subjects.get(experiment.role or '', 'Experiment')} ({experiment.name}): recall of "
-                f"{experiment.mean(KNOWN, metric):.1f} % on known and {experiment.mean(NOVEL, metric):.1f} % on novel "
-                f"objects ({metric}), a gap of {np.mean(gaps):.1f} points."
-            )
-    questions = {
-        f"{VIEWS} - {BASELINE}": "Training on several views, without consistency,",
-        f"{FULL} - {VIEWS}": "Adding consistency with the teacher to the views",
-        f"{FULL} - {BASELINE}": "Views and consistency together",
-    }
-    for pair, subject in questions.items():
-        if metric in comparison.get(pair, {}):
-            sentences.append(f"{subject} {_effect(comparison[pair][metric], group)}")
-    return sentences
-
-
-def _effect(test: PairedResult, group: str) -> str:
-    """Say what a difference amounts to, no more than the seeds allow."""
-    points = abs(test.mean_difference)
-    if points < 0.05:
-        text = f"changed nothing on {group} objects"
-    else:
-        text = f"{'raised' if test.mean_difference > 0 else 'lowered'} recall on {group} objects by {points:.1f} points"
-    if test.low is None or test.high is None:
-        return f"{text} (one seed)."
-    interval = f"{test.low:+.1f} to {test.high:+.1f}".replace("-", "−")
-    tests = f"95 % interval {interval}, paired t test p {_equals(test.p_t)}"
-    if test.p_permutation is not None:
-        tests += f", sign flips p {_equals(test.p_permutation)}"
-    verdict = "; the interval contains 0, so this is no evidence of an effect" if test.low <= 0 <= test.high else ""
-    return f"{text} ({tests}{verdict})."
-
-
-def _equals(p: float | None) -> str:
-    text = format_p(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def results_table(experiments: list[Experiment], histories: dict[str, list[list[dict[str, Any]]]]) -> Json:
-    """Build the table of the report.
-
-    Returns:
-        `groups` and `metrics` for the heading, `has_gap`, `rows`: name, settings and cells, each cell a text and
-        whether it is the best of its column; `references`: name and cells of what was not trained.
-    """
-    groups, metric = list(experiments[0].groups), main_metric(experiments)
-    metrics = [name for name in TABLE_METRICS if any(experiment.values(groups[0], name) for experiment in experiments)]
-    columns = [[experiment.values(group, name) for experiment in experiments] for group in groups for name in metrics]
-    has_gap = any(experiment.gaps(metric) for experiment in experiments)
-    cells = [_mark_best(column, max) for column in columns]
-    if has_gap:
-        cells.append(_mark_best([experiment.gaps(metric) for experiment in experiments], min))
-    floor = next((experiment.untrained for experiment in experiments if experiment.untrained), None)
-    rows = []
-    for number, experiment in enumerate(experiments):
-        minutes = [training_minutes(history) for history in histories[experiment.name]]
-        rows.append(
-            {
-                "name": experiment.name,
-                "views": ", ".join(experiment.views),
-                "consistency": f"{experiment.consistency:g}",
-                "iterations": experiment.config.train.max_iter,
-                "cells": [column[number] for column in cells],
-                "times": _times_untrained(experiment, floor, target_group(experiments), metric),
-                "minutes": format_values(minutes),
-            }
-        )
-    proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), None)
-    references = [
-        (name, [_format_one(reference.get(group, {}).get(metric)) for group in groups for metric in metrics])
-        for name, reference in (("untrained", floor), ("object proposals", proposals))
-        if reference
-    ]
-    heading = {"groups": groups, "metrics": metrics, "has_gap": has_gap, "has_floor": floor is not None}
-    return {**heading, "rows": rows, "references": references}
-
-
-def _format_one(value: float | None) -> str:
-    return format_values([] if value is None else [value])
-
-
-def _mark_best(column: list[list[float]], best: Any) -> list[tuple[str, bool]]:
-    """Write each mean of a column, with whether no other is better by the digit shown."""
-    means = [round(float(np.mean(values)), 1) if values else None for values in column]
-    present = [mean for mean in means if mean is not None]
-    top = best(present) if len(present) > 1 else None
-    return [
-        (format_values(values), mean is not None and mean == top) for values, mean in zip(column, means, strict=True)
-    ]
-
-
-def _times_untrained(experiment: Experiment, floor: dict[str, Any] | None, group: str, metric: str) -> str:
-    """Say how many times the untrained model's recall an experiment has reached."""
-    base = (experiment.untrained or floor or {}).get(group, {}).get(metric)
-    mean = experiment.mean(group, metric)
-    if base is None or mean is None:
-        return "–"
-    return f"× {mean / base:.1f}" if base else "from 0"
 
 
 def describe_leaks(path: Path) -> str:
@@ -284,14 +244,3 @@ def describe_leaks(path: Path) -> str:
     if not isinstance(leaks, dict) or "pairs_by" not in leaks:
         raise UserError(f"{path}: is not what vclr audit writes")
     return summarize_leaks(leaks)
-
-
-def _data_facts(experiments: list[Experiment]) -> dict[str, str]:
-    config = experiments[0].config
-    facts = {}
-    for part, data_set in (("training", training_set(config)), ("evaluation", test_set(config))):
-        coco = load_coco(data_set.annotations)
-        facts[part] = f"{data_set.annotations} ({summarize_coco(coco)})"
-    for group, names in config.evaluation.groups.items():
-        facts[f"{group} classes"] = ", ".join(names)
-    return facts

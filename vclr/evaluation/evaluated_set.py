@@ -1,0 +1,114 @@
+"""The test set that metrics are of: which one it is, whether it is still the same, what to call it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from vclr.coco.annotations import Json
+from vclr.config import Config, DataSetConfig
+from vclr.data.catalog import CATALOG, PROTOCOLS, test_set
+from vclr.errors import UserError
+from vclr.files import sha256
+
+# Protocols as papers call them.
+TITLES = {
+    "nonvoc": "Non-VOC",
+    "lvis": "LVIS non-COCO",
+    "uvo": "UVO non-VOC",
+    "objects365": "Objects365 non-COCO",
+}
+SAID = ("annotations", "sha256", "images")  # of a test set, in the provenance of metrics.json
+
+
+@dataclass(frozen=True)
+class EvaluatedSet:
+    """A test set as an evaluation read it.
+
+    Attributes:
+        annotations: path of the json.
+        sha256: of the json's bytes; empty where nobody knows any more.
+        images: path of the image folder.
+        protocol: the protocol that has this test set; empty for the test set of `data.test`.
+    """
+
+    annotations: str
+    sha256: str
+    images: str
+    protocol: str = ""
+
+    @property
+    def key(self) -> tuple[str, Path]:
+        """What two test sets share if and only if they are the same: bytes of the annotations, and image folder."""
+        return self.sha256 or str(Path(self.annotations).resolve()), Path(self.images).resolve()
+
+    @property
+    def files(self) -> DataSetConfig:
+        """The files of the test set, as the configuration names them."""
+        return DataSetConfig(annotations=self.annotations, images=self.images)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the annotations differ from those that the evaluation read."""
+        return bool(self.sha256) and _hash(self.annotations) not in ("", self.sha256)
+
+    def title(self, root: str) -> str:
+        """Return the name of the protocol, of the published protocol that has these annotations, or their path."""
+        for protocol, name in PROTOCOLS.items():
+            published = Path(root, CATALOG[name].annotations).resolve()
+            if self.protocol == protocol or (not self.protocol and published == Path(self.annotations).resolve()):
+                return TITLES.get(protocol, protocol)
+        return self.protocol or self.annotations
+
+
+def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str) -> EvaluatedSet:
+    """Return the test set that a file of metrics is of, as the file says it; of older files, as the configuration does.
+
+    Args:
+        metrics: content of the file.
+        path: of the file, for errors.
+        config: of the training.
+        protocol: the folder of the results that the file is in; "" for a file beside these folders.
+
+    Raises:
+        UserError: what the file says of it is damaged.
+    """
+    groups = {*config.evaluation.groups, *metrics.get("groups", {})}
+    said = metrics.get("provenance")
+    if said is None:
+        protocol = protocol or config.evaluation.protocol
+        files = test_set(replace(config, evaluation=replace(config.evaluation, protocol=protocol)))
+        own = "" if protocol in groups else protocol
+        return EvaluatedSet(files.annotations, _hash(files.annotations), files.images, own)
+    facts = said.get("test_set") if isinstance(said, dict) else None
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), str) for key in SAID):
+        raise UserError(f"{path}: provenance: does not name the test set; evaluate again")
+    protocol = str(said.get("protocol") or "")
+    own = "" if protocol in groups else protocol
+    return EvaluatedSet(facts["annotations"], facts["sha256"], facts["images"], own)
+
+
+def unique_titles(sets: Sequence[EvaluatedSet], root: str) -> list[str]:
+    """Name test sets so that no two have the same name."""
+    titles = [one.title(root) for one in sets]
+    for form in ("{0.annotations}", "{0.annotations} with {0.images}", "{0.annotations} ({0.sha256}) with {0.images}"):
+        counts = Counter(titles)
+        titles = [form.format(one) if counts[title] > 1 else title for one, title in zip(sets, titles, strict=True)]
+    return titles
+
+
+def _hash(path: str) -> str:
+    """Return the sha256 of a file, "" where it does not exist."""
+    file = Path(path)
+    if not file.is_file():
+        return ""
+    facts = file.stat()
+    return _hash_of(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: str, *_: int) -> str:
+    return sha256(path)
