@@ -107,9 +107,9 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
     if changed := manifest.damaged(adopted, settings.quiet):
-        files = _name_some([file for files in changed.values() for file in files])
+        wrong = _name_some([file for files in changed.values() for file in files])
         raise UserError(
-            f"{wanted.source.name}: damaged: {files}; put them in place again, or remove them to fetch them"
+            f"{wanted.source.name}: damaged: {wrong}; put them in place again, or remove them to fetch them"
         )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
     paths += [*plan.linked, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]

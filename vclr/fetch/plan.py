@@ -163,8 +163,16 @@ def make_plan(
     folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
     to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
     linked = (*(folder for folder, is_wanted in folders.items() if not is_wanted), *views.recorded)
-    more = {"to_count": to_count, "listing": listing, "unlisted": unlisted}
-    return Plan(source, tuple(items), to_link, linked, views_by_hand=views.found, **more)
+    return Plan(
+        source,
+        tuple(items),
+        to_link,
+        linked,
+        views_by_hand=views.found,
+        to_count=to_count,
+        listing=listing,
+        unlisted=unlisted,
+    )
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
