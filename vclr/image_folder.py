@@ -27,6 +27,7 @@ from PIL import Image
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key, leaves_folder, say_nearest, spellings
 from vclr.files import read_json, sha256
+from vclr.patch_folder import PatchFolder, find_packed_patches, find_patches
 from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header
 
 MANIFEST = "manifest.json"
@@ -56,15 +57,24 @@ def open_folder(path: str | Path) -> Folder:
     found = locate(path)
     if found is None:
         raise UserError(f"{path}: no such folder{say_nearest(path)}")
-    if found.is_dir():
-        return ImageFolder(found)
     facts = found.stat()
+    if found.is_dir():
+        return _open_on_disk(found, facts.st_dev, facts.st_ino, facts.st_mtime_ns)
     return _open_packed(found, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _open_packed(path: Path, *_: int) -> PackedFolder:
-    return PackedFolder(path)
+def _open_on_disk(path: Path, *_: int) -> ImageFolder | PatchFolder:
+    folder = ImageFolder(path)
+    patches = find_patches(folder)
+    return PatchFolder(folder, patches) if patches else folder
+
+
+@lru_cache(maxsize=16)
+def _open_packed(path: Path, *_: int) -> PackedFolder | PatchFolder:
+    folder = PackedFolder(path)
+    patches = find_packed_patches(folder.names())
+    return PatchFolder(folder, patches) if patches else folder
 
 
 def fingerprint(path: str | Path) -> str | None:
@@ -75,6 +85,7 @@ def fingerprint(path: str | Path) -> str | None:
     folder without a manifest has none.
     """
     folder = open_folder(path) if locate(path) else None
+    folder = folder.inner if isinstance(folder, PatchFolder) else folder
     if folder is not None and MANIFEST in folder:
         return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
     beside = Path(path).parent / MANIFEST
@@ -375,7 +386,7 @@ class PackedFolder:
         return block[start : start + size]
 
 
-Folder = ImageFolder | PackedFolder
+Folder = ImageFolder | PackedFolder | PatchFolder
 
 
 def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -22,7 +22,7 @@ from tests.processes import running
 from vclr.errors import UsageError
 from vclr.fetch.fetch import fetch
 from vclr.fetch.lock_file import LockFile
-from vclr.fetch.plan import Settings
+from vclr.fetch.settings import Settings
 from vclr.fetch.sources import read_catalog
 from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.files import read_json, write_json

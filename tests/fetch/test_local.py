@@ -103,11 +103,12 @@ def test_address_that_is_none(fetcher: Fetcher, server: FileServer, address: Any
 TEXT = "Register at their page, then put the frames into raw/mine/frames.\n"
 
 
-def write_manual(fetcher: Fetcher, images: list[str] | None = None, number: int = 2) -> None:
+def write_manual(fetcher: Fetcher, images: list[str] | None = None, number: int = 2, **more: Any) -> None:
     manual = {
         "text": TEXT,
         "folders": {"raw/mine/frames": number},
         "annotations": {"raw/mine/val.json": "raw/mine/frames"},
+        **more,
     }
     fetcher.write(mine={"manual": manual, "counts": {"raw/mine/val.json": {"images": 2}}})
     if images is not None:
@@ -143,9 +144,50 @@ def test_what_a_person_did_is_verified_and_recorded(fetcher: Fetcher):
 
 
 def test_images_may_lie_flat(fetcher: Fetcher):
-    write_manual(fetcher, ["images/v1/0.png", "video/1.png"])
+    """Where a source says so; else a split with the folders in its names would not find them."""
+    names = ["images/v1/0.png", "video/1.png"]
+    write_manual(fetcher, names)
     (fetcher.output / "raw/mine/frames/video/0.png").rename(fetcher.output / "raw/mine/frames/0.png")
+    assert "images[0]: 'images/v1/0.png' is not in" in fetcher.refused("mine")
+    write_manual(fetcher, is_flat=True)
     fetcher.run("mine")
+
+
+@pytest.mark.parametrize("place", ["0.png", "patch8/0.png", "images/v1/patch8/0.png"])
+def test_images_may_lie_in_the_folders_of_objects365_s_archives(fetcher: Fetcher, place: str):
+    write_manual(fetcher, ["images/v1/patch8/0.png", "video/1.png"], is_flat=True)
+    photo = fetcher.output / "raw/mine/frames" / place
+    photo.parent.mkdir(parents=True, exist_ok=True)
+    (fetcher.output / "raw/mine/frames/video/0.png").rename(photo)
+    fetcher.run("mine")
+    assert place in read_json(fetcher.output / "raw/mine/manifest.json")["folders"]["raw/mine/frames"]["files"]
+
+
+def test_an_image_in_another_patch_is_not_there(fetcher: Fetcher):
+    write_manual(fetcher, ["patch8/0.png", "video/1.png"])
+    (fetcher.output / "raw/mine/frames/patch9").mkdir()
+    (fetcher.output / "raw/mine/frames/video/0.png").rename(fetcher.output / "raw/mine/frames/patch9/0.png")
+    assert "images[0]: 'patch8/0.png' is not in" in fetcher.refused("mine")
+
+
+def test_archives_that_were_left_packed(fetcher: Fetcher):
+    write_manual(fetcher, ["video/0.png", "video/1.png"])
+    for name in ("patch0.tar.gz", "patch1.tar.gz"):
+        (fetcher.output / "raw/mine/frames" / name).write_bytes(b"")
+    assert "frames: holds archives, patch0.tar.gz and 1 more; unpack them there" in fetcher.refused("mine")
+
+
+def test_one_of_several_annotations_may_be_enough(fetcher: Fetcher):
+    both = dict.fromkeys(["raw/mine/val.json", "raw/mine/other.json"], "raw/mine/frames")
+    write_manual(fetcher, annotations=both, one_is_enough=True)
+    line = fetcher.refused("mine")
+    assert f"{fetcher.output}/raw/mine/other.json or {fetcher.output}/raw/mine/val.json" in line
+    write_manual(fetcher, ["video/0.png", "video/1.png"], annotations=both, one_is_enough=True)
+    fetcher.run("mine")
+    assert set(read_json(fetcher.output / "raw/mine/manifest.json")["files"]) == {"raw/mine/val.json"}
+    assert fetcher.run("mine").stdout == "mine: is there\n"
+    (fetcher.output / "raw/mine/other.json").write_text("{}")
+    assert "other.json" in fetcher.refused("mine")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.shared import PHOTOS
+from tests.shared import EVALUATOR_FILES, PHOTOS
 from tests.splits.objects365 import OBJECTS365
 from vclr.errors import UserError
 from vclr.files import read_json
@@ -15,8 +17,13 @@ from vclr.splits.classes import (
     NOT_IN_LVIS,
     OBJECTS365_KINDS,
     OBJECTS365_NAMES,
+    OBJECTS365_NOVEL,
+    SYNSETS_OF_JUDGED,
     VOC_CLASSES,
 )
+
+ROOT = Path(__file__).parents[2]
+LVIS = EVALUATOR_FILES / "lvis_v05_val_100/lvis_val_100.json"
 
 
 def categories_of(names: list[str]) -> list[dict[str, object]]:
@@ -53,6 +60,47 @@ def test_classes_of_objects365_that_are_coco_s():
     assert len(named) == 80 + num_kinds
     assert {"Person", "Wild Bird", "Moniter/TV", "Dinning Table", "Hot dog", "SUV", "Table Tennis"} <= named
     assert not {"Sneakers", "Lamp", "Desk", "Tablet", "Sausage", "Golf Club", "Lion"} & named
+
+
+def judged(lists: dict[str, tuple[str, ...]]) -> list[str]:
+    return [name for names in lists.values() for name in names]
+
+
+def test_judged_classes_are_classes_and_what_the_split_makes_of_them():
+    classes = {name.strip() for name in OBJECTS365} | {"Billiards"}  # the corrected spelling of one
+    known, novel = judged(OBJECTS365_KINDS), judged(OBJECTS365_NOVEL)
+    assert {*known, *novel} <= classes and len({*known, *novel}) == len(known) + len(novel)
+    found = match_objects365(categories_of(OBJECTS365), COCO_CLASSES, "o.json")
+    names = {OBJECTS365[number - 1].strip() for number in found}
+    assert set(known) - {"Billiards"} <= names and not set(novel) & names
+    assert set(SYNSETS_OF_JUDGED) <= {*known, *novel}
+
+
+def test_judged_classes_are_novel_in_lvis():
+    assert not set(SYNSETS_OF_JUDGED.values()) & set(COCO_SYNSETS.values())
+    categories = [{"id": 0, "name": "x", "synset": synset} for synset in SYNSETS_OF_JUDGED.values()]
+    known = match_synsets([*lvis_categories(list(COCO_CLASSES)), *categories], COCO_CLASSES, "l.json")
+    assert 0 not in known
+
+
+@pytest.mark.skipif(not LVIS.is_file(), reason="needs VCLR_SHARED for annotations")
+def test_synsets_of_judged_classes_are_those_of_lvis():
+    assert set(SYNSETS_OF_JUDGED.values()) <= {category["synset"] for category in read_json(LVIS)["categories"]}
+
+
+def test_judged_classes_stand_in_the_documentation():
+    """The table of docs/data.md says what classes.py says, class by class."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    table = text.split("| class of COCO |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert all(len(row) == 5 for row in rows)
+    cells = {row[0]: [[item for item in cell.split(", ") if item] for cell in row[1:]] for row in rows}
+    assert set(cells) == {*OBJECTS365_NAMES, *OBJECTS365_KINDS, *OBJECTS365_NOVEL}
+    for name, (called, known, novel, synsets) in cells.items():
+        assert called == list(OBJECTS365_NAMES.get(name, ()))
+        assert known == list(OBJECTS365_KINDS.get(name, ()))
+        assert novel == list(OBJECTS365_NOVEL.get(name, ()))
+        assert synsets == [SYNSETS_OF_JUDGED[one] for one in (*known, *novel) if one in SYNSETS_OF_JUDGED]
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: f" {name}  "])

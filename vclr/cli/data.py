@@ -49,7 +49,7 @@ def fetch(
     """
     from vclr.fetch.fetch import fetch as fetch_sources
     from vclr.fetch.patience import patience_from_environment
-    from vclr.fetch.plan import Settings, offline_variable
+    from vclr.fetch.settings import Settings, offline_variable
     from vclr.fetch.sources import read_catalog
 
     def generate(name: str) -> None:

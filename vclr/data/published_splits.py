@@ -34,6 +34,15 @@ RECIPES = {
     "uvo_val_nonvoc": SplitRecipe("uvo_nonvoc", "raw/uvo/uvo_val_dense.json"),
     "objects365_val_noncoco": SplitRecipe("objects365_noncoco", "raw/objects365/zhiyuan_objv2_val.json"),
 }
+# What a split is made of where the official json is not there. UVO's release is closed; the json of the OWIS collection
+# holds the objects outside VOC's classes alone.
+INSTEAD = {"uvo_val_nonvoc": SplitRecipe("one_class", "raw/uvo/uvo_nonvoc_val_rle.json")}
+
+
+def recipe_of(name: str, root: Path) -> SplitRecipe:
+    """Return how a published split is made of what there is in a data folder."""
+    recipe = RECIPES[name]
+    return recipe if (root / recipe.annotations).is_file() else INSTEAD.get(name, recipe)
 
 
 def find_recipe(path: str | Path) -> SplitRecipe | None:
@@ -45,7 +54,7 @@ def find_recipe(path: str | Path) -> SplitRecipe | None:
     if path.parent.name != "splits" or path.suffix != ".json":
         return None
     if path.stem in RECIPES:
-        return RECIPES[path.stem]
+        return recipe_of(path.stem, path.parent.parent)
     own = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", path.stem)
     return SplitRecipe(own[3], f"raw/{own[1]}/annotations_{own[2]}.json") if own else None
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock, Timeout
 
 from vclr.errors import UserError
+from vclr.fetch import hand_views
 from vclr.fetch import manual as by_hand
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
@@ -22,11 +23,13 @@ from vclr.fetch.hub import hub_name
 from vclr.fetch.links import link_photos
 from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
-from vclr.fetch.plan import Item, Plan, Settings, State, make_plan
+from vclr.fetch.plan import Item, Plan, State, make_plan
 from vclr.fetch.selection import Wanted
+from vclr.fetch.settings import Settings
 from vclr.fetch.sources import archive_stem
 from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
 from vclr.files import sha256
+from vclr.image_folder import MANIFEST
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
@@ -56,7 +59,8 @@ def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
         if plan.listing is not None and wanted.source.hub is not None:
             lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
         damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
-        if damaged and wanted.source.manual is not None:
+        is_by_hand = plan.is_by_hand or any(path in plan.linked and path not in plan.source.links for path in damaged)
+        if damaged and is_by_hand:
             raise UserError(f"{wanted.source.name}: damaged: {_name_some(damaged)}; put them in place again")
         plan = make_plan(wanted, settings, lock, damaged, plan.listing)
         if settings.offline:
@@ -108,7 +112,7 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
             f"{wanted.source.name}: damaged: {names}; put them in place again, or remove them to fetch them"
         )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
-    paths += [*plan.linked, *([*manifest.folders, *manifest.files] if wanted.source.manual is not None else [])]
+    paths += [*plan.linked, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)
     for path, files in damaged.items():
         log.warning("%s: damaged: %s", path, _name_some(files))
@@ -133,8 +137,10 @@ class _Bringing:
         if self.plan.unlisted:
             raise UserError(self.plan.unlisted)
         try:
-            if self.source.manual is not None and not self.plan.is_verified:
+            if self.plan.is_by_hand and not self.plan.is_verified:
                 by_hand.verify(self.source, self.output, self.manifest, self.quiet)
+            for place in self.plan.views_by_hand:
+                self._adopt_view(place)
             self._bring_all(self.plan.items)
             for path in self.plan.to_count:
                 self._say(f"{self.output / path}: counting")
@@ -237,6 +243,7 @@ class _Bringing:
             entries = unpack(target, self.output / file.unpack, limit, yields, file.strip, progress.advance)
         finally:
             progress.close()
+        entries.pop(MANIFEST, None)  # of a view: it gets one of its own
         self.manifest.record_unpacked(file.path, file.unpack, entries)
         self._save(at_once=True)  # the archive goes when its contents are known
         if not item.keeps_archive:
@@ -250,6 +257,13 @@ class _Bringing:
             elif path not in self.manifest.folders and (self.output / path).is_dir():
                 entries = list_entries(self.output / path, hashed=False)
                 self.manifest.record_folder(path, entries, note="was there already: counted, not hashed")
+
+    def _adopt_view(self, place: str) -> None:
+        """Verify and record a view that a person has put in place."""
+        assert self.source.hub is not None
+        entries = hand_views.list_view(self.output / place, self.output / self.source.hub.photos[place], self.quiet)
+        self.manifest.record_folder(place, entries, note="put there by hand: has a file of each photo's size")
+        self._say(f"{self.output / place}: put there by hand, {len(entries)} files, compared with their photos")
 
     def _record_in_lock(self, items: Sequence[Item]) -> None:
         """Record what nobody publishes a checksum of."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from vclr.errors import UserError
 from vclr.fetch.bring import bring_source, refuse_missing
 from vclr.fetch.lock_file import LockFile
-from vclr.fetch.plan import Plan, Settings, check_space, make_plan
+from vclr.fetch.plan import Plan, check_space, make_plan
 from vclr.fetch.selection import select
+from vclr.fetch.settings import Settings
 from vclr.fetch.sources import Source
 from vclr.fetch.table import describe, licences, summarize
 
@@ -55,6 +56,8 @@ def fetch(
                 print(summarize(plan), flush=True)
     for plan in plans:
         if plan.unlisted:
+            if plan.source.manual is not None:
+                print(f"\n{plan.source.title}: in {settings.output}/\n{plan.source.manual.text}", flush=True)
             raise UserError(plan.unlisted)
     if settings.offline:
         refuse_missing(plans, settings)
@@ -84,6 +87,14 @@ def _ask_person(plans: Sequence[Plan], output: Path) -> None:
     for plan in plans:
         assert plan.source.manual is not None
         print(f"\n{plan.source.title}: in {output}/\n{plan.source.manual.text}", flush=True)
-        missing += [str(output / path) for path in plan.by_hand]
+        missing += _name_missing(plan, output)
     if missing:
         raise UserError(f"to be put in place by hand, as said above: {', '.join(missing)}")
+
+
+def _name_missing(plan: Plan, output: Path) -> list[str]:
+    manual = plan.source.manual
+    assert manual is not None
+    jsons = [str(output / path) for path in plan.by_hand if path in manual.annotations]
+    others = [str(output / path) for path in plan.by_hand if path not in manual.annotations]
+    return [*others, *([" or ".join(jsons)] if manual.one_is_enough and jsons else jsons)]

@@ -13,7 +13,7 @@ from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_arc
 
 @dataclass(frozen=True)
 class HubFile:
-    bytes: int
+    bytes: int | None  # None: it is known by its name alone
     sha256: str | None  # the hub knows it of large files
 
 
@@ -84,6 +84,11 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
             strip=tuple(name for name in (PurePosixPath(prefix).name, PurePosixPath(folder).name) if name and unpack),
         )
     return placed
+
+
+def name_files(hub: Hub) -> Listing:
+    """Return the files that a repository is known to have, without asking it: its newest ones, of any size."""
+    return Listing(hub.revision, {name: HubFile(None, None) for name in hub.names})
 
 
 def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:

@@ -58,7 +58,12 @@ class Manifest:
         self.is_new = True
         self.files[path]["unpacked"] = _sum_up({"folder": folder}, entries)
 
+    def has_downloaded(self, folder: str) -> bool:
+        """Tell whether something in a folder came by a download."""
+        return next(self._below(folder, downloads_alone=True), None) is not None
+
     def record_folder(self, path: str, entries: Entries, **facts: Any) -> None:
+        self.is_new = True
         self.folders[path] = _sum_up({**facts, "fetched": today()}, entries)
 
     def save(self) -> None:
@@ -82,8 +87,10 @@ class Manifest:
                 licence = asdict(self.source.licence)
                 write_entries(self.output / place, entries, source=self.source.name, licence=licence)
 
-    def _below(self, place: str) -> Iterator[tuple[str, Any]]:
-        """Yield path, size and hash of every file in a folder, downloaded as it is or unpacked."""
+    def _below(self, place: str, downloads_alone: bool = False) -> Iterator[tuple[str, Any]]:
+        """Yield path, size and hash of every file in a folder: downloaded, unpacked, or put there by hand."""
+        by_hand = self.folders.get(place, {"files": {}})["files"] if not downloads_alone else {}
+        yield from ((f"{place}/{name}", entry) for name, entry in by_hand.items())
         for path, record in self.files.items():
             unpacked = record.get("unpacked", {"folder": "", "files": {}})
             found = {f"{unpacked['folder']}/{name}": entry for name, entry in unpacked["files"].items()} or {

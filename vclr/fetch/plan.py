@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
 from rich.filesize import decimal
 
 from vclr.errors import UserError
+from vclr.fetch import hand_views
 from vclr.fetch import hub as hugging_face
 from vclr.fetch import links as photo_links
 from vclr.fetch import manual as by_hand
@@ -22,28 +22,12 @@ from vclr.fetch.hub import Listing
 from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, count_files
 from vclr.fetch.partial import received_bytes
-from vclr.fetch.patience import Patience
-from vclr.fetch.selection import Wanted, refuse_part
+from vclr.fetch.repository import find_listing, guess_wanted, list_wanted
+from vclr.fetch.selection import Wanted
+from vclr.fetch.settings import Settings
 from vclr.fetch.sources import RemoteFile, Source, archive_stem
 
 GUESSED_GROWTH = 1.5  # of an archive of which nobody says what it holds
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fetch."""
-
-    output: Path
-    patience: Patience = Patience()
-    parts: int = 4
-    mirror: str = ""  # tried before all other addresses: mirror/<path below the data folder>
-    packed: bool = False  # leave zips of photos as they are
-    keep_packed: bool = False  # leave those that are there already
-    keep_archives: bool = False
-    update_lock: bool = False
-    verify: bool = False
-    quiet: bool = False
-    offline: str = ""  # the variable that says so
 
 
 class State(Enum):
@@ -100,9 +84,11 @@ class Plan:
     source: Source
     items: tuple[Item, ...] = ()
     links: tuple[str, ...] = ()  # folders to be filled with links
-    linked: tuple[str, ...] = ()  # those that are
+    linked: tuple[str, ...] = ()  # those that are, and views that were put there by hand and are recorded
     by_hand: tuple[str, ...] = ()  # what a person must put in place
+    is_by_hand: bool = False  # all of it is there by hand, or has to be
     is_verified: bool = True  # what a person has put in place
+    views_by_hand: tuple[str, ...] = ()  # views that a person has put in place, to be verified
     to_count: tuple[str, ...] = ()  # json files whose contents are to be counted
     listing: Listing | None = None  # what the hub has
     unlisted: str = ""  # why that is not known
@@ -110,7 +96,7 @@ class Plan:
     @property
     def is_done(self) -> bool:
         is_here = all(item.is_done for item in self.items) and not self.links and not self.by_hand
-        is_known = self.is_verified and not self.to_count and not self.unlisted
+        is_known = self.is_verified and not self.to_count and not self.unlisted and not self.views_by_hand
         return is_here and is_known and not self.source.generated
 
     @property
@@ -146,26 +132,27 @@ def make_plan(
     manifest = Manifest(source, output)
     if source.generated:
         return Plan(source)
-    if source.manual is not None:
-        missing = tuple(by_hand.missing_paths(source.manual, output))
-        is_recorded = not missing and not damaged and by_hand.is_recorded(source.manual, manifest)
-        return Plan(source, by_hand=missing, is_verified=is_recorded)
+    if (plan := _plan_by_hand(source, output, manifest, damaged)) is not None:
+        return plan
     items = [
         _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
     ]
+    views = hand_views.look(wanted, output, manifest, lock, damaged)
     unlisted = ""
-    if wanted.asks_hub():
+    if wanted.asks_hub() and not views.are_all(wanted):
         assert source.hub is not None
         try:
-            listing = _find_listing(source, settings, lock, listing)
-            headers = {} if settings.offline else hugging_face.hub_headers()
-            for file in _files_of_hub(wanted, listing):
-                addresses = [*_mirrors(replace(file, urls=()), settings), *(Address(url, headers) for url in file.urls)]
-                items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
+            listing = find_listing(source, settings, lock, listing)
+            files = list_wanted(wanted, listing)
         except UserError as error:
             if error.exit_code == 2:
                 raise
-            unlisted = str(error)
+            files, unlisted = guess_wanted(wanted, settings, views, str(error))
+        headers = {} if settings.offline else hugging_face.hub_headers()
+        for file in files:
+            if not views.have(file.path):
+                addresses = [*_mirrors(replace(file, urls=()), settings), *(Address(url, headers) for url in file.urls)]
+                items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
     made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
         path
@@ -175,22 +162,32 @@ def make_plan(
     )
     folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
     to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
-    linked = tuple(folder for folder, is_wanted in folders.items() if not is_wanted)
-    return Plan(source, tuple(items), to_link, linked, to_count=to_count, listing=listing, unlisted=unlisted)
+    linked = (*(folder for folder, is_wanted in folders.items() if not is_wanted), *views.recorded)
+    return Plan(
+        source,
+        tuple(items),
+        to_link,
+        linked,
+        views_by_hand=views.found,
+        to_count=to_count,
+        listing=listing,
+        unlisted=unlisted,
+    )
 
 
-def _find_listing(source: Source, settings: Settings, lock: LockFile, fresh: Listing | None) -> Listing:
-    """Return what the hub has, as `data.lock` says or, without it, as the hub does."""
-    assert source.hub is not None
-    known = lock.listing(hugging_face.hub_name(source.hub))
-    if known is not None and not settings.update_lock:
-        return known[0]
-    if fresh is not None:
-        return fresh
-    if settings.offline:
-        name = hugging_face.hub_name(source.hub)
-        raise UserError(f"{name}: {lock.path} has no listing of it, and {settings.offline} forbids asking the hub")
-    return hugging_face.list_hub(source.hub)
+def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
+    """Say what a person must put in place, or has; None where that may be downloaded and is not there by hand."""
+    if source.manual is None:
+        return None
+    missing = tuple(by_hand.missing_paths(source.manual, output))
+    is_recorded = not missing and not damaged and by_hand.is_recorded(source.manual, output, manifest)
+    plan = Plan(source, by_hand=missing, is_by_hand=True, is_verified=is_recorded)
+    if source.hub is None or is_recorded:
+        return plan
+    is_downloaded = any(record["url"] for record in manifest.files.values())
+    if missing or is_downloaded or by_hand.find_fault(source, output):
+        return None
+    return plan
 
 
 def disk_needed(plans: Sequence[Plan], output: Path) -> int:
@@ -230,14 +227,6 @@ def check_space(plans: Sequence[Plan], output: Path) -> None:
     needed, free = disk_needed(plans, output), free_bytes(output)
     if needed > free:
         raise UserError(f"{output}: needs {decimal(needed)}, free are {decimal(free)}; nothing was started")
-
-
-def offline_variable() -> str:
-    """Return the variable that forbids the network, empty where none does."""
-    for name in ("VCLR_OFFLINE", "HF_HUB_OFFLINE"):
-        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
-            return f"{name}={os.environ[name]}"
-    return ""
 
 
 def _look(
@@ -283,19 +272,6 @@ def _expected(file: RemoteFile, source: Source, lock: LockFile, settings: Settin
 def _mirrors(file: RemoteFile, settings: Settings) -> list[Address]:
     own = [f"{settings.mirror.rstrip('/')}/{quote(file.path)}"] if settings.mirror else []
     return [Address(url) for url in (*own, *file.urls)]
-
-
-def _files_of_hub(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
-    hub = wanted.source.hub
-    assert hub is not None
-    placed = hugging_face.place_files(hub, listing)
-    names = [text for path, file in placed.items() for text in (path, file.path)]
-    own = [file.path for file in wanted.source.files]
-    for part in wanted.parts:
-        alone = Wanted(wanted.source, [part])
-        if not alone.has(*names, *own):
-            refuse_part(wanted.source, part, [*placed, *(PurePosixPath(path).name for path in own)])
-    return [file for path, file in placed.items() if wanted.has(path, file.path)]
 
 
 def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:

@@ -68,6 +68,8 @@ class Hub:
     places: Mapping[str, str]  # what a path in the repository starts with -> folder
     skip: tuple[str, ...] = ()  # starts of paths that are not fetched
     revision: str = "main"
+    names: tuple[str, ...] = ()  # files that it is known to have, for when it cannot be asked
+    photos: Mapping[str, str] = field(default_factory=dict)  # view that may be there by hand -> its photos
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Manual:
     text: str
     folders: Mapping[str, int] = field(default_factory=dict)  # folder -> number of files, 0 where it is not known
     annotations: Mapping[str, str] = field(default_factory=dict)  # json -> folder that has each of its images
+    one_is_enough: bool = False  # one of the annotations
+    is_flat: bool = False  # images may lie there without the folders that their names have
 
 
 @dataclass(frozen=True)
@@ -250,7 +254,7 @@ def _paths(source: Source) -> list[str]:
     for links in source.links.values():
         paths += [links.annotations, links.photos]
     if source.hub is not None:
-        paths += source.hub.places.values()
+        paths += [*source.hub.names, *source.hub.places.values(), *source.hub.photos, *source.hub.photos.values()]
     if source.manual is not None:
         paths += [*source.manual.folders, *source.manual.annotations, *source.manual.annotations.values()]
     return paths

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.filesize import decimal
 
-from vclr.fetch.plan import Item, Plan, Settings, State, disk_needed, free_bytes
+from vclr.fetch.plan import Item, Plan, State, disk_needed, free_bytes
+from vclr.fetch.settings import Settings
 
 HEADER = ("file", "size", "checksum", "goes to", "state")
 
@@ -22,7 +23,8 @@ def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
         rows += [_row(item) for item in plan.items]
         rows += [(folder, "-", "-", folder, "to be filled with links") for folder in plan.links]
         rows += [(folder, "-", "-", folder, "is there") for folder in plan.linked]
-        if source.manual is not None:
+        rows += [(folder, "-", "-", folder, "is there by hand, to be verified") for folder in plan.views_by_hand]
+        if plan.is_by_hand and source.manual is not None:
             paths = [*source.manual.folders, *source.manual.annotations]
             there = "is there" if plan.is_verified else "is there, to be verified"
             rows += [
@@ -42,7 +44,7 @@ def summarize(plan: Plan) -> str:
     name = plan.source.name
     if plan.source.generated:
         return f"{name}: is generated"
-    if plan.source.manual is not None:
+    if plan.is_by_hand:
         what = f"to be put there by hand: {', '.join(plan.by_hand)}" if plan.by_hand else "to be verified"
         return f"{name}: {'is there' if plan.is_done else what}"
     there = sum(item.is_done for item in plan.items)
@@ -57,6 +59,7 @@ def summarize(plan: Plan) -> str:
     parts += [f"{there} there"] if there else []
     parts += [f"to count: {', '.join(plan.to_count)}"] if plan.to_count and not waiting else []
     parts += [f"links: {', '.join(plan.links)}"] if plan.links else []
+    parts += [f"by hand, to verify: {', '.join(plan.views_by_hand)}"] if plan.views_by_hand else []
     parts += [plan.unlisted] if plan.unlisted else []
     return f"{name}: {'; '.join(parts)}"
 

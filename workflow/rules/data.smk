@@ -16,6 +16,10 @@ localrules:
 ruleorder: published_split > split
 
 
+with mistakes.in_one_line():
+    CATALOG = published.use_catalog(config["catalog"])
+
+
 rule fetch_toy:
     """Generate the toy scenes with their true depth and style views."""
     output:
@@ -41,7 +45,7 @@ rule fetch:
     wildcard_constraints:
         source="|".join(published.FETCHED_SETS),
     shell:
-        "vclr fetch {wildcards.source} --output data --keep-packed 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}{wildcards.source} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_owis:
@@ -53,11 +57,14 @@ rule fetch_owis:
     wildcard_constraints:
         name=r"(?!manifest$)[\w-]+",
     shell:
-        "vclr fetch owis/{wildcards.name}.json --output data 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}owis/{wildcards.name}.json --output data 2>&1 | tee {log}"
 
 
 rule fetch_view:
-    """Get a view of the photos of COCO from the published OWIS collection."""
+    """Get a view of the photos of COCO from the published OWIS collection, or list one that was put in place by hand."""
+    input:
+        # A view that is there by hand is compared with them.
+        photos=ancient("data/raw/coco2017/FETCHED"),
     output:
         manifest="data/views/coco2017/{view}/manifest.json",
     log:
@@ -67,7 +74,7 @@ rule fetch_view:
     params:
         part=lambda wildcards: published.OWIS_VIEWS[wildcards.view],
     shell:
-        "vclr fetch owis/{params.part} --output data --keep-packed 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}owis/{params.part} --output data --keep-packed 2>&1 | tee {log}"
 
 
 rule fetch_weights:
@@ -79,19 +86,21 @@ rule fetch_weights:
     wildcard_constraints:
         name=r"[\w-]+\.(pth|pkl)",
     shell:
-        "vclr fetch weights/{wildcards.name} --output data 2>&1 | tee {log}"
+        "vclr fetch {CATALOG}weights/{wildcards.name} --output data 2>&1 | tee {log}"
 
 
 rule split:
     """Keep the annotations of a split's known classes."""
     input:
-        annotations="data/raw/{set}/annotations_{part}.json",
+        source=lambda wildcards: published.source_of(f"data/raw/{wildcards.set}/annotations_{wildcards.part}.json"),
     output:
         annotations="data/splits/{set}_{part}_{split}.json",
     log:
         "logs/split/{set}_{part}_{split}.log",
+    params:
+        annotations="data/raw/{set}/annotations_{part}.json",
     shell:
-        "vclr split {wildcards.split} --annotations {input.annotations} --output {output.annotations} 2>&1 | tee {log}"
+        "vclr split {wildcards.split} --annotations {params.annotations} --output {output.annotations} 2>&1 | tee {log}"
 
 
 rule published_split:

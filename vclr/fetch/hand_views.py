@@ -1,0 +1,134 @@
+"""Views that a person put in place: compared with their photos, hashed, and listed in a manifest like fetched ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vclr.errors import UserError
+from vclr.fetch.hub import hub_name, place_files
+from vclr.fetch.lock_file import LockFile
+from vclr.fetch.manifest import Manifest, list_entries
+from vclr.fetch.selection import Wanted
+from vclr.files import read_json
+from vclr.image_folder import MANIFEST, Folder, locate, open_folder
+from vclr.progress import track
+
+SUFFIXES = (".png", ".jpg")  # of a view; or the photo's own
+
+
+@dataclass
+class Views:
+    """Views of a source that are there by hand; all are folders below the data folder.
+
+    Attributes:
+        recorded: those that were verified before.
+        found: those that are to be verified.
+        faults: why others are none, in one line each.
+    """
+
+    recorded: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def have(self, path: str) -> bool:
+        """Tell whether a path is in one of them."""
+        return any(path.startswith(f"{view}/") for view in (*self.recorded, *self.found))
+
+    def are_all(self, wanted: Wanted) -> bool:
+        """Tell whether nothing else is wanted of the source."""
+        assert wanted.source.hub is not None
+        here = {*self.recorded, *self.found}
+        names = [names for names in wanted.source.hub.places.items() if names[1] in here]
+        parts = [Wanted(wanted.source, [part]) for part in wanted.parts]
+        return not wanted.is_whole and all(any(part.has(*both) for both in names) for part in parts)
+
+
+def look(wanted: Wanted, output: Path, manifest: Manifest, lock: LockFile, damaged: Sequence[str]) -> Views:
+    """See which of the views that are wanted a person has put in place.
+
+    A view that the network has begun to bring is not among them, nor is one whose files `data.lock` knows one by one:
+    these are verified by their hashes, like all that is fetched.
+    """
+    hub, views = wanted.source.hub, Views()
+    if hub is None or not hub.photos:
+        return views
+    known = lock.listing(hub_name(hub))
+    listed = [file.path for file in place_files(hub, known[0]).values() if file.unpack is None] if known else []
+    for prefix, place in hub.places.items():
+        if place not in hub.photos or not wanted.has(prefix, place) or manifest.has_downloaded(place):
+            continue
+        if any(path.startswith(f"{place}/") for path in listed):
+            continue
+        record = manifest.folders.get(place)
+        if record is not None and place not in damaged and not manifest.changed(record, place):
+            views.recorded += (place,)
+        elif fault := find_fault(output / place, output / hub.photos[place]):
+            views.faults[place] = fault
+        else:
+            views.found += (place,)
+    return views
+
+
+def find_fault(view: Path, photos: Path) -> str:
+    """Say in one line why a folder is not the view of all photos, by the names of the files; empty where it is."""
+    if not view.is_dir() or not any(view.iterdir()):
+        return f"{view}: nothing is there"
+    if locate(photos) is None:
+        return f"{view}: cannot be compared with its photos, since {photos} is not there; fetch them first"
+    try:
+        names, there = open_folder(photos).image_names(), set(open_folder(view).image_names())
+    except UserError as error:  # one of them holds no image
+        return str(error)
+    missing = [name for name in names if not _names_of(name) & there]
+    if missing:
+        return f"{view}: has no file for {len(missing)} of {len(names)} photos, for {missing[0]} for example"
+    return ""
+
+
+def list_view(view: Path, photos: Path, quiet: bool = False) -> dict[str, dict[str, Any]]:
+    """Return size and hash of each file of a view that `find_fault` has nothing against.
+
+    Raises:
+        UserError: a file is no image, or not of its photo's size; or a manifest in the folder says something else.
+    """
+    pictures, originals = open_folder(view), open_folder(photos)
+    there = set(pictures.image_names())
+    for name in track(originals.image_names(), f"comparing {view} with its photos", quiet):
+        for picture in sorted(_names_of(name) & there):
+            _compare_sizes(pictures, picture, originals, name)
+    entries = list_entries(view, quiet)
+    if entries.pop(MANIFEST, None) is not None:
+        _compare_manifest(view, entries)
+    return entries
+
+
+def _names_of(photo: str) -> set[str]:
+    path = PurePosixPath(photo)
+    return {str(path.with_suffix(suffix)) for suffix in (*SUFFIXES, path.suffix)}
+
+
+def _compare_sizes(pictures: Folder, picture: str, originals: Folder, photo: str) -> None:
+    has, wanted = pictures.read_header(picture), originals.read_header(photo)
+    if (has.width, has.height) != (wanted.width, wanted.height):
+        raise UserError(
+            f"{pictures.path_of(picture)}: is {has.width}x{has.height}, its photo {photo} is "
+            f"{wanted.width}x{wanted.height}; a view must have the size of its photo"
+        )
+
+
+def _compare_manifest(view: Path, entries: dict[str, dict[str, Any]]) -> None:
+    content = read_json(view / MANIFEST)
+    listed = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(listed, dict):
+        raise UserError(f"{view / MANIFEST}: is not what vclr writes; remove it, and a new one is made")
+    for name in sorted({*listed, *entries}):
+        said = listed.get(name)
+        is_same = isinstance(said, dict) and said.get("sha256") == entries.get(name, {}).get("sha256")
+        if not is_same:
+            raise UserError(
+                f"{view / MANIFEST}: says something else of {name} than what is there; put the files in place again, "
+                "or remove the manifest, and a new one is made"
+            )

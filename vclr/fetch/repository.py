@@ -1,0 +1,74 @@
+"""Which files of a repository of the hub are wanted: as the hub lists it, or as far as it is known without that."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from vclr.errors import UserError
+from vclr.fetch import hub as hugging_face
+from vclr.fetch.hand_views import Views
+from vclr.fetch.hub import Listing
+from vclr.fetch.lock_file import LockFile
+from vclr.fetch.selection import Wanted, refuse_part
+from vclr.fetch.settings import Settings
+from vclr.fetch.sources import RemoteFile, Source
+
+
+def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
+    """Return the files of a repository that are wanted.
+
+    Raises:
+        UsageError: it has no such part; names the nearest.
+    """
+    hub = wanted.source.hub
+    assert hub is not None
+    placed = hugging_face.place_files(hub, listing)
+    names = [text for path, file in placed.items() for text in (path, file.path)]
+    own = [file.path for file in wanted.source.files]
+    for part in wanted.parts:
+        alone = Wanted(wanted.source, [part])
+        if not alone.has(*names, *own):
+            refuse_part(wanted.source, part, [*placed, *(PurePosixPath(path).name for path in own)])
+    return [file for path, file in placed.items() if wanted.has(path, file.path)]
+
+
+def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> tuple[list[RemoteFile], str]:
+    """Return the files of a repository that are known by name, or that a mirror may have, and why there are no others.
+
+    A mirror has the data folder, in which a folder may be packed: `MIRROR/views/coco2017/depth.zip`.
+    """
+    source, hub = wanted.source, wanted.source.hub
+    assert hub is not None
+    named = list(hugging_face.place_files(hub, hugging_face.name_files(hub)).items())
+    files = [file for path, file in named if wanted.has(path, file.path)]
+    folders = {prefix: place for prefix, place in hub.places.items() if prefix.endswith("/")}
+    wanted_folders = {prefix: place for prefix, place in folders.items() if wanted.has(prefix, place)}
+    if settings.mirror:
+        for prefix, place in wanted_folders.items():
+            top = (PurePosixPath(prefix).name, PurePosixPath(place).name)
+            files.append(RemoteFile(path=f"{place}.zip", unpack=place, strip=top))
+        return files, ""
+    reasons = [views.faults[place] for place in wanted_folders.values() if place in views.faults]
+    is_covered = all(views.have(f"{place}/") for place in wanted_folders.values()) and (files or wanted_folders)
+    if is_covered:
+        return files, ""
+    hint = f"; by hand: {'; '.join(reasons)}" if reasons else ""
+    if source.manual is not None:
+        hint += "; to be put in place by hand, as said above, or from a mirror (--mirror)"
+    elif not reasons:
+        hint = "; files that are put in place by hand, or a --mirror, do as well: see docs/data.md"
+    return files, f"{why}{hint}"
+
+
+def find_listing(source: Source, settings: Settings, lock: LockFile, fresh: Listing | None) -> Listing:
+    """Return what the hub has, as `data.lock` says or, without it, as the hub does."""
+    assert source.hub is not None
+    known = lock.listing(hugging_face.hub_name(source.hub))
+    if known is not None and not settings.update_lock:
+        return known[0]
+    if fresh is not None:
+        return fresh
+    if settings.offline:
+        name = hugging_face.hub_name(source.hub)
+        raise UserError(f"{name}: {lock.path} has no listing of it, and {settings.offline} forbids asking the hub")
+    return hugging_face.list_hub(source.hub)

@@ -1,0 +1,133 @@
+"""Folders of photos as Objects365's archives leave them, read as if every photo lay in the folder itself.
+
+The archives hold `patch8/objects365_v1_00420917.jpg`, in some copies `images/v1/patch8/...`; the json says
+`images/v1/patch8/...`; published splits, and ours, have the name of the file alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from vclr.errors import UserError
+from vclr.file_names import NameIndex, file_key, leaves_folder
+from vclr.pictures import IMAGE_SUFFIXES, ImageHeader
+
+if TYPE_CHECKING:
+    from vclr.image_folder import ImageFolder, PackedFolder
+
+# What patches may lie in, below the folder that is meant. There are 51 of them.
+ABOVE_PATCHES = ("", "images", "v1", "v2", "images/v1", "images/v2", "val", "val/images/v1", "val/images/v2")
+PATCH = re.compile(r"patch\d+")
+
+
+class PatchFolder:
+    """A folder, or its zip, whose photos lie in folders `patchN`; the methods of `vclr.image_folder.ImageFolder`.
+
+    A photo is named by its file name alone, or by any path that ends in its patch and its file name.
+
+    Attributes:
+        inner: the folder as it is.
+        places: path in it of each photo in a patch, by file name.
+    """
+
+    def __init__(self, inner: ImageFolder | PackedFolder, paths: Iterable[str]) -> None:
+        """Take the place of a folder.
+
+        Args:
+            inner: the folder as it is.
+            paths: of the photos in its patches.
+
+        Raises:
+            UserError: two photos have one name.
+        """
+        self.inner, self.path = inner, inner.path
+        self.places: dict[str, str] = {}
+        flat = set(inner.images_below(""))
+        for path in paths:
+            name = PurePosixPath(path).name
+            other = self.places.setdefault(name, path)
+            if other != path or name in flat:
+                second = other if other != path else name
+                raise UserError(f"{self.path}: has {name} twice, as {path} and as {second}; remove one of them")
+
+    def _place(self, name: str) -> str:
+        if leaves_folder(name):
+            return name
+        *parents, last = PurePosixPath(file_key(name)).parts or ("",)
+        place = self.places.get(last)
+        if place is None or (parents and parents[-1] != PurePosixPath(place).parts[-2]):
+            return name
+        return place
+
+    def __contains__(self, name: str) -> bool:
+        return self._place(name) in self.inner
+
+    def find(self, name: str) -> str | None:
+        """Return the name that a file has in the folder as it is, None if there is no such file."""
+        return self.inner.find(self._place(name))
+
+    def index(self, used: Collection[str] = ()) -> NameIndex:
+        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        return self.inner.index(used)
+
+    def leads_outside(self, name: str) -> Path | None:
+        """Return which file a link leads to outside of this folder."""
+        return self.inner.leads_outside(self._place(name))
+
+    def path_of(self, name: str) -> Path:
+        """Return a file's path."""
+        return self.inner.path_of(self._place(name))
+
+    def image_names(self) -> list[str]:
+        """List the photos by file name, those in patches and those beside them, sorted."""
+        return self.images_below("")
+
+    def images_below(self, below: str) -> list[str]:
+        """List the image files in a folder below ("": in this one and in its patches)."""
+        names = self.inner.images_below(below)
+        return names if below else sorted([*names, *self.places])
+
+    def identity(self, name: str) -> tuple[int, ...] | None:
+        """Return what is the same for two names of one file, None where there is no such file."""
+        return self.inner.identity(self._place(name))
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has."""
+        return self.inner.size(self._place(name))
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        return self.inner.read(self._place(name))
+
+    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
+        """Read an image, RGB and upright."""
+        return self.inner.open(self._place(name), at_least)
+
+    def read_header(self, name: str) -> ImageHeader:
+        """Read what an image says of itself in front of its pixels."""
+        return self.inner.read_header(self._place(name))
+
+
+def find_patches(folder: ImageFolder) -> list[str]:
+    """List the photos in the patches of a folder on disk, by their paths in it; nearly always there is none.
+
+    A folder of 100 000 photos is not listed for it: patches are asked for by name.
+    """
+    above = [name for name in ABOVE_PATCHES if not name or (folder.path / name).is_dir()]
+    patches = [str(PurePosixPath(name) / f"patch{number}") for name in above for number in range(51)]
+    return [path for patch in patches if (folder.path / patch).is_dir() for path in folder.images_below(patch)]
+
+
+def find_packed_patches(names: Iterable[str]) -> list[str]:
+    """List the photos in patches among the names of the files of a zip."""
+    return [name for name in names if _is_in_patch(PurePosixPath(name)) and name.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def _is_in_patch(path: PurePosixPath) -> bool:
+    above = "/".join(path.parts[:-2])
+    return len(path.parts) > 1 and PATCH.fullmatch(path.parts[-2]) is not None and above in ABOVE_PATCHES
