@@ -21,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vclr.config_values import check_values
 from vclr.errors import UsageError, nearest
 
+MAX_REASON = 300  # characters of what a library says of a file
+
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
@@ -367,30 +369,56 @@ def config_from_text(text: str, source: str) -> Config:
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
-    """Read a YAML file and, before it, the one that it names as its base."""
-    if path is None:
-        return []
-    path = Path(path)
-    if not path.is_file():
-        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], n=1)
-        raise UsageError(f"{path}: no such file" + (f"; nearest: {path.parent / near[0]}" if near else ""))
+    """Read a YAML file and, before it, the one that it names as its base, and so on."""
+    layers: list[tuple[DictConfig, str]] = []
+    read: set[Path] = set()
+    named_by = ""  # what errors say of a base: which file names it
+    while path is not None:
+        path = Path(path)
+        if not path.is_file():
+            near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.yaml")], n=1)
+            raise UsageError(
+                f"{named_by}{path}: no such file" + (f"; nearest: {path.parent / near[0]}" if near else "")
+            )
+        if path.resolve() in read:
+            raise UsageError(f"{named_by}{path}: is its own base")
+        read.add(path.resolve())
+        layer, base = _read_layer(path)
+        layers.insert(0, (layer, str(path)))
+        named_by = f"{path}: base: "
+        path = path.parent / base if base else None
+    return layers
+
+
+def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
+    """Read one YAML file; return its settings, and the name of its base."""
     try:
         layer = OmegaConf.load(path)
+    except RecursionError:
+        raise UsageError(
+            f"{path}: not usable YAML: a value that holds itself, or lists within lists without end"
+        ) from None
     except Exception as error:  # yaml's errors have no common base in omegaconf
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path}: not valid YAML: {_in_one_line(error)}") from None
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{path}: is not a mapping of settings")
     base = layer.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise UsageError(f"{path}: base: is not the name of a file")
-    return [*_layers(path.parent / base if base else None), (layer, str(path))]
+    return layer, base
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what an error says, in one line that a terminal shows."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= MAX_REASON else f"{words[:MAX_REASON]} ..."
 
 
 def _parse_override(override: str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([override])
     except Exception as error:
-        raise UsageError(f"override {override!r}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"override {override!r}: {_in_one_line(error)}") from None
 
 
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:

@@ -61,7 +61,7 @@ def _manifest() -> dict[str, Any]:
 
 def _catalog() -> dict[str, Any]:
     files = [
-        {"path": "raw/own/images.zip", "urls": ["http://127.0.0.1:9/images.zip"], "bytes": 9, "unpack": "raw/own/images",
+        {"path": "raw/own/images.zip", "urls": ["http://127.0.0.1:9/images.zip"], "bytes": 9, "unpack": "raw/own",
          "yields": {"raw/own/images": 2}, "sha256": DIGEST},
         {"path": "raw/own/a.json", "urls": ["http://127.0.0.1:9/a.json"], "bytes": 9},
     ]  # fmt: skip
