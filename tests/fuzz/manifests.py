@@ -90,8 +90,10 @@ def _cataloged(folder: Path, chance: random.Random) -> list[Trial]:
 
 def _locked(folder: Path, chance: random.Random) -> list[Trial]:
     (folder / "catalog.yaml").write_text(yaml.safe_dump(_catalog()))
-    lock = {"own": {"raw/own/a.json": {"bytes": 9, "sha256": DIGEST}}}
-    _write(folder / "data/data.lock", lock, chance, folder)
+    entry = {"bytes": 9, "sha256": DIGEST, "since": "2026-01-01", "url": "http://127.0.0.1:9/a.json"}
+    listing = {"commit": "abc", "since": "2026-01-01", "files": {"a.json": {"bytes": 9, "sha256": DIGEST}}}
+    lock = {"files": {"raw/own/a.json": entry}, "listings": {"somebody/own": listing}}
+    _write(folder / "data.lock", lock, chance, folder)
     return [Trial(_fetch(folder, "own"), ("data.lock",))]
 
 
@@ -131,7 +133,7 @@ def _check_names(folder: Path) -> None:
 def _joined_proposals(folder: Path, chance: random.Random) -> list[Trial]:
     part, out = folder / "parts/1of1.json", folder / "out"
     content = json.loads((folder / "proposals.json").read_text())
-    _write(part, {**content, "info": {"method": "graph", "shard": "1/1", "num_images": 3}}, chance, folder)
+    _write(part, {**content, "shard": "1/1"}, chance, folder)
     return [Trial(["proposals", "--join", str(part), "--output", str(out / "p.json")], ("1of1.json",), (out,))]
 
 
