@@ -21,8 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from vclr.config_values import check_values
 from vclr.errors import UsageError, nearest
 
-MAX_REASON = 300  # characters of what a library says of a file
-
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +397,7 @@ def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
             f"{path}: not usable YAML: a value that holds itself, or lists within lists without end"
         ) from None
     except Exception as error:  # yaml's errors have no common base in omegaconf
-        raise UsageError(f"{path}: not valid YAML: {_in_one_line(error)}") from None
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{path}: is not a mapping of settings")
     base = layer.pop("base", None)
@@ -408,17 +406,11 @@ def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
     return layer, base
 
 
-def _in_one_line(error: Exception) -> str:
-    """Return what an error says, in one line that a terminal shows."""
-    words = " ".join(str(error).split())
-    return words if len(words) <= MAX_REASON else f"{words[:MAX_REASON]} ..."
-
-
 def _parse_override(override: str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([override])
     except Exception as error:
-        raise UsageError(f"override {override!r}: {_in_one_line(error)}") from None
+        raise UsageError(f"override {override!r}: {' '.join(str(error).split())}") from None
 
 
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:

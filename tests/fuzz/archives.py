@@ -118,7 +118,8 @@ WAYS: list[Callable[[Files], bytes]] = [
     lambda files: _patch(_pack(files), END, 16, 2**32 - 1, "<I"), lambda files: _patch(_pack(files), END, 10, 9, "<H"),
     lambda files: _patch(_pack(files), END, 4, 1, "<H"), lambda files: _patch(_pack(files), LOCAL, 26, 60_000, "<H"),
     lambda files: _patch(_pack(files), LOCAL, 0, 0, "<I"), lambda files: _patch(_pack(files), LOCAL, 8, 8, "<H"),
-    lambda files: _patch(_pack(files), CENTRAL, 8, 1, "<H"), lambda files: _patch(_pack(files), CENTRAL, 38, 0xA1FF0000, "<I"),
+    lambda files: _patch(_pack(files), CENTRAL, 8, 1, "<H"), lambda files: _patch(_pack(files), CENTRAL, 38,
+    0xA1FF0000, "<I"),
 ]  # fmt: skip
 
 

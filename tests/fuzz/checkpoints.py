@@ -96,8 +96,10 @@ def _alter_config(text: str, chance: random.Random) -> Any:
     lines = text.splitlines()
     line = chance.randrange(len(lines))
     deeds: list[Callable[[], Any]] = [
-        lambda: "\n".join(lines[:line] + lines[line + 1 :]), lambda: "", lambda: "model: 1", lambda: "[1, 2]", lambda: "{",
-        lambda: text.replace("embed_dim: 16", "embed_dim: 32"), lambda: text.replace("num_queries: 8", "num_queries: 9"),
+        lambda: "\n".join(lines[:line] + lines[line + 1 :]), lambda: "", lambda: "model: 1", lambda: "[1, 2]",
+        lambda: "{",
+        lambda: text.replace("embed_dim: 16", "embed_dim: 32"), lambda: text.replace("num_queries: 8",
+        "num_queries: 9"),
         lambda: text.replace("depth: 10", "depth: 18"), lambda: text.replace("depth: 10", "depth: abc"), lambda: 5,
         lambda: text + "\nunknown: 1\n", lambda: text.replace("seed: 0", "seed: ${oc.env:HOME}"), lambda: "a: &a [*a]",
         lambda: text.replace("embed_dim: 16", "embed_dim: 1000000000000"), lambda: text.encode(), lambda: "\x00",
@@ -150,7 +152,8 @@ def _others(number: int, folder: Path, path: Path) -> Trial:
         Trial(["convert", str(path), "--output", str(out / "made.pth"), "--to", "reference"], names, (out,)),
         Trial(["convert", str(path), "--output", str(out / "made.pt")], names, (out,)),
         Trial(
-            ["evaluate", "--config-file", str(folder / "tiny.yaml"), "--checkpoint", str(path), "--output", str(out), *data],
+            ["evaluate", "--config-file", str(folder / "tiny.yaml"), "--checkpoint", str(path), "--output", str(out),
+            *data],
             names, (out,), lambda _: check_metrics(out / "metrics.json"),
         ),
     ]  # fmt: skip

@@ -33,7 +33,7 @@ def make(number: int, folder: Path) -> list[Trial]:
 
 def trials(number: int, folder: Path, path: Path) -> list[Trial]:
     """Return the commands that read an annotations json: the loader, the doctor, and another by turns."""
-    out, names = folder / "out", (path.name,)
+    out, names = folder / "out", (path.name, f"{folder}/images/")  # a photo that is not what its entry says
     report = out / "doctor.json"
     doctor = ["doctor", "data", "--annotations", str(path), "--images", str(folder / "images"), "--output", str(report)]
     succeeded: list[bool] = []
@@ -53,7 +53,7 @@ def trials(number: int, folder: Path, path: Path) -> list[Trial]:
 
 
 def _another(number: int, folder: Path, path: Path) -> Trial:
-    out, images, names = folder / "out", str(folder / "images"), (path.name,)
+    out, images, names = folder / "out", str(folder / "images"), (path.name, f"{folder}/images/")
     results, sound = str(folder / "results.json"), str(folder / "sound.json")
     tiny = ["--config-file", str(folder / "tiny.yaml")]
     trained, tested = (
@@ -71,7 +71,8 @@ def _another(number: int, folder: Path, path: Path) -> Trial:
         (["split", "one_class", "--annotations", sound, "--output", str(out / "s.json"), "--train", str(path)], None),
         (["licences", *tiny, *trained, *sound_test], None),
         (["audit", *tiny, *trained, *sound_test, "--output", str(out / "leaks.json"), "--quiet"], None),
-        (["proposals", "--images", images, "--annotations", str(path), "--output", str(out / "p.json"), "--quiet"], None),
+        (["proposals", "--images", images, "--annotations", str(path), "--output", str(out / "p.json"), "--quiet"],
+        None),
     ]  # fmt: skip
     arguments, check = verbs[number % len(verbs)]
     return Trial(arguments, names, (out,), check)

@@ -204,7 +204,8 @@ def _whole_file(data: bytes, chance: random.Random) -> bytes:
         [
             b"", b" ", b"\n", b"null", b"[]", b"{}", b"0", b'"text"', b"NaN", b"\x00" * 100, b"\xef\xbb\xbf" + data,
             text.encode("utf-16"), text.encode("utf-16-le"), text.encode("utf-32"), data.replace(b"\n", b"\r\n"),
-            b"[" + data + b"]", data + data, b"\x1f\x8b\x08" + data, b"PK\x03\x04" + data, text.encode("cp037", "replace"),
+            b"[" + data + b"]", data + data, b"\x1f\x8b\x08" + data, b"PK\x03\x04" + data, text.encode("cp037",
+            "replace"),
             b"<html><body>404 Not Found</body></html>", b"version https://git-lfs.github.com/spec/v1\n",
             b"[" * 200_000, b'{"images":' * 30_000, b"\xff\xfe", b"%PDF-1.4", b"---\n- a\n", b"\x80\x04K\x01.",
         ]

@@ -114,28 +114,36 @@ def _as_it_is(data: bytes) -> Callable[[], Picture]:
     return lambda: (data, None)
 
 
+TOO_MANY = b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\xff\xff\xff\xff" + bytes(8)  # values of one orientation
 PICTURES: list[Callable[[], Picture]] = [
     *(lambda mode=mode: _of_mode(mode, "PNG") for mode in ("1", "L", "P", "RGB", "RGBA", "LA")),
     *(lambda mode=mode: _of_mode(mode, "TIFF") for mode in ("L", "RGB", "CMYK", "YCbCr", "LAB")),
     *(lambda mode=mode: _of_mode(mode, "JPEG") for mode in ("L", "RGB", "CMYK")),
     *(lambda mode=mode: _of_mode(mode, "BMP") for mode in ("1", "L", "P", "RGB")),
-    *(lambda kind=kind: _of_mode("RGB", kind) for kind in ("WEBP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "PCX", "SGI")),
+    *(lambda kind=kind: _of_mode("RGB", kind) for kind in ("WEBP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "PCX",
+    "SGI")),
     lambda: _of_16_bits("PNG", "uint16"), lambda: _of_16_bits("TIFF", "uint16"), lambda: _of_16_bits("TIFF", "int32"),
     _of_floats, _of_16_bit_colors,
     *(lambda depth=depth: _of_few_bits(depth) for depth in (1, 2, 4)),
-    lambda: _huge(60_000, 60_000), lambda: _huge(2**31 - 1, 2**31 - 1), lambda: _huge(0, 0), lambda: _huge(WIDTH, HEIGHT),
+    lambda: _huge(60_000, 60_000), lambda: _huge(2**31 - 1, 2**31 - 1), lambda: _huge(0, 0), lambda: _huge(WIDTH,
+    HEIGHT),
     lambda: _huge(12_000, 12_000), _bomb,
     *(lambda kind=kind: _animated(kind) for kind in ("PNG", "WEBP", "TIFF", "GIF", "MPO")),
     *(lambda turn=turn, kind=kind: _turned(turn, kind) for turn in (0, 2, 3, 6, 9, 77) for kind in ("JPEG", "PNG")),
-    *(lambda exif=exif: _with_exif(exif) for exif in (b"", b"junk", b"MM\x00*\x00\x00\xff\xff", b"II*\x00\x08\x00\x00\x00\xff\xff")),
+    *(lambda exif=exif: _with_exif(exif) for exif in (b"", b"junk", b"MM\x00*\x00\x00\xff\xff",
+    b"II*\x00\x08\x00\x00\x00\xff\xff")),
     lambda: _with_exif(b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x02\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00"),
-    lambda: _with_exif(b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"),
+    lambda: _with_exif(TOO_MANY),
     lambda: _with_profile(b"junk"), lambda: _with_text(200), lambda: _with_text(200_000_000),
-    *(lambda size=size: _of_size(*size) for size in ((1, 1), (WIDTH, HEIGHT + 1), (HEIGHT, WIDTH), (5000, 1), (1, 5000))),
+    *(lambda size=size: _of_size(*size) for size in ((1, 1), (WIDTH, HEIGHT + 1), (HEIGHT, WIDTH), (5000, 1), (1,
+    5000))),
     *map(_as_it_is, (b"", b"\x00", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd8\xff\xd9", b"GIF89a", b"BM", b"RIFF")),
-    *map(_as_it_is, (b"<svg xmlns='http://www.w3.org/2000/svg' width='60' height='40'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P6 60 40 255\n")),
-    *map(_as_it_is, (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b"<html>404</html>", b"P5 0 0 255\n")),
-    *map(_as_it_is, (b"II*\x00\x08\x00\x00\x00", b"\x00\x00\x01\x00\x01\x00", b"8BPS\x00\x01", b"\x00\x00\x00\x0cjP  \r\n\x87\n")),
+    *map(_as_it_is, (b"<svg xmlns='http://www.w3.org/2000/svg' width='60' height='40'/>",
+    b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P6 60 40 255\n")),
+    *map(_as_it_is, (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b"<html>404</html>",
+    b"P5 0 0 255\n")),
+    *map(_as_it_is, (b"II*\x00\x08\x00\x00\x00", b"\x00\x00\x01\x00\x01\x00", b"8BPS\x00\x01",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n")),
 ]  # fmt: skip
 DAMAGED = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "JPEG2000", "PPM")
 
@@ -199,12 +207,16 @@ def _trials(
         images, checkpoint = str(folder / "images"), str(folder / "checkpoint/sound.pt")
         picture = str(folder / "images" / name)
         verbs = [
-            Trial(["predict", picture, "--checkpoint", checkpoint, "--output", str(out), "--device", "cpu"], names, (out,)),
-            Trial(["views", "--view", "edge", "--images", images, "--output", str(out / "v"), "--quiet"], lists, (out,)),
+            Trial(["predict", picture, "--checkpoint", checkpoint, "--output", str(out), "--device", "cpu"], names,
+            (out,)),
+            Trial(["views", "--view", "edge", "--images", images, "--output", str(out / "v"), "--quiet"], lists,
+            (out,)),
             Trial(["proposals", "--images", images, "--output", str(out / "p.json"), "--quiet"], lists, (out,)),
             Trial(
-                ["split", "one_class", "--annotations", str(annotations), "--output", str(out / "s.json"), "--images", images,
-                 "--train", str(annotations), "--train-images", images, "--quiet"], lists, (out,), lambda _: _find_leaks(out),
+                ["split", "one_class", "--annotations", str(annotations), "--output", str(out / "s.json"), "--images",
+                images,
+                 "--train", str(annotations), "--train-images", images, "--quiet"], lists, (out,),
+                 lambda _: _find_leaks(out),
             ),
         ]  # fmt: skip
         trials.append(verbs[number // 2 % len(verbs)])

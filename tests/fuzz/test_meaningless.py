@@ -1,4 +1,4 @@
-"""Alterations that mean nothing give the same result: order of keys, unknown keys, white space, ways to write a number."""
+"""Alterations that mean nothing give the same result: order of keys, unknown keys, white space, forms of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some of the hostile cases by real processes: what a terminal shows is one line, and an exit code that scripts can ask."""
+"""Some of the hostile cases by real processes: a terminal shows one line, and scripts get an exit code."""
 
 from __future__ import annotations
 
