@@ -100,7 +100,8 @@ def list_commands(text: str) -> list[str]:
 
 
 def test_commands_are_in_order_and_whole():
-    XX
+    shell = "```bash\nmake demo   # all\nvclr a \\\n  b=1 'c d'\n```\n"
+    text = f"{shell}text\n```\nno command\n```\n```bash\n# none\nls x#y\n```\n"
     assert list_commands(text) == ["make demo", "vclr a b=1 'c d'", "# none", "ls x#y"]
 
 
