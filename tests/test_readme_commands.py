@@ -65,7 +65,7 @@ class Clone:
         assert before in text, f"{name} has no {before!r}"
         (self.folder / name).write_text(text.replace(before, after), encoding="utf-8")
 
-    def run(self, command: str, seconds: float = 600) -> str:
+    def run(self, command: str, seconds: float = 1200) -> str:
         """Run a command and return all that it prints.
 
         Raises:
@@ -358,7 +358,7 @@ def open_ui(clone: Clone) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_commands_of_the_readme(tmp_path: Path):
     clone = Clone(tmp_path / "vclr")
     shrink(clone)

@@ -6,6 +6,7 @@ import io
 import random
 import shutil
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,8 @@ def _with_more(files: Files, *names: str) -> bytes:
 
 def _twice(files: Files) -> bytes:
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as packed:
+    with zipfile.ZipFile(data, "w") as packed, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for name, content in [*files.items(), ("a.png", files["c.png"]), ("sub/b.jpg", b"")]:
             packed.writestr(name, content)
     return data.getvalue()
@@ -102,7 +104,7 @@ WAYS: list[Callable[[Files], bytes]] = [
     lambda files: _pack(files, prefix="C:\\"), lambda files: _pack(files, comment=b"x" * 60_000),
     lambda files: _pack({}), _twice, _zip64, _streamed,
     lambda files: _with_more(files, "../beside/secret.png", "/etc/passwd", "..\\x", "~"),
-    lambda files: _with_more(files, "", ".", "..", "a.png/", "sub", "a.png/x.png"),
+    lambda files: _with_more(files, ".", "..", "a.png/", "sub", "a.png/x.png"),
     lambda files: _with_more(files, "\u00e9.png", "e\u0301.png", "x" * 5000, "\u202e.png", "line\nbreak.png"),
     lambda files: _with_more(files, "A.PNG", "a.PNG", "sub\\b.jpg", "__MACOSX/._a.png", ".DS_Store"),
     lambda files: _pack({"A.png": files["a.png"], "SUB/b.jpg": files["sub/b.jpg"], "C.png": files["c.png"]}),

@@ -107,7 +107,7 @@ def _voc(number: int, folder: Path, chance: random.Random) -> list[Trial]:
     elif deed == 3:
         masks = _few_bits(numbers, chance.choice([2, 4]))
     elif deed == 4:
-        masks = _wide(numbers, chance.choice(["uint16", "int32"]))
+        masks = _png(numbers.astype(np.uint16))
     elif deed == 5:
         values = np.array(chance.sample(range(1, 255), 3), np.uint8)
         masks = _png(np.where(numbers > 0, values[numbers.astype(int) - 1], 0).astype(np.uint8))
@@ -140,10 +140,6 @@ def _few_bits(numbers: np.ndarray, depth: int) -> bytes:
     bits = np.unpackbits(numbers[..., None], axis=-1)[..., 8 - depth :].reshape(HEIGHT, -1)
     rows = b"".join(b"\x00" + np.packbits(row).tobytes() for row in bits)
     return raw_png(WIDTH, HEIGHT, depth, 0, rows)
-
-
-def _wide(numbers: np.ndarray, dtype: str) -> bytes:
-    return _png(numbers.astype(dtype))
 
 
 def check_made(path: Path, photos: Path) -> dict[str, Any]:
