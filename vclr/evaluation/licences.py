@@ -180,8 +180,10 @@ def count_licences(annotations: Path) -> Licence | None:
         UserError: the json cannot be read.
     """
     coco = open_coco(annotations)
-    coco.check_images()
     names = _names_of_licences(coco)
+    for position, image in enumerate(coco.images):
+        if not isinstance(image, dict):
+            raise UserError(f"{annotations}: images[{position}]: is not an object")
     counts = Counter(names.get(str(image.get("license")), "") for image in coco.images)
     if not any(name.strip() for name in counts):
         return None
