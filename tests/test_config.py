@@ -166,6 +166,7 @@ def test_bad_bases_are_one_line(tmp_path: Path):
     write(tmp_path / "b.yaml", "base: c.yaml")
     assert "is its own base" in refuse(write(tmp_path / "c.yaml", "base: b.yaml"))
     assert "is its own base" in refuse(write(tmp_path / "e.yaml", "base: e.yaml"))
+    assert "milestones[0]" in refuse(write(tmp_path / "g.yaml", "optimizer: {milestones: [[1]]}"))
     assert "holds itself" in refuse(write(tmp_path / "f.yaml", "data: &a [*a]"))
     assert "base" in refuse(write(tmp_path / "d.yaml", "base: [1]"))
 
