@@ -124,6 +124,9 @@ def put_own_photos(clone: Clone) -> None:
     annotations["images"] = annotations["images"][:12]
     kept = {image["id"] for image in annotations["images"]}
     annotations["annotations"] = [entry for entry in annotations["annotations"] if entry["image_id"] in kept]
+    for entry in annotations["annotations"]:  # labelme draws, it knows no run lengths
+        x, y, width, height = entry["bbox"]
+        entry["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
     mine = clone.folder / "mine"
     for folder in ("labels", "images", "depth"):
         (mine / folder).mkdir(parents=True)
