@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -71,7 +72,7 @@ class Clone:
         Raises:
             AssertionError: it fails.
         """
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.folder,
             env=self.environment,
@@ -79,12 +80,16 @@ class Clone:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout[-4000:]}"
-        assert "Traceback" not in done.stdout, f"{command}\n{done.stdout[-4000:]}"
-        return done.stdout
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with the workflow that it started
+            raise
+        assert process.returncode == 0, f"{command}: exit {process.returncode}\n{output[-4000:]}"
+        assert "Traceback" not in output, f"{command}\n{output[-4000:]}"
+        return output
 
     def json(self, name: str) -> Any:
         """Read a json file of the clone."""
