@@ -161,9 +161,14 @@ def test_base_comes_before_the_file_that_names_it(tmp_path: Path):
 
 
 def test_bad_bases_are_one_line(tmp_path: Path):
-    assert "absent.yaml: does not exist" in refuse(write(tmp_path / "a.yaml", "base: absent.yaml"))
+    line = refuse(write(tmp_path / "a.yaml", "base: absent.yaml"))
+    assert "a.yaml: base: " in line
+    assert "absent.yaml: does not exist" in line
     write(tmp_path / "b.yaml", "base: c.yaml")
-    assert "base" in refuse(write(tmp_path / "c.yaml", "base: b.yaml"))
+    assert "is its own base" in refuse(write(tmp_path / "c.yaml", "base: b.yaml"))
+    assert "is its own base" in refuse(write(tmp_path / "e.yaml", "base: e.yaml"))
+    assert "milestones[0]" in refuse(write(tmp_path / "g.yaml", "optimizer: {milestones: [[1]]}"))
+    assert "holds itself" in refuse(write(tmp_path / "f.yaml", "data: &a [*a]"))
     assert "base" in refuse(write(tmp_path / "d.yaml", "base: [1]"))
 
 

@@ -1,4 +1,4 @@
-"""What was meant: the nearest key, the nearest path; and what an operating system's error becomes."""
+"""Errors of the user: one line that every terminal shows, with what was meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vclr.config import list_keys
-from vclr.errors import describe_missing, explain, nearest_key, nearest_path
+from vclr.errors import MAX_LINE, UserError, explain, in_one_line, nearest_key
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,6 @@ def test_nearest_key_is_found_by_its_last_part_first(typed: str, meant: str):
     assert nearest_key(typed, list_keys()) == meant
 
 
-def test_nearest_path_is_beside_or_the_folder_that_was_mistyped(tmp_path: Path):
-    (tmp_path / "mine" / "images").mkdir(parents=True)
-    (tmp_path / "mine" / "train.json").touch()
-    (tmp_path / "mien.json").touch()
-    assert nearest_path(tmp_path / "mine" / "trian.json") == tmp_path / "mine" / "train.json"
-    assert nearest_path(tmp_path / "mine" / "Images") == tmp_path / "mine" / "images"
-    assert nearest_path(tmp_path / "mien" / "train.json") == tmp_path / "mine"  # a folder, not mien.json
-    assert nearest_path(tmp_path / "mine" / "entirely else") is None
-    assert nearest_path("/") is None
-    assert describe_missing(tmp_path / "mine", "is empty") == f"{tmp_path}/mine: is empty"
-
-
 def test_error_of_the_system_names_the_nearest_path(tmp_path: Path):
     (tmp_path / "a.json").touch()
     with pytest.raises(FileNotFoundError) as raised:
@@ -51,3 +39,26 @@ def test_error_of_the_system_names_the_nearest_path(tmp_path: Path):
     with pytest.raises(IsADirectoryError) as is_folder:
         tmp_path.read_text()
     assert explain(is_folder.value) == (f"{tmp_path}: Is a directory", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a.json: is wrong", "a.json: is wrong"),
+        ("two\nlines\r\n", "two\\nlines"),
+        ("\x1b[31mred\x00", "\\x1b[31mred\\x00"),
+        ("gnp.\u202ea", "gnp.\\u202ea"),  # turns the text around
+        ("\ud800", "\\ud800"),  # a byte of a file name that is no text
+        ("\u00e9 \U0001f600", "\u00e9 \U0001f600"),
+    ],
+)
+def test_what_no_terminal_shows_is_escaped(text: str, shown: str):
+    assert in_one_line(text) == shown
+    assert explain(UserError(text)) == (shown, 1)
+
+
+def test_long_messages_keep_their_beginning_and_their_end():
+    line = in_one_line(f"file.json: {'x' * 100_000} is wrong")
+    assert line.startswith("file.json: xxx")
+    assert line.endswith("xxx is wrong")
+    assert len(line) <= MAX_LINE + 10

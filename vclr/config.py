@@ -354,9 +354,10 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         tree = _merge(tree, _parse_override(override), "command line")
     try:
         config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:  # a value that refers to another one
+        settings = flat_config(config)
+    except OmegaConfBaseException as error:  # a value that refers to another one, a list in a list
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    check_values(flat_config(config))
+    check_values(settings)
     return config
 
 
@@ -370,15 +371,33 @@ def config_from_text(text: str, source: str) -> Config:
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
-    """Read a YAML file and, before it, the one that it names as its base."""
-    if path is None:
-        return []
-    path = Path(path)
-    if not path.is_file():
-        problem = "is a folder, not a YAML file" if path.is_dir() else f"does not exist{say_nearest(path)}"
-        raise UsageError(f"{path}: {problem}")
+    """Read a YAML file and, before it, the one that it names as its base, and so on."""
+    layers: list[tuple[DictConfig, str]] = []
+    read: set[Path] = set()
+    named_by = ""  # what errors say of a base: which file names it
+    while path is not None:
+        path = Path(path)
+        if not path.is_file():
+            problem = "is a folder, not a YAML file" if path.is_dir() else f"does not exist{say_nearest(path)}"
+            raise UsageError(f"{named_by}{path}: {problem}")
+        if path.resolve() in read:
+            raise UsageError(f"{named_by}{path}: is its own base")
+        read.add(path.resolve())
+        layer, base = _read_layer(path)
+        layers.insert(0, (layer, str(path)))
+        named_by = f"{path}: base: "
+        path = path.parent / base if base else None
+    return layers
+
+
+def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
+    """Read one YAML file; return its settings, and the name of its base."""
     try:
         layer = OmegaConf.load(path)
+    except RecursionError:
+        raise UsageError(
+            f"{path}: not usable YAML: a value that holds itself, or lists within lists without end"
+        ) from None
     except Exception as error:  # yaml's errors have no common base in omegaconf
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(layer, DictConfig):
@@ -386,7 +405,7 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
     base = layer.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise UsageError(f"{path}: base: is not the name of a file")
-    return [*_layers(path.parent / base if base else None), (layer, str(path))]
+    return layer, base
 
 
 def _parse_override(override: str) -> DictConfig:

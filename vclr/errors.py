@@ -20,6 +20,8 @@ class UsageError(UserError):
     exit_code = 2
 
 
+MAX_LINE = 1000  # characters of a message
+
 # How torch and the libraries under it say that memory ran out, besides `torch.OutOfMemoryError`.
 OUT_OF_MEMORY = (
     "out of memory",  # CUDA, cuBLAS, NCCL
@@ -76,16 +78,28 @@ def _likeness_of_names(name: str, other: str) -> float:
     return 1.0 if is_part else difflib.SequenceMatcher(None, name, other).ratio()
 
 
+def in_one_line(text: str) -> str:
+    """Return a message as one line that every terminal shows, whatever the names and values in it.
+
+    Line breaks and characters without a shape become escapes: a name must not turn the text around, nor color it. Of a
+    very long message the middle is left out.
+    """
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.strip())
+    if len(shown) <= MAX_LINE:
+        return shown
+    return f"{shown[: MAX_LINE * 2 // 3]} ... {shown[-MAX_LINE // 3 :]}"
+
+
 def explain(error: BaseException) -> tuple[str, int] | None:
     """Say in one line what went wrong, and what a process exits with; None for a defect, which shows its traceback."""
     if isinstance(error, UserError):
-        return str(error), error.exit_code
+        return in_one_line(str(error)), error.exit_code
     if isinstance(error, FloatingPointError):
         return str(error), 1
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str) and not error.filename2:
-        return f"{error.filename}: does not exist{say_nearest(error.filename)}", 1
+        return in_one_line(f"{error.filename}: does not exist{say_nearest(error.filename)}"), 1
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename2 or error.filename}: {error.strerror}", 1
+        return in_one_line(f"{error.filename2 or error.filename}: {error.strerror}"), 1
     if is_out_of_memory(error):
         return f"not enough memory: {first_line(error)}", 1
     if isinstance(error, KeyboardInterrupt):

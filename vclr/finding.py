@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from vclr.errors import in_one_line
+
 OK, WARNING, ERROR = "ok", "warning", "error"
 LEVELS = (OK, WARNING, ERROR)
 
@@ -20,7 +22,7 @@ class Finding(NamedTuple):
 
 def print_finding(finding: Finding) -> None:
     """Print a finding at once, and its fix below it."""
-    print(f"{finding.level:8} {finding.topic}: {finding.says}", flush=True)
+    print(f"{finding.level:8} {in_one_line(f'{finding.topic}: {finding.says}')}", flush=True)
     _print_fix(finding)
 
 

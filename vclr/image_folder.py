@@ -90,7 +90,11 @@ def fingerprint(path: str | Path) -> str | None:
         return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
     beside = Path(path).parent / MANIFEST
     if beside.is_file():
-        return _hash_fetched(read_json(beside), Path(path).name.removesuffix(".zip")) or sha256(beside)
+        try:
+            fetched = _hash_fetched(read_json(beside), Path(path).name.removesuffix(".zip"))
+        except (AttributeError, KeyError, TypeError):  # another program's, of which nothing is known
+            fetched = None
+        return fetched or sha256(beside)
     return folder.hash_contents() if isinstance(folder, PackedFolder) else None
 
 

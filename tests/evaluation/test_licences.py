@@ -146,3 +146,40 @@ def test_refusal_names_everything_and_why(tmp_path: Path):
 def test_catalog_lists_every_source():
     named = {term.what.partition(",")[0].partition("/")[0] for term in catalog_terms()}
     assert named == set(read_catalog())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        "text",
+        {"annotations": []},
+        {"annotations": {"file": 1}},
+        {"annotations": {}},
+        {"proposals": {"file": "../x"}},
+    ],
+    ids=str,
+)
+def test_record_that_is_none_is_one_line(record: Any, tmp_path: Path):
+    path = write_photos(tmp_path / "splits/own_train_voc.json", [1])
+    path.with_suffix(".record.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="own_train_voc.record.json: .*make the split again"):
+        terms(tmp_path, f"data.train.annotations={path}", "data.train.images=x")
+
+
+@pytest.mark.parametrize(("key", "value"), [("licenses", [1]), ("licenses", {"id": 1}), ("images", [[]])])
+def test_odd_lists_of_licences_are_one_line(key: str, value: Any, tmp_path: Path):
+    content = json.loads(write_photos(tmp_path / "a.json", [1]).read_text())
+    (tmp_path / "a.json").write_text(json.dumps({**content, key: value}))
+    with pytest.raises(UserError, match=rf"a.json: .*{key}"):
+        count_licences(tmp_path / "a.json")
+
+
+def test_licences_with_ids_of_any_type_are_found(tmp_path: Path):
+    content = json.loads(write_photos(tmp_path / "a.json", [2]).read_text())
+    content["licenses"].append({"id": {"a": 1}, "name": "odd"})
+    content["images"][0]["license"] = "2"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    found = count_licences(tmp_path / "a.json")
+    assert found is not None
+    assert found.commercial

@@ -128,7 +128,13 @@ def test_catalogs_that_are_refused(tmp_path: Path, case: str):
 
 
 def test_catalog_that_cannot_be_read(tmp_path: Path):
-    for content, says in (("a: [", "not valid YAML"), ("- a", "is not a mapping"), ("a: 1", "a: is not a mapping")):
+    odd = [("[" * 5000, "without end"), ("a: 2026-13-45", "not valid YAML"), ("a: " + "9" * 5000, "not valid YAML")]
+    for content, says in (
+        ("a: [", "not valid YAML"),
+        ("- a", "is not a mapping"),
+        ("a: 1", "a: is not a mapping"),
+        *odd,
+    ):
         (tmp_path / "own.yaml").write_text(content)
         with pytest.raises(UserError, match=says):
             read_catalog(tmp_path / "own.yaml")

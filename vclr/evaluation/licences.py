@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vclr.coco.checks import Json
-from vclr.coco.file import open_coco
+from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config, DataSetConfig
 from vclr.data.catalog import test_set, training_set
 from vclr.errors import UserError
@@ -106,17 +106,17 @@ class _Ledger:
 
     def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
         """Yield the terms of annotations, and of the proposals among them, as the record of their split tells them."""
-        record = path.with_suffix(".record.json")
-        sources: Json = read_json(record) if record.is_file() else {}
+        sources = _read_sources(path.with_suffix(".record.json"))
         for key, what in (("annotations", f"annotations ({part})"), ("proposals", f"object proposals ({part})")):
             if key in sources or key == "annotations":
-                made_of = self._find(sources[key]["file"]) if key in sources else None
+                made_of = self._find(sources[key]) if key in sources else None
                 term = self.of_path(what, made_of or path, of_annotations=True)
                 yield Term(what, path.as_posix(), term.of, term.licence)
 
     def _find(self, name: str) -> Path | None:
         """Find the file that a split was made of, of which its record says the name."""
-        return next((path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{name}"))), None)
+        places = (path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{glob.escape(name)}")))
+        return next(places, None)
 
     def of_path(self, what: str, path: Path, of_annotations: bool = False) -> Term:
         """Return the terms of one file or folder."""
@@ -143,7 +143,8 @@ class _Ledger:
     def _is_rendered(folder: Path) -> bool:
         """Tell a view that `vclr views` made of the photos."""
         manifest = folder / "manifest.json"
-        return manifest.is_file() and "view" in read_json(manifest)
+        content = read_json(manifest) if manifest.is_file() else {}
+        return isinstance(content, dict) and "view" in content
 
     def _declared(self, path: Path) -> Licence:
         """Return what the nearest declaration says."""
@@ -155,6 +156,24 @@ class _Ledger:
         return UNKNOWN
 
 
+def _read_sources(record: Path) -> dict[str, str]:
+    """Return the names of the files that a split was made of, by what they are; nothing where it has no record.
+
+    Raises:
+        UserError: the record is not one.
+    """
+    content = read_json(record) if record.is_file() else {}
+    names: dict[str, str] = {}
+    for key in ("annotations", "proposals"):
+        if not isinstance(content, dict) or not isinstance(content.get(key, {}), dict):
+            raise UserError(f"{record}: is not a record of `vclr split`; make the split again")
+        if key in content:
+            names[key] = content[key].get("file", "")
+            if not isinstance(names[key], str) or PurePosixPath(names[key]).name != names[key] or not names[key]:
+                raise UserError(f"{record}: {key}: file is {names[key]!r}, not a name; make the split again")
+    return names
+
+
 def count_licences(annotations: Path) -> Licence | None:
     """Return the licences of a json's photos as one, None where it does not say them.
 
@@ -162,10 +181,11 @@ def count_licences(annotations: Path) -> Licence | None:
         UserError: the json cannot be read.
     """
     coco = open_coco(annotations)
-    names = {
-        entry.get("id"): f"{entry.get('name', '')} {entry.get('url', '')}" for entry in coco.head.get("licenses") or []
-    }
-    counts = Counter(names.get(image.get("license"), "") for image in coco.images)
+    names = _names_of_licences(coco)
+    for position, image in enumerate(coco.images):
+        if not isinstance(image, dict):
+            raise UserError(f"{annotations}: images[{position}]: is not an object")
+    counts = Counter(names.get(str(image.get("license")), "") for image in coco.images)
     if not any(name.strip() for name in counts):
         return None
     reasons: Counter[str] = Counter()
@@ -177,6 +197,14 @@ def count_licences(annotations: Path) -> Licence | None:
     )
     kinds = f"{len(counts)} licences of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
     return Licence(kinds, not reasons, because or f"all {allowed} photos allow it")
+
+
+def _names_of_licences(coco: CocoFile) -> dict[str, str]:
+    """Return name and address of each licence of a json, by its id as text."""
+    listed = coco.head.get("licenses") or []
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise UserError(f"{coco.path}: `licenses` is not a list of objects; correct it, or leave it out")
+    return {str(entry.get("id")): f"{entry.get('name', '')} {entry.get('url', '')}" for entry in listed}
 
 
 def _forbids(licence: str) -> str:
