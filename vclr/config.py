@@ -354,10 +354,10 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         tree = _merge(tree, _parse_override(override), "command line")
     try:
         config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
-        settings = flat_config(config)
-    except OmegaConfBaseException as error:  # a value that refers to another one, a list in a list
+        OmegaConf.structured(config)  # refuses a list in a list, which the merge above lets through
+    except OmegaConfBaseException as error:  # also a value that refers to another one
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    check_values(settings)
+    check_values(flat_config(config))
     return config
 
 

@@ -145,11 +145,11 @@ def audit(
 
     config = with_protocol(load_config(config_file, overrides or ()), protocol)
     sets = {"train": training_set(config), "test": test_set(config)}
+    inputs = {part: data_set.annotations for part, data_set in sets.items()}
+    check_output_file(output, {"--config-file": config_file, **inputs}, ("leaked_images",))
     for part, data_set in sets.items():
         if problem := missing_files(replace(data_set, proposals=""), part):  # which nothing is asked of here
             raise UserError(problem)
-    inputs = {part: data_set.annotations for part, data_set in sets.items()}
-    check_output_file(output, {"--config-file": config_file, **inputs}, ("leaked_images",))
     photos = {part: read_photo_set(data_set.annotations, data_set.images) for part, data_set in sets.items()}
     leaks = audit_leaks(photos["train"], photos["test"], quiet)
     write_json(output, leaks, indent=1)
