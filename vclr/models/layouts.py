@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from vclr.errors import UserError
+from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, from_reference, reference_keys
 
@@ -23,6 +24,8 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.0\."), "shortcut."),
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
+BACKBONES = ("detectron2", "torchvision")  # layouts of a backbone alone
+BLOCK = re.compile(r"\b(?:res|layer)(\d)\.(\d+)\.conv(?:s\.)?(\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 
 Renamed = tuple[str, dict[str, Tensor], dict[str, str]]
@@ -53,6 +56,20 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
 def unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take the prefixes of wrapped modules off."""
     return {WRAPPERS.sub("", key): value for key, value in state.items()}
+
+
+def backbone_depth(names: Iterable[str]) -> int | None:
+    """Return the depth of the ResNet that has weights of such names; None if it is none that a detector may have."""
+    found = [match for match in map(BLOCK.search, names) if match]
+    # We count a block's convolutions from 0, the others from 1; stages are res2 to res5 or layer1 to layer4.
+    stages = sorted({match[1] for match in found})
+    num_blocks = tuple(1 + max(int(match[2]) for match in found if match[1] == stage) for stage in stages)
+    ours = {int(match[3]) for match in found if "convs." in match[0]}
+    theirs = {int(match[3]) for match in found if "convs." not in match[0]}
+    is_deep = max(ours, default=0) == 2 or max(theirs, default=0) == 3
+    return next(
+        (depth for depth, blocks in NUM_BLOCKS.items() if blocks == num_blocks and (depth >= 50) is is_deep), None
+    )
 
 
 def _rename_backbone(
