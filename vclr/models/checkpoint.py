@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vclr.config import Config, config_from_text
+from vclr.config import Config, ModelConfig, config_from_text
 from vclr.errors import UserError
 from vclr.models.detector import Detector
 from vclr.models.learning_rates import parameter_groups
@@ -50,6 +50,7 @@ def check_form(content: Mapping[Any, Any], name: str, must_be_finite: bool = Tru
             raise UserError(f"{name}: is not a whole checkpoint: it has no `{key}`")
     config = _read_config(content["config"], name)
     _check_weights(content["model"], f"{name}: model", must_be_finite)
+    _check_sizes(config.model, content["model"], name)
     if content.get("teacher") is not None:
         _check_weights(content["teacher"], f"{name}: teacher", must_be_finite)
     if not holds_position:
@@ -127,6 +128,27 @@ def _check_weights(state: Any, where: str, must_be_finite: bool) -> None:
         if not isinstance(key, str):
             raise UserError(f"{where}: {_say(key)} is not the name of a tensor")
         check_tensor(value, f"{where}: {key}", must_be_finite)
+
+
+def _check_sizes(config: ModelConfig, state: Mapping[str, Tensor], name: str) -> None:
+    """Compare the settings with the weights where these say how large they are, before a model is built of them."""
+    encoder, decoder = config.transformer.encoder, config.transformer.decoder
+    channels, levels = config.embed_dim, config.transformer.num_feature_levels
+    sizes = {
+        "query_content.weight": (config.num_queries, channels),
+        f"neck.levels.{levels - 1}.0.weight": (channels,),
+        "backbone.stem.conv.weight": (config.backbone.stem_out_channels,),
+        "mask_branch.mapping.0.weight": (config.mask_hidden_dim,),
+    }
+    for part, layers, attention in (("encoder", encoder, "attention"), ("decoder", decoder, "cross_attention")):
+        last = f"{part}.layers.{layers.num_layers - 1}"
+        sizes[f"{last}.feed_forward.expand.weight"] = (layers.feedforward_dim, channels)
+        offsets = 2 * layers.num_heads * levels * layers.num_points
+        sizes[f"{last}.{attention}.sampling_offsets.weight"] = (offsets, channels)
+    for key, size in sizes.items():
+        given = tuple(state[key].shape[: len(size)]) if key in state else "missing"
+        if given != size:
+            raise UserError(f"{name}: its settings do not fit its weights: {key} is {given}, not {size}")
 
 
 def _check_entries(entries: Any, expected: dict[str, int], where: str) -> None:
