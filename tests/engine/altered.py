@@ -49,7 +49,21 @@ TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "infinite": lambda value: torch.full_like(value.float(), float("inf")),
 }
 # Where an altered value is as good as the right one.
-HARMLESS = ("seconds", "_step_count", "_is_initial", "_get_lr_called_within_step", "fused", "foreach", "verbose")
+HARMLESS = (
+    "without journal",
+    "journal renamed",
+    "without scaler",
+    "scaler renamed",
+    "reference",
+    "seconds",
+    "_step_count",
+    "_is_initial",
+    "_get_lr_called_within_step",
+    "fused",
+    "foreach",
+)
+# Without these torch takes its defaults, which are what they say.
+DEFAULTS = ("eps", "amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay")
 
 
 class Payload:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.altered import HARMLESS, alter_content, damaged_files, replaced, without
-from tests.engine.same import checkpoint
+from tests.engine.altered import DEFAULTS, HARMLESS, alter_content, damaged_files, replaced, without
+from tests.engine.same import assert_same, checkpoint
 from vclr.config import Config
 from vclr.engine.convert import convert
 from vclr.engine.run_folder import RunFolder
@@ -26,6 +26,23 @@ from vclr.models.weights import config_of, load_weights, read_weights
 
 MakeConfig = Callable[..., Config]
 Content = dict[str, Any]
+
+
+SMALLEST = (
+    "model.embed_dim=16",
+    "model.norm_groups=4",
+    "model.mask_hidden_dim=8",
+    "model.backbone.stem_out_channels=8",
+    "model.backbone.res2_out_channels=8",
+    *(f"model.transformer.{part}.{key}" for part in ("encoder", "decoder") for key in ("num_layers=1", "num_heads=2")),
+    *(f"model.transformer.{part}.feedforward_dim=16" for part in ("encoder", "decoder")),
+)
+
+
+@pytest.fixture(scope="module")
+def make_config(make_config: MakeConfig) -> MakeConfig:
+    """Return settings of the smallest detector: what is checked here does not depend on its size."""
+    return lambda *overrides: make_config(*SMALLEST, *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +93,29 @@ def outcome(read: Callable[[], object], what: str) -> str | None:
     try:
         read()
     except UserError as error:
-        assert "\n" not in str(error), what
-        assert "weights_only" not in str(error), what
-        return str(error)
+        said = str(error)
     except Exception as error:
         pytest.fail(f"{what}: {type(error).__name__}: {error}")
-    return None
+    else:
+        return None
+    assert "\n" not in said, what
+    assert "weights_only" not in said, what
+    return said
 
 
-def is_harmless(what: str) -> bool:
-    """Tell alterations after which a checkpoint is as good as before: of what nobody needs, or back to the default."""
-    return any(word in what for word in HARMLESS) or what in ("without journal", "journal renamed")
+def is_harmless(what: str, content: Content, altered: Content) -> bool:
+    """Tell alterations after which a checkpoint is as good as before: of what nobody needs, or no change at all."""
+    is_default = any(key in what for key in DEFAULTS) and (what.startswith("without") or what.endswith("renamed"))
+    if is_default or any(word in what for word in HARMLESS):
+        return True
+    try:
+        assert_same(content, altered, "")
+    except AssertionError:
+        return False
+    return True
 
 
-def check_contents(small: Path, config: Config, seed: int, number: int, folder: Path) -> None:
+def check_contents(small: Path, config: Config, seed: int, number: int, share_read: float, folder: Path) -> None:
     last = small / "checkpoints" / "last.pt"
     content = checkpoint(small)
     (small / "checkpoints" / "step00000003.pt").unlink()
@@ -98,10 +124,8 @@ def check_contents(small: Path, config: Config, seed: int, number: int, folder: 
         with suppress(UserError):
             check_form(altered, "a.pt")
             check_fit(altered, model, "a.pt")
-            if not is_harmless(what):
-                # A stranger may be the right value by chance; anything else must have been refused.
-                assert "is " in what, f"{what}: was taken"
-        if chooser.random() < 0.15:
+            assert is_harmless(what, content, altered), f"{what}: was taken"
+        if chooser.random() < share_read:
             torch.save(altered, last)
             for reader, read in read_all_ways(last, folder, config):
                 said = outcome(read, f"{what}, {reader}")
@@ -115,7 +139,7 @@ def test_checkpoint_as_it_was_written_is_whole(small: Path, make_config: MakeCon
 
 
 def test_altered_contents_are_one_line(small: Path, make_config: MakeConfig, tmp_path: Path):
-    check_contents(small, make_config(f"train.output_dir={small}", "train.log_period=2"), 0, 60, tmp_path)
+    check_contents(small, make_config(f"train.output_dir={small}", "train.log_period=2"), 0, 150, 0.03, tmp_path)
 
 
 @pytest.mark.slow
@@ -123,16 +147,16 @@ def test_altered_contents_are_one_line(small: Path, make_config: MakeConfig, tmp
 def test_altered_contents_are_one_line_in_hundreds_of_ways(
     small: Path, make_config: MakeConfig, tmp_path: Path, seed: int
 ):
-    check_contents(small, make_config(f"train.output_dir={small}", "train.log_period=2"), seed, 250, tmp_path)
+    check_contents(small, make_config(f"train.output_dir={small}", "train.log_period=2"), seed, 250, 0.5, tmp_path)
 
 
-@pytest.mark.parametrize("number", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [2, pytest.param(60, marks=pytest.mark.slow)])
 def test_files_that_are_no_checkpoint_are_one_line(small: Path, make_config: MakeConfig, tmp_path: Path, number: int):
     last = small / "checkpoints" / "last.pt"
     for path in (tmp_path / "damaged", tmp_path / "into"):
         path.mkdir()
     for what, path in damaged_files(last, tmp_path / "damaged", random.Random(number), number):
-        for reader, read in list(read_all_ways(path, tmp_path / "into", make_config()))[:3]:
+        for reader, read in list(read_all_ways(path, tmp_path / "into", make_config()))[: 3 if number > 2 else 1]:
             said = outcome(read, f"{what}, {reader}")
             assert said is not None or what == "flipped bits", f"{what}, {reader}"
         assert not (tmp_path / "damaged" / "executed").exists()
@@ -194,11 +218,11 @@ ALTERATIONS: dict[str, tuple[Callable[[Content], Content], str]] = {
     ),
     "a teacher of another shape": (
         lambda content: replaced(content, ("teacher", "decoder.norm.bias"), torch.zeros(3)),
-        r"teacher: decoder\.norm\.bias is \(3,\) float32, not \(64,\) float32",
+        r"teacher: decoder\.norm\.bias is \(3,\) float32, not \(16,\) float32",
     ),
     "settings": (
         lambda content: {**content, "config": content["config"].replace("num_queries: 20", "num_queries: 2000000000")},
-        r"its settings do not fit its weights: query_content\.weight is \(20, 64\), not \(2000000000, 64\)",
+        r"its settings do not fit its weights: query_content\.weight is \(20, 16\), not \(2000000000, 16\)",
     ),
     "settings of nothing": (lambda content: {**content, "config": "[1"}, "config: not valid YAML: "),
     "averages of other steps": (
@@ -208,7 +232,21 @@ ALTERATIONS: dict[str, tuple[Callable[[Content], Content], str]] = {
 }
 
 
-@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_each_alteration_says_what_is_wrong(small: Path, make_config: MakeConfig):
+    content, model = checkpoint(small), build_model(make_config())
+
+    def check(altered: Content) -> None:
+        check_form(altered, "a.pt")
+        check_fit(altered, model, "a.pt")
+
+    for alteration, (alter, says) in ALTERATIONS.items():
+        altered = alter(content)
+        if alteration != "averages of other steps":  # of which the file itself does not know
+            with pytest.raises(UserError, match=f"^a.pt: {says}"):
+                check(altered)
+
+
+@pytest.mark.parametrize("alteration", ["both moments of another shape", "no loader", "averages of other steps"])
 def test_resume_falls_back_with_one_warning(
     small: Path, make_config: MakeConfig, caplog: pytest.LogCaptureFixture, alteration: str
 ):

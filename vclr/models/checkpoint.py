@@ -108,6 +108,8 @@ def check_tensor(value: Any, where: str, must_be_finite: bool = True) -> None:
     is_plain = value.layout is torch.strided and not (value.is_quantized or value.is_complex() or value.is_nested)
     if not is_plain or value.device.type == "meta":
         raise UserError(f"{where} is not a tensor of plain numbers")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise UserError(f"{where} is a tensor of more numbers than it holds")
     if must_be_finite and value.is_floating_point() and not bool(value.isfinite().all()):
         raise UserError(f"{where} holds numbers that are not finite")
 
@@ -164,6 +166,8 @@ def _check_entries(entries: Any, expected: dict[str, int], where: str) -> None:
 def _check_scaler(scaler: Any, is_used: bool, where: str) -> None:
     if not isinstance(scaler, Mapping):
         raise UserError(f"{where}: is {_say(scaler)}, not a dictionary")
+    if not is_used and scaler:
+        raise UserError(f"{where}: is not empty, though no training of its settings scales")
     if not is_used:
         return
     for key in SCALER:

@@ -18,7 +18,14 @@ from vclr.models.learning_rates import rate_factor
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What no setting of ours changes; a checkpoint of another torch may lack some.
-FIXED = {"eps": 1e-8, "amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
+FIXED = {
+    "eps": 1e-8,
+    "amsgrad": False,
+    "maximize": False,
+    "capturable": False,
+    "differentiable": False,
+    "decoupled_weight_decay": True,
+}
 # What a scheduler of any torch from 2.6 on keeps.
 SCHEDULER_KEYS = {
     "base_lrs",
