@@ -171,7 +171,7 @@ def _check_scaler(scaler: Any, is_used: bool, where: str) -> None:
     if not is_used:
         return
     for key in SCALER:
-        value = scaler.get(key)
+        value: Any = scaler.get(key)
         if type(value) not in (int, float) or not math.isfinite(value) or value < 0 or not (value or key[0] == "_"):
             raise UserError(f"{where}: {key} is {_say(value)}, not a number above 0")
 
