@@ -25,7 +25,7 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
 BACKBONES = ("detectron2", "torchvision")  # layouts of a backbone alone
-BLOCK = re.compile(r"\b(?:res|layer)(\d)\.(\d+)\.conv(?:s\.)?(\d)")
+BLOCK = re.compile(r"\b(?P<kind>res|layer)(?P<stage>\d)\.(?P<block>\d+)\.(?P<conv>convs\.\d|conv\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 
 Renamed = tuple[str, dict[str, Tensor], dict[str, str]]
@@ -60,16 +60,15 @@ def unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def backbone_depth(names: Iterable[str]) -> int | None:
     """Return the depth of the ResNet that has weights of such names; None if it is none that a detector may have."""
-    found = [match for match in map(BLOCK.search, names) if match]
-    # We count a block's convolutions from 0, the others from 1; stages are res2 to res5 or layer1 to layer4.
-    stages = sorted({match[1] for match in found})
-    num_blocks = tuple(1 + max(int(match[2]) for match in found if match[1] == stage) for stage in stages)
-    ours = {int(match[3]) for match in found if "convs." in match[0]}
-    theirs = {int(match[3]) for match in found if "convs." not in match[0]}
-    is_deep = max(ours, default=0) == 2 or max(theirs, default=0) == 3
-    return next(
-        (depth for depth, blocks in NUM_BLOCKS.items() if blocks == num_blocks and (depth >= 50) is is_deep), None
-    )
+    # Names that fitted are ours by now: stages are res2 to res5 or layer1 to layer4, and we count convolutions from 0.
+    num_blocks: dict[int, int] = {}
+    is_deep = False
+    for match in filter(None, map(BLOCK.search, names)):
+        stage = int(match["stage"]) + (match["kind"] == "layer")
+        num_blocks[stage] = max(num_blocks.get(stage, 0), int(match["block"]) + 1)
+        is_deep |= match["conv"] in ("convs.2", "conv3")
+    blocks = tuple(num_blocks[stage] for stage in sorted(num_blocks))
+    return next((depth for depth, own in NUM_BLOCKS.items() if own == blocks and (depth >= 50) is is_deep), None)
 
 
 def _rename_backbone(
