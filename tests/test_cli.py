@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from tests.generate.importers.as_labelme import write_labelme
 from tests.shared import PHOTOS
@@ -23,6 +24,7 @@ from vclr.cli import app
 from vclr.cli.examples import EXAMPLES
 from vclr.coco.annotations import load_coco
 from vclr.config import load_config
+from vclr.errors import UsageError
 from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
 from vclr.pictures import write_png
@@ -499,6 +501,26 @@ def test_imported_photos_are_trained_on_and_evaluated(tmp_path: Path):
 def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
     assert "--num-gpus -1" in refused(2, "train", "--num-gpus", "-1")
     assert "needs train.init_checkpoint" in refused(2, "train", "--eval-only", f"train.output_dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--replay", "a.pt", "--resume"], "--replay: makes no use of --resume; leave it out"),
+        (["--replay", "a.pt", "--num-gpus", "2"], "--replay: makes no use of --num-gpus; leave it out"),
+        (["--replay", "a.pt", "--eval-only"], "--replay: makes no use of --eval-only; leave it out"),
+        (["--replay", "a.pt", "optimizer.lr=1"], "--replay: makes no use of optimizer.lr=1; leave it out"),
+        (
+            ["--eval-only", "--resume", "train.init_checkpoint=a.pt"],
+            "--eval-only: makes no use of --resume; leave it out",
+        ),
+    ],
+    ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
+)
+def test_options_that_would_be_dropped_are_misuse(options: list[str], says: str):
+    done = CliRunner().invoke(app, ["train", *options])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == says
 
 
 def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):

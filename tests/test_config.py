@@ -200,3 +200,21 @@ def test_hash_depends_on_the_named_roots_only():
     second = load_config(None, ["train.max_iter=5"])
     assert config_hash(first, ("model", "data")) == config_hash(second, ("model", "data"))
     assert config_hash(first, ("train",)) != config_hash(second, ("train",))
+
+
+@pytest.mark.parametrize("override", ["views.weights={natural:1}", "views.weights={natural: 1,depth:2}"])
+def test_mapping_without_a_space_says_so(override: str):
+    with pytest.raises(UsageError, match=r"YAML needs a space after the colon: views\.weights='\{\w+: \d\}'$"):
+        load_config(None, [override])
+
+
+@pytest.mark.parametrize(
+    "text", ["[1", "- a", "text", "", "nonsense: 1", "model: {num_queries: 0}", "train: {seed: a}"]
+)
+def test_text_that_is_no_configuration_is_one_line(text: str):
+    if text == "":
+        assert config_from_text(text, "a.pt") == Config()
+        return
+    with pytest.raises(UsageError, match=r"^a\.pt: ") as raised:
+        config_from_text(text, "a.pt")
+    assert "\n" not in str(raised.value)

@@ -365,9 +365,23 @@ def config_from_text(text: str, source: str) -> Config:
     """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
 
     Raises:
-        UsageError: an unknown key or a wrong type; names `source`.
+        UsageError: it is no mapping, an unknown key, a wrong type or value; names `source`.
     """
-    return OmegaConf.to_object(_merge(OmegaConf.structured(Config), OmegaConf.create(text), source))  # type: ignore
+    try:
+        layer = OmegaConf.create(text)
+    except Exception as error:  # yaml's errors have no common base in omegaconf
+        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(layer, DictConfig):
+        raise UsageError(f"{source}: is not a mapping of settings")
+    try:
+        config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
+        check_values(flat_config(config))
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{source}: {error.full_key}: {_first_line(error)}") from None
+    except UsageError as error:
+        text = str(error)
+        raise UsageError(text if text.startswith(source) else f"{source}: {text}") from None
+    return config
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
@@ -410,7 +424,16 @@ def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
 
 def _parse_override(override: str) -> DictConfig:
     try:
-        return OmegaConf.from_dotlist([override])
+        layer = OmegaConf.from_dotlist([override])
+        # YAML takes `{natural:1}` for one long name without a value.
+        for key in _leaves(layer):
+            name, colon, value = key.rpartition(".")[2].partition(":")
+            if colon and value and OmegaConf.select(layer, key) is None:
+                setting = override.partition("=")[0]
+                raise UsageError(f"{override}: YAML needs a space after the colon: {setting}='{{{name}: {value}}}'")
+        return layer
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"override {override!r}: {' '.join(str(error).split())}") from None
 

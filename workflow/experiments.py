@@ -13,6 +13,7 @@ from typing import Any
 
 from vclr.config import Config, load_config
 from vclr.data import catalog
+from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.evaluation import provenance
 from vclr.image_folder import locate
@@ -108,8 +109,12 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     """List the files that a training reads: annotations, images, views, object proposals, first weights.
 
     The test set is among them where the training evaluates on its way (`train.eval_period` above 0).
+
+    Raises:
+        UserError: the experiment names a view, protocol or class that there is not.
     """
     config = read_experiment(experiment, overrides)
+    check_names(config)
     data = catalog.training_set(config)
     views = catalog.view_weights(config.views, data)
     files = [data_source(data.annotations), data_source(data.images)]

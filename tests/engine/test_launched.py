@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,9 +15,9 @@ import pytest
 import torch
 
 from tests.engine.test_distributed import ENVIRONMENT
-from vclr.engine import distributed
+from vclr.engine import distributed, rendezvous
 from vclr.engine.launched import Place, read_place
-from vclr.errors import UsageError
+from vclr.errors import UsageError, UserError
 from vclr.launch import spawn
 
 LAUNCHED = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "node1"}
@@ -40,8 +43,14 @@ def test_place_is_read(launched: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("RANK", None, "WORLD_SIZE=8 is in the environment without RANK: start several"),
-        ("MASTER_ADDR", None, "without MASTER_ADDR: "),
+        (
+            "RANK",
+            None,
+            "WORLD_SIZE is 8 in the environment, but RANK is not set: a launcher such as torchrun sets both; ",
+        ),
+        ("MASTER_ADDR", None, "but MASTER_ADDR is not set: a launcher such as torchrun sets both; unset WORLD_SIZE to"),
+        ("MASTER_ADDR", "", "but MASTER_ADDR is not set: "),
+        ("MASTER_PORT", None, "but MASTER_PORT is not set: "),
         ("RANK", "one", "RANK=one is in the environment, and is no number from 0 to 7"),
         ("RANK", "8", "RANK=8 is in the environment, and is no number from 0 to 7"),
         ("WORLD_SIZE", "0", "WORLD_SIZE=0 is in the environment, and is no number above 0"),
@@ -61,8 +70,46 @@ def test_world_size_that_was_left_over_is_one_line(arguments: list[str]):
     environment = {**ENVIRONMENT, "WORLD_SIZE": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert done.stderr.startswith("vclr: WORLD_SIZE=2 is in the environment without RANK, MASTER_ADDR, MASTER_PORT: ")
+    assert done.stderr.startswith("vclr: WORLD_SIZE is 2 in the environment, but MASTER_ADDR is not set: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+# --- the wait for the others -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left_over(launched: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment of an earlier session, of which nobody else is there; and little patience."""
+    launched.setenv("MASTER_ADDR", "127.0.0.1")
+    launched.setenv("MASTER_PORT", str(spawn._free_port()))
+    launched.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+    launched.setattr(rendezvous, "JOIN_SECONDS", 1.0)
+    launched.setattr(rendezvous, "NOTICE_SECONDS", 0.2)
+    return launched
+
+
+@pytest.mark.parametrize(
+    ("rank", "whom"),
+    [(0, "1 of 2 processes"), (1, "the first process")],
+)
+def test_wait_for_processes_that_do_not_come_is_said_and_ends(
+    left_over: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rank: int, whom: str
+):
+    where = f"127.0.0.1:{os.environ['MASTER_PORT']} (WORLD_SIZE, MASTER_ADDR of the environment)"
+    with caplog.at_level(logging.WARNING), pytest.raises(UserError) as raised:
+        rendezvous.meet(Place(rank, 2, 0, 1))
+    assert [record.getMessage() for record in caplog.records] == [f"waiting for {whom} at {where}"]
+    assert str(raised.value).startswith(f"waited 0.0166667 minutes for {whom} at {where}; unset WORLD_SIZE to")
+
+
+def test_processes_that_come_meet(left_over: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    left_over.setattr(rendezvous, "JOIN_SECONDS", 30.0)
+    left_over.setattr(rendezvous, "NOTICE_SECONDS", 30.0)
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(rendezvous.meet, [Place(1, 2, 1, 2), Place(0, 2, 0, 2)]))
+    stores[0].set("a", "b")
+    assert stores[1].get("a") == b"b"
+    assert not caplog.records
 
 
 # --- the GPU of a process --------------------------------------------------------------------------------------------

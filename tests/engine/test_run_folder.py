@@ -107,7 +107,8 @@ def test_lock_follows_when_a_folder_is_moved_aside(
         return step(*arguments)
 
     monkeypatch.setattr(train_module, "training_step", step_in_a_locked_folder)
-    train(make_config(f"train.output_dir={unfinished}", "optimizer.lr=2e-3", "train.max_iter=1"), True, quiet=True)
+    config = make_config(f"train.output_dir={unfinished}", "optimizer.lr=2e-3", "train.max_iter=1")
+    train(config, resume=True, quiet=True, unattended=True)
     aside = next(path for path in unfinished.parent.iterdir() if path.name.startswith("seed0."))
     for folder in (unfinished, aside):
         lock_file(folder / "log.txt", "still locked").close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from vclr.config import Config, dump_config
 from vclr.engine.train import train
+from vclr.files import read_json
 
 MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
@@ -81,3 +83,31 @@ def test_a_process_that_cannot_evaluate_says_so_once(settings: list[str], tmp_pa
     (line,) = said.splitlines()
     assert line.startswith("vclr: process ")
     assert "broken.pt" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", ["broken photo", "file in the way"])
+def test_evaluation_that_fails_leaves_nothing_and_is_said_once(
+    failure: str, settings: list[str], make_config: MakeConfig, tmp_path: Path
+):
+    shutil.copytree(make_config().data.test.images, tmp_path / "images")
+    names = [image["file_name"] for image in read_json(make_config().data.test.annotations)["images"]]
+    output = tmp_path / "out"
+    if failure == "broken photo":
+        (tmp_path / "images" / names[-1]).write_bytes(b"no picture")
+    else:
+        output.write_text("in the way")
+    words = [
+        *VCLR,
+        "train",
+        "--eval-only",
+        "--quiet",
+        "--num-gpus",
+        "2",
+        *settings,
+        f"data.test.images={tmp_path}/images",
+    ]
+    said = run([*words, f"train.output_dir={output}"], exit_code=1).stderr
+    (line,) = [line for line in said.splitlines() if line.startswith("vclr: ")]
+    assert (names[-1] if failure == "broken photo" else str(output)) in line
+    assert not output.is_dir()

@@ -15,6 +15,7 @@ import torch
 from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config, config_from_text, load_config
 from vclr.engine import train as train_module
+from vclr.engine.nearest_training import nearest_training
 from vclr.engine.train import train
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
@@ -23,8 +24,8 @@ from vclr.models.build import build_model
 MakeConfig = Callable[..., Config]
 
 
-def run(config: Config, resume: bool = False) -> Path:
-    train(config, resume=resume, quiet=True)
+def run(config: Config, resume: bool = False, unattended: bool = False) -> Path:
+    train(config, resume=resume, quiet=True, unattended=unattended)
     return Path(config.train.output_dir)
 
 
@@ -137,19 +138,82 @@ def test_existing_training_is_not_overwritten(finished: Path, make_config: MakeC
 
 
 @pytest.mark.parametrize("override", ["optimizer.lr=2e-3", "views.weights.natural=1", "train.max_iter=2"])
-def test_training_of_other_settings_is_moved_aside(finished: Path, make_config: MakeConfig, override: str):
-    run(make_config(f"train.output_dir={finished}", "train.max_iter=1", override), resume=True)
+def test_training_of_other_settings_is_moved_aside_by_a_job(finished: Path, make_config: MakeConfig, override: str):
+    run(make_config(f"train.output_dir={finished}", "train.max_iter=1", override), resume=True, unattended=True)
     aside = [path for path in finished.parent.iterdir() if path.name.startswith("seed0.")]
     assert len(aside) == 1
     assert (aside[0] / "DONE").read_text() == "6\n"
     assert len(records(finished)) <= 2
 
 
-def test_training_on_other_data_is_moved_aside(finished: Path, make_config: MakeConfig):
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["optimizer.lr=2e-3"], r"optimizer\.lr is 0\.001 there and 0\.002 here"),
+        (["views.weights.natural=1"], r"views\.weights\.natural is None there and 1\.0 here"),
+        (["train.max_iter=2"], r"train\.max_iter=2 is before iteration 6 there"),
+        (["train.seed=1", "optimizer.gamma=0.5"], r"optimizer\.gamma is .* here, train\.seed is 0 there and 1 here"),
+    ],
+)
+def test_training_of_other_settings_is_named_and_left(
+    finished: Path, make_config: MakeConfig, overrides: list[str], says: str
+):
+    before = {path: path.read_bytes() for path in finished.parent.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=f"^train.output_dir={finished}: holds a training with other .*{says}"):
+        run(make_config(f"train.output_dir={finished}", *overrides), resume=True)
+    assert {path: path.read_bytes() for path in finished.parent.rglob("*") if path.is_file()} == before
+
+
+def test_training_on_other_data_is_moved_aside_by_a_job_and_else_named(finished: Path, make_config: MakeConfig):
     hashes = read_json(finished / "data.json")
-    write_json(finished / "data.json", {**hashes, "annotations": "other"})
-    run(make_config(f"train.output_dir={finished}", "train.max_iter=6"), resume=True)
+    write_json(finished / "data.json", {**hashes, "annotations": "other", "view_style": "other"})
+    config = make_config(f"train.output_dir={finished}", "train.max_iter=6")
+    with pytest.raises(UsageError, match="other settings or data: other annotations, other view style; resume it"):
+        run(config, resume=True)
+    run(config, resume=True, unattended=True)
     assert len([path for path in finished.parent.iterdir() if path.name.startswith("seed0.")]) == 1
+
+
+def test_data_that_an_earlier_version_did_not_hash_is_not_missed(finished: Path, make_config: MakeConfig):
+    hashes = read_json(finished / "data.json")
+    del hashes["view_style"]
+    write_json(finished / "data.json", hashes)
+    (finished / "DONE").unlink()
+    run(make_config(f"train.output_dir={finished}"), resume=True)
+    assert "view_style" in read_json(finished / "data.json")
+
+
+# --- a mistyped folder -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "typed", ["runs/voc/sede0", "runs/vocs/seed0", "run/voc/seed0", "runs/voc", "runs/voc/seed0/checkpoints"]
+)
+def test_resume_in_a_mistyped_folder_names_the_right_one(
+    straight: Path, make_config: MakeConfig, tmp_path: Path, typed: str
+):
+    right = tmp_path / "runs/voc/seed0"
+    shutil.copytree(straight, right)
+    before = sorted(tmp_path.rglob("*"))
+    says = f"^train.output_dir={tmp_path / typed}: holds no training for --resume; nearest: {right}, which"
+    with pytest.raises(UsageError, match=says):
+        run(make_config(f"train.output_dir={tmp_path / typed}"), resume=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert nearest_training(make_config(f"train.output_dir={tmp_path / typed}", "optimizer.lr=2e-3")) is None
+
+
+@pytest.mark.parametrize("own", ["runs/voc/seed1", "runs/other/seed0", "elsewhere"])
+def test_names_that_only_look_alike_are_other_trainings(
+    straight: Path, make_config: MakeConfig, tmp_path: Path, own: str
+):
+    shutil.copytree(straight, tmp_path / "runs/voc/seed0")
+    assert nearest_training(make_config(f"train.output_dir={tmp_path / own}")) is None
+
+
+def test_job_begins_beside_a_training_of_nearly_the_same_name(straight: Path, make_config: MakeConfig, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "voc")
+    run(make_config(f"train.output_dir={tmp_path}/vocs", "train.max_iter=1"), resume=True, unattended=True)
+    assert (tmp_path / "vocs" / "DONE").exists()
 
 
 def test_settings_without_effect_go_on(finished: Path, make_config: MakeConfig):

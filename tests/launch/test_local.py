@@ -93,14 +93,22 @@ def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
 
 
 def test_mistake_that_only_the_job_finds_is_one_line_with_the_log(make_launch: MakeLaunch, tmp_path: Path):
-    (tmp_path / "broken.json").write_text("{")
-    launch = make_launch(*SHORT, f"data.train.annotations={tmp_path}/broken.json")
+    (tmp_path / "broken.pth").write_text("no weights")
+    launch = make_launch(*SHORT, f"train.init_checkpoint={tmp_path}/broken.pth")
     line = launch.run(code=1).strip().splitlines()[-1]
     assert line.startswith("vclr: demo/seed0: job ")
-    assert "not valid json" in line
+    assert "broken.pth: is not a checkpoint" in line
     log = line.rpartition("log: ")[2]
-    assert "not valid json" in (launch.root / log).read_text()
+    assert "broken.pth: is not a checkpoint" in (launch.root / log).read_text()
     assert len(launch.jobs) == 1
+
+
+def test_mistake_that_is_known_before_is_not_submitted(make_launch: MakeLaunch, tmp_path: Path):
+    (tmp_path / "broken.json").write_text("{")
+    launch = make_launch(*SHORT, f"data.train.annotations={tmp_path}/broken.json")
+    assert "broken.json: line 1 column 2: not valid json" in launch.run(code=1)
+    assert "nearest: 'disk'" in launch.run("evaluation.groups.novel=[dsk]", code=1)
+    assert not launch.jobs
 
 
 @pytest.mark.slow

@@ -161,11 +161,11 @@ def test_cancelled_training_is_not_submitted_again(disturbed: Launch):
 
 
 def test_job_that_fails_at_once_is_not_submitted_again(make_launch: MakeLaunch, tmp_path: Path):
-    (tmp_path / "broken.json").write_text("{")
-    launch = make_launch(*NODES, f"data.train.annotations={tmp_path}/broken.json")
+    (tmp_path / "broken.pth").write_text("no weights")
+    launch = make_launch(*NODES, f"train.init_checkpoint={tmp_path}/broken.pth")
     output = launch.run(code=1)
     line = last_line(output)
-    assert "broken.json: line 1 column 2: not valid json" in line
+    assert "broken.pth: is not a checkpoint" in line
     assert f"log: runs/demo/seed0/jobs/1/{job_id(launch)}_0_log.out" in line
     assert [job.split()[1] for job in all_jobs(launch)] == ["FAILED"]
 

@@ -145,11 +145,44 @@ def test_other_depths(depth: int):
     assert not [key for key in report.missing if key.startswith("backbone.")]
 
 
-def test_backbone_of_another_depth_is_named():
-    report = load_weights(build("model.backbone.depth=101"), draw_torchvision_weights(50))
-    assert "backbone.res4.6.convs.0.conv.weight" in report.missing
-    with pytest.raises(UserError, match="does not fit the model"):
-        load_weights(build("model.backbone.depth=101"), draw_torchvision_weights(50), strict=True)
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("given", "wanted"), [(50, 101), (101, 50), (18, 50), (50, 18), (34, 50), (18, 34)])
+def test_backbone_of_another_depth_is_named(given: int, wanted: int, strict: bool):
+    """Some of their tensors have the same names and shapes, which must not be loaded."""
+    detector = build(f"model.backbone.depth={wanted}")
+    before = detector.backbone.stem.conv.weight.clone()
+    says = f"its backbone is a ResNet-{given}, the model's a ResNet-{wanted}: .* set model.backbone.depth={given} "
+    with pytest.raises(UserError, match=says):
+        load_weights(detector, draw_torchvision_weights(given), strict=strict)
+    assert torch.equal(detector.backbone.stem.conv.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("missing", r"lacks 1 weights of the backbone, backbone\.res4\.2\.convs\.1\.conv\.weight for one"),
+        ("shape", r"its backbone is another one: backbone\.res4\.2\.convs\.1\.conv\.weight is \(7, 7\), not \(256,"),
+        ("surplus", r"its backbone has 1 weights that the model's has not, layer3\.2\.conv2\.scale for one"),
+    ],
+)
+def test_part_of_a_backbone_is_none(damage: str, says: str):
+    state = draw_torchvision_weights(50)
+    if damage == "missing":
+        del state["layer3.2.conv2.weight"]
+    elif damage == "shape":
+        state["layer3.2.conv2.weight"] = torch.zeros(7, 7)
+    else:
+        state["layer3.2.conv2.scale"] = torch.zeros(7)
+    with pytest.raises(UserError, match=says):
+        load_weights(build(), state)
+
+
+def test_backbone_of_a_detector_of_ours_fits_whole():
+    other = build("model.backbone.depth=101").state_dict()
+    with pytest.raises(UserError, match="its backbone is a ResNet-101, the model's a ResNet-50"):
+        load_weights(build(), other)
+    own = {key: value for key, value in build().state_dict().items() if key.startswith("backbone.")}
+    assert load_weights(build(), {"model": own}).loaded == list(own)
 
 
 def test_batch_norms_do_not_become_group_norms():

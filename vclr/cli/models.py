@@ -35,18 +35,35 @@ def train(
     --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
     """
     if replay is not None:
+        unused = {
+            "--num-gpus": num_gpus != 1,
+            "--resume": resume,
+            "--eval-only": eval_only,
+            "--config-file": config_file,
+        }
+        _refuse_unused(
+            "--replay", [*(name for name, is_given in unused.items() if is_given), *_other_settings(overrides)]
+        )
         from vclr.engine.replay import replay as take_again
 
-        take_again(replay, load_config(config_file, overrides or ()).train.device)
+        take_again(replay, load_config(None, overrides or ()).train.device)
         return
     config = load_config(config_file, overrides or ())
     if num_gpus < 0:
         raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
+    if eval_only:
+        _refuse_unused("--eval-only", ["--resume"] if resume else [])
     if eval_only and not config.train.init_checkpoint:
         raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
     if config_file is None and not overrides:
         raise UsageError(f"train: needs a configuration or data; example: {EXAMPLES['train']} (or `make demo`)")
-    if num_gpus > 1 and read_place() is None:
+    place = read_place()
+    if place and num_gpus > 1 and num_gpus not in (place.world_size, place.local_world_size):
+        raise UsageError(
+            f"--num-gpus {num_gpus}: WORLD_SIZE={place.world_size} of the environment is another number; "
+            "leave --num-gpus to the launcher, or unset WORLD_SIZE"
+        )
+    if num_gpus > 1 and place is None:
         from vclr.launch.spawn import check_gpus, run_processes
 
         check_gpus(num_gpus, config.train.device)
@@ -59,6 +76,16 @@ def train(
 
     with leaving_at_once():
         run_training(config, resume=resume, quiet=quiet)
+
+
+def _other_settings(overrides: list[str] | None) -> list[str]:
+    """Return the overrides that a step which is taken again does not look at: it has its own settings."""
+    return [override for override in overrides or () if override.partition("=")[0] != "train.device"]
+
+
+def _refuse_unused(option: str, unused: list[str]) -> None:
+    if unused:
+        raise UsageError(f"{option}: makes no use of {unused[0]}; leave it out")
 
 
 @app.command()

@@ -12,6 +12,9 @@ from vclr.data.published_splits import command_of
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
 from vclr.image_folder import locate
+from vclr.ops.computed_views import COMPUTED_VIEWS
+
+NATURAL = "natural"  # the view that is the photo itself
 
 
 def _coco_train(split: str) -> DataSetConfig:
@@ -136,6 +139,21 @@ def view_weights(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, floa
     """Return the views that training draws from and how often; without settings the photos and all folders, alike."""
     weights = config.weights or dict.fromkeys(["natural", *data_set.views], 1.0)
     return {view: weight for view, weight in weights.items() if weight > 0}
+
+
+def check_view_names(config: ViewsConfig, data_set: DataSetConfig) -> None:
+    """Check that each view that training draws from is the photo, a folder of the data set, or computed.
+
+    Raises:
+        UsageError: one is not; names the nearest that is.
+    """
+    available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
+    for view in view_weights(config, data_set):
+        if view not in available:
+            raise UsageError(
+                f"views.weights.{view}: no folder data.train.views.{view} and not a computed view; "
+                f"nearest: {nearest(view, available)}"
+            )
 
 
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:

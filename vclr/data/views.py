@@ -9,14 +9,13 @@ import numpy as np
 from PIL import Image
 
 from vclr.config import DataSetConfig, ViewsConfig
-from vclr.data.catalog import view_weights
+from vclr.data.catalog import NATURAL as NATURAL
+from vclr.data.catalog import check_view_names, view_weights
 from vclr.data.view_files import ViewFiles
-from vclr.errors import UsageError, UserError, nearest
+from vclr.errors import UserError
 from vclr.image_folder import open_folder
-from vclr.ops.appearance import COMPUTED_VIEWS, render_view
+from vclr.ops.appearance import render_view
 from vclr.structures import Size
-
-NATURAL = "natural"
 
 
 class ViewReader:
@@ -29,6 +28,7 @@ class ViewReader:
             UsageError: a view that is neither natural, nor a folder of the data set, nor computed.
             UserError: an image without its view file; says how many and the first.
         """
+        check_view_names(config, data_set)
         self.images = open_folder(data_set.images)
         self.seed = config.seed
         self.file_names = file_names
@@ -40,13 +40,6 @@ class ViewReader:
             for view in self.names
             if view in data_set.views
         }
-        available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
-        for view in self.names:
-            if view not in available:
-                near = nearest(view, available)
-                raise UsageError(
-                    f"views.weights.{view}: no folder data.train.views.{view} and not a computed view; nearest: {near}"
-                )
 
     def draw(self, generator: np.random.Generator) -> str:
         """Draw the name of a view."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import torch
 
 from vclr.errors import UserError
 from vclr.files import atomic_path, link_file, sync_folder
-from vclr.models.weights import read_weights
+from vclr.models.archive import check_archive
+from vclr.models.weights import read_tensors
 
 log = logging.getLogger("vclr.train")
-
-DOS_FOLDER = 0x10  # the attribute that makes an entry of a zip archive a folder
 
 
 class Checkpoints:
@@ -36,8 +35,11 @@ class Checkpoints:
         """Say whether there is any, intact or not."""
         return self.last.exists() or bool(self._earlier())
 
-    def load(self) -> dict[str, Any]:
+    def load(self, check: Callable[[dict[str, Any], str], None]) -> dict[str, Any]:
         """Read the last checkpoint, or with one warning the newest intact one before it.
+
+        Args:
+            check: called with what a file holds and the file's name; raises UserError where it is not to be used.
 
         Raises:
             UserError: none is intact.
@@ -46,12 +48,13 @@ class Checkpoints:
         for path in (self.last, *self._earlier()):
             try:
                 checkpoint = read_intact(path)
+                check(checkpoint, str(path))
             except UserError as error:
                 problems.append(str(error))
                 continue
             if problems:
                 log.warning("%s; going on from %s", problems[0], path)
-            elif isinstance(checkpoint.get("iteration"), int):
+            else:
                 self.saved = checkpoint["iteration"]
             return checkpoint
         raise UserError(f"{problems[0]}; no other is intact: put one back, or move the folder away to start anew")
@@ -94,26 +97,13 @@ class Checkpoints:
 
 
 def read_intact(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of `torch.save`, which stores a checksum of every record but does not check them itself.
+    """Read a checkpoint of `torch.save`; whether it is a whole one is for the caller to check.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            # The one bit of a record's description that is no part of a checksum, of no meaning to zipfile, and enough
-            # to make torch take the record for a folder and return whatever its memory holds.
-            folders = [record.filename for record in archive.infolist() if record.external_attr & DOS_FOLDER]
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # damage shows as an error of zipfile, zlib, struct or a codec
-        raise UserError(f"{path}: is damaged ({error or type(error).__name__})") from None
-    if damaged or folders:
-        raise UserError(f"{path}: is damaged ({damaged or folders[0]} does not fit its checksum)")
-    return read_weights(path)
+    check_archive(path)
+    return read_tensors(path)
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

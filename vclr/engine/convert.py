@@ -13,9 +13,10 @@ from torch import Tensor
 from vclr.config import Config
 from vclr.engine.optim import build_scheduler
 from vclr.engine.state import TrainState
-from vclr.errors import UsageError, UserError, nearest
+from vclr.errors import UsageError, UserError, first_line, nearest
 from vclr.files import atomic_path
 from vclr.models.build import build_model
+from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.layouts import unwrap
 from vclr.models.reference import (
     initial_unused,
@@ -62,7 +63,10 @@ def convert(
         report, converted = _convert_backbone(content, config, to, str(source))
     else:
         state, report = _restore(content, config, str(source))
-        converted = state.state_dict() if to == "vclr" else to_reference_checkpoint(state)
+        own = state.state_dict()
+        check_form(own, str(source))  # of the reference, only what is taken over is known to be sound so far
+        check_fit(own, state.student, str(source))
+        converted = own if to == "vclr" else to_reference_checkpoint(state)
     with atomic_path(output) as partial:
         torch.save(converted, partial)
     return report
@@ -74,8 +78,6 @@ def _convert_backbone(
     """Rename the weights of a backbone; the rest of a detector stays out of the file."""
     detector = build_model(config)
     report = load_weights(detector, content, name=name)
-    if lacking := [key for key in report.missing if key.startswith("backbone.")]:
-        raise UserError(f"{name}: lacks {len(lacking)} weights of the backbone, {lacking[0]} for one")
     names = reference_keys(detector)
     state = detector.state_dict()
     return report, {"model": {key if to == "vclr" else names[key]: state[key] for key in report.loaded}}
@@ -85,7 +87,7 @@ def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[Tra
     """Rebuild the training that a file is of; one that holds weights alone has yet to begin."""
     state = TrainState(config, torch.device("cpu"))
     report = load_weights(state.student, content, strict=True, name=name)
-    if "optimizer" in content:
+    if is_checkpoint(content) and "optimizer" in content:
         state.load_state_dict(dict(content))
         return state, report
     has_teacher = any(content.get(key) for key in TEACHER_KEYS)
@@ -98,8 +100,9 @@ def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[Tra
         if "trainer" in content:
             try:
                 _continue(state, content["trainer"], name)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise UserError(f"{name}: its trainer is not one of the reference's ({error!r})") from None
+            except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RuntimeError) as error:
+                says = f"{type(error).__name__}: {first_line(error)}"
+                raise UserError(f"{name}: its trainer is not one of the reference's ({says})") from None
     return state, report
 
 
@@ -114,6 +117,8 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
 
     Its data order and random numbers are in no file: the training goes on with ours.
     """
+    if type(trainer["iteration"]) is not int or trainer["iteration"] < 0:
+        raise ValueError("its iteration is not a number from 0")
     state.iteration = trainer["iteration"] + 1  # the reference counts from 0 and names the last one that is done
     groups, moments = trainer["optimizer"]["param_groups"], trainer["optimizer"]["state"]
     expected = _reference_groups(state)
@@ -125,12 +130,14 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
         own = moments.get(index_of.get(keys[ours]))
         if own is None:
             continue  # frozen
-        if own["exp_avg"].shape != parameter.shape:
-            raise UserError(f"{name}: its optimizer has {tuple(own['exp_avg'].shape)} for {keys[ours]}")
+        for key in ("exp_avg", "exp_avg_sq"):
+            check_tensor(own[key], f"{name}: its optimizer's {key} of {keys[ours]}")
+            if own[key].shape != parameter.shape:
+                raise UserError(f"{name}: its optimizer has {tuple(own[key].shape)} for {keys[ours]}")
         state.optimizer.state[parameter] = {
             "step": torch.as_tensor(own["step"], dtype=torch.float32).reshape(()),
-            "exp_avg": own["exp_avg"].clone(),
-            "exp_avg_sq": own["exp_avg_sq"].clone(),
+            "exp_avg": own["exp_avg"].clone(memory_format=torch.contiguous_format),
+            "exp_avg_sq": own["exp_avg_sq"].clone(memory_format=torch.contiguous_format),
         }
     state.scheduler = build_scheduler(state.optimizer, state.config.optimizer, state.iteration)
     if state.scaler.is_enabled() and "grad_scaler" in trainer:
@@ -197,7 +204,7 @@ def _export_optimizer(state: TrainState, unused: Mapping[str, Tensor]) -> dict[s
     """Number the parameters as the reference does; what has no gradient there has moments of zero."""
     keys = reference_keys(state.student)
     moments = {keys[name]: state.optimizer.state.get(p, {}) for name, p in state.student.named_parameters()}
-    step = next(own["step"] for own in moments.values() if own)
+    step = next((own["step"] for own in moments.values() if own), torch.zeros(()))
     for name, weight in unused.items():
         zeros = torch.zeros_like(weight)
         moments[name] = {"step": step.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}

@@ -14,6 +14,7 @@ from torch import Tensor, distributed
 
 from vclr.engine.ending import describe, name_collective, telling_others
 from vclr.engine.launched import Place, read_place
+from vclr.engine.rendezvous import meet
 from vclr.errors import UsageError
 from vclr.ops.device import choose_device, resolve_device
 
@@ -52,18 +53,26 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
 
     Raises:
         UsageError: there is no such device, or no GPU for each process.
+        UserError: another process did not come.
     """
     global _hosts
     place = read_place()
     if place is None:
         yield choose_device(str(device))
         return
-    own = _choose_own_device(str(device), place)
-    try:
-        distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=STEP_TIMEOUT)
-    except distributed.DistError as error:
-        raise name_collective(error) from None
+    store = meet(place)
     with telling_others(place):
+        own = _choose_own_device(str(device), place)  # here, so that the others hear of a process without a GPU
+        try:
+            distributed.init_process_group(
+                "nccl" if own.type == "cuda" else "gloo",
+                store=store,
+                rank=place.rank,
+                world_size=place.world_size,
+                timeout=STEP_TIMEOUT,
+            )
+        except distributed.DistError as error:
+            raise name_collective(error) from None
         _hosts = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
         if place.rank:
             logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process says what all have to say

@@ -32,9 +32,13 @@ class Journal:
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
         self.period, self.last = config.train.log_period, config.train.max_iter
-        self.evaluated = {record["iteration"] for record in folder.records() if record["kind"] == "eval"}
+        records = folder.records()
+        self.evaluated = {record["iteration"] for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
+        # A kill may have kept points from the store, which takes those that it lacks.
+        for record in records:
+            self._track(record["kind"], record["iteration"], record)
         # Without a terminal the log lines say what a bar would.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")
@@ -102,7 +106,11 @@ class Journal:
             raise UserError(f"{self.metrics.name}: could not be written: {error.strerror}") from None
         if kind == "eval":
             self.evaluated.add(iteration)
-        self.tracked.log({f"{kind}/{name}": value for name, value in record.items()}, iteration)
+        self._track(kind, iteration, record)
+
+    def _track(self, kind: str, iteration: int, record: dict[str, Any]) -> None:
+        values = {f"{kind}/{name}": value for name, value in record.items() if isinstance(value, (int, float))}
+        self.tracked.log({key: value for key, value in values.items() if key != f"{kind}/iteration"}, iteration)
 
     def sync(self) -> None:
         """Bring what is written to the disk: a checkpoint that is made now presumes it."""

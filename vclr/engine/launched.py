@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vclr.errors import UsageError
 
-VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")  # what torch needs of a launcher
+VARIABLES = ("MASTER_ADDR", "RANK", "MASTER_PORT")  # what a launcher sets beside WORLD_SIZE
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def read_place() -> Place | None:
     size = os.environ.get("WORLD_SIZE") or "1"
     if size == "1":
         return None
-    if absent := [name for name in VARIABLES if name not in os.environ]:
+    if absent := [name for name in VARIABLES if not os.environ.get(name)]:
         raise UsageError(
-            f"WORLD_SIZE={size} is in the environment without {', '.join(absent)}: start several processes with "
-            "--num-gpus or torchrun, or unset WORLD_SIZE"
+            f"WORLD_SIZE is {size} in the environment, but {absent[0]} is not set: a launcher such as torchrun sets "
+            "both; unset WORLD_SIZE to train alone"
         )
     world_size = _number("WORLD_SIZE", 1)
     _number("MASTER_PORT", 1, 65535)

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vclr.config import config_from_text
 from vclr.data.loader import pad_images
 from vclr.engine.distributed import gather_on_first_process, rank, wait_for_all
 from vclr.engine.state import TrainState
 from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
-from vclr.errors import UserError
+from vclr.errors import UserError, first_line
 from vclr.files import atomic_path
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.models.weights import read_weights
+from vclr.models.checkpoint import check_fit, check_form
+from vclr.models.weights import read_tensors
 from vclr.ops.device import choose_device, float32_precision
 from vclr.structures import Batch, Target, to_device
 
@@ -47,12 +47,19 @@ def replay(path: Path, device: str) -> None:
         FloatingPointError: the step goes wrong as it did.
         UserError: the file is none of `keep_for_replay`.
     """
-    content = read_weights(path)
-    if not content.keys() >= {"state", "batches", "error"}:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    content = read_tensors(path)
+    held = content.get("state"), content.get("batches"), content.get("error")
+    if not all(isinstance(part, kind) for part, kind in zip(held, (dict, list, str), strict=True)):
+        raise UserError(f"{path}: holds no step to take again")
+    # Weights that have just diverged need not be finite.
+    config = check_form(content["state"], str(path), must_be_finite=False)
+    if "iteration" not in content["state"]:
         raise UserError(f"{path}: holds no step to take again")
     print(f"{path}: {content['error']}")
-    config = config_from_text(content["state"]["config"], str(path))
     state = TrainState(config, choose_device(device))
+    check_fit(content["state"], state.student, str(path))
     state.load_state_dict(content["state"])
     with float32_precision(config.train.tf32):
         _take_step(state, content["batches"])
@@ -61,7 +68,10 @@ def replay(path: Path, device: str) -> None:
 def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     """Take the step of the parts of a batch, and print what becomes of it."""
     config = state.config
-    batch = join_batches([_read_batch(part) for part in parts])
+    try:
+        batch = join_batches([_read_batch(part) for part in parts])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
     culprits = watch_modules(state.student)
     detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
     losses = compute_losses(state, batch, detection, consistency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +12,17 @@ from typing import Any, BinaryIO
 from vclr.config import Config, config_from_text, dump_config
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.lock import lock_file
-from vclr.engine.same_training import is_same_training
+from vclr.engine.nearest_training import nearest_training
+from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
+from vclr.models.build import build_model
+from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
+from vclr.models.detector import Detector
 
+log = logging.getLogger("vclr.train")
+
+MAX_DIFFERENCES = 5  # that one line names
 JOBS = "jobs"  # where `vclr launch` keeps what it submitted
 
 
@@ -33,6 +41,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.done = self.path / "DONE"
+        self._built: Detector | None = None  # what the checkpoints are compared with
 
     def __enter__(self) -> RunFolder:
         """Lock the folder.
@@ -57,24 +66,38 @@ class RunFolder:
     def _lock(self) -> BinaryIO:
         return lock_file(self.log, f"train.output_dir={self.path}: another process trains in it")
 
-    def open(self, resume: bool) -> dict[str, Any] | None:
+    def open(self, resume: bool, unattended: bool = False) -> dict[str, Any] | None:
         """Prepare the folder; return the checkpoint from which a training goes on in it, None where one starts.
 
-        With `resume`, a folder of another training (other settings or data) is moved aside, not continued.
+        With `resume`, a folder without a training begins one, unless a training of the same settings is in a folder
+        of nearly the same name.
+
+        Args:
+            resume: continue the training that the folder holds.
+            unattended: nobody reads an error soon: a folder of another training (other settings or data) is moved
+                aside, and nobody mistypes the folder's name.
 
         Raises:
-            UsageError: the folder holds a training and `resume` is off.
+            UsageError: the folder holds a training and `resume` is off; it holds another one, or none and one is near.
             UserError: none of its checkpoints is intact, or they are of another program.
         """
         for folder in (self.path, self.checkpoints.folder):
             remove_partials(folder)
         if not self.checkpoints.exist():  # before the first one there is nothing to lose
+            if resume and not unattended and not (self.path / "config.yaml").exists():
+                self._refuse_mistyped_name()
             return None
         if not resume:
             raise UsageError(f"train.output_dir={self.path}: holds a training; --resume continues it")
-        checkpoint = self.checkpoints.load()
-        if self._is_of_same_training(checkpoint):
+        checkpoint = self.load_checkpoint()
+        differences = self._differences(checkpoint)
+        if not differences:
             return checkpoint
+        if not unattended:
+            raise UsageError(
+                f"train.output_dir={self.path}: holds a training with other settings or data: {differences}; "
+                "resume it with its own, or give another folder"
+            )
         self._move_aside()
         return None
 
@@ -103,16 +126,24 @@ class RunFolder:
         if self.finished_at() != self.config.train.max_iter or not described.is_file():
             return False
         of_folder = config_from_text(described.read_text(encoding="utf-8"), str(described))
-        return is_same_training(of_folder, self.config) and read_json(self.path / "data.json") == self.data_hashes
+        return not differing_settings(of_folder, self.config) and not self._differing_data()
 
     def records(self) -> list[dict[str, Any]]:
         """Read what was logged; the line that was being written when a training was killed is left out."""
         records = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else ():
+        for line in (
+            self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else ()
+        ):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except ValueError:
                 continue
+            if (
+                isinstance(record, dict)
+                and type(record.get("iteration")) is int
+                and isinstance(record.get("kind"), str)
+            ):
+                records.append(record)
         return records
 
     def forget_after(self, iteration: int) -> None:
@@ -124,17 +155,66 @@ class RunFolder:
             partial.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
         sync_folder(self.path)
 
-    def _is_of_same_training(self, checkpoint: dict[str, Any]) -> bool:
-        # The checkpoint's own settings: one that was converted lies in a folder without anything else.
-        name = str(self.checkpoints.last)
-        if "config" not in checkpoint:
+    def load_checkpoint(self) -> dict[str, Any]:
+        """Read the last checkpoint that is whole, with a warning if it is not the last one.
+
+        Raises:
+            UserError: none is.
+        """
+        checkpoint = self.checkpoints.load(self._check)
+        self._built = None
+        return checkpoint
+
+    def _check(self, checkpoint: dict[str, Any], name: str) -> None:
+        """Check that a file holds all of a training's state, and agrees with what the folder has logged.
+
+        Raises:
+            UserError: it does not; in one line, why.
+        """
+        if not is_checkpoint(checkpoint):
             raise UserError(f"{name}: is of no training of ours; `vclr convert` makes one of it")
-        if not is_same_training(config_from_text(checkpoint["config"], name), self.config):
-            return False
+        config = check_form(checkpoint, name)
+        if "iteration" not in checkpoint:
+            raise UserError(f"{name}: holds weights alone; train.init_checkpoint starts a training from them")
+        if self._built is None or self._built.config != config.model:
+            self._built = build_model(config)
+        check_fit(checkpoint, self._built, name)
+        iteration, journal = checkpoint["iteration"], checkpoint.get("journal")
+        logged = [record["iteration"] for record in self.records() if record["kind"] == "train"]
+        if journal and (logged := [number for number in logged if number <= iteration]):
+            since = iteration - logged[-1]
+            if journal["count"] != since:
+                says = f"counts {journal['count']} iterations since the last record, {self.metrics} has {since}"
+                raise UserError(f"{name}: journal: {says}")
+
+    def _differences(self, checkpoint: dict[str, Any]) -> str:
+        """Say in which settings and data a checkpoint is of another training; nothing where it is of this one."""
+        # The checkpoint's own settings: one that was converted lies in a folder without anything else.
+        settings = differing_settings(config_from_text(checkpoint["config"], str(self.checkpoints.last)), self.config)
+        said = [f"{key} is {there} there and {here} here" for key, (there, here) in settings.items()]
         if checkpoint["iteration"] > self.config.train.max_iter:
-            return False
-        data = self.path / "data.json"
-        return not data.exists() or read_json(data) == self.data_hashes
+            at = f"iteration {checkpoint['iteration']} there"
+            said.append(f"train.max_iter={self.config.train.max_iter} is before {at}")
+        said += [f"other {name.replace('_', ' ')}" for name in self._differing_data()]
+        return ", ".join(said[:MAX_DIFFERENCES]) + (
+            f" and {len(said) - MAX_DIFFERENCES} more" if said[MAX_DIFFERENCES:] else ""
+        )
+
+    def _differing_data(self) -> list[str]:
+        """Return the names of the data that the folder's training began with and that are others now."""
+        path = self.path / "data.json"
+        before = read_json(path) if path.exists() else {}
+        if not isinstance(before, dict):
+            raise UserError(f"{path}: is not a json of hashes; take it away, and the data is not compared")
+        return differing_data(before, self.data_hashes)
+
+    def _refuse_mistyped_name(self) -> None:
+        if near := nearest_training(self.config):
+            raise UsageError(
+                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one of "
+                "these settings; to start one here leave --resume out"
+            )
+        log.info("%s: holds no training yet; starting one", self.path)
 
     def _move_aside(self) -> None:
         """Give the folder another name, and go on with an empty one, which is locked as that one was."""

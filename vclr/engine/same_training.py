@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from vclr.config import Config, flat_config
 
+TEST_SET = "test_"  # before the names of its hashes
 # Settings that change neither weights nor metrics: a training goes on when they differ.
 WITHOUT_EFFECT = (
     "train.output_dir",
@@ -33,9 +36,27 @@ WITHOUT_EFFECT = (
 
 def is_same_training(one: Config, other: Config) -> bool:
     """Tell whether two configurations give the same weights and metrics, as far as each goes."""
+    return not differing_settings(one, other)
+
+
+def differing_settings(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Return the settings of which weights and metrics depend and in which two configurations differ.
+
+    Returns:
+        The values of both by the setting's name; None for a view or group that one of them does not have.
+    """
     first, second = flat_config(one), flat_config(other)
-    differing = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
-    return all(key.startswith(WITHOUT_EFFECT) for key in differing)
+    values = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
+    return {key: pair for key, pair in values.items() if pair[0] != pair[1] and not key.startswith(WITHOUT_EFFECT)}
+
+
+def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Return the names of the data that two trainings read and whose hashes differ.
+
+    What one of them has no hash of was hashed by another version, or is there no more; the test set changes no weights.
+    """
+    common = sorted(one.keys() & other.keys())
+    return [name for name in common if one[name] != other[name] and not name.startswith(TEST_SET)]
 
 
 def training_hash(config: Config) -> str:

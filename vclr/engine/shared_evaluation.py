@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import Config
-from vclr.engine.distributed import rank, wait_for_all, world_size
+from vclr.engine.distributed import on_first_process, rank, wait_for_all, world_size
 from vclr.evaluation.evaluate import evaluate_parts, evaluate_shard
 from vclr.models.detector import Detector
 from vclr.shards import Shard
@@ -28,15 +28,27 @@ def evaluate_together(
     Returns:
         On the first process what metrics.json holds, None on the others.
     """
-    parts = [output / "shards" / f"{number}of{world_size()}" for number in range(1, world_size() + 1)]
-    shard = Shard(rank() + 1, world_size())
-    evaluate_shard(model, config, parts[rank()], shard, quiet or rank() > 0, checkpoint)
-    wait_for_all()
-    if rank():
-        return None
-    metrics = evaluate_parts([part / "predictions.json" for part in parts], config, output)
-    for part in parts:
-        shutil.rmtree(part)
-    with suppress(OSError):  # shards of another evaluation may lie there
-        (output / "shards").rmdir()
+    shards, number = output / "shards", rank()
+    parts = [shards / f"{part}of{world_size()}" for part in range(1, world_size() + 1)]
+    on_first_process(lambda: shards.mkdir(parents=True, exist_ok=True))  # what cannot be written to is said once
+    try:
+        evaluate_shard(model, config, parts[number], Shard(number + 1, world_size()), quiet or number > 0, checkpoint)
+        wait_for_all()
+        metrics = None
+        if not number:
+            metrics = evaluate_parts([part / "predictions.json" for part in parts], config, output)
+    except BaseException:
+        _remove([parts[number]], output)
+        raise
+    if not number:
+        _remove(parts, output)
     return metrics
+
+
+def _remove(parts: list[Path], output: Path) -> None:
+    """Remove what processes wrote, and the folders around it where these are empty then."""
+    for part in parts:
+        shutil.rmtree(part, ignore_errors=True)
+    with suppress(OSError):  # shards of another evaluation may lie there, or its result
+        (output / "shards").rmdir()
+        output.rmdir()

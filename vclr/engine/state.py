@@ -15,6 +15,7 @@ from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
+from vclr.models.layouts import BACKBONES
 from vclr.models.weights import load_weights
 from vclr.structures import Size
 
@@ -88,9 +89,14 @@ class TrainState:
         return True
 
     def initialize(self, path: str) -> None:
-        """Start from the weights of a file; the teacher starts as the student's copy."""
+        """Start from the weights of a file; the teacher starts as the student's copy.
+
+        Raises:
+            UserError: the file cannot be read, or hardly anything in it fits, or not its whole backbone.
+        """
         report = load_weights(self.student, path)
-        log.log(logging.WARNING if report.unexpected or report.changed_shape else logging.INFO, "%s: %s", path, report)
+        is_doubtful = report.unexpected or report.changed_shape or (report.missing and report.layout not in BACKBONES)
+        log.log(logging.WARNING if is_doubtful else logging.INFO, "%s: %s", path, report)
         if self.teacher:
             load_weights(self.teacher.detector, self.student.state_dict())
 
@@ -111,7 +117,7 @@ class TrainState:
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
-        """Continue from a checkpoint of `state_dict`."""
+        """Continue from a checkpoint of `state_dict`, of which `check_form` and `check_fit` say that it is whole."""
         self.student.load_state_dict(checkpoint["model"])
         if self.teacher and checkpoint["teacher"]:
             self.teacher.detector.load_state_dict(checkpoint["teacher"])

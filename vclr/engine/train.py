@@ -6,16 +6,16 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from vclr.config import Config
 from vclr.config_values import check_share
-from vclr.data.catalog import missing_files, training_set
 from vclr.data.loader import read_batches, training_loader
+from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
+from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal
@@ -24,10 +24,7 @@ from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
-from vclr.errors import UserError
 from vclr.evaluation.evaluate import evaluate_model
-from vclr.files import sha256
-from vclr.image_folder import fingerprint
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.ops.device import describe_device, float32_precision
@@ -37,15 +34,17 @@ from vclr.tracking.environment import describe_environment
 log = logging.getLogger("vclr.train")
 
 
-def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
+def train(config: Config, resume: bool = False, quiet: bool = False, unattended: bool = False) -> None:
     """Train a detector and leave everything in `train.output_dir`, which the first process alone writes.
 
     Args:
         config: the experiment.
         resume: continue the training that the folder holds, exactly; start where there is none.
         quiet: no progress.
+        unattended: as a job: what `resume` finds of another training is moved aside (see `RunFolder.open`).
 
     Raises:
+        UsageError: the folder holds another training.
         UserError: data or weights that cannot be used, another training in the folder, a disk that is full.
         StoppedError: a signal asked for a stop; everything is saved.
         FloatingPointError: a loss is not finite; the step is saved, so that `vclr train --replay` takes it again.
@@ -54,7 +53,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False) -> None:
         torch.set_num_threads(config.train.num_threads)
     with joined_processes(config.train.device) as device, StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(float32_precision(config.train.tf32))
-        folder, checkpoint = open_folder(config, resume, stack)
+        folder, checkpoint = open_folder(config, resume, unattended, stack)
         if checkpoint and on_first_process(folder.finished_at) == config.train.max_iter:
             log.info("%s: finished already", folder.path)
             return
@@ -81,19 +80,27 @@ def is_finished(config: Config) -> bool:
     return folder.is_finished()
 
 
-def open_folder(config: Config, resume: bool, stack: ExitStack) -> tuple[RunFolder, dict[str, Any] | None]:
-    """Return the run folder, locked by the first process until the stack closes, and the checkpoint to go on from."""
+def open_folder(
+    config: Config, resume: bool, unattended: bool, stack: ExitStack
+) -> tuple[RunFolder, dict[str, Any] | None]:
+    """Check the experiment, and open its run folder.
+
+    Returns:
+        The folder, locked by the first process until the stack closes, and the checkpoint to go on from.
+    """
     folder, checkpoint = RunFolder(config), None
 
     def open_first() -> bool:
         nonlocal checkpoint
         check_share(config.dataloader.train.total_batch_size, world_size())
+        begins = not (resume and folder.checkpoints.exist())
+        check_experiment(config, needs_first_weights=begins, reads_training_set=False)
         folder.data_hashes = hash_training_data(config)
-        checkpoint = stack.enter_context(folder).open(resume)
+        checkpoint = stack.enter_context(folder).open(resume, unattended)
         return checkpoint is not None
 
     goes_on = on_first_process(open_first)
-    return folder, folder.checkpoints.load() if goes_on and rank() else checkpoint
+    return folder, folder.load_checkpoint() if goes_on and rank() else checkpoint
 
 
 def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -192,15 +199,3 @@ def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
     if journal and folder.checkpoints.saved != state.iteration:
         journal.sync()
         folder.checkpoints.save({**state.state_dict(), "journal": journal.state_dict()})
-
-
-def hash_training_data(config: Config) -> dict[str, str]:
-    """Return the sha256 of what a training reads: annotations, proposals, and what stands for image folders."""
-    data_set = training_set(config)
-    if problem := missing_files(data_set, "train"):
-        raise UserError(problem)
-    files = {"annotations": data_set.annotations, "proposals": data_set.proposals}
-    folders = {"images": data_set.images, **{f"view_{view}": folder for view, folder in data_set.views.items()}}
-    hashes = {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
-    prints = {name: fingerprint(folder) for name, folder in folders.items() if folder}
-    return hashes | {name: digest for name, digest in prints.items() if digest}

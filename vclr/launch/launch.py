@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from vclr.config import Config
 from vclr.config_values import check_share
-from vclr.data.catalog import missing_files, training_set
+from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
 from vclr.launch.backends import Backend, choose_backend
@@ -62,8 +62,8 @@ def launch(config: Config, detach: bool = False) -> None:
         return
     # What can be refused is refused now, not when the job comes to the head of the queue.
     check_share(config.dataloader.train.total_batch_size, num_processes(config))
-    if problem := missing_files(training_set(config), "train"):
-        raise UserError(problem)
+    has_begun = any(Path(config.train.output_dir, "checkpoints").glob("*.pt"))
+    check_experiment(config, needs_first_weights=not has_begun)
     if _is_finished(config):
         log.info("%s: finished already", config.train.output_dir)
         return

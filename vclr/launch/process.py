@@ -63,7 +63,7 @@ class TrainingProcess:
 
         with leaving_at_once(has_own_log=True):
             try:
-                train(load_config(Path(self.job_folder) / "config.yaml"), resume=True)
+                train(load_config(Path(self.job_folder) / "config.yaml"), resume=True, unattended=True)
             except BaseException as error:
                 self._note_failure(note, error)
                 raise

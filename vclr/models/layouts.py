@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from vclr.errors import UserError
+from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, from_reference, reference_keys
 
@@ -23,6 +24,8 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.0\."), "shortcut."),
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
+BACKBONES = ("detectron2", "torchvision")  # layouts of a backbone alone
+BLOCK = re.compile(r"\b(?P<kind>res|layer)(?P<stage>\d)\.(?P<block>\d+)\.(?P<conv>convs\.\d|conv\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 
 Renamed = tuple[str, dict[str, Tensor], dict[str, str]]
@@ -53,6 +56,19 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
 def unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take the prefixes of wrapped modules off."""
     return {WRAPPERS.sub("", key): value for key, value in state.items()}
+
+
+def backbone_depth(names: Iterable[str]) -> int | None:
+    """Return the depth of the ResNet that has weights of such names; None if it is none that a detector may have."""
+    # Names that fitted are ours by now: stages are res2 to res5 or layer1 to layer4, and we count convolutions from 0.
+    num_blocks: dict[int, int] = {}
+    is_deep = False
+    for match in filter(None, map(BLOCK.search, names)):
+        stage = int(match["stage"]) + (match["kind"] == "layer")
+        num_blocks[stage] = max(num_blocks.get(stage, 0), int(match["block"]) + 1)
+        is_deep |= match["conv"] in ("convs.2", "conv3")
+    blocks = tuple(num_blocks[stage] for stage in sorted(num_blocks))
+    return next((depth for depth, own in NUM_BLOCKS.items() if own == blocks and (depth >= 50) is is_deep), None)
 
 
 def _rename_backbone(

@@ -61,10 +61,14 @@ def from_reference(state: Mapping[str, Tensor], detector: Detector) -> tuple[dic
             continue
         name = HEADS_PREFIX + key if key.startswith(HEADS) else key
         name = ours.get(name, name)
-        if name in renamed and not torch.equal(renamed[name], value):
+        if name in renamed and not _is_same(renamed[name], value):
             raise UserError(f"{key}: differs from {HEADS_PREFIX}{key}, which is the same tensor in the reference")
         renamed[name] = value
     return renamed, unused
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def to_reference(detector: Detector, unused: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,14 +22,19 @@ from torch import Tensor
 from vclr.config import Config, config_from_text, load_config
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
+from vclr.models.archive import check_archive
 from vclr.models.array_pickle import load_array_pickle
+from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.detector import Detector
-from vclr.models.layouts import rename
+from vclr.models.layouts import BACKBONES, backbone_depth, rename
 
 # Where a file keeps its weights, and where the teacher's: ours and the reference's; others for backbones.
 STUDENT_KEYS = ("model", "state_dict")
 TEACHER_KEYS = ("teacher", "ema_state")
 
+
+# A file of which fewer tensors fit is of another model, though some have the names and shapes of this one's.
+LEAST_SHARE = 0.5
 
 # With the torch of its time, the reference writes AdamW's betas as an OmegaConf list, which is made of these.
 LIST_CONFIG: list[Any] = [ListConfig, ContainerMetadata, Metadata, AnyNode, Any, defaultdict, dict, list, int]
@@ -71,6 +78,7 @@ class WeightsReport:
         return "; ".join(parts)
 
 
+@torch.no_grad()
 def load_weights(
     model: Detector,
     source: str | Path | Mapping[str, Any],
@@ -91,7 +99,8 @@ def load_weights(
         name: what errors call a source that is no file.
 
     Raises:
-        UserError: the file cannot be read, nothing in it fits, or the number of queries differs.
+        UserError: the file cannot be read or is not a whole checkpoint; hardly anything in it fits, or a part of its
+            backbone does not; the number of queries differs; a weight is not finite.
     """
     if isinstance(source, (str, Path)):
         source, name = read_weights(source), str(source)
@@ -107,14 +116,52 @@ def load_weights(
             report.loaded.append(key)
     report.missing = sorted(own.keys() - renamed.keys())
     if "query_content.weight" in report.changed_shape:
-        given, wanted = (shape[0] for shape in report.changed_shape["query_content.weight"])
-        if given != wanted:
-            raise UserError(f"{name}: holds {given} queries, the model has {wanted}; set model.num_queries={given}")
+        given, wanted = (shape[:1] for shape in report.changed_shape["query_content.weight"])
+        if given and given != wanted:
+            raise UserError(
+                f"{name}: holds {given[0]} queries, the model has {wanted[0]}; set model.num_queries={given[0]}"
+            )
+    if report.loaded and (report.layout in BACKBONES or not strict):  # else all of a detector is compared below
+        _check_backbone(report, renamed, model, name)
     if not report.loaded or (strict and not report.is_complete):
         raise UserError(f"{name}: {'does not fit' if report.loaded else 'nothing in it fits'} the model ({report})")
+    if len(report.loaded) < LEAST_SHARE * len(renamed):
+        raise UserError(f"{name}: only {len(report.loaded)} of its {len(renamed)} tensors fit the model ({report})")
+    if strict and is_checkpoint(source):
+        check_fit(source, model, name)
+    for key in report.loaded:
+        check_tensor(renamed[key], f"{name}: {key}")
+        if renamed[key].is_floating_point() != own[key].is_floating_point():
+            raise UserError(f"{name}: {key} is of type {renamed[key].dtype}, not {own[key].dtype}")
     for key in report.loaded:
         own[key].copy_(renamed[key])
     return report
+
+
+def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model: Detector, name: str) -> None:
+    """Refuse a backbone of which a part does not fit: the weights of ResNet-18 have names that ResNet-50 has too.
+
+    Raises:
+        UserError: names both backbones.
+    """
+    lacking = {key for key in model.state_dict() if key.startswith("backbone.")}.difference(report.loaded)
+    surplus = [key for key in report.unexpected if report.layout in BACKBONES or key.startswith("backbone.")]
+    has_backbone = report.layout in BACKBONES or any(key.startswith("backbone.") for key in renamed)
+    if not has_backbone or not (lacking or surplus):
+        return
+    depth, wanted = backbone_depth(renamed), model.config.backbone.depth
+    if depth not in (None, wanted):
+        width = 64 if depth < 50 else 256
+        raise UserError(
+            f"{name}: its backbone is a ResNet-{depth}, the model's a ResNet-{wanted}: give the weights of that one, "
+            f"or set model.backbone.depth={depth} model.backbone.res2_out_channels={width}"
+        )
+    shapes = [f"{key} is {given}, not {wanted}" for key, (given, wanted) in report.changed_shape.items()]
+    if differing := [text for text in shapes if text.startswith("backbone.")]:
+        raise UserError(f"{name}: its backbone is another one: {differing[0]}")
+    if lacking:
+        raise UserError(f"{name}: lacks {len(lacking)} weights of the backbone, {min(lacking)} for one")
+    raise UserError(f"{name}: its backbone has {len(surplus)} weights that the model's has not, {surplus[0]} for one")
 
 
 def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict[str, Tensor]:
@@ -127,48 +174,88 @@ def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict
     held = [content[key] for key in keys if isinstance(content.get(key), Mapping)]
     if use_teacher and not any(held):
         raise UserError(f"{name}: holds no teacher (train.model_ema was off)")
+    if broken := [key for key in keys if not isinstance(content.get(key), (Mapping, Tensor, np.ndarray, type(None)))]:
+        raise UserError(
+            f"{name}: {broken[0]}: is of type {type(content[broken[0]]).__name__}, not a dictionary of tensors"
+        )
     state = next((part for part in held if part), held[0] if held else content)
     tensors = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
     for key, value in tensors.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise UserError(f"{name}: its weights are no dictionary of tensors: {key} is a {type(value).__name__}")
+            raise UserError(
+                f"{name}: its weights are no dictionary of tensors: {key!r:.60} is a {type(value).__name__}"
+            )
+        check_tensor(value, f"{name}: {key}", must_be_finite=False)
     return tensors
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """Read a file of tensors and plain values onto the CPU; nothing in it is executed.
+    """Read a file of tensors and plain values onto the CPU; nothing in it is executed. A checkpoint of ours is whole.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds more than tensors, arrays and plain values; or it is a
+            checkpoint of ours whose parts do not agree.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: cannot be read: it is a folder, not a checkpoint")
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint{say_nearest(path)}")
+    content = read_tensors(path)
+    if is_checkpoint(content):
+        check_form(content, str(path))
+    return content
+
+
+def read_tensors(path: Path) -> dict[Any, Any]:
+    """Read a file as `read_weights` does, and leave what it holds to the caller to check.
 
     Raises:
         UserError: the file is missing, damaged, or holds more than tensors, arrays and plain values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint{say_nearest(path)}")
+    is_archive = _is_archive(path)
+    if is_archive:
+        check_archive(path)
     try:
-        if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
+        if path.suffix == ".pkl" and not is_archive:
             content = load_array_pickle(path)
         else:
-            with torch.serialization.safe_globals(LIST_CONFIG):
+            with torch.serialization.safe_globals(LIST_CONFIG), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of how a file was written
                 content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise UserError(f"{path}: is larger than the memory, or damaged") from None
     except Exception as error:  # torch raises zipfile's, pickle's and its own errors here
-        raise UserError(f"{path}: cannot be read as a checkpoint: {_explain(error)}") from None
+        raise UserError(f"{path}: is not a checkpoint: {_explain(error, is_archive)}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is not a checkpoint")
+        raise UserError(f"{path}: is not a checkpoint: it holds one {type(content).__name__}")
     return content
 
 
-def _explain(error: Exception) -> str:
-    """Return the first line of an error; of torch's long advice only what it objects to."""
-    foreign = re.search(r"GLOBAL (\S+)", str(error))
-    if foreign:
-        return f"holds {foreign[1]}, which is no tensor; nothing in it was executed"
-    return (str(error) or repr(error)).splitlines()[0]
+def _is_archive(path: Path) -> bool:
+    """Tell an archive, also one that was cut off, from the files of older programs."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04" or zipfile.is_zipfile(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _explain(error: Exception, is_archive: bool) -> str:
+    """Say what is wrong with a file: our own words, since torch advises to execute what it does not know."""
+    if foreign := re.search(r"GLOBAL (\S+)|(?:function|class|global) (\S+) (?:was|is) not", str(error)):
+        return f"it holds {foreign[1] or foreign[2]}, which is no tensor; nothing in it was executed"
+    if isinstance(error, pickle.UnpicklingError) and str(error).startswith("holds "):  # ours, of array_pickle
+        return f"it {error}"
+    return "it is a zip that `torch.save` did not write" if is_archive else "`torch.save` did not write it"
 
 
 def count_queries(content: Mapping[str, Any]) -> int | None:
     """Return how many queries a file's weights are for; None where they are of a backbone alone."""
     for key, value in find_state(content, False, "weights").items():
-        if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")):
+        if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")) and value.dim():
             return len(value)
     return None
 

@@ -26,9 +26,8 @@ import torch.nn.functional as F
 from numpy.random import Generator
 
 from vclr.errors import UsageError, nearest
+from vclr.ops.computed_views import COMPUTED_VIEWS as COMPUTED_VIEWS
 from vclr.ops.pseudo_depth import colorize_depth, estimate_nearness
-
-COMPUTED_VIEWS: tuple[str, ...] = ("edge", "palette", "fourier", "random_conv", "pseudo_depth")
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 

@@ -1,0 +1,68 @@
+"""What a training reads makes it the training that it is: each file counts, whatever its path."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vclr.config import Config
+from vclr.engine.data_hashes import hash_training_data
+from vclr.engine.same_training import differing_data
+from vclr.files import sha256
+
+
+@pytest.fixture
+def config(make_config: Callable[..., Config], tmp_path: Path) -> Config:
+    """A training of copies of all that it reads; nothing has a manifest."""
+    config = make_config()
+    for name in ("images", "depth", "style"):
+        source = config.data.train.images if name == "images" else config.data.train.views[name]
+        shutil.copytree(source, tmp_path / name, ignore=lambda folder, names: [n for n in names if n.endswith("json")])
+    for name in ("annotations", "proposals"):
+        shutil.copyfile(config.data.train.annotations, tmp_path / f"{name}.json")
+    (tmp_path / "first.pth").write_bytes(b"weights")
+    paths = [f"data.train.{name}={tmp_path}/{name}.json" for name in ("annotations", "proposals")]
+    paths += [f"data.train.views.{name}={tmp_path}/{name}" for name in ("depth", "style")]
+    return make_config(f"data.train.images={tmp_path}/images", f"train.init_checkpoint={tmp_path}/first.pth", *paths)
+
+
+def test_everything_has_a_hash(config: Config, tmp_path: Path):
+    hashes = hash_training_data(config)
+    assert hashes.keys() == {"annotations", "images", "proposals", "weights", "view_depth", "view_style"}
+    assert hashes["weights"] == sha256(tmp_path / "first.pth")
+    config.train.eval_period = 5
+    assert hash_training_data(config).keys() - hashes.keys() == {"test_annotations", "test_images"}
+    config.views.weights = {"natural": 1.0, "depth": 1.0, "style": 0.0}
+    assert "view_style" not in hash_training_data(config), "which nobody reads"
+
+
+@pytest.mark.parametrize("changed", ["annotations", "proposals", "weights", "images", "view_depth"])
+def test_other_bytes_under_the_same_path_are_another_training(config: Config, tmp_path: Path, changed: str):
+    before = hash_training_data(config)
+    files = {"weights": tmp_path / "first.pth"}
+    folders = {"images": tmp_path / "images", "view_depth": tmp_path / "depth"}
+    stems = [Path(name).stem for name in sorted(path.name for path in (tmp_path / "depth").iterdir())]
+    if changed in folders:
+        (path,) = folders[changed].glob(f"{stems[0]}.*")
+    else:
+        path = files.get(changed, tmp_path / f"{changed}.json")
+    with path.open("ab") as file:
+        file.write(b" ")
+    assert differing_data(before, hash_training_data(config)) == [changed]
+
+
+def test_other_files_beside_do_not_matter(config: Config, tmp_path: Path):
+    before = hash_training_data(config)
+    (tmp_path / "images" / "new.png").write_bytes(b"a photo of tomorrow")
+    (tmp_path / "images" / "notes.json").write_text("{}")
+    assert hash_training_data(config) == before
+
+
+def test_first_weights_that_are_gone_and_the_test_set_are_not_compared(config: Config, tmp_path: Path):
+    before = hash_training_data(config)
+    (tmp_path / "first.pth").unlink()
+    assert differing_data(before, hash_training_data(config)) == []
+    assert differing_data({"test_images": "a"}, {"test_images": "b"}) == []

@@ -1,0 +1,55 @@
+"""What a training logged and a kill kept from the store reaches it after the resume."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.engine.same import records
+from vclr.config import Config
+from vclr.engine import train as train_module
+from vclr.engine.train import train
+from vclr.files import read_json
+from vclr.tracking.record import RunRecord
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_points_that_a_kill_kept_from_the_store_arrive_after_the_resume(
+    make_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The store fails from the start until the training is gone, in step five; its checkpoint is of step three."""
+    folder = tmp_path / "seed0"
+    config = make_config(
+        f"train.output_dir={folder}", "tracking.enabled=True", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    )
+    steps, step = iter(range(4)), train_module.training_step
+
+    def step_until_killed(*arguments: Any) -> dict[str, float]:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    def fail(*arguments: Any) -> None:
+        raise ConnectionError("the store is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train_module, "training_step", step_until_killed)
+        broken.setattr(RunRecord, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, quiet=True)
+    assert [record["iteration"] for record in records(folder)] == [1, 2, 3, 4]
+    train(config, resume=True, quiet=True)
+
+    client = MlflowClient(config.tracking.uri)
+    run_id = read_json(folder / "mlflow_run.json")["run_id"]
+    for key in ("loss", "lr", "loss_class"):
+        stored = [(point.step, point.value) for point in client.get_metric_history(run_id, f"train/{key}")]
+        assert stored == [(record["iteration"], record[key]) for record in records(folder)], key
+    assert len(records(folder)) == 6
+    shutil.rmtree(folder)

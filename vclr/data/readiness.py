@@ -1,0 +1,90 @@
+"""What can be known to be wrong with an experiment when it is planned, submitted, or about to take its first step.
+
+Imports no torch: whoever plans or submits asks too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vclr.coco.annotations import category_ids, open_images
+from vclr.coco.file import CocoFile, open_coco
+from vclr.config import Config
+from vclr.data.catalog import check_view_names, missing_files, test_set, training_set, view_weights
+from vclr.data.view_files import ViewFiles
+from vclr.errors import UserError, nearest
+from vclr.image_folder import locate
+
+
+def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:
+    """Check that a training, and the evaluations on its way, will find all that they need.
+
+    The test set has to be there where the training evaluates (`train.eval_period` above 0). What is there of it is
+    checked in any case.
+
+    Args:
+        config: the experiment.
+        needs_first_weights: `train.init_checkpoint` is to be read, which nothing does once there is a checkpoint.
+        reads_training_set: look for each photo and view of the training set; what trains does this by itself.
+
+    Raises:
+        UsageError: a name that there is not; names the nearest.
+        UserError: a file, photo or class that is not there.
+    """
+    check_names(config)
+    train = training_set(config)
+    if problem := missing_files(train, "train"):
+        raise UserError(problem)
+    views = {view: Path(train.views[view]) for view in view_weights(config.views, train) if view in train.views}
+    for view, folder in views.items():
+        if locate(folder) is None:
+            raise UserError(f"data.train.views.{view}={folder}: does not exist")
+    weights = config.train.init_checkpoint
+    if weights and needs_first_weights and not Path(weights).is_file():
+        raise UserError(f"train.init_checkpoint={weights}: no such checkpoint{_nearest_file(Path(weights))}")
+    if reads_training_set:
+        coco = open_coco(train.annotations)
+        coco.check_images()
+        open_images(train.images, coco.images, coco.path)
+        file_names = [image["file_name"] for image in coco.images]
+        for view, folder in views.items():
+            ViewFiles(view, folder, file_names)
+    if config.train.eval_period and (problem := missing_files(test_set(config), "test")):
+        raise UserError(problem)
+    _check_test_photos(config)
+
+
+def check_names(config: Config) -> None:
+    """Check the names that an experiment gives to others' things, as far as that needs no data but what is there.
+
+    Raises:
+        UsageError: there is no such view, data set or protocol; names the nearest.
+        UserError: a class of `evaluation.groups` that the test set does not have.
+    """
+    check_view_names(config.views, training_set(config))
+    tested = test_set(config)
+    if config.evaluation.groups and Path(tested.annotations).is_file():
+        check_groups(config, open_coco(tested.annotations))
+
+
+def check_groups(config: Config, coco: CocoFile) -> None:
+    """Check that the test set has each class of `evaluation.groups`.
+
+    Raises:
+        UserError: it has not; names the nearest.
+    """
+    for group, names in config.evaluation.groups.items():
+        category_ids(coco.head, names, f"evaluation.groups.{group}: {coco.path}")
+
+
+def _check_test_photos(config: Config) -> None:
+    tested = test_set(config)
+    if Path(tested.annotations).is_file() and tested.images and locate(tested.images) is not None:
+        coco = open_coco(tested.annotations)
+        coco.check_images()
+        open_images(tested.images, coco.images, coco.path)
+
+
+def _nearest_file(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir() if entry.is_file()] if path.parent.is_dir() else []
+    return f"; nearest: {path.parent / nearest(path.name, names)}" if names else ""

@@ -1,0 +1,66 @@
+"""Hashes of all that a training reads: they make it the training that it is, beside its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path, PurePath
+
+from vclr.coco.file import open_coco
+from vclr.config import Config, DataSetConfig
+from vclr.data.catalog import missing_files, test_set, training_set, view_weights
+from vclr.engine.same_training import TEST_SET
+from vclr.errors import UserError
+from vclr.files import sha256
+from vclr.image_folder import fingerprint
+from vclr.pictures import IMAGE_SUFFIXES
+
+
+def hash_training_data(config: Config) -> dict[str, str]:
+    """Return the sha256 of annotations, proposals, first weights, and what stands for images and views.
+
+    That of an image folder is `fingerprint`; without a manifest, of the names and sizes of the files that the
+    annotations name. First weights that are no longer there have none. Where the training evaluates, the test set has
+    its own, which start with `test_`.
+
+    Raises:
+        UserError: a file of the training set is not there.
+    """
+    train = training_set(config)
+    if problem := missing_files(train, "train"):
+        raise UserError(problem)
+    weights = view_weights(config.views, train)
+    views = {f"view_{view}": folder for view, folder in train.views.items() if view in weights}
+    files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
+    hashes = _hash_all(files, {"images": train.images, **views}, train)
+    if config.train.eval_period:
+        tested = test_set(config)
+        own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
+        hashes |= {TEST_SET + name: digest for name, digest in own.items()}
+    return hashes
+
+
+def _hash_all(files: dict[str, str], folders: dict[str, str], data_set: DataSetConfig) -> dict[str, str]:
+    hashes = {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
+    plain = []
+    for name, folder in folders.items():
+        if folder and (digest := fingerprint(folder)):
+            hashes[name] = digest
+        elif folder and Path(folder).is_dir():
+            plain.append(name)
+    if plain:
+        stems = {os.path.splitext(str(image.get("file_name")))[0] for image in open_coco(data_set.annotations).images}
+        hashes |= {name: _hash_named(Path(folders[name]), stems) for name in plain}
+    return hashes
+
+
+def _hash_named(folder: Path, stems: set[str]) -> str:
+    """Return a hash of the names and sizes of the images below a folder that have one of some stems."""
+    facts = []
+    for root, _, names in os.walk(folder):
+        below = PurePath(root).relative_to(folder)
+        for name in names:
+            stem, suffix = os.path.splitext((below / name).as_posix())
+            if suffix.lower() in IMAGE_SUFFIXES and stem in stems:
+                facts.append(f"{stem}{suffix} {os.path.getsize(os.path.join(root, name))}")
+    return hashlib.sha256("\n".join(sorted(facts)).encode("utf-8", "surrogateescape")).hexdigest()
