@@ -48,7 +48,15 @@ class Clone:
         identity = {f"GIT_{who}_NAME": "Tests" for who in ("AUTHOR", "COMMITTER")}
         identity |= {f"GIT_{who}_EMAIL": "tests@example.org" for who in ("AUTHOR", "COMMITTER")}
         path = os.pathsep.join([str(folder / ".venv/bin"), os.environ["PATH"]])
-        plain = {"PYTHONPATH": str(folder), "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        # A home of its own: completion of a shell, caches and settings of git are written there.
+        (folder.parent / "home").mkdir()
+        plain = {
+            "HOME": str(folder.parent / "home"),
+            "PYTHONPATH": str(folder),
+            "PATH": path,
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
         self.environment = {**os.environ, **identity, **plain}
         self._link_environment()
 

@@ -25,7 +25,7 @@ TENSORS: list[Callable[[Tensor], Any]] = [
     lambda value: value.half(), lambda value: value.bfloat16(), lambda value: value.to(torch.int64),
     lambda value: value.bool(), lambda value: value.to(torch.complex64), lambda value: value.reshape(-1).flip(0),
     lambda value: value.to_sparse() if value.is_floating_point() else value[None],
-    lambda value: torch.quantize_per_tensor(value.float().reshape(-1), 0.1, 0, torch.qint8),
+    lambda value: value.to(torch.float8_e4m3fn),
     lambda value: value.expand(3, *value.shape), lambda value: value.tolist(), lambda value: value.numpy(),
     lambda value: torch.nn.Parameter(value) if value.is_floating_point() else None,
     lambda value: value.new_empty(value.shape, device="meta"), lambda value: value * 1e30, lambda value: -value,

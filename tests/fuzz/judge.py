@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from PIL import Image
+
 from vclr import cli
 
 CPU_SECONDS = 30.0  # of one command; a quiet machine takes a tenth of one for nearly all of them
@@ -70,6 +72,7 @@ def judge(trial: Trial, folder: Path) -> Ending:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # of large photos, which are read
         ending = _run(trial, folder)
     faults = ending.faults
     after = _list_files(folder, trial.writes)

@@ -17,12 +17,12 @@ from tests.fuzz.judge import judge_all, judge_apart
 pytestmark = pytest.mark.slow
 
 KINDS: dict[str, tuple[ModuleType, int]] = {
-    "coco": (coco_json, 640),
+    "coco": (coco_json, 700),
     "predictions": (predictions, 200),
     "picture": (pictures, 260),
     "importer": (importers, 260),
     "archive": (archives, 160),
-    "checkpoint": (checkpoints, 240),
+    "checkpoint": (checkpoints, 180),
     "manifest": (manifests, 100),
     "settings": (settings, 160),
 }
