@@ -188,6 +188,10 @@ ALTERATIONS: dict[str, tuple[Callable[[Content], Content], str]] = {
         lambda content: replaced(content, ("optimizer", "param_groups", 0, "maximize"), True),
         "optimizer: group 0: maximize is not that of its settings",
     ),
+    "a tensor for yes or no": (
+        lambda content: replaced(content, ("optimizer", "param_groups", 0, "fused"), torch.zeros(2)),
+        "optimizer: group 0: fused is not that of its settings",
+    ),
     "another rate": (
         lambda content: replaced(content, ("optimizer", "param_groups", 1, "lr"), 0.5),
         "optimizer: group 1: lr is not that of its settings",
@@ -207,6 +211,10 @@ ALTERATIONS: dict[str, tuple[Callable[[Content], Content], str]] = {
     "schedule": (
         lambda content: replaced(content, ("scheduler", "get_lr"), 1),
         "scheduler: is not a dictionary of a schedule",
+    ),
+    "a tensor of lambdas": (
+        lambda content: replaced(content, ("scheduler", "lr_lambdas"), torch.zeros(2)),
+        "scheduler: lr_lambdas are not those of its groups",
     ),
     "a weight that is not finite": (
         lambda content: replaced(

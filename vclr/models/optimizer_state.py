@@ -118,7 +118,7 @@ def check_rates(
         }
         rules |= {key: type(group.get(key, value)) is type(value) and group.get(key, value) == value
                   for key, value in FIXED.items()}  # fmt: skip
-        rules |= {key: group.get(key) in (None, True, False) for key in ("fused", "foreach")}
+        rules |= {key: isinstance(group.get(key), (bool, type(None))) for key in ("fused", "foreach")}
         if wrong := [key for key, is_right in rules.items() if not is_right]:
             raise UserError(f"{where}: {wrong[0]} is not that of its settings")
     where = f"{name}: scheduler"
@@ -135,7 +135,8 @@ def check_rates(
     for key, expected in (("base_lrs", "initial_lr"), ("_last_lr", "lr")):
         if not _are_list(scheduler.get(key), [group[expected] for group in groups]):
             raise UserError(f"{where}: {key} are not the {expected} of the optimizer's groups")
-    if scheduler.get("lr_lambdas") != [None] * len(groups):
+    lambdas = scheduler.get("lr_lambdas")
+    if not isinstance(lambdas, list) or len(lambdas) != len(groups) or any(one is not None for one in lambdas):
         raise UserError(f"{where}: lr_lambdas are not those of its groups")
 
 
