@@ -21,6 +21,14 @@ ALLOWED_SKIPS = ("needs a GPU", "needs VCLR_SHARED", "needs a C++ compiler", "ne
 skipped: dict[str, str] = {}
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the one SLURM cluster, so that `make test-slow` runs it when nothing else runs."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+
+
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
