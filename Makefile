@@ -25,7 +25,8 @@ test: $(READY) ## The tests, two files at a time with a core each; `make test TE
 
 # 5 is pytest's exit code if ARGS select no test of a part.
 test-slow: $(READY) ## The tests that take longer, two files at a time; then those of a SLURM cluster, one after another.
-	OMP_NUM_THREADS=1 pytest -m 'slow and not cluster' -n $(TESTS_AT_ONCE) --dist loadfile $(ARGS) || [ $$? = 5 ]
+	OMP_NUM_THREADS=1 pytest -m 'slow and not cluster' -n $(TESTS_AT_ONCE) --dist loadfile \
+		--no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
 	pytest -m 'slow and cluster' $(ARGS) || [ $$? = 5 ]
 
 test-all: test test-slow ## Both.

@@ -127,7 +127,9 @@ def shrink(clone: Clone) -> None:
     """Make the clone's trainings short."""
     clone.edit("configs/small_detector.yaml", "max_iter: 900", f"max_iter: {ITERATIONS}")
     clone.edit("configs/workflow.yaml", "seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1]")
-    clone.edit("vclr/generate/toy.py", "num_train: int = 600, num_val: int = 150", "num_train: int = 60, num_val: int = 15")
+    clone.edit(
+        "vclr/generate/toy.py", "num_train: int = 600, num_val: int = 150", "num_train: int = 60, num_val: int = 15"
+    )
     demo = (clone.folder / "configs/experiment/demo.yaml").read_text(encoding="utf-8")
     published = clone.folder / "configs/experiment/voc_to_nonvoc.yaml"
     published.write_text(f"{demo}train:\n  max_iter: {ITERATIONS + 2}\n", encoding="utf-8")

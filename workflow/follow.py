@@ -1,7 +1,7 @@
 """Run Snakemake with its log in a file, and say in a few lines how far it is: `python -m workflow.follow TARGET ...`.
 
 The arguments are Snakemake's; the first one is the target, and `logs/TARGET.log` is the file. The output of the jobs is
-in it too. If Snakemake fails, the errors that the file holds are shown, or else its end, and the exit code is Snakemake's.
+in it too. If Snakemake fails, the errors that the file holds are shown, or else its end. The exit code is Snakemake's.
 """
 
 from __future__ import annotations
