@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(tmp_path:
     try:
         if not user:  # who may write everywhere
             os.seteuid(65534)
-        with pytest.raises(UsageError, match=r"--output .*new/a\.json: .* is not writable; name another folder"):
+        with pytest.raises(UsageError, match=r"--output .*new/a\.json: cannot be written: .*; name another folder"):
             check_output_file(tmp_path / "locked" / "new" / "a.json", {})
     finally:
         os.seteuid(user)
