@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -287,6 +288,36 @@ def test_manifest_stands_for_a_folder_packed_or_not(folder: Path):
     assert fingerprint(folder) == own
     pack(folder, "train2017")
     assert fingerprint(folder) == own
+
+
+FETCHED = {"source": "own", "folder": "raw/own", "folders": {}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        None,
+        {**FETCHED, "files": 1},
+        {**FETCHED, "files": {"raw/own/train2017.zip": 1}},
+        {**FETCHED, "files": {"raw/own/train2017.zip": {}}},
+        {**FETCHED, "files": {"raw/own/train2017.zip": {"sha256": 5}}},
+        {**FETCHED, "files": {"a.zip": {"unpacked": {"folder": "raw/own/train2017"}}}},
+        {**FETCHED, "files": {"a.zip": {"unpacked": []}}},
+        {**FETCHED, "files": {"a.zip": {"unpacked": {"folder": "", "files": 5}}}},
+        {**FETCHED, "files": {"raw/own/val2017.zip": {"sha256": "0"}}},
+        {**FETCHED, "files": {}, "folders": {"raw/own/train2017": 1}},
+        {**FETCHED, "files": {}, "folders": {"raw/own/train2017": {"files": {"a.png": {}}}}},
+        {**FETCHED, "files": {}, "folders": {"raw/own/train2017": {"files": {"a.png": None, "b.png": None}}}},
+        {**FETCHED, "files": {}, "folders": []},
+    ],
+    ids=str,
+)
+def test_another_programs_manifest_beside_a_folder_stands_for_it_whole(folder: Path, content: object):
+    beside = folder.parent / "manifest.json"
+    beside.write_text(json.dumps(content))
+    assert fingerprint(folder) == sha256(beside)
 
 
 def test_contents_stand_for_a_zip_without_a_manifest(folder: Path):

@@ -99,6 +99,19 @@ def test_numbers_that_json_lacks_are_listed(path: Path):
     assert second == WORLD["annotations"][1]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("text", ["NaN", "[NaN]", '{"images": NaN, "annotations": []}', '{"annotations": NaN}'])
+def test_a_number_that_json_lacks_in_the_place_of_a_list_is_refused(path: Path, text: str):
+    path.write_text(text)
+    with pytest.raises(UserError, match="is not a COCO json"):
+        open_despite_bad_numbers(path)
+
+
+def test_a_text_that_is_none_beside_a_number_that_json_lacks_is_one_line(path: Path):
+    path.write_text(path.read_text().replace('"year": 2017', r'"year": NaN, "by": "\ud800"'))
+    with pytest.raises(UserError, match="info: year NaN is not a number that json has"):
+        open_despite_bad_numbers(path)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
 def test_byte_order_marks_are_read_over(path: Path, encoding: str):
     mark = "\ufeff" if encoding == "utf-32-be" else ""

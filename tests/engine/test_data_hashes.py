@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from vclr.config import Config
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.same_training import differing_data
+from vclr.errors import UserError
 from vclr.files import sha256
 
 
@@ -66,3 +68,12 @@ def test_first_weights_that_are_gone_and_the_test_set_are_not_compared(config: C
     (tmp_path / "first.pth").unlink()
     assert differing_data(before, hash_training_data(config)) == []
     assert differing_data({"test_images": "a"}, {"test_images": "b"}) == []
+
+
+def test_images_that_are_no_entries_are_one_line(config: Config, tmp_path: Path):
+    annotations = tmp_path / "annotations.json"
+    content = json.loads(annotations.read_text())
+    for entry in (5, None, [], {"id": 1}, {"id": 1, "file_name": 5, "height": 1, "width": 1}):
+        annotations.write_text(json.dumps({**content, "images": [entry]}))
+        with pytest.raises(UserError, match=rf"^{annotations}: images\[0\]: "):
+            hash_training_data(config)

@@ -31,7 +31,9 @@ def _pack(files: Files, method: int = zipfile.ZIP_STORED, prefix: str = "", comm
 
 
 def _with_more(files: Files, *names: str) -> bytes:
-    return _pack({**files, **dict.fromkeys(names, b"more")})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two files of one name, which is the end of some names
+        return _pack({**files, **dict.fromkeys(names, b"more")})
 
 
 def _twice(files: Files) -> bytes:
@@ -41,6 +43,65 @@ def _twice(files: Files) -> bytes:
         for name, content in [*files.items(), ("a.png", files["c.png"]), ("sub/b.jpg", b"")]:
             packed.writestr(name, content)
     return data.getvalue()
+
+
+def _with_no_photo_by_its_own_name(files: Files) -> bytes:
+    """Pack photos under names that look like theirs."""
+    return _pack({f"{name} ": data for name, data in files.items()} | {"a.png.": files["a.png"]})
+
+
+def _code_page(files: Files) -> bytes:
+    """Pack names of bytes that are no UTF-8, and do not say so, as old programs of Windows do."""
+    return _with_more(files, "XYZW.png").replace(b"XYZW", b"\xe9\x81\xff\x80")
+
+
+PREFIXES = [
+    "x" * 200 + "/",
+    "\u00e9/",
+    "e\u0301/",
+    " /",
+    "././",
+    "a//",
+    "images/../",
+    "con/",
+    "\x01/",
+    "\u202e/",
+    "..a/",
+]
+PREFIXES += [
+    ".../",
+    "~/",
+    "%2e%2e/",
+    "__MACOSX/",
+    "a\\b\\",
+    "\\\\host\\share\\",
+    "file://",
+    "images.zip/",
+    "\U0001f600/",
+]
+NAMES = [" ", "/", "//", "a.png ", "a.png.", "./a.png", ".//a.png", "images/../a.png", "sub/./b.jpg", "sub//b.jpg"]
+NAMES += [
+    "%61.png",
+    "a%2Epng",
+    "a.png\x00.jpg",
+    "a\x00.png",
+    "a.png\n",
+    "\ta.png",
+    "CON.png",
+    "c:a.png",
+    "-rf.png",
+    "*.png",
+]
+NAMES += [
+    "\uff41.png",
+    "\u0430.png",
+    "a.png\u200b",
+    "x" * 60_000,
+    "/".join("d" * 300),
+    "sub/b.jpg/",
+    "a.JPG",
+    "a.png:s",
+]
 
 
 def _patch(data: bytes, signature: bytes, offset: int, value: int, form: str, number: int = 0) -> bytes:
@@ -120,6 +181,8 @@ WAYS: list[Callable[[Files], bytes]] = [
     lambda files: _patch(_pack(files), END, 16, 2**32 - 1, "<I"), lambda files: _patch(_pack(files), END, 10, 9, "<H"),
     lambda files: _patch(_pack(files), END, 4, 1, "<H"), lambda files: _patch(_pack(files), LOCAL, 26, 60_000, "<H"),
     lambda files: _patch(_pack(files), LOCAL, 0, 0, "<I"), lambda files: _patch(_pack(files), LOCAL, 8, 8, "<H"),
+    *(lambda files, prefix=prefix: _pack(files, prefix=prefix) for prefix in PREFIXES),
+    *(lambda files, name=name: _with_more(files, name) for name in NAMES), _with_no_photo_by_its_own_name, _code_page,
     lambda files: _patch(_pack(files), CENTRAL, 8, 1, "<H"), lambda files: _patch(_pack(files), CENTRAL, 38,
     0xA1FF0000, "<I"),
 ]  # fmt: skip

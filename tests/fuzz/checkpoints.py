@@ -40,7 +40,7 @@ def make(number: int, folder: Path) -> list[Trial]:
         path.write_bytes(_damage_file(sound, chance))
     else:
         content = torch.load(sound, weights_only=True)
-        _alter(content, chance)
+        (_alter_moments if number % 12 == 2 else _alter)(content, chance)
         try:
             torch.save(content, path)
         except Exception:  # torch cannot write it, so nobody has such a file
@@ -90,6 +90,33 @@ def _alter(content: Any, chance: random.Random) -> None:
             owner[chance.choice(["other", 7, "", "module.x"])] = owner.pop(place[-1])
         else:
             owner[place[-1]] = chance.choice(ODD)
+
+
+def _alter_moments(content: Any, chance: random.Random) -> None:
+    """Change the optimizer's moments alone, so that each part of them fits the others but not its parameter."""
+    moments = content["optimizer"]["state"]
+    one, other = chance.sample(sorted(moments), 2)
+
+    def change(alter: Callable[[Tensor], Any], *keys: str) -> None:
+        moments[one].update({key: alter(moments[one][key]) for key in keys or ("exp_avg", "exp_avg_sq")})
+
+    deeds: list[Callable[[], Any]] = [
+        lambda: change(lambda value: value.new_zeros(3)), lambda: change(lambda value: value.new_zeros(0)),
+        lambda: change(lambda value: value.new_zeros(100_000)), lambda: change(lambda value: value.flatten()[:1]),
+        lambda: change(lambda value: value.double()), lambda: change(lambda value: value.half()),
+        lambda: change(lambda value: value[..., None]), lambda: change(lambda value: value.new_zeros(()).expand(7)),
+        lambda: change(lambda value: -value - 1, "exp_avg_sq"), lambda: change(lambda value: value * 0 + 1e38),
+        lambda: change(lambda value: value + 1e6, "step"), lambda: change(lambda value: -value, "step"),
+        lambda: change(lambda value: value.repeat(2), "step"), lambda: change(lambda value: int(value), "step"),
+        lambda: change(lambda value: value * float("nan"), "step"), lambda: moments.pop(one), moments.clear,
+        lambda: moments.update({len(moments): moments[one]}), lambda: moments.update({-1: moments.pop(one)}),
+        lambda: moments.update({one: moments[other], other: moments[one]}),
+        lambda: content["optimizer"]["param_groups"].reverse(), lambda: content["optimizer"]["param_groups"].pop(),
+        lambda: content["optimizer"]["param_groups"][0]["params"].append(10**9),
+        lambda: content["optimizer"]["param_groups"][0].update(params=[0, 0]),
+        lambda: content["optimizer"]["param_groups"][0].update(amsgrad=True, fused=True),
+    ]  # fmt: skip
+    chance.choice(deeds)()
 
 
 def _alter_config(text: str, chance: random.Random) -> Any:

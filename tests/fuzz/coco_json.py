@@ -90,7 +90,7 @@ def _check_split(path: Path, out: Path) -> Any:
     """Return a check that a split invents nothing: boxes, shapes and images are those of the source."""
 
     def check(_: Any) -> None:
-        source, made = json.loads(path.read_text(encoding="utf-8-sig")), json.loads((out / "s.json").read_text())
+        source, made = json.loads(path.read_bytes()), json.loads((out / "s.json").read_text())
         by_id = {entry["id"]: entry for entry in source["annotations"]}
         images = {entry["id"] for entry in made["images"]}
         for entry in made["annotations"]:

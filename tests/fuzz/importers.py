@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 from tests.fuzz.judge import Trial
 from tests.fuzz.odd import ODD, SECRET, alter_json, damage, damage_text, list_places, put
 from tests.fuzz.pictures import PICTURES
+from tests.fuzz.shapes import MODES, UNKNOWN, draw, draw_mask
 from tests.fuzz.sound import HEIGHT, WIDTH, labelme, photo
 
 SECRET_NAMES = [
@@ -48,7 +49,7 @@ def _labelme(number: int, folder: Path, chance: random.Random) -> list[Trial]:
     has_photo = number % 7 != 0
     if has_photo:
         Image.fromarray(photo()).save(source / "a.png")
-    data = None
+    data, expected = None, UNKNOWN
     if number % 6 == 5:
         data = damage_text(json.dumps(content).encode(), chance)
     elif number % 6 == 4:
@@ -59,7 +60,11 @@ def _labelme(number: int, folder: Path, chance: random.Random) -> list[Trial]:
             content["imageData"] = base64.b64encode(picture).decode()
         else:
             content["shapes"][3]["mask"] = base64.b64encode(picture).decode()
-    elif number % 6 == 2:
+    elif number % 6 == 1:
+        content["shapes"], expected = draw(number // 6, chance)
+    elif number % 6 == 0:
+        content["shapes"], expected = draw_mask(number // 6, chance)
+    elif number % 12 == 2:
         content = alter_json(content, chance)
     else:
         content = put(content, chance.choice(list_places(content)), chance.choice(ODD))
@@ -71,13 +76,16 @@ def _labelme(number: int, folder: Path, chance: random.Random) -> list[Trial]:
     names = ("hostile.json", "a.png", "c.json")
 
     def check(_: Any) -> None:
-        check_made(out / "made.json", photos)
+        made = check_made(out / "made.json", photos)
+        drawn = [
+            entry for entry in made["annotations"] if made["images"][entry["image_id"] - 1]["file_name"] == "a.png"
+        ]
+        assert expected in (UNKNOWN, len(drawn)), f"{len(drawn)} objects, {expected} expected (-1: an error)"
         secret = (folder / "beside/secret.png").read_bytes()
         copies = [file for file in out.rglob("*") if file.is_file() and file.read_bytes() == secret]
         assert not copies, f"{copies} is a file that the folder does not hold"
 
-    # Photos that were brought into their folder before the error stay there; the json is written at the end.
-    return [Trial(arguments, names, (out,), check, may_leave=True)]
+    return [Trial(arguments, names, (out,), check)]
 
 
 def _png(values: np.ndarray) -> bytes:
@@ -97,13 +105,13 @@ def _voc(number: int, folder: Path, chance: random.Random) -> list[Trial]:
     expected: int | None = 3
     masks: bytes = _png(numbers)
     classes: bytes = _png(kinds)
-    deed = number % 8
+    deed = number % 10
     if deed == 0:
         masks, expected = damage(masks, chance), None
     elif deed == 1:
         classes, expected = damage(classes, chance), None
     elif deed == 2:
-        (masks, _), expected = PICTURES[number // 8 * 5 % len(PICTURES)](), None
+        (masks, _), expected = PICTURES[number // 10 * 5 % len(PICTURES)](), None
     elif deed == 3:
         masks = _few_bits(numbers, chance.choice([2, 4]))
     elif deed == 4:
@@ -114,10 +122,9 @@ def _voc(number: int, folder: Path, chance: random.Random) -> list[Trial]:
     elif deed == 6:
         classes, expected = _png(np.where(numbers > 0, chance.choice([0, 1, 21, 200, 255]), 0).astype(np.uint8)), None
     else:
-        image = Image.fromarray(numbers).convert(chance.choice(["RGB", "P", "1", "LA"]))
-        data = io.BytesIO()
-        image.save(data, "PNG")
-        masks, expected = data.getvalue(), None
+        write, is_kept = MODES[(number // 10 * 3 + deed) % len(MODES)]
+        masks = write(numbers)
+        expected = 3 if is_kept else None
     (root / "SegmentationObject/hostile.png").write_bytes(masks)
     (root / "SegmentationClass/hostile.png").write_bytes(classes)
     out = folder / "out"

@@ -66,7 +66,7 @@ def check_samples(loaded: Any, annotations: Path | None = None) -> None:
         assert set(np.unique(masks)) <= {0, 1}
         assert masks.shape == (len(boxes), HEIGHT, WIDTH) or masks.shape[1:] == tuple(sample.image.shape[1:])
         if annotations is not None:
-            content = json.loads(annotations.read_text(encoding="utf-8-sig"))
+            content = json.loads(annotations.read_bytes())  # in any encoding of Unicode
             listed = [entry for entry in content["annotations"] if entry.get("image_id") == image_id]
             _check_against(listed, boxes, masks)
 

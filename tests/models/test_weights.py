@@ -11,7 +11,7 @@ from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
-from vclr.models.weights import load_weights, read_weights
+from vclr.models.weights import config_of, count_queries, load_weights, read_weights
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 
@@ -113,3 +113,11 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path, kind: str):
         read_weights(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_no_tensors_are_one_line_with_the_file(tmp_path: Path):
+    path = tmp_path / "weights.pt"
+    torch.save({"model": {"a": 1}}, path)
+    for read in (count_queries, config_of):
+        with pytest.raises(UserError, match=f"^{path}: its weights are no dictionary of tensors: 'a' is a int$"):
+            read(read_weights(path), str(path))

@@ -134,9 +134,14 @@ def open_despite_bad_numbers(path: str | Path) -> CocoFile:
         bad_numbers = find_bad_numbers(content)
         if not bad_numbers:
             raise
-    coco = _take_apart(path, msgspec.json.encode(content))  # which writes null
-    if not isinstance(coco.head.get("images"), list):
-        raise other_json(path)
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), list) for key in ("images", "annotations")
+    ):
+        raise other_json(path) from None
+    try:
+        coco = _take_apart(path, msgspec.json.encode(content))  # which writes null
+    except _UNREADABLE as error:
+        raise _unreadable(path, error, content) from None
     coco.bad_numbers = bad_numbers
     return coco
 

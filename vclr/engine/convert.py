@@ -59,7 +59,7 @@ def convert(
         raise UsageError(f"--to {to}: there is {' and '.join(LAYOUTS)}; nearest: {nearest(to, LAYOUTS)}")
     content = read_weights(source)
     config = config_of(content, source, config_file, overrides)
-    if count_queries(content) is None:
+    if count_queries(content, str(source)) is None:
         report, converted = _convert_backbone(content, config, to, str(source))
     else:
         state, report = _restore(content, config, str(source))

@@ -24,7 +24,7 @@ def hash_training_data(config: Config) -> dict[str, str]:
     its own, which start with `test_`.
 
     Raises:
-        UserError: a file of the training set is not there.
+        UserError: a file of the training set is not there, or annotations whose images are needed are not COCO's.
     """
     train = training_set(config)
     if problem := missing_files(train, "train"):
@@ -49,7 +49,9 @@ def _hash_all(files: dict[str, str], folders: dict[str, str], data_set: DataSetC
         elif folder and Path(folder).is_dir():
             plain.append(name)
     if plain:
-        stems = {os.path.splitext(str(image.get("file_name")))[0] for image in open_coco(data_set.annotations).images}
+        coco = open_coco(data_set.annotations)
+        coco.check_images()
+        stems = {os.path.splitext(image["file_name"])[0] for image in coco.images}
         hashes |= {name: _hash_named(Path(folders[name]), stems) for name in plain}
     return hashes
 

@@ -252,9 +252,13 @@ def _explain(error: Exception, is_archive: bool) -> str:
     return "it is a zip that `torch.save` did not write" if is_archive else "`torch.save` did not write it"
 
 
-def count_queries(content: Mapping[str, Any]) -> int | None:
-    """Return how many queries a file's weights are for; None where they are of a backbone alone."""
-    for key, value in find_state(content, False, "weights").items():
+def count_queries(content: Mapping[str, Any], name: str) -> int | None:
+    """Return how many queries a file's weights are for; None where they are of a backbone alone.
+
+    Raises:
+        UserError: a weight is no tensor; says the file's `name`.
+    """
+    for key, value in find_state(content, False, name).items():
         if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")) and value.dim():
             return len(value)
     return None
@@ -272,6 +276,6 @@ def config_of(
         if config_file or overrides:
             raise UsageError(f"{source}: holds its own configuration; leave --config-file and settings out")
         return config_from_text(content["config"], str(source))
-    if config_file is None and (num_queries := count_queries(content)) is not None:
+    if config_file is None and (num_queries := count_queries(content, str(source))) is not None:
         overrides = [f"model.num_queries={num_queries}", *overrides]
     return load_config(config_file, list(overrides))

@@ -231,7 +231,22 @@ def test_embedded_data_that_is_no_image_is_one_line(tmp_path: Path):
         write(tmp_path / "json" / "a.json", SQUARE, imagePath="b.png", imageData=data)
         with pytest.raises(UserError, match=r"a\.json: imageData is not an image in base64"):
             run(tmp_path / "json", images=tmp_path / "photos")
-    assert not list((tmp_path / "photos").iterdir())
+    assert not (tmp_path / "photos").exists()
+
+
+@pytest.mark.parametrize("is_embedded", [True, False])
+def test_no_photo_comes_before_all_files_are_read(tmp_path: Path, is_embedded: bool):
+    source = write(tmp_path / "json" / "a.json", SQUARE)
+    if is_embedded:
+        data = base64.b64encode(source.with_suffix(".png").read_bytes()).decode()
+        source.with_suffix(".png").unlink()
+        source.write_text(json.dumps({**json.loads(source.read_text()), "imageData": data}))
+    write(tmp_path / "json" / "b.json", {**SQUARE, "points": [[1, 1]]})
+    with pytest.raises(UserError, match=r"b\.json: shapes\[0\] \(dog\): a polygon of 1 points"):
+        run(tmp_path / "json", images=tmp_path / "photos")
+    assert not (tmp_path / "photos").exists()
+    write(tmp_path / "json" / "b.json", SQUARE)
+    assert len(run(tmp_path / "json", images=tmp_path / "photos")["images"]) == 2
 
 
 def test_photo_annotated_twice_is_one_line(tmp_path: Path):

@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +41,8 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         folder: of the json files.
         output: the json to write.
         images: the folder of the photos, by default `folder`. A photo that lies elsewhere gets a second name in it
-            (where the file system has none, a copy), and one that is only in its json file is written there. Nothing
-            outside of the two folders is read.
+            (where the file system has none, a copy), and one that is only in its json file is written there, once all
+            files were read without an error. Nothing outside of the two folders is read.
         quiet: show no progress.
 
     Returns:
@@ -55,7 +55,17 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
-    return write_photos(output, [importer.read(source) for source in track(sources, "reading labelme", quiet)])
+    photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
+    importer.bring_photos()
+    return write_photos(output, photos)
+
+
+class _Errand(NamedTuple):
+    """A photo to bring into the folder of the photos."""
+
+    source: Path  # the json file
+    found: Path | None  # None: the json file holds the photo
+    target: Path
 
 
 class _Importer:
@@ -70,6 +80,7 @@ class _Importer:
         self.images = Path(os.path.abspath(images)) if images is not None else self.folder
         self.writes = images is not None
         self.sources: dict[str, Path] = {}
+        self.to_bring: list[_Errand] = []
         self.num_links = 0
 
     def read(self, source: Path) -> Photo:
@@ -78,22 +89,36 @@ class _Importer:
         content = read_json(source)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise UserError(f"{source}: is not a labelme json (needs the list `shapes`)")
-        photo = self._find_photo(source, content)
-        file_name = photo.relative_to(self.images).as_posix()
+        found, target = self._find_photo(source, content)
+        file_name = target.relative_to(self.images).as_posix()
         if file_name in self.sources:
             raise UserError(f"{source}: its photo {file_name} is annotated in {self.sources[file_name]} too")
         self.sources[file_name] = source
-        header = read_image_header(photo)
+        if found is not None:
+            header = read_image_header(found)  # nothing but an image is copied
+        else:
+            header = read_image_header(source, _embedded(content, source))
         for key, side in (("imageHeight", header.height), ("imageWidth", header.width)):
             if content.get(key) not in (None, side):
                 turned = " turned upright by its EXIF data" if header.is_turned else ""
                 says = f"its photo {file_name} is {header.width}x{header.height} px{turned}"
                 raise UserError(f"{source}: {key} is {content[key]!r}, but {says}")
         objects = _read_objects(content["shapes"], header.height, header.width, source)
+        if found != target:
+            self.to_bring.append(_Errand(source, found, target))
         return Photo(file_name, header.height, header.width, objects)
 
-    def _find_photo(self, source: Path, content: Json) -> Path:
-        """Return where a photo is in the folder of the photos, and bring it there if need be."""
+    def bring_photos(self) -> None:
+        """Give each photo its place in the folder of the photos: a second name, or the bytes in the json file."""
+        for source, found, target in self.to_bring:
+            with atomic_path(target) as partial:
+                if found is not None:
+                    link_file(found, partial)
+                else:  # read again: the bytes of all photos together may be more than the memory
+                    partial.write_bytes(_embedded(read_json(source), source))
+
+    def _find_photo(self, source: Path, content: Json) -> tuple[Path | None, Path]:
+        """Return where a photo is, None if only in the json, and where in the folder of the photos it belongs."""
         named = content.get("imagePath")
         if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
@@ -107,7 +132,7 @@ class _Importer:
         if found is not None:
             self._check_link(source, found)
             if found.is_relative_to(self.images):
-                return found
+                return found, found
         elif not content.get("imageData"):
             if not inside:
                 fix = "put the photo beside the json, or name its folder (--images)"
@@ -116,8 +141,8 @@ class _Importer:
         if not self.writes:
             where = "is only in the json" if found is None else f"is not in {self.folder}"
             raise UserError(f"{source}: its photo {named} {where}: name a folder to put it in (--images)")
-        self._bring(source, content, found, target)
-        return target
+        self._check_target(source, target)
+        return found, target
 
     def _check_link(self, source: Path, photo: Path) -> None:
         """Refuse a photo that is a link out of the folders; in a folder that the user names for photos, say it."""
@@ -132,19 +157,12 @@ class _Importer:
             log.warning("%s: is a link to a file outside of %s, as others may be: read", photo, self.images)
         self.num_links += 1
 
-    def _bring(self, source: Path, content: Json, found: Path | None, target: Path) -> None:
-        """Give a photo its place in the folder of the photos: a second name, or the bytes in the json file."""
+    def _check_target(self, source: Path, target: Path) -> None:
+        """Refuse to write what is no image by its name, or through a link out of the folder of the photos."""
         if target.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{source}: its photo {target.name} has no image's suffix ({', '.join(IMAGE_SUFFIXES)})")
         if not _is_below(target.parent, self.images):
             raise UserError(f"{source}: {target.parent} is a link out of {self.images}: nothing is written there")
-        if found is None:
-            _write_embedded(content["imageData"], target, source)
-            return
-        read_image_header(found)  # nothing but an image is copied
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # a link that leads nowhere
-        link_file(found, target)
 
 
 def _is_below(path: Path, folder: Path) -> bool:
@@ -152,17 +170,14 @@ def _is_below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _write_embedded(data: Any, target: Path, source: Path) -> None:
+def _embedded(content: Json, source: Path) -> bytes:
+    """Return the photo that a json file holds."""
     try:
-        photo = base64.b64decode(data)
-    except (binascii.Error, TypeError, ValueError):
+        photo = base64.b64decode(content["imageData"])
+        read_image_header(source, photo)
+    except (UserError, binascii.Error, TypeError, ValueError):
         raise UserError(f"{source}: imageData is not an image in base64") from None
-    with atomic_path(target) as partial:
-        partial.write_bytes(photo)
-        try:
-            read_image_header(partial)
-        except UserError:
-            raise UserError(f"{source}: imageData is not an image in base64") from None
+    return photo
 
 
 @dataclass
