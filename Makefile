@@ -23,11 +23,13 @@ study: $(READY) ## The comparison over five seeds: results/study/study.md (an ho
 test: $(READY) ## The tests, two files at a time with a core each; `make test TESTS_AT_ONCE=4` for more.
 	OMP_NUM_THREADS=1 pytest -n $(TESTS_AT_ONCE) --dist loadfile $(ARGS)
 
-test-slow: $(READY) ## The tests that take longer.
-	pytest -m slow $(ARGS)
+# 5 is pytest's exit code if ARGS select no test of a part.
+test-slow: $(READY) ## The tests that take longer, two files at a time; then those of a SLURM cluster, one after another.
+	OMP_NUM_THREADS=1 pytest -m 'slow and not cluster' -n $(TESTS_AT_ONCE) --dist loadfile \
+		--no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
+	pytest -m 'slow and cluster' $(ARGS) || [ $$? = 5 ]
 
-test-all: $(READY) ## Both.
-	pytest -m 'slow or not slow' $(ARGS)
+test-all: test test-slow ## Both.
 
 check: $(READY) ## Format, lint, types, workflow format.
 	ruff format --check .

@@ -23,8 +23,8 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     "OpenMP's default": (OPENMP_ITSELF, []),
     "vclr's default": (WAITING, []),
     "passive": ({"OMP_WAIT_POLICY": "passive"}, []),
-    "spin 100": ({"GOMP_SPINCOUNT": "100"}, []),
-    "spin 10000": ({"GOMP_SPINCOUNT": "10000"}, []),
+    "spin 1000": ({"GOMP_SPINCOUNT": "1000"}, []),
+    "spin 20000": ({"GOMP_SPINCOUNT": "20000"}, []),
     "one thread": ({}, ["--threads=1"]),
 }
 NUM_LOOPS = 2

@@ -21,6 +21,21 @@ ALLOWED_SKIPS = ("needs a GPU", "needs VCLR_SHARED", "needs a C++ compiler", "ne
 skipped: dict[str, str] = {}
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the one SLURM cluster, for `make test-slow`; files that may take longest come first.
+
+    Two files run at a time: begun last, a file of five minutes would run alone.
+    """
+    longest: dict[Path, float] = {}  # seconds that a test of the file may take
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+        timeout = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0), timeout.args[0] if timeout and timeout.args else 0)
+    items.sort(key=lambda item: -longest[item.path])  # a stable sort: the tests of a file stay together
+
+
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

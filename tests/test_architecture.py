@@ -28,6 +28,7 @@ FLOORS = [
         "crew",
         "config",
         "config_values",
+        "run_settings",
         "structures",
         "progress",
         "processes",

@@ -374,7 +374,9 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, world: dict[s
     write_json(tmp_path / "a.json", world)
     before = listing(tmp_path)
     output = tmp_path / "images"  # a folder
-    assert "images" in refused(1, "split", "toy_known", "--annotations", tmp_path / "a.json", "--output", output)
+    assert "images: is a folder" in refused(
+        2, "split", "toy_known", "--annotations", tmp_path / "a.json", "--output", output
+    )
     assert listing(tmp_path) == before
 
 

@@ -50,5 +50,7 @@ def test_sentence_weighs_records_by_their_steps():
     assert describe_other_work(records) == (
         "The time was taken beside other work, which used 45% of the machine's processors."
     )
+    two_trainings = [record(30, 0.1), record(10, 0.5)]
+    assert "used 20% of" in describe_other_work(two_trainings)
     assert describe_other_work([record(10, 0.02), record(20, 0.1)]) == ""
     assert describe_other_work([record(10, None)]) == describe_other_work([]) == ""

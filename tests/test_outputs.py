@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from vclr.cli import app
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json
-from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+from vclr.outputs import COCO_KEYS, EVALUATION, Kind, check_output_file, check_output_folder
 from vclr.pictures import write_png
+
+ANY: Kind = ((), ())
 
 
 def _itself(path: Path) -> Path:
@@ -90,8 +92,8 @@ def test_a_folder_is_no_file_and_a_file_no_folder(source: Path):
     with pytest.raises(UsageError, match=r"x/y: .*a\.json is a file, not a folder"):
         check_output_folder(source / "x" / "y", {})
     with pytest.raises(UsageError, match=r"a\.json in it is what --predictions reads"):
-        check_output_folder(source.parent, {"--predictions": [source]}, ["a.json"])
-    check_output_folder(source.parent / "new" / "folder", {"--predictions": source}, ["a.json"])
+        check_output_folder(source.parent, {"--predictions": [source]}, {"a.json": ANY})
+    check_output_folder(source.parent / "new" / "folder", {"--predictions": source}, {"a.json": ANY})
     assert not (source.parent / "new").exists(), "a check makes nothing"
 
 
@@ -101,10 +103,22 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(tmp_path:
     try:
         if not user:  # who may write everywhere
             os.seteuid(65534)
-        with pytest.raises(UsageError, match=r"--output .*new/a\.json: .* is not writable; name another folder"):
+        with pytest.raises(UsageError, match=r"--output .*new/a\.json: cannot be written: .*; name another folder"):
             check_output_file(tmp_path / "locked" / "new" / "a.json", {})
     finally:
         os.seteuid(user)
+
+
+def test_files_of_others_in_a_folder_are_kept(tmp_path: Path):
+    (tmp_path / "metrics.json").write_text('{"a": 1}')
+    with pytest.raises(UsageError, match="exists, and this command did not write it"):
+        check_output_folder(tmp_path, {}, EVALUATION)
+    (tmp_path / "metrics.json").write_text('{"groups": {}}')
+    (tmp_path / "predictions.json").write_text('{"images": []}')
+    with pytest.raises(UsageError, match="exists, and this command did not write it"):
+        check_output_folder(tmp_path, {}, EVALUATION)
+    (tmp_path / "predictions.json").write_text("[]")
+    check_output_folder(tmp_path, {}, EVALUATION)
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

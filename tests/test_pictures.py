@@ -359,3 +359,23 @@ def test_every_suffix_that_is_listed_can_be_read(tmp_path: Path, suffix: str):
     Image.fromarray(GRAY).save(tmp_path / f"a{suffix}")
     assert read_image(tmp_path / f"a{suffix}").shape == GRAY.shape
     assert open_image("a", (tmp_path / f"a{suffix}").read_bytes()).size == (40, 24)
+
+
+def test_wide_planes_of_a_tiff_are_refused(tmp_path: Path):
+    """Pillow reads them as bytes, which gives another picture."""
+    height, width = 4, 6
+    bits, offsets, counts = 200, 210, 230  # where the values are that do not fit an entry
+    plane = height * width * 2
+    entries = [
+        *[(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, bits), (259, 3, 1, 1), (262, 3, 1, 2)],
+        *[(273, 4, 3, offsets), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 3, counts), (284, 3, 1, 2)],
+    ]
+    data = bytearray(struct.pack("<2sHIH", b"II", 42, 8, len(entries)))
+    data += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    data = data.ljust(bits, b"\0") + struct.pack("<3H", 16, 16, 16)
+    data = data.ljust(offsets, b"\0") + struct.pack("<3I", *(300 + plane * number for number in range(3)))
+    data = data.ljust(counts, b"\0") + struct.pack("<3I", plane, plane, plane)
+    path = tmp_path / "planes.tif"
+    path.write_bytes(data.ljust(300, b"\0") + bytes(range(plane)) * 3)
+    with pytest.raises(UserError, match=r"planes\.tif: planes of 16 bits are not read; save it with 8 bits"):
+        open_image(path)

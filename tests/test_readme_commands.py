@@ -4,6 +4,7 @@ What is committed is cloned. So that this takes minutes, the clone is made small
 README itself makes one:
 
 - a training takes ITERATIONS steps in the place of 900 (`configs/small_detector.yaml`, and the README's own `sed`);
+- the toy world has a tenth of its scenes (`vclr/generate/toy.py`);
 - the study repeats over two seeds in the place of five (`configs/workflow.yaml`);
 - the published experiment trains the small detector on the toy scenes (`configs/experiment/voc_to_nonvoc.yaml`);
 - the environment is the one that runs this test, so that `make` installs nothing.
@@ -81,7 +82,8 @@ class Clone:
             AssertionError: it fails.
         """
         process = subprocess.Popen(
-            ["bash", "-c", command],
+            # Bash would turn into its last command; the installation of completions asks what shell it was started by.
+            ["bash", "-c", f"{command}\nexit $?"],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -125,6 +127,9 @@ def shrink(clone: Clone) -> None:
     """Make the clone's trainings short."""
     clone.edit("configs/small_detector.yaml", "max_iter: 900", f"max_iter: {ITERATIONS}")
     clone.edit("configs/workflow.yaml", "seeds: [0, 1, 2, 3, 4]", "seeds: [0, 1]")
+    clone.edit(
+        "vclr/generate/toy.py", "num_train: int = 600, num_val: int = 150", "num_train: int = 60, num_val: int = 15"
+    )
     demo = (clone.folder / "configs/experiment/demo.yaml").read_text(encoding="utf-8")
     published = clone.folder / "configs/experiment/voc_to_nonvoc.yaml"
     published.write_text(f"{demo}train:\n  max_iter: {ITERATIONS + 2}\n", encoding="utf-8")
@@ -195,16 +200,23 @@ BEFORE: dict[str, Callable[[Clone], None]] = {
 
 
 def trained(clone: Clone, output: str) -> None:
-    """`make demo`: three detectors, each evaluated on known and novel classes, and a report."""
+    """`make demo`: three detectors, each evaluated on known and novel classes, a report, and all of it recorded."""
     assert (clone.folder / "results/demo/report.html").stat().st_size > 10_000
     for experiment in ("demo_baseline", "demo_views", "demo"):
         assert {"known", "novel"} <= clone.json(f"results/{experiment}/seed0/metrics.json")["groups"].keys()
     assert "results/demo/report.html" in output
     assert (clone.folder / "dvc.lock").is_file()
+    assert "Nothing to be done" in clone.run("snakemake demo --cores all")
+    assert "up to date" in clone.run("dvc status")
 
 
 def nothing_to_do(clone: Clone, output: str) -> None:
     assert "Nothing to be done" in output
+
+
+def completion_installed(clone: Clone, output: str) -> None:
+    assert "completion installed" in output
+    assert "vclr" in (Path(clone.environment["HOME"]) / ".bashrc").read_text(encoding="utf-8")
 
 
 def predicted(clone: Clone, output: str) -> None:
@@ -277,6 +289,13 @@ def evaluated_own(clone: Clone, output: str) -> None:
     assert "mask_ar@100" in clone.json("results/mine/metrics.json")
 
 
+def reported_own(clone: Clone, output: str) -> None:
+    """Curves of the training and figures of the evaluation in one page."""
+    page = (clone.folder / "results/report/report.html").read_text(encoding="utf-8")
+    assert "mine" in page
+    assert f"{clone.json('results/mine/metrics.json')['box_ar@100']:.1f}" in page
+
+
 def predicted_photo(clone: Clone, output: str) -> None:
     assert (clone.folder / "found/photo.png").is_file()
     assert isinstance(clone.json("found/photo.json"), list)
@@ -309,6 +328,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "make demo": [trained, nothing_to_do],
     "make test": ["is what runs this"],
     "source .venv/bin/activate": [silent],
+    "vclr --install-completion": [completion_installed],
     "vclr ui": [opened],
     "vclr predict --checkpoint runs/demo": [predicted],
     "git add dvc.lock data.dvc && git commit": [committed],
@@ -328,6 +348,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "vclr doctor data": [sound],
     "vclr train --config-file configs/small_detector.yaml": [trained_own],
     "vclr evaluate --config-file configs/small_detector.yaml": [evaluated_own],
+    "vclr report --experiments mine": [reported_own],
     "vclr predict --checkpoint vCLR": [predicted_photo],
     "vclr convert output/": [converted],
     "vclr train --config-file configs/experiment/voc_to_nonvoc.yaml --resume": [resumed],

@@ -31,7 +31,7 @@ def test_import_of_the_package_sets_it_before_torch(module: str):
     code = "import builtins, os, sys\nseen = []\nimporting = builtins.__import__\ndef watch(name, *rest):\n"
     code += "    if name == 'torch' and not seen: seen.append(os.environ.get('GOMP_SPINCOUNT'))\n"
     code += f"    return importing(name, *rest)\nbuiltins.__import__ = watch\nimport {module}\nimport torch\n"
-    assert run(f"{code}print(seen)\n{SHOW}") == f"['1000']\n{[*WAITING.values(), None]}"
+    assert run(f"{code}print(seen)\n{SHOW}") == f"['5000']\n{[*WAITING.values(), None]}"
 
 
 def test_children_inherit_it_and_the_user_is_obeyed():

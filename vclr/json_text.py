@@ -46,6 +46,8 @@ def decode_text(data: bytes, source: object) -> str:
     """
     marked = (one for one in BYTE_ORDER_MARKS if data.startswith(one[0]))
     mark, encoding = next(marked, (b"", "utf-8"))
+    if data.startswith(b"\x1f\x8b"):
+        raise UserError(f"{source}: is compressed with gzip; unpack it (gunzip)")
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:

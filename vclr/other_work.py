@@ -31,14 +31,18 @@ def describe_other_work(records: Iterable[Mapping[str, Any]]) -> str:
     """Say in one sentence whether times were taken beside other work; an empty string if they were not.
 
     Args:
-        records: the lines of a training's metrics.jsonl. Those without `other_work` do not count.
+        records: the lines of the metrics.jsonl of one training, or of several, one after the other. Those without
+            `other_work` do not count.
     """
     weights, done = [], 0
     for record in records:
-        if record.get("kind") == "train" and isinstance(record.get("other_work"), (int, float)):
+        if record.get("kind") != "train":
+            continue
+        if record["iteration"] <= done:  # another training begins
+            done = 0
+        if isinstance(record.get("other_work"), (int, float)):
             weights.append((record["iteration"] - done, float(record["other_work"])))
-        if record.get("kind") == "train":
-            done = record["iteration"]
+        done = record["iteration"]
     steps = sum(weight for weight, _ in weights)
     share = sum(weight * share for weight, share in weights) / steps if steps > 0 else 0.0
     if share < NOTEWORTHY:

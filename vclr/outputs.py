@@ -15,8 +15,14 @@ from vclr.errors import UsageError
 
 Inputs = Mapping[str, "Path | str | Iterable[Path] | None"]  # what errors call an input, and the file or files
 
+Kind = tuple[tuple[str, ...], tuple[bytes, ...]]  # of a file: top-level keys of its json, or how it begins
+
 SNIFFED = 1 << 16  # bytes of an existing file that say of which kind it is
 COCO_KEYS = ("images", "annotations", "categories")  # of which one is near the beginning of the file
+EVALUATION: dict[str, Kind] = {
+    "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
+    "predictions.json": ((), (b"[]", b'[{"image_id"')),
+}
 CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 
 
@@ -46,26 +52,31 @@ def check_output_file(
     check_writable(output.parent, f"{option} {output}")
 
 
-def check_output_folder(output: Path, inputs: Inputs, files: Iterable[str] = (), option: str = "--output") -> None:
+def check_output_folder(
+    output: Path, inputs: Inputs, files: Mapping[str, Kind] | None = None, option: str = "--output"
+) -> None:
     """Refuse a folder that a command should not write into.
 
     Args:
         output: the folder; it need not exist.
         inputs: what the command reads.
-        files: names of the files that the command writes in it.
+        files: the files that the command writes in it, each with the kind that one of this name must be of.
         option: what errors call the output.
 
     Raises:
-        UsageError: it is a file; one of its files is an input; or it cannot be made or written to.
+        UsageError: it is a file; one of its files is an input, or was not made by this command; or it cannot be made
+            or written to.
     """
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{option} {output}: is a file; name a folder")
-    for file in files:
+    for file, kind in (files or {}).items():
         for name, path in _flatten(inputs):
             if _is_same(output / file, path):
                 raise UsageError(f"{option} {output}: {file} in it is what {name} reads; name another folder")
         if os.path.isdir(output / file):
             raise UsageError(f"{option} {output}: {file} in it is a folder; name another folder")
+        if os.path.exists(output / file):
+            _check_kind(output / file, *kind, option)
     check_writable(output, f"{option} {output}")
 
 
@@ -97,7 +108,7 @@ def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], 
         raise UsageError(f"{option} {output}: exists and cannot be read: {error.strerror}") from None
     if not head.strip():
         return
-    if starts and not head.startswith(starts):
+    if starts and not head.lstrip().startswith(starts):
         raise UsageError(says)
     if keys and not (head.lstrip().startswith(b"{") and re.search(rf'"({"|".join(keys)})"\s*:'.encode(), head)):
         raise UsageError(says)

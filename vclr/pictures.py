@@ -55,6 +55,7 @@ LYING = range(5, 9)  # those of them that exchange height and width
 
 # Tags of a TIFF.
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 256, 257, 258, 262, 339
+TIFF_SAMPLES, TIFF_PLANES, SEPARATE = 277, 284, 2
 WHITE_IS_ZERO, SIGNED = 0, 2
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -281,6 +282,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _refuse_others(path: str | Path, image: Image.Image) -> None:
     """Raise where the kind of an image's pixels leaves open what they show."""
+    bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
+    if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow takes these for bytes
+        raise UserError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
     is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and _tag(image, TIFF_BITS, 8) <= 16
     is_read = image.mode in (*EIGHT_BITS, *SIXTEEN_BITS) or (image.mode == "I" and image.format in SCALED_TO_16_BITS)
     if is_signed or not is_read:

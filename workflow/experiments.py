@@ -34,7 +34,7 @@ def read_experiment(experiment: str, overrides: Sequence[str] = ()) -> Config:
 @cache
 def _read_experiment(experiment: str, overrides: tuple[str, ...]) -> Config:
     config = load_config(f"configs/experiment/{experiment}.yaml", overrides)
-    catalog.training_set(config)
+    check_names(config)
     for protocol in ("", *config.evaluation.protocols):
         catalog.test_set(catalog.with_protocol(config, protocol))
     return config
@@ -109,12 +109,8 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     """List the files that a training reads: annotations, images, views, object proposals, first weights.
 
     The test set is among them where the training evaluates on its way (`train.eval_period` above 0).
-
-    Raises:
-        UserError: the experiment names a view, protocol or class that there is not.
     """
     config = read_experiment(experiment, overrides)
-    check_names(config)
     data = catalog.training_set(config)
     views = catalog.view_weights(config.views, data)
     files = [data_source(data.annotations), data_source(data.images)]

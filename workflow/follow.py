@@ -1,7 +1,7 @@
 """Run Snakemake with its log in a file, and say in a few lines how far it is: `python -m workflow.follow TARGET ...`.
 
-The arguments are Snakemake's; the first one is the target, and `logs/TARGET.log` the file. What the jobs themselves log
-is in it too. If Snakemake fails, the end of the file is shown, and its exit code is that of this program.
+The arguments are Snakemake's; the first one is the target, and `logs/TARGET.log` is the file. The output of the jobs is
+in it too. If Snakemake fails, the errors that the file holds are shown, or else its end. The exit code is Snakemake's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-LAST_LINES = 25  # of the log, shown after a failure
+LAST_LINES = 25  # of the log, shown after a failure that no line of ours explains
 SECONDS_BETWEEN_LINES = 60.0  # of one training
 NOTHING = "Nothing to be done"
 
@@ -27,7 +27,8 @@ def follow(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "snakemake", *arguments]
     with log.open("w", encoding="utf-8") as file:
         # Ctrl-C reaches Snakemake too, which ends in order; this program waits for it and reads along.
-        signal.signal(signal.SIGINT, lambda number, frame: None)
+        interrupts: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
         )
@@ -42,25 +43,44 @@ def follow(arguments: list[str]) -> int:
         for line in describe_progress(copied(process.stdout)):
             print(line, flush=True)
     code = process.wait()
-    if code:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        print("\n".join(lines[-LAST_LINES:]), file=sys.stderr)
+    if code and interrupts:
+        print(f"{arguments[0]}: interrupted; run the same command again to go on", file=sys.stderr)
+    elif code:
+        print("\n".join(find_errors(log.read_text(encoding="utf-8").splitlines())), file=sys.stderr)
         print(f"{arguments[0]}: failed; the whole log is {log}", file=sys.stderr)
     return 128 - code if code < 0 else code
 
 
+def find_errors(lines: list[str]) -> list[str]:
+    """Return the one-line errors of `vclr` in a log, each once, or the last lines if there are none."""
+    errors = [line for line in lines if line.startswith("vclr: ")]
+    return list(dict.fromkeys(errors)) or lines[-LAST_LINES:]
+
+
 def describe_progress(lines: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each finished job and now and then one for a training, of what Snakemake and the jobs log."""
+    """Yield a line for each job that has finished or failed, and now and then one for a training.
+
+    Args:
+        lines: what Snakemake and the jobs log. Of a job, the rule comes first, then its number, then its wildcards.
+    """
     names: dict[str, str] = {}  # by the number of the job
-    rule = wildcards = finished = ""
+    failed: set[str] = set()  # jobs: Snakemake says it more than once
+    rule = job = finished = ""
+    is_error = False
     said = time.monotonic()
     for line in lines:
         if match := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
-            rule, wildcards = match[1], ""
-        elif match := re.match(r" +wildcards: (.*)", line):
-            wildcards = " ".join(re.findall(r"=([^,\s]+)", match[1]))
+            rule, is_error = match[1], False
+        elif match := re.match(r"Error in rule (\w+)", line):
+            rule, is_error = match[1], True
         elif match := re.match(r" +jobid: (\d+)", line):
-            names.setdefault(match[1], f"{rule} {wildcards}".strip())
+            job = match[1]
+            names.setdefault(job, rule)
+        elif match := re.match(r" +wildcards: (.*)", line):
+            names[job] = f"{rule} {describe_wildcards(match[1])}"
+        elif (match := re.match(r" +log: (\S+) \(check", line)) and is_error and job not in failed:
+            failed.add(job)
+            yield f"{names[job]}: failed; its log is {match[1]}"
         elif match := re.match(r"Finished job(?:id:)? (\d+)", line):
             finished = names.get(match[1], "")
         elif match := re.match(r"(\d+) of (\d+) steps \(\d+%\) done", line):
@@ -72,6 +92,12 @@ def describe_progress(lines: Iterable[str]) -> Iterator[str]:
                 said = time.monotonic()
         elif line.startswith(NOTHING):
             yield line.strip()
+
+
+def describe_wildcards(text: str) -> str:
+    """Return the values of `experiment=demo, seed=0, protocol=` as `demo seed 0`."""
+    values = re.findall(r"(\w+)=([^,\s]+)", text)
+    return " ".join(f"seed {value}" if name == "seed" else value for name, value in values)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _check_experiments(experiments: list[str], untrained: list[str], sections: t
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
-                f"experiments: {EXPERIMENTS}/{name}.yaml: no such file; nearest: {EXPERIMENTS}/{near}.yaml"
+                f"experiments: {EXPERIMENTS}/{name}.yaml: does not exist; nearest: {EXPERIMENTS}/{near}.yaml"
             )
     named = sorted({name for section in sections for name in section["experiments"]})
     for name in untrained:

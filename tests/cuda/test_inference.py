@@ -89,7 +89,7 @@ def test_a_step_that_is_not_finite_is_taken_again(on_gpu: Programs, write_settin
     trained = on_gpu("command", arguments=["train", "--quiet", "--config-file", settings])
     assert "not finite" in trained["failure"]
     (kept,) = (Path(settings).parent / "run").glob("nonfinite-*.pt")
-    arguments = ["train", "--config-file", settings, "--replay", str(kept)]
+    arguments = ["train", "--replay", str(kept)]
     replayed: dict[str, Any] = on_gpu("command", arguments=arguments)
     assert "not finite" in replayed["failure"]
     assert_sound(trained["notes"])

@@ -64,7 +64,8 @@ def test_missing_split_names_the_command_that_makes_it():
     config = load_config(None, ["evaluation.protocol=uvo"])
     assert missing_files(find_test_set(config), "test") == (
         "data.test.annotations=data/splits/uvo_val_nonvoc.json: does not exist; make it with "
-        "`vclr split uvo_nonvoc --annotations data/raw/uvo/uvo_val_dense.json --output data/splits/uvo_val_nonvoc.json`"
+        "`vclr split one_class --annotations data/raw/uvo/uvo_nonvoc_val_rle.json"
+        " --output data/splits/uvo_val_nonvoc.json`"
         " (or `snakemake data/splits/uvo_val_nonvoc.json --cores 1`, downloads included)"
     )
 

@@ -18,7 +18,8 @@ from vclr.engine import lock
 from vclr.engine import train as train_module
 from vclr.engine.lock import lock_file
 from vclr.engine.train import train
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
+from vclr.files import write_json
 
 MakeConfig = Callable[..., Config]
 
@@ -137,3 +138,23 @@ def test_training_that_cannot_begin_leaves_no_folder(make_config: MakeConfig, tm
     with pytest.raises(UserError, match="no such checkpoint"):
         train(config, quiet=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "data.json", "metrics.jsonl", "environment.json"])
+def test_files_that_no_training_wrote_are_kept(make_config: MakeConfig, tmp_path: Path, name: str):
+    write_json(tmp_path / "mine" / name, {"a": 1})
+    before = (tmp_path / "mine" / name).read_bytes()
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=f"holds {name}, which no training wrote"):
+            train(make_config(f"train.output_dir={tmp_path / 'mine'}"), resume=resume, quiet=True)
+    assert (tmp_path / "mine" / name).read_bytes() == before
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
+
+
+def test_run_folder_is_neither_a_file_nor_the_photos(make_config: MakeConfig, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file: is a file; name a folder"):
+        train(make_config(f"train.output_dir={tmp_path / 'file'}"), quiet=True)
+    images = make_config().data.train.images
+    with pytest.raises(UsageError, match="holds photos or views"):
+        train(make_config(f"train.output_dir={images}"), quiet=True)

@@ -50,6 +50,7 @@ def test_untrained_model_has_no_checkpoint(world: Path, tmp_path: Path):
             "images": f"{world}/images",
         },
         "protocol": "novel",
+        "groups": config.evaluation.groups,
         "config": settings_hash(config),
     }
 

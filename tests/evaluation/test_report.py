@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.report_world import NUM_FOUND, write_data, write_result, write_run
 from vclr.errors import UserError
 from vclr.evaluation.history import read_history, training_minutes
-from vclr.evaluation.report import write_report
+from vclr.evaluation.report import describe_leaks, write_report
 from vclr.files import write_json
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
@@ -182,6 +182,31 @@ def test_a_resumed_history_counts_each_step_once(tmp_path):
     path.write_text('{"kind": "train", "iteration": 20}\n{"kind": "tra')
     with pytest.raises(UserError, match=r"metrics.jsonl: line 2"):
         read_history(path)
+
+
+def test_other_work_is_said_of_the_trainings_that_had_it(world, tmp_path):
+    history = world / "runs" / "full" / "seed0" / "metrics.jsonl"
+    before = history.read_text()
+    assert "beside other work" not in report(world, tmp_path / "one")[0]
+    history.write_text(before.replace('"step_seconds"', '"other_work": 0.5, "step_seconds"'))
+    try:
+        page, _ = report(world, tmp_path / "two")
+    finally:
+        history.write_text(before)
+    assert page.count("beside other work") == 1
+    assert "full: The time was taken beside other work, which used " in page
+
+
+def test_leaks_are_said_of_each_protocol(tmp_path):
+    for protocol, images in (("nonvoc", 4), ("uvo", 7)):
+        leaks = {"pairs_by": {}, "leaked_images": 0, "compared": ["name"], "training": {"file": "train.json"}}
+        leaks["evaluation"] = {"file": f"{protocol}.json", "images": images}
+        write_json(tmp_path / "leaks" / f"{protocol}.json", leaks)
+    assert describe_leaks(tmp_path) == [
+        "0 of 4 images of nonvoc.json are in train.json (compared: name)",
+        "0 of 7 images of uvo.json are in train.json (compared: name)",
+    ]
+    assert describe_leaks(tmp_path / "leaks") == ["not looked for (vclr audit)"]
 
 
 def test_leaks_and_licences_are_said(world, tmp_path):

@@ -135,13 +135,13 @@ def test_one_test_set_keeps_the_simple_layout(world):
 
 
 def change(path, **changes):
-    """Change what a file of metrics says of its test set or checkpoint."""
+    """Change what a file of metrics says of its test set, checkpoint or classes."""
     metrics = read_json(path)
     for part, values in changes.items():
         if values is None:
             metrics["provenance"][part] = None
         else:
-            metrics["provenance"][part] |= values
+            metrics["provenance"].setdefault(part, {}).update(values)
     write_json(path, metrics)
 
 
@@ -169,6 +169,34 @@ def test_groups_of_other_classes_are_not_compared(world, template):
     sets = by_test_set(read(world, ["baseline", "full"]))
     assert [[one.name for one in compared] for compared in sets.values()] == [["baseline"], ["full"], ["full"]]
     assert len(sets) == 3  # their names differ too
+
+
+def test_classes_are_those_that_the_evaluation_says(world):
+    """The configuration of a training may name other groups than those that it was evaluated on later."""
+    path = world / "results/full/seed0/there/metrics.json"
+    others = {"known": ["<star> & co"], "novel": ["box"]}
+    for folder in ("seed0", "untrained"):
+        change(world / "results/full" / folder / "there/metrics.json", groups=others)
+    metrics = read_json(path)
+    (full,) = (one for one in read(world, ["full"]) if one.test_set.protocol == "there")
+    assert full.classes == others
+    assert "novel classes box" in words(sections(report(world, ["full"]))["there"])
+    assert len(by_test_set(read(world, ["views", "full"]))) == 3, "groups of other classes are not compared"
+    metrics["provenance"]["groups"] = {"known": "box"}
+    write_json(path, metrics)
+    with pytest.raises(UserError, match="provenance: does not name the classes of its groups; evaluate again"):
+        read(world, ["full"])
+
+
+def test_seeds_with_groups_of_other_classes_are_refused(world):
+    shutil.copytree(world / "results/full/seed0", world / "results/full/seed1")
+    shutil.copytree(world / "runs/full/seed0", world / "runs/full/seed1")
+    path = world / "results/full/seed1/there/metrics.json"
+    metrics = read_json(path)
+    metrics["provenance"]["groups"] = {"novel": ["box"]}
+    write_json(path, metrics)
+    with pytest.raises(UserError, match=r"seed1/there/metrics.json: has groups of other classes than \S*seed0"):
+        read(world, ["full"], seeds=[0, 1])
 
 
 def test_two_protocols_on_one_test_set_are_one_table(world):

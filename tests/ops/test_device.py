@@ -171,6 +171,7 @@ def test_set_before_cuda_is_used(linux: pytest.MonkeyPatch):
         return torch.zeros(0)
 
     linux.setattr(torch, "empty", empty)
+    linux.setattr(torch.cuda, "is_available", lambda: True)
     choose_device("cuda:1")
     choose_device("cuda")
     assert seen == [True, True]

@@ -18,11 +18,11 @@ def last_line(checkout, *arguments):
         (["results/demo/repot.html"], "results/demo/repot.html: no rule makes this target; `snakemake --list` names"),
         (
             ["results/demoo/seed0/metrics.json"],
-            "configs/experiment/demoo.yaml: no such file; nearest: configs/experiment/demo.yaml",
+            "configs/experiment/demoo.yaml: does not exist; nearest: configs/experiment/demo.yaml",
         ),
         (
             ["--config", "experiments=[demoo]"],
-            "experiments: configs/experiment/demoo.yaml: no such file; nearest: configs/experiment/demo.yaml",
+            "experiments: configs/experiment/demoo.yaml: does not exist; nearest: configs/experiment/demo.yaml",
         ),
         (
             ["--config", "untrained=[demo_view]"],

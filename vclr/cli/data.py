@@ -116,6 +116,8 @@ def split(
         inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
         check_output_file(output, inputs, COCO_KEYS)
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
+        if output.exists() and not record_path(output).exists():
+            raise UsageError(f"--output {output}: is no split (it has no record beside it); give it another name")
     made = make_split(name, annotations, proposals, images)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)

@@ -15,7 +15,7 @@ from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, 
 from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
-from vclr.outputs import CHECKPOINT_STARTS, check_output_file, check_output_folder
+from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder
 from vclr.shards import Shard
 
 
@@ -112,7 +112,9 @@ def evaluate(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights; without it the untrained model.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint, or a run folder; without it the untrained model.")
+    ] = None,
     predictions: Annotated[
         list[Path] | None,
         typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
@@ -128,8 +130,15 @@ def evaluate(
     that torchrun starts do this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
-    inputs = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
-    files = ["metrics.json"] if predictions and len(predictions) == 1 else ["metrics.json", "predictions.json"]
+    if checkpoint is not None:
+        from vclr.evaluation.predict import find_checkpoint
+
+        checkpoint = find_checkpoint(checkpoint)
+    inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
+    inputs |= {"--checkpoint": checkpoint, "--config-file": config_file}
+    files = dict(EVALUATION)
+    if predictions and len(predictions) == 1:
+        del files["predictions.json"]
     check_output_folder(output, inputs, files)
     if not predictions:
         _evaluate(config, checkpoint, output, quiet, shard)
@@ -220,6 +229,9 @@ def predict(
     The picture shows the best objects, each once. Results go into a folder of their own, never over other files.
     """
     from vclr.evaluation.predict import predict_files
+
+    if not 0 <= min_score <= 1:
+        raise UsageError(f"--min-score {min_score:g}: must be from 0 to 1")
 
     predict_files(images, checkpoint, output, min_score, device, config_file, max_objects)
 

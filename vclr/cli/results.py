@@ -25,7 +25,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
-    check_output_folder(output, {}, ["report.html", "summary.json"])
+    check_output_folder(output, {}, {"report.html": ((), (b"<!",)), "summary.json": (SUMMARY_KEYS, ())})
     print(write_report(_names(experiments), _numbers(seeds), runs, results, output, title))
 
 
@@ -40,9 +40,12 @@ def study(
     """Compare experiments over several seeds: means, spread, paired tests."""
     from vclr.evaluation.study import write_study
 
-    check_output_folder(output, {}, ["study.md"])
+    check_output_folder(output, {}, {"study.md": ((), (b"#",))})
     write_study(_names(experiments), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
+
+
+SUMMARY_KEYS = ("experiments", "test_sets")
 
 
 def _names(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vclr.image_folder import Folder, locate, open_folder
 
 # The one category of what is class-agnostic.
 OBJECT: Json = {"id": 1, "name": "object"}
+MAX_NAMED = 20  # categories that an error lists; LVIS has 1203
 
 
 def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
@@ -64,14 +65,21 @@ def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
     """Return the ids of the categories called `names`.
 
     Raises:
-        UserError: a name is not a category of the json; says which are, and the nearest.
+        UserError: a name is not a category of the json; says the nearest.
     """
-    there = [category["name"] for category in coco["categories"]]
+    for problem in list_unknown_categories(coco["categories"], names, source):
+        raise UserError(problem)
+    return {category["id"] for category in coco["categories"] if category["name"] in names}
+
+
+def list_unknown_categories(categories: list[Json], names: Iterable[str], source: str) -> Iterator[str]:
+    """Say in one line of each name that no category has which is the nearest, and which there are if they are few."""
+    there = list(dict.fromkeys(category["name"] for category in categories))
     for name in names:
         if name not in there:
-            near = f"nearest: {nearest(name, there)!r}; " if there else ""
-            raise UserError(f"{source}: has no category {name!r}; {near}it has {', '.join(there)}")
-    return {category["id"] for category in coco["categories"] if category["name"] in names}
+            near = f"; nearest: {nearest(name, there)!r}" if there else ""
+            known = f"; it has {', '.join(there)}" if 0 < len(there) <= MAX_NAMED else ""
+            yield f"{source}: has no category {name!r}{near}{known}"
 
 
 def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = True) -> Json:

@@ -147,6 +147,8 @@ def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
 
 
 def _check_file_name(name: str, entry: str) -> None:
+    if name in ("", "."):
+        raise EntryError(f"{entry}: file_name {name!r} names no file", "file name")
     if leaves_folder(name):
         raise EntryError(f"{entry}: file_name {name!r} leaves the image folder", "file name")
     if not name.isprintable() and CONTROL.search(name):

@@ -19,6 +19,8 @@ from vclr.files import read_json
 
 log = logging.getLogger("vclr.coco")
 
+ELSEWHERE = object()  # in the place of a prediction for an image that is not in the data set
+
 
 def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> list[Json]:
     """Read and check predictions of a file.
@@ -73,7 +75,7 @@ def check_predictions(entries: Any, images: list[Json], source: str, units: Unit
     sizes = {image["id"]: (image["height"], image["width"]) for image in images}
     checked, without_masks = [], []
     for position, prediction in enumerate(entries):
-        if prediction is None:  # of an image that is not in the data set
+        if prediction is ELSEWHERE:
             continue
         entry = f"{source}{separator}[{position}]"
         found = _check(prediction, sizes, entry)
@@ -88,7 +90,7 @@ def check_predictions(entries: Any, images: list[Json], source: str, units: Unit
 
 
 def _renumber(content: Json, path: str | Path, images: list[Json], annotations: str | Path) -> Iterator[Any]:
-    """Yield the annotations of a json with the data set's ids of their images, None in the place of others."""
+    """Yield the annotations of a json with the data set's ids of their images, ELSEWHERE in the place of others."""
     checks = CocoChecks(path, [])
     for position, image in enumerate(content["images"]):
         checks.check_image(position, image)
@@ -105,7 +107,7 @@ def _renumber(content: Json, path: str | Path, images: list[Json], annotations: 
             names = " and ".join(f"images[{place}]" for place in places[:2])
             file_name = images[places[0]]["file_name"]
             raise UserError(f"{annotations}: {names} are both {file_name}: which of them {path} means is not known")
-        yield {**prediction, "image_id": images[places[0]]["id"]} if places else None
+        yield {**prediction, "image_id": images[places[0]]["id"]} if places else ELSEWHERE
 
 
 def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Json:

@@ -147,10 +147,16 @@ def check_view_names(config: ViewsConfig, data_set: DataSetConfig) -> None:
     Raises:
         UsageError: one is not; names the nearest that is.
     """
+    for problem in list_unknown_views(config, data_set):
+        raise UsageError(problem)
+
+
+def list_unknown_views(config: ViewsConfig, data_set: DataSetConfig) -> Iterator[str]:
+    """Say in one line of each view of a training that there is no such view, and which is the nearest."""
     available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
     for view in view_weights(config, data_set):
         if view not in available:
-            raise UsageError(
+            yield (
                 f"views.weights.{view}: no folder data.train.views.{view} and not a computed view; "
                 f"nearest: {nearest(view, available)}"
             )

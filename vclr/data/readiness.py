@@ -5,12 +5,13 @@ Imports no torch: whoever plans or submits asks too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from vclr.coco.annotations import category_ids, open_images
-from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.annotations import Json, list_unknown_categories, open_images
+from vclr.coco.file import open_coco
 from vclr.config import Config
-from vclr.data.catalog import check_view_names, missing_files, test_set, training_set, view_weights
+from vclr.data.catalog import check_view_names, evaluated_groups, missing_files, test_set, training_set, view_weights
 from vclr.data.view_files import ViewFiles
 from vclr.errors import UserError, nearest
 from vclr.image_folder import locate
@@ -63,18 +64,24 @@ def check_names(config: Config) -> None:
     """
     check_view_names(config.views, training_set(config))
     tested = test_set(config)
-    if config.evaluation.groups and Path(tested.annotations).is_file():
-        check_groups(config, open_coco(tested.annotations))
+    if evaluated_groups(config) and Path(tested.annotations).is_file():
+        check_groups(config, open_coco(tested.annotations).head["categories"])
 
 
-def check_groups(config: Config, coco: CocoFile) -> None:
-    """Check that the test set has each class of `evaluation.groups`.
+def check_groups(config: Config, categories: list[Json]) -> None:
+    """Check that the test set, whose categories these are, has each class of the groups that are evaluated apart.
 
     Raises:
         UserError: it has not; names the nearest.
     """
-    for group, names in config.evaluation.groups.items():
-        category_ids(coco.head, names, f"evaluation.groups.{group}: {coco.path}")
+    for problem in list_unknown_classes(evaluated_groups(config), categories, test_set(config).annotations):
+        raise UserError(problem)
+
+
+def list_unknown_classes(groups: dict[str, list[str]], categories: list[Json], annotations: str) -> Iterator[str]:
+    """Say in one line of each class of a group that the test set does not have it, and which is the nearest."""
+    for group, names in groups.items():
+        yield from list_unknown_categories(categories, names, f"evaluation.groups.{group}: {annotations}")
 
 
 def _check_test_photos(config: Config) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from vclr.config import Config, config_from_text, dump_config
+from vclr.data.catalog import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.lock import lock_file
 from vclr.engine.nearest_training import nearest_training
@@ -23,6 +24,7 @@ from vclr.models.detector import Detector
 log = logging.getLogger("vclr.train")
 
 MAX_DIFFERENCES = 5  # that one line names
+DESCRIPTION = ("config.yaml", "environment.json", "data.json", "metrics.jsonl")  # written once `checkpoints` is there
 JOBS = "jobs"  # where `vclr launch` keeps what it submitted
 
 
@@ -47,8 +49,11 @@ class RunFolder:
         """Lock the folder.
 
         Raises:
+            UsageError: it is a file.
             UserError: another process trains in it.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"train.output_dir={self.path}: is a file; name a folder")
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self._locked = self._lock()
         return self
@@ -78,11 +83,13 @@ class RunFolder:
                 aside, and nobody mistypes the folder's name.
 
         Raises:
-            UsageError: the folder holds a training and `resume` is off; it holds another one, or none and one is near.
+            UsageError: the folder holds a training and `resume` is off; it holds another one, or none and one is near;
+                files that no training wrote would be replaced.
             UserError: none of its checkpoints is intact, or they are of another program.
         """
         for folder in (self.path, self.checkpoints.folder):
             remove_partials(folder)
+        self._refuse_files_of_others()
         if not self.checkpoints.exist():  # before the first one there is nothing to lose
             if resume and not unattended and not (self.path / "config.yaml").exists():
                 self._refuse_mistyped_name()
@@ -100,6 +107,20 @@ class RunFolder:
             )
         self._move_aside()
         return None
+
+    def _refuse_files_of_others(self) -> None:
+        if self.checkpoints.folder.is_dir():
+            return
+        data = training_set(self.config)
+        for folder in (data.images, *data.views.values()):
+            if folder and Path(folder).is_dir() and self.path.resolve() == Path(folder).resolve():
+                raise UsageError(f"train.output_dir={self.path}: holds photos or views; name another folder")
+        others = [name for name in DESCRIPTION if (self.path / name).exists()]
+        if others:
+            raise UsageError(
+                f"train.output_dir={self.path}: holds {others[0]}, which no training wrote, and would replace it; "
+                "name another folder"
+            )
 
     def write_description(self, environment: dict[str, Any]) -> None:
         """Write what the training is made of: configuration, environment, hashes of the data."""

@@ -7,28 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from vclr.config import Config, flat_config
+from vclr.run_settings import RUN_SETTINGS
 
 TEST_SET = "test_"  # before the names of its hashes
 # Settings that change neither weights nor metrics: a training goes on when they differ.
 WITHOUT_EFFECT = (
-    "train.output_dir",
+    *RUN_SETTINGS,
     "train.max_iter",
-    "train.device",
-    "train.log_period",
-    "train.eval_period",
-    "train.num_threads",
-    "train.micro_batch_size",
-    "train.compile",
     "train.tf32",
-    "train.checkpointer.",
     "train.model_ema.use_ema_weights_for_eval_only",
-    "dataloader.train.num_workers",
-    "dataloader.train.prefetch_factor",
     "dataloader.test.",
     "data.test.",
     "evaluation.",
-    "tracking.",
-    "launcher.",
     "model.nms_thresh",
     "model.select_box_nums_for_evaluation",
 )
@@ -40,7 +30,7 @@ def is_same_training(one: Config, other: Config) -> bool:
 
 
 def differing_settings(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
-    """Return the settings of which weights and metrics depend and in which two configurations differ.
+    """Return the settings that weights and metrics depend on and that differ between two configurations.
 
     Returns:
         The values of both by the setting's name; None for a view or group that one of them does not have.

@@ -13,6 +13,7 @@ from scipy import stats
 from vclr.config import flat_config
 from vclr.data.catalog import training_set, view_weights
 from vclr.evaluation.experiments import BASELINE, FULL, VIEWS, Experiment, target_group
+from vclr.run_settings import RUN_SETTINGS
 
 OF_VIEWS = ("views.weights.", "data.train.views.")
 OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
@@ -21,23 +22,12 @@ OF_CONSISTENCY = ("model.criterion.weight_dict.loss_consistency", *OF_TEACHER)
 PAIRS = {(VIEWS, BASELINE): OF_VIEWS, (FULL, VIEWS): OF_CONSISTENCY, (FULL, BASELINE): OF_VIEWS + OF_CONSISTENCY}
 COMPARED = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap")
 MAX_EXACT = 20  # pairs up to which every pattern of signs is tried (a million of them)
-# Settings that change neither what a training learns nor what an evaluation finds, but `train.max_iter` does.
+# Settings that change neither what a training learns nor what an evaluation finds.
 WITHOUT_EFFECT = (
-    "train.output_dir",
+    *RUN_SETTINGS,
     "train.seed",
-    "train.device",
-    "train.log_period",
-    "train.eval_period",
-    "train.num_threads",
-    "train.micro_batch_size",
-    "train.compile",
-    "train.checkpointer.",
-    "dataloader.train.num_workers",
-    "dataloader.train.prefetch_factor",
     "dataloader.test.batch_size",
     "dataloader.test.num_workers",
-    "tracking.",
-    "launcher.",
 )
 # Settings that say where data is and how it is scored: the test set itself and the groups are compared, and so are the
 # files of the training set.

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.annotations import category_ids
 from vclr.coco.predictions import read_predictions
 from vclr.config import Config
 from vclr.data.catalog import evaluated_groups, test_set
+from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
 from vclr.errors import UserError
 from vclr.evaluation import provenance
@@ -46,7 +46,7 @@ def evaluate(
         none), `groups` with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`).
     """
     samples = TestSamples(config)
-    _check_groups(config, samples)
+    check_groups(config, samples.coco["categories"])
     predictions = predict_data_set(model, config, samples, quiet)
     write_json(output / "predictions.json", predictions)
     return _write_metrics(config, samples, predictions, output, provenance.describe(config, checkpoint))
@@ -65,7 +65,7 @@ def evaluate_shard(
     Beside it lies `provenance.json`, which says what the predictions are of; `checkpoint` as in `evaluate`.
     """
     samples = TestSamples(config)
-    _check_groups(config, samples)
+    check_groups(config, samples.coco["categories"])
     predictions = predict_data_set(model, config, samples, quiet, shard=shard)
     provenance.write_beside(output / "predictions.json", provenance.describe(config, checkpoint))
     write_json(output / "predictions.json", predictions)
@@ -79,6 +79,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
         UserError: a file holds no COCO results, two hold those of one image, or they are not of one evaluation.
     """
     samples = TestSamples(config)
+    check_groups(config, samples.coco["categories"])
     predictions = _join(parts, samples)
     source = provenance.read_common(parts, provenance.describe(config, None))
     metrics = _write_metrics(config, samples, predictions, output, source)
@@ -92,7 +93,7 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     Writes and returns `metrics.json` as `evaluate` does.
     """
     samples = TestSamples(config)
-    _check_groups(config, samples)
+    check_groups(config, samples.coco["categories"])
     found = read_predictions(predictions, samples.coco["images"], test_set(config).annotations)
     return _write_metrics(config, samples, found, output, provenance.describe(config, None))
 
@@ -100,15 +101,9 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
     """Return the headline metrics of a detector in the middle of a training, which may end it by an exception."""
     samples = TestSamples(config)
-    _check_groups(config, samples)
+    check_groups(config, samples.coco["categories"])
     predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
     return _score(config, samples, predictions, evaluated_groups(config).get(config.evaluation.protocol))
-
-
-def _check_groups(config: Config, samples: TestSamples) -> None:
-    """Find a class that the data set does not have before the long work, not after it."""
-    for group, names in evaluated_groups(config).items():
-        category_ids(samples.coco, names, f"evaluation.groups.{group}: {test_set(config).annotations}")
 
 
 def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class Experiment:
         test_set: what the metrics are of.
         groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
             `all` (`by_test_set` gives them the protocol's name).
+        classes: for each group, the names of its classes; a test set without groups has none.
         untrained: for each group, the metrics of the model before training; empty where that was not evaluated.
         proposals: the same of the object proposals of the test set, which no training made.
         runs: the run folder of each seed.
@@ -45,6 +46,7 @@ class Experiment:
     config: Config
     test_set: EvaluatedSet
     groups: dict[str, list[Metrics]]
+    classes: dict[str, list[str]] = field(default_factory=dict)
     untrained: dict[str, Metrics] = field(default_factory=dict)
     proposals: dict[str, Metrics] = field(default_factory=dict)
     runs: list[Path] = field(default_factory=list)
@@ -117,9 +119,12 @@ def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]
 def _are_comparable(one: Experiment, other: Experiment) -> bool:
     if one.test_set.key != other.test_set.key or one.name == other.name:
         return False
-    first, second = one.config.evaluation.groups, other.config.evaluation.groups
-    shared = one.groups.keys() & other.groups.keys() & first.keys() & second.keys()
-    return all(sorted(first[group]) == sorted(second[group]) for group in shared)
+    return have_same_classes(one.classes, other.classes)
+
+
+def have_same_classes(first: dict[str, list[str]], second: dict[str, list[str]]) -> bool:
+    """Tell whether the groups that two evaluations share have the same classes."""
+    return all(set(first[group]) == set(second[group]) for group in first.keys() & second.keys())
 
 
 def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment:

@@ -81,8 +81,8 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
         and a row for the first of these images with all its objects and all predictions above a score, the best few
         where there are none.
     """
-    test_set, config = experiments[0].test_set, experiments[0].config
-    every_object, names = _objects(coco), config.evaluation.groups.get(target_group(experiments))
+    test_set = experiments[0].test_set
+    every_object, names = _objects(coco), experiments[0].classes.get(target_group(experiments))
     if names is not None:
         wanted = coco_json.category_ids(coco, names, test_set.annotations)
         coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)

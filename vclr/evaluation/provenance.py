@@ -34,7 +34,9 @@ def settings_hash(config: Config) -> str:
 
 
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the `provenance` of metrics.json.
+    """Return the `provenance` of metrics.json: `checkpoint`, `test_set`, `protocol`, `groups`, `config`.
+
+    `groups` are the classes of each group that is evaluated apart, `config` is the hash of the settings.
 
     Args:
         config: of the evaluation.
@@ -50,6 +52,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
             "images": data_set.images,
         },
         "protocol": config.evaluation.protocol,
+        "groups": evaluated_groups(config),
         "config": settings_hash(config),
     }
 

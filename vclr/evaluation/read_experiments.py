@@ -16,7 +16,7 @@ from typing import Any
 from vclr.config import Config, load_config
 from vclr.errors import UserError
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
-from vclr.evaluation.experiments import ALL, Experiment
+from vclr.evaluation.experiments import ALL, Experiment, have_same_classes
 from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
 
@@ -62,6 +62,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             config,
             scores[0].test_set,
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
+            scores[0].classes,
             **{reference: score.groups for reference, score in references.items()},
             runs=folders,
             predictions=scored[0] / protocol / "predictions.json",
@@ -96,11 +97,20 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 @dataclass
 class _Scores:
-    """A file of metrics: its path, the test set, the metrics of each group, the sha256 of the checkpoint or ""."""
+    """A file of metrics.
+
+    Attributes:
+        path: of the file.
+        test_set: what the metrics are of.
+        groups: the metrics of each group.
+        classes: the names of the classes of each group that has some.
+        checkpoint: the sha256 of what was evaluated, "" where it was not recorded.
+    """
 
     path: Path
     test_set: EvaluatedSet
     groups: dict[str, Metrics]
+    classes: dict[str, list[str]]
     checkpoint: str
 
 
@@ -112,17 +122,34 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     said = metrics.get("provenance")
     of = said.get("checkpoint") if isinstance(said, dict) else None
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
+    classes = _read_classes(said, path, config)
     if not groups:
         protocol = protocol or config.evaluation.protocol
         headline = protocol if protocol in config.evaluation.groups else ALL
         groups = {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
-    return _Scores(path, read_evaluated_set({**metrics, "groups": groups}, path, config, protocol), groups, checkpoint)
+    evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
+    own = {group: classes[group] for group in groups if group in classes}
+    return _Scores(path, evaluated_set, groups, own, checkpoint)
+
+
+def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
+    """Return the classes of each group, as the file says them; of older files, as the configuration of the run does."""
+    if not isinstance(provenance, dict) or "groups" not in provenance:
+        return config.evaluation.groups
+    said = provenance["groups"]
+    lists = said.values() if isinstance(said, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        raise UserError(f"{path}: provenance: does not name the classes of its groups; evaluate again")
+    classes: dict[str, list[str]] = said
+    return classes
 
 
 def _check_same_set(scores: list[_Scores]) -> None:
     for other in scores[1:]:
         if other.test_set.key != scores[0].test_set.key:
             raise UserError(f"{other.path}: is of another test set than {scores[0].path}; evaluate again")
+        if not have_same_classes(other.classes, scores[0].classes):
+            raise UserError(f"{other.path}: has groups of other classes than {scores[0].path}; evaluate again")
 
 
 def _check_same_checkpoints(experiments: list[Experiment]) -> None:
@@ -144,6 +171,7 @@ def _merge(one: Experiment, other: Experiment) -> Experiment:
         one,
         test_set=one.test_set if one.test_set.protocol else other.test_set,
         groups=other.groups | one.groups,
+        classes=other.classes | one.classes,
         untrained=other.untrained | one.untrained,
         proposals=other.proposals | one.proposals,
     )

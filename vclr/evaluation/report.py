@@ -36,6 +36,7 @@ from vclr.evaluation.read_experiments import read_experiments
 from vclr.evaluation.results_table import TABLE_METRICS, results_table
 from vclr.evaluation.study import markdown_results
 from vclr.files import atomic_path, read_json, write_json
+from vclr.other_work import describe_other_work
 from vclr.pictures import write_png
 from vclr.splits.leaks import summarize_leaks
 
@@ -82,7 +83,7 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
         curves=draw_curves(histories),
         differences=differences(read),
         code=_code_facts(trained),
-        leaks=list(dict.fromkeys(describe_leaks(results / one.name / "leaks.json") for one in trained)),
+        leaks=list(dict.fromkeys(sentence for one in trained for sentence in describe_leaks(results / one.name))),
         terms=list(dict.fromkeys(term for one in read for term in terms_in_use(one.config, _evaluated_files(one)))),
     )
     for number, scenes in enumerate(training_sections, start=1):
@@ -132,12 +133,12 @@ def _test_section(
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
     data |= {"sha256": test_set.sha256, "images": test_set.images}
-    groups = {group: names for one in experiments for group, names in one.config.evaluation.groups.items()}
+    groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
     return _TestSection(
         title,
         experiments,
-        findings(experiments),
+        findings(experiments) + _about_time(experiments, histories),
         draw_overview(experiments, lines),
         results_table(experiments, histories),
         examples,
@@ -145,6 +146,16 @@ def _test_section(
         has_changed,
         data,
     )
+
+
+def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> list[str]:
+    """Say of which trainings the times in the table were taken beside other work."""
+    sentences = []
+    for experiment in trainings(experiments):
+        records = [record for history in histories[experiment.name] for record in history]
+        if said := describe_other_work(records):
+            sentences.append(f"{experiment.name}: {said}")
+    return sentences
 
 
 @dataclass
@@ -233,15 +244,20 @@ def _shorten(value: Any) -> Any:
     return round(value, 2) if isinstance(value, float) else value
 
 
-def describe_leaks(path: Path) -> str:
-    """Say what `vclr audit` found, where it was asked.
+def describe_leaks(results: Path) -> list[str]:
+    """Say what `vclr audit` found in the test sets of an experiment, if it was asked.
+
+    Args:
+        results: the folder of the experiment's results, with `leaks.json`, or a file for each protocol in `leaks/`.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: a file is damaged.
     """
-    if not path.is_file():
-        return "not looked for (vclr audit)"
-    leaks = read_json(path)
-    if not isinstance(leaks, dict) or "pairs_by" not in leaks:
-        raise UserError(f"{path}: is not what vclr audit writes")
-    return summarize_leaks(leaks)
+    sentences = []
+    for path in (results / "leaks.json", *sorted((results / "leaks").glob("*.json"))):
+        if path.is_file():
+            leaks = read_json(path)
+            if not isinstance(leaks, dict) or "pairs_by" not in leaks:
+                raise UserError(f"{path}: is not what vclr audit writes")
+            sentences.append(summarize_leaks(leaks))
+    return sentences or ["not looked for (vclr audit)"]

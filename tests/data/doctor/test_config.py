@@ -40,7 +40,7 @@ def test_view_names(world: World):
 def test_groups_of_classes(world: World):
     says = only(world.check_config("evaluation.groups={known: [dog, cup], novel: [cap]}"), "class of a group", ERROR)
     assert "evaluation.groups.novel: " in says
-    assert "has no category 'cap'; nearest: cup; refused" in says
+    assert "has no category 'cap'; nearest: 'cup'; it has dog, cup; refused" in says
     says = only(world.check_config("evaluation.groups={known: [dog]}"), "class in no group", WARNING)
     assert "category 'cup' (id 2) with 3 annotations; its objects count in no group" in says
     world.categories[1]["name"] = "dog"

@@ -8,7 +8,14 @@ from pathlib import Path
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
 from vclr.crew import Crew
-from vclr.data.catalog import list_missing_files, test_set, training_set, view_weights
+from vclr.data.catalog import (
+    evaluated_groups,
+    list_missing_files,
+    list_unknown_views,
+    test_set,
+    training_set,
+    view_weights,
+)
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
@@ -16,12 +23,10 @@ from vclr.data.doctor.kinds import Use
 from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, check_views, count_others
 from vclr.data.doctor.proposals import check_proposals
 from vclr.data.doctor.report import Report
-from vclr.errors import UserError, nearest
+from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folder import locate, open_folder
-
-NATURAL = "natural"
 
 
 @dataclass
@@ -76,7 +81,8 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
     train, test = training_set(config), test_set(config)
     report.findings += _check_paths(config)
     weights = view_weights(config.views, train)
-    report.findings += _check_view_names(list(weights), list(train.views))
+    for problem in list_unknown_views(config.views, train):
+        report.findings += kinds.NO_VIEW.found(Use(evaluates=False), problem)
     names = config.dataloader.train.dataset, config.dataloader.test.dataset
     use = Use(keeps_empty_train=not names[0].filter_empty, keeps_empty_test=not names[1].filter_empty)
     training = DataSet(
@@ -93,7 +99,7 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
         report.findings.append(Finding(OK, "one set", says))
     else:
         sets = [training, tested]
-    _check(sets, config.evaluation.groups, crew, decode, report)
+    _check(sets, evaluated_groups(config), crew, decode, report)
     return report
 
 
@@ -107,17 +113,6 @@ def _check_paths(config: Config) -> list[Finding]:
     for problem in list_missing_files(test_set(config), "test"):
         kind = kinds.MISSING_FILE if is_needed else kinds.MISSING_TEST_FILE
         findings += kind.found(Use(trains=False), problem)
-    return findings
-
-
-def _check_view_names(wanted: list[str], folders: list[str]) -> list[Finding]:
-    from vclr.ops.appearance import COMPUTED_VIEWS
-
-    available = [NATURAL, *folders, *COMPUTED_VIEWS]
-    findings = []
-    for view in (view for view in wanted if view not in available):
-        says = f"views.weights.{view}: no folder data.train.views.{view} and not a computed view"
-        findings += kinds.NO_VIEW.found(Use(evaluates=False), f"{says}; nearest: {nearest(view, available)}")
     return findings
 
 

@@ -8,7 +8,7 @@ from vclr.coco.file import CocoFile
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use
-from vclr.errors import nearest
+from vclr.data.readiness import list_unknown_classes
 from vclr.finding import Finding
 
 
@@ -18,7 +18,7 @@ def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str
     Args:
         coco: the json.
         contents: what of it can be used.
-        groups: `evaluation.groups`, names of categories by name.
+        groups: those that are evaluated apart, names of categories by name.
         use: what is done with the json.
     """
     findings = []
@@ -30,12 +30,8 @@ def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str
     findings += _check_names(coco, names, use)
     if not groups or not use.evaluates:
         return findings
-    for group, wanted in groups.items():
-        for name in wanted:
-            if name not in names:
-                near = f"; nearest: {nearest(name, names)}" if names else ""
-                says = f"evaluation.groups.{group}: {coco.path} has no category {name!r}{near}"
-                findings += kinds.UNKNOWN_CLASS.found(use, says)
+    for problem in list_unknown_classes(groups, contents.categories, str(coco.path)):
+        findings += kinds.UNKNOWN_CLASS.found(use, problem)
     grouped = {name for wanted in groups.values() for name in wanted}
     for category in contents.categories:
         entry = f"{coco.path}: category {category['name']!r} (id {category['id']})"
