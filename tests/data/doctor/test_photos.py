@@ -200,3 +200,12 @@ def test_nobody_misses_a_test_set_that_nobody_set(world: World, tmp_path: Path):
     assert {finding.level for finding in findings} == {WARNING}
     assert all("`vclr evaluate` refuses that" in finding.says for finding in findings)
     assert {finding.level for finding in wrong(world.check_config(*settings))} == {ERROR}
+
+
+@pytest.mark.parametrize(("brightest", "warned"), [(4095, True), (5600, True), (65535, False)])
+def test_values_of_fewer_bits_in_a_file_of_16_are_said(world: World, brightest: int, warned: bool):
+    """12 bits, or a depth in millimeters, read as nearly black."""
+    values = np.linspace(0, brightest, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+    Image.fromarray(values).save(world.folder / "images" / "b.png")
+    says = notes(world.check()).get("dark pictures", "")
+    assert ("b.png: its brightest value is" in says) == warned

@@ -18,6 +18,7 @@ from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
 from vclr.image_folder import Folder, locate, open_folder
 
+DARK = 32  # of 255: below it lies every pixel of 12 bits, or of a depth in millimeters, in a file of 16 bits
 BLOCK = 64  # images: half a second of decoding
 
 FileIdentity = tuple[int, ...]  # the same for links and for folders of two names
@@ -36,6 +37,7 @@ class _Examined(NamedTuple):
     size: str = ""  # where it is not the wanted one
     is_turned: bool = False
     has_frames: bool = False
+    brightest: int = 255  # value of a pixel, if it was read
     identity: FileIdentity | None = None  # None: there is no such file
 
 
@@ -60,6 +62,7 @@ def check_photos(
     wanted = [_Wanted(image["file_name"], image["height"], image["width"]) for image in images.values()]
     identities, num_turned, linked = set(), 0, []
     with_frames: list[str] = []
+    dark: list[tuple[str, int]] = []
     index: NameIndex | None = None
     for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, crew), strict=True):
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(image['file_name'])}"
@@ -80,6 +83,7 @@ def check_photos(
         identities.add(examined.identity)
         num_turned += examined.is_turned
         with_frames += [image["file_name"]] * examined.has_frames
+        dark += [(image["file_name"], examined.brightest)] * (examined.brightest < DARK)
     if num_turned:
         says = f"{num_turned} photos are turned upright by their EXIF data: boxes, masks and views must fit that"
         findings.append(Finding(OK, "turned photos", f"{folder.path}: {says}"))
@@ -89,7 +93,18 @@ def check_photos(
     if linked:
         says = f"{len(linked)} photos are links to files elsewhere ({linked[0][0]} -> {linked[0][1]} ...): followed"
         findings.append(Finding(OK, "links", f"{folder.path}: {says}"))
+    findings += _say_dark(folder, dark)
     return findings + _say_other_names(folder, [file.name for file in wanted]), identities
+
+
+def _say_dark(folder: Folder, dark: list[tuple[str, int]]) -> list[Finding]:
+    """Say of pictures in which next to nothing is to see."""
+    if not dark:
+        return []
+    name, brightest = dark[0]
+    says = f"{folder.path}: {len(dark)} pictures are nearly black ({name}: its brightest value is {brightest} of 255)"
+    bits = "of 16 bits per channel the highest 8 are read, which values of 12 bits or depth in millimeters hardly reach"
+    return [Finding(OK, "dark pictures", f"{says}; {bits}")]
 
 
 def _say_other_names(folder: Folder, names: list[str]) -> list[Finding]:
@@ -110,6 +125,7 @@ def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, dec
     findings: list[Finding] = []
     files = open_folder(folder)
     photos, wanted = [], []
+    dark: list[tuple[str, int]] = []
     for image in contents.images.values():
         suffix = find_suffix(files, image["file_name"])
         if suffix is None:
@@ -119,12 +135,13 @@ def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, dec
             wanted.append(_Wanted(view_name(image["file_name"], suffix), image["height"], image["width"]))
     for file, image, examined in zip(wanted, photos, _examine(files, wanted, decode, crew), strict=True):
         path = files.path_of(file.name)
+        dark += [(file.name, examined.brightest)] * (examined.brightest < DARK)
         if examined.damage:
             findings += kinds.UNREADABLE_VIEW.found(use, f"{path}: {examined.damage}")
         elif examined.size:
             says = f"{examined.size}, its photo {image['file_name']} {image['width']}x{image['height']}"
             findings += kinds.OTHER_VIEW_SIZE.found(use, f"{path}: {says}")
-    return findings
+    return findings + _say_dark(files, dark)
 
 
 def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -> list[Finding]:
@@ -179,11 +196,10 @@ def _examine_file(folder: Folder, file: _Wanted, decode: bool) -> _Examined:
         return _Examined()
     try:
         header = folder.read_header(file.name)
-        if decode:
-            folder.open(file.name)
+        brightest = max(high for _, high in folder.open(file.name).getextrema()) if decode else 255
     except UserError as error:
         return _Examined(damage=str(error).removeprefix(f"{folder.path_of(file.name)}: "), identity=identity)
     size = ""
     if (header.height, header.width) != (file.height, file.width):
         size = f"is {header.width}x{header.height}" + (" turned upright by its EXIF data" if header.is_turned else "")
-    return _Examined("", size, header.is_turned, header.has_frames, identity)
+    return _Examined("", size, header.is_turned, header.has_frames, brightest, identity)
