@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[ModuleType, int]] = {
     "picture": (pictures, 260),
     "importer": (importers, 420),
     "archive": (archives, 240),
-    "checkpoint": (checkpoints, 180),
+    "checkpoint": (checkpoints, 140),
     "manifest": (manifests, 100),
     "settings": (settings, 160),
 }
