@@ -10,6 +10,7 @@ from tests.evaluation.report_world import NUM_FOUND, write_data, write_result, w
 from vclr.errors import UserError
 from vclr.evaluation.history import read_history, training_minutes
 from vclr.evaluation.report import describe_leaks, write_report
+from vclr.evaluation.results_table import _mark_best
 from vclr.files import write_json
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
@@ -224,3 +225,9 @@ def test_leaks_and_licences_are_said(world, tmp_path):
             report(world, tmp_path / "three")
     finally:
         (world / "results" / "full" / "leaks.json").unlink()
+
+
+def test_best_of_a_column_is_marked_only_if_it_is_better():
+    column = [("31.2", 31.2), ("29.0", 29.0), ("-", None)]
+    assert [is_best for _, is_best in _mark_best(column, max)] == [True, False, False]
+    assert not any(is_best for _, is_best in _mark_best([("0.0", 0.0), ("0.0", 0.0)], max))

@@ -16,7 +16,7 @@ from vclr.outputs import check_output_folder
 @app.command()
 def report(
     output: Output,
-    experiments: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    experiments: Annotated[list[str], typer.Option(help="Names, separated by commas.")],
     seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "0",
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
@@ -26,13 +26,13 @@ def report(
     from vclr.evaluation.report import write_report
 
     check_output_folder(output, {}, {"report.html": ((), (b"<!",)), "summary.json": (SUMMARY_KEYS, ())})
-    print(write_report(_names(experiments), _numbers(seeds), runs, results, output, title))
+    print(write_report(_names(",".join(experiments)), _numbers(seeds), runs, results, output, title))
 
 
 @app.command()
 def study(
     output: Output,
-    experiments: Annotated[str, typer.Option(help="Names, separated by commas; the baseline first.")],
+    experiments: Annotated[list[str], typer.Option(help="Names, separated by commas; the baseline first.")],
     seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")],
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
@@ -41,7 +41,7 @@ def study(
     from vclr.evaluation.study import write_study
 
     check_output_folder(output, {}, {"study.md": ((), (b"#",))})
-    write_study(_names(experiments), _numbers(seeds), runs, results, output)
+    write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
 
 

@@ -86,7 +86,7 @@ def _shown_gap(experiment: Experiment, metric: str) -> float | None:
 def _mark_best(column: list[tuple[str, float | None]], best: Any) -> list[tuple[str, bool]]:
     """Return each text of a column with whether no other value is better by the digit shown."""
     present = [value for _, value in column if value is not None]
-    top = best(present) if len(present) > 1 else None
+    top = best(present) if len(set(present)) > 1 else None  # equal ones are not better than each other
     return [(text, value is not None and value == top) for text, value in column]
 
 

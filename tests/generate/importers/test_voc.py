@@ -213,3 +213,10 @@ def test_real_photos_there_and_back(tmp_path: Path):
             assert one["area"] == mask.sum()
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             assert one["bbox"] == [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+
+
+def test_boxes_without_masks_are_not_read(tmp_path: Path):
+    save(tmp_path / "JPEGImages" / "a.png", scene())
+    (tmp_path / "Annotations").mkdir()
+    with pytest.raises(UserError, match="SegmentationObject: no such folder; the boxes of .*Annotations alone"):
+        import_voc(tmp_path, tmp_path / "a.json")

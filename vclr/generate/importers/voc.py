@@ -58,6 +58,10 @@ def import_voc(
             classes, names = folder / "SegmentationClass", VOC_NAMES
     if images is None or masks is None:
         raise UsageError("needs a folder in the layout of VOC, or --images FOLDER and --masks FOLDER")
+    if folder is not None and not masks.is_dir() and (folder / "Annotations").is_dir():
+        raise UserError(
+            f"{masks}: no such folder; the boxes of {folder / 'Annotations'} alone, without masks, are not read"
+        )
     photos: dict[str, Path] = {}
     for photo in list_images(images):
         if photos.setdefault(photo.stem, photo) != photo:
