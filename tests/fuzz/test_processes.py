@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.sound import ROOT
-from tests.fuzz.test_hostile import KINDS
+from tests.fuzz.hostile import KINDS
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,16 @@
+"""Hostile pictures, labels of other tools, packed folders and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.hostile import every_case, try_case
+
+pytestmark = pytest.mark.slow
+
+
+@every_case("picture", "importer", "archive", "checkpoint")
+def test_hostile_input(kind: str, number: int, copy: Path):
+    try_case(kind, number, copy)
