@@ -21,6 +21,7 @@ NONE = Path("/nowhere/at/all")
 
 def test_sound_experiment_passes(make_config: MakeConfig):
     check_experiment(make_config())
+    check_experiment(make_config("data.test.annotations=nowhere.json", "train.eval_period=5000", "train.max_iter=6"))
     check_experiment(make_config("train.eval_period=3", "views.weights={edge: 1, depth: 2, natural: 0}"))
 
 

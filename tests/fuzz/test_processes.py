@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.sound import ROOT
 from tests.fuzz.hostile import KINDS
+from tests.fuzz.sound import ROOT
 
 pytestmark = pytest.mark.slow
 

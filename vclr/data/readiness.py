@@ -20,8 +20,8 @@ from vclr.image_folder import locate
 def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:
     """Check that a training, and the evaluations on its way, will find all that they need.
 
-    The test set has to be there where the training evaluates (`train.eval_period` above 0). What is there of it is
-    checked in any case.
+    The test set has to be there if the training evaluates on its way (`train.eval_period` from 1 to `train.max_iter`).
+    What is there of it is checked in any case.
 
     Args:
         config: the experiment.
@@ -50,7 +50,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         file_names = [image["file_name"] for image in coco.images]
         for view, folder in views.items():
             ViewFiles(view, folder, file_names)
-    if config.train.eval_period and (problem := missing_files(test_set(config), "test")):
+    if 0 < config.train.eval_period <= config.train.max_iter and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     _check_test_photos(config)
 

@@ -18,7 +18,7 @@ from vclr.config import Config, ModelConfig, config_from_text
 from vclr.errors import UserError
 from vclr.models.detector import Detector
 from vclr.models.learning_rates import parameter_groups
-from vclr.models.optimizer_state import check_moments, check_rates
+from vclr.models.optimizer_state import FLOATS, check_moments, check_rates
 
 POSITION = ("optimizer", "scheduler", "loader", "rng", "iteration")  # where a training was, beside its weights
 OWN = ("loader", "rng")  # keys that no other program writes
@@ -108,6 +108,10 @@ def check_tensor(value: Any, where: str, must_be_finite: bool = True) -> None:
     is_plain = value.layout is torch.strided and not (value.is_quantized or value.is_complex() or value.is_nested)
     if not is_plain or value.device.type == "meta":
         raise UserError(f"{where} is not a tensor of plain numbers")
+    if value.is_floating_point() and value.dtype not in FLOATS:
+        raise UserError(
+            f"{where} holds numbers of {str(value.dtype).removeprefix('torch.')}, which are not read; save it as float32"
+        )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise UserError(f"{where} is a tensor of more numbers than it holds")
     if must_be_finite and value.is_floating_point() and not bool(value.isfinite().all()):

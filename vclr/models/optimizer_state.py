@@ -16,6 +16,7 @@ from vclr.config import OptimizerConfig
 from vclr.errors import UserError
 from vclr.models.learning_rates import rate_factor
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # that are computed with
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What no setting of ours changes; a checkpoint of another torch may lack some.
 FIXED = {
@@ -82,7 +83,7 @@ def _check_state(state: Mapping[str, Any], iteration: int, where: str, must_be_f
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
             raise UserError(f"{where}: {key} is not a tensor of plain numbers")
         # The fused kernel takes the numbers as they lie in memory.
-        if not value.is_floating_point() or not value.is_contiguous():
+        if value.dtype not in FLOATS or not value.is_contiguous():
             raise UserError(f"{where}: {key} is not a tensor of numbers one after another")
     step, average, square = (state[key] for key in MOMENTS)
     if step.shape != () or step.dtype != torch.float32 or not 1 <= step.item() <= iteration or step.item() % 1:
