@@ -109,9 +109,8 @@ def check_tensor(value: Any, where: str, must_be_finite: bool = True) -> None:
     if not is_plain or value.device.type == "meta":
         raise UserError(f"{where} is not a tensor of plain numbers")
     if value.is_floating_point() and value.dtype not in FLOATS:
-        raise UserError(
-            f"{where} holds numbers of {str(value.dtype).removeprefix('torch.')}, which are not read; save it as float32"
-        )
+        kind = str(value.dtype).removeprefix("torch.")
+        raise UserError(f"{where} holds numbers of {kind}, which are not read; save it as float32")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise UserError(f"{where} is a tensor of more numbers than it holds")
     if must_be_finite and value.is_floating_point() and not bool(value.isfinite().all()):
