@@ -84,6 +84,7 @@ def test_processes_evaluate_together_or_not_at_all(checkpoint: Path, on_gpu: Pro
         assert (alone / file).read_bytes() == (shared / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_is_taken_again(on_gpu: Programs, write_settings: Callable[..., str]):
     settings = write_settings("optimizer.lr=1.0e+30", "train.max_iter=6", "dataloader.train.num_workers=0")
     trained = on_gpu("command", arguments=["train", "--quiet", "--config-file", settings])

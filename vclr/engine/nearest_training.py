@@ -11,6 +11,8 @@ from vclr.config import Config, config_from_text
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UserError
 
+TYPOS = 2  # letters that differ in two names of which one is the other mistyped
+
 
 def nearest_training(config: Config) -> Path | None:
     """Return the folder near `train.output_dir` that holds a training of these settings, None if there is none.
@@ -26,7 +28,8 @@ def _near_folders(folder: Path) -> Iterator[Path]:
     parts = folder.parts
     for place, name in enumerate(parts):
         parent = Path(*parts[:place])
-        for near in difflib.get_close_matches(name, _folders_in(parent), n=5):
+        likeness = max(0.6, 1 - TYPOS / max(1, len(name)))
+        for near in difflib.get_close_matches(name, _folders_in(parent), n=5, cutoff=likeness):
             if near != name and _without_numbers(near) != _without_numbers(name):
                 yield parent.joinpath(near, *parts[place + 1 :])
     yield folder.parent
