@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from vclr.coco.file import CocoFile
 from vclr.crew import Crew
 from vclr.data.doctor import kinds
@@ -196,7 +198,7 @@ def _examine_file(folder: Folder, file: _Wanted, decode: bool) -> _Examined:
         return _Examined()
     try:
         header = folder.read_header(file.name)
-        brightest = max(high for _, high in folder.open(file.name).getextrema()) if decode else 255
+        brightest = int(np.asarray(folder.open(file.name)).max()) if decode else 255
     except UserError as error:
         return _Examined(damage=str(error).removeprefix(f"{folder.path_of(file.name)}: "), identity=identity)
     size = ""
