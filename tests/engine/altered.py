@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 import pickle
 import random
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from tests.fetch.packing import zipped
 
 # What stands in the place of a value; none is right anywhere in a checkpoint but by chance.
 STRANGERS: tuple[Any, ...] = (
@@ -163,9 +163,9 @@ def damaged_files(path: Path, folder: Path, chooser: random.Random, number: int)
         "a pickle": pickle.dumps({"model": 1}),
         "a pickle of code": pickle.dumps({"model": Payload(folder / "executed")}),
         "deep": b"\x80\x02" + b"(" * 100_000 + b".",
-        "another zip": _zip({"a.txt": b"a"}),
-        "a zip like torch's": _zip({"last/data.pkl": pickle.dumps({"model": {}}), "last/version": b"3\n"}),
-        "a zip of code": _zip({"last/data.pkl": pickle.dumps(Payload(folder / "executed")), "last/version": b"3\n"}),
+        "another zip": zipped({"a.txt": b"a"}),
+        "a zip like torch's": zipped({"last/data.pkl": pickle.dumps({"model": {}}), "last/version": b"3\n"}),
+        "a zip of code": zipped({"last/data.pkl": pickle.dumps(Payload(folder / "executed")), "last/version": b"3\n"}),
     }.items():
         target.write_bytes(data)
         yield name, target
@@ -182,11 +182,3 @@ def damaged_files(path: Path, folder: Path, chooser: random.Random, number: int)
     target.unlink()
     yield "absent", target
     yield "a folder", folder
-
-
-def _zip(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import random
 import signal
 import subprocess
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.fetch.conftest import Fetcher, environment
+from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer, Mood, serve_proxy
 from tests.processes import running
 from vclr.errors import UsageError
@@ -29,14 +28,6 @@ from vclr.files import read_json, write_json
 
 MakeBytes = Callable[[int], bytes]
 PHOTOS = {f"photos/{number}.jpg": b"%d" % number * 100 for number in range(5)}
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in files.items():
-            file.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
 
 
 def archive_source(server: FileServer, files: dict[str, bytes] | None = None, **more: Any) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from typing import Any
 
 import pytest
 
 from tests.fetch.conftest import Fetcher
+from tests.fetch.packing import tarred, zipped
 from tests.fetch.server import FileServer, Mood, serve
-from tests.fetch.test_fetch import zipped
 from vclr.files import read_json
 
 REPOSITORY = "somebody/collection"
@@ -22,16 +20,6 @@ HUB = {
     "places": {"": "raw/mine", "style_train/": "views/mine/style", "frames/": "raw/other/frames"},
     "skip": ["not_needed/", ".gitattributes"],
 }
-
-
-def tarred(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 FILES = {

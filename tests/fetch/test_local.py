@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fetch.conftest import Fetcher
+from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer
-from tests.fetch.test_fetch import zipped
 from vclr.errors import UserError
 from vclr.fetch.counts import check_counts
 from vclr.files import read_json

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.fetch.conftest import Fetcher
+from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer
-from tests.fetch.test_fetch import zipped
 from tests.fetch.test_hub import entry
 from vclr.fetch.sources import read_catalog
 from vclr.files import read_json

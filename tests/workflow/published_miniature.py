@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import vclr
+from tests.fetch.packing import tarred, zipped
 from tests.fetch.server import FileServer
 from tests.shared import PHOTOS
 from tests.splits.objects365 import OBJECTS365
@@ -60,8 +60,8 @@ class Miniature:
         """Serve everything, and return the catalog that says so: the shipped one with other addresses and counts."""
         served = {f"{folder}.zip": self._photo_zip(folder, images) for folder, images in self._photo_folders().items()}
         served["annotations_trainval2017.zip"] = self._annotations()
-        served["lvis_v1_val.json.zip"] = _zip({"lvis_v1_val.json": _encode(self._lvis([*self.train[:2], *self.val]))})
-        served["lvis_v1_train.json.zip"] = _zip({"lvis_v1_train.json": _encode(self._lvis(self.train[2:]))})
+        served["lvis_v1_val.json.zip"] = zipped({"lvis_v1_val.json": _encode(self._lvis([*self.train[:2], *self.val]))})
+        served["lvis_v1_train.json.zip"] = zipped({"lvis_v1_train.json": _encode(self._lvis(self.train[2:]))})
         served["dino_resnet50_pretrain.pth"] = _weights()
         for name, content in served.items():
             server.put(f"/{name}", content)
@@ -79,7 +79,7 @@ class Miniature:
         return {"train2017": self.train, "val2017": self.val}
 
     def _photo_zip(self, folder: str, images: Iterable[Json]) -> bytes:
-        return _zip({f"{folder}/{image['file_name']}": self.photos[image["file_name"]] for image in images})
+        return zipped({f"{folder}/{image['file_name']}": self.photos[image["file_name"]] for image in images})
 
     def _of(self, images: Iterable[Json]) -> list[Json]:
         ids = {image["id"] for image in images}
@@ -94,7 +94,7 @@ class Miniature:
         for folder, images in self._photo_folders().items():
             content = {**self.coco, "images": images, "annotations": self._of(images)}
             files[f"annotations/instances_{folder}.json"] = _encode(content)
-        return _zip(files)
+        return zipped(files)
 
     def _lvis(self, images: list[Json]) -> Json:
         """LVIS v1: no `file_name`, photos of COCO's training set among others, no hot dog, two classes of its own."""
@@ -132,7 +132,7 @@ class Miniature:
         """Return what its host has: a tar of each patch."""
         patches = sorted({name.split("/")[0] for name in self.patches})
         return {
-            f"{patch}.tar.gz": _tar(
+            f"{patch}.tar.gz": tarred(
                 {name: photo for name, photo in self.patches.items() if name.startswith(f"{patch}/")}
             )
             for patch in patches
@@ -155,7 +155,7 @@ class Miniature:
             "uvo_nonvoc_val_rle.json": _encode(
                 _one_class(uvo_images, [_as_rle(one, uvo_images) for one in self._of(self.val)])
             ),
-            "style_coco_train2017.zip": _zip({f"style_coco_train2017/{name}": view for name, view in style.items()}),
+            "style_coco_train2017.zip": zipped({f"style_coco_train2017/{name}": view for name, view in style.items()}),
             **{f"train2017_depth_cmap/{name}": view for name, view in depth.items()},
             **frames,
         }
@@ -200,24 +200,6 @@ def _weights() -> bytes:
 
 def _encode(content: Json) -> bytes:
     return json.dumps(content).encode()
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, content in files.items():
-            file.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def _serve_from(source: Json, address: str, served: Mapping[str, bytes]) -> None:
