@@ -23,6 +23,8 @@ EVALUATION: dict[str, Kind] = {
     "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
     "predictions.json": ((), (b"[]", b'[{"image_id"')),
 }
+REPORT: dict[str, Kind] = {"report.html": ((), (b"<!",)), "summary.json": (("experiments", "test_sets"), ())}
+STUDY: dict[str, Kind] = {"study.md": ((), (b"#",))}
 CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 
 

@@ -10,9 +10,10 @@ import torch
 
 from vclr.config import dump_config, load_config
 from vclr.errors import UsageError, UserError
-from vclr.evaluation.predict import find_checkpoint, predict_files
+from vclr.evaluation.predict import predict_files
 from vclr.files import read_json
 from vclr.models.build import build_model
+from vclr.models.weights import find_checkpoint
 from vclr.pictures import read_image, write_png
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"

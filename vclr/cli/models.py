@@ -131,7 +131,7 @@ def evaluate(
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     if checkpoint is not None:
-        from vclr.evaluation.predict import find_checkpoint
+        from vclr.models.weights import find_checkpoint
 
         checkpoint = find_checkpoint(checkpoint)
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}

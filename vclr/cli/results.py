@@ -10,7 +10,7 @@ import typer
 
 from vclr.cli.options import Output, Overrides, app
 from vclr.errors import UsageError
-from vclr.outputs import check_output_folder
+from vclr.outputs import REPORT, STUDY, check_output_folder
 
 
 @app.command()
@@ -25,7 +25,7 @@ def report(
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.evaluation.report import write_report
 
-    check_output_folder(output, {}, {"report.html": ((), (b"<!",)), "summary.json": (SUMMARY_KEYS, ())})
+    check_output_folder(output, {}, REPORT)
     print(write_report(_names(",".join(experiments)), _numbers(seeds), runs, results, output, title))
 
 
@@ -40,12 +40,9 @@ def study(
     """Compare experiments over several seeds: means, spread, paired tests."""
     from vclr.evaluation.study import write_study
 
-    check_output_folder(output, {}, {"study.md": ((), (b"#",))})
+    check_output_folder(output, {}, STUDY)
     write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output)
     print((output / "study.md").read_text(encoding="utf-8"))
-
-
-SUMMARY_KEYS = ("experiments", "test_sets")
 
 
 def _names(text: str) -> list[str]:

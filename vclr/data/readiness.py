@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
-from vclr.coco.file import open_coco
+from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config
 from vclr.data.catalog import check_view_names, evaluated_groups, missing_files, test_set, training_set, view_weights
 from vclr.data.view_files import ViewFiles
-from vclr.errors import UserError, nearest
+from vclr.errors import UserError
+from vclr.file_names import say_nearest
 from vclr.image_folder import locate
 
 
@@ -32,17 +33,17 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         UsageError: a name that there is not; names the nearest.
         UserError: a file, photo or class that is not there.
     """
-    check_names(config)
+    tested = _check_names(config)
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
     views = {view: Path(train.views[view]) for view in view_weights(config.views, train) if view in train.views}
     for view, folder in views.items():
         if locate(folder) is None:
-            raise UserError(f"data.train.views.{view}={folder}: does not exist")
+            raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
     weights = config.train.init_checkpoint
     if weights and needs_first_weights and not Path(weights).is_file():
-        raise UserError(f"train.init_checkpoint={weights}: no such checkpoint{_nearest_file(Path(weights))}")
+        raise UserError(f"train.init_checkpoint={weights}: no such checkpoint{say_nearest(weights)}")
     if reads_training_set:
         coco = open_coco(train.annotations)
         coco.check_images()
@@ -52,7 +53,10 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
             ViewFiles(view, folder, file_names)
     if 0 < config.train.eval_period <= config.train.max_iter and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
-    _check_test_photos(config)
+    images = test_set(config).images
+    if images and locate(images) is not None and (tested := tested or _open_test_set(config)):
+        tested.check_images()
+        open_images(images, tested.images, tested.path)
 
 
 def check_names(config: Config) -> None:
@@ -62,10 +66,21 @@ def check_names(config: Config) -> None:
         UsageError: there is no such view, data set or protocol; names the nearest.
         UserError: a class of `evaluation.groups` that the test set does not have.
     """
+    _check_names(config)
+
+
+def _check_names(config: Config) -> CocoFile | None:
+    """Do what `check_names` does, and return the test set if it was opened for that."""
     check_view_names(config.views, training_set(config))
-    tested = test_set(config)
-    if evaluated_groups(config) and Path(tested.annotations).is_file():
-        check_groups(config, open_coco(tested.annotations).head["categories"])
+    tested = _open_test_set(config) if evaluated_groups(config) else None
+    if tested:
+        check_groups(config, tested.head["categories"])
+    return tested
+
+
+def _open_test_set(config: Config) -> CocoFile | None:
+    annotations = test_set(config).annotations
+    return open_coco(annotations) if Path(annotations).is_file() else None
 
 
 def check_groups(config: Config, categories: list[Json]) -> None:
@@ -82,16 +97,3 @@ def list_unknown_classes(groups: dict[str, list[str]], categories: list[Json], a
     """Say in one line of each class of a group that the test set does not have it, and which is the nearest."""
     for group, names in groups.items():
         yield from list_unknown_categories(categories, names, f"evaluation.groups.{group}: {annotations}")
-
-
-def _check_test_photos(config: Config) -> None:
-    tested = test_set(config)
-    if Path(tested.annotations).is_file() and tested.images and locate(tested.images) is not None:
-        coco = open_coco(tested.annotations)
-        coco.check_images()
-        open_images(tested.images, coco.images, coco.path)
-
-
-def _nearest_file(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir() if entry.is_file()] if path.parent.is_dir() else []
-    return f"; nearest: {path.parent / nearest(path.name, names)}" if names else ""

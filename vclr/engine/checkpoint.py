@@ -12,7 +12,6 @@ import torch
 
 from vclr.errors import UserError
 from vclr.files import atomic_path, link_file, sync_folder
-from vclr.models.archive import check_archive
 from vclr.models.weights import read_tensors
 
 log = logging.getLogger("vclr.train")
@@ -102,8 +101,7 @@ def read_intact(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    check_archive(path)
-    return read_tensors(path)
+    return read_tensors(path, must_be_archive=True)
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -45,8 +45,7 @@ def evaluate(
         What metrics.json holds: the metrics of `evaluation.protocol` (one of `evaluation.groups`; all classes if it is
         none), `groups` with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`).
     """
-    samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet)
     write_json(output / "predictions.json", predictions)
     return _write_metrics(config, samples, predictions, output, provenance.describe(config, checkpoint))
@@ -64,8 +63,7 @@ def evaluate_shard(
 
     Beside it lies `provenance.json`, which says what the predictions are of; `checkpoint` as in `evaluate`.
     """
-    samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet, shard=shard)
     provenance.write_beside(output / "predictions.json", provenance.describe(config, checkpoint))
     write_json(output / "predictions.json", predictions)
@@ -78,8 +76,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     Raises:
         UserError: a file holds no COCO results, two hold those of one image, or they are not of one evaluation.
     """
-    samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    samples = _open_test_set(config)
     predictions = _join(parts, samples)
     source = provenance.read_common(parts, provenance.describe(config, None))
     metrics = _write_metrics(config, samples, predictions, output, source)
@@ -92,18 +89,23 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 
     Writes and returns `metrics.json` as `evaluate` does.
     """
-    samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    samples = _open_test_set(config)
     found = read_predictions(predictions, samples.coco["images"], test_set(config).annotations)
     return _write_metrics(config, samples, found, output, provenance.describe(config, None))
 
 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
     """Return the headline metrics of a detector in the middle of a training, which may end it by an exception."""
-    samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
     return _score(config, samples, predictions, evaluated_groups(config).get(config.evaluation.protocol))
+
+
+def _open_test_set(config: Config) -> TestSamples:
+    """Open the test set, and find a class that it does not have before the long work, not after it."""
+    samples = TestSamples(config)
+    check_groups(config, samples.coco["categories"])
+    return samples
 
 
 def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:

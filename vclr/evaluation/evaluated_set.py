@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from vclr.coco.annotations import Json
 from vclr.config import Config, DataSetConfig
-from vclr.data.catalog import CATALOG, PROTOCOLS, test_set
+from vclr.data.catalog import CATALOG, PROTOCOLS, test_set, with_protocol
 from vclr.errors import UserError
 from vclr.files import sha256
 
@@ -80,7 +80,7 @@ def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str)
     said = metrics.get("provenance")
     if said is None:
         protocol = protocol or config.evaluation.protocol
-        files = test_set(replace(config, evaluation=replace(config.evaluation, protocol=protocol)))
+        files = test_set(with_protocol(config, protocol))
         own = "" if protocol in groups else protocol
         return EvaluatedSet(files.annotations, _hash(files.annotations), files.images, own)
     facts = said.get("test_set") if isinstance(said, dict) else None

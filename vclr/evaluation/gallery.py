@@ -103,13 +103,10 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
 
 def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
     """Show for each object the best-fitting prediction."""
-    size = image["height"], image["width"]
-    masks = [coco_json.rasterize(item, *size) for item in objects]
-    there = pictures.draw_objects(photo, masks, fade=FADE)
-    row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} in all")]
+    masks, row = _photo_and_objects(photo, image, objects, "in all")
     for entries in found:
         best = entries[:TOP_PREDICTIONS]
-        candidates = [coco_json.rasterize(entry, *size) for entry in best]
+        candidates = _masks(best, image)
         picture, count = pictures.draw_found(photo, masks, candidates, fade=FADE)
         caption = f"{count} of {len(masks)}"
         if count == 0 and best:  # what it predicts instead, mask and box
@@ -122,14 +119,11 @@ def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[l
 
 def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
     """Show every prediction above a score, whether it fits an object or not."""
-    size = image["height"], image["width"]
-    masks = [coco_json.rasterize(item, *size) for item in objects]
-    there = pictures.draw_objects(photo, masks, fade=FADE)
-    row = [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} annotated")]
+    masks, row = _photo_and_objects(photo, image, objects, "annotated")
     for entries in found:
         above = [entry for entry in entries if entry["score"] > RAW_SCORE]
         # A detector that is sure of nothing would look as if it made no mistakes.
-        shown = [coco_json.rasterize(entry, *size) for entry in above or entries[:NUM_UNSURE]]
+        shown = _masks(above or entries[:NUM_UNSURE], image)
         picture, unmatched = draw_raw(photo, masks, shown, fade=FADE)
         caption = f"{len(shown)} predicted, {unmatched} fit none"
         if not above:
@@ -138,6 +132,19 @@ def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[li
             )
         row.append((_finish(picture), caption))
     return row
+
+
+def _photo_and_objects(
+    photo: np.ndarray, image: Json, objects: list[Json], called: str
+) -> tuple[list[np.ndarray], Pictures]:
+    """Return the masks of the annotated objects, and what each row begins with: the photo, and the objects in it."""
+    masks = _masks(objects, image)
+    there = pictures.draw_objects(photo, masks, fade=FADE)
+    return masks, [(_finish(pictures.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} {called}")]
+
+
+def _masks(entries: list[Json], image: Json) -> list[np.ndarray]:
+    return [coco_json.rasterize(entry, image["height"], image["width"]) for entry in entries]
 
 
 def _open(photos: Folder, image: Json) -> np.ndarray:

@@ -17,7 +17,7 @@ from vclr.evaluation.pictures import draw_objects
 from vclr.evaluation.shown_objects import choose_shown
 from vclr.files import read_json, write_json
 from vclr.models.build import build_model
-from vclr.models.weights import config_of, load_weights, read_weights
+from vclr.models.weights import config_of, find_checkpoint, load_weights, read_weights
 from vclr.ops.device import choose_device, describe_device
 from vclr.outputs import check_writable
 from vclr.pictures import read_image, software_of, write_png
@@ -83,22 +83,6 @@ def draw(image: np.ndarray, found: Predictions, shown: Sequence[int]) -> np.ndar
     """Draw some of the objects that were found: a thin outline and a light tint, weaker ones first."""
     masks = [found.masks[index] for index in reversed(shown)]
     return draw_objects(image, masks, opacity=OPACITY, line=LINE)
-
-
-def find_checkpoint(path: Path) -> Path:
-    """Return the file of a checkpoint, which may be named by the folder of its training.
-
-    Raises:
-        UserError: the folder holds no checkpoint.
-    """
-    if not path.is_dir():
-        return path
-    for last in (path / "checkpoints" / "last.pt", path / "last.pt"):
-        if last.is_file():
-            return last
-    below = sorted(path.glob("*/checkpoints/last.pt"))
-    nearest = f"; nearest: {below[0].parent.parent}" if below else ""
-    raise UserError(f"{path}: holds no checkpoints/last.pt{nearest}")
 
 
 def _results_of(photo: Path, output: Path) -> tuple[Path, Path]:

@@ -207,13 +207,31 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def read_tensors(path: Path) -> dict[Any, Any]:
+def find_checkpoint(path: Path) -> Path:
+    """Return the file of a checkpoint, which may be named by the folder of its training.
+
+    Raises:
+        UserError: the folder holds no checkpoint.
+    """
+    if not path.is_dir():
+        return path
+    for last in (path / "checkpoints" / "last.pt", path / "last.pt"):
+        if last.is_file():
+            return last
+    below = sorted(path.glob("*/checkpoints/last.pt"))
+    nearest = f"; nearest: {below[0].parent.parent}" if below else ""
+    raise UserError(f"{path}: holds no checkpoints/last.pt{nearest}")
+
+
+def read_tensors(path: Path, must_be_archive: bool = False) -> dict[Any, Any]:
     """Read a file as `read_weights` does, and leave what it holds to the caller to check.
+
+    With `must_be_archive`, no file of an older program is read.
 
     Raises:
         UserError: the file is missing, damaged, or holds more than tensors, arrays and plain values.
     """
-    is_archive = _is_archive(path)
+    is_archive = must_be_archive or _is_archive(path)
     if is_archive:
         check_archive(path)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import Config
+from vclr.errors import first_line
 from vclr.files import read_json
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, now_ms, valid_key
@@ -37,8 +38,7 @@ def store_results(config: Config, metrics: dict[str, Any]) -> None:
     try:
         _store(read_json(run_file), select_results(metrics), checkpoint["iteration"] or 0, _tags(metrics["provenance"]))
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        log.warning("%s: the results are not in MLflow: %s", run_file, reason)
+        log.warning("%s: the results are not in MLflow: %s", run_file, first_line(error))
 
 
 def select_results(metrics: dict[str, Any]) -> dict[str, float]:
