@@ -27,8 +27,8 @@ from vclr.data.loader import training_loader
 from vclr.data.samples import TrainingSamples
 from vclr.data.throughput import skip
 from vclr.generate.toy import write_toy_world
-from vclr.generate.views import write_views
-from vclr.ops.appearance import COMPUTED_VIEWS, render_view
+from vclr.views.computed import COMPUTED_VIEWS, render_view
+from vclr.views.write import write_views
 
 VIEWS = ("pseudo_depth", "fourier")  # smooth as a depth map; detailed as a stylized photo
 BATCH_SIZE = 8

@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from vclr.coco.annotations import load_coco
 from vclr.config import Config
-from vclr.data.catalog import view_weights
 from vclr.data.sampler import EpochSampler
 from vclr.data.transforms import Geometry, draw_training_geometry
+from vclr.views.choice import view_weights
 
 
 @dataclass

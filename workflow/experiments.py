@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import Config, load_config
-from vclr.data import catalog
+from vclr.data import data_sets
 from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.evaluation import provenance
 from vclr.image_folder import locate
 from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
+from vclr.views.choice import view_weights
 from workflow import mistakes, published
 
 
@@ -36,7 +37,7 @@ def _read_experiment(experiment: str, overrides: tuple[str, ...]) -> Config:
     config = load_config(f"configs/experiment/{experiment}.yaml", overrides)
     check_names(config)
     for protocol in ("", *config.evaluation.protocols):
-        catalog.test_set(catalog.with_protocol(config, protocol))
+        data_sets.test_set(data_sets.with_protocol(config, protocol))
     return config
 
 
@@ -62,7 +63,7 @@ def protocol_option(protocol: str) -> str:
 
 def with_protocol(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> Config:
     """Load an experiment as it is evaluated for a wildcard `protocol`."""
-    return catalog.with_protocol(read_experiment(experiment, overrides), protocol.removeprefix("/"))
+    return data_sets.with_protocol(read_experiment(experiment, overrides), protocol.removeprefix("/"))
 
 
 def quote_overrides(overrides: Sequence[str]) -> str:
@@ -111,8 +112,8 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     The test set is among them where the training evaluates on its way (`train.eval_period` above 0).
     """
     config = read_experiment(experiment, overrides)
-    data = catalog.training_set(config)
-    views = catalog.view_weights(config.views, data)
+    data = data_sets.training_set(config)
+    views = view_weights(config.views, data)
     files = [data_source(data.annotations), data_source(data.images)]
     files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
@@ -123,14 +124,14 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
 
 def evaluation_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an evaluation by a protocol reads beside the checkpoint: annotations and images."""
-    data = catalog.test_set(with_protocol(experiment, protocol, overrides))
+    data = data_sets.test_set(with_protocol(experiment, protocol, overrides))
     return sorted({data_source(data.annotations), data_source(data.images)})
 
 
 def audited_sets(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
     """List annotations and image folder of an experiment's training set and of the test set of a protocol."""
     config = with_protocol(experiment, protocol, overrides)
-    sets = catalog.training_set(config), catalog.test_set(config)
+    sets = data_sets.training_set(config), data_sets.test_set(config)
     return [path for data_set in sets for path in (data_set.annotations, data_set.images)]
 
 
@@ -141,7 +142,7 @@ def audit_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) 
 
 def proposals_of_test_set(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the object proposals of the test set of a protocol, if the experiment names them."""
-    proposals = catalog.test_set(with_protocol(experiment, protocol, overrides)).proposals
+    proposals = data_sets.test_set(with_protocol(experiment, protocol, overrides)).proposals
     return [proposals] if proposals else []
 
 

@@ -21,12 +21,12 @@ from vclr.bench.settings import DEFAULTS, choose_settings
 from vclr.bench.text import describe
 from vclr.cli import app
 from vclr.config import Config, dump_config
+from vclr.device import uses_tf32
 from vclr.engine.state import TrainState
 from vclr.errors import UsageError, UserError
 from vclr.models.attention import DeformableAttention
 from vclr.models.levels import flatten_levels
 from vclr.ops.boxes import cxcywh_to_xyxy
-from vclr.ops.device import uses_tf32
 
 CPU = torch.device("cpu")
 SMALL_DETECTOR = Path(__file__).parents[2] / "configs" / "small_detector.yaml"

@@ -14,12 +14,12 @@ import torch
 
 from vclr.config import Config
 from vclr.data.loader import training_loader
-from vclr.data.proposals import add_proposals
 from vclr.data.samples import TestSamples as EvaluatedSamples
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
+from vclr.object_proposals.join import add_proposals
 from vclr.pictures import write_png
 
 MakeConfig = Callable[..., Config]

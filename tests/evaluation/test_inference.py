@@ -12,11 +12,11 @@ import vclr
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.config import load_config
 from vclr.data import samples
+from vclr.device import float32_precision, uses_tf32
 from vclr.evaluation.inference import predict, predict_samples, to_coco_results
 from vclr.files import write_json
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
-from vclr.ops.device import float32_precision, uses_tf32
 from vclr.structures import Predictions
 
 CONFIG = load_config(Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml", ["model.num_queries=30"])

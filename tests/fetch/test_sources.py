@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.fetch.conftest import FIXED
-from vclr.data.catalog import CATALOG as DATA_SETS
+from vclr.data.data_sets import CATALOG as DATA_SETS
 from vclr.errors import UsageError, UserError
 from vclr.fetch.selection import select
 from vclr.fetch.sources import archive_stem, read_catalog

@@ -14,9 +14,9 @@ import pytest
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_manifest
 from vclr.generate.pack import pack_folder
-from vclr.generate.views import write_views
 from vclr.image_folder import PackedFolder, fingerprint, open_folder
 from vclr.pictures import write_png
+from vclr.views.write import write_views
 
 NAMES = {".": ["b.png", "a.png"], "..": ["photos.v2/b.png", "photos.v2/a.png"]}  # as the manifest of a place has them
 

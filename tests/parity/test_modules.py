@@ -18,7 +18,7 @@ from vclr.models.attention import DeformableAttention, Span
 from vclr.models.cells import padding_mask
 from vclr.models.levels import Levels, flatten_padded_levels
 from vclr.models.position import embed_boxes, embed_cells
-from vclr.models.proposals import ProposalStage
+from vclr.models.two_stage import ProposalStage
 from vclr.ops import points as points_module
 from vclr.ops.boxes import inverse_sigmoid
 from vclr.ops.deformable_attention import deformable_attention

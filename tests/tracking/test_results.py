@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from vclr.config import Config
+from vclr.environment import describe_environment
 from vclr.files import read_json, write_json
-from vclr.tracking.environment import describe_environment
 from vclr.tracking.record import RUN_FILE, RunRecord
 from vclr.tracking.results import select_results, store_results
 

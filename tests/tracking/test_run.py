@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from vclr.config import Config, flat_config, load_config
+from vclr.environment import describe_environment
 from vclr.files import read_json, sha256
 from vclr.tracking import TrackedRun
-from vclr.tracking.environment import describe_environment
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vclr.ops import nvml
-from vclr.ops.nvml import GpuLoad
+from vclr import nvml
+from vclr.nvml import GpuLoad
 from vclr.tracking.system import sample_system
 
 

@@ -382,7 +382,7 @@ def test_a_switch_of_proposals_trains_again_and_back_and_mixes_nothing(checkout)
 
 
 def test_every_set_of_the_catalog_is_made_by_a_rule(checkout):
-    from vclr.data.catalog import CATALOG
+    from vclr.data.data_sets import CATALOG
 
     splits = sorted({f"data/{data_set.annotations}" for data_set in CATALOG.values()})
     views = sorted(

@@ -18,9 +18,9 @@ from vclr.bench.scenes import random_photo
 from vclr.bench.settings import Settings
 from vclr.config import load_config
 from vclr.data.samples import TestSample
+from vclr.device import autocast
 from vclr.evaluation.inference import predict_samples
 from vclr.models.build import build_model
-from vclr.ops.device import autocast
 
 NUM_WARM_UPS = 1
 

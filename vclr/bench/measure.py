@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from vclr.tracking.environment import describe_environment
+from vclr.environment import describe_environment
 
 GIB = 2**30
 CALIBRATION_SECONDS = 10.0  # no further run of a product that has taken so long already

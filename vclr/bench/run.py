@@ -17,8 +17,8 @@ from vclr.bench.measurement import Measurement
 from vclr.bench.settings import USED, Settings, choose_settings
 from vclr.bench.step import measure_step
 from vclr.config import load_config
+from vclr.device import choose_device, float32_precision
 from vclr.errors import UserError, is_out_of_memory
-from vclr.ops.device import choose_device, float32_precision
 
 OPTIONS = ("queries", "objects", "batch", "dtype", "checkpoint", "micro_batch", "backend", "workers")
 

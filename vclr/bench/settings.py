@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from vclr.config_values import MAX_THREADS
+from vclr.config.checks import MAX_THREADS
+from vclr.device import DEVICES, no_cuda
 from vclr.errors import UsageError, UserError, nearest
 from vclr.ops.deformable_attention import BACKENDS
-from vclr.ops.device import DEVICES, no_cuda
 from vclr.structures import Size
 
 GIB = 2**30

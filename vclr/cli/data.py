@@ -141,7 +141,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
-    from vclr.data.catalog import missing_files, test_set, training_set, with_protocol
+    from vclr.data.data_sets import missing_files, test_set, training_set, with_protocol
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
 
@@ -172,7 +172,7 @@ def licences(
     Photos count by the licence that their json gives each of them. The terms of own data stand in a licence.yaml in
     their folder: `name`, `commercial: true|false`, `because`, maybe `url`.
     """
-    from vclr.evaluation.licences import catalog_terms, refuse_unsafe, terms_in_use
+    from vclr.report.licenses import catalog_terms, refuse_unsafe, terms_in_use
 
     has_experiment = config_file is not None or overrides
     terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
@@ -234,7 +234,7 @@ def views(
 
     With --shard K/N it is a part of the photos. --join of all N parts makes the folder that there is without shards.
     """
-    from vclr.generate.views import join_views, write_views
+    from vclr.views.write import join_views, write_views
 
     check_output_folder(output, {})
     if join:
@@ -260,7 +260,7 @@ def proposals(
 
     With --shard K/N it is a part of the photos. --join of all N parts makes the json that there is without shards.
     """
-    from vclr.generate.object_proposals import join_proposals, write_proposals
+    from vclr.object_proposals.graph import join_proposals, write_proposals
 
     inputs = {"--images": images, "--annotations": annotations, "--join": join}
     check_output_file(output, inputs, ("shard", *COCO_KEYS))

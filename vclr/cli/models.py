@@ -159,6 +159,7 @@ def evaluate(
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
     import torch
 
+    from vclr.device import describe_device
     from vclr.engine.distributed import joined_processes, world_size
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.shared_evaluation import evaluate_together
@@ -167,7 +168,6 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.evaluation.provenance import describe_checkpoint
     from vclr.models.build import build_model
     from vclr.models.weights import load_weights, read_weights
-    from vclr.ops.device import describe_device
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)

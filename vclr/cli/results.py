@@ -23,7 +23,7 @@ def report(
     title: Annotated[str, typer.Option(help="Heading.")] = "Experiments",
 ) -> None:
     """Compare experiments: report.html (one file) and summary.json."""
-    from vclr.evaluation.report import write_report
+    from vclr.report.page import write_report
 
     check_output_folder(output, {}, REPORT)
     print(write_report(_names(",".join(experiments)), _numbers(seeds), runs, results, output, title))
@@ -38,7 +38,7 @@ def study(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
     """Compare experiments over several seeds: means, spread, paired tests."""
-    from vclr.evaluation.study import write_study
+    from vclr.report.study import write_study
 
     check_output_folder(output, {}, STUDY)
     write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output)

@@ -10,8 +10,8 @@ from vclr.coco.file import open_coco
 from vclr.config import DataSetConfig, ProposalsConfig
 from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
-from vclr.data.proposals import add_proposals
 from vclr.errors import UserError
+from vclr.object_proposals.join import add_proposals
 
 
 def load_objects(

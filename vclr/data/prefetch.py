@@ -10,8 +10,8 @@ from queue import SimpleQueue
 import torch
 
 from vclr.data.workers import BLOCKED
+from vclr.device import is_built_for_gpus
 from vclr.errors import is_out_of_memory
-from vclr.ops.device import is_built_for_gpus
 from vclr.structures import Batch, to_device
 
 PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker

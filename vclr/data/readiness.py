@@ -11,11 +11,12 @@ from pathlib import Path
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config
-from vclr.data.catalog import check_view_names, evaluated_groups, missing_files, test_set, training_set, view_weights
-from vclr.data.view_files import ViewFiles
+from vclr.data.data_sets import evaluated_groups, missing_files, test_set, training_set
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folder import locate
+from vclr.views.choice import check_view_names, view_weights
+from vclr.views.files import ViewFiles
 
 
 def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:

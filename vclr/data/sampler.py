@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from vclr.config_values import check_share
+from vclr.config.checks import check_share
 
 Key = tuple[int, int]  # epoch, index
 

@@ -14,13 +14,13 @@ from torch.utils.data import Dataset
 from vclr.coco.annotations import load_coco, select
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
-from vclr.data.catalog import missing_files, test_set, training_set
+from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.data.images import ImageList
 from vclr.data.masks import ObjectMasks
 from vclr.data.transforms import draw_training_geometry, test_geometry
-from vclr.data.views import ViewReader
 from vclr.errors import UserError
 from vclr.structures import Target
+from vclr.views.reader import ViewReader
 
 log = logging.getLogger("vclr.data")
 

@@ -8,12 +8,13 @@ from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
 from vclr.config import Config, DataSetConfig
-from vclr.data.catalog import missing_files, test_set, training_set, view_weights
+from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
 from vclr.image_folder import fingerprint
 from vclr.pictures import IMAGE_SUFFIXES
+from vclr.views.choice import view_weights
 
 
 def hash_training_data(config: Config) -> dict[str, str]:

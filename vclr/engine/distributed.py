@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
+from vclr.device import choose_device, resolve_device
 from vclr.engine.ending import describe, name_collective, telling_others
 from vclr.engine.launched import Place, read_place
 from vclr.engine.rendezvous import meet
 from vclr.errors import UsageError
-from vclr.ops.device import choose_device, resolve_device
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vclr.data.loader import pad_images
+from vclr.device import choose_device, float32_precision
 from vclr.engine.distributed import gather_on_first_process, rank, wait_for_all
 from vclr.engine.state import TrainState
 from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
@@ -19,7 +20,6 @@ from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
 from vclr.models.checkpoint import check_fit, check_form
 from vclr.models.weights import read_tensors
-from vclr.ops.device import choose_device, float32_precision
 from vclr.structures import Batch, Target, to_device
 
 

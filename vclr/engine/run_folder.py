@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from vclr.config import Config, config_from_text, dump_config
-from vclr.data.catalog import training_set
+from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.lock import lock_file
 from vclr.engine.nearest_training import nearest_training

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from vclr.data.corrupt import corrupt
 from vclr.data.loader import pad_masks
+from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.ops.device import autocast
 from vclr.structures import Batch, to_device
 
 Losses = dict[str, Tensor]

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from vclr.config import Config
-from vclr.config_values import check_share
+from vclr.config.checks import check_share
 from vclr.data.loader import read_batches, training_loader
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
+from vclr.device import describe_device, float32_precision
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
@@ -24,12 +25,11 @@ from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
+from vclr.environment import describe_environment
 from vclr.evaluation.evaluate import evaluate_model
 from vclr.losses.consistency import ConsistencyCriterion
 from vclr.losses.criterion import Criterion
-from vclr.ops.device import describe_device, float32_precision
 from vclr.structures import Batch
-from vclr.tracking.environment import describe_environment
 
 log = logging.getLogger("vclr.train")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vclr.coco.predictions import read_predictions
 from vclr.config import Config
-from vclr.data.catalog import evaluated_groups, test_set
+from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
 from vclr.errors import UserError

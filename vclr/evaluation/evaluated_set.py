@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vclr.coco.annotations import Json
 from vclr.config import Config, DataSetConfig
-from vclr.data.catalog import CATALOG, PROTOCOLS, test_set, with_protocol
+from vclr.data.data_sets import CATALOG, PROTOCOLS, test_set, with_protocol
 from vclr.errors import UserError
 from vclr.files import sha256
 

@@ -12,9 +12,9 @@ from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
 from vclr.data.loader import list_test_batches, pad_images, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
+from vclr.device import autocast, float32_precision
 from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
-from vclr.ops.device import autocast, float32_precision
 from vclr.progress import Progress
 from vclr.shards import WHOLE, Shard
 from vclr.structures import Predictions

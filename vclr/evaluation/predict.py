@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from vclr.device import choose_device, describe_device
+from vclr.drawing import draw_objects
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.inference import predict, to_coco_results
 from vclr.evaluation.photo_arguments import find_photos
-from vclr.evaluation.pictures import draw_objects
 from vclr.evaluation.shown_objects import choose_shown
 from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 from vclr.models.weights import config_of, find_checkpoint, load_weights, read_weights
-from vclr.ops.device import choose_device, describe_device
 from vclr.outputs import check_writable
 from vclr.pictures import read_image, software_of, write_png
 from vclr.structures import Predictions

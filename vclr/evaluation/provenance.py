@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash
-from vclr.data.catalog import evaluated_groups, test_set
+from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
-from vclr.evaluation.pictures import PALETTE, draw_objects, enlargement, match_masks
+from vclr.drawing import PALETTE, draw_objects, enlargement, match_masks
 
 UNMATCHED = (20, 20, 20)
 DASH = 6  # pixels of the enlarged picture in each dash, and between two

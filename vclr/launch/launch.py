@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vclr.config import Config
-from vclr.config_values import check_share
+from vclr.config.checks import check_share
 from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError

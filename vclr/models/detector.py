@@ -20,7 +20,7 @@ from vclr.models.encoder import Encoder
 from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
-from vclr.models.proposals import ProposalStage, TopkProposals, join_proposals
+from vclr.models.two_stage import ProposalStage, TopkProposals, join_proposals
 from vclr.structures import Outputs, Size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding

@@ -10,8 +10,8 @@ from typing import Any
 import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
-from vclr.coco.top_proposals import MAX_IOU
 from vclr.files import sha256, sync_folder, write_json
+from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
 from vclr.splits.split import MadeSplit
 

@@ -15,9 +15,9 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
+from vclr.object_proposals.join_streamed import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
 from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
-from vclr.splits.proposals import BoxTable, ChosenProposals, choose_from_file
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Experiment tracking: a training as an MLflow run, and the page that shows it."""
 
-from vclr.tracking.environment import describe_environment
+from vclr.environment import describe_environment
 from vclr.tracking.run import TrackedRun
 from vclr.tracking.ui import open_ui
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import Config
-from vclr.tracking.environment import describe_environment
+from vclr.environment import describe_environment
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, Point, RunRecord, now_ms, valid_key
 from vclr.tracking.system import sample_system

@@ -28,7 +28,7 @@ def _sample_gpus() -> dict[str, float]:
     """Measure all GPUs that are visible here, or if the driver does not tell, those that this process works on."""
     import torch
 
-    from vclr.ops.nvml import gpu_load
+    from vclr.nvml import gpu_load
 
     if not torch.cuda.is_initialized():
         return {}

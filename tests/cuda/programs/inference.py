@@ -11,10 +11,10 @@ from tests.cuda.machine import Machine
 from vclr.bench.scenes import random_photo
 from vclr.config import load_config
 from vclr.data.samples import TestSample
+from vclr.device import autocast
 from vclr.evaluation.inference import predict, predict_samples
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
-from vclr.ops.device import autocast
 from vclr.structures import Predictions
 
 SIZES = [(96, 128), (80, 112)]

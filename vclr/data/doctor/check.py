@@ -8,14 +8,7 @@ from pathlib import Path
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
 from vclr.crew import Crew
-from vclr.data.catalog import (
-    evaluated_groups,
-    list_missing_files,
-    list_unknown_views,
-    test_set,
-    training_set,
-    view_weights,
-)
+from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, training_set
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
@@ -27,6 +20,7 @@ from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folder import locate, open_folder
+from vclr.views.choice import list_unknown_views, view_weights
 
 
 @dataclass

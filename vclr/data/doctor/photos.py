@@ -14,11 +14,11 @@ from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use
-from vclr.data.view_files import find_suffix, view_name
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
 from vclr.image_folder import Folder, locate, open_folder
+from vclr.views.files import find_suffix, view_name
 
 DARK = 32  # of 255: below it lies every pixel of 12 bits, or of a depth in millimeters, in a file of 16 bits
 BLOCK = 64  # images: half a second of decoding

@@ -1,0 +1,147 @@
+"""Object proposals: they find objects, are ranked and distinct, and their json is a sound COCO json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vclr.coco.annotations import encode_mask, load_coco
+from vclr.errors import UsageError, UserError
+from vclr.files import write_json
+from vclr.generate.toy import render_scene
+from vclr.object_proposals.graph import join_proposals, propose_objects, write_proposals
+from vclr.pictures import write_png
+from vclr.shards import Shard
+
+
+def disk(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:
+    rows, columns = np.ogrid[:height, :width]
+    return (columns - x) ** 2 + (rows - y) ** 2 < radius**2  # type: ignore[no-any-return]
+
+
+def checkerboard(height: int, width: int, colors: tuple[tuple[int, int, int], tuple[int, int, int]]) -> np.ndarray:
+    cells = (np.add.outer(np.arange(height) // 4, np.arange(width) // 4)) % 2
+    return np.array(colors, np.uint8)[cells]
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    flat, other = first.reshape(len(first), -1).astype(float), second.reshape(len(second), -1).astype(float)
+    shared = flat @ other.T
+    return shared / (flat.sum(axis=1)[:, None] + other.sum(axis=1) - shared)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("size", [(96, 128), (480, 640)])
+def test_plain_and_textured_objects_on_texture_are_among_the_best(size: tuple[int, int]) -> None:
+    height, width = size
+    image = checkerboard(height, width, ((40, 60, 120), (60, 80, 150)))
+    plain = disk(height, width, 0.3 * width, 0.4 * height, 0.2 * height)
+    textured = disk(height, width, 0.7 * width, 0.6 * height, 0.25 * height)
+    image[plain] = (200, 60, 40)
+    image[textured] = checkerboard(height, width, ((190, 180, 60), (230, 200, 90)))[textured]
+    masks, _ = propose_objects(image)
+    assert pairwise_iou(masks[:4], np.stack([plain, textured])).max(axis=0).min() > 0.85
+
+
+def test_proposals_are_ranked_distinct_and_no_more_than_asked_for() -> None:
+    image = render_scene(0, 1, "train").natural
+    masks, scores = propose_objects(image)
+    assert masks.shape == (len(scores), *image.shape[:2])
+    assert masks.dtype == bool
+    assert (np.diff(scores) <= 0).all()
+    assert ((scores > 0) & (scores < 1)).all()
+    assert (pairwise_iou(masks, masks) - np.eye(len(masks))).max() <= 0.5
+    few, _ = propose_objects(image, max_proposals=3)
+    assert np.array_equal(few, masks[:3])
+
+
+def test_most_objects_of_toy_scenes_are_found() -> None:
+    """Twenty scenes each of two seeds gave 0.82 and 0.87; a random order of the candidates gives less than half."""
+    found = []
+    for index in range(6):
+        scene = render_scene(2, index, "val")
+        masks, _ = propose_objects(scene.natural)
+        found += (pairwise_iou(masks, np.stack([item.mask for item in scene.objects])).max(axis=0) >= 0.5).tolist()
+    assert np.mean(found) > 0.65
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (50, 40)])
+def test_a_blank_image_holds_no_object(size: tuple[int, int]) -> None:
+    masks, scores = propose_objects(np.full((*size, 3), 128, np.uint8))
+    assert masks.shape == (0, *size)
+    assert scores.shape == (0,)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    for index in range(3):
+        write_png(folder / f"scene{index}.png", render_scene(0, index, "train", size=64).natural)
+    return folder
+
+
+def test_the_json_is_sound_and_its_masks_are_those_proposed(images: Path, tmp_path: Path) -> None:
+    coco = load_coco(write_proposals("graph", images, tmp_path / "proposals.json", quiet=True), images)
+    assert [(image["id"], image["file_name"]) for image in coco["images"]] == [
+        (number + 1, f"scene{number}.png") for number in range(3)
+    ]
+    assert [annotation["id"] for annotation in coco["annotations"]] == list(range(1, len(coco["annotations"]) + 1))
+    assert coco["categories"] == [{"id": 1, "name": "object"}]
+    masks, scores = propose_objects(render_scene(0, 1, "train", size=64).natural)
+    written = [annotation for annotation in coco["annotations"] if annotation["image_id"] == 2]
+    assert len(written) == len(masks) > 0
+    for annotation, mask, score in zip(written, masks, scores, strict=True):
+        assert annotation["segmentation"] == encode_mask(mask)
+        assert annotation["score"] == pytest.approx(score, abs=1e-6)
+        assert (annotation["category_id"], annotation["iscrowd"]) == (1, 0)
+        assert annotation["area"] == mask.sum()
+        x, y, width, height = annotation["bbox"]
+        assert mask[y : y + height, x : x + width].sum() == mask.sum()
+        assert mask[y].any()
+        assert mask[y + height - 1].any()
+        assert mask[:, x].any()
+        assert mask[:, x + width - 1].any()
+
+
+def test_annotations_say_which_photos_and_their_ids(images: Path, tmp_path: Path) -> None:
+    named = [{"id": 70, "file_name": "scene2.png", "height": 64, "width": 64, "license": 3}]
+    write_json(tmp_path / "known.json", {"images": named, "annotations": [], "categories": []})
+    output = write_proposals("graph", images, tmp_path / "proposals.json", tmp_path / "known.json", quiet=True)
+    coco = load_coco(output)
+    assert coco["images"] == [{"id": 70, "file_name": "scene2.png", "height": 64, "width": 64}]
+    assert {annotation["image_id"] for annotation in coco["annotations"]} == {70}
+
+
+def test_bad_input_is_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
+    output, known = tmp_path / "out" / "proposals.json", tmp_path / "known.json"
+    with pytest.raises(UsageError, match="unknown method 'grph'; nearest: graph"):
+        write_proposals("grph", images, output, quiet=True)
+    wrong = [{"id": 1, "file_name": "scene0.png", "height": 64, "width": 63}]
+    write_json(known, {"images": wrong, "annotations": [], "categories": []})
+    with pytest.raises(UserError, match=r"scene0\.png: is 64x64, .*known\.json says 63x64"):
+        write_proposals("graph", images, output, known, quiet=True)
+    (images / "scene1.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"scene1\.png: is not an image"):
+        write_proposals("graph", images, output, quiet=True)
+    assert not output.parent.exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shards_joined_are_the_bytes_of_one_job(count: int, images: Path, tmp_path: Path) -> None:
+    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    parts = [tmp_path / "shards" / f"{number}.json" for number in range(1, count + 1)]
+    for number, part in enumerate(parts, start=1):
+        write_proposals("graph", images, part, quiet=True, shard=Shard(number, count))
+    assert join_proposals(parts[::-1], tmp_path / "joined.json").read_bytes() == whole.read_bytes()
+    assert [len(load_coco(part)["images"]) for part in parts].count(0) == max(0, count - 3)
+
+
+def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
+    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    part = write_proposals("graph", images, tmp_path / "part.json", quiet=True, shard=Shard(2, 3))
+    with pytest.raises(UserError, match=r"whole\.json: is not what a shard wrote"):
+        join_proposals([part, whole], tmp_path / "joined.json")
+    with pytest.raises(UserError, match="is shard 2/3; shard 1 is missing"):
+        join_proposals([part], tmp_path / "joined.json")
+    assert not (tmp_path / "joined.json").exists()

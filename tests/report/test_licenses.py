@@ -1,0 +1,185 @@
+"""The licence ledger: what an experiment uses is found by where it lies, and what is not safe is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.shared import PHOTOS
+from vclr.config import load_config
+from vclr.errors import UserError
+from vclr.fetch.sources import read_catalog
+from vclr.report.licenses import Term, catalog_terms, count_licences, refuse_unsafe, terms_in_use
+
+ROOT = Path(__file__).parents[2]
+LICENCES = [
+    {"id": 1, "name": "Attribution-NonCommercial License", "url": "http://creativecommons.org/licenses/by-nc/2.0/"},
+    {"id": 2, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
+    {"id": 3, "name": "Attribution-NoDerivs License", "url": "http://creativecommons.org/licenses/by-nd/2.0/"},
+    {"id": 4, "name": "No known copyright restrictions", "url": "http://flickr.com/commons/usage/"},
+    {"id": 5, "name": "Ask me", "url": ""},
+]
+
+
+def write_photos(path: Path, licences: list[int]) -> Path:
+    images = [{"id": number, "file_name": f"{number}.jpg", "license": kind} for number, kind in enumerate(licences)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": images, "annotations": [], "licenses": LICENCES}))
+    return path
+
+
+def terms(root: Path, *overrides: str) -> dict[str, Term]:
+    config = load_config(None, [f"data.root={root}", *overrides])
+    return {term.what: term for term in terms_in_use(config)}
+
+
+def test_published_experiment_names_every_source(tmp_path: Path):
+    found = terms(tmp_path, f"train.init_checkpoint={tmp_path}/weights/dino_resnet50_pretrain.pth")
+    assert {what: term.of for what, term in found.items()} == {
+        "annotations (training)": "COCO 2017",
+        "photos (training)": "COCO 2017",
+        "view depth": "OWIS collection of v-CLR's authors",
+        "view style": "OWIS collection of v-CLR's authors",
+        "annotations (evaluation)": "COCO 2017",
+        "photos (evaluation)": "COCO 2017",
+        "first weights": "Published weights",
+    }
+    assert found["first weights"].licence.name == "Apache-2.0"
+    assert [what for what, term in found.items() if term.licence.commercial] == [
+        "annotations (training)",
+        "annotations (evaluation)",
+        "first weights",
+    ]
+
+
+def test_demo_is_safe():
+    found = terms_in_use(load_config(ROOT / "configs/experiment/demo.yaml"))
+    assert {term.of for term in found} == {"Toy scenes"}
+    refuse_unsafe(found)
+
+
+def test_what_a_split_was_made_of_decides(tmp_path: Path):
+    path = write_photos(tmp_path / "splits/coco2017_train_voc_top10_cutler.json", [])
+    record: dict[str, Any] = {"annotations": {"file": "published.json"}}
+    (tmp_path / "raw/owis").mkdir(parents=True)
+    (tmp_path / "raw/owis/published.json").touch()
+    path.with_suffix(".record.json").write_text(json.dumps(record))
+    assert terms(tmp_path)["annotations (training)"].of == "OWIS collection of v-CLR's authors"
+    record["annotations"]["file"] = "instances_train2017.json"
+    record["proposals"] = {"file": "published.json"}
+    path.with_suffix(".record.json").write_text(json.dumps(record))
+    found = terms(tmp_path)
+    assert found["annotations (training)"].of == "COCO 2017"
+    assert found["object proposals (training)"].of == "OWIS collection of v-CLR's authors"
+
+
+def test_a_view_that_was_rendered_has_the_terms_of_its_photos(tmp_path: Path):
+    (tmp_path / "views/coco2017/depth").mkdir(parents=True)
+    (tmp_path / "views/coco2017/depth/manifest.json").write_text('{"view": "pseudo_depth"}')
+    assert terms(tmp_path)["view depth"].of == "COCO 2017"
+
+
+def test_own_data_says_its_terms_itself(tmp_path: Path):
+    write_photos(tmp_path / "splits/mine_train_voc.json", [])
+    (tmp_path / "raw/mine").mkdir(parents=True)
+    own = [
+        f"data.train.annotations={tmp_path}/splits/mine_train_voc.json",
+        f"data.train.images={tmp_path}/raw/mine/images",
+    ]
+    found = terms(tmp_path, *own)
+    assert found["photos (training)"].licence.name == found["annotations (training)"].licence.name == "not stated"
+    (tmp_path / "raw/mine/licence.yaml").write_text("{name: ours, commercial: true, because: we took them}")
+    found = terms(tmp_path, *own)
+    assert found["photos (training)"].licence.commercial and found["annotations (training)"].licence.commercial
+    (tmp_path / "raw/mine/licence.yaml").write_text("{name: ours, comercial: true, because: we took them}")
+    with pytest.raises(UserError, match=r"licence\.yaml: unknown key 'comercial'; nearest: commercial"):
+        terms(tmp_path, *own)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_safe", "says"),
+    [
+        ([2, 2], True, "all 2 photos allow it"),
+        ([2, 4], True, "all 2 photos allow it"),
+        ([2, 1, 1], False, "2 of 3 photos: non-commercial only"),
+        ([3], False, "1 of 1 photos: no derivatives"),
+        ([2, 5, 9], False, "2 of 3 photos: terms not known"),
+    ],
+)
+def test_photos_count_by_their_own_licences(tmp_path: Path, kinds: list[int], is_safe: bool, says: str):
+    licence = count_licences(write_photos(tmp_path / "a.json", kinds))
+    assert licence is not None
+    assert licence.commercial == is_safe
+    assert licence.because == says
+
+
+def test_json_without_licences_says_nothing(tmp_path: Path):
+    path = tmp_path / "a.json"
+    path.write_text('{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}')
+    assert count_licences(path) is None
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
+def test_real_photos():
+    every, permissive = (
+        count_licences(PHOTOS / f"{name}.json") for name in ("annotations", "annotations_permissive_licence")
+    )
+    assert every is not None and permissive is not None
+    assert not every.commercial
+    assert every.because == "62 of 100 photos: non-commercial only, 5 of 100 photos: no derivatives"
+    assert permissive.commercial
+
+
+def test_refusal_names_everything_and_why(tmp_path: Path):
+    with pytest.raises(UserError) as caught:
+        refuse_unsafe(terms_in_use(load_config(None, [f"data.root={tmp_path}"])))
+    line = str(caught.value)
+    assert "\n" not in line
+    for said in ("photos (training)", "view depth (none stated: derived from COCO's photos", "photos (evaluation)"):
+        assert said in line
+    assert "annotations" not in line
+
+
+def test_catalog_lists_every_source():
+    named = {term.what.partition(",")[0].partition("/")[0] for term in catalog_terms()}
+    assert named == set(read_catalog())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        "text",
+        {"annotations": []},
+        {"annotations": {"file": 1}},
+        {"annotations": {}},
+        {"proposals": {"file": "../x"}},
+    ],
+    ids=str,
+)
+def test_record_that_is_none_is_one_line(record: Any, tmp_path: Path):
+    path = write_photos(tmp_path / "splits/own_train_voc.json", [1])
+    path.with_suffix(".record.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="own_train_voc.record.json: .*make the split again"):
+        terms(tmp_path, f"data.train.annotations={path}", "data.train.images=x")
+
+
+@pytest.mark.parametrize(("key", "value"), [("licenses", [1]), ("licenses", {"id": 1}), ("images", [[]])])
+def test_odd_lists_of_licences_are_one_line(key: str, value: Any, tmp_path: Path):
+    content = json.loads(write_photos(tmp_path / "a.json", [1]).read_text())
+    (tmp_path / "a.json").write_text(json.dumps({**content, key: value}))
+    with pytest.raises(UserError, match=rf"a.json: .*{key}"):
+        count_licences(tmp_path / "a.json")
+
+
+def test_licences_with_ids_of_any_type_are_found(tmp_path: Path):
+    content = json.loads(write_photos(tmp_path / "a.json", [2]).read_text())
+    content["licenses"].append({"id": {"a": 1}, "name": "odd"})
+    content["images"][0]["license"] = "2"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    found = count_licences(tmp_path / "a.json")
+    assert found is not None
+    assert found.commercial

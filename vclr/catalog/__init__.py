@@ -1,0 +1,1 @@
+"""Names that several rooms share, each written once. Imports no torch."""

@@ -1,0 +1,100 @@
+"""What a run ran on: revision, versions, hardware."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vclr.processes import count_cpus
+
+if TYPE_CHECKING:
+    import torch
+
+GIB = 2**30
+
+
+def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
+    """Describe the code and the machine of this process, ready for json.
+
+    Args:
+        device: of a training; it is described as it is set up now.
+
+    Returns:
+        git_revision (40 hexadecimal digits) and git_dirty (tracked files differ from it), both None outside git;
+        python, torch, numpy, vclr versions (None: not installed); hostname, platform, cpu, cpu_cores (that this
+        process may use), memory_gib, gpus (names); device (its name), driver, cuda and cudnn (versions), tf32 (whether
+        float32 products are computed in it), None without a GPU or before a device was chosen.
+    """
+    import psutil
+    import torch
+
+    from vclr.device import cuda_version, uses_tf32
+    from vclr.nvml import driver_version
+
+    revision, dirty = _git_state()
+    return {
+        "git_revision": revision,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "numpy", "vclr")},
+        "hostname": platform.node(),
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cpu_cores": count_cpus(),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
+        "gpus": _gpu_names(),
+        "device": None if device is None else str(device),
+        "driver": driver_version(),
+        "cuda": cuda_version(),
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32": uses_tf32() if device is not None and device.type == "cuda" else None,
+    }
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """Ask the repository that holds the package, then the one of the working directory."""
+    for folder in (Path(__file__).parent, Path.cwd()):
+        revision = _git(folder, "rev-parse", "HEAD")
+        if revision:
+            changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+            return revision, None if changes is None else bool(changes)
+    return None, None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Run git; None where there is no git, no repository, or no commit yet."""
+    # Reading the state must not take the index lock from somebody who is committing.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _gpu_names() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

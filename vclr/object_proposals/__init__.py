@@ -1,0 +1,1 @@
+"""Object proposals: made, written, chosen, joined to annotations."""

@@ -1,0 +1,121 @@
+"""The object proposals that join the known annotations of a training set, chosen image by image."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from vclr.coco.annotations import as_object
+from vclr.coco.checks import Json, check_box, say_twin
+from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.same_images import match_images, warn_of_missing
+from vclr.errors import UserError
+from vclr.object_proposals.choose import MAX_IOU, choose_proposals, read_score
+
+
+class BoxTable:
+    """Boxes of many images, with a score each: 48 bytes a box while they are collected, then grouped by image."""
+
+    def __init__(self) -> None:
+        self._owners = array("q")
+        self._values = array("d")
+
+    def add(self, owner: int, box: list[float], score: float = 0.0) -> None:
+        """Add a box of the image with the number `owner`."""
+        self._owners.append(owner)
+        self._values.extend((*box, score))
+
+    def by_owner(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield, for each image from 0 on, which of all boxes are its, (n, 4) boxes and (n,) scores."""
+        owners = np.frombuffer(self._owners, dtype=np.int64) if self._owners else np.empty(0, np.int64)
+        values = np.frombuffer(self._values, dtype=np.float64) if self._owners else np.empty(0)
+        order = np.argsort(owners, kind="stable")
+        ends = np.searchsorted(owners[order], np.arange(count + 1))
+        rows = values.reshape(-1, 5)
+        for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            positions = order[start:stop]
+            yield positions, rows[positions, :4], rows[positions, 4]
+
+
+class Candidate(msgspec.Struct, gc=False):
+    """What a proposal is chosen by; its mask, most of its text, is looked at once it is chosen."""
+
+    id: int | str
+    image_id: int | str
+    bbox: list[float]
+    score: Any = None
+
+
+@dataclass
+class ChosenProposals:
+    """Proposals of a file that were chosen: their positions in it, and the image that each joins."""
+
+    source: CocoFile
+    positions: list[int]
+    image_ids: list[Any]
+
+    def read_entries(self) -> Iterator[Json]:
+        """Yield them as they stand in the file."""
+        chosen = [self.source.annotations[position] for position in self.positions]
+        return CocoFile(self.source.path, {}, chosen).read_annotations()
+
+    def read(self, first_id: int) -> Iterator[Json]:
+        """Yield them as annotations of the category `object`, numbered from `first_id`."""
+        for number, (proposal, image_id) in enumerate(zip(self.read_entries(), self.image_ids, strict=True)):
+            yield {**as_object(proposal), "id": first_id + number, "image_id": image_id}
+
+
+def choose_from_file(
+    path: str | Path, images: list[Json], known: BoxTable, top_k: int, annotations: str | Path
+) -> ChosenProposals:
+    """Choose the `top_k` best proposals of each image.
+
+    Args:
+        path: COCO json of proposals, each with a `score`; its images are found by file name.
+        images: the images of the training set.
+        known: their annotations, by position in `images`.
+        top_k: proposals chosen of an image at most.
+        annotations: what errors call the file of the training set.
+
+    Raises:
+        UserError: a proposal without a score, an image that the two files have in two sizes, or no image in common.
+    """
+    source = open_coco(path)
+    checks = source.check_images()
+    same = match_images(source.images, path, images, annotations)
+    warn_of_missing(same, path, len(images), annotations)
+    candidates, file_positions = BoxTable(), array("q")
+    for position, candidate in enumerate(_read_candidates(source)):
+        entry = f"{path}: annotations[{position}] (id {candidate.id})"
+        check_box(candidate.bbox, entry)
+        if candidate.image_id not in checks.sizes:
+            twin = say_twin(candidate.image_id, checks.sizes)
+            raise UserError(f"{entry}: image {candidate.image_id!r} is not in `images`{twin}")
+        if checks.units.are_open:
+            checks.units.add({"bbox": candidate.bbox}, checks.sizes[candidate.image_id])
+        for owner in same.positions.get(candidate.image_id, ()):
+            candidates.add(owner, candidate.bbox, read_score(candidate.score, entry))
+            file_positions.append(position)
+    checks.check_units()
+    chosen = ChosenProposals(source, [], [])
+    groups = zip(candidates.by_owner(len(images)), known.by_owner(len(images)), strict=True)
+    for image, ((rows, boxes, scores), (_, known_boxes, _)) in zip(images, groups, strict=True):
+        for number in choose_proposals(boxes, scores, known_boxes, top_k, MAX_IOU):
+            chosen.positions.append(file_positions[rows[number]])
+            chosen.image_ids.append(image["id"])
+    for position, proposal in zip(chosen.positions, chosen.read_entries(), strict=True):
+        checks.check_annotation(position, proposal)
+    return chosen
+
+
+def _read_candidates(source: CocoFile) -> Iterator[Candidate]:
+    try:
+        yield from map(msgspec.json.Decoder(Candidate).decode, source.annotations)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{source.path}: an annotation is not what it should be: {error}") from None

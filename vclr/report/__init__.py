@@ -1,0 +1,1 @@
+"""What compares experiments: tables, curves, pictures, the report, the study."""

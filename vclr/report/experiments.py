@@ -1,0 +1,199 @@
+"""Experiments as the comparison sees them: configuration, role, metrics seed by seed, each on one test set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vclr.config import Config, flat_config
+from vclr.data.data_sets import training_set
+from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
+from vclr.evaluation.recall import Metrics
+from vclr.views.choice import view_weights
+
+KNOWN, NOVEL = "known", "novel"
+BASELINE, VIEWS, FULL = "baseline", "views", "v-CLR"
+ALL = "all"  # the objects of a test set whose classes are not divided into groups
+OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
+
+
+@dataclass
+class Experiment:
+    """One experiment and its results on one test set, seed by seed.
+
+    Attributes:
+        name: its name in `runs/` and `results/`.
+        seeds: the seeds, in the order of all lists below.
+        config: the resolved configuration of the first seed.
+        test_set: what the metrics are of.
+        groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
+            `all` (`by_test_set` gives them the protocol's name).
+        classes: for each group, the names of its classes; a test set without groups has none.
+        untrained: for each group, the metrics of the model before training; empty where that was not evaluated.
+        proposals: the same of the object proposals of the test set, which no training made.
+        runs: the run folder of each seed.
+        predictions: the file of what the first seed found.
+        checkpoints: the sha256 of what was evaluated, of each seed; "" where it was not recorded.
+        environment: what the first run wrote about code and machine; may be empty.
+        data_hashes: what the first run wrote about the bytes of its training data; may be empty.
+    """
+
+    name: str
+    seeds: list[int]
+    config: Config
+    test_set: EvaluatedSet
+    groups: dict[str, list[Metrics]]
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    untrained: dict[str, Metrics] = field(default_factory=dict)
+    proposals: dict[str, Metrics] = field(default_factory=dict)
+    runs: list[Path] = field(default_factory=list)
+    predictions: Path = Path()
+    checkpoints: list[str] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
+    data_hashes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def views(self) -> list[str]:
+        """The views that training draws from."""
+        return list(view_weights(self.config.views, training_set(self.config)))
+
+    @property
+    def consistency(self) -> float:
+        """The weight of the consistency loss."""
+        return self.config.model.criterion.weight_dict.loss_consistency
+
+    @property
+    def role(self) -> str | None:
+        """What it stands for in the comparison: the natural view only, other views, other views and consistency."""
+        if self.views == ["natural"]:
+            return None if self.consistency else BASELINE
+        return FULL if self.consistency else VIEWS
+
+    def values(self, group: str, metric: str) -> list[float]:
+        """Return a metric seed by seed; empty where it does not exist."""
+        values = [metrics.get(metric) for metrics in self.groups.get(group, [])]
+        present = [value for value in values if value is not None]
+        return present if len(present) == len(values) else []
+
+    def mean(self, group: str, metric: str) -> float | None:
+        """Return the mean over the seeds."""
+        values = self.values(group, metric)
+        return float(np.mean(values)) if values else None
+
+    def spread(self, group: str, metric: str) -> float | None:
+        """Return the standard deviation over the seeds (n - 1); None for one seed."""
+        values = self.values(group, metric)
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def gaps(self, metric: str) -> list[float]:
+        """Return, seed by seed, how far the novel classes lie below the known ones; empty without both groups."""
+        pairs = zip(self.values(KNOWN, metric), self.values(NOVEL, metric), strict=False)
+        return [known - novel for known, novel in pairs]
+
+
+def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
+    """Sort experiments by what they can be compared on: the same test set with the same classes in a group.
+
+    Returns:
+        For each test set its title and the experiments that were evaluated on it.
+    """
+    compared: list[list[Experiment]] = []
+    for experiment in experiments:
+        for others in compared:
+            if all(_are_comparable(experiment, other) for other in others):
+                others.append(experiment)
+                break
+        else:
+            compared.append([experiment])
+    sets = [next((one.test_set for one in others if one.test_set.protocol), others[0].test_set) for others in compared]
+    titles = unique_titles(sets, compared[0][0].config.data.root if compared else "")
+    return {
+        title: [_name_headline(experiment, test_set) for experiment in others]
+        for title, test_set, others in zip(titles, sets, compared, strict=True)
+    }
+
+
+def _are_comparable(one: Experiment, other: Experiment) -> bool:
+    if one.test_set.key != other.test_set.key or one.name == other.name:
+        return False
+    return have_same_classes(one.classes, other.classes)
+
+
+def have_same_classes(first: dict[str, list[str]], second: dict[str, list[str]]) -> bool:
+    """Tell whether the groups that two evaluations share have the same classes."""
+    return all(set(first[group]) == set(second[group]) for group in first.keys() & second.keys())
+
+
+def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment:
+    """Give the metrics of a test set without groups the name of its protocol, where it has one."""
+    title = test_set.title(experiment.config.data.root)
+    name = ALL if title == test_set.annotations else title
+
+    def rename(groups: dict[str, Any]) -> dict[str, Any]:
+        return {name if group == ALL else group: metrics for group, metrics in groups.items()}
+
+    return replace(
+        experiment,
+        groups=rename(experiment.groups),
+        untrained=rename(experiment.untrained),
+        proposals=rename(experiment.proposals),
+    )
+
+
+def groups_of(experiments: list[Experiment]) -> list[str]:
+    """List the groups of classes of experiments on one test set."""
+    return list(dict.fromkeys(group for experiment in experiments for group in experiment.groups))
+
+
+def main_metric(experiments: list[Experiment]) -> str:
+    """Return the metric that comparisons are about: recall of masks, or of boxes where no masks were evaluated."""
+    has_masks = all(
+        experiment.values(group, "mask_ar@100") for experiment in experiments for group in experiment.groups
+    )
+    return "mask_ar@100" if has_masks else "box_ar@100"
+
+
+def target_group(experiments: list[Experiment]) -> str:
+    """Return the group that comparisons are about: the novel classes where they were evaluated apart."""
+    groups = groups_of(experiments)
+    return NOVEL if NOVEL in groups else groups[0]
+
+
+def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
+    """Return the settings that differ between the experiments, each with its value in every experiment."""
+    flat = [flat_config(experiment.config) for experiment in trainings(experiments)]
+    keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
+    values = {key: [settings.get(key) for settings in flat] for key in keys}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
+    """Return one of each name: what was trained, on however many test sets it was evaluated."""
+    by_name: dict[str, Experiment] = {}
+    for experiment in experiments:
+        by_name.setdefault(experiment.name, experiment)
+    return list(by_name.values())
+
+
+def format_setting(value: Any) -> str:
+    """Write the value of a setting for a reader: lists with commas, a dash where there is none."""
+    if value is None or value == {} or value == []:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def provenance(environment: dict[str, Any]) -> dict[str, str]:
+    """Say in a few words what code on what machine made a run, as far as it was recorded."""
+    revision = str(environment.get("git_revision") or "")[:12]
+    versions = [f"{name} {environment[name]}" for name in ("vclr", "python", "torch") if environment.get(name)]
+    machine = [str(environment["cpu"])] if environment.get("cpu") else []
+    machine += [f"{environment['cpu_cores']} cores"] if environment.get("cpu_cores") else []
+    machine += [f"{environment['memory_gib']} GiB"] if environment.get("memory_gib") else []
+    machine += [str(name) for name in environment.get("gpus") or []]
+    said = {"revision": revision + (" with local changes" if revision and environment.get("git_dirty") else "")}
+    said |= {"versions": ", ".join(versions), "machine": ", ".join(machine)}
+    return {name: text for name, text in said.items() if text}

@@ -1,0 +1,119 @@
+"""What the numbers say, in sentences: no more than the trainings and the seeds allow, and never across test sets."""
+
+from __future__ import annotations
+
+from vclr.report.comparison import Comparison, PairedResult, compare, shown_difference
+from vclr.report.experiments import (
+    BASELINE,
+    FULL,
+    KNOWN,
+    NOVEL,
+    VIEWS,
+    Experiment,
+    groups_of,
+    main_metric,
+)
+
+SUBJECTS = {BASELINE: "The baseline", VIEWS: "Views alone", FULL: "v-CLR"}
+CHANGES = {
+    f"{VIEWS} - {BASELINE}": "Training on several views, without consistency,",
+    f"{FULL} - {VIEWS}": "Adding consistency with the teacher to the views",
+    f"{FULL} - {BASELINE}": "Views and consistency together",
+}
+MAX_NAMED = 3  # settings that a sentence names
+
+
+def findings(experiments: list[Experiment]) -> list[str]:
+    """Say what experiments reached on one test set, and whether views and consistency help."""
+    metric = main_metric(experiments)
+    sentences = []
+    for experiment in experiments:
+        if experiment.gaps(metric):
+            known, novel = (experiment.values(group, metric) for group in (KNOWN, NOVEL))
+            sentences.append(
+                f"{SUBJECTS.get(experiment.role or '', 'Experiment')} ({experiment.name}): recall of "
+                f"{experiment.mean(KNOWN, metric):.1f} % on known and {experiment.mean(NOVEL, metric):.1f} % on novel "
+                f"objects ({metric}), a gap of {shown_difference(known, novel):.1f} points."
+            )
+    for pair, comparison in compare(experiments).items():
+        if metric in comparison.results:
+            sentences.append(_describe(pair, comparison, metric))
+    return sentences + _about_proposals(experiments, metric)
+
+
+def _describe(pair: str, comparison: Comparison, metric: str) -> str:
+    first, second, test = comparison.first, comparison.second, comparison.results[metric]
+    group, difference = comparison.group, comparison.shown(metric)
+    if comparison.further:
+        side = "higher" if difference > 0 else "lower"
+        amount = f"{abs(difference):.1f} points {side} than" if difference else "the same as"
+        return (
+            f"Recall of {first.name} on {group} objects is {amount} that of {second.name} "
+            f"({_certainty(test)}). The two trainings also differ in "
+            f"{name_some(comparison.further)}, so this does not tell what made the difference."
+        )
+    if difference:
+        effect = (
+            f"{'raised' if difference > 0 else 'lowered'} recall on {group} objects by {abs(difference):.1f} points"
+        )
+    else:
+        effect = f"changed nothing on {group} objects"
+    return f"{CHANGES[pair]} {effect} ({_certainty(test)})."
+
+
+def _certainty(test: PairedResult) -> str:
+    """Say how certain a difference is."""
+    if test.low is None or test.high is None:
+        return "one seed"
+    interval = f"{test.low:+.1f} to {test.high:+.1f}".replace("-", "−")
+    text = f"95 % interval {interval}, paired t test p {_equals(test.p_t)}"
+    if test.p_permutation is not None:
+        text += f", sign flips p {_equals(test.p_permutation)}"
+    verdict = "; the interval contains 0, so this is no evidence of an effect" if test.low <= 0 <= test.high else ""
+    return text + verdict
+
+
+def name_some(names: list[str]) -> str:
+    """Name the first few settings, and count the others."""
+    shown = names if len(names) <= MAX_NAMED + 1 else names[:MAX_NAMED]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more settings" if more else "")
+
+
+def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
+    """Say where the object proposals, which no training made, find more than every detector."""
+    proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), {})
+    ahead = []
+    for group in groups_of(experiments):
+        value = proposals.get(group, {}).get(metric)
+        best = max((mean for one in experiments if (mean := one.mean(group, metric)) is not None), default=None)
+        if value is not None and best is not None and float(f"{value:.1f}") > float(f"{best:.1f}"):
+            ahead.append(f"{value:.1f} % of the {group} objects (the best detector {best:.1f} %)")
+    if not ahead:
+        return []
+    return [
+        "The object proposals, in which these trainings have no part, find more than every detector here: "
+        f"{' and '.join(ahead)}. One reason may be that regions of a single image know no classes, so that novel "
+        "objects are no harder to find than known ones; another that in simple scenes a whole object is one such "
+        "region, which is rare in photos."
+    ]
+
+
+def evidence(num_seeds: int) -> str:
+    """Say how much this many seeds can show."""
+    if num_seeds == 1:
+        return "One seed is no evidence: a difference between two runs may be chance."
+    text = f"With {num_seeds} seeds the exact sign-flip test cannot give less than p = {2 / 2**num_seeds:.2g}"
+    return text + (", so it cannot reach 0.05 by itself." if 2 / 2**num_seeds > 0.05 else ".")
+
+
+def format_p(p: float | None) -> str:
+    """Write a p value with two digits, tiny ones as a bound."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _equals(p: float | None) -> str:
+    text = format_p(p)
+    return text if text.startswith("<") else f"= {text}"

@@ -1,0 +1,199 @@
+"""The report's pictures: training images in their views, and what was found in evaluated ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vclr import drawing
+from vclr.coco import annotations as coco_json
+from vclr.coco.annotations import Json
+from vclr.coco.checks import check_segmentation
+from vclr.config import ViewsConfig
+from vclr.data.data_sets import training_set
+from vclr.errors import UserError
+from vclr.evaluation.raw_predictions import draw_raw
+from vclr.files import read_json
+from vclr.image_folder import Folder, open_folder
+from vclr.report.experiments import Experiment, target_group
+from vclr.views.reader import ViewReader
+
+log = logging.getLogger("vclr.evaluation")
+
+NUM_SCENES = 4  # training images shown
+NUM_EXAMPLES = 6  # evaluated images shown
+TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
+NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
+RAW_SCORE = 0.5  # above which every prediction of one image is shown
+NUM_UNSURE = 10  # best predictions shown where none is above that
+FADE = 0.85  # of the photo behind what was found
+ANNOTATED = (255, 255, 255)  # outline of an annotated object
+PICTURE_SIDE = 360  # pixels of a picture's long side in the report
+
+
+# A picture with its caption, and rows of them: the photo, the ground truth, one picture for each experiment.
+Pictures = list[tuple[np.ndarray, str]]
+
+
+def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str], list[list[np.ndarray]]]:
+    """Draw some images of a training set in every view of the experiment that has most.
+
+    Args:
+        experiments: those that train on this set.
+        coco: the annotations of the set.
+
+    Returns:
+        The names of the views, and for each image its picture in each view with the annotations drawn.
+    """
+    experiment = max(experiments, key=lambda candidate: len(candidate.views))
+    views = sorted(experiment.views, key=lambda view: view != "natural")
+    data_set = training_set(experiment.config)
+    objects = _objects(coco)
+    names = [image["file_name"] for image in coco["images"] if image["id"] in objects]
+    settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=experiment.config.views.seed)
+    reader, photos = ViewReader(data_set, settings, names), open_folder(data_set.images)
+    rows = []
+    for image in _pick(coco, objects, NUM_SCENES):
+        photo = photos.open(image["file_name"])
+        size, index = (image["height"], image["width"]), names.index(image["file_name"])
+        masks = [coco_json.rasterize(item, *size) for item in objects[image["id"]]]
+        shown = [np.asarray(reader.read(view, index, size, photo)) for view in views]
+        colors, fill = [ANNOTATED] * len(masks), [False] * len(masks)
+        rows.append([_finish(drawing.draw_objects(view, masks, colors=colors, fill=fill)) for view in shown])
+    return views, rows
+
+
+def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictures], Pictures]:
+    """Draw some images of a test set, and what the first seed of each experiment found in them.
+
+    Args:
+        experiments: those that were evaluated on this set.
+        coco: the annotations of the set.
+
+    Returns:
+        A row for each image with the objects of the target group and, for each of these, the prediction that fits best;
+        and a row for the first of these images with all its objects and all predictions above a score, the best few
+        where there are none.
+    """
+    test_set = experiments[0].test_set
+    every_object, names = _objects(coco), experiments[0].classes.get(target_group(experiments))
+    if names is not None:
+        wanted = coco_json.category_ids(coco, names, test_set.annotations)
+        coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)
+    objects = _objects(coco)
+    images = _pick(coco, objects, NUM_EXAMPLES)
+    found = [_read_predictions(experiment.predictions, images) for experiment in experiments]
+    photos = open_folder(test_set.images)
+    rows = [
+        _best_row(_open(photos, image), image, objects[image["id"]], [by_image[image["id"]] for by_image in found])
+        for image in images
+    ]
+    raw: Pictures = []
+    for image in images[:1]:
+        shown = [by_image[image["id"]] for by_image in found]
+        raw = _raw_row(_open(photos, image), image, every_object[image["id"]], shown)
+    return rows, raw
+
+
+def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
+    """Show for each object the best-fitting prediction."""
+    masks, row = _photo_and_objects(photo, image, objects, "in all")
+    for entries in found:
+        best = entries[:TOP_PREDICTIONS]
+        candidates = _masks(best, image)
+        picture, count = drawing.draw_found(photo, masks, candidates, fade=FADE)
+        caption = f"{count} of {len(masks)}"
+        if count == 0 and best:  # what it predicts instead, mask and box
+            boxes = [coco_json.bbox_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
+            picture = drawing.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
+            caption += f"; its {len(boxes)} best predictions"
+        row.append((_finish(picture), caption))
+    return row
+
+
+def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
+    """Show every prediction above a score, whether it fits an object or not."""
+    masks, row = _photo_and_objects(photo, image, objects, "annotated")
+    for entries in found:
+        above = [entry for entry in entries if entry["score"] > RAW_SCORE]
+        # A detector that is sure of nothing would look as if it made no mistakes.
+        shown = _masks(above or entries[:NUM_UNSURE], image)
+        picture, unmatched = draw_raw(photo, masks, shown, fade=FADE)
+        caption = f"{len(shown)} predicted, {unmatched} fit none"
+        if not above:
+            caption = (
+                f"none above {RAW_SCORE}; of its {len(shown)} best {unmatched} fit none" if shown else "none at all"
+            )
+        row.append((_finish(picture), caption))
+    return row
+
+
+def _photo_and_objects(
+    photo: np.ndarray, image: Json, objects: list[Json], called: str
+) -> tuple[list[np.ndarray], Pictures]:
+    """Return the masks of the annotated objects, and what each row begins with: the photo, and the objects in it."""
+    masks = _masks(objects, image)
+    there = drawing.draw_objects(photo, masks, fade=FADE)
+    return masks, [(_finish(drawing.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} {called}")]
+
+
+def _masks(entries: list[Json], image: Json) -> list[np.ndarray]:
+    return [coco_json.rasterize(entry, image["height"], image["width"]) for entry in entries]
+
+
+def _open(photos: Folder, image: Json) -> np.ndarray:
+    return np.asarray(photos.open(image["file_name"]))
+
+
+def _objects(coco: Json) -> dict[Any, list[Json]]:
+    """Return the annotations that are no crowds, by image, large ones first so that small ones are drawn on top."""
+    objects: dict[Any, list[Json]] = {}
+    for annotation in sorted(coco["annotations"], key=lambda item: -item["bbox"][2] * item["bbox"][3]):
+        if not annotation.get("iscrowd", 0):
+            objects.setdefault(annotation["image_id"], []).append(annotation)
+    return objects
+
+
+def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
+    """Take images at even distances, of those with several objects if they suffice: not chosen by result."""
+    several = [image for image in coco["images"] if len(objects.get(image["id"], [])) > 1]
+    images = several if len(several) >= count else [image for image in coco["images"] if image["id"] in objects]
+    positions = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    return [images[position] for position in positions]
+
+
+def _read_predictions(path: Path, images: list[Json]) -> dict[Any, list[Json]]:
+    """Read what was found in some images, best first.
+
+    Raises:
+        UserError: an entry of the file is not a COCO result, or is not of an image of this size.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+    by_image: dict[Any, list[Json]] = {image["id"]: [] for image in images}
+    entries = read_json(path)
+    for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
+        if not isinstance(entry, dict) or not {"image_id", "score", "bbox"} <= entry.keys():
+            raise UserError(f"{path}: [{position}]: is not a COCO result with `image_id`, `score` and `bbox`")
+        image_id = entry["image_id"]
+        if isinstance(image_id, (int, str)) and image_id in by_image:
+            if entry.get("segmentation") is not None:
+                check_segmentation(entry["segmentation"], *sizes[image_id], f"{path}: [{position}]")
+            by_image[image_id].append(entry)
+    return {image_id: sorted(found, key=lambda entry: -entry["score"]) for image_id, found in by_image.items()}
+
+
+def _finish(picture: np.ndarray) -> np.ndarray:
+    """Shrink a large picture to the size at which the report shows it."""
+    return drawing.fit(picture, PICTURE_SIDE) if max(picture.shape) > PICTURE_SIDE else picture
+
+
+def data_uri(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=88, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

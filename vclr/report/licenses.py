@@ -1,0 +1,215 @@
+"""The licence ledger: under which terms the data, weights, proposals and views of an experiment may be used."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vclr.coco.file import CocoFile, open_coco
+from vclr.config import Config, DataSetConfig
+from vclr.data.data_sets import test_set, training_set
+from vclr.errors import UserError
+from vclr.fetch.sources import Licence, Source, read_catalog, read_licence
+from vclr.files import read_json
+
+# Where the terms of own data stand: in its folder, or in one above.
+DECLARATION = "licence.yaml"
+UNKNOWN = Licence("not stated", commercial=False, because=f"nothing says under which; a {DECLARATION} beside it can")
+# What the licence of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
+FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
+ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
+
+
+@dataclass(frozen=True)
+class Term:
+    """What is used, the path or address where it is, what it is of, and its licence."""
+
+    what: str
+    path: str
+    of: str
+    licence: Licence
+
+    def __str__(self) -> str:
+        """Say it in two lines."""
+        allowed = "yes" if self.licence.commercial else "no"
+        of = f"{self.of}: " if self.of else ""
+        address = f" <{self.licence.url}>" if self.licence.url else ""
+        terms = f"{of}{self.licence.name}{address}; commercial use: {allowed}, {self.licence.because}"
+        return f"{self.what}  {self.path}\n    {terms}"
+
+
+def catalog_terms() -> list[Term]:
+    """List the terms of all that `vclr fetch` knows."""
+    terms = []
+    for source in read_catalog().values():
+        terms.append(Term(source.name, source.homepage, source.title, source.licence))
+        if source.annotations_licence is not None:
+            terms.append(Term(f"{source.name}, annotations", source.homepage, source.title, source.annotations_licence))
+        for file in source.files:
+            if file.licence is not None:
+                terms.append(Term(f"{source.name}/{PurePosixPath(file.path).name}", file.urls[0], "", file.licence))
+    return terms
+
+
+def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list[Term]:
+    """List the terms of what an experiment trains on, is evaluated with and begins from.
+
+    The test set is `evaluated`, by default the one that the configuration names. Photos count by the licence that their
+    json gives each of them, where it does.
+
+    Raises:
+        UserError: a json or a declaration is damaged.
+    """
+    ledger = _Ledger(Path(config.data.root), read_catalog())
+    terms = [
+        *ledger.of_data_set("training", training_set(config)),
+        *ledger.of_data_set("evaluation", evaluated or test_set(config)),
+    ]
+    if checkpoint := config.train.init_checkpoint:
+        terms.append(ledger.of_path("first weights", Path(checkpoint)))
+    return terms
+
+
+def refuse_unsafe(terms: Iterable[Term]) -> None:
+    """Refuse what does not allow commercial use.
+
+    Raises:
+        UserError: names all of it, and why.
+    """
+    unsafe = [
+        f"{term.what} ({term.licence.name}: {term.licence.because})" for term in terms if not term.licence.commercial
+    ]
+    if unsafe:
+        raise UserError(f"not safe for commercial use: {'; '.join(unsafe)}")
+
+
+class _Ledger:
+    """Find out what a path is of: a source of the catalog, or own data, which may have a declaration."""
+
+    def __init__(self, root: Path, catalog: Mapping[str, Source]) -> None:
+        self.root, self.catalog = root, catalog
+
+    def of_data_set(self, part: str, data_set: DataSetConfig) -> Iterator[Term]:
+        annotations = Path(data_set.annotations)
+        yield from self._of_annotations(part, annotations)
+        photos = self.of_path(f"photos ({part})", Path(data_set.images))
+        counted = count_licences(annotations) if annotations.is_file() else None
+        yield Term(photos.what, photos.path, photos.of, counted or photos.licence)
+        for view, folder in data_set.views.items() if part == "training" else ():
+            yield self.of_path(f"view {view}", Path(folder))
+        if data_set.proposals:
+            yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
+
+    def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
+        """Yield the terms of annotations, and of the proposals among them, as the record of their split tells them."""
+        sources = _read_sources(path.with_suffix(".record.json"))
+        for key, what in (("annotations", f"annotations ({part})"), ("proposals", f"object proposals ({part})")):
+            if key in sources or key == "annotations":
+                made_of = self._find(sources[key]) if key in sources else None
+                term = self.of_path(what, made_of or path, of_annotations=True)
+                yield Term(what, path.as_posix(), term.of, term.licence)
+
+    def _find(self, name: str) -> Path | None:
+        """Find the file that a split was made of, of which its record says the name."""
+        places = (path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{glob.escape(name)}")))
+        return next(places, None)
+
+    def of_path(self, what: str, path: Path, of_annotations: bool = False) -> Term:
+        """Return the terms of one file or folder."""
+        source = self._source(path)
+        if source is None:
+            return Term(what, path.as_posix(), "own data", self._declared(path))
+        own = next((file.licence for file in source.files if self.root / file.path == path), None)
+        of_kind = source.annotations_licence if of_annotations else None
+        return Term(what, path.as_posix(), source.title, own or of_kind or source.licence)
+
+    def _source(self, path: Path) -> Source | None:
+        """Return the source of a path below the data folder, by the layout there: raw/<set>/, splits/<set>_..., ..."""
+        place = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
+        kind, _, rest = place.partition("/")
+        if kind == "views" and not self._is_rendered(path):
+            for source in self.catalog.values():
+                if source.hub is not None and place in source.hub.places.values():
+                    return source
+        if kind == "splits":
+            return next((self.catalog[name] for name in self.catalog if rest.startswith(f"{name}_")), None)
+        return self.catalog.get(kind if kind == "weights" else rest.partition("/")[0])
+
+    @staticmethod
+    def _is_rendered(folder: Path) -> bool:
+        """Tell a view that `vclr views` made of the photos."""
+        manifest = folder / "manifest.json"
+        content = read_json(manifest) if manifest.is_file() else {}
+        return isinstance(content, dict) and "view" in content
+
+    def _declared(self, path: Path) -> Licence:
+        """Return what the nearest declaration says."""
+        if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
+            path = self.root / "raw" / path.name.partition("_")[0] / path.name
+        for folder in (path, *path.parents):
+            if (folder / DECLARATION).is_file():
+                return read_licence(folder / DECLARATION)
+        return UNKNOWN
+
+
+def _read_sources(record: Path) -> dict[str, str]:
+    """Return the names of the files that a split was made of, by what they are; nothing where it has no record.
+
+    Raises:
+        UserError: the record is not one.
+    """
+    content = read_json(record) if record.is_file() else {}
+    names: dict[str, str] = {}
+    for key in ("annotations", "proposals"):
+        if not isinstance(content, dict) or not isinstance(content.get(key, {}), dict):
+            raise UserError(f"{record}: is not a record of `vclr split`; make the split again")
+        if key in content:
+            names[key] = content[key].get("file", "")
+            if not isinstance(names[key], str) or PurePosixPath(names[key]).name != names[key] or not names[key]:
+                raise UserError(f"{record}: {key}: file is {names[key]!r}, not a name; make the split again")
+    return names
+
+
+def count_licences(annotations: Path) -> Licence | None:
+    """Return the licences of a json's photos as one, None where it does not say them.
+
+    Raises:
+        UserError: the json cannot be read.
+    """
+    coco = open_coco(annotations)
+    names = _names_of_licences(coco)
+    for position, image in enumerate(coco.images):
+        if not isinstance(image, dict):
+            raise UserError(f"{annotations}: images[{position}]: is not an object")
+    counts = Counter(names.get(str(image.get("license")), "") for image in coco.images)
+    if not any(name.strip() for name in counts):
+        return None
+    reasons: Counter[str] = Counter()
+    for name, count in counts.items():
+        reasons[_forbids(name)] += count
+    allowed = reasons.pop("", 0)
+    because = ", ".join(
+        f"{count} of {sum(counts.values())} photos: {reason}" for reason, count in reasons.most_common()
+    )
+    kinds = f"{len(counts)} licences of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
+    return Licence(kinds, not reasons, because or f"all {allowed} photos allow it")
+
+
+def _names_of_licences(coco: CocoFile) -> dict[str, str]:
+    """Return name and address of each licence of a json, by its id as text."""
+    listed = coco.head.get("licenses") or []
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise UserError(f"{coco.path}: `licenses` is not a list of objects; correct it, or leave it out")
+    return {str(entry.get("id")): f"{entry.get('name', '')} {entry.get('url', '')}" for entry in listed}
+
+
+def _forbids(licence: str) -> str:
+    """Return why a photo under a licence is not safe for commercial use, "" where it is."""
+    for reason, pattern in FORBIDDEN.items():
+        if re.search(pattern, licence, re.IGNORECASE):
+            return reason
+    return "" if re.search(ALLOWED, licence, re.IGNORECASE) else "terms not known"

@@ -1,0 +1,177 @@
+"""Read experiments from the folders of their runs and results.
+
+Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` and, as references,
+`results/<experiment>/untrained/metrics.json` (the model before training) and `proposals/metrics.json`. With
+`evaluation.protocols`, each of these metrics.json is in a folder of the protocol's name. A training of your own may
+lie in `runs/<experiment>/` and `results/<experiment>/` without `seed<k>/`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vclr.config import Config, load_config
+from vclr.errors import UserError
+from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
+from vclr.evaluation.recall import Metrics
+from vclr.files import read_json
+from vclr.report.experiments import ALL, Experiment, have_same_classes
+
+REFERENCES = ("untrained", "proposals")  # results beside those of the seeds, of what no training made
+
+
+def read_experiments(experiments: list[str], seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
+    """Read the configuration and the metrics of each experiment and seed.
+
+    Returns:
+        The experiments in the order of their names, one that was evaluated on several test sets once for each.
+
+    Raises:
+        UserError: a file is missing or damaged, the seeds of an experiment were evaluated on different test sets, or no
+            experiment or seed is named; names the file.
+    """
+    if not experiments or not seeds:
+        raise UserError("no experiment and seed to report on")
+    return [read for name in experiments for read in _read_experiment(name, seeds, Path(runs), Path(results))]
+
+
+def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
+    folders = [_folder_of(runs / name, seed, seeds, "config.yaml") for seed in seeds]
+    for folder in folders:
+        if not (folder / "config.yaml").is_file():
+            raise UserError(f"{folder / 'config.yaml'}: no such file (is {name} trained with this seed?)")
+    config = load_config(folders[0] / "config.yaml")
+    environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
+    scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
+    protocols = list(dict.fromkeys(protocol for folder in scored for protocol in _protocols_in(folder))) or [""]
+    by_set: dict[Any, Experiment] = {}
+    for protocol in protocols:
+        scores = [_read_scores(folder / protocol / "metrics.json", config, protocol) for folder in scored]
+        references = {
+            reference: _read_scores(path, config, protocol)
+            for reference in REFERENCES
+            if (path := results / name / reference / protocol / "metrics.json").is_file()
+        }
+        _check_same_set([*scores, *references.values()])
+        experiment = Experiment(
+            name,
+            seeds,
+            config,
+            scores[0].test_set,
+            {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
+            scores[0].classes,
+            **{reference: score.groups for reference, score in references.items()},
+            runs=folders,
+            predictions=scored[0] / protocol / "predictions.json",
+            checkpoints=[score.checkpoint for score in scores],
+            environment=environment,
+            data_hashes=data_hashes,
+        )
+        key = experiment.test_set.key
+        by_set[key] = _merge(by_set[key], experiment) if key in by_set else experiment
+    _check_same_checkpoints(list(by_set.values()))
+    return list(by_set.values())
+
+
+def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
+    """Return the folder of a seed; for a single seed, what lies in the experiment's folder itself counts too."""
+    folder = parent / f"seed{seed}"
+    is_alone = len(seeds) == 1 and not folder.is_dir()
+    return parent if is_alone and ((parent / file).is_file() or _protocols_in(parent)) else folder
+
+
+def _protocols_in(folder: Path) -> list[str]:
+    """List the protocols that have metrics in a folder; "" stands for metrics that are of none."""
+    there = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
+    own = [name for name in there if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
+    return own + [""] * (folder / "metrics.json").is_file()
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    facts = read_json(path) if path.is_file() else {}
+    return facts if isinstance(facts, dict) else {}
+
+
+@dataclass
+class _Scores:
+    """A file of metrics.
+
+    Attributes:
+        path: of the file.
+        test_set: what the metrics are of.
+        groups: the metrics of each group.
+        classes: the names of the classes of each group that has some.
+        checkpoint: the sha256 of what was evaluated, "" where it was not recorded.
+    """
+
+    path: Path
+    test_set: EvaluatedSet
+    groups: dict[str, Metrics]
+    classes: dict[str, list[str]]
+    checkpoint: str
+
+
+def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
+    metrics = read_json(path)
+    groups = metrics.get("groups") if isinstance(metrics, dict) else None
+    if not isinstance(metrics, dict) or not isinstance(groups or {}, dict):
+        raise UserError(f"{path}: is not a file of metrics")
+    said = metrics.get("provenance")
+    of = said.get("checkpoint") if isinstance(said, dict) else None
+    checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
+    classes = _read_classes(said, path, config)
+    if not groups:
+        protocol = protocol or config.evaluation.protocol
+        headline = protocol if protocol in config.evaluation.groups else ALL
+        groups = {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
+    evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
+    own = {group: classes[group] for group in groups if group in classes}
+    return _Scores(path, evaluated_set, groups, own, checkpoint)
+
+
+def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
+    """Return the classes of each group, as the file says them; of older files, as the configuration of the run does."""
+    if not isinstance(provenance, dict) or "groups" not in provenance:
+        return config.evaluation.groups
+    said = provenance["groups"]
+    lists = said.values() if isinstance(said, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        raise UserError(f"{path}: provenance: does not name the classes of its groups; evaluate again")
+    classes: dict[str, list[str]] = said
+    return classes
+
+
+def _check_same_set(scores: list[_Scores]) -> None:
+    for other in scores[1:]:
+        if other.test_set.key != scores[0].test_set.key:
+            raise UserError(f"{other.path}: is of another test set than {scores[0].path}; evaluate again")
+        if not have_same_classes(other.classes, scores[0].classes):
+            raise UserError(f"{other.path}: has groups of other classes than {scores[0].path}; evaluate again")
+
+
+def _check_same_checkpoints(experiments: list[Experiment]) -> None:
+    """Refuse results of which some are of an older training than the others."""
+    for other in experiments[1:]:
+        for position, pair in enumerate(zip(experiments[0].checkpoints, other.checkpoints, strict=True)):
+            if all(pair) and pair[0] != pair[1]:
+                folders = [experiment.predictions.parent for experiment in (other, experiments[0])]
+                raise UserError(
+                    f"{folders[0]}: is of another checkpoint than {folders[1]} (seed {other.seeds[position]}); "
+                    "evaluate again"
+                )
+
+
+def _merge(one: Experiment, other: Experiment) -> Experiment:
+    """Join the results of two protocols that have the same test set."""
+    _check_same_checkpoints([one, other])
+    return replace(
+        one,
+        test_set=one.test_set if one.test_set.protocol else other.test_set,
+        groups=other.groups | one.groups,
+        classes=other.classes | one.classes,
+        untrained=other.untrained | one.untrained,
+        proposals=other.proposals | one.proposals,
+    )

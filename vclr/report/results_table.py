@@ -1,0 +1,111 @@
+"""The report's table of results on one test set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vclr.coco.annotations import Json
+from vclr.config import flat_config
+from vclr.report.comparison import shown_difference
+from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric, target_group
+from vclr.report.history import training_minutes
+from vclr.report.study import format_gap, format_values
+
+TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")
+
+
+def results_table(experiments: list[Experiment], histories: dict[str, list[list[dict[str, Any]]]]) -> Json:
+    """Build the table of what experiments reached on one test set.
+
+    Returns:
+        `groups` and `metrics` for the heading, `has_gap`, `has_floor` for whether there is an untrained model; `rows`:
+        name, settings and cells, each cell a text and whether it is the best of its column; `references`: name and
+        cells of what was not trained.
+    """
+    groups, metric = groups_of(experiments), main_metric(experiments)
+    metrics = [
+        name
+        for name in TABLE_METRICS
+        if any(experiment.values(group, name) for experiment in experiments for group in groups)
+    ]
+    columns = [[experiment.values(group, name) for experiment in experiments] for group in groups for name in metrics]
+    cells = [_mark_best([(format_values(values), _mean(values)) for values in column], max) for column in columns]
+    has_gap = any(experiment.gaps(metric) for experiment in experiments)
+    if has_gap:
+        gaps = [(format_gap(experiment, metric), _shown_gap(experiment, metric)) for experiment in experiments]
+        cells.append(_mark_best(gaps, min))
+    floors = [_untrained_model(experiment, experiments) for experiment in experiments]
+    target = target_group(experiments)
+    rows = [
+        {
+            "name": experiment.name,
+            "views": ", ".join(experiment.views),
+            "consistency": f"{experiment.consistency:g}",
+            "iterations": experiment.config.train.max_iter,
+            "cells": [column[number] for column in cells],
+            "above": _above(experiment.values(target, metric), floors[number].get(target, {}).get(metric)),
+            "minutes": format_values([training_minutes(history) for history in histories[experiment.name]]),
+        }
+        for number, experiment in enumerate(experiments)
+    ]
+    untrained = {experiment.name: experiment.untrained for experiment in experiments if experiment.untrained}
+    proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), None)
+    references = [
+        (f"{name}, untrained" if len(untrained) > 1 else "untrained", floor) for name, floor in untrained.items()
+    ]
+    references += [("object proposals", proposals)] if proposals else []
+    return {
+        "groups": groups,
+        "metrics": metrics,
+        "target": target,
+        "has_gap": has_gap,
+        "has_floor": any(floors),
+        "rows": rows,
+        "references": [
+            (name, [_format_one(scores.get(group, {}).get(metric)) for group in groups for metric in metrics])
+            for name, scores in references
+        ],
+    }
+
+
+def _format_one(value: float | None) -> str:
+    return format_values([] if value is None else [value])
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(f"{np.mean(values):.1f}") if values else None
+
+
+def _shown_gap(experiment: Experiment, metric: str) -> float | None:
+    known, novel = (experiment.values(group, metric) for group in (KNOWN, NOVEL))
+    return shown_difference(known, novel) if known and novel else None
+
+
+def _mark_best(column: list[tuple[str, float | None]], best: Any) -> list[tuple[str, bool]]:
+    """Return each text of a column with whether no other value is better by the digit shown."""
+    present = [value for _, value in column if value is not None]
+    top = best(present) if len(set(present)) > 1 else None  # equal ones are not better than each other
+    return [(text, value is not None and value == top) for text, value in column]
+
+
+def _untrained_model(experiment: Experiment, experiments: list[Experiment]) -> dict[str, Any]:
+    """Return the metrics of the model before training: its own, or those of an experiment with the same model."""
+    same = (other for other in experiments if other.untrained and _model(other) == _model(experiment))
+    return experiment.untrained or next((other.untrained for other in same), {})
+
+
+def _model(experiment: Experiment) -> dict[str, Any]:
+    """Return the settings that the weights before training depend on."""
+    settings = flat_config(experiment.config)
+    return {
+        key: value
+        for key, value in settings.items()
+        if key.startswith(("model.", "train.init_checkpoint")) and not key.startswith("model.criterion.")
+    }
+
+
+def _above(values: list[float], floor: float | None) -> str:
+    """Say how many points of recall training has added."""
+    return f"{shown_difference(values, [floor]):+.1f}".replace("-", "−") if values and floor is not None else "–"

@@ -1,0 +1,172 @@
+"""The study: what experiments differ by over several seeds, with paired tests, written down."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vclr.files import atomic_path, write_json
+from vclr.report.comparison import Comparison, compare, shown_difference
+from vclr.report.experiments import (
+    KNOWN,
+    NOVEL,
+    Experiment,
+    by_test_set,
+    differences,
+    format_setting,
+    groups_of,
+    main_metric,
+    provenance,
+    target_group,
+    trainings,
+)
+from vclr.report.findings import evidence, format_p
+from vclr.report.read_experiments import read_experiments
+
+
+def write_study(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path) -> None:
+    """Write `output/study.json` and `output/study.md`: means and spread over the seeds, paired tests, configuration.
+
+    Experiments that were evaluated on several test sets are compared on each apart: study.json then holds these
+    comparisons below `test_sets` and the name of each.
+
+    Raises:
+        UserError: a file of a run is missing or damaged; names it.
+    """
+    read = read_experiments(experiments, seeds, runs, results)
+    sets = {title: _describe_set(compared) for title, compared in by_test_set(read).items()}
+    study = {
+        "seeds": seeds,
+        **(next(iter(sets.values())) if len(sets) == 1 else {"test_sets": sets}),
+        "configuration": differences(read),
+        "environment": read[0].environment,
+    }
+    write_json(Path(output) / "study.json", study, indent=1)
+    with atomic_path(Path(output) / "study.md") as partial:
+        partial.write_text(summarize_study(read), encoding="utf-8")
+
+
+def _describe_set(experiments: list[Experiment]) -> dict[str, Any]:
+    comparisons = compare(experiments)
+    return {
+        "target": target_group(experiments),
+        "experiments": {experiment.name: _describe(experiment) for experiment in experiments},
+        "comparison": {
+            pair: {metric: asdict(test) for metric, test in comparison.results.items()}
+            for pair, comparison in comparisons.items()
+        },
+        "further_differences": {pair: comparison.further for pair, comparison in comparisons.items()},
+    }
+
+
+def _describe(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment's metrics seed by seed, with mean and spread."""
+    described: dict[str, Any] = {"role": experiment.role, "views": experiment.views}
+    described |= {"consistency": experiment.consistency, "iterations": experiment.config.train.max_iter, "groups": {}}
+    for group, seeds in experiment.groups.items():
+        described["groups"][group] = {
+            metric: {
+                "values": experiment.values(group, metric),
+                "mean": experiment.mean(group, metric),
+                "standard_deviation": experiment.spread(group, metric),
+            }
+            for metric in seeds[0]
+        }
+    return described
+
+
+def summarize_study(experiments: list[Experiment]) -> str:
+    """Write the study as Markdown: results, paired comparisons, what differs in the configuration, code and machine."""
+    count = len(experiments[0].seeds)
+    lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.", ""]
+    sets = by_test_set(experiments)
+    for title, compared in sets.items():
+        lines += [f"## {title}", ""] if len(sets) > 1 else []
+        lines += _summarize_set(compared)
+    changed = differences(experiments)
+    if changed:
+        cells = [[f"`{key}`", *map(format_setting, row)] for key, row in changed.items()]
+        lines += ["Settings that differ:", ""]
+        lines += [*markdown_table(["setting", *(training.name for training in trainings(experiments))], cells), ""]
+    facts = [f"{name} {value}" for name, value in provenance(experiments[0].environment).items()]
+    lines += [f"Code and machine: {'; '.join(facts) or 'not recorded'}."]
+    return "\n".join(lines) + "\n"
+
+
+def _summarize_set(experiments: list[Experiment]) -> list[str]:
+    """Write the results on one test set, and the comparisons if there are any."""
+    lines = [*markdown_results(experiments), ""]
+    comparisons = compare(experiments)
+    if comparisons:
+        lines += [f"Differences on the group `{target_group(experiments)}`, paired by seed:", ""]
+        header = ["pair", "metric", "difference", "95 % interval", "p, t test", "p, sign flips"]
+        shown = _shown_metrics(experiments)
+        cells = [row for pair, one in comparisons.items() for row in _test_rows(pair, one, shown)]
+        lines += [*markdown_table(header, cells), ""]
+        for pair, comparison in comparisons.items():
+            if comparison.further:
+                settings = ", ".join(f"`{key}`" for key in comparison.further)
+                lines += [
+                    f"{pair}: the trainings also differ in {settings}, so what made the difference is not known.",
+                    "",
+                ]
+        lines += [evidence(len(experiments[0].seeds)), ""]
+    return lines
+
+
+def _test_rows(pair: str, comparison: Comparison, shown: list[str]) -> list[list[str]]:
+    """Write the row of each metric; a difference agrees with the means where these are shown."""
+    rows = []
+    for metric, test in comparison.results.items():
+        difference = test.mean_difference
+        if metric in shown:
+            difference = comparison.shown(metric)
+        interval = "–" if test.low is None else f"{test.low:+.1f} to {test.high:+.1f}"
+        tests = [format_p(test.p_t), format_p(test.p_permutation)]
+        rows.append([pair, f"`{metric}`", f"{difference:+.1f}", interval, *tests])
+    return rows
+
+
+def _shown_metrics(experiments: list[Experiment]) -> list[str]:
+    first = groups_of(experiments)[0]
+    names = dict.fromkeys((main_metric(experiments), "box_ar@100"))
+    return [name for name in names if any(experiment.values(first, name) for experiment in experiments)]
+
+
+def markdown_results(experiments: list[Experiment]) -> list[str]:
+    """Return the lines of a Markdown table of what experiments reached on one test set."""
+    groups, shown, metric = groups_of(experiments), _shown_metrics(experiments), main_metric(experiments)
+    has_gap = any(experiment.gaps(metric) for experiment in experiments)
+    header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + ["gap"] * has_gap
+    rows = []
+    for experiment in experiments:
+        row = [experiment.name]
+        row += [format_values(experiment.values(group, name)) for group in groups for name in shown]
+        rows.append(row + [format_gap(experiment, metric)] * has_gap)
+    return markdown_table(header, rows)
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a Markdown table, its first column to the left, the others to the right."""
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
+
+
+def format_values(values: list[float]) -> str:
+    """Write the mean of some values, with its standard deviation where there are several."""
+    return _format_mean(float(np.mean(values)), values) if values else "–"
+
+
+def format_gap(experiment: Experiment, metric: str) -> str:
+    """Write how far the novel classes lie below the known ones, as the difference of the means that are shown."""
+    gaps = experiment.gaps(metric)
+    if not gaps:
+        return "–"
+    return _format_mean(shown_difference(*(experiment.values(group, metric) for group in (KNOWN, NOVEL))), gaps)
+
+
+def _format_mean(mean: float, values: list[float]) -> str:
+    return f"{mean:.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{mean:.1f}"

@@ -1,0 +1,1 @@
+"""Views of a photo: rendered, written to files, read beside the photos."""

@@ -1,0 +1,78 @@
+"""The views of a training image: the photo itself, files beside it, or renderings computed on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vclr.catalog.views import NATURAL
+from vclr.config import DataSetConfig, ViewsConfig
+from vclr.errors import UserError
+from vclr.image_folder import open_folder
+from vclr.structures import Size
+from vclr.views.choice import check_view_names, view_weights
+from vclr.views.computed import render_view
+from vclr.views.files import ViewFiles
+
+
+class ViewReader:
+    """Draw and read views by name, by the relative weights of `views.weights`."""
+
+    def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
+        """Check that every view with a weight can be had for every image.
+
+        Raises:
+            UsageError: a view that is neither natural, nor a folder of the data set, nor computed.
+            UserError: an image without its view file; says how many and the first.
+        """
+        check_view_names(config, data_set)
+        self.images = open_folder(data_set.images)
+        self.seed = config.seed
+        self.file_names = file_names
+        weights = view_weights(config, data_set)
+        self.names = list(weights)
+        self.probabilities = np.array(list(weights.values())) / sum(weights.values())
+        self.files = {
+            view: ViewFiles(view, Path(data_set.views[view]), file_names)
+            for view in self.names
+            if view in data_set.views
+        }
+
+    def draw(self, generator: np.random.Generator) -> str:
+        """Draw the name of a view."""
+        return self.names[int(generator.choice(len(self.names), p=self.probabilities))]
+
+    def needs_photo(self, view: str) -> bool:
+        """Tell a view that is the photo or computed from it from one that has a file of its own."""
+        return view not in self.files
+
+    def read(self, view: str, index: int, size: Size, photo: Image.Image | None) -> Image.Image:
+        """Return a view of the photo at `index`.
+
+        Args:
+            view: its name.
+            index: the photo's place in `file_names`.
+            size: the photo's (height, width).
+            photo: the photo itself; may be None where the view does not need it.
+
+        Raises:
+            UserError: the view's file is not an image or not of the photo's size.
+        """
+        if view in self.files:
+            image = self.files[view].open(index)
+            if image.size != size[::-1]:
+                path, name, (height, width) = self.files[view].path(index), self.file_names[index], size
+                raise UserError(f"{path}: is {image.width}x{image.height}, its photo {name} is {width}x{height}")
+            return image
+        assert photo is not None  # callers ask needs_photo
+        if view == NATURAL:
+            return photo
+        stem = Path(self.file_names[index]).stem
+        return Image.fromarray(render_view(view, np.asarray(photo), self.seed, stem, self._draw_photo))
+
+    def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
+        """Read another photo of the data set, for views that borrow from one."""
+        return np.asarray(self.images.open(self.file_names[int(generator.integers(len(self.file_names)))]))

@@ -1,0 +1,163 @@
+"""Write a computed view of a folder of photos as files: for looking at them, or for training without computing them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from vclr.errors import UsageError, UserError
+from vclr.file_names import leaves_folder
+from vclr.files import atomic_folder, link_file, read_json, write_entries, write_manifest
+from vclr.image_folder import open_folder
+from vclr.pictures import write_png
+from vclr.progress import track
+from vclr.shards import WHOLE, Shard, order_parts
+from vclr.views.computed import check_view, render_view
+
+SHARD_FACTS = {"view", "seed", "shard", "num_photos", "sources", "files"}  # in the manifest of a shard
+
+
+def write_views(
+    view: str,
+    images: Path,
+    output: Path,
+    seed: int = 0,
+    quiet: bool = False,
+    shard: Shard | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
+
+    The id of a photo, which its randomness depends on, is its stem, as in the loader. The folder appears whole or not
+    at all; an earlier rendering there is replaced.
+
+    Args:
+        view: one of `vclr.views.computed.COMPUTED_VIEWS`.
+        images: folder of photos, or its zip.
+        output: folder to write.
+        seed: of the views that draw something at random.
+        quiet: show no progress.
+        shard: render these photos alone, for `join_views`. They come out as they do with all the others.
+        overwrite: replace `output` also where it holds files but no manifest.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: no such view, or `output` is a folder that should not be replaced.
+        UserError: no photos, one that is not an image, or two of one stem.
+    """
+    check_view(view)
+    source = open_folder(images)
+    photos = source.image_names()
+    _check_stems(source.path, photos)
+    # A folder beside a zip of its name would hide it.
+    own = [Path(images), source.path.with_name(source.path.name.removesuffix(".zip"))]
+    _check_output(Path(output), "photos", own, overwrite)
+
+    def draw_photo(random: Generator) -> np.ndarray:
+        return np.asarray(source.open(photos[int(random.integers(len(photos)))]))
+
+    with atomic_folder(output) as folder:
+        rendered, sources = [], {}
+        for photo in track((shard or WHOLE).of(photos), f"view {view}", quiet=quiet):
+            stem = PurePosixPath(photo).stem
+            rendered.append(folder / f"{stem}.png")
+            write_png(rendered[-1], render_view(view, np.asarray(source.open(photo)), seed, stem, draw_photo))
+            sources[photo] = hashlib.sha256(source.read(photo)).hexdigest()
+        facts: dict[str, Any] = {"source_sha256": _hash_sources(sources)}
+        if shard:
+            facts = {"shard": str(shard), "num_photos": len(photos), "sources": sources}
+        write_manifest(folder, rendered, view=view, seed=seed, **facts)
+    return Path(output) / "manifest.json"
+
+
+def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> Path:
+    """Make of the folders of all shards the one folder that `write_views` would have written without shards.
+
+    The pictures get a second name, or are copied where the file system has none; the parts stay as they are.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: `output` is a folder that should not be replaced.
+        UserError: a shard is missing or damaged, or they are not of one view and seed.
+    """
+    _check_output(Path(output), "shards", parts, overwrite)
+    manifests = _read_manifests(parts)
+    sources = {name: digest for manifest in manifests.values() for name, digest in manifest["sources"].items()}
+    files: dict[str, Any] = {}
+    first = next(iter(manifests))
+    for part, manifest in manifests.items():
+        for fact in ("view", "seed", "num_photos"):
+            if manifest[fact] != manifests[first][fact]:
+                raise UserError(f"{part}: its {fact} is {manifest[fact]}, that of {first} {manifests[first][fact]}")
+        files |= manifest["files"]
+    view, seed, num_photos = (manifests[first][fact] for fact in ("view", "seed", "num_photos"))
+    if len(sources) != num_photos:  # photos came, or went, between one shard and another
+        raise UserError(f"{first}: is of {num_photos} photos, the shards together have {len(sources)}")
+    with atomic_folder(output) as folder:
+        for part, manifest in manifests.items():
+            for name, entry in manifest["files"].items():
+                link_file(part / name, folder / name)
+                if (folder / name).stat().st_size != entry["bytes"]:
+                    raise UserError(f"{part / name}: is not what {part / 'manifest.json'} says")
+        write_entries(folder, files, view=view, seed=seed, source_sha256=_hash_sources(sources))
+    return Path(output) / "manifest.json"
+
+
+def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """Read what the folders of all shards hold, in the order of the shards."""
+    manifests = {Path(part): read_json(Path(part) / "manifest.json") for part in parts}
+    for part, manifest in manifests.items():
+        if not isinstance(manifest, dict) or not manifest.keys() >= SHARD_FACTS:
+            raise UserError(f"{part}: is not what a shard wrote")
+        if not all(isinstance(manifest[key], dict) for key in ("files", "sources")):
+            raise UserError(f"{part}: is not what a shard wrote: `files` and `sources` are no lists of files")
+        for name, entry in manifest["files"].items():
+            if leaves_folder(name):
+                raise UserError(f"{part}: file {name!r} of its manifest.json leaves the folder")
+            if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys() or not (part / name).is_file():
+                raise UserError(f"{part / name}: is missing, or manifest.json does not say its size")
+    return {
+        part: manifests[part] for part in order_parts((part, manifests[part]["shard"]) for part in map(Path, parts))
+    }
+
+
+def _hash_sources(sources: dict[str, str]) -> str:
+    """Return one sha256 of the names and hashes of photos, in order."""
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sources.items()).encode()).hexdigest()
+
+
+def _check_stems(folder: Path, photos: list[str]) -> None:
+    by_stem: dict[str, str] = {}
+    for photo in photos:
+        other = by_stem.setdefault(PurePosixPath(photo).stem, photo)
+        if other != photo:
+            raise UserError(f"{folder / photo}: has the stem of {other}, so their views would have one name")
+
+
+def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Refuse to replace a folder that is, or holds, what is read, or anything else that is no rendering."""
+    if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
+        raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file; the views need a folder")
+    if output.is_symlink():
+        raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
+    if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
+        raise UsageError(f"{output}: holds files but no manifest.json of a view, so it is not replaced")
+
+
+def _is_rendering(folder: Path) -> bool:
+    """Tell a folder that `vclr views` wrote from others with a manifest, which `vclr fetch` writes too."""
+    if not (folder / "manifest.json").is_file():
+        return False
+    manifest = read_json(folder / "manifest.json")
+    return isinstance(manifest, dict) and "view" in manifest
