@@ -1,0 +1,7 @@
+"""The names of the methods that propose objects. A method is an entry here and a module in `vclr/object_proposals/`."""
+
+from __future__ import annotations
+
+PROPOSAL_METHODS: dict[str, str] = {
+    "graph": "regions of a hierarchical segmentation, ranked by their boundary; needs no weights",
+}
