@@ -9,18 +9,14 @@ import pytest
 from numpy.random import Generator
 from scipy import ndimage
 
+from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.errors import UsageError
-from vclr.views.computed import (
-    COMPUTED_VIEWS,
-    LUMINANCE,
-    draw_edges,
-    filter_randomly,
-    render_view,
-    swap_amplitude,
-    swap_palette,
-    view_generator,
-)
+from vclr.views.computed import render_view, view_generator
+from vclr.views.edge import draw_edges
+from vclr.views.fourier import swap_amplitude
+from vclr.views.palette import LUMINANCE, swap_palette
 from vclr.views.pseudo_depth import colorize_depth, estimate_nearness
+from vclr.views.random_conv import filter_randomly
 
 RANDOM_VIEWS = ("palette", "fourier", "random_conv")
 

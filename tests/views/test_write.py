@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
 from vclr.pictures import read_image, write_png
 from vclr.shards import Shard
-from vclr.views.computed import COMPUTED_VIEWS, render_view
+from vclr.views.computed import render_view
 from vclr.views.write import join_views, write_views
 
 

@@ -1,11 +1,14 @@
-"""A guess, without weights, of how near each part of a photo is; and the colors in which depth is shown."""
+"""The view `pseudo_depth`: a guess, without weights, of how near each part of a photo is, shown as colors."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import felzenszwalb
+
+from vclr.views.rendering import DrawPhoto
 
 WORKING_SIDE = 240  # pixels of the longer side at which regions are found
 
@@ -15,14 +18,19 @@ DEPTH_COLORS = np.array(
 )
 
 
+def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
+    """Render the view `pseudo_depth` (see `vclr.views.computed`)."""
+    return colorize_depth(estimate_nearness(image))
+
+
 def colorize_depth(nearness: np.ndarray) -> np.ndarray:
     """Show nearness as color, near bright.
 
     Args:
-        nearness: (h, w) float in [0, 1], 1 is near; what lies outside is clipped.
+        nearness: (h, w) float in [0, 1], 1 is near; values outside are clipped.
 
     Returns:
-        (h, w, 3) uint8. Only the four basic operations are involved, so the bytes are the same on every machine.
+        (h, w, 3) uint8. The four basic operations suffice, so the bytes are the same on every machine.
     """
     position = np.clip(nearness, 0, 1).astype(np.float64) * (len(DEPTH_COLORS) - 1)
     lower = np.minimum(position.astype(np.intp), len(DEPTH_COLORS) - 2)
@@ -34,10 +42,10 @@ def colorize_depth(nearness: np.ndarray) -> np.ndarray:
 def estimate_nearness(image: np.ndarray) -> np.ndarray:
     """Guess how near each region of a photo is, from three cues that need no training.
 
-    What stands on the ground is as near as the place where it meets the ground (the lowest row of its region); what is
-    in focus shows fine contrast; and what differs from the colors along the image's border is rarely backdrop. A
-    region gets one value, as an object does in a depth map; a region that spans the image, such as a floor, keeps the
-    slope of its rows.
+    A thing that stands on the ground is as near as the point where it meets the ground (the lowest row of its region);
+    a thing in focus shows fine contrast; and a color that differs from those along the image's border is rarely
+    backdrop. Each region gets one value, as an object does in a depth map, but a region that spans the image, such as
+    a floor, keeps the slope of its rows.
 
     Args:
         image: (h, w, 3) uint8 RGB.
@@ -83,7 +91,7 @@ def _saliency(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _region_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the mean of the (h, w) `values` in each region, one number a region."""
+    """Return the mean of the (h, w) `values` per region."""
     return np.bincount(labels.ravel(), weights=values.ravel()) / np.bincount(labels.ravel())
 
 
