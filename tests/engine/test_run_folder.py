@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tests.engine.same import assert_same_training, checkpoint
+from vclr import file_lock as lock
 from vclr.config import Config
-from vclr.engine import lock
 from vclr.engine import train as train_module
-from vclr.engine.lock import lock_file
 from vclr.engine.train import train
 from vclr.errors import UsageError, UserError
+from vclr.file_lock import lock_file
 from vclr.files import write_json
 
 MakeConfig = Callable[..., Config]

@@ -11,7 +11,8 @@ from vclr.coco.annotations import encode_mask, load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json
 from vclr.generate.toy import render_scene
-from vclr.object_proposals.graph import join_proposals, propose_objects, write_proposals
+from vclr.object_proposals.graph import propose_objects
+from vclr.object_proposals.write import join_proposals, write_proposals
 from vclr.pictures import write_png
 from vclr.shards import Shard
 
@@ -121,10 +122,14 @@ def test_bad_input_is_named_and_nothing_is_written(images: Path, tmp_path: Path)
     write_json(known, {"images": wrong, "annotations": [], "categories": []})
     with pytest.raises(UserError, match=r"scene0\.png: is 64x64, .*known\.json says 63x64"):
         write_proposals("graph", images, output, known, quiet=True)
+    assert not list(tmp_path.rglob("*.work"))
     (images / "scene1.png").write_text("not an image")
     with pytest.raises(UserError, match=r"scene1\.png: is not an image"):
         write_proposals("graph", images, output, quiet=True)
-    assert not output.parent.exists()
+    assert [path.name for path in output.parent.iterdir()] == [".proposals.json.work"]
+    write_png(images / "scene1.png", render_scene(0, 1, "train", size=64).natural)
+    write_proposals("graph", images, output, quiet=True)
+    assert [path.name for path in output.parent.iterdir()] == ["proposals.json"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

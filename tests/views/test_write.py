@@ -52,7 +52,11 @@ def test_a_file_that_is_no_image_leaves_the_earlier_rendering(images: Path, tmp_
     with pytest.raises(UserError, match=r"photo9\.jpg: is not an image"):
         write_views("palette", images, tmp_path / "views" / "palette", quiet=True)
     assert manifest.read_bytes() == before
-    assert [path.name for path in (tmp_path / "views").iterdir()] == ["edge"]
+    assert [path.name for path in (tmp_path / "views").iterdir() if not path.name.endswith(".work")] == ["edge"]
+    (images / "photo9.jpg").unlink()
+    assert write_views("edge", images, tmp_path / "views" / "edge", quiet=True).read_bytes() == before
+    write_views("palette", images, tmp_path / "views" / "palette", quiet=True)
+    assert sorted(path.name for path in (tmp_path / "views").iterdir()) == ["edge", "palette"]
 
 
 def test_misuse_is_refused_and_nothing_is_lost(images: Path, tmp_path: Path) -> None:

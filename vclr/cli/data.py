@@ -260,7 +260,7 @@ def proposals(
 
     With --shard K/N it is a part of the photos. --join of all N parts makes the json that there is without shards.
     """
-    from vclr.object_proposals.graph import join_proposals, write_proposals
+    from vclr.object_proposals.write import join_proposals, write_proposals
 
     inputs = {"--images": images, "--annotations": annotations, "--join": join}
     check_output_file(output, inputs, ("shard", *COCO_KEYS))

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 from vclr.config import Config, config_from_text, dump_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
-from vclr.engine.lock import lock_file
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
+from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint

@@ -11,24 +11,13 @@ Letters beside the legend of `vclr.structures`: c candidate, r piece, e pair of 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
-
-from vclr.coco.annotations import Json, encode_mask, load_coco
-from vclr.errors import UsageError, UserError
-from vclr.files import write_json
-from vclr.image_folder import open_folder
-from vclr.progress import track
-from vclr.shards import WHOLE, Shard, order_parts
-
-METHODS = ("graph",)
 
 WORKING_SIDE = 320  # pixels of the longer side at which pieces are found
 BINS = 8  # of each of the four histograms: lightness, two of color, fine contrast
@@ -245,94 +234,3 @@ def _enlarge(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
     return labels[np.ix_(rows, columns)]
-
-
-def write_proposals(
-    method: str,
-    images: Path,
-    output: Path,
-    annotations: Path | None = None,
-    quiet: bool = False,
-    shard: Shard | None = None,
-) -> Path:
-    """Propose objects in photos and write them as a COCO json, each annotation with a `score`.
-
-    Args:
-        method: one of `METHODS`.
-        images: folder of photos, or its zip.
-        output: the json to write; it appears whole or not at all.
-        annotations: COCO json that says which photos, and their ids; without it, all of the folder, numbered from 1.
-        quiet: show no progress.
-        shard: of these photos alone, for `join_proposals`.
-
-    Returns:
-        `output`.
-
-    Raises:
-        UsageError: no such method.
-        UserError: no photos, one that is missing, not an image, or not of the size that `annotations` says.
-    """
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; nearest: {METHODS[0]} (methods: {', '.join(METHODS)})")
-    entries: list[Json] = []
-    found: list[Json] = []
-    for entry, image in _read_photos(Path(images), annotations, quiet, shard or WHOLE):
-        entries.append(entry)
-        masks, scores = propose_objects(image)
-        found += [_annotation(mask, float(score), entry["id"]) for mask, score in zip(masks, scores, strict=True)]
-    return _write_coco(output, entries, found, {"shard": str(shard)} if shard else {})
-
-
-def join_proposals(parts: Sequence[Path], output: Path) -> Path:
-    """Make of what all shards wrote the json that `write_proposals` would have written without shards.
-
-    Raises:
-        UserError: a file is no shard's, or a shard is missing.
-    """
-    jsons = {Path(part): load_coco(part) for part in parts}
-    ordered = [jsons[part] for part in order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))]
-    entries, found = ([item for coco in ordered for item in coco[key]] for key in ("images", "annotations"))
-    for annotation in found:
-        del annotation["id"]  # its number in the shard
-    return _write_coco(output, entries, found, {})
-
-
-def _write_coco(output: Path, entries: list[Json], found: list[Json], facts: dict[str, str]) -> Path:
-    """Write the json of proposals, numbered from 1."""
-    numbered = [{"id": number, **annotation} for number, annotation in enumerate(found, start=1)]
-    categories = [{"id": 1, "name": "object"}]
-    write_json(output, {**facts, "images": entries, "annotations": numbered, "categories": categories})
-    return Path(output)
-
-
-def _read_photos(
-    images: Path, annotations: Path | None, quiet: bool, shard: Shard
-) -> Iterator[tuple[Json, np.ndarray]]:
-    """Yield each photo of a shard with its entry for `images` of the json."""
-    listed = load_coco(annotations, images)["images"] if annotations is not None else None
-    folder = open_folder(images)
-    named = (
-        listed
-        if listed is not None
-        else [{"id": number, "file_name": name} for number, name in enumerate(folder.image_names(), 1)]
-    )
-    for entry in track(shard.of(named), "object proposals", quiet=quiet):
-        image = np.asarray(folder.open(entry["file_name"]))
-        height, width = image.shape[:2]
-        if (entry.get("height", height), entry.get("width", width)) != (height, width):
-            size = f"{entry['width']}x{entry['height']}"
-            raise UserError(f"{folder.path_of(entry['file_name'])}: is {width}x{height}, {annotations} says {size}")
-        yield {"id": entry["id"], "file_name": entry["file_name"], "height": height, "width": width}, image
-
-
-def _annotation(mask: np.ndarray, score: float, image_id: int | str) -> Json:
-    columns, rows = (np.flatnonzero(mask.any(axis=axis)).tolist() for axis in (0, 1))
-    return {
-        "image_id": image_id,
-        "category_id": 1,
-        "bbox": [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1],
-        "area": int(mask.sum()),
-        "segmentation": encode_mask(mask),
-        "score": round(score, 6),
-        "iscrowd": 0,
-    }

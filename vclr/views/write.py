@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.random import Generator
-
 from vclr.errors import UsageError, UserError
 from vclr.file_names import leaves_folder
-from vclr.files import atomic_folder, link_file, read_json, write_entries, write_manifest
-from vclr.image_folder import open_folder
+from vclr.files import link_file, read_json, write_entries
+from vclr.image_folder import MANIFEST, open_folder
+from vclr.photo_walk import Made, Photos, walk_photos
 from vclr.pictures import write_png
-from vclr.progress import track
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import check_view, render_view
+from vclr.work_folder import publish, work_beside
 
 SHARD_FACTS = {"view", "seed", "shard", "num_photos", "sources", "files"}  # in the manifest of a shard
 
@@ -58,23 +57,30 @@ def write_views(
     _check_stems(source.path, photos)
     # A folder beside a zip of its name would hide it.
     own = [Path(images), source.path.with_name(source.path.name.removesuffix(".zip"))]
-    _check_output(Path(output), "photos", own, overwrite)
+    output = Path(output)
+    _check_output(output, "photos", own, overwrite)
 
-    def draw_photo(random: Generator) -> np.ndarray:
-        return np.asarray(source.open(photos[int(random.integers(len(photos)))]))
+    drawn = Photos(source, photos)
+    with walk_photos(output, {"view": view, "seed": seed}, (shard or WHOLE).of(photos), drawn) as walk:
 
-    with atomic_folder(output) as folder:
-        rendered, sources = [], {}
-        for photo in track((shard or WHOLE).of(photos), f"view {view}", quiet=quiet):
+        def render(photo: str) -> Made:
             stem = PurePosixPath(photo).stem
-            rendered.append(folder / f"{stem}.png")
-            write_png(rendered[-1], render_view(view, np.asarray(source.open(photo)), seed, stem, draw_photo))
-            sources[photo] = hashlib.sha256(source.read(photo)).hexdigest()
+            rendered = render_view(view, drawn.open(photo), seed, stem, drawn.draw)
+            write_png(walk.files / f"{stem}.png", rendered)
+            return Made(files=(f"{stem}.png",))
+
+        walk.finish(render, f"view {view}", quiet)
+        files: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for entry in walk.entries():
+            files |= entry["files"]
+            sources[entry["item"]] = entry["sources"][entry["item"]]
         facts: dict[str, Any] = {"source_sha256": _hash_sources(sources)}
         if shard:
             facts = {"shard": str(shard), "num_photos": len(photos), "sources": sources}
-        write_manifest(folder, rendered, view=view, seed=seed, **facts)
-    return Path(output) / "manifest.json"
+        write_entries(walk.files, files, view=view, seed=seed, **facts)
+        publish(walk.files, output, {*files, MANIFEST})
+    return output / MANIFEST
 
 
 def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> Path:
@@ -89,7 +95,8 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
         UsageError: `output` is a folder that should not be replaced.
         UserError: a shard is missing or damaged, or they are not of one view and seed.
     """
-    _check_output(Path(output), "shards", parts, overwrite)
+    output = Path(output)
+    _check_output(output, "shards", parts, overwrite)
     manifests = _read_manifests(parts)
     sources = {name: digest for manifest in manifests.values() for name, digest in manifest["sources"].items()}
     files: dict[str, Any] = {}
@@ -102,19 +109,23 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     view, seed, num_photos = (manifests[first][fact] for fact in ("view", "seed", "num_photos"))
     if len(sources) != num_photos:  # photos came, or went, between one shard and another
         raise UserError(f"{first}: is of {num_photos} photos, the shards together have {len(sources)}")
-    with atomic_folder(output) as folder:
+    with work_beside(output, {"join": [manifests[part]["shard"] for part in manifests]}) as folder:
+        joined = folder / "files"
+        shutil.rmtree(joined, ignore_errors=True)
+        joined.mkdir()
         for part, manifest in manifests.items():
             for name, entry in manifest["files"].items():
-                link_file(part / name, folder / name)
-                if (folder / name).stat().st_size != entry["bytes"]:
-                    raise UserError(f"{part / name}: is not what {part / 'manifest.json'} says")
-        write_entries(folder, files, view=view, seed=seed, source_sha256=_hash_sources(sources))
-    return Path(output) / "manifest.json"
+                link_file(part / name, joined / name)
+                if (joined / name).stat().st_size != entry["bytes"]:
+                    raise UserError(f"{part / name}: is not what {part / MANIFEST} says")
+        write_entries(joined, files, view=view, seed=seed, source_sha256=_hash_sources(sources))
+        publish(joined, output, {*files, MANIFEST})
+    return output / MANIFEST
 
 
 def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """Read what the folders of all shards hold, in the order of the shards."""
-    manifests = {Path(part): read_json(Path(part) / "manifest.json") for part in parts}
+    manifests = {Path(part): read_json(Path(part) / MANIFEST) for part in parts}
     for part, manifest in manifests.items():
         if not isinstance(manifest, dict) or not manifest.keys() >= SHARD_FACTS:
             raise UserError(f"{part}: is not what a shard wrote")
@@ -157,7 +168,7 @@ def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bo
 
 def _is_rendering(folder: Path) -> bool:
     """Tell a folder that `vclr views` wrote from others with a manifest, which `vclr fetch` writes too."""
-    if not (folder / "manifest.json").is_file():
+    if not (folder / MANIFEST).is_file():
         return False
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_json(folder / MANIFEST)
     return isinstance(manifest, dict) and "view" in manifest
