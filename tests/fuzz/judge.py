@@ -188,6 +188,8 @@ def _judge_error(text: str, trial: Trial, folder: Path) -> list[str]:
         faults.append(f"says what no terminal prints: {lines[0][:300]!r}")
     if not trial.may_leave:
         written = [path for root in trial.writes for path in (root, *root.rglob("*")) if path.is_file()]
+        # The results of sound photos are kept for the next start, out of sight.
+        written = [path for path in written if not any(parent.name.endswith(".work") for parent in path.parents)]
         faults += [f"failed, but wrote {path.relative_to(folder)}" for path in written]
     return faults
 

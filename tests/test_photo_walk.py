@@ -1,0 +1,226 @@
+"""A walk over photos that is interrupted goes on where it ended, and takes nothing over that is out of date."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.processes import running
+from vclr.errors import UserError
+from vclr.file_lock import lock_file
+from vclr.generate.toy import render_scene
+from vclr.object_proposals.write import write_proposals
+from vclr.pictures import write_png
+from vclr.views import write
+from vclr.views.write import write_views
+
+
+def draw_photo(path: Path, seed: int) -> None:
+    write_png(path, np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    for number in range(6):
+        draw_photo(folder / f"photo{number}.png", number)
+    return folder
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the list to which each rendering adds its photo's stem."""
+    stems: list[Any] = []
+    render = write.render_view
+
+    def note(view: str, image: np.ndarray, seed: int, stem: str, draw: Any) -> np.ndarray:
+        stems.append(stem)
+        return render(view, image, seed, stem, draw)
+
+    monkeypatch.setattr(write, "render_view", note)
+    return stems
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def begin(view: str, images: Path, output: Path, seed: int = 0) -> None:
+    """Render all photos but the fourth, which is no image."""
+    good = (images / "photo3.png").read_bytes()
+    (images / "photo3.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"photo3\.png: is not an image \(\d of 6 photos failed, listed in "):
+        write_views(view, images, output, seed, quiet=True)
+    (images / "photo3.png").write_bytes(good)
+
+
+def test_photos_that_fail_are_counted_listed_and_the_only_ones_made_again(
+    images: Path, tmp_path: Path, rendered: list[Any]
+) -> None:
+    for number in (1, 4):
+        (images / f"photo{number}.png").write_bytes(b"not an image")
+    with pytest.raises(
+        UserError, match=r"photo1\.png: is not an image \(2 of 6 photos failed, listed in .*failed\.txt; "
+    ):
+        write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert not (tmp_path / "edge").exists()
+    listed = (tmp_path / ".edge.work" / "failed.txt").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in listed] == [
+        "photo1.png: is not an image",
+        "photo4.png: is not an image",
+    ]
+    draw_photo(images / "photo1.png", 1)
+    (images / "photo4.png").unlink()
+    rendered.clear()
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert rendered == ["photo1"]
+    assert len(read_folder(tmp_path / "edge")) == 6
+    assert not (tmp_path / ".edge.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("view", "seed", "again"), [("edge", 0, 1), ("fourier", 0, 2), ("edge", 1, 6), ("palette", 0, 6)]
+)
+def test_work_with_other_settings_is_not_taken_over(
+    view: str, seed: int, again: int, images: Path, tmp_path: Path, rendered: list[Any]
+) -> None:
+    begin(view if view != "palette" else "edge", images, tmp_path / "out")
+    rendered.clear()
+    write_views(view, images, tmp_path / "out", seed, quiet=True)
+    assert len(rendered) == again
+    write_views(view, images, tmp_path / "fresh", seed, quiet=True)
+    assert read_folder(tmp_path / "out") == read_folder(tmp_path / "fresh")
+
+
+def test_work_on_photos_that_changed_is_not_taken_over(images: Path, tmp_path: Path, rendered: list[Any]) -> None:
+    begin("edge", images, tmp_path / "edge")
+    begin("fourier", images, tmp_path / "fourier")
+    draw_photo(images / "photo0.png", 99)
+    rendered.clear()
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert rendered == ["photo0", "photo3"]
+    rendered.clear()
+    draw_photo(images / "photo7.png", 7)
+    write_views("fourier", images, tmp_path / "fourier", quiet=True)
+    assert len(rendered) == 7, "another photo may be drawn for each"
+    for view in ("edge", "fourier"):
+        (images / "photo7.png").unlink(missing_ok=view == "fourier")
+        draw_photo(images / "photo7.png", 7)
+        write_views(view, images, tmp_path / "fresh" / view, quiet=True)
+        write_views(view, images, tmp_path / view, quiet=True)
+        assert read_folder(tmp_path / view) == read_folder(tmp_path / "fresh" / view)
+
+
+def test_finished_work_is_verified(images: Path, tmp_path: Path, rendered: list[Any]) -> None:
+    begin("edge", images, tmp_path / "edge")
+    work = tmp_path / ".edge.work"
+    (work / "files" / "photo1.png").write_bytes(b"cut off")
+    (work / "files" / "photo2.png").unlink()
+    (work / "files" / "stray.png").write_bytes(b"of a photo that is gone")
+    lines = (work / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    lines[0] = lines[0].replace(b"photo0", b"photoX")
+    (work / "journal.jsonl").write_bytes(b"".join(lines)[:-1])
+    rendered.clear()
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert rendered == ["photo0", "photo1", "photo2", "photo3", "photo5"]
+    write_views("edge", images, tmp_path / "fresh", quiet=True)
+    assert read_folder(tmp_path / "edge") == read_folder(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("moment", ["old away", "new there"])
+def test_an_end_while_the_output_is_replaced_costs_nothing(
+    moment: str, is_done: bool, images: Path, tmp_path: Path, rendered: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    draw_photo(images / "photo9.png", 9)
+    replace = os.replace
+
+    def end(source: Path, target: Path) -> None:
+        is_moment = tmp_path / "edge" in ((source,) if moment == "old away" else (target,))
+        if not is_moment or is_done:
+            replace(source, target)
+        if is_moment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", end)
+    with pytest.raises(KeyboardInterrupt):
+        write_views("edge", images, tmp_path / "edge", quiet=True)
+    monkeypatch.setattr("os.replace", replace)
+    rendered.clear()
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert rendered == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["edge", "images"]
+    write_views("edge", images, tmp_path / "fresh", quiet=True)
+    assert read_folder(tmp_path / "edge") == read_folder(tmp_path / "fresh")
+
+
+def test_one_process_at_a_time_writes_an_output(images: Path, tmp_path: Path) -> None:
+    with (
+        lock_file(tmp_path / ".edge.work" / "lock", "nobody"),
+        pytest.raises(UserError, match="edge: another process is writing it; wait until that one has ended"),
+    ):
+        write_views("edge", images, tmp_path / "edge", quiet=True)
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert not (tmp_path / ".edge.work").exists()
+
+
+def test_proposals_go_on_though_a_photo_is_gone(images: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write_png(images / f"photo{number}.png", render_scene(0, number, "train", size=64).natural)
+    (images / "photo0.png").rename(tmp_path / "photo0.png")
+    expected = write_proposals("graph", images, tmp_path / "fresh.json", quiet=True).read_bytes()
+    (images / "photo0.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match="1 of 6 photos failed"):
+        write_proposals("graph", images, tmp_path / "out.json", quiet=True)
+    (images / "photo0.png").unlink()
+    with open(tmp_path / ".out.json.work" / "journal.jsonl", "rb") as journal:  # outlives its name
+        assert write_proposals("graph", images, tmp_path / "out.json", quiet=True).read_bytes() == expected
+        assert len(journal.readlines()) == 5, "none was made again, though all have other numbers now"
+
+
+# --- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def count_lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["views", "proposals"])
+def test_a_killed_command_repeats_no_finished_photo(verb: str, tmp_path: Path) -> None:
+    images, num_photos = tmp_path / "images", 24
+    for number in range(num_photos):
+        write_png(images / f"scene{number}.png", render_scene(0, number, "train", size=320).natural)
+    name = "out.json" if verb == "proposals" else "out"
+    options = [] if verb == "proposals" else ["--view", "pseudo_depth"]
+    command = [sys.executable, "-m", "vclr.cli", verb, *options, "--images", str(images), "--quiet", "--output"]
+    journal = tmp_path / f".{name}.work" / "journal.jsonl"
+    for moment in (0, 1, 5, 9, 14):
+        with running([*command, str(tmp_path / name)]) as process:
+            deadline = time.monotonic() + 120
+            while count_lines(journal) <= moment and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.005)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert moment < count_lines(journal) < num_photos
+        assert not (tmp_path / name).exists()
+    with open(journal, "rb") as lines:  # which outlives its name
+        subprocess.run([*command, str(tmp_path / name)], check=True)
+        items = [json.dumps(json.loads(line.partition(b" ")[2])["item"]) for line in lines]
+    assert len(items) == len(set(items)) == num_photos
+    subprocess.run([*command, str(tmp_path / f"whole_{name}")], check=True)
+    if verb == "views":
+        assert read_folder(tmp_path / name) == read_folder(tmp_path / f"whole_{name}")
+    else:
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"whole_{name}").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["images", name, f"whole_{name}"])
