@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.object_proposals.joined import add_proposals
 from vclr.config import Config
 from vclr.data.loader import training_loader
 from vclr.data.samples import TestSamples as EvaluatedSamples
@@ -19,7 +20,6 @@ from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
 from vclr.generate.pack import pack_folder
-from vclr.object_proposals.join import add_proposals
 from vclr.pictures import write_png
 
 MakeConfig = Callable[..., Config]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import msgspec
 import numpy as np
 
@@ -11,7 +13,7 @@ from vclr.config import DataSetConfig, ProposalsConfig
 from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
-from vclr.object_proposals.join import add_proposals
+from vclr.object_proposals.join import choose_from_file
 
 
 def load_objects(
@@ -25,23 +27,23 @@ def load_objects(
         proposals: which proposals join.
 
     Returns:
-        The entries of the images, and the objects of each.
+        The entries of the images, and the objects per image.
 
     Raises:
-        UserError: in one line, the file and the entry at fault; or there is no image.
+        UserError: in one line, the file and the entry at fault; or there is no image left.
     """
     coco = open_coco(data_set.annotations)
     checks = coco.check_images()
     open_images(data_set.images, coco.images, coco.path)
     places = {image["id"]: place for place, image in enumerate(coco.images)}
     owners = np.full(len(coco.annotations), -1, dtype=np.int64)  # the place of an annotation's image; -1 for crowds
-    boxes: list[Json] = []
+    boxes = array("d")  # four numbers per annotation
     for number, annotation in enumerate(coco.read_annotations()):
         checks.check_annotation(number, annotation)
+        if data_set.proposals:
+            boxes.extend(annotation["bbox"])
         if not annotation.get("iscrowd", 0):
             owners[number] = places[annotation["image_id"]]
-            if data_set.proposals:
-                boxes.append({"image_id": annotation["image_id"], "bbox": annotation["bbox"]})
     checks.check_units()
     counts = np.bincount(owners[owners >= 0], minlength=len(coco.images))
     by_image = np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
@@ -49,17 +51,16 @@ def load_objects(
     entries = [coco.images[place] for place in kept]
     if not entries:
         raise UserError(f"{data_set.annotations}: holds no image with an object")
-    added: dict[int, list[Json]] = {}
+    added: dict[int | str, list[msgspec.Raw]] = {}
     if data_set.proposals:
-        known = {**coco.head, "images": entries, "annotations": boxes}
-        settings = proposals.top_k, proposals.max_iou, data_set.annotations
-        joined = add_proposals(known, data_set.proposals, *settings)["annotations"]
-        for proposal in joined[len(boxes) :]:
-            added.setdefault(proposal["image_id"], []).append(proposal)
-    return entries, PackedList(
-        Objects.from_annotations(
-            [msgspec.json.decode(coco.annotations[number]) for number in by_image[place].tolist()]
-            + added.get(coco.images[place]["id"], [])
-        )
+        rows = np.array(boxes).reshape(-1, 4)
+        known = (rows[by_image[place]] for place in kept)
+        files = data_set.proposals, entries, known, proposals.top_k, data_set.annotations
+        chosen = choose_from_file(*files, max_iou=proposals.max_iou)
+        for image_id, text in zip(chosen.image_ids, chosen.texts(), strict=True):
+            added.setdefault(image_id, []).append(text)
+    texts = (
+        [coco.annotations[number] for number in by_image[place].tolist()] + added.get(coco.images[place]["id"], [])
         for place in kept
     )
+    return entries, PackedList(Objects.from_annotations([*map(msgspec.json.decode, group)]) for group in texts)

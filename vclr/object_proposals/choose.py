@@ -9,20 +9,19 @@ from pycocotools import mask as coco_mask
 
 from vclr.errors import UserError
 
-MAX_IOU = 0.5  # with an annotation or a better proposal; above, a proposal is that object already
+MAX_IOU = 0.5  # with an annotation or a better proposal; above it, a proposal is the same object
 
 
 def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, top_k: int, max_iou: float) -> list[int]:
     """Choose an image's best proposals that overlap neither an annotation nor a better proposal.
 
-    The order of the proposals does not matter: of those with the same score the one farther left, then farther up,
-    comes first.
+    The order of the proposals does not matter: among equal scores the one farther left, then farther up, comes first.
 
     Args:
         boxes: (n, 4) float64 boxes of the proposals, COCO's [x, y, width, height].
         scores: (n,) float64.
         known: (m, 4) boxes of the annotations.
-        top_k: proposals to choose at most.
+        top_k: the most proposals to choose.
         max_iou: box IoU above which a proposal is left out.
 
     Returns:
@@ -47,10 +46,10 @@ def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, t
 
 
 def read_score(score: Any, entry: str) -> float:
-    """Return how sure the method is of a proposal.
+    """Return the score of a proposal.
 
     Raises:
-        UserError: it does not say; names `entry`.
+        UserError: it is not a number; names `entry`.
     """
     if not isinstance(score, (int, float)) or isinstance(score, bool):
         raise UserError(f"{entry}: has no `score`")

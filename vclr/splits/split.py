@@ -15,7 +15,7 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
-from vclr.object_proposals.join_streamed import BoxTable, ChosenProposals, choose_from_file
+from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
 from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
 
@@ -158,7 +158,8 @@ def make_split(
     if images is not None:
         open_images(images, made.images, annotations)
     if proposals is not None:
-        made.proposals = choose_from_file(proposals, made.images, _known_boxes(made), split.top_k, annotations)
+        known = (boxes for _, boxes, _ in _known_boxes(made).by_owner(len(made.images)))
+        made.proposals = choose_from_file(proposals, made.images, known, split.top_k, annotations)
     return made
 
 
