@@ -35,6 +35,15 @@ def test_groups_are_those_of_ones_own_test_sets():
     assert names == {"": ["known", "novel"], "mine": ["known", "novel"], "novel": ["known", "novel"], "uvo": []}
 
 
+def test_the_method_of_the_proposals_is_one_setting():
+    mine = "evaluation.test_sets={mine: {annotations: a.json, images: b, proposals: 'mine/{method}.json'}}"
+    own = "data.{part}={{annotations: a.json, images: b, proposals: 'p/{part}_{{method}}.json'}}"
+    config = load_config(None, [mine, *(own.format(part=part) for part in ("train", "test"))])
+    assert training_set(config).proposals == "p/train_graph.json"
+    assert find_test_set(config).proposals == "p/test_graph.json"
+    assert find_test_set(with_protocol(config, "mine")).proposals == "mine/graph.json"
+
+
 def test_own_files_of_a_published_protocol_win():
     own = "evaluation.test_sets.uvo={annotations: mine/uvo.json, images: mine/frames}"
     config = load_config(None, [own, "evaluation.protocol=uvo"])

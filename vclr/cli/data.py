@@ -1,18 +1,18 @@
-"""Verbs for data: get it, split it, check it, make views and proposals of it."""
+"""Verbs for data: get it, split it, check it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vclr.cli.options import ConfigFile, Join, Output, Overrides, Quiet, ShardOption, app, doctor, importers
+from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, app, doctor
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
-from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+from vclr.outputs import COCO_KEYS, check_output_file
 
 REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
@@ -179,121 +179,6 @@ def licences(
     print(json.dumps([asdict(term) for term in terms], indent=1) if as_json else "\n".join(map(str, terms)))
     if commercial_safe:
         refuse_unsafe(terms)
-
-
-@importers.command("labelme")
-def import_labelme_files(
-    folder: Annotated[Path, typer.Argument(help="Of the json files.")],
-    output: Output,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos, if another; those that are not in it yet come there.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Polygons, rectangles, circles and masks of labelme; shapes of one label and one group are one object."""
-    from vclr.generate.importers.labelme import import_labelme
-
-    check_output_file(output, {}, COCO_KEYS)  # which labelme's json have not
-    print(import_labelme(folder, output, images, quiet))
-
-
-@importers.command("voc")
-def import_voc_pictures(
-    output: Output,
-    folder: Annotated[
-        Path | None, typer.Argument(help="With JPEGImages, SegmentationObject and SegmentationClass.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if another.")] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="PNG whose values number the objects: 0 background, the highest no object.")
-    ] = None,
-    classes: Annotated[Path | None, typer.Option(help="PNG of the same names whose values number the classes.")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Pictures of instances, in the layout of PASCAL VOC or in folders of their own."""
-    from vclr.generate.importers.voc import import_voc
-
-    check_output_file(output, {}, COCO_KEYS)
-    print(import_voc(folder, output, images, masks, classes, quiet))
-
-
-@app.command()
-def views(
-    output: Output,
-    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
-    images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
-    shard: ShardOption = None,
-    join: Join = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output also where it holds files but no manifest.json.")
-    ] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Render a folder of photos in another view with the same geometry.
-
-    With --shard K/N it is a part of the photos. --join of all N parts makes the folder that there is without shards.
-    """
-    from vclr.views.write import join_views, write_views
-
-    check_output_folder(output, {})
-    if join:
-        _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
-        join_views(join, output, overwrite)
-        return
-    if not view or images is None:
-        raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
-    write_views(view, images, output, seed, quiet, shard, overwrite)
-
-
-@app.command()
-def proposals(
-    output: Output,
-    images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
-    method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
-    annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
-    shard: ShardOption = None,
-    join: Join = None,
-    quiet: Quiet = False,
-) -> None:
-    """Propose objects of any class in photos, without labels.
-
-    With --shard K/N it is a part of the photos. --join of all N parts makes the json that there is without shards.
-    """
-    from vclr.object_proposals.write import join_proposals, write_proposals
-
-    inputs = {"--images": images, "--annotations": annotations, "--join": join}
-    check_output_file(output, inputs, ("shard", *COCO_KEYS))
-    if join:
-        _refuse_beside_join(images=images, annotations=annotations, shard=shard)
-        join_proposals(join, output)
-        return
-    if images is None:
-        raise UsageError("needs --images FOLDER, or --join PART")
-    write_proposals(method, images, output, annotations, quiet, shard)
-
-
-def _refuse_beside_join(**options: Any) -> None:
-    for name, value in options.items():
-        if value:
-            raise UsageError(f"--join and --{name}: one of them, not both")
-
-
-@app.command()
-def pack(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of images or views.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Delete each folder, once its zip is safe.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a zip that holds something else.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Pack each folder into FOLDER.zip, which stands for it wherever a folder of images is read: one file for DVC.
-
-    The same files give the same zip on every machine. `unzip FOLDER.zip -d FOLDER` is the way back.
-    """
-    from vclr.generate.pack import pack_folder
-
-    for folder in folders:
-        print(pack_folder(folder, remove, overwrite, quiet))
 
 
 @doctor.command("data")

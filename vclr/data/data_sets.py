@@ -61,7 +61,9 @@ PROTOCOLS = {
 def training_set(config: Config) -> DataSetConfig:
     """Return the files of the training set: `data.train` where it is given, else the catalog's."""
     check_protocols(config)
-    return _resolve(config.data.train, config.dataloader.train.dataset.names, config.data.root, "train")
+    return _resolve(
+        fill_method(config, config.data.train), config.dataloader.train.dataset.names, config.data.root, "train"
+    )
 
 
 def test_set(config: Config) -> DataSetConfig:
@@ -69,10 +71,17 @@ def test_set(config: Config) -> DataSetConfig:
     check_protocols(config)
     evaluation = config.evaluation
     if evaluation.protocol in evaluation.test_sets:
-        return evaluation.test_sets[evaluation.protocol]
+        return fill_method(config, evaluation.test_sets[evaluation.protocol])
     if evaluation.protocol and evaluation.protocol not in evaluation.groups:
         return _resolve(DataSetConfig(), PROTOCOLS[evaluation.protocol], config.data.root, "test")
-    return _resolve(config.data.test, config.dataloader.test.dataset.names, config.data.root, "test")
+    return _resolve(
+        fill_method(config, config.data.test), config.dataloader.test.dataset.names, config.data.root, "test"
+    )
+
+
+def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
+    """Return a data set in which `proposals.method` stands for the `{method}` in the path of its proposals."""
+    return replace(own, proposals=own.proposals.replace("{method}", config.proposals.method))
 
 
 def evaluated_groups(config: Config) -> dict[str, list[str]]:

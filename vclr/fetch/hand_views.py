@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from vclr.errors import UserError
@@ -15,8 +15,7 @@ from vclr.fetch.selection import Wanted
 from vclr.files import read_json
 from vclr.image_folder import MANIFEST, Folder, locate, open_folder
 from vclr.progress import track
-
-SUFFIXES = (".png", ".jpg")  # of a view; or the photo's own
+from vclr.views.files import find_suffix, view_name
 
 
 @dataclass
@@ -79,10 +78,10 @@ def find_fault(view: Path, photos: Path) -> str:
     if locate(photos) is None:
         return f"{view}: cannot be compared with its photos, since {photos} is not there; fetch them first"
     try:
-        names, there = open_folder(photos).image_names(), set(open_folder(view).image_names())
+        names, pictures = open_folder(photos).image_names(), open_folder(view)
     except UserError as error:  # one of them holds no image
         return str(error)
-    missing = [name for name in names if not _names_of(name) & there]
+    missing = [name for name in names if find_suffix(pictures, name) is None]
     if missing:
         return f"{view}: has no file for {len(missing)} of {len(names)} photos, for {missing[0]} for example"
     return ""
@@ -95,19 +94,12 @@ def list_view(view: Path, photos: Path, quiet: bool = False) -> dict[str, dict[s
         UserError: a file is no image, or not of its photo's size; or a manifest in the folder says something else.
     """
     pictures, originals = open_folder(view), open_folder(photos)
-    there = set(pictures.image_names())
     for name in track(originals.image_names(), f"comparing {view} with its photos", quiet):
-        for picture in sorted(_names_of(name) & there):
-            _compare_sizes(pictures, picture, originals, name)
+        _compare_sizes(pictures, view_name(name, find_suffix(pictures, name) or ""), originals, name)
     entries = list_entries(view, quiet)
     if entries.pop(MANIFEST, None) is not None:
         _compare_manifest(view, entries)
     return entries
-
-
-def _names_of(photo: str) -> set[str]:
-    path = PurePosixPath(photo)
-    return {str(path.with_suffix(suffix)) for suffix in (*SUFFIXES, path.suffix)}
 
 
 def _compare_sizes(pictures: Folder, picture: str, originals: Folder, photo: str) -> None:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from vclr.coco.annotations import Json, load_coco
 from vclr.coco.annotations import summarize as summarize_coco
 from vclr.config import DataSetConfig
-from vclr.data.data_sets import training_set
+from vclr.data.data_sets import fill_method, training_set
 from vclr.drawing import contact_sheet
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
@@ -181,7 +181,7 @@ def _training_sections(experiments: list[Experiment]) -> list[_TrainingSection]:
 
 
 def _evaluated_files(experiment: Experiment) -> DataSetConfig:
-    proposals = experiment.config.data.test.proposals if experiment.proposals else ""
+    proposals = fill_method(experiment.config, experiment.config.data.test).proposals if experiment.proposals else ""
     return replace(experiment.test_set.files, proposals=proposals)
 
 

@@ -1,0 +1,138 @@
+"""Verbs that work on a folder of photos: they make views, object proposals, a zip or a COCO json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.cli.options import Join, Output, Quiet, ShardOption, app, importers
+from vclr.errors import UsageError
+from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+
+PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
+
+
+@app.command()
+def views(
+    output: Output,
+    view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
+    images: PhotoFolder = None,
+    seed: Annotated[int, typer.Option(help="Seed of the views that are random, combined with each photo's name.")] = 0,
+    shard: ShardOption = None,
+    join: Join = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output even if it holds files but no manifest.json.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Render a folder of photos in another view with the same geometry.
+
+    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
+    is rendered; --join of all N parts gives the same folder as one command without shards.
+    """
+    from vclr.views.write import join_views, write_views
+
+    check_output_folder(output, {})
+    if join:
+        _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
+        join_views(join, output, overwrite)
+        return
+    if not view or images is None:
+        raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
+    write_views(view, images, output, seed, quiet, shard, overwrite)
+
+
+@app.command()
+def proposals(
+    output: Output,
+    images: PhotoFolder = None,
+    method: Annotated[
+        str, typer.Option(help=f"How to find objects. {'; '.join(map(': '.join, PROPOSAL_METHODS.items()))}.")
+    ] = "graph",
+    annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
+    shard: ShardOption = None,
+    join: Join = None,
+    quiet: Quiet = False,
+) -> None:
+    """Propose objects of any class in photos, without labels.
+
+    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
+    is searched; --join of all N parts gives the same json as one command without shards.
+    """
+    from vclr.object_proposals.write import join_proposals, write_proposals
+
+    inputs = {"--images": images, "--annotations": annotations, "--join": join}
+    check_output_file(output, inputs, ("shard", *COCO_KEYS))
+    if join:
+        _refuse_beside_join(images=images, annotations=annotations, shard=shard)
+        join_proposals(join, output)
+        return
+    if images is None:
+        raise UsageError("needs --images FOLDER, or --join PART")
+    write_proposals(method, images, output, annotations, quiet, shard)
+
+
+def _refuse_beside_join(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--join and --{name}: give one of them, not both")
+
+
+@app.command()
+def pack(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photos or views.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Delete each folder once its zip is safe.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a zip that holds something else.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pack each folder into FOLDER.zip: one file for DVC, which every command reads in place of the folder.
+
+    The same files give the same zip on every machine. `unzip FOLDER.zip -d FOLDER` unpacks it again.
+    """
+    from vclr.generate.pack import pack_folder
+
+    for folder in folders:
+        print(pack_folder(folder, remove, overwrite, quiet))
+
+
+@importers.command("labelme")
+def import_labelme_files(
+    folder: Annotated[Path, typer.Argument(help="Folder of the json files.")],
+    output: Output,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos, if it is another; photos that it lacks are added.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Import polygons, rectangles, circles and masks of labelme; shapes of one label and group are one object."""
+    from vclr.generate.importers.labelme import import_labelme
+
+    check_output_file(output, {}, COCO_KEYS)  # the json files of labelme have none of these keys
+    print(import_labelme(folder, output, images, quiet))
+
+
+@importers.command("voc")
+def import_voc_pictures(
+    output: Output,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with JPEGImages, SegmentationObject and SegmentationClass.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if it is another.")] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of PNG whose values number the objects; 0 is background, the highest is no object."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Folder of PNG of the same names, whose values number the classes.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Import pictures of instances, in the layout of PASCAL VOC or in separate folders."""
+    from vclr.generate.importers.voc import import_voc
+
+    check_output_file(output, {}, COCO_KEYS)
+    print(import_voc(folder, output, images, masks, classes, quiet))
