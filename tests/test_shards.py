@@ -39,7 +39,7 @@ def test_parts_are_put_in_order():
 @pytest.mark.parametrize(
     ("shards", "message"),
     [
-        (["1/2", None], "part1: is not what a shard wrote"),
+        (["1/2", None], "part1: was not written by a shard"),
         (["1/2", "2/3"], "part1: is shard 2/3, but others are of 2"),
         (["2/2", "2/2"], "part1: is shard 2/2, and so is part0"),
         (["4/4", "2/4", "1/4"], "part2: is shard 1/4; shard 3 is missing"),

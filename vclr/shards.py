@@ -1,4 +1,4 @@
-"""Shards: 1/n of a long work on many images, so that several jobs do it side by side."""
+"""Shards: equal parts of a long work on many images, for several jobs side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """The `number`-th, from 1, of `count` contiguous blocks of whatever there is to do; written `number/count`."""
+    """Block `number`, from 1, of `count` contiguous blocks of all items; written `number/count`."""
 
     number: int
     count: int
@@ -24,7 +24,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
-        """Return the items of this block: none, for some blocks, where there are more blocks than items."""
+        """Return the items of this block; if there are more blocks than items, some blocks are empty."""
         start, stop = (place * len(items) // self.count for place in (self.number - 1, self.number))
         return items[start:stop]
 
@@ -36,7 +36,7 @@ def parse_shard(text: str) -> Shard:
     """Read `K/N`.
 
     Raises:
-        UsageError: it is something else, or K is not from 1 to N.
+        UsageError: the text has another form, or K is not from 1 to N.
     """
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     shard = Shard(int(match[1]), int(match[2])) if match else None
@@ -46,13 +46,13 @@ def parse_shard(text: str) -> Shard:
 
 
 def order_parts(parts: Iterable[tuple[Path, Any]]) -> list[Path]:
-    """Sort what shards wrote, in whatever order it was named.
+    """Sort the outputs of shards, which may be named in any order.
 
     Args:
-        parts: each file or folder, and the shard that it says it is (what `str` makes of a `Shard`).
+        parts: each file or folder, and the shard that it says it is (the text of a `Shard`).
 
     Raises:
-        UserError: one is no shard, is one of another number of shards, is there twice, or is missing.
+        UserError: one is not a shard's, belongs to another number of shards, is named twice, or is missing.
     """
     found: dict[int, Path] = {}
     count = 0
@@ -60,7 +60,7 @@ def order_parts(parts: Iterable[tuple[Path, Any]]) -> list[Path]:
         try:
             shard = parse_shard(str(text))
         except UsageError:
-            raise UserError(f"{path}: is not what a shard wrote") from None
+            raise UserError(f"{path}: was not written by a shard") from None
         count = count or shard.count
         if shard.count != count:
             raise UserError(f"{path}: is shard {shard}, but others are of {count}")

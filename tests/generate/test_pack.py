@@ -133,7 +133,9 @@ def test_another_zip_is_replaced_on_request_only(folder: Path, change: str):
         (folder / "z.png").touch()
     else:
         (folder / "b.png").unlink()
-    with pytest.raises(UsageError, match=r"photos\.v2\.zip: is there and differs .*, in [bz]\.png say; --overwrite"):
+    with pytest.raises(
+        UsageError, match=r"photos\.v2\.zip: exists and differs .*, for example in [bz]\.png; "
+    ):
         pack_folder(folder, remove=True, quiet=True)
     assert target.read_bytes() == before
     assert folder.is_dir()

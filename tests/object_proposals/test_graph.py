@@ -145,7 +145,7 @@ def test_shards_joined_are_the_bytes_of_one_job(count: int, images: Path, tmp_pa
 def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
     whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
     part = write_proposals("graph", images, tmp_path / "part.json", quiet=True, shard=Shard(2, 3))
-    with pytest.raises(UserError, match=r"whole\.json: is not what a shard wrote"):
+    with pytest.raises(UserError, match=r"whole\.json: was not written by a shard"):
         join_proposals([part, whole], tmp_path / "joined.json")
     with pytest.raises(UserError, match="is shard 2/3; shard 1 is missing"):
         join_proposals([part], tmp_path / "joined.json")

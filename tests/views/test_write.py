@@ -144,7 +144,7 @@ def test_shards_that_make_no_whole_leave_the_earlier_rendering(images: Path, tmp
     write_png(images / "photo3.png", np.zeros((8, 8, 3), np.uint8))
     later = write_views("edge", images, tmp_path / "later", seed=5, quiet=True, shard=Shard(2, 2))
     for part, message in [
-        (copy, "is not what a shard wrote"),
+        (copy, "was not written by a shard"),
         (other.parent, "its view is palette, that of .*1of2 edge"),
         (short.parent, r"photo1\.png: is not what .*manifest\.json says"),
         (later.parent, "its num_photos is 4, that of .*1of2 3"),

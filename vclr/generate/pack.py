@@ -19,33 +19,33 @@ from vclr.outputs import check_output_file
 from vclr.progress import Progress
 
 BLOCK = 1 << 20
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 MODE = 0o100644 << 16
-OVERHEAD = 256  # bytes of a member beside its content, its name twice among them
+OVERHEAD = 256  # bytes per member beside its content and its name, which is stored twice
 
-Entries = dict[str, dict[str, Any]]  # name -> bytes, sha256: what a manifest says of a file
+Entries = dict[str, dict[str, Any]]  # name -> bytes, sha256, as in a manifest
 
 
 def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, quiet: bool = False) -> Path:
-    """Write `folder.zip` with all files of a folder and its manifest, which is made where none stands for it.
+    """Write `folder.zip` with all files of a folder and its manifest, which is made if there is none.
 
     The same files give the same bytes on every machine: sorted, stored, without times and permissions. The zip appears
-    whole, and after every file in it was read again and compared. Its own time is that of the newest file, so packing
-    makes nothing that was computed from the folder out of date.
+    whole, once every file in it has been read again and compared. Its modification time is that of the newest file, so
+    nothing that was computed from the folder becomes out of date.
 
     Args:
         folder: what to pack, with the folders below it.
-        remove: delete the folder, once the zip is safe.
-        overwrite: replace a zip that is there and holds something else.
+        remove: delete the folder once the zip is safe.
+        overwrite: replace an existing zip that holds something else.
         quiet: show no progress.
 
     Returns:
-        The zip. One that holds the files already stays as it is.
+        The zip. If it already holds the files, it is left alone.
 
     Raises:
-        UsageError: the zip is there and holds something else.
-        UserError: no such folder or an empty one, a link or something else that a zip cannot hold, files that its
-            manifest does not know so, too little space, or a folder that changes meanwhile.
+        UsageError: the zip exists and holds something else.
+        UserError: the folder is missing, is empty, changes meanwhile, holds something that a zip cannot hold (a link,
+            say), or disagrees with its manifest; or there is too little space.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -79,7 +79,7 @@ def _list_files(folder: Path) -> dict[str, tuple[int, int]]:
             facts = path.lstat()
             if not stat.S_ISDIR(facts.st_mode) and not stat.S_ISREG(facts.st_mode):
                 kind = "a link" if stat.S_ISLNK(facts.st_mode) else "no file"
-                raise UserError(f"{path}: is {kind}, which a zip does not hold")
+                raise UserError(f"{path}: is {kind}, which a zip cannot hold")
             if stat.S_ISREG(facts.st_mode):
                 name = path.relative_to(folder).as_posix()
                 try:
@@ -150,10 +150,9 @@ def _entry(content: bytes) -> dict[str, Any]:
 
 
 def _manifest(folder: Path, files: dict[str, tuple[int, int]], entries: Entries) -> bytes | None:
-    """Return the bytes of the folder's manifest, and make one where it has none.
+    """Return the bytes of the folder's manifest, which is made if it has none, once its entries were compared.
 
-    None where a manifest of the whole data set is beside the folder: that stands for the zip as it does for the folder.
-    What a manifest says of the files must be true.
+    Return None if a manifest of the whole data set is beside the folder: it covers the zip as it does the folder.
     """
     if MANIFEST in files:
         _check(folder, folder / MANIFEST, "", entries)
@@ -165,7 +164,7 @@ def _manifest(folder: Path, files: dict[str, tuple[int, int]], entries: Entries)
 
 
 def _check(folder: Path, manifest: Path, prefix: str, entries: Entries) -> None:
-    """Compare files with what a manifest says of those whose names begin with the prefix."""
+    """Compare files with those entries of a manifest whose names begin with the prefix."""
     content = read_json(manifest)
     listed = content.get("files") if isinstance(content, dict) else None
     for listed_name, entry in listed.items() if isinstance(listed, dict) else ():
@@ -186,7 +185,7 @@ def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
 
 
 def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:
-    """Refuse a zip that does not hold just the files of the folder, but for a manifest."""
+    """Refuse a zip that does not hold exactly the files of the folder, apart from a manifest."""
     source = ImageFolder(folder)
     different = (set(packed.names()) ^ set(files)) - ({MANIFEST} - set(files))
     for name in files if not different else ():
@@ -196,5 +195,5 @@ def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int
         progress.advance()
     if different:
         raise UsageError(
-            f"{packed.path}: is there and differs from {folder}, in {min(different)} say; --overwrite replaces it"
+            f"{packed.path}: exists and differs from {folder}, for example in {min(different)}; --overwrite replaces it"
         )

@@ -1,14 +1,14 @@
 """The toy world: scenes of shapes that pose the question of the paper, written as a COCO data set with its views.
 
-In the training scenes being an object goes along with an appearance: known shapes are warm and stand on cold
-backgrounds. A detector that sees natural pictures only may learn "warm" where it should learn "object". Novel shapes
-have any color and textures of their own, so in evaluation this shortcut does not find them. The two true views break
-it: depth, known from the layering, and style, the same geometry under other textures of any color.
+In the training scenes, objects share an appearance: known shapes are warm and stand on cold backgrounds. A detector
+that sees only natural pictures may learn "warm" instead of "object". Novel shapes have any color and textures of their
+own, so in evaluation this shortcut does not find them. Two true views break it: depth, known from the layering, and
+style, the same geometry under other textures of any color.
 
 | scenes | objects | background |
 |---|---|---|
-| train | known, warm; in a fraction of the scenes also novel ones, of any color, behind them | cold |
-| val, even numbers | known, warm: what training has shown, for the recall on known classes | cold |
+| train | known, warm; in some scenes also novel ones, of any color, behind them | cold |
+| val, even numbers | known, warm, as in training: for the recall on known classes | cold |
 | val, odd numbers | novel, of any color: for the recall on novel classes | any |
 
 Each scene depends only on (seed, split, number), and its geometry does not depend on its colors. The pixels are the
@@ -33,7 +33,7 @@ from vclr.generate.toy_textures import PATTERNS, Texture, between, draw_texture
 from vclr.pictures import write_png
 from vclr.progress import track
 
-# The difficulty: who looks how.
+# The difficulty: the looks of known and novel objects.
 UNANNOTATED_FRACTION = 0.2  # of the training scenes hold novel objects, which the split of known classes drops
 NUM_UNANNOTATED = (1, 3)  # novel objects in such a scene
 KNOWN_HUES, NOVEL_HUES = "warm", "any"
@@ -150,7 +150,7 @@ def _draw_pose(rng: np.random.Generator, name: str, size: int) -> Pose:
 
 
 def _lay_out(rng: np.random.Generator, names: list[str], size: int) -> tuple[list[Pose], np.ndarray]:
-    """Place objects from back to front; one that fits nowhere is left out.
+    """Place objects from back to front; an object that fits nowhere is left out.
 
     Returns:
         The objects, and the (size, size) label of each pixel: 0 background, k the k-th object.
@@ -192,7 +192,7 @@ def _dress_anyhow(rng: np.random.Generator, poses: list[Pose], size: int) -> lis
 
 
 def _textures_around(pose: Pose, poses: list[Pose], textures: list[Texture]) -> list[Texture]:
-    """Select from the textures drawn so far the background's and those of the objects that may touch `pose`."""
+    """Return the background's texture and those of the objects so far that may touch `pose`."""
     ground, *drawn = textures
     touching = (texture for other, texture in zip(poses, drawn, strict=False) if pose.may_touch(other))
     return [ground, *touching]

@@ -1,7 +1,7 @@
 """Object proposals for photos without weights: regions of a hierarchical segmentation, ranked by their boundary.
 
 The paper adds the masks of an unsupervised detector to the known annotations (section 3.2). This method stands in for
-it where no weights are to be had. A graph-based segmentation (Felzenszwalb and Huttenlocher, 2004) cuts the photo into
+it if no weights are at hand. A graph-based segmentation (Felzenszwalb and Huttenlocher, 2004) cuts the photo into
 small pieces; neighboring pieces are merged step by step until one is left, as in selective search (Uijlings et al.,
 2013); every region on the way is a candidate. All that follows is arithmetic on pieces, not on pixels.
 
@@ -26,7 +26,7 @@ STRONG_EDGE = 10.0  # Lab difference across a pixel that counts as 1 in the merg
 # find things of one color; looks find textured things, whose inside is full of edges.
 EDGE_WEIGHTS = (1.0, 0.0)
 MAX_IOU = 0.5  # with a better proposal; above, a candidate is a duplicate
-MAX_FRACTION = 0.9  # of the image; what covers more is the background
+MAX_FRACTION = 0.9  # of the image; a region that covers more is the background
 
 
 @dataclass
@@ -48,7 +48,7 @@ def propose_objects(image: np.ndarray, max_proposals: int = 30) -> tuple[np.ndar
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        max_proposals: of the image; a plain one has fewer, a blank one none.
+        max_proposals: the most to return; a plain image has fewer, a blank one none.
 
     Returns:
         masks (n, h, w) bool and scores (n,) float64 in (0, 1), best first.

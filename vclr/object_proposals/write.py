@@ -90,7 +90,7 @@ def write_proposals(
 
 
 def join_proposals(parts: Sequence[Path], output: Path) -> Path:
-    """Make of what all shards wrote the json that `write_proposals` would have written without shards.
+    """Join the files of all shards to the json that `write_proposals` would have written without shards.
 
     Raises:
         UserError: a file was not written by a shard, or a shard is missing.

@@ -10,7 +10,7 @@ from vclr.errors import UsageError, nearest
 
 
 def view_weights(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, float]:
-    """Return the views that training draws from and how often; without settings the photos and all folders, alike."""
+    """Return the views that training draws from and their weights; by default the photos and all folders, equally."""
     weights = config.weights or dict.fromkeys([NATURAL, *data_set.views], 1.0)
     return {view: weight for view, weight in weights.items() if weight > 0}
 
@@ -19,14 +19,14 @@ def check_view_names(config: ViewsConfig, data_set: DataSetConfig) -> None:
     """Check that each view that training draws from is the photo, a folder of the data set, or computed.
 
     Raises:
-        UsageError: one is not; names the nearest that is.
+        UsageError: one of them is not; names the nearest that is.
     """
     for problem in list_unknown_views(config, data_set):
         raise UsageError(problem)
 
 
 def list_unknown_views(config: ViewsConfig, data_set: DataSetConfig) -> Iterator[str]:
-    """Say in one line of each view of a training that there is no such view, and which is the nearest."""
+    """Describe in one line each view of a training that does not exist, with the nearest that does."""
     available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
     for view in view_weights(config, data_set):
         if view not in available:

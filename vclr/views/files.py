@@ -15,18 +15,18 @@ from vclr.pictures import IMAGE_SUFFIXES
 
 
 class ViewFiles:
-    """The files of a view: those in its folder, or its zip, with the photos' stems."""
+    """The files of a view: in its folder or zip, with the stems of the photos."""
 
     def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
         """Find the file of each photo.
 
         Raises:
-            UserError: no such folder, or photos without a file; says how many and the first.
+            UserError: the folder does not exist, or photos have no file in it; says how many and the first.
         """
         if locate(folder) is None:
             raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
         self.folder, self.file_names = open_folder(folder), file_names
-        # Which suffix it is, is all to remember of a name.
+        # The suffix is all that must be remembered of a name.
         found = [find_suffix(self.folder, name) for name in file_names]
         missing = [number for number, suffix in enumerate(found) if suffix is None]
         if missing:
@@ -48,9 +48,9 @@ class ViewFiles:
 
 
 def find_suffix(folder: Folder, photo: str) -> str | None:
-    """Return the suffix of the file that a folder has for a photo, None where it has none.
+    """Return the suffix of the file that a folder has for a photo, None if it has none.
 
-    A view is most likely a PNG, a JPEG or of the photo's own suffix; the others are only asked for when it is none.
+    PNG, JPEG and the photo's own suffix are tried first, because they are the most likely.
     """
     for suffix in dict.fromkeys((".png", ".jpg", PurePosixPath(photo).suffix, *IMAGE_SUFFIXES)):
         if view_name(photo, suffix) in folder:

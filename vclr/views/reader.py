@@ -19,14 +19,14 @@ from vclr.views.files import ViewFiles
 
 
 class ViewReader:
-    """Draw and read views by name, by the relative weights of `views.weights`."""
+    """Draws and reads views by name, with the relative weights of `views.weights`."""
 
     def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
-        """Check that every view with a weight can be had for every image.
+        """Check that every view with a weight exists for every image.
 
         Raises:
-            UsageError: a view that is neither natural, nor a folder of the data set, nor computed.
-            UserError: an image without its view file; says how many and the first.
+            UsageError: a view is neither natural, nor a folder of the data set, nor computed.
+            UserError: images have no file in a view; says how many and the first.
         """
         check_view_names(config, data_set)
         self.images = open_folder(data_set.images)
@@ -46,7 +46,7 @@ class ViewReader:
         return self.names[int(generator.choice(len(self.names), p=self.probabilities))]
 
     def needs_photo(self, view: str) -> bool:
-        """Tell a view that is the photo or computed from it from one that has a file of its own."""
+        """Tell whether a view is the photo or computed from it, and so has no file of its own."""
         return view not in self.files
 
     def read(self, view: str, index: int, size: Size, photo: Image.Image | None) -> Image.Image:
@@ -56,10 +56,10 @@ class ViewReader:
             view: its name.
             index: the photo's place in `file_names`.
             size: the photo's (height, width).
-            photo: the photo itself; may be None where the view does not need it.
+            photo: the photo itself; may be None if the view does not need it.
 
         Raises:
-            UserError: the view's file is not an image or not of the photo's size.
+            UserError: the view's file is not an image, or not of the photo's size.
         """
         if view in self.files:
             image = self.files[view].open(index)

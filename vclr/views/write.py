@@ -1,4 +1,4 @@
-"""Write a computed view of a folder of photos as files: for looking at them, or for training without computing them."""
+"""Write a computed view of a folder of photos as files, to look at them or to train without computing them."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def write_views(
 ) -> Path:
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
-    The id of a photo, which its randomness depends on, is its stem, as in the loader. The folder appears whole or not
-    at all; an earlier rendering there is replaced.
+    The id of a photo, on which its randomness depends, is its stem, as in the loader. The folder appears whole or not
+    at all; it replaces an earlier rendering. An interrupted rendering goes on (see `vclr.photo_walk`).
 
     Args:
-        view: one of `vclr.views.computed.COMPUTED_VIEWS`.
+        view: one of `vclr.catalog.views.COMPUTED_VIEWS`.
         images: folder of photos, or its zip.
         output: folder to write.
-        seed: of the views that draw something at random.
+        seed: seed of the views that draw something at random.
         quiet: show no progress.
-        shard: render these photos alone, for `join_views`. They come out as they do with all the others.
-        overwrite: replace `output` also where it holds files but no manifest.
+        shard: render these photos alone, for `join_views`; they look as they do in the whole folder.
+        overwrite: replace `output` even if it holds files but no manifest.
 
     Returns:
         The manifest.
 
     Raises:
-        UsageError: no such view, or `output` is a folder that should not be replaced.
-        UserError: no photos, one that is not an image, or two of one stem.
+        UsageError: there is no such view, or `output` is a folder that should not be replaced.
+        UserError: there are no photos, two have one stem, or some are not images; these are counted at the end.
     """
     check_view(view)
     source = open_folder(images)
@@ -84,16 +84,16 @@ def write_views(
 
 
 def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> Path:
-    """Make of the folders of all shards the one folder that `write_views` would have written without shards.
+    """Join the folders of all shards to the folder that `write_views` would have written without shards.
 
-    The pictures get a second name, or are copied where the file system has none; the parts stay as they are.
+    The pictures are linked, or copied if the file system has no links; the parts stay as they are.
 
     Returns:
         The manifest.
 
     Raises:
         UsageError: `output` is a folder that should not be replaced.
-        UserError: a shard is missing or damaged, or they are not of one view and seed.
+        UserError: a shard is missing or damaged, or the shards are not of one view and seed.
     """
     output = Path(output)
     _check_output(output, "shards", parts, overwrite)
@@ -124,13 +124,13 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
 
 
 def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
-    """Read what the folders of all shards hold, in the order of the shards."""
+    """Read the manifests of all shards, in the order of the shards."""
     manifests = {Path(part): read_json(Path(part) / MANIFEST) for part in parts}
     for part, manifest in manifests.items():
         if not isinstance(manifest, dict) or not manifest.keys() >= SHARD_FACTS:
-            raise UserError(f"{part}: is not what a shard wrote")
+            raise UserError(f"{part}: was not written by a shard")
         if not all(isinstance(manifest[key], dict) for key in ("files", "sources")):
-            raise UserError(f"{part}: is not what a shard wrote: `files` and `sources` are no lists of files")
+            raise UserError(f"{part}: was not written by a shard: `files` and `sources` are not lists of files")
         for name, entry in manifest["files"].items():
             if leaves_folder(name):
                 raise UserError(f"{part}: file {name!r} of its manifest.json leaves the folder")
@@ -155,7 +155,7 @@ def _check_stems(folder: Path, photos: list[str]) -> None:
 
 
 def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace a folder that is, or holds, what is read, or anything else that is no rendering."""
+    """Refuse to replace a folder that is, or holds, an input, or anything else that is not a rendering."""
     if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
         raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
     if output.exists() and not output.is_dir():
@@ -167,7 +167,7 @@ def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bo
 
 
 def _is_rendering(folder: Path) -> bool:
-    """Tell a folder that `vclr views` wrote from others with a manifest, which `vclr fetch` writes too."""
+    """Tell a folder that `vclr views` wrote from other folders with a manifest; `vclr fetch` writes one too."""
     if not (folder / MANIFEST).is_file():
         return False
     manifest = read_json(folder / MANIFEST)

@@ -1,4 +1,4 @@
-"""A folder of labelme's json files, one a photo, becomes one COCO json."""
+"""Convert a folder of labelme json files, one per photo, to one COCO json."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
 
-OUTLINES = ("polygon", "oriented_rectangle", "rotation")  # of labelme and of what descends from it
+OUTLINES = ("polygon", "oriented_rectangle", "rotation")  # of labelme and its descendants
 MAX_RADIUS = 1e6  # pixels; wider than any photo
 WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
@@ -35,14 +35,14 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     """Write a COCO json of all labelme files in a folder and below it.
 
     Shapes of one label and one `group_id` are one object. Polygons, rectangles and circles become polygons; an object
-    with a mask becomes run lengths. Lines and points, and what covers no pixel, are left out with a warning.
+    with a mask becomes RLE. Lines, points, and objects that cover no pixel are left out with a warning.
 
     Args:
-        folder: of the json files.
+        folder: folder of the json files.
         output: the json to write.
-        images: the folder of the photos, by default `folder`. A photo that lies elsewhere gets a second name in it
-            (where the file system has none, a copy), and one that is only in its json file is written there, once all
-            files were read without an error. Nothing outside of the two folders is read.
+        images: the folder of the photos, by default `folder`. A photo that lies elsewhere is linked into it, or
+            copied if the file system has no links, and a photo that is only in its json file is written there, once
+            all files have been read without an error. Nothing outside the two folders is read.
         quiet: show no progress.
 
     Returns:
@@ -69,10 +69,9 @@ class _Errand(NamedTuple):
 
 
 class _Importer:
-    """Read labelme files one after another, and see that each has a photo of its own.
+    """Read labelme files one after another and check that each has a photo of its own.
 
-    What a file says, somebody else may have written: no photo is looked for, read or copied outside of the folder of
-    the json files and that of the photos.
+    The files are not trusted: no photo is looked for, read or copied outside the folders of json files and photos.
     """
 
     def __init__(self, folder: Path, images: Path | None) -> None:
@@ -95,7 +94,7 @@ class _Importer:
             raise UserError(f"{source}: its photo {file_name} is annotated in {self.sources[file_name]} too")
         self.sources[file_name] = source
         if found is not None:
-            header = read_image_header(found)  # nothing but an image is copied
+            header = read_image_header(found)  # only images are copied
         else:
             header = read_image_header(source, _embedded(content, source))
         for key, side in (("imageHeight", header.height), ("imageWidth", header.width)):
@@ -109,7 +108,7 @@ class _Importer:
         return Photo(file_name, header.height, header.width, objects)
 
     def bring_photos(self) -> None:
-        """Give each photo its place in the folder of the photos: a second name, or the bytes in the json file."""
+        """Link each photo into the folder of the photos, or write it there from its json file."""
         for source, found, target in self.to_bring:
             with atomic_path(target) as partial:
                 if found is not None:
@@ -118,7 +117,7 @@ class _Importer:
                     partial.write_bytes(_embedded(read_json(source), source))
 
     def _find_photo(self, source: Path, content: Json) -> tuple[Path | None, Path]:
-        """Return where a photo is, None if only in the json, and where in the folder of the photos it belongs."""
+        """Return where a photo is (None: only in the json) and where in the folder of the photos it belongs."""
         named = content.get("imagePath")
         if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
@@ -145,7 +144,7 @@ class _Importer:
         return found, target
 
     def _check_link(self, source: Path, photo: Path) -> None:
-        """Refuse a photo that is a link out of the folders; in a folder that the user names for photos, say it."""
+        """Refuse a photo that is a link out of the folders; warn if it is in the folder that the user named."""
         if _is_below(photo, self.folder) or _is_below(photo, self.images):
             return
         if not (self.writes and photo.is_relative_to(self.images)):
@@ -158,7 +157,7 @@ class _Importer:
         self.num_links += 1
 
     def _check_target(self, source: Path, target: Path) -> None:
-        """Refuse to write what is no image by its name, or through a link out of the folder of the photos."""
+        """Refuse to write a file that is not named as an image, or through a link out of the folder of the photos."""
         if target.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{source}: its photo {target.name} has no image's suffix ({', '.join(IMAGE_SUFFIXES)})")
         if not _is_below(target.parent, self.images):
@@ -185,12 +184,12 @@ class _Object:
     """An object of one shape or several."""
 
     label: str
-    entry: str  # what messages call its first shape
+    entry: str  # its first shape in messages
     polygons: list[list[float]]
     masks: list[np.ndarray]
 
     def segmentation(self, height: int, width: int) -> Any:
-        """Return polygons, or run lengths where one of the shapes was a mask."""
+        """Return polygons, or RLE if one of the shapes is a mask."""
         if not self.masks:
             return self.polygons
         drawn = [to_mask(self.polygons, height, width)] if self.polygons else []

@@ -1,4 +1,4 @@
-"""Imported photos with their objects, and the COCO json that they make."""
+"""Imported photos with their objects, and how they are written as a COCO json."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Photo:
     """A photo and what is annotated in it.
 
     Attributes:
-        file_name: below the folder of the photos, with slashes.
+        file_name: path below the folder of the photos, with slashes.
         height: in pixels, upright.
         width: in pixels, upright.
-        objects: name of the class and segmentation of each, polygons or RLE as COCO writes them.
+        objects: class name and segmentation of each, polygons or RLE as in COCO.
     """
 
     file_name: str
@@ -42,7 +42,7 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
     Args:
         output: the json to write.
         photos: in any order.
-        names: of classes that are categories also where no object is of them.
+        names: classes that are categories even if they have no object.
 
     Returns:
         What it holds, in words.
@@ -70,7 +70,7 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
 
 
 def _describe(segmentation: Any, photo: Photo) -> Json:
-    """Return box and area of a mask beside it."""
+    """Return a segmentation with its box and area."""
     rle = to_rle(segmentation, photo.height, photo.width)
     area = int(coco_mask.area(rle))
     return {"bbox": coco_mask.toBbox(rle).tolist(), "area": area, "segmentation": segmentation}

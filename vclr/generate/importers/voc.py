@@ -1,4 +1,4 @@
-"""Pictures of instances, as PASCAL VOC has them, become one COCO json."""
+"""Convert pictures of instances, as in PASCAL VOC, to one COCO json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
 
-# By the value in SegmentationClass, from 1 on; under the names that COCO has for them, which splits and groups go by.
+# By the value in SegmentationClass, from 1 on, with COCO's names, which splits and groups use.
 VOC_NAMES = (
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "dining table", "dog", "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv",
@@ -31,18 +31,18 @@ def import_voc(
     classes: Path | None = None,
     quiet: bool = False,
 ) -> str:
-    """Write a COCO json of pictures whose values number the objects of photos.
+    """Write a COCO json from pictures whose values number the objects of photos.
 
-    0 is the background; 255, or with 16 bits 65535, is what is not annotated, such as borders. With fewer than 8 bits
-    every value from 1 on is an object. A photo without such a picture is left out.
+    0 is background; 255 (65535 with 16 bits) marks pixels that are not annotated, such as borders. With fewer than 8
+    bits every value from 1 on is an object. A photo without such a picture is left out.
 
     Args:
-        folder: with `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
+        folder: holds `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
         output: the json to write.
-        images: the folder of the photos, instead of that in `folder`.
-        masks: PNG with the photos' stems, palette or gray, of 1 to 16 bits: the number of each pixel's object.
-        classes: PNG of the same names: the number of each pixel's class. Its name is VOC's in VOC's own layout, else
-            the number itself.
+        images: the folder of the photos, instead of the one in `folder`.
+        masks: folder of PNG with the photos' stems, palette or gray, of 1 to 16 bits: the object of each pixel.
+        classes: folder of PNG of the same names: the class of each pixel. In VOC's own layout it gets VOC's name,
+            otherwise its number is the name.
         quiet: show no progress.
 
     Returns:
@@ -95,10 +95,10 @@ def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[s
 
 
 def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the (h, w) values of a picture, uint8 or uint16, which are indices where it has a palette.
+    """Return the (h, w) values of a picture, uint8 or uint16; indices if it has a palette.
 
     Raises:
-        UserError: the picture cannot be read, is of colors, or is not of the photo's size.
+        UserError: the picture cannot be read, holds colors, or is not of the photo's size.
     """
     numbers = read_numbers(picture)
     if numbers.shape != size:
