@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -76,13 +76,6 @@ class Photos:
         return data
 
 
-class Made(NamedTuple):
-    """What was made of one photo: a value that json can hold, and the names of the files that were written."""
-
-    result: Any = None
-    files: tuple[str, ...] = ()
-
-
 class Walk:
     """A walk over photos.
 
@@ -94,11 +87,12 @@ class Walk:
         self.folder, self.items, self.photos, self.journal = folder, items, photos, journal
         self.files = folder / "files"
 
-    def finish(self, make: Callable[[Any], Made], description: str, quiet: bool) -> None:
+    def finish(self, make: Callable[[Any], tuple[Any, list[str]]], description: str, quiet: bool) -> None:
         """Make what is not yet made. A photo that fails does not stop the walk.
 
         Args:
-            make: makes something of one item; raises UserError if its photo cannot be used.
+            make: makes something of one item and returns a result that json can hold and the names of the files that it
+                wrote; raises UserError if the photo cannot be used.
             description: names the work in the progress display.
             quiet: show no progress.
 

@@ -133,9 +133,7 @@ def test_another_zip_is_replaced_on_request_only(folder: Path, change: str):
         (folder / "z.png").touch()
     else:
         (folder / "b.png").unlink()
-    with pytest.raises(
-        UsageError, match=r"photos\.v2\.zip: exists and differs .*, for example in [bz]\.png; "
-    ):
+    with pytest.raises(UsageError, match=r"photos\.v2\.zip: exists and differs .*, for example in [bz]\.png; "):
         pack_folder(folder, remove=True, quiet=True)
     assert target.read_bytes() == before
     assert folder.is_dir()

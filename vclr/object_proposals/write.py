@@ -24,7 +24,7 @@ from vclr.coco.annotations import OBJECT, Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import atomic_path
 from vclr.image_folder import open_folder
-from vclr.photo_walk import Made, Photos, walk_photos
+from vclr.photo_walk import Photos, walk_photos
 from vclr.shards import WHOLE, Shard, order_parts
 
 MAX_PROPOSALS = 30  # per photo
@@ -63,7 +63,7 @@ def write_proposals(
     photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
 
-    def propose(item: Json) -> Made:
+    def propose(item: Json) -> tuple[Json, list[str]]:
         image = photos.open(item["file_name"])
         height, width = image.shape[:2]
         if (item.get("height", height), item.get("width", width)) != (height, width):
@@ -71,7 +71,7 @@ def write_proposals(
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
         masks, scores = propose_objects(image, MAX_PROPOSALS)
         found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True)]
-        return Made({"height": height, "width": width, "annotations": found})
+        return {"height": height, "width": width, "annotations": found}, []
 
     with walk_photos(Path(output), {"method": method, "max_proposals": MAX_PROPOSALS}, items, photos) as walk:
         walk.finish(propose, "object proposals", quiet)

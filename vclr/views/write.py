@@ -12,7 +12,7 @@ from vclr.errors import UsageError, UserError
 from vclr.file_names import leaves_folder
 from vclr.files import link_file, read_json, write_entries
 from vclr.image_folder import MANIFEST, open_folder
-from vclr.photo_walk import Made, Photos, walk_photos
+from vclr.photo_walk import Photos, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import check_view, render_view
@@ -63,11 +63,11 @@ def write_views(
     drawn = Photos(source, photos)
     with walk_photos(output, {"view": view, "seed": seed}, (shard or WHOLE).of(photos), drawn) as walk:
 
-        def render(photo: str) -> Made:
+        def render(photo: str) -> tuple[None, list[str]]:
             stem = PurePosixPath(photo).stem
-            rendered = render_view(view, drawn.open(photo), seed, stem, drawn.draw)
-            write_png(walk.files / f"{stem}.png", rendered)
-            return Made(files=(f"{stem}.png",))
+            name = f"{stem}.png"
+            write_png(walk.files / name, render_view(view, drawn.open(photo), seed, stem, drawn.draw))
+            return None, [name]
 
         walk.finish(render, f"view {view}", quiet)
         files: dict[str, Any] = {}
