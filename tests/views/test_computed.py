@@ -11,12 +11,10 @@ from scipy import ndimage
 
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.errors import UsageError
+from vclr.views import edge, fourier, palette, random_conv
 from vclr.views.computed import render_view, view_generator
-from vclr.views.edge import draw_edges
-from vclr.views.fourier import swap_amplitude
-from vclr.views.palette import LUMINANCE, swap_palette
+from vclr.views.palette import LUMINANCE
 from vclr.views.pseudo_depth import colorize_depth, estimate_nearness
-from vclr.views.random_conv import filter_randomly
 
 RANDOM_VIEWS = ("palette", "fourier", "random_conv")
 
@@ -33,6 +31,10 @@ def photo(height: int, width: int, seed: int = 0, low: int = 0, high: int = 256)
 
 def draw_from(*images: np.ndarray) -> Callable[[Generator], np.ndarray]:
     return lambda random: images[int(random.integers(len(images)))]
+
+
+def draw_edges(image: np.ndarray) -> np.ndarray:
+    return edge.render(image, np.random.default_rng(0), draw_from(image))
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
@@ -81,7 +83,7 @@ def test_a_palette_keeps_areas_of_one_color_and_the_order_of_luminance() -> None
     directions = set()
     for seed in range(12):
         image = np.concatenate([ramp, ramp[:, ::-1]])
-        result = swap_palette(image, np.random.default_rng(seed))
+        result = palette.render(image, np.random.default_rng(seed), draw_from(image))
         assert np.array_equal(result[0], result[1, ::-1])
         steps = np.diff(luminance(result[0]))
         steps[np.abs(steps) <= 1] = 0  # colors are rounded to bytes
@@ -93,7 +95,7 @@ def test_a_palette_keeps_areas_of_one_color_and_the_order_of_luminance() -> None
 
 def test_the_amplitudes_of_the_photo_itself_change_nothing() -> None:
     image = photo(45, 64)
-    result = swap_amplitude(image, image, np.random.default_rng(0))
+    result = fourier.render(image, np.random.default_rng(0), lambda _: image)
     assert np.abs(result.astype(int) - image).max() <= 1
 
 
@@ -101,7 +103,7 @@ def test_the_amplitudes_of_the_photo_itself_change_nothing() -> None:
 def test_amplitudes_come_from_the_other_photo_and_phases_stay(size: tuple[int, int]) -> None:
     # Low contrast, so that nothing is clipped and the spectra can be compared.
     image, other = photo(45, 64, low=110, high=130), photo(*size, seed=5, low=130, high=160)
-    result = swap_amplitude(image, other, np.random.default_rng(0))
+    result = fourier.render(image, np.random.default_rng(0), lambda _: other)
     assert result.mean(axis=(0, 1)) == pytest.approx(other.mean(axis=(0, 1)), abs=0.5)
     before, after, donor = (np.fft.fft2(picture[..., 0]) / picture[..., 0].size for picture in (image, result, other))
     assert np.allclose(after[10:35, 10:55], before[10:35, 10:55], atol=0.05)
@@ -125,7 +127,7 @@ def test_a_random_filter_agrees_with_a_second_implementation() -> None:
         response = np.stack(sums, axis=-1).astype(float)
         response -= np.rint(response.mean(axis=(0, 1)))
         expected = np.clip(np.rint(127.5 + 45 * response / np.abs(response).mean(axis=(0, 1))), 0, 255)
-        assert np.array_equal(filter_randomly(image, np.random.default_rng(seed)), expected)
+        assert np.array_equal(random_conv.render(image, np.random.default_rng(seed), draw_from(image)), expected)
 
 
 def test_what_stands_lower_is_nearer_and_an_object_has_one_depth() -> None:

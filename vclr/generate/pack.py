@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,18 +130,13 @@ def _add(packed: zipfile.ZipFile, name: str, source: BinaryIO, size: int) -> dic
     """Copy a file into a zip; return its entry for a manifest."""
     digest, copied = hashlib.sha256(), 0
     with packed.open(_describe(name, size), "w") as member:
-        for block in _blocks(source):
+        while block := source.read(BLOCK):
             digest.update(block)
             copied += len(block)
             member.write(block)
     if copied != size:
         raise UserError(f"{source.name}: changed while it was packed")
     return {"bytes": size, "sha256": digest.hexdigest()}
-
-
-def _blocks(source: BinaryIO) -> Iterator[bytes]:
-    while block := source.read(BLOCK):
-        yield block
 
 
 def _entry(content: bytes) -> dict[str, Any]:

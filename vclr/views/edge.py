@@ -9,11 +9,6 @@ from vclr.views.rendering import DrawPhoto, round_to_bytes
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
-    """Render the view `edge` (see `vclr.views.computed`)."""
-    return draw_edges(image)
-
-
-def draw_edges(image: np.ndarray) -> np.ndarray:
     """Draw the Sobel gradient of the strongest channel, white on black; the strongest hundredth saturates."""
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.int32)
     down = padded[:-2] + 2 * padded[1:-1] + padded[2:]

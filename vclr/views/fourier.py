@@ -10,16 +10,12 @@ from vclr.views.rendering import DrawPhoto, round_to_bytes
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
-    """Render the view `fourier` (see `vclr.views.computed`)."""
-    return swap_amplitude(image, draw_photo(random), random)
-
-
-def swap_amplitude(image: np.ndarray, other: np.ndarray, random: Generator) -> np.ndarray:
     """Give the image the low-frequency Fourier amplitudes of another photo and keep its own phases.
 
     The cut lies at a random frequency between 2 and 8 percent of the shorter side, and never below 1 cycle per image.
     Spectra are compared by cycles per image, so the other photo may have another size; this equals resizing it.
     """
+    other = draw_photo(random)
     spectrum, donor = _spectrum(image), _spectrum(other)
     shortest = min(*image.shape[:2], *other.shape[:2])
     # Above half of the shortest side the two spectra hold different frequencies.

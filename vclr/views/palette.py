@@ -11,11 +11,6 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
-    """Render the view `palette` (see `vclr.views.computed`)."""
-    return swap_palette(image, random)
-
-
-def swap_palette(image: np.ndarray, random: Generator) -> np.ndarray:
     """Quantize the colors coarsely and give each a random hue.
 
     The order of luminance is kept or, by the toss of a coin, reversed as a whole. Shading therefore stays smooth and a

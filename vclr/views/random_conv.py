@@ -11,11 +11,6 @@ from vclr.views.rendering import DrawPhoto, round_to_bytes
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
-    """Render the view `random_conv` (see `vclr.views.computed`)."""
-    return filter_randomly(image, random)
-
-
-def filter_randomly(image: np.ndarray, random: Generator) -> np.ndarray:
     """Convolve with a random kernel that mixes the channels (Xu et al., ICLR 2021), then restore a viewable contrast.
 
     The weights are whole numbers, small enough that every sum is exact in float32: the order of the additions, which
