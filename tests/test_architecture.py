@@ -33,7 +33,6 @@ FLOORS = [
         "pictures",
         "processes",
         "progress",
-        "run_settings",
         "shards",
         "structures",
     },

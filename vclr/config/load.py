@@ -39,7 +39,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         OmegaConf.structured(config)  # refuses a list in a list, which the merge above lets through
     except OmegaConfBaseException as error:  # also a value that refers to another one
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    check_values(flat_config(config))
+    check_values(config)
     return config
 
 
@@ -57,7 +57,7 @@ def config_from_text(text: str, source: str) -> Config:
         raise UsageError(f"{source}: is not a mapping of settings")
     try:
         config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
-        check_values(flat_config(config))
+        check_values(config)
     except OmegaConfBaseException as error:
         raise UsageError(f"{source}: {error.full_key}: {_first_line(error)}") from None
     except UsageError as error:

@@ -1,0 +1,66 @@
+"""Settings of the roots `launcher` and `tracking`: where a training runs, and where it is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vclr.config.setting import setting
+
+
+@dataclass
+class LauncherConfig:
+    """Where `vclr launch` runs a training, and what it asks the cluster for; 0 and empty leave that to the cluster."""
+
+    backend: str = setting(
+        "local",
+        "`slurm`, `local` (this machine) or `debug` (this process, with a debugger on the first error).",
+        choices=("slurm", "local", "debug"),
+    )
+    nodes: int = setting(1, "Number of nodes.", at_least=1)
+    tasks_per_node: int = setting(1, "Number of training processes per node.", at_least=1)
+    cpus_per_task: int = setting(
+        0,
+        "CPUs per process. A single process computes with all of them. With several processes, each computes with one "
+        "thread and leaves the other CPUs to its loader workers, unless `train.num_threads` is set.",
+        at_least=0,
+    )
+    gpus_per_node: int = setting(
+        -1, "GPUs per node; -1 for one per process if the partition has GPUs, and none otherwise.", at_least=-1
+    )
+    gpu_type: str = setting("", "Type of the GPUs, for a site that wants to be told: `a100`.")
+    gres: str = setting("", "GPUs in SLURM's own words, instead of the two settings above: `gpu:a100:4`.")
+    mem_mb: int = setting(0, "Memory per node, in MiB.", at_least=0)
+    runtime: int = setting(
+        0, "Time limit of a job, in minutes. A training that needs longer goes on in the next job.", at_least=0
+    )
+    partition: str = setting("", "SLURM partition.")
+    account: str = setting("", "SLURM account.")
+    qos: str = setting("", "SLURM quality of service.")
+    constraint: str = setting("", "Features that the nodes must have.")
+    extra: str = setting("", "Further options of sbatch, as on its command line: `--reservation=x --exclusive`.")
+    warning_seconds: int = setting(
+        120,
+        "Seconds before its time limit at which a job is warned. A step and a checkpoint must fit into them.",
+        at_least=1,
+    )
+    poll_seconds: float = setting(10.0, "Seconds between two questions to the cluster.", at_least=1)
+    max_resubmissions: int = setting(
+        20, "Maximum number of resubmissions after preemptions, time limits and failures.", at_least=0
+    )
+    max_failures: int = setting(
+        2, "Number of failures without progress in between after which a training is given up.", at_least=1
+    )
+    on_interrupt: str = setting(
+        "cancel", "What Ctrl-C does to the job: `cancel` or `detach`.", choices=("cancel", "detach")
+    )
+
+
+@dataclass
+class TrackingConfig:
+    enabled: bool = setting(True, "Track trainings with MLflow.")
+    uri: str = setting("sqlite:///mlflow.db", "Where MLflow stores them: a database or a server.")
+    experiment: str = setting("vclr", "Name of the MLflow experiment.")
+    run_name: str = setting("", "Name of the MLflow run. If empty, the last two parts of `train.output_dir`.")
+    log_checkpoint: bool = setting(
+        False, "Store a copy of the checkpoint as an artifact. With False, only its path and checksum are stored."
+    )
