@@ -55,9 +55,7 @@ class ViewsConfig:
 class ProposalsConfig:
     method: str = setting("graph", "Method of `vclr proposals`.", choices=tuple(PROPOSAL_METHODS))
     top_k: int = setting(10, "Number of proposals per image, the best ones, that join the annotations.", at_least=0)
-    max_iou: float = setting(
-        0.5, "IoU with an annotation above which a proposal is taken to be that object.", at_least=0, at_most=1
-    )
+    max_iou: float = setting(0.5, "IoU with an annotation above which a proposal is dropped.", at_least=0, at_most=1)
 
 
 @dataclass

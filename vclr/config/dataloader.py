@@ -9,7 +9,7 @@ from vclr.config.setting import section, setting
 
 @dataclass
 class DatasetNamesConfig:
-    names: str = setting("", "Data set of the catalog to use if `annotations` of `data.train` or `data.test` is empty.")
+    names: str = setting("", "Data set of the catalog, if `data.*.annotations` is empty.")
     filter_empty: bool = setting(True, "Leave out images without an object.")
 
 
@@ -21,7 +21,7 @@ class TrainMapperConfig:
     max_size: int = setting(1333, "Maximum length of the longer side after resizing.", at_least=1)
     crop_probability: float = setting(0.5, "Share of samples that are cropped before resizing.", at_least=0, at_most=1)
     crop_short_edge_length: list[int] = setting(
-        [400, 500, 600], "Lengths of the shorter side before the crop; one is drawn per sample.", at_least=1
+        [400, 500, 600], "Lengths of the shorter side before the crop.", at_least=1
     )
     crop_size: list[int] = setting([384, 600], "Smallest and largest side of the crop.", length=2, at_least=1)
     instance_mask_format: str = setting(
@@ -43,18 +43,9 @@ class TrainLoaderConfig:
     dataset: DatasetNamesConfig = section(lambda: DatasetNamesConfig(names="openworld_voc_classes_train2017"))
     mapper: TrainMapperConfig = section(TrainMapperConfig)
     total_batch_size: int = setting(16, "Images per step, of all processes together.", at_least=1)
-    aspect_ratio_grouping: bool = setting(
-        True, "Batch wide images with wide ones and tall images with tall ones, which saves padding."
-    )
-    num_workers: int = setting(
-        4, "Number of loader workers per process; 0 loads in the training process.", at_least=0, changes="nothing"
-    )
-    prefetch_factor: int = setting(
-        2,
-        "Number of batches that each loader worker prepares ahead; without workers it has no effect.",
-        at_least=1,
-        changes="nothing",
-    )
+    aspect_ratio_grouping: bool = setting(True, "Do not mix wide and tall images in a batch: less padding.")
+    num_workers: int = setting(4, "Loader workers per process; 0 for none.", at_least=0, changes="nothing")
+    prefetch_factor: int = setting(2, "Batches that each loader worker prepares ahead.", at_least=1, changes="nothing")
 
 
 @dataclass
@@ -62,7 +53,7 @@ class TestLoaderConfig:
     dataset: DatasetNamesConfig = section(lambda: DatasetNamesConfig(names="openworld_nonvoc_classes_val2017"))
     mapper: TestMapperConfig = section(TestMapperConfig)
     batch_size: int = setting(1, "Images per forward pass.", at_least=1, changes="nothing")
-    num_workers: int = setting(4, "Number of loader workers.", at_least=0, changes="nothing")
+    num_workers: int = setting(4, "Loader workers per process; 0 for none.", at_least=0, changes="nothing")
 
 
 @dataclass

@@ -13,7 +13,7 @@ class LauncherConfig:
 
     backend: str = setting(
         "local",
-        "`slurm`, `local` (this machine) or `debug` (this process, with a debugger on the first error).",
+        "Where it runs: a cluster, this machine, or this process with a debugger on the first error.",
         choices=("slurm", "local", "debug"),
     )
     nodes: int = setting(1, "Number of nodes.", at_least=1)
@@ -24,35 +24,23 @@ class LauncherConfig:
         "thread and leaves the other CPUs to its loader workers, unless `train.num_threads` is set.",
         at_least=0,
     )
-    gpus_per_node: int = setting(
-        -1, "GPUs per node; -1 for one per process if the partition has GPUs, and none otherwise.", at_least=-1
-    )
+    gpus_per_node: int = setting(-1, "GPUs per node; -1 for one per process if the partition has any.", at_least=-1)
     gpu_type: str = setting("", "Type of the GPUs, for a site that wants to be told: `a100`.")
     gres: str = setting("", "GPUs in SLURM's own words, instead of the two settings above: `gpu:a100:4`.")
     mem_mb: int = setting(0, "Memory per node, in MiB.", at_least=0)
-    runtime: int = setting(
-        0, "Time limit of a job, in minutes. A training that needs longer goes on in the next job.", at_least=0
-    )
+    runtime: int = setting(0, "Minutes that a job may take; then the next job goes on.", at_least=0)
     partition: str = setting("", "SLURM partition.")
     account: str = setting("", "SLURM account.")
     qos: str = setting("", "SLURM quality of service.")
     constraint: str = setting("", "Features that the nodes must have.")
     extra: str = setting("", "Further options of sbatch, as on its command line: `--reservation=x --exclusive`.")
     warning_seconds: int = setting(
-        120,
-        "Seconds before its time limit at which a job is warned. A step and a checkpoint must fit into them.",
-        at_least=1,
+        120, "Seconds before the time limit at which a job saves: time for a step and a checkpoint.", at_least=1
     )
     poll_seconds: float = setting(10.0, "Seconds between two questions to the cluster.", at_least=1)
-    max_resubmissions: int = setting(
-        20, "Maximum number of resubmissions after preemptions, time limits and failures.", at_least=0
-    )
-    max_failures: int = setting(
-        2, "Number of failures without progress in between after which a training is given up.", at_least=1
-    )
-    on_interrupt: str = setting(
-        "cancel", "What Ctrl-C does to the job: `cancel` or `detach`.", choices=("cancel", "detach")
-    )
+    max_resubmissions: int = setting(20, "Maximum number of resubmissions, whatever the reason.", at_least=0)
+    max_failures: int = setting(2, "Maximum number of failures without progress in between.", at_least=1)
+    on_interrupt: str = setting("cancel", "What Ctrl-C does to the job.", choices=("cancel", "detach"))
 
 
 @dataclass

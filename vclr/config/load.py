@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config.checks import check_values
+from vclr.config.renamed import follow_renames
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest_key
 from vclr.file_names import say_nearest
@@ -55,6 +56,7 @@ def config_from_text(text: str, source: str) -> Config:
         raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{source}: is not a mapping of settings")
+    follow_renames(layer, source="")  # nobody typed what a checkpoint holds: no notice
     try:
         config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
         check_values(config)
@@ -121,6 +123,7 @@ def _parse_override(override: str) -> DictConfig:
 
 
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    follow_renames(layer, source)
     for key in _leaves(layer):
         if not _is_known(tree, key):
             raise UsageError(f"{source}: unknown key {key!r}; nearest: {nearest_key(key, list_keys())}")

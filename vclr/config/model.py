@@ -9,20 +9,16 @@ from vclr.config.setting import section, setting
 
 @dataclass
 class BackboneConfig:
-    depth: int = setting(
-        50, "Layers of the ResNet: 10, 18, 34 (basic blocks), 50 or 101 (bottlenecks).", choices=(10, 18, 34, 50, 101)
-    )
+    depth: int = setting(50, "Layers of the ResNet; 50 and 101 are bottlenecks.", choices=(10, 18, 34, 50, 101))
     norm: str = setting(
         "FrozenBN",
-        "Normalization: `FrozenBN` (fixed statistics, for pretrained weights) or `GN` (trainable, from scratch).",
+        "Normalization: fixed statistics (for pretrained weights) or trainable (from scratch).",
         choices=("FrozenBN", "GN"),
     )
     stem_out_channels: int = setting(64, "Channels of the first convolution.", at_least=1)
     stem_pool: bool = setting(True, "Max pooling after the stem. Without it, every level is twice as fine.")
     res2_out_channels: int = setting(256, "Channels of the first stage; each later stage doubles them.", at_least=1)
-    freeze_at: int = setting(
-        1, "Stages that do not train: 0 none, 1 the stem, 2 the stem and res2, and so on.", choices=(0, 1, 2, 3, 4, 5)
-    )
+    freeze_at: int = setting(1, "Number of stages that do not train, from the stem on.", choices=(0, 1, 2, 3, 4, 5))
 
 
 @dataclass
@@ -45,9 +41,7 @@ class DecoderConfig(EncoderConfig):
 class TransformerConfig:
     encoder: EncoderConfig = section(EncoderConfig)
     decoder: DecoderConfig = section(DecoderConfig)
-    num_feature_levels: int = setting(
-        4, "Number of feature levels that attention reads: the backbone's three, then coarser ones.", at_least=1
-    )
+    num_feature_levels: int = setting(4, "Levels that attention reads: the backbone's, then coarser ones.", at_least=1)
 
 
 @dataclass
@@ -66,9 +60,7 @@ class WeightDict:
     loss_giou: float = setting(2.0, "Weight of the GIoU loss of boxes.", at_least=0)
     loss_mask: float = setting(1.0, "Weight of the cross-entropy loss of masks.", at_least=0)
     loss_dice: float = setting(5.0, "Weight of the dice loss of masks.", at_least=0)
-    loss_consistency: float = setting(
-        1.0, "Weight of the consistency loss. With 0, the training step has no teacher.", at_least=0
-    )
+    loss_consistency: float = setting(1.0, "Weight of the consistency loss; 0 for no teacher in the step.", at_least=0)
 
 
 @dataclass
@@ -80,7 +72,7 @@ class CriterionConfig:
     num_points: int = setting(12544, "Number of points of a mask on which its loss is computed.", at_least=1)
     oversample_ratio: float = setting(3.0, "Number of random candidates per point.", at_least=1)
     importance_sample_ratio: float = setting(
-        0.75, "Share of the points taken where the logits are nearest to zero.", at_least=0, at_most=1
+        0.75, "Share of points chosen for logits near zero.", at_least=0, at_most=1
     )
 
 

@@ -17,7 +17,7 @@ class OptimizerConfig:
     weight_decay: float = setting(1e-4, "Weight decay.", at_least=0)
     weight_decay_norm: float = setting(0.0, "Weight decay of normalization layers.", at_least=0)
     milestones: list[int] = setting(
-        [48000], "Iterations at which the learning rate is multiplied by `gamma`.", at_least=0, may_be_empty=True
+        [48000], "Iterations after which the rate is multiplied by `gamma`.", at_least=0, may_be_empty=True
     )
     gamma: float = setting(0.1, "Factor on the learning rate at each milestone.", at_least=0)
     warmup_iters: int = setting(0, "Number of iterations of linear warm-up.", at_least=0)
@@ -69,22 +69,16 @@ class TrainConfig:
     seed: int = setting(0, "Seed of everything random: initial weights, order of images, augmentation.", at_least=0)
     device: str = setting("auto", "Device: `auto`, `cpu`, `cuda`, `cuda:1` and so on.", changes="nothing")
     log_period: int = setting(20, "Iterations between two records in metrics.jsonl.", at_least=1, changes="nothing")
-    eval_period: int = setting(
-        5000, "Iterations between two evaluations during training; 0 for none.", at_least=0, changes="nothing"
-    )
-    num_threads: int = setting(
-        0, "Number of CPU threads that torch uses; 0 for all.", at_least=0, at_most=MAX_THREADS, changes="nothing"
-    )
+    eval_period: int = setting(5000, "Iterations between two evaluations; 0 for none.", at_least=0, changes="nothing")
+    num_threads: int = setting(0, "CPU threads; 0 for all.", at_least=0, at_most=MAX_THREADS, changes="nothing")
     micro_batch_size: int = setting(
         0,
-        "Number of images that a process takes through backbone and encoder at once. They pass twice, the second time "
-        "for the gradient, which gives the results of the whole batch in less memory. 0 takes all at once, one time.",
+        "Images per process that pass through backbone and encoder at once; 0 for all. Fewer need less memory but pass "
+        "twice (again for the gradient). The results are those of the whole batch.",
         at_least=0,
         changes="nothing",
     )
-    compile: bool = setting(
-        False, "Compile the backbone with `torch.compile`; needs a C++ compiler.", changes="nothing"
-    )
+    compile: bool = setting(False, "Compile the backbone; needs a C++ compiler.", changes="nothing")
     tf32: bool = setting(
         True,
         "Let a GPU (Ampere or later) compute float32 convolutions and products in TF32, with 10 bits of mantissa and "
@@ -101,9 +95,5 @@ class TrainConfig:
 class CompatConfig:
     """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
 
-    batch_norm: bool = setting(
-        False, "With several processes, compute the mask branch's batch norm per process, not over the whole batch."
-    )
-    padding: bool = setting(
-        False, "In training, let the padding of a batch leak into features, proposals and mask losses."
-    )
+    batch_norm: bool = setting(False, "Compute the batch norm of the mask branch per process, not over the batch.")
+    padding: bool = setting(False, "In training, let padding leak into features, proposals and mask losses.")
