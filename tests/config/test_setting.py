@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import Config, ModelConfig, changed_by, list_keys, load_config
+from vclr.config import Config, ModelConfig, changed_by, config_hash, is_as_before, list_keys, load_config, tree
 from vclr.config.checks import check_values
-from vclr.config.setting import Setting, settings_of
+from vclr.config.setting import About, Setting, settings_of
 from vclr.engine.same_training import training_hash
 from vclr.errors import UsageError
 
@@ -141,3 +141,15 @@ def test_every_setting_is_read_by_somebody(tmp_path: Path):
     losses = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "vclr" / "losses").glob("*.py"))
     read |= {("WeightDict", name) for name in re.findall(r'"(loss_\w+)"', losses)}
     assert declared_fields(Config()) - read == UNREAD
+
+
+def test_a_setting_that_was_added_later_changes_no_hash_at_its_old_value(monkeypatch: pytest.MonkeyPatch):
+    old, roots = load_config(), ("optimizer", "train")
+    new = load_config(None, ["train.seed=1"])
+    hashes = [training_hash(old), config_hash(old, roots)]
+    declared = {setting.key: setting for setting in SETTINGS}
+    declared["train.seed"] = declared["train.seed"]._replace(about=About(before=0))
+    monkeypatch.setattr(tree, "_declared", lambda: declared)
+    assert is_as_before("train.seed", 0) and not is_as_before("train.seed", 1)
+    assert training_hash(new) != training_hash(old) and config_hash(new, roots) != config_hash(old, roots)
+    assert training_hash(old) != hashes[0] and config_hash(old, roots) != hashes[1]  # without the setting

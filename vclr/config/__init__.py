@@ -38,3 +38,4 @@ from vclr.config.train import OptimizerConfig as OptimizerConfig
 from vclr.config.train import TrainConfig as TrainConfig
 from vclr.config.tree import Config as Config
 from vclr.config.tree import changed_by as changed_by
+from vclr.config.tree import is_as_before as is_as_before

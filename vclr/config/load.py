@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config.checks import check_values
 from vclr.config.renamed import follow_renames
-from vclr.config.tree import Config
-from vclr.errors import UsageError, nearest_key
+from vclr.config.setting import settings_of
+from vclr.config.tree import Config, is_as_before
+from vclr.errors import UsageError, first_line, nearest_key
 from vclr.file_names import say_nearest
 
 
@@ -35,13 +38,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         if not separator or not key:
             raise UsageError(f"override {override!r}: expected key=value")
         tree = _merge(tree, _parse_override(override), "command line")
-    try:
-        config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
-        OmegaConf.structured(config)  # refuses a list in a list, which the merge above lets through
-    except OmegaConfBaseException as error:  # also a value that refers to another one
-        raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    check_values(config)
-    return config
+    return _as_config(tree)
 
 
 def config_from_text(text: str, source: str) -> Config:
@@ -58,13 +55,20 @@ def config_from_text(text: str, source: str) -> Config:
         raise UsageError(f"{source}: is not a mapping of settings")
     follow_renames(layer, source="")  # nobody typed what a checkpoint holds: no notice
     try:
-        config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
-        check_values(config)
-    except OmegaConfBaseException as error:
-        raise UsageError(f"{source}: {error.full_key}: {_first_line(error)}") from None
+        return _as_config(_merge(OmegaConf.structured(Config), layer, source))
     except UsageError as error:
         text = str(error)
         raise UsageError(text if text.startswith(source) else f"{source}: {text}") from None
+
+
+def _as_config(tree: DictConfig) -> Config:
+    """Return what was loaded as dataclasses, with every value checked."""
+    try:
+        config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+        OmegaConf.structured(config)  # refuses a list in a list, which a merge lets through
+    except OmegaConfBaseException as error:  # also a value that refers to another one
+        raise UsageError(f"{error.full_key}: {first_line(error)}") from None
+    check_values(config)
     return config
 
 
@@ -130,11 +134,7 @@ def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     try:
         return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {_first_line(error)}") from None
-
-
-def _first_line(error: OmegaConfBaseException) -> str:
-    return (error.msg or str(error)).splitlines()[0]
+        raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {first_line(error)}") from None
 
 
 def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
@@ -161,7 +161,7 @@ def _is_known(tree: DictConfig, key: str) -> bool:
 
 def list_keys() -> list[str]:
     """List every setting by its dotted name."""
-    return _leaves(OmegaConf.structured(Config))
+    return [setting.key for setting in settings_of(Config())]
 
 
 def dump_config(config: Config) -> str:
@@ -184,7 +184,10 @@ def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:
     """Return a short hash of some roots of the configuration, for rules that depend on these only."""
-    container = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(container, dict)
+    container = asdict(config)
+    for key, value in flat_config(config).items():
+        if is_as_before(key, value):
+            *parents, name = key.split(".")
+            del reduce(getitem, parents, container)[name]
     text = repr([(root, container[root]) for root in roots])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

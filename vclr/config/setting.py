@@ -25,6 +25,8 @@ class About:
         length: how many numbers a list must have.
         may_be_empty: whether a list of numbers may be empty.
         changes: what it changes; None if the section around it says so.
+        before: for a setting that was added later, the value that every run had until then; a hash of settings leaves
+            it out at that value, so that runs of before stay valid.
     """
 
     meaning: str = ""
@@ -34,6 +36,7 @@ class About:
     length: int | None = None
     may_be_empty: bool = False
     changes: Changes | None = None
+    before: Any = None
 
 
 class Setting(NamedTuple):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from vclr.config.data import DataConfig, EvaluationConfig, ProposalsConfig, ViewsConfig
 from vclr.config.dataloader import DataloaderConfig
 from vclr.config.launcher import LauncherConfig, TrackingConfig
 from vclr.config.model import ModelConfig
-from vclr.config.setting import Changes, section, settings_of
+from vclr.config.setting import Changes, Setting, section, settings_of
 from vclr.config.train import CompatConfig, OptimizerConfig, TrainConfig
 
 
@@ -36,12 +37,18 @@ class Config:
 
 def changed_by(key: str) -> Changes:
     """Tell what a setting changes, by its dotted name; free keys (`data.test.views.depth`) count as their mapping."""
-    known = _changes()
-    while key and key not in known:
+    declared = _declared()
+    while key and key not in declared:
         key = key.rpartition(".")[0]
-    return known[key]
+    return declared[key].changes
+
+
+def is_as_before(key: str, value: Any) -> bool:
+    """Tell whether a setting has the value that every run had before the setting existed."""
+    declared = _declared()
+    return key in declared and declared[key].about.before is not None and declared[key].about.before == value
 
 
 @cache
-def _changes() -> dict[str, Changes]:
-    return {setting.key: setting.changes for setting in settings_of(Config())}
+def _declared() -> dict[str, Setting]:
+    return {setting.key: setting for setting in settings_of(Config())}

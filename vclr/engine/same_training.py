@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from vclr.config import Config, changed_by, flat_config
+from vclr.config import Config, changed_by, flat_config, is_as_before
 
 TEST_SET = "test_"  # before the names of its hashes
 
@@ -38,6 +38,9 @@ def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str
 
 def training_hash(config: Config) -> str:
     """Return a short hash of the settings that make a training and its length what they are, and of no others."""
-    flat = flat_config(config)
-    settings = {key: value for key, value in flat.items() if changed_by(key) in ("training", "length")}
+    settings = {
+        key: value
+        for key, value in flat_config(config).items()
+        if changed_by(key) in ("training", "length") and not is_as_before(key, value)
+    }
     return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]
