@@ -9,22 +9,10 @@ from dataclasses import dataclass
 
 from vclr.errors import UserError
 
-# States in which a job is still to run, runs, or is being put back; all others are its end.
+# States in which a job waits to run, runs, or is being requeued; every other state is its end.
 ACTIVE = {
-    "PENDING",
-    "CONFIGURING",
-    "RUNNING",
-    "COMPLETING",
-    "SUSPENDED",
-    "STOPPED",
-    "SIGNALING",
-    "STAGE_OUT",
-    "REQUEUED",
-    "REQUEUE_FED",
-    "REQUEUE_HOLD",
-    "SPECIAL_EXIT",
-    "RESIZING",
-    "RESV_DEL_HOLD",
+    *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"),
+    *("REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING", "RESV_DEL_HOLD"),
 }
 UNKNOWN = "UNKNOWN"  # SLURM does not answer
 GONE = "GONE"  # SLURM answers, and knows no such job (any more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,8 @@ import yaml
 from vclr.config import LauncherConfig, load_config
 from vclr.errors import UserError
 
-# Resources of the rule `train`, named as Snakemake's SLURM executor names them, and what they set of `launcher`.
-LAUNCHER_SETTINGS = {
-    "backend": "backend",
-    "nodes": "nodes",
-    "tasks_per_node": "tasks_per_node",
-    "cpus_per_task": "cpus_per_task",
-    "gpus_per_node": "gpus_per_node",
-    "gpu_type": "gpu_type",
-    "gres": "gres",
-    "mem_mb": "mem_mb",
-    "runtime": "runtime",
-    "slurm_partition": "partition",
-    "slurm_account": "account",
-    "qos": "qos",
-    "constraint": "constraint",
-    "slurm_extra": "extra",
-    "on_interrupt": "on_interrupt",
-}
+# Settings of `launcher` whose resource has another name in Snakemake's SLURM executor.
+SLURM_NAMES = {"partition": "slurm_partition", "account": "slurm_account", "extra": "slurm_extra"}
 
 
 @dataclass
@@ -44,8 +28,9 @@ class Profile:
 
 
 def launcher_overrides(resources: Mapping[str, Any]) -> list[str]:
-    """Return the resources of the rule `train` as settings of `vclr launch`."""
-    given = {name: resources.get(resource) for resource, name in LAUNCHER_SETTINGS.items()}
+    """Return the resources of the rule `train` as settings of `vclr launch`; each setting of `launcher` may be one."""
+    names = [setting.name for setting in fields(LauncherConfig)]
+    given = {name: resources.get(SLURM_NAMES.get(name, name)) for name in names}
     return [f"launcher.{name}={value}" for name, value in given.items() if value is not None]
 
 
