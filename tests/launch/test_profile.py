@@ -76,7 +76,7 @@ def test_every_setting_may_be_a_resource_and_the_order_stays():
     assert launcher_overrides(resources) == [f"launcher.{override}" for override in expected]
 
 
-@pytest.mark.parametrize(("text", "says"), [("[", "not valid YAML"), ("- a", "is no mapping")])
+@pytest.mark.parametrize(("text", "says"), [("[", "not valid YAML"), ("- a", "is not a mapping")])
 def test_mistakes_are_one_line(tmp_path: Path, text: str, says: str):
     with pytest.raises(UserError, match=says):
         read_profile(write(tmp_path, text))

@@ -15,7 +15,7 @@ def check_values(config: Config) -> None:
     """Check every setting by itself, and those that depend on each other.
 
     Raises:
-        UsageError: a value that the setting cannot have; says what it may be.
+        UsageError: a value is not allowed; says which values are.
     """
     for setting in settings_of(config):
         _check_value(setting)
@@ -35,7 +35,7 @@ def check_share(batch_size: int, world_size: int) -> None:
     """Check that processes can share a batch evenly.
 
     Raises:
-        UsageError: they cannot.
+        UsageError: the batch is not a multiple of the processes.
     """
     if batch_size % world_size:
         raise UsageError(

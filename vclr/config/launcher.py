@@ -9,7 +9,7 @@ from vclr.config.setting import setting
 
 @dataclass
 class LauncherConfig:
-    """Where `vclr launch` runs a training, and what it asks the cluster for; 0 and empty leave that to the cluster."""
+    """Where `vclr launch` runs a training and what it requests; 0 and empty leave it to the cluster."""
 
     backend: str = setting(
         "local",

@@ -24,7 +24,7 @@ from vclr.file_names import say_nearest
 def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Config:
     """Load the defaults, then a YAML file, then `key=value` overrides.
 
-    A YAML file may name another beside it with `base: other.yaml`, whose settings it then changes.
+    A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one.
 
     Raises:
         UsageError: a file that does not exist or is not YAML, an unknown key (names the nearest), a wrong type, a
@@ -45,11 +45,11 @@ def config_from_text(text: str, source: str) -> Config:
     """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
 
     Raises:
-        UsageError: it is no mapping, an unknown key, a wrong type or value; names `source`.
+        UsageError: it is not a mapping, has an unknown key, or a wrong type or value; names `source`.
     """
     try:
         layer = OmegaConf.create(text)
-    except Exception as error:  # yaml's errors have no common base in omegaconf
+    except Exception as error:  # omegaconf raises YAML errors without a common base
         raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{source}: is not a mapping of settings")
@@ -73,10 +73,10 @@ def _as_config(tree: DictConfig) -> Config:
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
-    """Read a YAML file and, before it, the one that it names as its base, and so on."""
+    """Read a YAML file after the one that it names as its base, and so on."""
     layers: list[tuple[DictConfig, str]] = []
     read: set[Path] = set()
-    named_by = ""  # what errors say of a base: which file names it
+    named_by = ""  # names the file whose base is read, for errors
     while path is not None:
         path = Path(path)
         if not path.is_file():
@@ -97,10 +97,8 @@ def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
     try:
         layer = OmegaConf.load(path)
     except RecursionError:
-        raise UsageError(
-            f"{path}: not usable YAML: a value that holds itself, or lists within lists without end"
-        ) from None
-    except Exception as error:  # yaml's errors have no common base in omegaconf
+        raise UsageError(f"{path}: not usable YAML: a value that holds itself, or endless lists within lists") from None
+    except Exception as error:  # omegaconf raises YAML errors without a common base
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(layer, DictConfig):
         raise UsageError(f"{path}: is not a mapping of settings")
@@ -113,7 +111,7 @@ def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
 def _parse_override(override: str) -> DictConfig:
     try:
         layer = OmegaConf.from_dotlist([override])
-        # YAML takes `{natural:1}` for one long name without a value.
+        # YAML reads `{natural:1}` as one long name without a value.
         for key in _leaves(layer):
             name, colon, value = key.rpartition(".")[2].partition(":")
             if colon and value and OmegaConf.select(layer, key) is None:
@@ -170,7 +168,7 @@ def dump_config(config: Config) -> str:
 
 
 def flat_config(config: Config) -> dict[str, Any]:
-    """Return every setting by its dotted name, as plain numbers, texts, lists and (only where empty) dicts."""
+    """Return every setting by its dotted name, as plain numbers, texts, lists and empty dicts."""
     return dict(_flatten(asdict(config)))
 
 
