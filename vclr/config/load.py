@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import reduce
 from operator import getitem
@@ -47,12 +47,7 @@ def config_from_text(text: str, source: str) -> Config:
     Raises:
         UsageError: it is not a mapping, has an unknown key, or a wrong type or value; names `source`.
     """
-    try:
-        layer = OmegaConf.create(text)
-    except Exception as error:  # omegaconf raises YAML errors without a common base
-        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(layer, DictConfig):
-        raise UsageError(f"{source}: is not a mapping of settings")
+    layer = _read_yaml(lambda: OmegaConf.create(text), source)
     follow_renames(layer, source="")  # nobody typed what a checkpoint holds: no notice
     try:
         return _as_config(_merge(OmegaConf.structured(Config), layer, source))
@@ -94,18 +89,24 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
 
 def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
     """Read one YAML file; return its settings, and the name of its base."""
-    try:
-        layer = OmegaConf.load(path)
-    except RecursionError:
-        raise UsageError(f"{path}: not usable YAML: a value that holds itself, or endless lists within lists") from None
-    except Exception as error:  # omegaconf raises YAML errors without a common base
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(layer, DictConfig):
-        raise UsageError(f"{path}: is not a mapping of settings")
+    layer = _read_yaml(lambda: OmegaConf.load(path), str(path))
     base = layer.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise UsageError(f"{path}: base: is not the name of a file")
     return layer, base
+
+
+def _read_yaml(read: Callable[[], Any], source: str) -> DictConfig:
+    try:
+        layer = read()
+    except RecursionError:
+        problem = "a value that holds itself, or endless lists within lists"
+        raise UsageError(f"{source}: not usable YAML: {problem}") from None
+    except Exception as error:  # omegaconf raises YAML errors without a common base
+        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(layer, DictConfig):
+        raise UsageError(f"{source}: is not a mapping of settings")
+    return layer
 
 
 def _parse_override(override: str) -> DictConfig:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vclr.config import LauncherConfig
 from vclr.errors import UsageError, UserError
@@ -26,32 +26,11 @@ A_YEAR = 60 * 24 * 365  # minutes
 KILL_SECONDS = 120.0  # how long a local training may take to save before it is killed
 
 
-class Backend(Protocol):
-    """Something that can run a job, report its state, and cancel it."""
-
-    def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Start a job and set its id."""
-
-    def find(self, job: Job) -> str:
-        """Return the id of a job whose client died before it recorded the id; empty if there is none."""
-
-    def state(self, job: Job) -> JobState:
-        """Return the state of a job."""
-
-    def cancel(self, job: Job) -> None:
-        """Make a job's processes save and end."""
-
-
-def choose_backend(name: str) -> Backend:
-    """Return the backend that runs jobs outside this process."""
-    return SlurmBackend() if name == "slurm" else LocalBackend()
-
-
 class SlurmBackend:
     """Jobs of a SLURM cluster."""
 
     def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Submit a job.
+        """Submit a job and set its id.
 
         Raises:
             UserError: SLURM refuses it or is not installed.
@@ -71,11 +50,11 @@ class SlurmBackend:
             raise UserError(f"{job.name}: SLURM refuses the job: {cluster.complaint(str(error))}") from None
 
     def find(self, job: Job) -> str:
-        """Look for the job by its comment, which is its folder."""
+        """Return the id of a job whose client died before it recorded the id; the job's comment is its folder."""
         return cluster.find_job(str(job.folder)) or ""
 
     def state(self, job: Job) -> JobState:
-        """Ask SLURM."""
+        """Return the state that SLURM reports."""
         return cluster.job_state(job.job_id)
 
     def cancel(self, job: Job) -> None:
@@ -87,7 +66,7 @@ class LocalBackend:
     """Processes on this machine, which keep running when the one that started them ends."""
 
     def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Start the processes."""
+        """Start the processes and set the id."""
         import submitit
 
         if config.nodes > 1:
@@ -106,7 +85,7 @@ class LocalBackend:
         return ""
 
     def state(self, job: Job) -> JobState:
-        """Look for the process."""
+        """Return whether the process is running."""
         return JobState("RUNNING" if _process(job) else "ENDED", nodes="this machine")
 
     def cancel(self, job: Job) -> None:
@@ -122,6 +101,14 @@ class LocalBackend:
         for member in family:
             if member.is_running():
                 member.kill()
+
+
+Backend = SlurmBackend | LocalBackend
+
+
+def choose_backend(name: str) -> Backend:
+    """Return the backend that runs jobs outside this process."""
+    return SlurmBackend() if name == "slurm" else LocalBackend()
 
 
 def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str, Any]:

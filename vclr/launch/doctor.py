@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,9 @@ def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> It
     yield partition
     if partition.level == ERROR:
         return
-    checks: list[Callable[[Profile, dict[str, str]], Finding]] = [
-        _check_accounting,
-        _check_gpus,
-        _check_training,
-        _check_other_jobs,
-        _check_requeue,
-        _check_preemption,
-        _check_time,
-    ]
-    for check in checks:
+    for check in (_check_accounting, _check_gpus, _check_training, _check_other_jobs):
+        yield check(site, settings)
+    for check in (_check_requeue, _check_preemption, _check_time):
         yield check(site, settings)
     if with_job:
         yield from check_nodes(site.training, wait_seconds)
