@@ -31,11 +31,12 @@ test-slow: $(READY) ## The tests that take longer, two files at a time; then tho
 
 test-all: test test-slow ## Both.
 
-check: $(READY) ## Format, lint, types, workflow format.
+check: $(READY) ## Format, lint, types, workflow format, generated tables.
 	ruff format --check .
 	ruff check .
 	mypy
 	snakefmt --check Snakefile workflow
+	python -m docs.tables --check
 
 bench: $(READY) ## Benchmarks: variants side by side, a quarter of an hour or more; `make bench ARGS=step` is one of them.
 	python -m benchmarks $(ARGS)
@@ -44,6 +45,7 @@ format: $(READY) ## Rewrite the files as `make check` wants them.
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow
+	python -m docs.tables
 
 # What `dvc status` compares with later: the bytes of data/ and, once there is a demo, what it read and wrote.
 record: $(READY) ## Record data/ and the demo in DVC: data.dvc, dvc.lock.

@@ -35,7 +35,6 @@ FLOORS = [
         "pictures",
         "processes",
         "progress",
-        "run_settings",
         "shards",
         "structures",
         "work_folder",

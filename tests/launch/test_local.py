@@ -131,8 +131,8 @@ def test_debug_backend_trains_in_the_process_itself(make_launch: MakeLaunch):
 
 def test_what_this_machine_cannot_is_refused(make_launch: MakeLaunch):
     launch = make_launch(*SHORT)
-    assert "is one machine; use tasks_per_node" in launch.run("launcher.nodes=2", code=2)
-    assert "is one process" in launch.run("launcher.backend=debug", TWO, code=2)
+    assert "is one machine; use launcher.tasks_per_node" in launch.run("launcher.nodes=2", code=2)
+    assert "runs one process" in launch.run("launcher.backend=debug", TWO, code=2)
     assert "must be a multiple of the 3" in launch.run("launcher.tasks_per_node=3", code=2)
     assert "nearest" in launch.run("launcher.backnd=slurm", code=2)
     assert "must be one of slurm, local, debug" in launch.run("launcher.backend=pbs", code=2)

@@ -69,7 +69,14 @@ def test_resources_that_are_no_settings_are_left_out():
     assert launcher_overrides({"nodes": 2, "disk_mb": 5, "trainings": 1}) == ["launcher.nodes=2"]
 
 
-@pytest.mark.parametrize(("text", "says"), [("[", "not valid YAML"), ("- a", "is no mapping")])
+def test_every_setting_may_be_a_resource_and_the_order_stays():
+    # Snakemake compares the overrides of a finished training as text.
+    resources = {"poll_seconds": 3, "slurm_extra": "x", "slurm_partition": "gpu", "backend": "slurm", "partition": "no"}
+    expected = ["backend=slurm", "partition=gpu", "extra=x", "poll_seconds=3"]
+    assert launcher_overrides(resources) == [f"launcher.{override}" for override in expected]
+
+
+@pytest.mark.parametrize(("text", "says"), [("[", "not valid YAML"), ("- a", "is not a mapping")])
 def test_mistakes_are_one_line(tmp_path: Path, text: str, says: str):
     with pytest.raises(UserError, match=says):
         read_profile(write(tmp_path, text))

@@ -47,7 +47,7 @@ def test_job_that_is_over_has_ended(name: str):
 def test_complaints_are_one_line():
     text = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: Invalid\n"
     assert complaint(text) == "invalid partition specified: x; Batch job submission failed: Invalid"
-    assert complaint("") == "failed without a word"
+    assert complaint("") == "failed without an error message"
 
 
 def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vclr.config.checks import MAX_THREADS
+from vclr.config.train import MAX_THREADS
 from vclr.device import DEVICES, no_cuda
 from vclr.errors import UsageError, UserError, nearest
 from vclr.ops.deformable_attention import BACKENDS

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config.checks import check_values
-from vclr.config.tree import Config
-from vclr.errors import UsageError, nearest_key
+from vclr.config.renamed import follow_renames
+from vclr.config.setting import settings_of
+from vclr.config.tree import Config, is_as_before
+from vclr.errors import UsageError, first_line, nearest_key
 from vclr.file_names import say_nearest
 
 
 def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Config:
     """Load the defaults, then a YAML file, then `key=value` overrides.
 
-    A YAML file may name another beside it with `base: other.yaml`, whose settings it then changes.
+    A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one.
 
     Raises:
         UsageError: a file that does not exist or is not YAML, an unknown key (names the nearest), a wrong type, a
@@ -34,43 +38,40 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         if not separator or not key:
             raise UsageError(f"override {override!r}: expected key=value")
         tree = _merge(tree, _parse_override(override), "command line")
-    try:
-        config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
-        OmegaConf.structured(config)  # refuses a list in a list, which the merge above lets through
-    except OmegaConfBaseException as error:  # also a value that refers to another one
-        raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
-    check_values(flat_config(config))
-    return config
+    return _as_config(tree)
 
 
 def config_from_text(text: str, source: str) -> Config:
     """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
 
     Raises:
-        UsageError: it is no mapping, an unknown key, a wrong type or value; names `source`.
+        UsageError: it is not a mapping, has an unknown key, or a wrong type or value; names `source`.
     """
+    layer = _read_yaml(lambda: OmegaConf.create(text), source)
+    follow_renames(layer, source="")  # nobody typed what a checkpoint holds: no notice
     try:
-        layer = OmegaConf.create(text)
-    except Exception as error:  # yaml's errors have no common base in omegaconf
-        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(layer, DictConfig):
-        raise UsageError(f"{source}: is not a mapping of settings")
-    try:
-        config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
-        check_values(flat_config(config))
-    except OmegaConfBaseException as error:
-        raise UsageError(f"{source}: {error.full_key}: {_first_line(error)}") from None
+        return _as_config(_merge(OmegaConf.structured(Config), layer, source))
     except UsageError as error:
         text = str(error)
         raise UsageError(text if text.startswith(source) else f"{source}: {text}") from None
+
+
+def _as_config(tree: DictConfig) -> Config:
+    """Return what was loaded as dataclasses, with every value checked."""
+    try:
+        config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+        OmegaConf.structured(config)  # refuses a list in a list, which a merge lets through
+    except OmegaConfBaseException as error:  # also a value that refers to another one
+        raise UsageError(f"{error.full_key}: {first_line(error)}") from None
+    check_values(config)
     return config
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
-    """Read a YAML file and, before it, the one that it names as its base, and so on."""
+    """Read a YAML file after the one that it names as its base, and so on."""
     layers: list[tuple[DictConfig, str]] = []
     read: set[Path] = set()
-    named_by = ""  # what errors say of a base: which file names it
+    named_by = ""  # names the file whose base is read, for errors
     while path is not None:
         path = Path(path)
         if not path.is_file():
@@ -88,26 +89,30 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
 
 def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
     """Read one YAML file; return its settings, and the name of its base."""
-    try:
-        layer = OmegaConf.load(path)
-    except RecursionError:
-        raise UsageError(
-            f"{path}: not usable YAML: a value that holds itself, or lists within lists without end"
-        ) from None
-    except Exception as error:  # yaml's errors have no common base in omegaconf
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(layer, DictConfig):
-        raise UsageError(f"{path}: is not a mapping of settings")
+    layer = _read_yaml(lambda: OmegaConf.load(path), str(path))
     base = layer.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise UsageError(f"{path}: base: is not the name of a file")
     return layer, base
 
 
+def _read_yaml(read: Callable[[], Any], source: str) -> DictConfig:
+    try:
+        layer = read()
+    except RecursionError:
+        problem = "a value that holds itself, or endless lists within lists"
+        raise UsageError(f"{source}: not usable YAML: {problem}") from None
+    except Exception as error:  # omegaconf raises YAML errors without a common base
+        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(layer, DictConfig):
+        raise UsageError(f"{source}: is not a mapping of settings")
+    return layer
+
+
 def _parse_override(override: str) -> DictConfig:
     try:
         layer = OmegaConf.from_dotlist([override])
-        # YAML takes `{natural:1}` for one long name without a value.
+        # YAML reads `{natural:1}` as one long name without a value.
         for key in _leaves(layer):
             name, colon, value = key.rpartition(".")[2].partition(":")
             if colon and value and OmegaConf.select(layer, key) is None:
@@ -121,17 +126,14 @@ def _parse_override(override: str) -> DictConfig:
 
 
 def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    follow_renames(layer, source)
     for key in _leaves(layer):
         if not _is_known(tree, key):
             raise UsageError(f"{source}: unknown key {key!r}; nearest: {nearest_key(key, list_keys())}")
     try:
         return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {_first_line(error)}") from None
-
-
-def _first_line(error: OmegaConfBaseException) -> str:
-    return (error.msg or str(error)).splitlines()[0]
+        raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {first_line(error)}") from None
 
 
 def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
@@ -158,7 +160,7 @@ def _is_known(tree: DictConfig, key: str) -> bool:
 
 def list_keys() -> list[str]:
     """List every setting by its dotted name."""
-    return _leaves(OmegaConf.structured(Config))
+    return [setting.key for setting in settings_of(Config())]
 
 
 def dump_config(config: Config) -> str:
@@ -167,7 +169,7 @@ def dump_config(config: Config) -> str:
 
 
 def flat_config(config: Config) -> dict[str, Any]:
-    """Return every setting by its dotted name, as plain numbers, texts, lists and (only where empty) dicts."""
+    """Return every setting by its dotted name, as plain numbers, texts, lists and empty dicts."""
     return dict(_flatten(asdict(config)))
 
 
@@ -181,7 +183,10 @@ def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:
     """Return a short hash of some roots of the configuration, for rules that depend on these only."""
-    container = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(container, dict)
+    container = asdict(config)
+    for key, value in flat_config(config).items():
+        if is_as_before(key, value):
+            *parents, name = key.split(".")
+            del reduce(getitem, parents, container)[name]
     text = repr([(root, container[root]) for root in roots])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,22 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from vclr.config import Config, flat_config
-from vclr.run_settings import RUN_SETTINGS
+from vclr.config import Config, changed_by, flat_config, is_as_before
 
 TEST_SET = "test_"  # before the names of its hashes
-# Settings that change neither weights nor metrics: a training goes on when they differ.
-WITHOUT_EFFECT = (
-    *RUN_SETTINGS,
-    "train.max_iter",
-    "train.tf32",
-    "train.model_ema.use_ema_weights_for_eval_only",
-    "dataloader.test.",
-    "data.test.",
-    "evaluation.",
-    "model.nms_thresh",
-    "model.select_box_nums_for_evaluation",
-)
 
 
 def is_same_training(one: Config, other: Config) -> bool:
@@ -37,7 +24,7 @@ def differing_settings(one: Config, other: Config) -> dict[str, tuple[Any, Any]]
     """
     first, second = flat_config(one), flat_config(other)
     values = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
-    return {key: pair for key, pair in values.items() if pair[0] != pair[1] and not key.startswith(WITHOUT_EFFECT)}
+    return {key: pair for key, pair in values.items() if pair[0] != pair[1] and changed_by(key) == "training"}
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
@@ -51,6 +38,9 @@ def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str
 
 def training_hash(config: Config) -> str:
     """Return a short hash of the settings that make a training and its length what they are, and of no others."""
-    settings = {key: value for key, value in flat_config(config).items() if not key.startswith(WITHOUT_EFFECT)}
-    settings["train.max_iter"] = config.train.max_iter
+    settings = {
+        key: value
+        for key, value in flat_config(config).items()
+        if changed_by(key) in ("training", "length") and not is_as_before(key, value)
+    }
     return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]

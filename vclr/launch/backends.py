@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vclr.config import LauncherConfig
 from vclr.errors import UsageError, UserError
@@ -23,38 +23,17 @@ if TYPE_CHECKING:
     import submitit
 
 A_YEAR = 60 * 24 * 365  # minutes
-KILL_SECONDS = 120.0  # that a local training gets to save before it is killed
-
-
-class Backend(Protocol):
-    """What can run a job, say what became of it, and end it."""
-
-    def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Start a job, and set the id by which it is known from then on."""
-
-    def find(self, job: Job) -> str:
-        """Return the id of a job whose client ended between submitting it and writing that down, or nothing."""
-
-    def state(self, job: Job) -> JobState:
-        """Say what became of a job."""
-
-    def cancel(self, job: Job) -> None:
-        """Have a job's processes save and end."""
-
-
-def choose_backend(name: str) -> Backend:
-    """Return the backend that runs jobs outside this process."""
-    return SlurmBackend() if name == "slurm" else LocalBackend()
+KILL_SECONDS = 120.0  # how long a local training may take to save before it is killed
 
 
 class SlurmBackend:
     """Jobs of a SLURM cluster."""
 
     def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Submit a job.
+        """Submit a job and set its id.
 
         Raises:
-            UserError: SLURM refuses it, or is not there.
+            UserError: SLURM refuses it or is not installed.
         """
         import submitit
         from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -62,7 +41,7 @@ class SlurmBackend:
         cluster.ask("sinfo", "--version")
         for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
             if name != "SLURM_CONF":
-                del os.environ[name]  # of a job that this is submitted from, which would be taken for wishes
+                del os.environ[name]  # of the job that runs us; sbatch would take it for options
         executor = submitit.SlurmExecutor(job.folder)
         executor.update_parameters(**sbatch_options(job.name, job.folder, config))
         try:
@@ -71,11 +50,11 @@ class SlurmBackend:
             raise UserError(f"{job.name}: SLURM refuses the job: {cluster.complaint(str(error))}") from None
 
     def find(self, job: Job) -> str:
-        """Look for the job by its comment, which is its folder."""
+        """Return the id of a job whose client died before it recorded the id; the job's comment is its folder."""
         return cluster.find_job(str(job.folder)) or ""
 
     def state(self, job: Job) -> JobState:
-        """Ask SLURM."""
+        """Return the state that SLURM reports."""
         return cluster.job_state(job.job_id)
 
     def cancel(self, job: Job) -> None:
@@ -84,15 +63,15 @@ class SlurmBackend:
 
 
 class LocalBackend:
-    """Processes on this machine, which go on when the one that started them ends."""
+    """Processes on this machine, which keep running when the one that started them ends."""
 
     def submit(self, job: Job, config: LauncherConfig) -> None:
-        """Start the processes."""
+        """Start the processes and set the id."""
         import submitit
 
         if config.nodes > 1:
             raise UsageError(
-                f"launcher.nodes={config.nodes}: launcher.backend=local is one machine; use tasks_per_node"
+                f"launcher.nodes={config.nodes}: launcher.backend=local is one machine; use launcher.tasks_per_node"
             )
         executor = submitit.LocalExecutor(job.folder)
         executor.update_parameters(tasks_per_node=config.tasks_per_node, timeout_min=A_YEAR, stderr_to_stdout=True)
@@ -102,15 +81,15 @@ class LocalBackend:
         job.started = process.create_time() if process else 0.0
 
     def find(self, job: Job) -> str:
-        """Say that there is none: the folder's lock keeps a second training out."""
+        """Find nothing: the lock of the folder keeps a second training out."""
         return ""
 
     def state(self, job: Job) -> JobState:
-        """Look for the process."""
+        """Return whether the process is running."""
         return JobState("RUNNING" if _process(job) else "ENDED", nodes="this machine")
 
     def cancel(self, job: Job) -> None:
-        """Have all processes save and end; kill what is left then."""
+        """Make all processes save and end; kill those that do not."""
         process = _process(job)
         if process is None:
             return
@@ -124,10 +103,18 @@ class LocalBackend:
                 member.kill()
 
 
-def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str, Any]:
-    """Return the options of a job as submitit wants them; what the cluster is to decide is left out.
+Backend = SlurmBackend | LocalBackend
 
-    Its folder is its comment, by which a job is found whose id was not written down.
+
+def choose_backend(name: str) -> Backend:
+    """Return the backend that runs jobs outside this process."""
+    return SlurmBackend() if name == "slurm" else LocalBackend()
+
+
+def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str, Any]:
+    """Return the options of a job for submitit, without those that the cluster decides.
+
+    The comment is the job's folder, by which a job is found whose id was not recorded.
     """
     options: dict[str, Any] = {
         "job_name": name,
@@ -148,15 +135,15 @@ def sbatch_options(name: str, folder: Path, config: LauncherConfig) -> dict[str,
         "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **_read_options(config.extra)},
     }
-    # A process that fails takes the others along: they would wait for it.
+    # If a process fails, the others are ended too: they would wait for it.
     steps = ["--kill-on-bad-exit=1", "--open-mode=append"]
     if config.cpus_per_task:
-        steps.append(f"--cpus-per-task={config.cpus_per_task}")  # srun does not ask the job since SLURM 22.05
+        steps.append(f"--cpus-per-task={config.cpus_per_task}")  # since SLURM 22.05, srun does not take it from the job
     return options | {"srun_args": steps}
 
 
 def _gpus_per_node(config: LauncherConfig) -> str | None:
-    """Return number and, where it is given, type of a node's GPUs in SLURM's words; None where it needs none."""
+    """Return the GPUs per node in SLURM's notation, with their type if it is given; None if the job needs none."""
     number = config.gpus_per_node if config.gpus_per_node >= 0 else _one_for_each_process(config)
     if not number:
         return None
@@ -167,14 +154,14 @@ def _one_for_each_process(config: LauncherConfig) -> int:
     available = cluster.count_gpus(config.partition, config.gpu_type)
     if 0 < available < config.tasks_per_node:
         raise UsageError(
-            f"launcher.tasks_per_node={config.tasks_per_node}: a process for each GPU, and nodes of the partition "
+            f"launcher.tasks_per_node={config.tasks_per_node}: each process needs a GPU, and nodes of the partition "
             f"have {available}"
         )
     return config.tasks_per_node if available else 0
 
 
 def _read_options(text: str) -> dict[str, Any]:
-    """Read options as they stand on a command line: `--a=b --c d --e`."""
+    """Read options as written on a command line: `--a=b --c d --e`."""
     options: dict[str, Any] = {}
     name = ""
     for word in shlex.split(text):
@@ -189,7 +176,7 @@ def _read_options(text: str) -> dict[str, Any]:
 
 
 def _submit(executor: submitit.Executor, job: Job) -> submitit.Job[None]:
-    """Submit from the folder of the code, where the job's processes start then."""
+    """Submit from the folder of the code, so that the job's processes start there."""
     work = TrainingProcess(str(job.folder), os.getcwd(), os.environ.get("CUDA_VISIBLE_DEVICES"), job.backend)
     before = Path.cwd()
     os.chdir(job.code)
@@ -201,7 +188,7 @@ def _submit(executor: submitit.Executor, job: Job) -> submitit.Job[None]:
 
 @contextmanager
 def _left_alone() -> Iterator[None]:
-    """Start processes that hear neither Ctrl-C nor the end of the terminal, and that hold no pipe of ours open."""
+    """Start processes that ignore Ctrl-C and the end of the terminal, and that keep no pipe of ours open."""
     numbers = (signal.SIGINT, signal.SIGHUP)
     handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     ours = [os.dup(descriptor) for descriptor in range(3)]
@@ -220,7 +207,7 @@ def _left_alone() -> Iterator[None]:
 
 
 def _process(job: Job) -> psutil.Process | None:
-    """Return the living process of a local job; its number may be another one's by now."""
+    """Return the running process of a local job, unless its number belongs to another process by now."""
     import psutil
 
     try:

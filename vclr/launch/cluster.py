@@ -1,4 +1,4 @@
-"""Questions to SLURM and orders to it, by its own commands. Works without accounting, and imports no torch."""
+"""Ask SLURM about jobs and cancel them, by its own commands. Works without accounting, and imports no torch."""
 
 from __future__ import annotations
 
@@ -9,46 +9,34 @@ from dataclasses import dataclass
 
 from vclr.errors import UserError
 
-# States in which a job is still to run, runs, or is being put back; all others are its end.
+# States in which a job waits to run, runs, or is being requeued; every other state is its end.
 ACTIVE = {
-    "PENDING",
-    "CONFIGURING",
-    "RUNNING",
-    "COMPLETING",
-    "SUSPENDED",
-    "STOPPED",
-    "SIGNALING",
-    "STAGE_OUT",
-    "REQUEUED",
-    "REQUEUE_FED",
-    "REQUEUE_HOLD",
-    "SPECIAL_EXIT",
-    "RESIZING",
-    "RESV_DEL_HOLD",
+    *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"),
+    *("REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING", "RESV_DEL_HOLD"),
 }
 UNKNOWN = "UNKNOWN"  # SLURM does not answer
-GONE = "GONE"  # SLURM answers, and knows no such job (any more)
+GONE = "GONE"  # SLURM answers, but does not know the job (any more)
 ANSWER_SECONDS = 60.0
 
 
 class ClusterError(UserError):
-    """Report what a command of SLURM complained of."""
+    """Report the error of a SLURM command."""
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What SLURM says of a job: its state, why it waits, exit status, how often it was put back, and where."""
+    """What SLURM reports about a job: its state, why it waits, its exit status, restarts and nodes."""
 
     name: str
     reason: str = ""
     exit_status: str = ""
     restarts: int = 0
     nodes: str = ""
-    used_up_time: bool = False  # it ran as long as it may: SLURM kills its steps, and calls the job FAILED now and then
+    used_up_time: bool = False  # it reached its time limit: SLURM kills its steps, and may call the job FAILED
 
     @property
     def has_ended(self) -> bool:
-        """Whether the job is over for good, as far as SLURM is concerned."""
+        """Whether SLURM considers the job over for good."""
         return self.name not in ACTIVE and self.name != UNKNOWN
 
 
@@ -56,7 +44,7 @@ def ask(*command: str) -> str:
     """Run a command of SLURM and return what it prints.
 
     Raises:
-        ClusterError: it is not there, does not answer, or refuses; one line.
+        ClusterError: it is missing, times out or fails; one line.
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
@@ -72,11 +60,11 @@ def ask(*command: str) -> str:
 def complaint(text: str) -> str:
     """Return in one line what a command of SLURM printed as its error."""
     lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line.strip()) for line in text.splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(lines)) or "failed without a word"
+    return "; ".join(dict.fromkeys(lines)) or "failed without an error message"
 
 
 def job_state(job_id: str) -> JobState:
-    """Ask for the state of a job: the controller, and where it has forgotten the job, the accounting."""
+    """Return the state of a job from the controller, or from the accounting if the controller has forgotten it."""
     try:
         return read_state(ask("scontrol", "--oneliner", "show", "job", job_id))
     except ClusterError as error:
@@ -119,7 +107,7 @@ def _reached(elapsed: str, limit: str) -> bool:
 
 
 def find_job(comment: str) -> str | None:
-    """Return the id of one's own job with a comment that SLURM still knows of."""
+    """Return the id of the user's job with a comment, if SLURM still knows it."""
     for line in ask("squeue", "--me", "--noheader", "--states=all", "--format=%A|%k").splitlines():
         job_id, _, text = line.strip().partition("|")
         if text == comment:
@@ -128,14 +116,14 @@ def find_job(comment: str) -> str | None:
 
 
 def cancel_job(job_id: str) -> None:
-    """End a job: its processes get SIGTERM, and those left after the cluster's KillWait SIGKILL."""
+    """Cancel a job: its processes get SIGTERM, and after the cluster's KillWait SIGKILL."""
     ask("scancel", job_id)
 
 
 def count_gpus(partition: str = "", gpu_type: str = "") -> int:
-    """Return how many GPUs (of a type) the nodes of a partition have, at most; 0 without SLURM.
+    """Return the largest number of GPUs (of a type) on a node of a partition; 0 without SLURM.
 
-    Without a name: of the cluster's default partition.
+    Without a name, the partition is the cluster's default one.
     """
     if shutil.which("sinfo") is None:
         return 0

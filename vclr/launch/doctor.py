@@ -1,10 +1,10 @@
-"""Check a SLURM site against what the workflow needs of it, and say how to mend what is missing."""
+"""Check that a SLURM site has what the workflow needs, and say how to fix what is missing."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 
 
 def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> Iterator[Finding]:
-    """Check everything, what comes first first; stop where nothing more can be found out.
+    """Run all checks in order; stop if the remaining ones cannot work.
 
     Args:
         profile: file or folder of the Snakemake profile.
-        wait_seconds: how long the job that looks around on the nodes may wait in the queue.
-        with_job: submit that job at all.
+        wait_seconds: how long the job that probes the nodes may wait in the queue.
+        with_job: whether to submit that job.
     """
     missing = [command for command in COMMANDS if shutil.which(command) is None]
     if missing:
@@ -49,16 +49,9 @@ def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> It
     yield partition
     if partition.level == ERROR:
         return
-    checks: list[Callable[[Profile, dict[str, str]], Finding]] = [
-        _check_accounting,
-        _check_gpus,
-        _check_training,
-        _check_other_jobs,
-        _check_requeue,
-        _check_preemption,
-        _check_time,
-    ]
-    for check in checks:
+    for check in (_check_accounting, _check_gpus, _check_training, _check_other_jobs):
+        yield check(site, settings)
+    for check in (_check_requeue, _check_preemption, _check_time):
         yield check(site, settings)
     if with_job:
         yield from check_nodes(site.training, wait_seconds)
@@ -77,7 +70,10 @@ def _check_plugin() -> Finding:
     if find_spec("snakemake_executor_plugin_slurm") and find_spec("submitit"):
         return Finding(OK, "Snakemake", "its SLURM executor and submitit are installed")
     return Finding(
-        ERROR, "Snakemake", "its SLURM executor is not installed", "needs Python 3.11: make PYTHON=python3.11"
+        ERROR,
+        "Snakemake",
+        "its SLURM executor is not installed",
+        "install with Python 3.11 or newer: `make PYTHON=python3.11`",
     )
 
 
@@ -90,11 +86,11 @@ def _check_accounting(site: Profile, settings: dict[str, str]) -> Finding:
         has_accounting = False
     if site.status_command == "sacct" and not has_accounting:
         fix = f"set slurm-status-command: squeue in {site.path}"
-        return Finding(ERROR, "accounting", "there is none, and the profile relies on it", fix)
+        return Finding(ERROR, "accounting", "the cluster has none, but the profile relies on it", fix)
     if site.status_command == "squeue" and forgets < 60:
         fix = f"set slurm-status-command: sacct in {site.path}" if has_accounting else "ask the site for MinJobAge=300"
         return Finding(ERROR, "accounting", f"squeue forgets a finished job within {forgets} s", fix)
-    says = "sacct answers" if has_accounting else "there is none; what needs it asks squeue instead"
+    says = "sacct answers" if has_accounting else "the cluster has none; squeue is used instead"
     return Finding(OK, "accounting", f"{says}; squeue remembers finished jobs for {forgets} s")
 
 
@@ -104,20 +100,20 @@ def _check_gpus(site: Profile, settings: dict[str, str]) -> Finding:
     offered = sorted({line.partition("|")[2].strip() for line in lines} - {"(null)"})
     kinds = {"gpu", *re.findall(r"gpu:[A-Za-z][\w.-]*", " ".join(offered))} if offered else set()
     if training.gres and re.sub(r":\d+$", "", training.gres) not in kinds:
-        fix = f"set gres in {site.path} to what there is: {', '.join(offered) or 'nothing'}"
+        fix = f"set gres in {site.path} to what the nodes have: {', '.join(offered) or 'nothing'}"
         return Finding(ERROR, "GPUs", f"no node of the partition has {training.gres}", fix)
     if training.gpu_type and f"gpu:{training.gpu_type}" not in kinds:
-        fix = f"set gpu_type in {site.path} to a type that there is: {', '.join(offered) or 'none'}; or leave it out"
+        fix = f"set gpu_type in {site.path} to an available type: {', '.join(offered) or 'none'}; or leave it out"
         return Finding(ERROR, "GPUs", f"no node of the partition has a GPU of type {training.gpu_type}", fix)
     available = cluster.count_gpus(training.partition, training.gpu_type)
     wanted = training.tasks_per_node if training.gpus_per_node < 0 else training.gpus_per_node
     if training.gpus_per_node > available or 0 < available < wanted:
         fix = f"set tasks_per_node and gpus_per_node in {site.path} to at most {available}, and more nodes"
-        return Finding(ERROR, "GPUs", f"a training wants {wanted} of a node, which has {available}", fix)
+        return Finding(ERROR, "GPUs", f"a training needs {wanted} per node, and the nodes have {available}", fix)
     if not available:
         fix = f"set slurm_partition in {site.path} to a partition with GPUs, if there is one: `sinfo -o '%P %G'`"
         return Finding(WARNING, "GPUs", "the partition has none; trainings run on CPUs", fix)
-    return Finding(OK, "GPUs", f"nodes of the partition have {', '.join(offered)}; a training takes {wanted} of each")
+    return Finding(OK, "GPUs", f"nodes of the partition have {', '.join(offered)}; a training uses {wanted} per node")
 
 
 def _check_training(site: Profile, settings: dict[str, str]) -> Finding:
@@ -143,7 +139,7 @@ def _check_other_jobs(site: Profile, settings: dict[str, str]) -> Finding:
 
 
 def _as_flags(options: dict[str, Any]) -> list[str]:
-    """Return options of submitit as sbatch takes them on its command line."""
+    """Return submitit's options as options of sbatch."""
     named = {**options, **options["additional_parameters"], "signal": f"USR2@{options['signal_delay_s']}"}
     of_submitit = ("additional_parameters", "srun_args", "stderr_to_stdout", "signal_delay_s")
     flags = []
@@ -155,32 +151,30 @@ def _as_flags(options: dict[str, Any]) -> list[str]:
 
 
 def _try_submission(site: Profile, what: str, topic: str, flags: list[str]) -> Finding:
-    """Ask SLURM whether it would take a job, without submitting one."""
+    """Ask SLURM whether it would accept a job, without submitting one."""
     try:
         ask("sbatch", "--test-only", *flags, "--wrap=true")
     except ClusterError as error:
-        fix = f"change what {site.path} asks for; `sinfo -o '%P %D %c %m %G %l'` lists what there is"
+        fix = f"change what {site.path} asks for; `sinfo -o '%P %D %c %m %G %l'` lists what is available"
         return Finding(ERROR, topic, f"SLURM would refuse {what}: {error}", fix)
-    return Finding(OK, topic, f"SLURM would take {what}")
+    return Finding(OK, topic, f"SLURM would accept {what}")
 
 
 def _check_requeue(site: Profile, settings: dict[str, str]) -> Finding:
     if settings.get("JobRequeue") == "1":
-        return Finding(OK, "requeue", "SLURM puts back a job whose node failed or that was preempted")
-    return Finding(
-        OK, "requeue", "off by default (JobRequeue=0); trainings ask for it, and `vclr launch` submits again"
-    )
+        return Finding(OK, "requeue", "SLURM requeues a job that was preempted or whose node failed")
+    return Finding(OK, "requeue", "off by default (JobRequeue=0); trainings ask for it, and `vclr launch` resubmits")
 
 
 def _check_preemption(site: Profile, settings: dict[str, str]) -> Finding:
     kind, mode = settings.get("PreemptType", "preempt/none"), settings.get("PreemptMode", "OFF")
     kill_wait = _seconds(settings, "KillWait")
     if kind.endswith("none"):
-        return Finding(OK, "preemption", "there is none on this cluster")
+        return Finding(OK, "preemption", "this cluster does not preempt jobs")
     if "preempt_send_user_signal" in settings.get("SlurmctldParameters", ""):
-        return Finding(OK, "preemption", f"{mode}; a training hears of it before (SIGUSR2), and saves")
+        return Finding(OK, "preemption", f"{mode}; a training is warned (SIGUSR2), and saves")
     says = f"{mode}; a preempted training has {kill_wait} s to finish its step and save"
-    fix = "a step that takes longer is lost back to the last checkpoint: choose train.checkpointer.period by that"
+    fix = "if a step takes longer, all since the last checkpoint is lost: choose train.checkpointer.period accordingly"
     return Finding(OK if kill_wait >= 30 else WARNING, "preemption", says, "" if kill_wait >= 30 else fix)
 
 
@@ -190,7 +184,7 @@ def _check_time(site: Profile, settings: dict[str, str]) -> Finding:
     if site.training.runtime:
         return Finding(OK, "time", f"a training asks for {site.training.runtime} minutes; the longest is {longest}")
     given = longest if default == "n/a" else default
-    fix = f"set runtime of train in {site.path}: each job that is over is submitted again, and waits again"
+    fix = f"set runtime of train in {site.path}: each job that reaches its limit is resubmitted and waits again"
     return Finding(OK, "time", f"a job gets {given}, the longest is {longest}", fix if given != longest else "")
 
 
@@ -206,11 +200,11 @@ def _check_partition(site: Profile) -> Finding:
 
 
 def _partitions(form: str) -> list[str]:
-    """Return a line for each partition, whatever the states of its nodes are."""
+    """Return one line per partition, whatever the states of its nodes are."""
     return sorted(set(ask("sinfo", "--noheader", f"--format={form}").splitlines()))
 
 
 def _is_chosen(line: str, partition: str) -> bool:
-    """Say whether a line that begins with a partition's name is of the one asked for; without a name, the default."""
+    """Tell whether a line begins with the name of the partition, or of the default one if the name is empty."""
     name = line.partition("|")[0].strip()
     return name.rstrip("*") == partition if partition else name.endswith("*")

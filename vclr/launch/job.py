@@ -1,4 +1,4 @@
-"""One job of a training: a numbered folder below `jobs/` of the run folder, and what is known of it."""
+"""One job of a training: a numbered folder in `jobs/` of the run folder, and its record."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ RECORD = "job.json"
 
 @dataclass
 class Job:
-    """What was submitted, and as what.
+    """A job that was submitted.
 
-    The folder holds this record (job.json), the settings (config.yaml), the package as it was (code/, in the first of
-    several jobs that continue each other), each process's log and its outcome.
+    Its folder holds this record (job.json), the settings (config.yaml), the package as it was (code/, in the first of
+    several jobs that continue each other), and the log and outcome of each process.
     """
 
     folder: Path  # absolute
     code: Path  # absolute
     backend: str
     num_processes: int
-    job_id: str = ""  # of SLURM, or the number of a process; empty while it is being submitted
-    started: float = 0.0  # a process's start, in seconds since 1970: its number may be given to another one
+    job_id: str = ""  # SLURM's, or a process id; empty while the job is being submitted
+    started: float = 0.0  # when the process started, in seconds since 1970: its id may be reused
     resubmissions: int = 0
     failures: int = 0  # since there was progress
     reached: int = 0  # iteration of the last failure
@@ -42,20 +42,20 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What the training is called: its experiment and seed, as a rule."""
+        """The name of the training: usually its experiment and seed."""
         return "/".join(self.run_folder.parts[-2:])
 
     @property
     def config_file(self) -> Path:
-        """The settings that the job runs with."""
+        """The file of the job's settings."""
         return self.folder / "config.yaml"
 
     def log_file(self, rank: int = 0) -> Path:
-        """Return where a process writes what it says, under the name that submitit gives it."""
+        """Return the log of a process, under the name that submitit gives it."""
         return self.folder / f"{self.job_id}_{rank}_log.out"
 
     def config(self) -> Config:
-        """Read the settings that the job runs with."""
+        """Read the job's settings."""
         return config_from_text(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
 
     def save(self) -> None:
@@ -72,14 +72,14 @@ def read_job(folder: Path) -> Job:
 
 
 def last_job(jobs: Path) -> Job | None:
-    """Return the newest job of a training, None where it has none."""
+    """Return the newest job of a training, or None."""
     folders = [folder for folder in _numbered(jobs) if (folder / RECORD).exists()]
     return read_job(folders[-1]) if folders else None
 
 
 @contextmanager
 def new_job_folder(jobs: Path) -> Iterator[Path]:
-    """Make the next folder below `jobs`, which goes again where the block fails: then nothing was submitted.
+    """Make the next folder in `jobs`, and remove it if the block fails: then nothing was submitted.
 
     Raises:
         UserError: it cannot be written.
@@ -98,13 +98,13 @@ def new_job_folder(jobs: Path) -> Iterator[Path]:
 
 
 def prepare_job(folder: Path, config: Config, num_processes: int, before: Job | None = None) -> Job:
-    """Write what a job that is about to be submitted needs.
+    """Write the files of a job that is about to be submitted.
 
     Args:
         folder: the job's, absolute and empty.
-        config: what it runs with.
-        num_processes: of the training.
-        before: the job that this one goes on from, with that one's code; None takes the package as it is now.
+        config: the job's settings.
+        num_processes: number of processes of the training.
+        before: the job that this one continues, with the same code; None takes the package as it is now.
     """
     if before is None:
         job = Job(folder, folder / "code", config.launcher.backend, num_processes)

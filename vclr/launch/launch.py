@@ -1,4 +1,4 @@
-"""A training as jobs: submitted once, found again, followed to its end, submitted again where it was interrupted."""
+"""A training as jobs: submitted once, found again, followed to its end, and resubmitted if it was interrupted."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from vclr.launch.verdict import Ending, Verdict, judge
 
 log = logging.getLogger("vclr.launch")
 
-SUBMISSION_SECONDS = 120.0  # that one client waits for another one that submits
-LOOK_SECONDS = 0.7  # between two looks at the files of a job
-GRACE_SECONDS = 60.0  # that processes get to end by themselves when one has failed
+SUBMISSION_SECONDS = 120.0  # how long a client waits while another one submits
+LOOK_SECONDS = 0.7  # between two checks of the files of a job
+GRACE_SECONDS = 60.0  # how long processes may take to end by themselves after one has failed
 RUNS = ("RUNNING", "COMPLETING")
-LINES = 20  # of the log, where a training is given up
+LINES = 20  # of the log, printed when a training is given up
 
 
 class InterruptedLaunchError(UserError):
-    """Report in one line what became of the job when its client was interrupted."""
+    """Report in one line what happened to the job when its client was interrupted."""
 
     exit_code = 130
 
@@ -46,21 +46,21 @@ class InterruptedLaunchError(UserError):
 def launch(config: Config, detach: bool = False) -> None:
     """Run a training as `config.launcher` says, and return when it is done.
 
-    A training that is under way already is followed, not submitted again; one that is done is left alone.
+    A training that is already under way is followed, not submitted again; a finished one is left alone.
 
     Args:
-        config: the experiment; `train.output_dir` is where everything is kept, the jobs below `jobs/`.
+        config: the experiment; everything is kept in `train.output_dir`, the jobs in its folder `jobs/`.
         detach: return once it is submitted.
 
     Raises:
-        UserError: the training cannot be run, was cancelled, or is given up; one line with the path of the log.
-        InterruptedLaunchError: Ctrl-C; the job is cancelled, or left, as `launcher.on_interrupt` says.
+        UserError: the training cannot run, was cancelled, or is given up; one line with the path of the log.
+        InterruptedLaunchError: Ctrl-C; the job is cancelled or keeps running, as `launcher.on_interrupt` says.
     """
     config = _with_threads(config)
     if config.launcher.backend == "debug":
         _launch_here(config)
         return
-    # What can be refused is refused now, not when the job comes to the head of the queue.
+    # Refuse bad settings now, not when the job reaches the head of the queue.
     check_share(config.dataloader.train.total_batch_size, num_processes(config))
     has_begun = any(Path(config.train.output_dir, "checkpoints").glob("*.pt"))
     check_experiment(config, needs_first_weights=not has_begun)
@@ -73,14 +73,14 @@ def launch(config: Config, detach: bool = False) -> None:
         try:
             job = attach_or_submit(config, before)
             if detach:
-                log.info("%s: left to itself; the same command follows it again", job.name)
+                log.info("%s: detached; run the same command to follow it", job.name)
                 return
             verdict = follow(choose_backend(job.backend), job, config.launcher.poll_seconds)
         except KeyboardInterrupt:
             raise _interrupted(config) from None
         if verdict.ending is not Ending.DONE:
             before = _learn(job, verdict, config)
-        elif job.config().train.max_iter == config.train.max_iter:  # it may have been followed for fewer
+        elif job.config().train.max_iter == config.train.max_iter:  # the job may have been for fewer iterations
             return
 
 
@@ -90,7 +90,7 @@ def num_processes(config: Config) -> int:
 
 
 def attach_or_submit(config: Config, before: Job | None = None) -> Job:
-    """Return the job that trains in the folder, or submit one; of several clients one does so.
+    """Return the job that trains in the folder, or submit one. If several clients do this at once, only one submits.
 
     Raises:
         UserError: a job with other settings trains there, or the cluster refuses.
@@ -125,7 +125,7 @@ def _alone_in(jobs: Path) -> Iterator[None]:
 
 
 def _attach(job: Job, config: Config) -> Job | None:
-    """Return the newest job if it still is to run, or runs."""
+    """Return the newest job if it is waiting or running."""
     backend = choose_backend(job.backend)
     if not job.job_id:
         job.job_id = backend.find(job)
@@ -138,13 +138,13 @@ def _attach(job: Job, config: Config) -> Job | None:
     if not is_same_training(job.config(), config):
         raise UserError(f"{job.name}: job {job.job_id} trains here with other settings; cancel it, or let it end")
     if state.name == UNKNOWN:
-        raise UserError(f"{job.name}: job {job.job_id} may be running, and cannot be asked for: {state.reason}")
+        raise UserError(f"{job.name}: job {job.job_id} may be running, but SLURM does not answer: {state.reason}")
     log.info("%s: job %s is under way (%s); following it", job.name, job.job_id, state.name.lower())
     return job
 
 
 def _hear_once(before: Any) -> Any:
-    """Return a handler of Ctrl-C that is deaf to the next one: what a terminal told us Snakemake passes on as well."""
+    """Return a handler of Ctrl-C that ignores the next one: both the terminal and Snakemake send it to us."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -155,7 +155,7 @@ def _hear_once(before: Any) -> Any:
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back, so that what is submitted is written down, and can be cancelled."""
+    """Hold Ctrl-C back until the job that is being submitted is recorded, so that it can be cancelled."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -164,15 +164,15 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def _interrupted(config: Config) -> UserError:
-    """Do with the job what Ctrl-C is to do with it; return the error that says so."""
+    """Cancel the job or leave it running, as `launcher.on_interrupt` says; return the error to raise."""
     job = last_job(_jobs_folder(config))
     backend = choose_backend(job.backend) if job else None
     if job is None or backend is None or not job.job_id or backend.state(job).has_ended:
         return InterruptedLaunchError("interrupted")
     if config.launcher.on_interrupt == "detach":
-        goes_on = f"{job.name}: interrupted; job {job.job_id} goes on, the same command follows it again"
+        goes_on = f"{job.name}: interrupted; job {job.job_id} keeps running; run the same command to follow it"
         return InterruptedLaunchError(goes_on)
-    log.info("%s: interrupted; cancelling job %s, which saves first", job.name, job.job_id)
+    log.info("%s: interrupted; job %s saves and is cancelled", job.name, job.job_id)
     backend.cancel(job)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
     while not backend.state(job).has_ended:
@@ -182,20 +182,20 @@ def _interrupted(config: Config) -> UserError:
 
 
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
-    """Pass on what the first process says until the job has ended; return how."""
+    """Print the log of the first process until the job has ended; return how it ended."""
     tail = LogTail(job.log_file(), from_end=job.log_file().exists())
     known, next_question, pause, failed_since = JobState(""), 0.0, 0.0, float("inf")
     while True:
         tail.pass_on()
         now = time.monotonic()
-        # A note says that the end is near, but one of a job that was put back is there until that starts again.
+        # An outcome means that the end is near, but that of a requeued job is there until the job starts again.
         is_ending = known.name in RUNS and any(
             outcome_file(job.folder, rank).exists() for rank in range(job.num_processes)
         )
         if is_ending or now >= next_question:
             state = backend.state(job)
             _say_what_changed(job, known, state)
-            # Often at first and after a change, then as seldom as the settings say.
+            # Ask often at first and after a change, then less and less, down to launcher.poll_seconds.
             pause = min(2 * pause, poll_seconds) if state == known else LOOK_SECONDS
             known, next_question = state, now + pause
             outcomes = read_outcomes(job.folder, job.num_processes)
@@ -221,17 +221,19 @@ def _say_what_changed(job: Job, before: JobState, now: JobState) -> None:
 
 
 def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
-    """Return the job that the next one goes on from.
+    """Return the job that the next one continues.
 
     Raises:
-        UserError: there is no point in a next one; says why, and where the log is.
+        UserError: another job would not help; says why, and where the log is.
     """
     where = f"log: {_shown(job.log_file(verdict.rank))}"
     what = f"{job.name}: job {job.job_id} ended: {verdict.reason}"
     if verdict.ending is Ending.REFUSED:
         raise UserError(f"{what}; {where}")
     if not read_outcomes(job.folder, job.num_processes) and not job.log_file().exists():
-        raise UserError(f"{what}, and left nothing in {_shown(job.folder)}: do its nodes see it? `vclr doctor slurm`")
+        raise UserError(
+            f"{what}, and left nothing in {_shown(job.folder)}; `vclr doctor slurm` checks whether the nodes see it"
+        )
     limits = config.launcher
     job = replace(job, resubmissions=job.resubmissions + 1)
     if verdict.ending is Ending.FAILED:
@@ -242,23 +244,23 @@ def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
             raise UserError(f"{what}, {job.failures} times at iteration {reached}; given up; {where}")
     if job.resubmissions > limits.max_resubmissions:
         raise UserError(f"{what}; given up after launcher.max_resubmissions={limits.max_resubmissions}; {where}")
-    log.warning("%s; submitting it again, to go on from its checkpoint; %s", what, where)
+    log.warning("%s; submitting it again, to continue from its checkpoint; %s", what, where)
     return job
 
 
 def furthest_iteration(run_folder: Path) -> int:
-    """Return the last iteration that a training has logged."""
+    """Return the last iteration that a training has logged, or 0."""
     metrics = run_folder / "metrics.jsonl"
     for line in reversed(metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []):
         try:
             return int(json.loads(line)["iteration"])
-        except json.JSONDecodeError:  # the line that was being written
+        except json.JSONDecodeError:  # a line that is being written
             continue
     return 0
 
 
 def _with_threads(config: Config) -> Config:
-    """Say with how many threads each process computes: with all its CPUs, but with one where there are several."""
+    """Set the threads of each process: all its CPUs, or one if there are several processes."""
     alone = num_processes(config) == 1
     threads = config.train.num_threads or (config.launcher.cpus_per_task if alone else 1)
     return replace(config, train=replace(config.train, num_threads=threads))
@@ -275,8 +277,9 @@ def _is_finished(config: Config) -> bool:
 def _restore_done(config: Config) -> bool:
     """Write DONE again if the last job has finished the training that the folder holds.
 
-    Snakemake deletes the outputs of a rule before it runs it, whatever the reason is, and DONE is one of them. What the
-    job noted of its end stays. A training that went on by hand since then has other settings or a newer checkpoint.
+    Snakemake deletes the outputs of a rule before it runs the rule, for whatever reason, and DONE is one of them. The
+    outcome that the job recorded stays. If the training was continued by hand since then, it has other settings or a
+    newer checkpoint.
     """
     job, folder = last_job(_jobs_folder(config)), Path(config.train.output_dir)
     described, last = folder / "config.yaml", folder / "checkpoints" / "last.pt"
@@ -300,7 +303,7 @@ def _launch_here(config: Config) -> None:
     import submitit
 
     if num_processes(config) > 1:
-        raise UsageError("launcher.backend=debug: is one process; set launcher.nodes and launcher.tasks_per_node to 1")
+        raise UsageError("launcher.backend=debug runs one process; set launcher.nodes and launcher.tasks_per_node to 1")
     with new_job_folder(_jobs_folder(config)) as folder:
         job = prepare_job(folder, config, 1)
     work = TrainingProcess(str(job.folder), str(Path.cwd()), None, job.backend)
@@ -308,6 +311,6 @@ def _launch_here(config: Config) -> None:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as the user knows it: from the working directory, where it is below it."""
+    """Return a path relative to the working directory if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,19 +1,19 @@
-"""What a running job writes to its log, as it comes."""
+"""Print what a running job adds to its log."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-# What submitit says of itself in the log of each process.
+# Begins submitit's own lines in the log of each process.
 OF_SUBMITIT = "submitit "
 
 
 class LogTail:
-    """Pass on whole lines that are added to a file, which need not be there yet."""
+    """Print whole lines that are added to a file, which need not exist yet."""
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
-        """Begin with the first line, or with what comes from now on."""
+        """Begin with the first line, or with the lines that are added from now on."""
         self.path = path
         self._position = path.stat().st_size if from_end and path.exists() else 0
 
@@ -35,7 +35,7 @@ class LogTail:
 
 
 def last_lines(path: Path, number: int) -> list[str]:
-    """Return the last lines of a log, as many as there are."""
+    """Return up to `number` last lines of a log."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Run a job that looks around on a cluster's nodes, and judge what it finds there."""
+"""Run a job that probes the nodes of a cluster, and judge what it finds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vclr.launch.probe import HOSTS, Probe
 
 
 def check_nodes(training: LauncherConfig, wait_seconds: float) -> Iterator[Finding]:
-    """Run a job that looks around on as many nodes as a training has."""
+    """Run a job that probes as many nodes as a training has."""
     import submitit
 
     folder = Path(tempfile.mkdtemp(prefix=".vclr-doctor-", dir=Path.cwd()))
@@ -39,7 +39,7 @@ def check_nodes(training: LauncherConfig, wait_seconds: float) -> Iterator[Findi
             if not state.has_ended:
                 cluster.cancel_job(job_id)
                 says = f"a job of {training.nodes} nodes did not end in {wait_seconds:.0f} s ({state.reason})"
-                yield Finding(WARNING, "nodes", says, "try again with a longer --wait; all before this was checked")
+                yield Finding(WARNING, "nodes", says, "try again with a longer --wait; the checks above are complete")
                 return
         found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("found*.json"))]
         log = folder / f"{job_id}_0_log.out"
@@ -79,29 +79,29 @@ def _judge(
     else:
         yield Finding(ERROR, "shared folder", f"not every node sees {here}", "work in a folder that all nodes share")
     if not holds or any(one["locks"] is None for one in found):
-        fix = "start one training at a time in a folder; two at once would spoil it"
+        fix = "start one training at a time in a folder; two at once would damage it"
         yield Finding(WARNING, "locks", "the file system has none", fix)
     elif all(one["locks"] for one in found):
-        yield Finding(OK, "locks", "a lock that is held here is seen on the nodes")
+        yield Finding(OK, "locks", "the nodes see a lock that is held here")
     else:
         fix = "mount it with locks (flock, not localflock), or start one training at a time in a folder"
-        yield Finding(WARNING, "locks", "a lock that is held here is not seen on every node", fix)
+        yield Finding(WARNING, "locks", "not every node sees a lock that is held here", fix)
     if all(one["meets"] for one in found):
-        yield Finding(OK, "between nodes", "they reach each other")
+        yield Finding(OK, "between nodes", "the nodes reach each other")
     else:
         fix = "set GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME to the cluster's network, or train with nodes: 1"
-        yield Finding(ERROR, "between nodes", "they do not reach each other by the name of the first", fix)
+        yield Finding(ERROR, "between nodes", "the nodes do not reach the first one by its name", fix)
     versions = {one["torch"] for one in found}
     if any("cannot" in version for version in versions):
         yield Finding(
-            ERROR, "environment", f"torch {versions.pop()}", f"install it where the nodes see it: {sys.prefix}"
+            ERROR, "environment", f"torch {versions.pop()}", f"install it where the nodes see it, as in {sys.prefix}"
         )
     else:
         gpus = sorted({name for one in found for name in one["gpus"]})
         yield Finding(OK, "environment", f"torch {', '.join(versions)}{', ' if gpus else ''}{', '.join(gpus)}")
     reached = set(HOSTS).intersection(*(one["reaches"] for one in found))
     if reached == set(HOSTS):
-        yield Finding(OK, "network", "the nodes reach the addresses of the data")
+        yield Finding(OK, "network", "the nodes reach the servers of the data")
     else:
         away = ", ".join(host for host in HOSTS if host not in reached)
         fix = "fetch data and weights on this machine (vclr fetch ...) before the workflow"

@@ -1,4 +1,4 @@
-"""What one node of a cluster finds when it runs a job of ours. Started by `vclr doctor slurm`, one process a node."""
+"""Probe one node of a cluster. Started by `vclr doctor slurm` as a job with one process per node."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Probe:
     """Called by submitit on each node; writes what it finds to `found<rank>.json` in the folder."""
 
     folder: str
-    word: str  # what the file `word` of the folder holds, if it is the same folder here
+    word: str  # content of the file `word`, if this node sees the same folder
 
     def __call__(self) -> None:
-        """Look around."""
+        """Probe the node."""
         processes = other_processes()
         found: dict[str, Any] = {"host": platform.node(), "python": sys.executable}
         found["meets"] = _meet(processes)
@@ -50,12 +50,12 @@ class Probe:
 
 
 def _meet(processes: TorchDistributedEnvironment) -> bool:
-    """Say whether the first node hears the others, under the name and port that a training would use."""
+    """Tell whether the nodes reach the first one, under the name and port that a training would use."""
     address = (processes.master_addr, processes.master_port)
     if processes.rank:
         end = time.monotonic() + MEETING_SECONDS
         while not (met := _connect(*address)) and time.monotonic() < end:
-            time.sleep(0.5)  # the first may not listen yet
+            time.sleep(0.5)  # the first node may not be listening yet
         return met
     with socket.create_server(("", processes.master_port)) as server:
         server.settimeout(MEETING_SECONDS)

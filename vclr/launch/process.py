@@ -1,4 +1,4 @@
-"""What each process of a job does: join the others, train, and leave a note of how that ended."""
+"""What each process of a job does: join the others, train, and record the outcome."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from submitit.helpers import TorchDistributedEnvironment
 
 DONE = "done"
-STOPPED = "stopped"  # a signal asked for it, everything is saved
-REFUSED = "refused"  # would fail again: settings, data, a full disk
+STOPPED = "stopped"  # by a signal, with everything saved
+REFUSED = "refused"  # because it would fail again: settings, data, a full disk
 LOST = "lost"  # another process ended first
 TOLD = "told"  # another process failed first, and said why
 CRASHED = "crashed"
@@ -40,13 +40,13 @@ class Outcome:
 
 @dataclass
 class TrainingProcess:
-    """Called by submitit in every process of a job, which starts in the folder of the code that it is to run.
+    """Called by submitit in every process of a job, which starts in the folder of its code.
 
-    Python looks for packages in the folder that it starts in before it looks anywhere else.
+    Python looks for packages first in the folder in which it starts.
     """
 
     job_folder: str
-    working_folder: str  # where paths of the settings begin
+    working_folder: str  # the folder that paths in the settings are relative to
     visible_devices: str | None  # submitit's local jobs see no GPU, or all
     backend: str
 
@@ -55,7 +55,7 @@ class TrainingProcess:
         os.chdir(self.working_folder)
         rank = self._join()
         note = outcome_file(Path(self.job_folder), rank)
-        note.unlink(missing_ok=True)  # of a job that SLURM put back and starts again
+        note.unlink(missing_ok=True)  # of a requeued job that starts again
         start_logging()
         logging.getLogger("submitit").propagate = False  # it has a handler of its own
         from vclr.engine.ending import leaving_at_once
@@ -70,7 +70,7 @@ class TrainingProcess:
         write_json(note, asdict(Outcome(DONE, "", 0, platform.node())))
 
     def _note_failure(self, note: Path, error: BaseException) -> None:
-        """Leave the note, and exit with a line in this process's log, but for a defect, which is left to be shown."""
+        """Record the outcome, and exit with one line in the log; a defect is left to show its traceback."""
         outcome = _outcome_of(error)
         try:
             write_json(note, asdict(outcome))
@@ -82,10 +82,10 @@ class TrainingProcess:
             raise SystemExit(outcome.exit_code) from None
 
     def _join(self) -> int:
-        """Set what torch needs to know of the other processes; return the number of this one."""
+        """Set the environment by which torch finds the other processes; return the rank of this one."""
         environment = other_processes()
         if self.backend != "slurm":
-            environment.master_addr = "127.0.0.1"  # not every laptop knows its own name
+            environment.master_addr = "127.0.0.1"  # not every laptop can resolve its own name
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             if self.visible_devices is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = self.visible_devices
@@ -95,20 +95,20 @@ class TrainingProcess:
 
 
 def other_processes() -> TorchDistributedEnvironment:
-    """Return what submitit knows of the processes of this job: their number, and where the first one listens."""
+    """Return what submitit knows about the processes of this job: their number and the address of the first."""
     from submitit.helpers import TorchDistributedEnvironment
 
-    os.environ.pop("MASTER_PORT", None)  # of a job that this one was submitted from
+    os.environ.pop("MASTER_PORT", None)  # of the job that submitted this one
     return TorchDistributedEnvironment()
 
 
 def outcome_file(job_folder: Path, rank: int) -> Path:
-    """Return where a process notes how it ended."""
+    """Return the file in which a process records how it ended."""
     return job_folder / f"outcome{rank}.json"
 
 
 def read_outcomes(job_folder: Path, num_processes: int) -> dict[int, Outcome]:
-    """Return the notes that the processes of a job have left so far, by their number."""
+    """Return the outcomes that the processes of a job have recorded so far, by rank."""
     notes = {rank: outcome_file(job_folder, rank) for rank in range(num_processes)}
     return {rank: Outcome(**read_json(note)) for rank, note in notes.items() if note.exists()}
 
@@ -119,14 +119,14 @@ def _outcome_of(error: BaseException) -> Outcome:
 
     message, exit_code = describe(error)
     kind = REFUSED if explain(error) else CRASHED
-    if isinstance(error, SystemExit):  # told by the first process, which says why
+    if isinstance(error, SystemExit):  # ended by the first process, which says why
         kind = LOST
     elif isinstance(error, StoppedError):
         kind = STOPPED
     elif isinstance(error, LostProcessError):
         kind = TOLD if error.cause else LOST
     elif isinstance(error, CollectiveError):
-        kind = CRASHED  # of the network, as a rule
+        kind = CRASHED  # usually the network
     elif isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        kind = CRASHED  # a network disk may be there again in a minute
+        kind = CRASHED  # a network disk may be back in a minute
     return Outcome(kind, message, exit_code, platform.node())

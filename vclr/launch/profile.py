@@ -1,10 +1,10 @@
-"""The Snakemake profile of a SLURM site (slurm/config.yaml): what its jobs ask for."""
+"""The Snakemake profile of a SLURM site (slurm/config.yaml): what its jobs request."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,13 @@ import yaml
 from vclr.config import LauncherConfig, load_config
 from vclr.errors import UserError
 
-# Resources of the rule `train`, named as Snakemake's SLURM executor names them, and what they set of `launcher`.
-LAUNCHER_SETTINGS = {
-    "backend": "backend",
-    "nodes": "nodes",
-    "tasks_per_node": "tasks_per_node",
-    "cpus_per_task": "cpus_per_task",
-    "gpus_per_node": "gpus_per_node",
-    "gpu_type": "gpu_type",
-    "gres": "gres",
-    "mem_mb": "mem_mb",
-    "runtime": "runtime",
-    "slurm_partition": "partition",
-    "slurm_account": "account",
-    "qos": "qos",
-    "constraint": "constraint",
-    "slurm_extra": "extra",
-    "on_interrupt": "on_interrupt",
-}
+# Settings of `launcher` whose resource has another name in Snakemake's SLURM executor.
+SLURM_NAMES = {"partition": "slurm_partition", "account": "slurm_account", "extra": "slurm_extra"}
 
 
 @dataclass
 class Profile:
-    """What a profile says of jobs: the settings of `vclr launch`, and the resources of all other jobs."""
+    """What a profile says about jobs: the settings of `vclr launch`, and the resources of all other jobs."""
 
     path: Path
     training: LauncherConfig
@@ -44,8 +28,9 @@ class Profile:
 
 
 def launcher_overrides(resources: Mapping[str, Any]) -> list[str]:
-    """Return the resources of the rule `train` as settings of `vclr launch`."""
-    given = {name: resources.get(resource) for resource, name in LAUNCHER_SETTINGS.items()}
+    """Return the resources of the rule `train` as settings of `vclr launch`; each setting of `launcher` may be one."""
+    names = [setting.name for setting in fields(LauncherConfig)]
+    given = {name: resources.get(SLURM_NAMES.get(name, name)) for name in names}
     return [f"launcher.{name}={value}" for name, value in given.items() if value is not None]
 
 
@@ -53,7 +38,7 @@ def read_profile(path: Path) -> Profile:
     """Read a profile.
 
     Raises:
-        UserError: it is missing, or is no mapping of options.
+        UserError: it is missing or not a mapping of options.
     """
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -62,7 +47,7 @@ def read_profile(path: Path) -> Profile:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(options, dict):
-        raise UserError(f"{path}: is no mapping of Snakemake's options")
+        raise UserError(f"{path}: is not a mapping of Snakemake options")
     others = _resources(options.get("default-resources"))
     own = options.get("set-resources") or {}
     training = others | {"mem_mb": 0, "runtime": 0} | _resources(own.get("train") if isinstance(own, dict) else None)
@@ -71,13 +56,13 @@ def read_profile(path: Path) -> Profile:
 
 
 def _resources(given: Any) -> dict[str, Any]:
-    """Read resources as a profile may write them: a mapping, or a list of name=value."""
+    """Read resources, which a profile gives as a mapping or as a list of name=value."""
     pairs = given.items() if isinstance(given, dict) else (str(word).split("=", 1) for word in given or ())
     return {name: read_value(value) for name, value in pairs}
 
 
 def read_value(text: Any) -> Any:
-    """Return a value as Snakemake takes it: a number, a quoted text, else the text itself."""
+    """Return a value as Snakemake reads it: a number, a quoted text, or else the text itself."""
     try:
         return ast.literal_eval(text) if isinstance(text, str) else text
     except (ValueError, SyntaxError):

@@ -1,4 +1,4 @@
-"""Several processes of one training on this machine, as torchrun starts them, but with the training's exit code."""
+"""Start several processes of one training on this machine, like torchrun, but with the training's exit code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vclr.processes import count_cpus, end_with_parent, torch_environment
 
 PROGRAM = [sys.executable, "-m", "vclr.cli"]
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
-# Seconds that the others get to notice that one has failed, before they are killed.
+# Seconds in which the others may notice that one has failed, before they are killed.
 GRACE = 20.0
 
 
 def check_gpus(num_processes: int, device: str) -> None:
-    """Refuse more processes than there are GPUs here.
+    """Refuse more processes than this machine has GPUs.
 
     Args:
         num_processes: what `--num-gpus` says.
-        device: `train.device`; `auto` is the CPU where there is no GPU.
+        device: `train.device`; `auto` is the CPU if there is no GPU.
     """
     if device == "cpu":
         return
@@ -32,13 +32,13 @@ def check_gpus(num_processes: int, device: str) -> None:
 
     num_gpus = torch.cuda.device_count()
     if num_processes > num_gpus and (num_gpus or device != "auto"):
-        raise UsageError(f"--num-gpus {num_processes}: train.device={device}, and there are {num_gpus} GPUs here")
+        raise UsageError(f"--num-gpus {num_processes}: train.device={device}, but this machine has {num_gpus} GPUs")
 
 
 def run_processes(arguments: list[str], num_processes: int) -> int:
     """Run `vclr ARGUMENTS` in several processes that form one training; return 0, or the code of the first to fail.
 
-    A signal is passed on to all. When one fails the others are ended; when this process dies they die with it.
+    A signal is passed on to all. If one fails, the others are ended; if this process dies, they die with it.
     """
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, count_cpus() // num_processes)))
@@ -72,20 +72,20 @@ def run_processes(arguments: list[str], num_processes: int) -> int:
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
-    """Wait until all have ended, or one has failed and the others had time to; return the exit code of them all."""
+    """Wait until all have ended, or until one has failed and the others had time to end; return the exit code."""
     deadline = float("inf")
     while None in [process.poll() for process in processes] and time.monotonic() < deadline:
         if any(process.returncode for process in processes):
             deadline = min(deadline, time.monotonic() + GRACE)
         time.sleep(0.05)
     failed = [process.returncode for process in processes if process.returncode]
-    if any(process.returncode is None for process in processes):  # what did not notice by itself says nothing either
+    if any(process.returncode is None for process in processes):  # those that did not notice say nothing either
         number, code = next((number, p.returncode) for number, p in enumerate(processes) if p.returncode)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         print(f"vclr: process {number} {how}, and the others did not end by themselves", file=sys.stderr)
-    # With 1 end those, too, that miss another.
+    # Those that lose another process end with 1, too.
     code = next((code for code in failed if code != 1), 1) if failed else 0
-    return 128 - code if code < 0 else code  # as a shell says which signal killed it
+    return 128 - code if code < 0 else code  # a shell's code for the signal that killed it
 
 
 def _free_port() -> int:

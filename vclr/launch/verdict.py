@@ -14,14 +14,14 @@ class Ending(Enum):
     """What follows from the end of a job."""
 
     DONE = "nothing is left to do"
-    INTERRUPTED = "submit it again: the cluster's doing"
+    INTERRUPTED = "submit it again: the cluster ended it"
     FAILED = "submit it again, unless it fails there again"
     REFUSED = "give up"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a job ended: what follows, why in one line, and the process whose log says more."""
+    """How a job ended: what follows, the reason in one line, and the process whose log says more."""
 
     ending: Ending
     reason: str
@@ -34,24 +34,24 @@ INTERRUPTIONS = {
     "PREEMPTED": "it was preempted",
     "NODE_FAIL": "a node failed",
     "BOOT_FAIL": "a node did not start",
-    "REVOKED": "the cluster took it back",
+    "REVOKED": "the cluster revoked it",
 }
 
 
 def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> Verdict:
-    """Say how a job ended.
+    """Decide how a job ended.
 
     Args:
-        state: what the cluster says.
-        outcomes: what the processes noted, by their number.
-        num_processes: how many there were.
+        state: what the cluster reports.
+        outcomes: what the processes recorded, by rank.
+        num_processes: number of processes of the job.
     """
     if state.name in INTERRUPTIONS:
         return Verdict(Ending.INTERRUPTED, INTERRUPTIONS[state.name])
     if state.name == "CANCELLED":
         return Verdict(Ending.REFUSED, "it was cancelled")
     if state.name == "OUT_OF_MEMORY":
-        return Verdict(Ending.REFUSED, "it needs more memory than it asked for: raise launcher.mem_mb")
+        return Verdict(Ending.REFUSED, "it needs more memory than it requested: raise launcher.mem_mb")
     if state.name == "DEADLINE":
         return Verdict(Ending.REFUSED, "its deadline has passed")
     if len(outcomes) == num_processes and all(outcome.kind == DONE for outcome in outcomes.values()):
@@ -61,14 +61,14 @@ def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> 
             if outcome.kind == kind:
                 return Verdict(ending, outcome.message, rank)
     first = outcomes.get(0)
-    if first and first.kind == STOPPED:  # and has saved, whatever became of the others
-        # 75 says "again"; any other code is of somebody who pressed Ctrl-C.
+    if first and first.kind == STOPPED:  # and has saved, whatever happened to the others
+        # 75 asks for another try; any other code comes from Ctrl-C.
         ending = Ending.INTERRUPTED if first.exit_code == os.EX_TEMPFAIL else Ending.REFUSED
         return Verdict(ending, first.message)
     if state.used_up_time:
         return Verdict(Ending.INTERRUPTED, INTERRUPTIONS["TIMEOUT"])
     for outcome in outcomes.values():
-        if outcome.kind == TOLD:  # the process that failed could not write its own note
+        if outcome.kind == TOLD:  # the process that failed could not record its own outcome
             return Verdict(Ending.FAILED, outcome.message)
     silent = sorted(set(range(num_processes)) - set(outcomes))
     if not silent:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from vclr.config import flat_config
+from vclr.config import changed_by, flat_config
 from vclr.data.data_sets import training_set
 from vclr.report.experiments import BASELINE, FULL, VIEWS, Experiment, target_group
-from vclr.run_settings import RUN_SETTINGS
 from vclr.views.choice import view_weights
 
 OF_VIEWS = ("views.weights.", "data.train.views.")
@@ -23,13 +22,6 @@ OF_CONSISTENCY = ("model.criterion.weight_dict.loss_consistency", *OF_TEACHER)
 PAIRS = {(VIEWS, BASELINE): OF_VIEWS, (FULL, VIEWS): OF_CONSISTENCY, (FULL, BASELINE): OF_VIEWS + OF_CONSISTENCY}
 COMPARED = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap")
 MAX_EXACT = 20  # pairs up to which every pattern of signs is tried (a million of them)
-# Settings that change neither what a training learns nor what an evaluation finds.
-WITHOUT_EFFECT = (
-    *RUN_SETTINGS,
-    "train.seed",
-    "dataloader.test.batch_size",
-    "dataloader.test.num_workers",
-)
 # Settings that say where data is and how it is scored: the test set itself and the groups are compared, and so are the
 # files of the training set.
 DATA = (
@@ -167,8 +159,9 @@ def _effective_settings(experiment: Experiment) -> dict[str, Any]:
     weights = view_weights(config.views, files)
     evaluates_teacher = config.train.model_ema.use_ema_weights_for_eval_only
     unused = () if experiment.consistency or evaluates_teacher else OF_TEACHER
-    ignored = WITHOUT_EFFECT + DATA + unused
-    settings = {key: value for key, value in flat_config(config).items() if not key.startswith(ignored)}
+    ignored = ("train.seed", *DATA, *unused)
+    flat = flat_config(config)
+    settings = {key: flat[key] for key in flat if changed_by(key) != "nothing" and not key.startswith(ignored)}
     settings |= {f"data.train.{key}": getattr(files, key) for key in ("annotations", "images", "proposals")}
     for view, weight in weights.items():
         settings[f"views.weights.{view}"] = round(weight / sum(weights.values()), 9)

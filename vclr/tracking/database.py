@@ -1,4 +1,4 @@
-"""The SQLite database of the runs: made or migrated by one process while the others wait."""
+"""The SQLite database of the runs: created or migrated by one process while the others wait."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vclr.tracking.quiet import quiet_mlflow
 SQLITE_PREFIX = "sqlite:///"
 ARTIFACT_FOLDER = "mlartifacts"  # beside the database
 LOCK_TIMEOUT = 120.0  # seconds; a migration on a slow network disk takes some
-# Where MLflow writes down, as absolute addresses, in which folders the artifacts lie.
+# Columns in which MLflow stores the folders of artifacts, as absolute addresses.
 ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
 
 log = logging.getLogger("vclr.tracking")
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the absolute path of a SQLite file, or None where `uri` names a server."""
+    """Return the absolute path of a SQLite file, or None if `uri` names a server."""
     if not uri.startswith(SQLITE_PREFIX):
         return None
     return Path(uri.removeprefix(SQLITE_PREFIX).partition("?")[0]).absolute()
@@ -38,18 +38,18 @@ def artifact_root(uri: str) -> str | None:
 def prepare_database(uri: str) -> str:
     """Make a SQLite database ready for any number of processes.
 
-    Processes that first touch a new MLflow database together crash in its migrations. So one makes it, under a lock
-    and under a temporary name, and an older one is migrated under the same lock. Servers look after their own. A
-    database that was copied or moved from another folder is told where its artifacts are now.
+    Processes that open a new MLflow database at the same time crash in its migrations. So one creates it, under a lock
+    and a temporary name, and an older one is migrated under the same lock. Servers manage their own. In a database that
+    was copied or moved from another folder, the addresses of artifacts are updated.
 
     Args:
         uri: any MLflow tracking URI.
 
     Returns:
-        The URI with an absolute path, so that a later change of the working directory does no harm.
+        The URI with an absolute path, which stays valid if the working directory changes.
 
     Raises:
-        UserError: the file is no database of MLflow's, or of a newer MLflow; in one line.
+        UserError: the file is not a database of MLflow, or that of a newer MLflow; in one line.
     """
     database = database_file(uri)
     if database is None:
@@ -71,10 +71,10 @@ def prepare_database(uri: str) -> str:
 
 
 def check_database(database: Path) -> None:
-    """Refuse a file that MLflow here cannot use.
+    """Refuse a file that the installed MLflow cannot use.
 
     Raises:
-        UserError: in one line, what the file is and what to do.
+        UserError: says in one line what the file is and what to do.
     """
     if database.is_dir():
         raise UserError(f"{_shown(database)}: is a folder, not a database: move it away")
@@ -98,7 +98,7 @@ def check_database(database: Path) -> None:
 
 
 def newest_experiment(database: Path) -> str | None:
-    """Return the id of the experiment with the newest run that was not deleted, None without any."""
+    """Return the id of the experiment with the newest run that was not deleted, or None."""
     query = (
         "select runs.experiment_id from runs join experiments on runs.experiment_id = experiments.experiment_id "
         "where runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active' "
@@ -110,28 +110,28 @@ def newest_experiment(database: Path) -> str | None:
 
 
 def _create(uri: str, artifacts: str) -> None:
-    """Build all tables and the experiment 0 that MLflow expects in every store."""
+    """Create all tables, and the experiment 0 that MLflow expects in every store."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(uri, artifacts).engine.dispose()
 
 
 def _migrate(database: Path) -> None:
-    """Do what `mlflow db upgrade` does; nothing where the tables are of this version."""
+    """Do what `mlflow db upgrade` does; nothing if the tables are up to date."""
     from mlflow import db
     from sqlalchemy.exc import DatabaseError
 
     try:
         db.commands.main(["upgrade", f"{SQLITE_PREFIX}{database}"], standalone_mode=False)
-    except DatabaseError as error:  # parts of the file are damaged, or it cannot be written
+    except DatabaseError as error:  # parts of the file are damaged, or it is read-only
         raise UserError(f"{_shown(database)}: cannot be used by MLflow: {first_line(error.orig or error)}") from None
 
 
 def _follow_move(database: Path) -> None:
-    """Have the artifacts of a database that was copied or moved lie beside it.
+    """Update the addresses of artifacts in a database that was copied or moved, to the folder beside it.
 
-    MLflow stores absolute addresses. Without this, a copy of a project would write into the folder of the original. A
-    folder of that name elsewhere stays in use if there is none beside the database: somebody has chosen it.
+    MLflow stores absolute addresses. Without this, a copy of a project would write into the folder of the original. If
+    there is no such folder beside the database, the old one stays in use: somebody has chosen it.
     """
     folder = database.parent / ARTIFACT_FOLDER
     own = folder.as_uri()
@@ -144,10 +144,12 @@ def _follow_move(database: Path) -> None:
                 if not found or not root.startswith("file:///") or rest[:1] not in ("", "/") or root + found == own:
                     continue
                 before = Path(unquote(urlparse(root + found).path))
-                if before.exists() and (not folder.exists() or before.samefile(folder)):  # by another name, say
+                if before.exists() and (
+                    not folder.exists() or before.samefile(folder)
+                ):  # another name of the same folder
                     continue
                 connection.execute(f"update {table} set {column} = ? where {column} = ?", (own + rest, address))
-                if table == "runs":  # without runs there is nothing to miss
+                if table == "runs":  # without runs, nothing is missed
                     moved.add(str(before))
     for before_move in sorted(moved):
         log.warning(
@@ -178,5 +180,5 @@ def _not_ours(database: Path, what: str) -> UserError:
 
 
 def _shown(database: Path) -> Path:
-    """Return a path as a person would type it here."""
+    """Return a path relative to the working directory if it is below it."""
     return database.relative_to(Path.cwd()) if database.is_relative_to(Path.cwd()) else database

@@ -1,4 +1,4 @@
-"""A run in MLflow's store: started or continued, written without duplicates, closed. Errors are MLflow's."""
+"""A run in MLflow's store: started or continued, written without duplicates, closed. Raises MLflow's errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-RUN_FILE = "mlflow_run.json"  # in the run folder: which run a resumed training continues
+RUN_FILE = "mlflow_run.json"  # in the run folder; names the run that a resumed training continues
 
 # Limits of mlflow.utils.validation.
 MAX_KEY_LENGTH = 250
@@ -26,7 +26,7 @@ MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
 MAX_PARAMS_OR_TAGS = 100
 MAX_METRICS = 1000
-# What MLflow 3 shows of an experiment: the runs of trainings, not the traces of language models.
+# Makes MLflow 3 show the runs of trainings, not the traces of language models.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
 Item = TypeVar("Item")
@@ -50,13 +50,13 @@ class RunRecord:
         self._client = client
         self._run_id = run_id
         self._environment = environment
-        self._last_iteration = last_iteration  # by curve: what is stored already
+        self._last_iteration = last_iteration  # by curve: the last one that is stored
 
     @classmethod
     def start(
         cls, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]
     ) -> RunRecord:
-        """Start a run, or continue the one that `run_dir` names, and store what describes it."""
+        """Start a run, or continue the one that `run_dir` names, and store its parameters and tags."""
         quiet_mlflow()
         from mlflow import MlflowClient
 
@@ -66,15 +66,15 @@ class RunRecord:
         client.update_run(run_id, status="RUNNING")
         _store_parameters(client, run, config)
         _store_tags(client, run_id, _describing_tags(config, data_hashes, environment))
-        # The protocol buffer is the public way to the newest iteration of every curve in one request.
+        # The only public way to get the newest iteration of every curve in one request.
         stored = run.data.to_proto().metrics
         return cls(client, run_id, environment, {metric.key: metric.step for metric in stored})
 
     def write(self, points: Iterable[Point]) -> None:
-        """Store the points that go beyond what their curve holds already, in batches of MLflow's largest size.
+        """Store the points that are newer than their curve, in batches of the size that MLflow allows.
 
-        Iterations of a curve only grow: after a resume the replayed ones are left out, and after a failure the same
-        points may be written again.
+        The iterations of a curve only grow: points that a resumed training replays are left out, and points may be
+        written again after a failure.
         """
         from mlflow.entities import Metric
 
@@ -110,12 +110,12 @@ class RunRecord:
 
 
 def valid_key(key: str) -> str:
-    """Return `key` with what MLflow refuses in names replaced: `box_ar@100` becomes `box_ar_100`."""
+    """Return `key` with the characters that MLflow refuses replaced: `box_ar@100` becomes `box_ar_100`."""
     return re.sub(r"[^\w.\- /]", "_", key)[:MAX_KEY_LENGTH]
 
 
 def _find_run(client: MlflowClient, config: Config, run_dir: Path) -> Run | None:
-    """Return the run that the folder names, unless it is of another store or was deleted there."""
+    """Return the run that the folder names, unless it is in another store or was deleted there."""
     from mlflow.exceptions import MlflowException
 
     if not (run_dir / RUN_FILE).is_file():
@@ -140,7 +140,7 @@ def _create_run(client: MlflowClient, config: Config, run_dir: Path) -> Run:
 
 
 def _experiment_id(client: MlflowClient, config: Config) -> str:
-    """Return the experiment's id; of several processes that miss it at once, one creates it."""
+    """Return the experiment's id. If several processes find it missing at once, one creates it."""
     from mlflow.exceptions import MlflowException
 
     name = config.tracking.experiment
@@ -159,7 +159,7 @@ def _experiment_id(client: MlflowClient, config: Config) -> str:
 
 
 def _store_parameters(client: MlflowClient, run: Run, config: Config) -> None:
-    """Store every setting once; MLflow refuses to change one, so later changes become tags `changed.<key>`."""
+    """Store every setting once. MLflow refuses changes, so a later change becomes a tag `changed.<key>`."""
     from mlflow.entities import Param
 
     values = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in flat_config(config).items()}
@@ -189,7 +189,7 @@ def _describing_tags(config: Config, data_hashes: dict[str, str], environment: d
         "device": environment["device"],
         "tf32": environment["tf32"],
         **{f"version.{name}": environment[name] for name in ("python", "torch", "vclr", "driver", "cuda", "cudnn")},
-        # What the columns of MLflow's own table show.
+        # Columns of MLflow's own table.
         "mlflow.source.name": "vclr train",
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": environment["git_revision"],
@@ -201,12 +201,12 @@ def _describing_tags(config: Config, data_hashes: dict[str, str], environment: d
 def _user_name() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id may have no name
+    except (KeyError, OSError):  # the user id of a container may have no name
         return None
 
 
 def _store_tags(client: MlflowClient, run_id: str, tags: dict[str, Any]) -> None:
-    """Set tags; those whose value is None say nothing and are left out."""
+    """Set tags; those whose value is None are left out."""
     from mlflow.entities import RunTag
 
     known = [RunTag(valid_key(key), str(value)[:MAX_TAG_LENGTH]) for key, value in tags.items() if value is not None]

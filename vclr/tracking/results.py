@@ -1,4 +1,4 @@
-"""What an evaluation found, in the MLflow run of the training that it evaluated."""
+"""Store the results of an evaluation in the MLflow run of the training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ METRICS = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "b
 
 
 def store_results(config: Config, metrics: dict[str, Any]) -> None:
-    """Store the results of an evaluation in the run of its training; nothing if the checkpoint is of no tracked run.
+    """Store the results of an evaluation in the run of its training, if that was tracked.
 
     The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
     `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
-    `results/all/{metric}`. The iteration is the checkpoint's. What goes wrong in MLflow is a warning.
+    `results/all/{metric}`. The iteration is the checkpoint's. An error of MLflow is only a warning.
 
     Args:
         config: of the evaluation.
@@ -42,7 +42,7 @@ def store_results(config: Config, metrics: dict[str, Any]) -> None:
 
 
 def select_results(metrics: dict[str, Any]) -> dict[str, float]:
-    """Return what is stored of metrics.json, by MLflow's keys."""
+    """Return the part of metrics.json that is stored, by MLflow's keys."""
     protocol, groups = metrics["provenance"]["protocol"], metrics["groups"]
     if protocol and protocol not in groups:
         parts = {protocol: metrics, **{f"{protocol}/{group}": values for group, values in groups.items()}}
@@ -57,7 +57,7 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _tags(provenance: dict[str, Any]) -> dict[str, str]:
-    """Say on which test set the results were found."""
+    """Return the tag that names the test set of the results."""
     test_set, name = provenance["test_set"], provenance["protocol"] or "all"
     return {valid_key(f"results.{name}.test_set"): f"{test_set['annotations']} sha256 {test_set['sha256']}"}
 

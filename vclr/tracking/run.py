@@ -1,4 +1,4 @@
-"""A training's MLflow run: training says what happened and goes on; a thread beside it does the storing."""
+"""A training's MLflow run: the training hands over its metrics and goes on; a background thread stores them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vclr.config import Config
 from vclr.environment import describe_environment
+from vclr.errors import first_line
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, Point, RunRecord, now_ms, valid_key
 from vclr.tracking.system import sample_system
@@ -21,17 +23,17 @@ logger = logging.getLogger(__name__)
 STORE_PERIOD = 1.0  # seconds between two deliveries: what a kill -9 may lose
 LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
 SYSTEM_PERIOD = 10.0  # seconds between two samples of the machine's load
-MAX_WAITING = 200_000  # points kept while the store fails; then the oldest go
-FINISH_PATIENCE = 120.0  # seconds that `finish` waits for a store that works, longer only to copy a checkpoint
-FAILING_PATIENCE = 15.0  # the same for one that fails: a last attempt of one request
-SLOWEST_COPY = 2e6  # bytes per second that such a copy is given
+MAX_WAITING = 200_000  # points kept while the store fails; beyond that, the oldest are dropped
+FINISH_PATIENCE = 120.0  # seconds that `finish` waits for a working store; copying a checkpoint adds to it
+FAILING_PATIENCE = 15.0  # the same for a store that fails: time for one last request
+SLOWEST_COPY = 2e6  # bytes per second: how slow that copy may be
 
 
 class TrackedRun:
-    """Track one training. No method raises for what goes wrong in MLflow, and none waits for it but `finish`.
+    """Track one training. No method raises an error of MLflow, and only `finish` waits for it.
 
-    What cannot be stored is tried again later, with one warning for the user. `metrics.jsonl` of the run folder holds
-    the same numbers, so an unreachable server loses nothing for good.
+    What cannot be stored is retried later, with one warning for the user. `metrics.jsonl` of the run folder holds the
+    same numbers, so nothing is lost if the server cannot be reached.
     """
 
     def __init__(self, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]) -> None:
@@ -62,11 +64,11 @@ class TrackedRun:
         """Start tracking in the background.
 
         Args:
-            config: everything; `config.tracking` says whether and where. Not enabled: all methods do nothing.
-            run_dir: the run folder; its `mlflow_run.json` names the run that is continued, or will name the new one.
+            config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
+            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
             data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
-            environment: what `describe_environment` said of the training; by default, what it says now.
-            resume: False starts a new run whatever the folder names, for a training that begins from the start.
+            environment: what `describe_environment` returned for the training (default: what it returns now).
+            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
         """
         run = cls(config, Path(run_dir), data_hashes, environment or describe_environment())
         if config.tracking.enabled:
@@ -92,7 +94,7 @@ class TrackedRun:
 
         Args:
             status: how the training ended.
-            checkpoint: its last checkpoint: stored as a copy with `tracking.log_checkpoint`, else as path and sha256.
+            checkpoint: its last one; stored as a copy with `tracking.log_checkpoint`, otherwise as path and sha256.
         """
         if self._thread is None:
             return
@@ -107,13 +109,10 @@ class TrackedRun:
         self._thread = None
 
     def _start(self) -> None:
-        try:
-            quiet_mlflow()
-            # Imported here rather than in the thread: a loader's workers that fork in the middle of an import
-            # inherit its locks, which nobody releases.
-            importlib.import_module("mlflow")
-        except Exception as error:
-            self._warn(error)
+        quiet_mlflow()
+        # Imported here rather than in the thread: loader workers that fork during an import inherit its locks, which
+        # nobody releases.
+        if not self._succeeds(lambda: importlib.import_module("mlflow")):
             return
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
@@ -128,62 +127,56 @@ class TrackedRun:
             logger.warning("tracking: %d values were not stored; metrics.jsonl has them", len(self._unstored))
 
     def _deliver(self) -> bool:
-        """Store what waits; say whether that went well."""
+        """Store what is waiting; tell whether that succeeded."""
         self._sample()
         while self._arrived:
             self._unstored.append(self._arrived.popleft())
-        try:
-            if self._record is None:
-                self._record = RunRecord.start(self._config, self._run_dir, self._data_hashes, self._environment)
-                self._describe(self._record)
-            self._record.write(self._unstored)
-        except Exception as error:
-            self._warn(error)
-            self._is_failing = True
-            return False
-        self._is_failing = False
-        self._unstored.clear()
-        return True
+        self._is_failing = not self._succeeds(self._store)
+        if not self._is_failing:
+            self._unstored.clear()
+        return not self._is_failing
 
-    def _describe(self, record: RunRecord) -> None:
-        """Store the files that describe the run; a store that takes no files still takes the curves."""
-        try:
-            record.store_description(self._config)
-        except Exception as error:
-            self._warn(error)
+    def _store(self) -> None:
+        if self._record is None:
+            record = RunRecord.start(self._config, self._run_dir, self._data_hashes, self._environment)
+            self._record = record
+            self._succeeds(lambda: record.store_description(self._config))  # a store without files still takes curves
+        self._record.write(self._unstored)
 
     def _sample(self) -> None:
         if self._newest_iteration is None or time.monotonic() < self._next_sample:
             return
         self._next_sample = time.monotonic() + SYSTEM_PERIOD
-        time_ms = now_ms()
-        try:
-            sample = sample_system()
-        except Exception as error:
-            self._warn(error)
-            return
-        self._unstored.extend(Point(key, value, self._newest_iteration, time_ms) for key, value in sample.items())
+        iteration, time_ms = self._newest_iteration, now_ms()
+        self._succeeds(
+            lambda: self._unstored.extend(
+                Point(key, value, iteration, time_ms) for key, value in sample_system().items()
+            )
+        )
 
     def _close(self) -> None:
-        status, checkpoint = self._ending
-        assert self._record is not None
+        (status, checkpoint), record = self._ending, self._record
+        assert record is not None
+        copy = self._config.tracking.log_checkpoint
+        if checkpoint is not None:
+            self._succeeds(lambda: record.store_checkpoint(checkpoint, copy))
+        self._succeeds(lambda: record.close(status))
+
+    def _succeeds(self, work: Callable[[], object]) -> bool:
+        """Do something with MLflow and tell whether it succeeded; an error is a warning."""
         try:
-            if checkpoint is not None:
-                self._record.store_checkpoint(checkpoint, copy=self._config.tracking.log_checkpoint)
+            work()
         except Exception as error:
             self._warn(error)
-        try:
-            self._record.close(status)
-        except Exception as error:
-            self._warn(error)
+            return False
+        return True
 
     def _warn(self, error: Exception) -> None:
-        """Tell the user once; what follows is the same story."""
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        """Tell the user about the first error only; the next ones are usually the same."""
         logger.log(
             logging.DEBUG if self._has_warned else logging.WARNING,
             "tracking in %s: %s; training goes on",
             self._config.tracking.uri,
-            reason,
+            first_line(error),
         )
         self._has_warned = True

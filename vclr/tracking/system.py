@@ -1,4 +1,4 @@
-"""Load of the machine, under the names that MLflow's own monitor uses."""
+"""The load of the machine, under the names that MLflow's own monitor uses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def sample_system() -> dict[str, float]:
     """Measure processor, memory and GPUs once, in about a millisecond.
 
     Returns:
-        `system/...` metrics. The processor's share is that since the previous call (0 in the first). GPUs are left
-        out until the training has started one, so that looking at them never claims memory on a device.
+        `system/...` metrics. The processor's share counts from the previous call (0 in the first). GPUs are left
+        out until the training has used one, so that measuring never claims memory on a device.
     """
     import psutil
 
@@ -25,7 +25,7 @@ def sample_system() -> dict[str, float]:
 
 
 def _sample_gpus() -> dict[str, float]:
-    """Measure all GPUs that are visible here, or if the driver does not tell, those that this process works on."""
+    """Measure all visible GPUs, or only those that this process uses if the driver reports no load."""
     import torch
 
     from vclr.nvml import gpu_load
@@ -39,7 +39,7 @@ def _sample_gpus() -> dict[str, float]:
             used, total = load.used, load.total
             metrics[f"system/gpu_{index}_utilization_percentage"] = load.utilization
         elif torch.cuda.memory_reserved(index):
-            # CUDA opens a context on whichever GPU it is asked of, hundreds of megabytes: so of one's own only.
+            # This call opens a CUDA context of hundreds of megabytes on the GPU, so only ask about our own.
             free, total = torch.cuda.mem_get_info(index)
             used = total - free
         else:

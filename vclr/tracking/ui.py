@@ -1,4 +1,4 @@
-"""MLflow's web page on the database of the runs."""
+"""Serve MLflow's web page for the database of the runs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from vclr.errors import UsageError, UserError
 from vclr.tracking.database import artifact_root, database_file, newest_experiment, prepare_database
 from vclr.tracking.quiet import SETTINGS
 
-START_TIMEOUT = 120.0  # seconds; a cold disk takes a good part of it
+START_TIMEOUT = 120.0  # seconds; a cold disk needs much of it
 # Without the workflow, MLflow 3 shows traces of chat applications.
 EXPERIMENTS_PAGE = "/#/experiments?workflowType=machine_learning"
 RUNS_PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-WILDCARDS = ("0.0.0.0", "::")  # where a server listens that all may reach; not addresses that one opens
+WILDCARDS = ("0.0.0.0", "::")  # a server listens here for everybody; a browser cannot open them
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-STOP_TIMEOUT = 10.0  # seconds until a server that does not end by itself is killed
+STOP_TIMEOUT = 10.0  # seconds after which a server that does not end is killed
 
 
 def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: bool = False) -> None:
-    """Serve the page until Ctrl-C; where `uri` is a server already, only say (and open) its address.
+    """Serve the page until Ctrl-C. If `uri` is a server, only print its address, and open it if asked to.
 
     Raises:
         UserError: there is no database yet, or the server fails.
@@ -46,7 +46,7 @@ def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: b
         with serve_ui(uri, port, host) as (address, server):
             _show(address + start_page(uri), open_browser)
             if host not in LOOPBACK:
-                print("Everybody who can reach this address can read and change the runs.", flush=True)
+                print("Anybody who can reach this address can read and change the runs.", flush=True)
             if server.wait():
                 raise UserError(f"mlflow ui ended with {server.returncode}")
     except KeyboardInterrupt:
@@ -60,12 +60,12 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
     """Run MLflow's server for the length of a block.
 
     Yields:
-        Its address, once it answers there, and its process. All processes of the server are gone after the block. Of a
-        wildcard (`0.0.0.0`), the address is the machine's name.
+        Its address, once it answers there, and its process. All processes of the server have ended after the block. If
+        the host is a wildcard (`0.0.0.0`), the address has the machine's name.
 
     Raises:
         UserError: there is no usable database, or the server does not start.
-        UsageError: the port is taken, or the host is none of this machine.
+        UsageError: the port is taken, or the host is not an address of this machine.
     """
     _check_start(uri, port, host)
     with tempfile.TemporaryFile() as output:
@@ -75,7 +75,7 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # one group of processes, so that none of them is left behind
+            start_new_session=True,  # one process group, so that no process is left behind
         )
         try:
             _wait_until_ready(server, _address("127.0.0.1" if host in WILDCARDS else host, port), output)
@@ -87,9 +87,9 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
 def _check_start(uri: str, port: int, host: str) -> None:
     database = database_file(uri)
     if database is not None and not database.is_file():
-        raise UserError(f"{database}: no such database yet; the first tracked training makes it")
+        raise UserError(f"{database}: no such database yet; the first tracked training creates it")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # As the server will: a port whose last connections are still closing is free.
+        # Like the server: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -112,17 +112,17 @@ def start_page(uri: str) -> str:
 
 
 def _server_environment(uri: str, port: int, host: str) -> dict[str, str]:
-    """Return the server's environment; the URI stands here because it may hold a password, as arguments must not.
+    """Return the server's environment. It holds the URI, which may contain a password, so it must not be an argument.
 
-    MLflow answers only browsers on this machine and in private networks, and of these only reading, so that no page
-    from elsewhere uses a browser to change the runs. If others may look, every name of this server counts, at its port.
+    By default, MLflow only answers browsers on this machine and in private networks, and no page from elsewhere can use
+    a browser to change the runs. If others may look, every name of this server is allowed, at its port.
     """
     settings = dict(SETTINGS)
     if host not in LOOPBACK:
         settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"*:{port}"
         settings["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://*:{port}"
     environment = {**settings, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # evaluation jobs of language models: not ours
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # evaluation jobs of language models
     root = artifact_root(uri)
     if root is not None:
         environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root
@@ -145,7 +145,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, output: IO[
 def _last_line(output: IO[bytes]) -> str:
     output.seek(0)
     lines = output.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,87 @@
+"""Settings of the roots `data`, `views`, `proposals` and `evaluation`: what is read and what is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
+from vclr.config.setting import section, setting
+
+
+@dataclass
+class DataSetConfig:
+    annotations: str = setting("", "COCO json of annotations.")
+    images: str = setting("", "Folder of photos, or its zip.")
+    views: dict[str, str] = setting(
+        {},
+        "View name: folder, or its zip, of files with the photos' stems. Training reads them. Evaluation reads photos "
+        "only, and warns if a test set has views.",
+    )
+    proposals: str = setting(
+        "",
+        "COCO json of object proposals with scores. In training they join the annotations; those of a test set are "
+        "what the workflow evaluates for comparison.",
+    )
+
+
+@dataclass
+class DataConfig:
+    root: str = setting("data", "Folder that holds the catalog's data sets.")
+    train: DataSetConfig = section(DataSetConfig)
+    test: DataSetConfig = section(DataSetConfig, changes="evaluation")
+
+
+@dataclass
+class CorruptConfig:
+    mix: bool = setting(True, "Blend the student's image with a patch of itself.")
+    erase: bool = setting(True, "Erase a rectangle of the student's image.")
+    grayscale: bool = setting(True, "Turn half of the student's batches gray.")
+
+
+@dataclass
+class ViewsConfig:
+    weights: dict[str, float] = setting(
+        {},
+        f"View name: how often it is drawn, relative to the others. A view is `{NATURAL}`, a folder of "
+        f"`data.train.views`, or computed by the loader (`{' '.join(COMPUTED_VIEWS)}`). If empty, `{NATURAL}` and "
+        "every folder are drawn equally often.",
+    )
+    seed: int = setting(0, "Seed of computed views, together with the photo's name.", at_least=0)
+    corrupt: CorruptConfig = section(CorruptConfig)
+
+
+@dataclass
+class ProposalsConfig:
+    method: str = setting("graph", "Method of `vclr proposals`.", choices=tuple(PROPOSAL_METHODS))
+    top_k: int = setting(10, "Number of proposals per image, the best ones, that join the annotations.", at_least=0)
+    max_iou: float = setting(0.5, "IoU with an annotation above which a proposal is dropped.", at_least=0, at_most=1)
+
+
+@dataclass
+class EvaluationConfig:
+    protocol: str = setting(
+        "",
+        "What the headline metrics measure: a name of `groups` or `test_sets`, or a protocol of the catalog (nonvoc, "
+        "lvis, uvo, objects365).",
+    )
+    protocols: list[str] = setting(
+        [],
+        "Protocols on which the workflow evaluates each training: `[nonvoc, uvo]` gives "
+        "`results/<experiment>/seed<k>/nonvoc/` and `.../uvo/`. If empty, `protocol` alone, in "
+        "`results/<experiment>/seed<k>/`.",
+    )
+    test_sets: dict[str, DataSetConfig] = setting(
+        {},
+        "Protocols of your own: `evaluation.test_sets.NAME.annotations`, `.images` and `.proposals` name the files of "
+        "one. Groups are evaluated on it as on `data.test`.",
+    )
+    groups: dict[str, list[str]] = setting({}, "Group name: category names. Each group is measured on its own.")
+    max_dets: list[int] = setting(
+        [1, 10, 20, 30, 50, 100, 300], "Numbers of detections per image at which recall is measured.", at_least=1
+    )
+    dtype: str = setting(
+        "float32",
+        "Precision of the mask branch, which does most of the arithmetic. Boxes and classes stay in float32.",
+        choices=("float32", "bfloat16", "float16"),
+    )

@@ -1,0 +1,99 @@
+"""Settings of the roots `optimizer`, `train` and `compat`: how a detector is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vclr.config.setting import section, setting
+
+MAX_THREADS = 1024  # far more crash the process that starts them
+
+
+@dataclass
+class OptimizerConfig:
+    lr: float = setting(1e-4, "Learning rate of AdamW.", at_least=0)
+    backbone_lr_factor: float = setting(0.1, "Factor on the learning rate of the backbone.", at_least=0)
+    betas: list[float] = setting([0.9, 0.999], "Betas of AdamW.", length=2, at_least=0, at_most=1)
+    weight_decay: float = setting(1e-4, "Weight decay.", at_least=0)
+    weight_decay_norm: float = setting(0.0, "Weight decay of normalization layers.", at_least=0)
+    milestones: list[int] = setting(
+        [48000], "Iterations after which the rate is multiplied by `gamma`.", at_least=0, may_be_empty=True
+    )
+    gamma: float = setting(0.1, "Factor on the learning rate at each milestone.", at_least=0)
+    warmup_iters: int = setting(0, "Number of iterations of linear warm-up.", at_least=0)
+
+
+@dataclass
+class AmpConfig:
+    enabled: bool = setting(False, "Train with mixed precision.")
+    dtype: str = setting("bfloat16", "Number format of mixed precision.", choices=("bfloat16", "float16"))
+
+
+@dataclass
+class ClipGradParams:
+    max_norm: float = setting(0.1, "Maximum norm of all gradients together.", at_least=1e-12)
+    norm_type: float = setting(2.0, "Order of the norm; 2 is the Euclidean one.")
+
+
+@dataclass
+class ClipGradConfig:
+    enabled: bool = setting(True, "Clip gradients.")
+    params: ClipGradParams = section(ClipGradParams)
+
+
+@dataclass
+class CheckpointerConfig:
+    period: int = setting(5000, "Iterations between two checkpoints.", at_least=1)
+    max_to_keep: int = setting(
+        1,
+        "Number of earlier checkpoints to keep beside last.pt, named by their iteration. If last.pt is damaged, the "
+        "newest of them takes its place.",
+        at_least=0,
+    )
+
+
+@dataclass
+class ModelEmaConfig:
+    enabled: bool = setting(True, "Keep a teacher: a moving average of the student's weights.")
+    decay: float = setting(0.999, "Momentum of the teacher.", at_least=0, at_most=1)
+    use_ema_weights_for_eval_only: bool = setting(
+        False, "Evaluate and predict with the teacher instead of the student.", changes="evaluation"
+    )
+
+
+@dataclass
+class TrainConfig:
+    output_dir: str = setting("runs/default", "The run folder.", changes="nothing")
+    init_checkpoint: str = setting("", "Weights to start from; with `--eval-only`, the weights to evaluate.")
+    max_iter: int = setting(60000, "Number of optimizer steps.", at_least=1, changes="length")
+    seed: int = setting(0, "Seed of everything random: initial weights, order of images, augmentation.", at_least=0)
+    device: str = setting("auto", "Device: `auto`, `cpu`, `cuda`, `cuda:1` and so on.", changes="nothing")
+    log_period: int = setting(20, "Iterations between two records in metrics.jsonl.", at_least=1, changes="nothing")
+    eval_period: int = setting(5000, "Iterations between two evaluations; 0 for none.", at_least=0, changes="nothing")
+    num_threads: int = setting(0, "CPU threads; 0 for all.", at_least=0, at_most=MAX_THREADS, changes="nothing")
+    micro_batch_size: int = setting(
+        0,
+        "Images per process that pass through backbone and encoder at once; 0 for all. Fewer need less memory but pass "
+        "twice (again for the gradient). The results are those of the whole batch.",
+        at_least=0,
+        changes="nothing",
+    )
+    compile: bool = setting(False, "Compile the backbone; needs a C++ compiler.", changes="nothing")
+    tf32: bool = setting(
+        True,
+        "Let a GPU (Ampere or later) compute float32 convolutions and products in TF32, with 10 bits of mantissa and "
+        "several times as fast. Evaluation, `vclr predict` and CPUs never do.",
+        changes="rounding",
+    )
+    amp: AmpConfig = section(AmpConfig)
+    clip_grad: ClipGradConfig = section(ClipGradConfig)
+    checkpointer: CheckpointerConfig = section(CheckpointerConfig, changes="nothing")
+    model_ema: ModelEmaConfig = section(ModelEmaConfig)
+
+
+@dataclass
+class CompatConfig:
+    """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
+
+    batch_norm: bool = setting(False, "Compute the batch norm of the mask branch per process, not over the batch.")
+    padding: bool = setting(False, "In training, let padding leak into features, proposals and mask losses.")
