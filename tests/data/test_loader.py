@@ -11,7 +11,8 @@ import torch
 from tests.shared import PHOTOS
 from vclr.config import Config
 from vclr.data import loader, throughput
-from vclr.data.loader import list_test_batches, pad_images, training_loader
+from vclr.data.batches import pad_images
+from vclr.data.loader import list_test_batches, training_loader
 from vclr.data.loader import test_loader as make_test_loader
 from vclr.data.sampler import EpochSampler
 from vclr.data.samples import TestSamples as EvaluatedSamples

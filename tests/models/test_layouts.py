@@ -17,9 +17,9 @@ from torch import Tensor
 from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.models.array_pickle import load_array_pickle
-from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
+from vclr.models.resnet import NUM_BLOCKS
 from vclr.models.weights import load_weights, read_weights
 
 FROZEN = ["model.backbone.norm=FrozenBN", "model.backbone.freeze_at=1"]

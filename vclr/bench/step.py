@@ -18,13 +18,12 @@ from vclr.bench.measurement import Measurement
 from vclr.bench.scenes import random_photo, random_target
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
-from vclr.data.loader import collate
+from vclr.data.batches import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch, to_device
 
 NUM_WARM_UPS = 2
@@ -39,11 +38,9 @@ def measure_step(settings: Settings, device: torch.device) -> Measurement:
     config = step_config(settings)
     batch = to_device(random_batch(settings), device)
     state = TrainState(config, device)
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     asked_for = _parts(state)
-    seconds = time_runs(
-        lambda: training_step(state, batch, detection, consistency), settings.runs, NUM_WARM_UPS, device
-    )
+    seconds = time_runs(lambda: training_step(state, batch, objective), settings.runs, NUM_WARM_UPS, device)
     if _parts(state) != asked_for:
         raise UserError("out of memory: the step went on in smaller parts, which are not what was to be measured")
     skipped = NUM_WARM_UPS + settings.runs - _num_updates(state)

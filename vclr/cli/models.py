@@ -166,22 +166,18 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.evaluation.evaluate import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard
     from vclr.evaluation.provenance import describe_checkpoint
-    from vclr.models.build import build_model
-    from vclr.models.weights import load_weights, read_weights
+    from vclr.models.ready import fill_detector
+    from vclr.models.weights import read_weights
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     with leaving_at_once(), joined_processes(config.train.device) as device:
         if shard is not None and world_size() > 1:
             raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
-        model = build_model(config).to(device)
-        weights = None
-        if checkpoint is not None:
-            content, use_teacher = read_weights(checkpoint), config.train.model_ema.use_ema_weights_for_eval_only
-            report = load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
-            logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-            weights = describe_checkpoint(checkpoint, content)
-            del content
+        content = read_weights(checkpoint) if checkpoint else None
+        model = fill_detector(config, content, str(checkpoint), device)
+        weights = describe_checkpoint(checkpoint, content) if checkpoint and content else None
+        del content
         logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
         if shard is not None:
             print(evaluate_shard(model, config, output, shard, quiet, weights))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from vclr.catalog.backbones import BACKBONES
+from vclr.catalog.losses import teacher_losses
 from vclr.errors import UsageError
 
 CHOICES: dict[str, tuple[Any, ...]] = {
+    "model.backbone.name": tuple(BACKBONES),
     "model.backbone.norm": ("FrozenBN", "GN"),
     "model.backbone.depth": (10, 18, 34, 50, 101),
     "model.backbone.freeze_at": (0, 1, 2, 3, 4, 5),
@@ -136,11 +139,7 @@ def check_values(settings: dict[str, Any]) -> None:
     smallest, largest = settings["dataloader.train.mapper.crop_size"]
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
-    if settings["model.criterion.weight_dict.loss_consistency"] and not settings["train.model_ema.enabled"]:
-        raise UsageError(
-            "train.model_ema.enabled=False: the consistency loss needs the teacher; "
-            "set model.criterion.weight_dict.loss_consistency=0 too"
-        )
+    _check_teacher(settings)
 
 
 def check_share(batch_size: int, world_size: int) -> None:
@@ -161,6 +160,15 @@ def _check_views(weights: dict[str, float]) -> None:
             raise UsageError(f"{key}={weight}: must not be negative")
     if weights and not sum(weights.values()) > 0:
         raise UsageError("views.weights: at least one view needs a weight above 0")
+
+
+def _check_teacher(settings: dict[str, Any]) -> None:
+    """Check that the teacher is on if a loss needs it."""
+    weights = "model.criterion.weight_dict."
+    needed = teacher_losses({key.removeprefix(weights): settings[key] for key in settings if key.startswith(weights)})
+    if needed and not settings["train.model_ema.enabled"]:
+        advice = " ".join(f"{weights}{name}=0" for name in needed)
+        raise UsageError(f"train.model_ema.enabled=False: {', '.join(needed)} needs the teacher; set {advice} too")
 
 
 def _check_channels(settings: dict[str, Any]) -> None:

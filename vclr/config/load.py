@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vclr.config.checks import check_values
-from vclr.config.tree import Config
+from vclr.config.tree import ADDED_LATER, Config
 from vclr.errors import UsageError, nearest_key
 from vclr.file_names import say_nearest
 
@@ -179,9 +181,17 @@ def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
+def is_as_before(key: str, value: Any) -> bool:
+    """Tell whether a setting has the value that all runs had before the setting existed: no hash counts it then."""
+    return key in ADDED_LATER and ADDED_LATER[key] == value
+
+
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:
     """Return a short hash of some roots of the configuration, for rules that depend on these only."""
-    container = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(container, dict)
+    container = asdict(config)
+    for key, value in flat_config(config).items():
+        if is_as_before(key, value):
+            *parents, name = key.split(".")
+            del reduce(getitem, parents, container)[name]
     text = repr([(root, container[root]) for root in roots])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Settings that were added after the first release, each with the value that it stood for until then. At that value a
+# setting counts in no hash, so finished trainings and evaluations stay valid.
+ADDED_LATER: dict[str, object] = {"model.backbone.name": "resnet"}
+
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class BackboneConfig:
+    name: str = "resnet"  # a family of vclr/catalog/backbones.py
     depth: int = 50  # 10, 18, 34 (basic blocks) or 50, 101 (bottlenecks)
     norm: str = "FrozenBN"  # FrozenBN, or GN (trainable, for training from scratch)
     stem_out_channels: int = 64

@@ -1,26 +1,24 @@
-"""Loaders: from samples to padded batches, in an order that a resumed run finds again."""
+"""Loaders: from samples to batches, in an order that a resumed run finds again."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vclr.config import Config
+from vclr.data.batches import collate
 from vclr.data.prefetch import one_batch_ahead
 from vclr.data.sampler import EpochSampler, Key
-from vclr.data.samples import PackedSample, Sample, TestSample, TestSamples, TrainingSamples
+from vclr.data.samples import PackedSample, TestSample, TestSamples, TrainingSamples
 from vclr.data.transport import Parcel, SharedSlots
 from vclr.data.workers import prepare_worker, start_workers
 from vclr.errors import UserError
 from vclr.shards import Shard
-from vclr.structures import Batch, Size, Target
+from vclr.structures import Batch
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -141,44 +139,6 @@ def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
         yield from start_workers(loader)
     except UserError as error:
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
-
-
-def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
-    """Pad samples to one batch, on request in memory that a GPU copies from at once."""
-    images, image_sizes = pad_images([sample.image for sample in samples], pin_memory)
-    if all(sample.image is sample.natural for sample in samples):
-        natural = images
-    else:
-        natural, _ = pad_images([sample.natural for sample in samples], pin_memory)
-    targets = [sample.target for sample in samples]
-    if pin_memory:
-        targets = [target.pin_memory() for target in targets]
-    return Batch(images, natural, image_sizes, targets, [sample.view for sample in samples])
-
-
-def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, list[Size]]:
-    """Pad (3, h, w) uint8 images bottom and right to the largest height and width.
-
-    Returns:
-        (b, 3, h, w) uint8, and the (height, width) of each image without padding.
-    """
-    sizes = [(image.shape[1], image.shape[2]) for image in images]
-    shape = len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes)
-    if pin_memory:
-        batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
-    else:
-        batch = torch.from_numpy(np.zeros(shape, np.uint8))  # numpy asks for huge pages, torch does not
-    # numpy copies in this thread alone, which may be one beside the training: threads of torch's would be in its way.
-    for slot, image, (height, width) in zip(batch.numpy(), images, sizes, strict=True):
-        slot[:, :height, :width] = image.numpy()
-    return batch, sizes
-
-
-def pad_masks(target: Target, size: Size) -> Target:
-    """Return a target whose masks are padded with zeros, bottom and right."""
-    masks = target.masks.new_zeros((len(target), *size))
-    masks[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks
-    return replace(target, masks=masks)
 
 
 def _as_it_is(item: T) -> T:

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vclr.data.loader import pad_images
+from vclr.data.batches import pad_images
 from vclr.device import choose_device, float32_precision
 from vclr.engine.distributed import gather_on_first_process, rank, wait_for_all
 from vclr.engine.state import TrainState
 from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
 from vclr.errors import UserError, first_line
 from vclr.files import atomic_path
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.models.checkpoint import check_fit, check_form
 from vclr.models.weights import read_tensors
 from vclr.structures import Batch, Target, to_device
@@ -73,8 +72,8 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
     culprits = watch_modules(state.student)
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    losses = compute_losses(state, batch, detection, consistency)
+    objective = Objective(config.model.criterion)
+    losses = compute_losses(state, batch, objective)
     for name, value in losses.items():
         print(f"  {name:20} {value.item():.6g}")
     if culprits:

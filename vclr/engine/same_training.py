@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vclr.config import Config, flat_config
+from vclr.config.load import is_as_before
 from vclr.run_settings import RUN_SETTINGS
 
 TEST_SET = "test_"  # before the names of its hashes
@@ -51,6 +52,10 @@ def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str
 
 def training_hash(config: Config) -> str:
     """Return a short hash of the settings that make a training and its length what they are, and of no others."""
-    settings = {key: value for key, value in flat_config(config).items() if not key.startswith(WITHOUT_EFFECT)}
+    settings = {
+        key: value
+        for key, value in flat_config(config).items()
+        if not (key.startswith(WITHOUT_EFFECT) or is_as_before(key, value))
+    }
     settings["train.max_iter"] = config.train.max_iter
     return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]

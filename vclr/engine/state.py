@@ -29,16 +29,28 @@ class TrainState:
         """Build an untrained state; the weights depend on `train.seed` alone."""
         self.config = config
         self.student = build_model(config).to(device).train()
+        self.student.pads_like_reference = config.compat.padding
+        self.student.images_at_once = config.train.micro_batch_size
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
         self.wrapped_student = self._wrap_student()
-        self.images_at_once = config.train.micro_batch_size
         self.optimizer = build_optimizer(self.student, config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
         self.scaler = self._new_scaler()
         self.iteration = 0
         # Of a converted training: what only the reference has, of its student and its teacher. It travels along.
         self.reference: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images go through student and teacher at once; 0: all."""
+        return self.student.images_at_once
+
+    @images_at_once.setter
+    def images_at_once(self, count: int) -> None:
+        self.student.images_at_once = count
+        if self.teacher:
+            self.teacher.detector.images_at_once = count
 
     def _wrap_student(self) -> nn.Module:
         """Return the student as the step calls it: with gradients that are the mean over all processes."""
@@ -74,9 +86,9 @@ class TrainState:
         self.scaler = scaler
 
     def use_less_memory(self, image_sizes: list[Size]) -> bool:
-        """Let fewer images go through the model at once from now on; False if it is one already.
+        """Let fewer images go through the detectors at once from now on; return False if it is one already.
 
-        Images of different sizes, of which there was not enough memory for a batch, go one by one in any case.
+        Images of different sizes then go one by one: there is nothing between a whole batch and single images.
         """
         transformer = self.student.encoder, self.student.decoder
         if self.images_at_once == 1 and all(part.use_checkpoint for part in transformer):

@@ -1,4 +1,4 @@
-"""One training step, from a batch to the moved teacher (METHOD section 3).
+"""One training step, from a batch to the moved teacher (docs/method.md, section 3).
 
 A step is the same whether one process takes the whole batch or several take a part each, and however many images go
 through the backbone at once: what is drawn for an image depends on the seed, the iteration and the image's place in the
@@ -11,38 +11,31 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from vclr.data.batches import pad_masks
 from vclr.data.corrupt import corrupt
-from vclr.data.loader import pad_masks
 from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.criterion import Losses
+from vclr.losses.objective import Objective
 from vclr.structures import Batch, to_device
 
-Losses = dict[str, Tensor]
 
-
-def training_step(
-    state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
-) -> dict[str, float]:
+def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
     """Take one optimizer step on this process's part of the batch; return the weighted losses of all by name.
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
         UserError: there is too little memory.
     """
-    values = within_memory(state, batch, lambda: compute_gradients(state, batch, detection, consistency))
+    values = within_memory(state, batch, lambda: compute_gradients(state, batch, objective))
     or_refuse(lambda: apply_gradients(state))
     return values
 
 
-def compute_gradients(
-    state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
-) -> dict[str, float]:
+def compute_gradients(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
     """Do the first half of a step: losses, and their clipped gradient in the student's parameters.
 
     Raises:
@@ -51,7 +44,7 @@ def compute_gradients(
     """
     statistics = [buffer.clone() for buffer in state.student.mask_branch.buffers()]
     try:
-        losses = compute_losses(state, batch, detection, consistency)
+        losses = compute_losses(state, batch, objective)
         backward(state, losses)
         values = clip_gradients_and_read(state, losses, batch)
     except Exception:
@@ -62,11 +55,11 @@ def compute_gradients(
     return values
 
 
-def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion) -> Losses:
+def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Losses:
     """Compute the weighted losses of this process's part, as shares of which the processes' mean is the loss."""
     config, student = state.config, state.student
     device = student.pixel_mean.device
-    batch, like_reference = to_device(batch, device), config.compat.padding
+    batch = to_device(batch, device)
     generators = Generators(config.train.seed, state.iteration, len(batch), device)
     images = student.normalize(batch.images, batch.image_sizes)
     images = corrupt(
@@ -79,22 +72,17 @@ def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consis
         generators.of_images,
     )
     targets = batch.targets
-    if like_reference:
+    if config.compat.padding:
         targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
     num_boxes, num_pairs = count_objects(batch, config.model.num_queries)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
-        outputs = state.wrapped_student(
-            images, batch.image_sizes, pads_like_reference=like_reference, images_at_once=state.images_at_once
-        )
+        outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
-        if consistency.weight:
+        if objective.needs_teacher:
             assert state.teacher is not None  # load_config sees to it
             natural = student.normalize(batch.natural, batch.image_sizes)
-            taught = state.teacher(natural, batch.image_sizes, like_reference, state.images_at_once)
-    losses, matching = detection(outputs, targets, num_boxes, generators.of_points, taught)
-    if taught is not None:
-        losses |= consistency(outputs, taught, matching, num_pairs)
-    return losses
+            taught = state.teacher(natural, batch.image_sizes)
+    return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
 
 
 def backward(state: TrainState, losses: Losses) -> None:

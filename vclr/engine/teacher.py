@@ -32,8 +32,6 @@ class Teacher:
             own[key].copy_(own[key] * self.momentum + new[key] * (1 - self.momentum))
 
     @torch.no_grad()
-    def __call__(
-        self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool = False, images_at_once: int = 0
-    ) -> Outputs:
-        """Compute the queries of normalized natural views (b, 3, h, w); no masks, which nothing compares."""
-        return self.detector(images, image_sizes, False, pads_like_reference, images_at_once)  # type: ignore[no-any-return]
+    def __call__(self, images: Tensor, image_sizes: list[Size]) -> Outputs:
+        """Compute the queries of normalized natural views (b, 3, h, w), without masks: no loss compares them."""
+        return self.detector(images, image_sizes, with_masks=False)  # type: ignore[no-any-return]

@@ -27,8 +27,7 @@ from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.evaluation.evaluate import evaluate_model
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
 log = logging.getLogger("vclr.train")
@@ -136,7 +135,7 @@ def run_iterations(
 ) -> None:
     """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
     config, train_config = state.config, state.config.train
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     while True:
         signals.agree()
         try:
@@ -158,7 +157,7 @@ def run_iterations(
         data_seconds = time.perf_counter() - started
         lr = state.optimizer.param_groups[-1]["lr"]
         try:
-            losses = training_step(state, batch, detection, consistency)
+            losses = training_step(state, batch, objective)
         except FloatingPointError as error:
             raise keep_for_replay(error, state, batch, folder.path) from None
         except Exception:

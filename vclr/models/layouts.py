@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from vclr.errors import UserError
-from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, from_reference, reference_keys
+from vclr.models.resnet import NUM_BLOCKS
 
 # What DistributedDataParallel and torch.compile put before a name.
 WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")

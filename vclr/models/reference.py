@@ -10,8 +10,8 @@ from torch import Tensor
 from vclr.config import ModelConfig
 from vclr.errors import UserError
 from vclr.models.attention import MLP
-from vclr.models.backbone import NUM_BLOCKS, STAGES
 from vclr.models.detector import Detector
+from vclr.models.resnet import NUM_BLOCKS, STAGES
 
 # The reference registers its heads twice: under this prefix, and at the top level without it.
 HEADS_PREFIX = "transformer.decoder."
