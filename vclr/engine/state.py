@@ -15,7 +15,7 @@ from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
-from vclr.models.layouts import BACKBONES
+from vclr.models.layouts import BACKBONE_LAYOUTS
 from vclr.models.weights import load_weights
 from vclr.structures import Size
 
@@ -107,7 +107,9 @@ class TrainState:
             UserError: the file cannot be read, or hardly anything in it fits, or not its whole backbone.
         """
         report = load_weights(self.student, path)
-        is_doubtful = report.unexpected or report.changed_shape or (report.missing and report.layout not in BACKBONES)
+        is_doubtful = (
+            report.unexpected or report.changed_shape or (report.missing and report.layout not in BACKBONE_LAYOUTS)
+        )
         log.log(logging.WARNING if is_doubtful else logging.INFO, "%s: %s", path, report)
         if self.teacher:
             load_weights(self.teacher.detector, self.student.state_dict())

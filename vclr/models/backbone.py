@@ -9,6 +9,7 @@ A family is a module of this folder whose name is in `vclr.catalog.backbones`, w
   group's maps must not depend on the other groups. Strides are usually 8, 16 and 32; neck, encoder and heads read sizes
   from the maps.
 - Layers that do not train have `requires_grad` False.
+- It refuses, with a UsageError, a setting of `BackboneConfig` that it would otherwise ignore.
 
 The detector holds it as `backbone`, so all its weights are named `backbone.`: this prefix gives them the learning rate
 `optimizer.lr * optimizer.backbone_lr_factor` (`learning_rates.py`) and finds them when weights are loaded

@@ -142,9 +142,10 @@ def _check_sizes(config: ModelConfig, state: Mapping[str, Tensor], name: str) ->
     sizes = {
         "query_content.weight": (config.num_queries, channels),
         f"neck.levels.{levels - 1}.0.weight": (channels,),
-        "backbone.stem.conv.weight": (config.backbone.stem_out_channels,),
         "mask_branch.mapping.0.weight": (config.mask_hidden_dim,),
     }
+    if config.backbone.name == "resnet":
+        sizes["backbone.stem.conv.weight"] = (config.backbone.stem_out_channels,)
     for part, layers, attention in (("encoder", encoder, "attention"), ("decoder", decoder, "cross_attention")):
         last = f"{part}.layers.{layers.num_layers - 1}"
         sizes[f"{last}.feed_forward.expand.weight"] = (layers.feedforward_dim, channels)

@@ -24,7 +24,7 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.0\."), "shortcut."),
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
-BACKBONES = ("detectron2", "torchvision")  # layouts of a backbone alone
+BACKBONE_LAYOUTS = ("detectron2", "torchvision")  # layouts of a backbone alone
 BLOCK = re.compile(r"\b(?P<kind>res|layer)(?P<stage>\d)\.(?P<block>\d+)\.(?P<conv>convs\.\d|conv\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 

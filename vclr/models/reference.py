@@ -25,7 +25,13 @@ AFTER_UNUSED = "mapping_fpn_features_for_seg."
 
 
 def reference_keys(detector: Detector) -> dict[str, str]:
-    """Map each key of the detector's state to the reference's, in the order of the reference's modules."""
+    """Map each key of the detector's state to the reference's, in the order of the reference's modules.
+
+    Raises:
+        UserError: the detector's backbone is not a ResNet.
+    """
+    if (name := detector.config.backbone.name) != "resnet":
+        raise UserError(f"model.backbone.name={name}: weights of other programs can only be exchanged for resnet")
     keys = {}
     state = detector.state_dict()
     for ours, theirs in _part_names(detector.config):

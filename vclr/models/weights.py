@@ -26,7 +26,7 @@ from vclr.models.archive import check_archive
 from vclr.models.array_pickle import load_array_pickle
 from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.detector import Detector
-from vclr.models.layouts import BACKBONES, backbone_depth, rename
+from vclr.models.layouts import BACKBONE_LAYOUTS, backbone_depth, rename
 
 # Where a file keeps its weights, and where the teacher's: ours and the reference's; others for backbones.
 STUDENT_KEYS = ("model", "state_dict")
@@ -121,7 +121,7 @@ def load_weights(
             raise UserError(
                 f"{name}: holds {given[0]} queries, the model has {wanted[0]}; set model.num_queries={given[0]}"
             )
-    if report.loaded and (report.layout in BACKBONES or not strict):  # else all of a detector is compared below
+    if report.loaded and (report.layout in BACKBONE_LAYOUTS or not strict):  # else all of a detector is compared below
         _check_backbone(report, renamed, model, name)
     if not report.loaded or (strict and not report.is_complete):
         raise UserError(f"{name}: {'does not fit' if report.loaded else 'nothing in it fits'} the model ({report})")
@@ -145,8 +145,8 @@ def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model:
         UserError: names both backbones.
     """
     lacking = {key for key in model.state_dict() if key.startswith("backbone.")}.difference(report.loaded)
-    surplus = [key for key in report.unexpected if report.layout in BACKBONES or key.startswith("backbone.")]
-    has_backbone = report.layout in BACKBONES or any(key.startswith("backbone.") for key in renamed)
+    surplus = [key for key in report.unexpected if report.layout in BACKBONE_LAYOUTS or key.startswith("backbone.")]
+    has_backbone = report.layout in BACKBONE_LAYOUTS or any(key.startswith("backbone.") for key in renamed)
     if not has_backbone or not (lacking or surplus):
         return
     depth, wanted = backbone_depth(renamed), model.config.backbone.depth
