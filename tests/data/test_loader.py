@@ -10,7 +10,7 @@ import torch
 
 from tests.shared import PHOTOS
 from vclr.config import Config
-from vclr.data import loader, throughput
+from vclr.data import loader
 from vclr.data.batches import pad_images
 from vclr.data.loader import list_test_batches, training_loader
 from vclr.data.loader import test_loader as make_test_loader
@@ -189,13 +189,6 @@ def test_bytes_are_normalized_as_floats_are(make_config: MakeConfig):
     normalized = model.normalize(images, sizes)
     assert normalized.dtype == torch.float32
     assert torch.equal(normalized, model.normalize(images.float(), sizes))
-
-
-def test_throughput_is_measured_in_images(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    """Of three images a batch, ten batches in the five seconds that the clock says."""
-    times = iter([100.0, 105.0])
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(times))
-    assert throughput.measure_loader(make_config(), num_workers=0, num_batches=10) == 6
 
 
 def test_evaluation_goes_through_all_images_in_order(make_config: MakeConfig):

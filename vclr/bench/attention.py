@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vclr.bench.measure import time_once
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, time_once
 from vclr.bench.settings import Settings
 from vclr.errors import UsageError
 from vclr.ops.deformable_attention import deformable_attention

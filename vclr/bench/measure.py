@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from vclr.environment import describe_environment
 
 GIB = 2**30
 CALIBRATION_SECONDS = 10.0  # no further run of a product that has taken so long already
+
+
+@dataclass
+class Measurement:
+    """The seconds of each timed run, and by name whatever else a benchmark reports."""
+
+    seconds: list[float]
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def time_runs(run: Callable[[], object], num_runs: int, num_warm_ups: int, device: torch.device) -> list[float]:

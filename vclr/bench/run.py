@@ -12,8 +12,7 @@ import torch
 from vclr.bench.attention import measure_attention
 from vclr.bench.inference import measure_inference
 from vclr.bench.loader import measure_batches
-from vclr.bench.measure import calibrate, describe_machine, peak_memory
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, calibrate, describe_machine, peak_memory
 from vclr.bench.settings import USED, Settings, choose_settings
 from vclr.bench.step import measure_step
 from vclr.config import load_config

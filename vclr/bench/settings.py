@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,16 @@ from vclr.structures import Size
 GIB = 2**30
 DTYPES = ("float32", "bfloat16", "float16")
 SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
-AT_MOST = {"queries": 100_000, "objects": 10_000, "batch": 65_536, "runs": 1_000_000, "workers": 1024}
 BYTES_PER_PIXEL = 15  # at the very least: a photo in uint8 and in float32
-AT_LEAST = {"queries": 1, "objects": 0, "batch": 1, "runs": 1, "threads": 0, "micro_batch": 0, "workers": 0}
+LIMITS = {
+    "queries": (1, 100_000),
+    "objects": (0, 10_000),
+    "batch": (1, 65_536),
+    "runs": (1, 1_000_000),
+    "threads": (0, MAX_THREADS),
+    "micro_batch": (0, sys.maxsize),
+    "workers": (0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -155,16 +163,11 @@ def check_settings(settings: Settings) -> None:
     Raises:
         UsageError: an option that cannot be that, or a device that is not there.
     """
-    for key, least in AT_LEAST.items():
-        if getattr(settings, key) < least:
-            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at least {least}")
-    for key, most in AT_MOST.items():
-        if getattr(settings, key) > most:
-            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at most {most}")
-    if settings.threads > MAX_THREADS:
-        raise UsageError(f"--threads {settings.threads}: must be at most {MAX_THREADS}")
-    choices = {"dtype": DTYPES, "backend": ("", *BACKENDS)}
-    for key, allowed in choices.items():
+    for key, (least, most) in LIMITS.items():
+        if not least <= (value := getattr(settings, key)) <= most:
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise UsageError(f"{_option(key)} {value}: must be {limit}")
+    for key, allowed in (("dtype", DTYPES), ("backend", ("", *BACKENDS))):
         if getattr(settings, key) not in allowed:
             names = ", ".join(filter(None, allowed))
             raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be one of {names}")
