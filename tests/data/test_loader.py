@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import make_dataclass
 from itertools import islice
 
 import pytest
 import torch
 
 from tests.shared import PHOTOS
-from vclr.config import Config
+from vclr.config import Config, WeightDict
 from vclr.data import loader
 from vclr.data.batches import pad_images
 from vclr.data.loader import list_test_batches, training_loader
@@ -179,6 +180,15 @@ def test_without_a_teacher_nobody_reads_the_photo_beside_a_view(
     batch = next(iter(training_loader(make_config(*settings), samples)))
     assert batch.natural is batch.images
     assert torch.equal(batch.images, expected.images)
+
+
+def test_any_teacher_driven_loss_gets_the_photo_beside_a_view(make_config: MakeConfig):
+    """Also one that is not the consistency loss."""
+    config = make_config("views.weights={natural: 0, depth: 1, style: 0}")
+    more = make_dataclass("MoreWeights", [("loss_made_up", float, 0.5)], bases=(WeightDict,))
+    config.model.criterion.weight_dict = more(loss_consistency=0.0)
+    batch = take(config, 1)[0]
+    assert not torch.equal(batch.images, batch.natural)
 
 
 def test_bytes_are_normalized_as_floats_are(make_config: MakeConfig):

@@ -106,7 +106,7 @@ def test_resuming_from_a_file_of_the_reference_names_the_command(
     last = Path(config.train.output_dir) / "checkpoints" / "last.pt"
     last.parent.mkdir(parents=True)
     shutil.copyfile(reference, last)
-    with pytest.raises(UserError, match="is of no training of ours; `vclr convert` makes one of it"):
+    with pytest.raises(UserError, match="is not a vclr checkpoint; convert it with `vclr convert`"):
         train(config, resume=True, quiet=True)
     assert last.exists()
 

@@ -37,7 +37,7 @@ def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, 
         batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
     else:
         batch = torch.from_numpy(np.zeros(shape, np.uint8))  # numpy asks for huge pages, torch does not
-    # numpy copies in this thread alone, which may be one beside the training: threads of torch's would be in its way.
+    # numpy copies in this thread alone, which may run beside the training: torch's threads would get in its way.
     for slot, image, (height, width) in zip(batch.numpy(), images, sizes, strict=True):
         slot[:, :height, :width] = image.numpy()
     return batch, sizes

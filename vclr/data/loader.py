@@ -28,9 +28,9 @@ Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples, through memory that is shared where they are forked; they become a batch here. For
-    a GPU, a thread makes the next batch and copies it to the device. On a CPU that thread would compete with the
-    training (measured on two cores: 0 to 4 percent slower).
+    Workers send packed samples, through shared memory if they are forked, and this process makes a batch of them. For a
+    GPU, a thread makes the next batch and copies it to the device. On a CPU that thread would compete with the training
+    (measured on two cores: 0 to 4 percent slower).
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class TrainingLoader:
             prefetch_factor=loader.prefetch_factor if loader.num_workers else None,
             worker_init_fn=prepare_worker,
         )
-        arrived = start_workers(sent)  # by this thread: they end with the one that forked them
+        arrived = start_workers(sent)  # in this thread: they end with the thread that forked them
 
         def make() -> Batch:
             item = next(arrived)
             packed: list[PackedSample] = slots.unpack(item) if slots else item
-            # Workers are asked for the next batch, maybe in this slot, in the next call: by then all of it is copied.
+            # The next call asks workers for another batch, perhaps in this slot: by then all of this one is copied.
             return collate([sample.unpack() for sample in packed], pin_memory=self.device.type == "cuda")
 
         if self.device.type == "cpu":
@@ -67,15 +67,15 @@ class TrainingLoader:
         loader, mapper = self.config.dataloader.train, self.config.dataloader.train.mapper
         if not loader.num_workers or multiprocessing.get_start_method() != "fork":
             return None
-        # Workers are asked for one more batch when one is handed over, which then has not left its slot yet.
+        # When a batch is handed over, workers are asked for one more, and the first has not left its slot yet.
         num_slots = loader.num_workers * loader.prefetch_factor + 1
         pixels = mapper.max_size * min(mapper.max_size, max(mapper.short_edge_length))
-        # Two images; masks in their windows rarely cover an image twice, and travel beside the slot where they do.
+        # Two images, and masks. Masks in their windows rarely cover an image twice; if they do, they travel outside.
         return SharedSlots(num_slots, self.sampler.num_slots * pixels * (2 * 3 + 2))
 
 
 class _SentSamples(Dataset[Any]):
-    """The samples of a batch, as a worker sends them."""
+    """The samples of a batch in the form that a worker sends."""
 
     def __init__(self, samples: TrainingSamples, slots: SharedSlots | None) -> None:
         self.samples, self.slots = samples, slots
@@ -94,9 +94,9 @@ def training_loader(
     world_size: int = 1,
     device: torch.device = CPU,
 ) -> TrainingLoader:
-    """Return the endless batches of training, beginning with number `first_batch`, on the device where that is a GPU.
+    """Return the endless training batches from number `first_batch` on; they arrive on the device if it is a GPU.
 
-    Of several processes that train together, each gets its slots of the same batches (see `EpochSampler`).
+    If several processes train together, each gets its slots of the same batches (see `EpochSampler`).
 
     Raises:
         UsageError: the processes cannot share a batch evenly.
@@ -109,9 +109,9 @@ def training_loader(
 
 
 def list_test_batches(config: Config, samples: TestSamples, shard: Shard) -> Sequence[list[int]]:
-    """List the indices of the samples of each batch of a shard of the test set, in order.
+    """List the sample indices of each batch in a shard of the test set, in order.
 
-    A shard is a block of whole batches: which images are together, and so how they are padded, is the same without it.
+    A shard is a block of whole batches, so it does not change which images are padded together.
     """
     indices, size = list(range(len(samples))), config.dataloader.test.batch_size
     return shard.of([indices[start : start + size] for start in indices[::size]])
@@ -130,10 +130,10 @@ def test_loader(config: Config, samples: TestSamples, batches: Sequence[list[int
 
 
 def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
-    """Yield what a loader gives. Closing the generator also ends the thread that is ahead and the workers.
+    """Yield a loader's batches. Closing the generator also ends its thread and its workers.
 
     Raises:
-        UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.
+        UserError: a file cannot be used; one line, even if torch wrapped a worker's error in a traceback.
     """
     try:
         yield from start_workers(loader)

@@ -38,15 +38,15 @@ class Sample:
 
 @dataclass
 class PackedSample:
-    """A training image as a worker sends it: arrays without a byte too many.
+    """A training image in the compact form that a worker sends.
 
     Attributes:
         image: (3, h, w) uint8.
-        natural: (3, h, w) uint8; `image` itself where the view is the photo, or where nobody looks at the photo.
+        natural: (3, h, w) uint8; `image` itself if the view is the photo, or if no loss needs the photo.
         boxes: (n, 4) float32 cxcywh normalized.
-        masks: of the same objects.
+        masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
-        view: the name of what `image` shows.
+        view: the name of the view in `image`.
     """
 
     image: np.ndarray
@@ -57,7 +57,7 @@ class PackedSample:
     view: str
 
     def unpack(self) -> Sample:
-        """Return the sample with whole masks; only the images share their memory with this one."""
+        """Return the sample with whole masks; only its images share memory with this one."""
         image = torch.from_numpy(self.image)
         natural = image if self.natural is self.image else torch.from_numpy(self.natural)
         target = Target(
@@ -79,7 +79,7 @@ class TestSample:
 
 
 class TrainingSamples(Dataset[Sample]):
-    """The training set. What is drawn for a sample depends on seed, epoch and index alone, not on worker or history."""
+    """The training set. A sample's random numbers depend on seed, epoch and index alone, not on worker or history."""
 
     def __init__(self, config: Config) -> None:
         data_set = training_set(config)

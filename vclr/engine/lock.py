@@ -1,4 +1,4 @@
-"""A lock on a file, so that one process at a time does its work; it goes with the process, however that ends."""
+"""A lock on a file, held by one process at a time; the system releases it when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vclr.errors import UserError
 
 log = logging.getLogger("vclr.train")
 
-# A process that was just killed may hold its files a moment longer, as may its children.
+# A process that was just killed, or its children, may hold its files a moment longer.
 PATIENCE = 2.0  # seconds
 
 
 def lock_file(path: Path, busy: str) -> BinaryIO:
-    """Open a file, made where it is not there, and hold it locked until it is closed.
+    """Open a file, creating it if needed, and hold it locked until it is closed.
 
     Args:
         path: the file; nothing is written to it.
-        busy: what the error says where another process holds it.
+        busy: the error message if another process holds it.
 
     Raises:
         UserError: another process holds it.
@@ -42,7 +42,7 @@ def lock_file(path: Path, busy: str) -> BinaryIO:
         except OSError as error:
             log.warning("%s: the file system has no locks (%s); start one process here only", path, error.strerror)
             return file
-        # Another process may have moved or removed it between the opening and the locking.
+        # Another process may have moved or removed the file between opening and locking.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
         file.close()

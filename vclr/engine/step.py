@@ -1,8 +1,8 @@
 """One training step, from a batch to the moved teacher (docs/method.md, section 3).
 
 A step is the same whether one process takes the whole batch or several take a part each, and however many images go
-through the backbone at once: what is drawn for an image depends on the seed, the iteration and the image's place in the
-batch, and sums are divided by what is in the whole batch.
+through the backbone at once: an image's random numbers depend on the seed, the iteration and the image's place in the
+batch, and sums are divided by counts of the whole batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vclr.structures import Batch, to_device
 
 
 def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
-    """Take one optimizer step on this process's part of the batch; return the weighted losses of all by name.
+    """Take one optimizer step on this process's part of the batch; return the whole batch's weighted losses by name.
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
@@ -36,7 +36,7 @@ def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict
 
 
 def compute_gradients(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
-    """Do the first half of a step: losses, and their clipped gradient in the student's parameters.
+    """Do the first half of a step: compute the losses and their clipped gradient.
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite.
@@ -56,7 +56,7 @@ def compute_gradients(state: TrainState, batch: Batch, objective: Objective) -> 
 
 
 def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Losses:
-    """Compute the weighted losses of this process's part, as shares of which the processes' mean is the loss."""
+    """Compute the weighted losses of this process's part; their mean over the processes is the loss."""
     config, student = state.config, state.student
     device = student.pixel_mean.device
     batch = to_device(batch, device)
@@ -93,11 +93,11 @@ def backward(state: TrainState, losses: Losses) -> None:
 def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> dict[str, float]:
     """Clip the norm of all gradients together, and return the mean of each loss over the processes.
 
-    The host waits for the device here, once in a step.
+    The host waits for the device here, once per step.
 
     Raises:
-        FloatingPointError: a loss is not finite: names it and the images; or the norm is not. In float16 the scaler
-            sees to the gradient: it leaves the step out.
+        FloatingPointError: a loss is not finite (names it and the images), or the norm is not. In float16 the scaler
+            skips the step if the gradient is not finite.
     """
     means = sum_over_processes(torch.stack(list(losses.values())).detach().double()) / world_size()
     state.scaler.unscale_(state.optimizer)
@@ -118,7 +118,7 @@ def apply_gradients(state: TrainState) -> None:
     """Do the second half of a step: move the student, then the teacher and the learning rate."""
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)  # now, so that gradients take no memory in the next forward pass
+    state.optimizer.zero_grad(set_to_none=True)  # now, to free their memory for the next forward pass
     if state.teacher:
         state.teacher.update(state.student)
     state.scheduler.step()
@@ -126,7 +126,7 @@ def apply_gradients(state: TrainState) -> None:
 
 
 class Generators:
-    """What a step draws from. An image's generators depend on its place in the whole batch, not on the process."""
+    """The random generators of a step. An image's depend on its place in the whole batch, not on the process."""
 
     def __init__(self, seed: int, iteration: int, num_images: int, device: torch.device) -> None:
         torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
@@ -141,11 +141,11 @@ def _mix(*numbers: int) -> int:
 
 
 def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
-    """Return the mean number of objects per process, and of those that a query is matched to, over the whole batch.
+    """Return the mean number of objects per process over the whole batch, and that of objects matched to a query.
 
-    Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch. In a
-    step this is the first that processes do together: those whose disk is faster wait here, between the hosts and as
-    long as it takes.
+    Both count at least 1 in the whole batch. The mean over processes of sums divided by them is the loss of the whole
+    batch. This is the first thing that processes do together in a step: those with faster disks wait here, on the
+    hosts, as long as it takes.
     """
     counts = [len(target) for target in batch.targets]
     totals = sum_on_hosts([sum(counts), sum(min(count, num_queries) for count in counts)])
@@ -154,7 +154,7 @@ def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:
-    """Stop a diverged training.
+    """Stop a training that has diverged.
 
     Raises:
         FloatingPointError: names the losses and the images.

@@ -15,7 +15,7 @@ class Teacher:
     """A detector that is built from the student, updated after each step, and called without gradient."""
 
     def __init__(self, student: Detector, momentum: float) -> None:
-        # In training mode, as the reference's: mixed precision reaches all of it.
+        # In training mode, as in the reference: mixed precision reaches all of it.
         self.detector = copy.deepcopy(student).requires_grad_(False).train()
         self.momentum = momentum
 

@@ -93,7 +93,7 @@ class Detector(nn.Module):
 
         Args:
             images: (b, 3, h, w) normalized.
-            image_sizes: (height, width) of each image; what lies beyond, bottom and right, is padding and is not read.
+            image_sizes: (height, width) of each image; the rest, bottom and right, is padding and is not read.
             with_masks: False leaves the mask branch out (the teacher needs none).
         """
         with self._query_precision(images.device):
@@ -109,10 +109,10 @@ class Detector(nn.Module):
             return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
-        """Keep float32 in evaluation for all but the masks.
+        """Compute everything but the masks in float32 in evaluation.
 
-        The rank of a proposal decides which content its query gets: an error of bfloat16 in the backbone changes the
-        rank of near ties and so the detections. In training, mixed precision reaches everything.
+        The rank of a proposal decides which content its query gets. A rounding error of bfloat16 in the backbone would
+        change the order of near ties and with it the detections. In training, mixed precision reaches everything.
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
@@ -163,7 +163,7 @@ class Detector(nn.Module):
 def split_batch(images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int) -> list[Part]:
     """Split a batch (b, 3, h, w) into the parts that go through the backbone together.
 
-    Images of different sizes go one by one, cut out of their padding, unless it is to leak as in the reference.
+    Images of different sizes go one by one, cut out of their padding, unless padding is to leak as in the reference.
     """
     padded_size = images.shape[2], images.shape[3]
     if not pads_like_reference and any(size != padded_size for size in image_sizes):

@@ -1,6 +1,6 @@
 """ResNet (He et al., CVPR 2016) with the stride in the 3x3 convolution, and its norms.
 
-Images of different sizes pass in groups of one size each, so that what is made of the weights is made once.
+Images of different sizes pass in groups of one size each, so everything made from the weights is made once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STAGES = ("res2", "res3", "res4", "res5")
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch normalization with fixed statistics and affine parameters, all four of them buffers."""
+    """Batch normalization with fixed statistics and fixed affine parameters; all four are buffers."""
 
     weight: Tensor
     bias: Tensor
@@ -38,7 +38,7 @@ class FrozenBatchNorm(nn.Module):
 
 @dataclass
 class Kernel:
-    """What a convolution is called with: weight (d', d, k, k), and bias (d',) or None."""
+    """The arguments of a convolution: weight (d', d, k, k), and bias (d',) or None."""
 
     weight: Tensor
     bias: Tensor | None = None
@@ -66,11 +66,11 @@ Kernels = dict[nn.Module, Kernel]
 
 
 def fold_norms(convs: list[ConvNorm]) -> Kernels:
-    """Return the kernel of each convolution, with a frozen norm in it, in the precision that it is computed in."""
+    """Return the kernel of each convolution, with a frozen norm folded in, in the precision of the computation."""
     frozen = [conv.norm for conv in convs if isinstance(conv.norm, FrozenBatchNorm)]
     if not frozen:
         return {conv: Kernel(conv.conv.weight) for conv in convs}
-    # All channels of all norms in one row: one operation each instead of one for each norm.
+    # All channels of all norms in one row: one operation instead of one per norm.
     names = ("weight", "bias", "running_mean", "running_var")
     weight, bias, mean, variance = (torch.cat([getattr(norm, name) for norm in frozen]) for name in names)
     scale = weight * (variance + frozen[0].eps).rsqrt()
@@ -131,7 +131,7 @@ class Backbone(nn.Module):
             module.requires_grad_(False)
 
     def kernels(self) -> Kernels:
-        """Return the kernels of all convolutions, made of the weights and frozen norms of now."""
+        """Return the kernels of all convolutions, made from the current weights and frozen norms."""
         return fold_norms([module for module in self.modules() if isinstance(module, ConvNorm)])
 
     def forward(self, groups: list[Tensor]) -> list[list[Tensor]]:
