@@ -22,11 +22,11 @@ import torch
 from benchmarks.straightforward import StraightforwardSamples, straightforward_loader
 from benchmarks.table import Row
 from benchmarks.timing import compare, print_table
+from vclr.bench.loader import skip
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config, load_config
 from vclr.data.loader import training_loader
 from vclr.data.samples import TrainingSamples
-from vclr.data.throughput import skip
 from vclr.generate.toy import write_toy_world
 from vclr.views.computed import render_view
 from vclr.views.write import write_views

@@ -508,13 +508,13 @@ def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--replay", "a.pt", "--resume"], "--replay: makes no use of --resume; leave it out"),
-        (["--replay", "a.pt", "--num-gpus", "2"], "--replay: makes no use of --num-gpus; leave it out"),
-        (["--replay", "a.pt", "--eval-only"], "--replay: makes no use of --eval-only; leave it out"),
-        (["--replay", "a.pt", "optimizer.lr=1"], "--replay: makes no use of optimizer.lr=1; leave it out"),
+        (["--replay", "a.pt", "--resume"], "--replay: does not use --resume; leave it out"),
+        (["--replay", "a.pt", "--num-gpus", "2"], "--replay: does not use --num-gpus; leave it out"),
+        (["--replay", "a.pt", "--eval-only"], "--replay: does not use --eval-only; leave it out"),
+        (["--replay", "a.pt", "optimizer.lr=1"], "--replay: does not use optimizer.lr=1; leave it out"),
         (
             ["--eval-only", "--resume", "train.init_checkpoint=a.pt"],
-            "--eval-only: makes no use of --resume; leave it out",
+            "--eval-only: does not use --resume; leave it out",
         ),
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",

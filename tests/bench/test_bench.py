@@ -14,8 +14,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from vclr.bench import attention, inference, measure, scenes, step
-from vclr.bench.measurement import Measurement
+from vclr.bench import attention, inference, loader, measure, scenes, step
+from vclr.bench.measure import Measurement
 from vclr.bench.run import run_benchmark
 from vclr.bench.settings import DEFAULTS, choose_settings
 from vclr.bench.text import describe
@@ -349,3 +349,12 @@ def test_random_objects_lie_in_the_image_and_fill_their_boxes():
         drawn = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
         assert (drawn - box).abs().max() <= 0.5 + 1e-4
         assert mask.sum() == math.prod((drawn[2:] - drawn[:2]).tolist())
+
+
+def test_a_loaders_run_is_timed_per_batch(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch):
+    """Ten batches of three images in the five seconds that the clock says: six images a second."""
+    times = iter([100.0, 105.0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(times))
+    config = make_config("dataloader.train.total_batch_size=3")
+    (seconds,) = loader.time_batches(config, num_workers=0, num_batches=10)
+    assert config.dataloader.train.total_batch_size / seconds == 6

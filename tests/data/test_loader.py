@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import make_dataclass
 from itertools import islice
 
 import pytest
 import torch
 
 from tests.shared import PHOTOS
-from vclr.config import Config
-from vclr.data import loader, throughput
-from vclr.data.loader import list_test_batches, pad_images, training_loader
+from vclr.config import Config, WeightDict
+from vclr.data import loader
+from vclr.data.batches import pad_images
+from vclr.data.loader import list_test_batches, training_loader
 from vclr.data.loader import test_loader as make_test_loader
 from vclr.data.sampler import EpochSampler
 from vclr.data.samples import TestSamples as EvaluatedSamples
@@ -180,6 +182,15 @@ def test_without_a_teacher_nobody_reads_the_photo_beside_a_view(
     assert torch.equal(batch.images, expected.images)
 
 
+def test_any_teacher_driven_loss_gets_the_photo_beside_a_view(make_config: MakeConfig):
+    """Also one that is not the consistency loss."""
+    config = make_config("views.weights={natural: 0, depth: 1, style: 0}")
+    more = make_dataclass("MoreWeights", [("loss_made_up", float, 0.5)], bases=(WeightDict,))
+    config.model.criterion.weight_dict = more(loss_consistency=0.0)
+    batch = take(config, 1)[0]
+    assert not torch.equal(batch.images, batch.natural)
+
+
 def test_bytes_are_normalized_as_floats_are(make_config: MakeConfig):
     """Padding included."""
     model = build_model(make_config())
@@ -188,13 +199,6 @@ def test_bytes_are_normalized_as_floats_are(make_config: MakeConfig):
     normalized = model.normalize(images, sizes)
     assert normalized.dtype == torch.float32
     assert torch.equal(normalized, model.normalize(images.float(), sizes))
-
-
-def test_throughput_is_measured_in_images(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    """Of three images a batch, ten batches in the five seconds that the clock says."""
-    times = iter([100.0, 105.0])
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(times))
-    assert throughput.measure_loader(make_config(), num_workers=0, num_batches=10) == 6
 
 
 def test_evaluation_goes_through_all_images_in_order(make_config: MakeConfig):

@@ -14,8 +14,7 @@ from vclr.data.samples import TrainingSamples
 from vclr.engine.distributed import joined_processes, rank, sum_on_hosts, world_size
 from vclr.engine.state import TrainState
 from vclr.engine.step import apply_gradients, compute_gradients
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 
 
 def leave_kinks(state: TrainState) -> None:
@@ -36,11 +35,11 @@ def main(config_file: str, output: str) -> None:
     with joined_processes("cpu") as device:
         state = TrainState(config, device)
         leave_kinks(state)
-        criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+        objective = Objective(config.model.criterion)
         loader = training_loader(config, TrainingSamples(config), 0, rank(), world_size())
         steps = []
         for batch in islice(read_batches(loader), 2):
-            losses = compute_gradients(state, batch, *criteria)
+            losses = compute_gradients(state, batch, objective)
             gradients = {name: p.grad.clone() for name, p in state.student.named_parameters() if p.grad is not None}
             apply_gradients(state)
             steps.append({"losses": losses, "gradients": gradients})

@@ -206,10 +206,10 @@ ALTERATIONS: dict[str, tuple[Callable[[Content], Content], str]] = {
     ),
     "negative iteration": (lambda content: {**content, "iteration": -5}, "iteration: is -5, not a number from 0"),
     "text for a number": (lambda content: {**content, "iteration": "5"}, "iteration: is '5', not a number from 0"),
-    "no loader": (lambda content: without(content, ("loader",)), "is not a whole checkpoint: it has no `loader`"),
+    "no loader": (lambda content: without(content, ("loader",)), "is not a complete checkpoint: it has no `loader`"),
     "no configuration": (
         lambda content: without(content, ("config",)),
-        "is not a whole checkpoint: it has no `config`",
+        "is not a complete checkpoint: it has no `config`",
     ),
     "no teacher": (lambda content: {**content, "teacher": None}, "teacher: is missing"),
     "schedule": (

@@ -51,11 +51,11 @@ def test_place_is_read(launched: pytest.MonkeyPatch):
         ("MASTER_ADDR", None, "but MASTER_ADDR is not set: a launcher such as torchrun sets both; unset WORLD_SIZE to"),
         ("MASTER_ADDR", "", "but MASTER_ADDR is not set: "),
         ("MASTER_PORT", None, "but MASTER_PORT is not set: "),
-        ("RANK", "one", "RANK=one is in the environment, and is no number from 0 to 7"),
-        ("RANK", "8", "RANK=8 is in the environment, and is no number from 0 to 7"),
-        ("WORLD_SIZE", "0", "WORLD_SIZE=0 is in the environment, and is no number above 0"),
-        ("MASTER_PORT", "99999", "MASTER_PORT=99999 is in the environment, and is no number from 1 to 65535"),
-        ("LOCAL_WORLD_SIZE", "9", "LOCAL_WORLD_SIZE=9 is in the environment, and is no number from 1 to 8"),
+        ("RANK", "one", "RANK=one is in the environment, but is not a number from 0 to 7"),
+        ("RANK", "8", "RANK=8 is in the environment, but is not a number from 0 to 7"),
+        ("WORLD_SIZE", "0", "WORLD_SIZE=0 is in the environment, but is not a number above 0"),
+        ("MASTER_PORT", "99999", "MASTER_PORT=99999 is in the environment, but is not a number from 1 to 65535"),
+        ("LOCAL_WORLD_SIZE", "9", "LOCAL_WORLD_SIZE=9 is in the environment, but is not a number from 1 to 8"),
     ],
 )
 def test_half_a_place_is_refused(launched: pytest.MonkeyPatch, name: str, value: str | None, message: str):

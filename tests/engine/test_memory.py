@@ -19,19 +19,18 @@ from vclr.data.samples import TrainingSamples
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError, explain, is_out_of_memory
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
-from vclr.models.backbone import Backbone
+from vclr.losses.objective import Objective
 from vclr.models.decoder import Decoder
+from vclr.models.resnet import Backbone
 
 MakeConfig = Callable[..., Config]
 
 
 def take_steps(config: Config, count: int = 2) -> TrainState:
     state = TrainState(config, torch.device("cpu"))
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     for batch in islice(training_loader(config, TrainingSamples(config)), count):
-        training_step(state, batch, *criteria)
+        training_step(state, batch, objective)
     return state
 
 

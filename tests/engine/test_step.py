@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from vclr.config import Config
-from vclr.data.loader import collate
+from vclr.data.batches import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch, Size, Target
 
 MakeConfig = Callable[..., Config]
@@ -55,8 +54,8 @@ BATCHES = {
 
 def take_step(config: Config, batch: Batch) -> tuple[TrainState, dict[str, float]]:
     state = TrainState(config, torch.device("cpu"))
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    return state, training_step(state, batch, *criteria)
+    objective = Objective(config.model.criterion)
+    return state, training_step(state, batch, objective)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -125,9 +124,9 @@ def test_a_loss_that_is_not_finite_leaves_the_weights(sizes: str, dtype: str, ma
     batch.targets[1].boxes[0, 0] = math.nan
     state = TrainState(config, torch.device("cpu"))
     before = {key: value.clone() for key, value in state.student.state_dict().items()}
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     with pytest.raises(FloatingPointError, match=r"iteration 0: loss_bbox.* not finite on images 0, 1"):
-        training_step(state, batch, *criteria)
+        training_step(state, batch, objective)
     assert all(torch.equal(value, before[key]) for key, value in state.student.state_dict().items())
     assert all(parameter.grad is None for parameter in state.student.parameters())
     assert state.iteration == 0

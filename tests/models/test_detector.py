@@ -204,21 +204,36 @@ def test_padded_content_is_not_read(filler: float):
         assert_same(model(*pad(images)), model(*pad(images, filler)), 0.0)
 
 
+@torch.no_grad()
+def both_ways_of_padding(model: Detector, images: Tensor, sizes: list[Size]) -> tuple[Outputs, Outputs]:
+    right = model(images, sizes)
+    model.pads_like_reference = True
+    return right, model(images, sizes)
+
+
 def test_padding_is_read_where_the_reference_reads_it():
-    model = shake(build_model(demo_config())).eval()
+    model = shake(build_model(demo_config())).train()
     images, sizes = pad([draw_images(1, *size, seed)[0][0] for seed, size in enumerate([(64, 96), (40, 70)])])
-    with torch.no_grad():
-        right, like_reference = model(images, sizes), model(images, sizes, pads_like_reference=True)
+    right, like_reference = both_ways_of_padding(model, images, sizes)
     assert [features.shape[1:] for features in like_reference.mask_features] == [(8, 12), (8, 12)]
     assert [features.shape[1:] for features in right.mask_features] == [(8, 12), (5, 9)]
     assert not torch.allclose(right.pred_logits[1], like_reference.pred_logits[1])
 
 
 def test_without_padding_both_ways_of_padding_are_one():
+    model = shake(build_model(demo_config())).train()
+    assert_same(*both_ways_of_padding(model, *draw_images(2, 61, 67)), 0.0)
+
+
+def test_what_training_sets_does_not_reach_evaluation():
+    """Neither the reference's padding nor small parts: an evaluation in the middle of a training is like any other."""
     model = shake(build_model(demo_config())).eval()
-    images, sizes = draw_images(2, 61, 67)
+    images, sizes = pad([draw_images(1, *size, seed)[0][0] for seed, size in enumerate([(64, 96), (40, 70)])])
     with torch.no_grad():
-        assert_same(model(images, sizes), model(images, sizes, pads_like_reference=True), 0.0)
+        before = model(images, sizes)
+        model.pads_like_reference, model.images_at_once = True, 1
+        assert_same(model(images, sizes), before, 0.0)
+    assert set(model.state_dict()) == set(build_model(demo_config()).state_dict())
 
 
 def test_normalized_padding_is_zero():

@@ -17,9 +17,9 @@ from torch import Tensor
 from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.models.array_pickle import load_array_pickle
-from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
+from vclr.models.resnet import NUM_BLOCKS
 from vclr.models.weights import load_weights, read_weights
 
 FROZEN = ["model.backbone.norm=FrozenBN", "model.backbone.freeze_at=1"]
@@ -160,9 +160,9 @@ def test_backbone_of_another_depth_is_named(given: int, wanted: int, strict: boo
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        ("missing", r"lacks 1 weights of the backbone, backbone\.res4\.2\.convs\.1\.conv\.weight for one"),
+        ("missing", r"lacks 1 weights of the backbone, for example backbone\.res4\.2\.convs\.1\.conv\.weight"),
         ("shape", r"its backbone is another one: backbone\.res4\.2\.convs\.1\.conv\.weight is \(7, 7\), not \(256,"),
-        ("surplus", r"its backbone has 1 weights that the model's has not, layer3\.2\.conv2\.scale for one"),
+        ("surplus", r"its backbone has 1 weights that the model's lacks, for example layer3\.2\.conv2\.scale"),
     ],
 )
 def test_part_of_a_backbone_is_none(damage: str, says: str):

@@ -119,5 +119,5 @@ def test_weights_that_are_no_tensors_are_one_line_with_the_file(tmp_path: Path):
     path = tmp_path / "weights.pt"
     torch.save({"model": {"a": 1}}, path)
     for read in (count_queries, config_of):
-        with pytest.raises(UserError, match=f"^{path}: its weights are no dictionary of tensors: 'a' is a int$"):
+        with pytest.raises(UserError, match=f"^{path}: its weights are not a dictionary of tensors: 'a' is a int$"):
             read(read_weights(path), str(path))

@@ -20,15 +20,16 @@ from tests.parity.golden import (
     replay_points,
 )
 from vclr.config import Config
-from vclr.data.loader import collate, pad_masks
+from vclr.data.batches import collate, pad_masks
 from vclr.data.samples import Sample
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.engine.teacher import Teacher
-from vclr.losses.consistency import ConsistencyCriterion
+from vclr.losses.consistency import consistency_loss
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import Matching
+from vclr.losses.objective import Objective
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, reference_keys
@@ -65,11 +66,13 @@ class Step:
         targets = [pad_masks(target, size) for target in batch.targets]
         num_boxes = float(sum(len(target) for target in targets))
         student.train()
-        self.outputs = student(student.normalize(batch.images, batch.image_sizes), batch.image_sizes, True, True)
-        self.taught = teacher(student.normalize(batch.natural, batch.image_sizes), batch.image_sizes, True)
-        criterion, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+        student.pads_like_reference = teacher.detector.pads_like_reference = True
+        self.outputs = student(student.normalize(batch.images, batch.image_sizes), batch.image_sizes)
+        self.taught = teacher(student.normalize(batch.natural, batch.image_sizes), batch.image_sizes)
+        criterion, weights = Criterion(config.model.criterion), config.model.criterion.weight_dict
         self.losses, self.matching = criterion(self.outputs, targets, num_boxes, teacher=self.taught)
-        self.losses |= consistency(self.outputs, self.taught, self.matching)
+        consistency = consistency_loss(self.outputs, self.taught, self.matching)
+        self.losses["loss_consistency"] = weights.loss_consistency * consistency
         self.total = torch.stack(list(self.losses.values())).sum()
         self.total.backward()
         self.targets = targets
@@ -204,13 +207,13 @@ def test_two_optimizer_steps_with_teacher(monkeypatch: pytest.MonkeyPatch):
             exact = torch.tensor(getattr(config.model, name), dtype=torch.float64)
             getattr(detector, name).copy_(exact.view(3, 1, 1))
     before = {key: value.clone() for key, value in state.student.state_dict().items()}
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     with in_double():
         batch = golden_batch(inputs)
         for number in range(2):
             points = [golden[f"step{number}/coords{layer}"] for layer in range(3)]
             replay_points(monkeypatch, points, batch.targets)
-            losses = training_step(state, batch, *criteria)
+            losses = training_step(state, batch, objective)
             for name, value in losses.items():
                 expected = golden[f"step{number}/w/{'loss_sim' if name == 'loss_consistency' else name}"]
                 assert value == pytest.approx(expected.item(), rel=1e-9), f"step {number}: {name}"

@@ -1,9 +1,9 @@
 """Measure deformable attention alone, at the shapes of the encoder.
 
-Every cell of the levels of stride 8, 16, 32 and 64 asks, with 8 heads of 32 channels, at 4 points of each level up to
-four cells around its own place. `forward_s` is of the function without gradient, as at inference; `both_s` of the
-function and its gradient for values, locations and weights, as in training. The projections around it are not part of
-it. Values are in `--dtype`; the function itself computes in float32 whatever that is. One run before is not timed.
+Every cell of the levels of stride 8, 16, 32 and 64 reads, with 8 heads of 32 channels, 4 points per level, up to four
+cells away. `forward_s` is the time of the function without gradient, as at inference; `both_s` that of the function and
+its gradient for values, locations and weights, as in training. The projections around it are not included. Values are
+in `--dtype`; the function itself always computes in float32. One warm-up run is not timed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vclr.bench.measure import time_once
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, time_once
 from vclr.bench.settings import Settings
 from vclr.errors import UsageError
 from vclr.ops.deformable_attention import deformable_attention
@@ -24,18 +23,18 @@ from vclr.structures import Size
 
 STRIDES = (8, 16, 32, 64)
 NUM_HEADS, NUM_CHANNELS, NUM_POINTS = 8, 32, 4
-REACH = 4.0  # cells from a query to its farthest points, as an untrained layer looks
+REACH = 4.0  # cells from a query to its farthest points, as in an untrained layer
 NUM_WARM_UPS = 1
 
 
 def measure_attention(settings: Settings, device: torch.device) -> Measurement:
-    """Time forward alone, and forward with backward, by turns; `positions` is the number of cells.
+    """Time forward alone and forward with backward in turns; `positions` is the number of cells.
 
     Raises:
-        UsageError: the backend is not for the device.
+        UsageError: the backend does not work on the device.
     """
     if settings.backend == "gather" and device.type != "cpu":
-        raise UsageError(f"--backend gather: is for CPUs, not for {device}")
+        raise UsageError(f"--backend gather: works only on a CPU, not on {device}")
     shapes = level_shapes(settings.sizes[0])
     value, locations, weights = draw_inputs(shapes, settings.batch, getattr(torch, settings.dtype), device)
     grad = torch.rand(settings.batch, value.shape[1], NUM_HEADS * NUM_CHANNELS, device=device).to(value.dtype)

@@ -1,19 +1,18 @@
-"""Measure inference, as `vclr evaluate` does it for a batch of images.
+"""Measure inference on a batch of images, as `vclr evaluate` does it.
 
-In the clock: uint8 images to the device and normalized, the detector, scores, non-maximum suppression, and the masks
-painted at the image's size, back in the memory of the CPU. Not in the clock: reading and resizing photos, and encoding
-masks for the results file. `--dtype` is `evaluation.dtype`: it reaches the mask branch; which objects are found stays
-in float32. One batch before is not timed. With several sizes the images of the batch have them by turns.
+Timed: copying uint8 images to the device, normalizing them, the detector, scores, non-maximum suppression, and painting
+the masks at the image's size, back in CPU memory. Not timed: reading and resizing photos, and encoding masks for the
+results file. `--dtype` is `evaluation.dtype`: it applies to the mask branch; objects are still chosen in float32. One
+warm-up batch is not timed. With several sizes, the images of the batch take them in turn.
 
-Weights are untrained, so that more objects are found, and painted, than by a trained detector: `found` says how many.
+Untrained weights find, and paint, more objects than a trained detector: `found` says how many.
 """
 
 from __future__ import annotations
 
 import torch
 
-from vclr.bench.measure import time_runs
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, time_runs
 from vclr.bench.scenes import random_photo
 from vclr.bench.settings import Settings
 from vclr.config import load_config

@@ -1,9 +1,8 @@
 """Clock, peak memory and calibration: how the benchmarks measure.
 
-Seconds are of the wall clock, from one idle device to the next. The peak is of the whole process from its start, with
-interpreter, torch, weights and warm-up; so each measurement needs a process of its own. Two fixed products say how fast
-the machine computed on that day, in the same precision: figures of two machines, or of two hours, are compared beside
-them.
+Seconds are wall-clock time, from one idle device to the next. The peak covers the whole process from its start, with
+interpreter, torch, weights and warm-up, so each measurement needs its own process. Two fixed products tell how fast the
+machine computed at that time, in the same precision; use them to compare figures of two machines or two times.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,24 @@ from torch.nn import functional
 from vclr.environment import describe_environment
 
 GIB = 2**30
-CALIBRATION_SECONDS = 10.0  # no further run of a product that has taken so long already
+CALIBRATION_SECONDS = 10.0  # no further run of a product that has already taken this long
+
+
+@dataclass
+class Measurement:
+    """The seconds of each timed run, and by name whatever else a benchmark reports."""
+
+    seconds: list[float]
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def time_runs(run: Callable[[], object], num_runs: int, num_warm_ups: int, device: torch.device) -> list[float]:
-    """Return the seconds of each run after some that do not count."""
+    """Return the seconds of each run after the warm-up runs."""
     return [time_once(run, device) for _ in range(num_warm_ups + num_runs)][num_warm_ups:]
 
 
 def time_once(run: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that something takes, until the device has finished it."""
+    """Return the seconds until the device has finished a run."""
     synchronize(device)
     started = time.perf_counter()
     run()
@@ -39,20 +47,20 @@ def time_once(run: Callable[[], object], device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Return `peak_gib`, of the tensors on a GPU or else of the process, and `peak_process_gib`."""
+    """Return `peak_gib` (of the tensors on a GPU, else of the process) and `peak_process_gib`."""
     process = peak_process_bytes() / GIB
     peak = torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else process
     return {"peak_gib": peak, "peak_process_gib": process}
 
 
 def peak_process_bytes() -> int:
-    """Return the most memory that this process has had in RAM."""
+    """Return the peak memory of this process in RAM."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -60,16 +68,16 @@ def peak_process_bytes() -> int:
     for line in lines:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    # On Linux the other way to ask counts what the parent had when it started this process.
+    # On Linux, `getrusage` would include the parent's memory when it started this process.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def calibrate(dtype: str, device: torch.device) -> dict[str, float]:
-    """Measure the machine: `conv_gflops` and `matmul_gflops` (10^9 additions and products a second), the best of three.
+    """Measure the machine: `conv_gflops` and `matmul_gflops` (10^9 operations per second), the best of three.
 
-    The convolution is the mask branch's first at an image of 384x512, the direct one: 3x3 from 1024 to 2048 channels
-    at 48x64. The other is a product of two matrices of 2048x2048.
+    The convolution is the first one of the mask branch for an image of 384x512, computed directly: 3x3 from 1024 to
+    2048 channels at 48x64. The other is a product of two matrices of 2048x2048.
     """
     precision = getattr(torch, dtype)
     features = torch.rand(1, 1024, 48, 64, device=device).to(precision)
@@ -83,7 +91,7 @@ def calibrate(dtype: str, device: torch.device) -> dict[str, float]:
 
 
 def _fastest(run: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of the fastest of three runs after one that warms up, fewer where they are very slow."""
+    """Return the seconds of the fastest of three runs after a warm-up; of fewer if they are very slow."""
     seconds = [time_once(run, device)]
     while len(seconds) < 4 and sum(seconds) < CALIBRATION_SECONDS:
         seconds.append(time_once(run, device))
@@ -91,7 +99,7 @@ def _fastest(run: Callable[[], object], device: torch.device) -> float:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what the figures were measured on: `machine` in words, and the versions `torch`, `vclr`, `revision`."""
+    """Describe where the figures were measured: `machine` in words, and the versions `torch`, `vclr`, `revision`."""
     about = describe_environment()
     processor = f"{about['cpu']}, {about['cpu_cores']} cores, {about['memory_gib']:.0f} GiB"
     gpu = f"{torch.cuda.get_device_name(device)}; " if device.type == "cuda" else ""

@@ -12,8 +12,7 @@ import torch
 from vclr.bench.attention import measure_attention
 from vclr.bench.inference import measure_inference
 from vclr.bench.loader import measure_batches
-from vclr.bench.measure import calibrate, describe_machine, peak_memory
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, calibrate, describe_machine, peak_memory
 from vclr.bench.settings import USED, Settings, choose_settings
 from vclr.bench.step import measure_step
 from vclr.config import load_config
@@ -37,17 +36,17 @@ def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         name: one of `MEASURES`.
-        given: options as in `Settings`, `size` as text; what is not given has the benchmark's default.
+        given: options as in `Settings`, `size` as text; the others have the benchmark's defaults.
 
     Returns:
         `name`; `median_s min_s max_s`, `seconds` of each run, `runs`; `peak_gib peak_process_gib`; `size`, the
         `OPTIONS` and `device tf32 threads config_file overrides`; `machine torch vclr revision`; `calibration` with
-        `conv_gflops matmul_gflops`, None where it was not asked for; and what the benchmark has of its own. An option
-        that it does not have (queries of a loader) is None.
+        `conv_gflops matmul_gflops`, None if it is off; and the benchmark's own figures. An option that a
+        benchmark does not have (queries of a loader) is None.
 
     Raises:
-        UsageError: an option that cannot be that.
-        UserError: data that cannot be used, or too little memory.
+        UsageError: an option has an invalid value.
+        UserError: the data cannot be used, or memory is too small.
     """
     settings = choose_settings(name, given)
     device = choose_device(settings.device)
@@ -55,11 +54,11 @@ def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(settings.threads)
     if settings.dtype == "float16" and device.type == "cpu":
         log.warning("--dtype float16 on a CPU: few have arithmetic for it; this may take very long")
-    # Only a training computes in TF32.
+    # Only trainings compute in TF32.
     tf32 = name == "step" and load_config(settings.config_file, settings.overrides).train.tf32
     with float32_precision(tf32):
         measurement = _measure(name, settings, device)
-        memory = peak_memory(device)  # before the calibration, which needs some too
+        memory = peak_memory(device)  # before the calibration, which also needs memory
         calibration = calibrate(settings.dtype, device) if settings.calibrate else None
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""Random photos and objects, so that a benchmark needs no data: what they show does not change the arithmetic."""
+"""Random photos and objects, so that a benchmark needs no data: their content does not change the arithmetic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def random_photo(size: Size, generator: torch.Generator) -> Tensor:
 
 
 def random_target(size: Size, num_objects: int, generator: torch.Generator) -> Target:
-    """Draw objects: boxes of 0.1 to 0.4 of the image's sides, all inside, whose masks are the boxes filled."""
+    """Draw objects: boxes of 0.1 to 0.4 of the image's sides, all inside the image, with filled boxes as masks."""
     sides = 0.1 + 0.3 * torch.rand(num_objects, 2, generator=generator)
     centers = sides / 2 + (1 - sides) * torch.rand(num_objects, 2, generator=generator)
     lengths = torch.tensor([size[1], size[0]])

@@ -1,8 +1,9 @@
-"""What `vclr bench` is asked for: the options of each benchmark, their defaults, and what they may be."""
+"""The options of `vclr bench`: which benchmark has which, their defaults, and their limits."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,16 @@ from vclr.structures import Size
 GIB = 2**30
 DTYPES = ("float32", "bfloat16", "float16")
 SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
-AT_MOST = {"queries": 100_000, "objects": 10_000, "batch": 65_536, "runs": 1_000_000, "workers": 1024}
-BYTES_PER_PIXEL = 15  # at the very least: a photo in uint8 and in float32
-AT_LEAST = {"queries": 1, "objects": 0, "batch": 1, "runs": 1, "threads": 0, "micro_batch": 0, "workers": 0}
+BYTES_PER_PIXEL = 15  # a lower bound: a photo in uint8 and in float32
+LIMITS = {
+    "queries": (1, 100_000),
+    "objects": (0, 10_000),
+    "batch": (1, 65_536),
+    "runs": (1, 1_000_000),
+    "threads": (0, MAX_THREADS),
+    "micro_batch": (0, sys.maxsize),
+    "workers": (0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -29,21 +37,21 @@ class Settings:
     """All options; a benchmark uses some.
 
     Attributes:
-        sizes: (height, width) of the images; several are taken by turns.
-        queries: of the detector.
-        objects: in each image.
-        batch: images at once.
-        dtype: float32, or what autocast computes in.
-        device: cpu, cuda, or auto: CUDA where there is one.
-        runs: that are timed.
-        threads: of torch; 0 leaves it the choice.
+        sizes: (height, width) of the images; several are taken in turn.
+        queries: number of queries of the detector.
+        objects: number of objects per image.
+        batch: number of images at once.
+        dtype: float32, or the precision of autocast.
+        device: cpu, cuda, or auto: CUDA if available.
+        runs: number of timed runs.
+        threads: number of torch's threads; 0: torch's choice.
         checkpoint: compute the activations of encoder and decoder again for the gradient instead of keeping them.
-        micro_batch: images that go through the model at once (`train.micro_batch_size`); 0: all.
-        backend: of deformable attention; empty for the device's own.
-        workers: processes that make batches.
+        micro_batch: number of images that go through the model at once (`train.micro_batch_size`); 0: all.
+        backend: the backend of deformable attention; empty: the device's default.
+        workers: number of processes that make batches.
         calibrate: measure afterwards how fast the machine computes two fixed products.
-        config_file: another architecture, or the loader's data; without it the published settings.
-        overrides: key=value.
+        config_file: another architecture, or the loader's data (default: the published settings).
+        overrides: `key=value` settings.
     """
 
     sizes: tuple[Size, ...] = ((480, 640),)
@@ -82,7 +90,7 @@ USED = {
     "attention": (*OF_ALL, "size", "batch", "dtype", "device", "backend"),
     "loader": (*OF_ALL, "workers", "config_file", "overrides"),
 }
-# Settings that an option says.
+# Settings that an option sets.
 SAID_BY = {
     "model.num_queries": "queries",
     "dataloader.train.total_batch_size": "batch",
@@ -97,14 +105,14 @@ SAID_BY = {
 
 
 def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
-    """Complete the options that were given by the benchmark's defaults.
+    """Complete the given options with the benchmark's defaults.
 
     Args:
-        name: of the benchmark.
+        name: the name of the benchmark.
         given: options by name; `size` as text, HEIGHTxWIDTH, or several with commas between.
 
     Raises:
-        UsageError: there is no such benchmark, it does not have an option, or the option cannot be that; one line.
+        UsageError: there is no such benchmark, it lacks an option, or an option has an invalid value; one line.
     """
     if name not in DEFAULTS:
         raise UsageError(
@@ -138,7 +146,7 @@ def read_size(text: str) -> Size:
     """Read a size as a person writes it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a size.
     """
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match:
@@ -153,18 +161,13 @@ def check_settings(settings: Settings) -> None:
     """Check the values.
 
     Raises:
-        UsageError: an option that cannot be that, or a device that is not there.
+        UsageError: an option has an invalid value, or the device does not exist.
     """
-    for key, least in AT_LEAST.items():
-        if getattr(settings, key) < least:
-            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at least {least}")
-    for key, most in AT_MOST.items():
-        if getattr(settings, key) > most:
-            raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be at most {most}")
-    if settings.threads > MAX_THREADS:
-        raise UsageError(f"--threads {settings.threads}: must be at most {MAX_THREADS}")
-    choices = {"dtype": DTYPES, "backend": ("", *BACKENDS)}
-    for key, allowed in choices.items():
+    for key, (least, most) in LIMITS.items():
+        if not least <= (value := getattr(settings, key)) <= most:
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise UsageError(f"{_option(key)} {value}: must be {limit}")
+    for key, allowed in (("dtype", DTYPES), ("backend", ("", *BACKENDS))):
         if getattr(settings, key) not in allowed:
             names = ", ".join(filter(None, allowed))
             raise UsageError(f"{_option(key)} {getattr(settings, key)}: must be one of {names}")
@@ -175,10 +178,10 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_memory(settings: Settings) -> None:
-    """Refuse a batch that cannot fit in memory: the system would end the process without a word.
+    """Refuse a batch that cannot fit in memory: the system would kill the process silently.
 
     Raises:
-        UserError: says how much they need, and how much there is.
+        UserError: says how much memory the batch needs, and how much is free.
     """
     import psutil
 

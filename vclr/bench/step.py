@@ -1,30 +1,28 @@
 """Measure a whole training step, as `vclr train` takes it.
 
-In the clock: normalizing a batch of uint8 images, corrupting the student's image, student and teacher forward, matching
-and all losses, backward, clipping, AdamW, the teacher's moving average, the schedule. Not in the clock: reading and
-making the batch and bringing it to a GPU, which workers and a thread do meanwhile (`vclr bench loader`), logs and
-checkpoints. Two steps before are not timed: the first makes the optimizer's state.
+Timed: normalizing a batch of uint8 images, corrupting the student's image, student and teacher forward, matching and
+all losses, backward, clipping, AdamW, the teacher's moving average, the schedule. Not timed: reading and making the
+batch and copying it to a GPU, which workers and a thread do meanwhile (`vclr bench loader`), logs and checkpoints. Two
+warm-up steps are not timed: the first creates the optimizer's state.
 
-The student sees another image than the teacher, as it does with views. Weights are untrained. With several sizes
-(`--size 384x512,320x480`) the images of the batch have them by turns, and are padded as in training.
+Student and teacher see different images, as with views. Weights are untrained. With several sizes
+(`--size 384x512,320x480`) the images of the batch take them in turn and are padded as in training.
 """
 
 from __future__ import annotations
 
 import torch
 
-from vclr.bench.measure import time_runs
-from vclr.bench.measurement import Measurement
+from vclr.bench.measure import Measurement, time_runs
 from vclr.bench.scenes import random_photo, random_target
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
-from vclr.data.loader import collate
+from vclr.data.batches import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch, to_device
 
 NUM_WARM_UPS = 2
@@ -34,18 +32,16 @@ def measure_step(settings: Settings, device: torch.device) -> Measurement:
     """Time training steps on one batch.
 
     Raises:
-        UserError: memory is too small for the step as it was asked for.
+        UserError: memory is too small for the requested step.
     """
     config = step_config(settings)
     batch = to_device(random_batch(settings), device)
     state = TrainState(config, device)
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     asked_for = _parts(state)
-    seconds = time_runs(
-        lambda: training_step(state, batch, detection, consistency), settings.runs, NUM_WARM_UPS, device
-    )
+    seconds = time_runs(lambda: training_step(state, batch, objective), settings.runs, NUM_WARM_UPS, device)
     if _parts(state) != asked_for:
-        raise UserError("out of memory: the step went on in smaller parts, which are not what was to be measured")
+        raise UserError("out of memory: the step continued in smaller parts, which is not what was to be measured")
     skipped = NUM_WARM_UPS + settings.runs - _num_updates(state)
     return Measurement(seconds, {"skipped_steps": skipped} if state.scaler.is_enabled() else {})
 
@@ -66,7 +62,7 @@ def step_config(settings: Settings) -> Config:
 
 
 def random_batch(settings: Settings) -> Batch:
-    """Draw a batch as the loader would make it."""
+    """Draw a batch like one from the loader."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for size in settings.image_sizes:
@@ -77,10 +73,10 @@ def random_batch(settings: Settings) -> Batch:
 
 
 def _parts(state: TrainState) -> tuple[int, bool, bool]:
-    """Return what a training changes where memory runs out (`vclr.engine.memory`)."""
+    """Return what a training changes when memory runs out (`vclr.engine.memory`)."""
     return state.images_at_once, state.student.encoder.use_checkpoint, state.student.decoder.use_checkpoint
 
 
 def _num_updates(state: TrainState) -> int:
-    """Count the updates of the weights: in float16, a step whose gradient overflows makes none."""
+    """Count the updates of the weights: in float16, a step whose gradient overflows does not update."""
     return max((int(of_parameter["step"]) for of_parameter in state.optimizer.state.values()), default=0)

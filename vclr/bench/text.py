@@ -1,4 +1,4 @@
-"""The figures of a benchmark for a person to read."""
+"""The figures of a benchmark as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """Return the lines that `vclr bench` prints of what `run_benchmark` returns."""
+    """Return the lines that `vclr bench` prints for the result of `run_benchmark`."""
     rows = {"what": _describe_case(figures), "median": _seconds(figures["median_s"]) + _spread(figures)}
     if "forward_s" in figures:
         rows["forward alone"] = _seconds(figures["forward_s"])

@@ -23,16 +23,17 @@ from vclr.shards import Shard
 def train(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    num_gpus: Annotated[int, typer.Option(help="Processes, one a GPU (or on the CPU: `train.device`).")] = 1,
+    num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU (or on the CPU).")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
     eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
-    replay: Annotated[Path | None, typer.Option(help="Take the step in a nonfinite-N.pt again instead.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Instead, repeat the step saved in this nonfinite-N.pt.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
 
-    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the step it is in and exit with 75, which says "start me again, with
-    --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
+    On SIGTERM, SIGUSR1 or SIGUSR2 it finishes the current step, saves, and exits with 75, which means "start again with
+    --resume". Ctrl-C does the same with 130; a second Ctrl-C stops at once and leaves the last checkpoint. See
+    docs/resume.md.
     """
     if replay is not None:
         unused = {
@@ -79,13 +80,13 @@ def train(
 
 
 def _other_settings(overrides: list[str] | None) -> list[str]:
-    """Return the overrides that a step which is taken again does not look at: it has its own settings."""
+    """Return the overrides that a repeated step ignores, because it has its own settings."""
     return [override for override in overrides or () if override.partition("=")[0] != "train.device"]
 
 
 def _refuse_unused(option: str, unused: list[str]) -> None:
     if unused:
-        raise UsageError(f"{option}: makes no use of {unused[0]}; leave it out")
+        raise UsageError(f"{option}: does not use {unused[0]}; leave it out")
 
 
 @app.command()
@@ -166,22 +167,18 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.evaluation.evaluate import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard
     from vclr.evaluation.provenance import describe_checkpoint
-    from vclr.models.build import build_model
-    from vclr.models.weights import load_weights, read_weights
+    from vclr.models.ready import fill_detector
+    from vclr.models.weights import read_weights
 
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     with leaving_at_once(), joined_processes(config.train.device) as device:
         if shard is not None and world_size() > 1:
             raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
-        model = build_model(config).to(device)
-        weights = None
-        if checkpoint is not None:
-            content, use_teacher = read_weights(checkpoint), config.train.model_ema.use_ema_weights_for_eval_only
-            report = load_weights(model, content, use_teacher, strict=True, name=str(checkpoint))
-            logging.getLogger("vclr").info("%s: %s", checkpoint, report)
-            weights = describe_checkpoint(checkpoint, content)
-            del content
+        content = read_weights(checkpoint) if checkpoint else None
+        model = fill_detector(config, content, str(checkpoint), device)
+        weights = describe_checkpoint(checkpoint, content) if checkpoint and content else None
+        del content
         logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
         if shard is not None:
             print(evaluate_shard(model, config, output, shard, quiet, weights))
@@ -238,13 +235,13 @@ def predict(
 
 @app.command(name="convert")
 def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights: ours, the reference's, a backbone's (.pth, .pkl).")],
+    source: Annotated[Path, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")],
     output: Output,
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="vclr or reference.")] = "vclr",
+    to: Annotated[str, typer.Option(help="Layout to write: vclr or reference.")] = "vclr",
     config_file: ConfigFile = None,
 ) -> None:
-    """Bring weights, or a half-done training, from the reference or to it, and pretrained backbones here."""
+    """Convert weights or an unfinished training between vclr and the reference, and pretrained backbones to vclr."""
     from vclr.engine.convert import convert
 
     check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)

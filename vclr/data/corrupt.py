@@ -1,4 +1,4 @@
-"""Corruption: noise that only the student sees, after its view is chosen (METHOD section 3, `image_transform`)."""
+"""Corruption: noise that only the student sees, after its view is chosen (docs/method.md, section 3)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def corrupt(
     """Corrupt a normalized batch (b, 3, h, w).
 
     Args:
-        images: normalized by `mean` and `std`.
+        images: normalized with `mean` and `std`.
         image_sizes: (height, width) of each image without its padding.
-        config: which corruptions are on.
-        mean: (3, 1, 1) of the normalization.
-        std: (3, 1, 1) of the normalization.
-        batch_generator: on the CPU; says whether the batch turns gray.
-        image_generators: on the CPU; for all that is drawn for each image.
+        config: the corruptions that are on.
+        mean: (3, 1, 1), as used for the normalization.
+        std: (3, 1, 1), as used for the normalization.
+        batch_generator: on the CPU; decides whether the batch turns gray.
+        image_generators: one per image, on the CPU, for everything else.
     """
     images = images.clone()
     for image, (height, width), generator in zip(images, image_sizes, image_generators, strict=True):
@@ -48,7 +48,7 @@ def corrupt(
 
 
 def mix(image: Tensor, top: int, left: int, ratio: float) -> Tensor:
-    """Blend (3, h, w), by the share `ratio`, with its own patch of an eighth of the sides, enlarged to the whole."""
+    """Blend (3, h, w), with weight `ratio`, with a patch of an eighth of its sides, enlarged to the whole image."""
     _, height, width = image.shape
     patch = image[None, :, top : top + max(1, height // 8), left : left + max(1, width // 8)]
     patch = functional.interpolate(patch, size=(height, width), mode="bilinear", align_corners=False)[0]
@@ -63,7 +63,7 @@ def erase(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor
 
 
 def grayscale(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Replace the colors of a normalized batch by their luminance; padding too."""
+    """Replace the colors of a normalized batch, padding included, with their luminance."""
     weights = upload(LUMINANCE, images.device, images.dtype).view(3, 1, 1)
     gray = ((images * std + mean) * weights).sum(1, keepdim=True)
     return (gray - mean) / std
@@ -76,7 +76,7 @@ def _draw_mix(height: int, width: int, generator: torch.Generator) -> tuple[int,
 
 
 def _draw_rectangle(height: int, width: int, generator: torch.Generator) -> tuple[int, int, int, int]:
-    """Draw (top, left, height, width): 2 to 33 % of the area, wide; half the image's sides where it does not fit."""
+    """Draw (top, left, height, width): 2 to 33 % of the area, wide; half the image's sides if it does not fit."""
     area = height * width * (0.02 + _uniform(generator) * (1 / 3 - 0.02))
     aspect = math.exp(math.log(0.3) + _uniform(generator) * (math.log(0.7) - math.log(0.3)))
     box_height, box_width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))

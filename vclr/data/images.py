@@ -1,4 +1,4 @@
-"""The photos of a data set: their names, sizes and ids in arrays, and how one is opened."""
+"""The photos of a data set: names, sizes and ids in arrays, and access to each photo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.structures import Size
 
 
 class ImageList:
-    """The `images` of a COCO json, whose files are in a folder or its zip; workers share it (see `PackedList`)."""
+    """The `images` of a COCO json, with their files in a folder or zip; workers share it (see `PackedList`)."""
 
     def __init__(self, folder: str | Path, entries: list[Json]) -> None:
         self.folder = open_folder(folder)
@@ -27,7 +27,7 @@ class ImageList:
         return len(self.ids)
 
     def size(self, index: int) -> Size:
-        """Return (height, width) of an image, as its entry says."""
+        """Return the (height, width) of an image according to its entry."""
         height, width = self.sizes[index].tolist()
         return height, width
 
@@ -39,7 +39,7 @@ class ImageList:
         """Read an image.
 
         Raises:
-            UserError: the file is not an image, or not of the size that its entry says.
+            UserError: the file is not an image, or its size differs from its entry.
         """
         name = self.file_names[index]
         image, (height, width) = self.folder.open(name), self.size(index)

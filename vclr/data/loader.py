@@ -1,26 +1,24 @@
-"""Loaders: from samples to padded batches, in an order that a resumed run finds again."""
+"""Loaders: from samples to batches, in an order that a resumed run finds again."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vclr.config import Config
+from vclr.data.batches import collate
 from vclr.data.prefetch import one_batch_ahead
 from vclr.data.sampler import EpochSampler, Key
-from vclr.data.samples import PackedSample, Sample, TestSample, TestSamples, TrainingSamples
+from vclr.data.samples import PackedSample, TestSample, TestSamples, TrainingSamples
 from vclr.data.transport import Parcel, SharedSlots
 from vclr.data.workers import prepare_worker, start_workers
 from vclr.errors import UserError
 from vclr.shards import Shard
-from vclr.structures import Batch, Size, Target
+from vclr.structures import Batch
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -30,9 +28,9 @@ Draws = tuple[int, list[Key]]  # the slot to send a batch in, and its samples
 class TrainingLoader:
     """Endless batches in the order of `EpochSampler`, made by `dataloader.train.num_workers` processes.
 
-    Workers send packed samples, through memory that is shared where they are forked; they become a batch here. For
-    a GPU, a thread makes the next batch and copies it to the device. On a CPU that thread would compete with the
-    training (measured on two cores: 0 to 4 percent slower).
+    Workers send packed samples, through shared memory if they are forked, and this process makes a batch of them. For a
+    GPU, a thread makes the next batch and copies it to the device. On a CPU that thread would compete with the training
+    (measured on two cores: 0 to 4 percent slower).
     """
 
     def __init__(
@@ -52,12 +50,12 @@ class TrainingLoader:
             prefetch_factor=loader.prefetch_factor if loader.num_workers else None,
             worker_init_fn=prepare_worker,
         )
-        arrived = start_workers(sent)  # by this thread: they end with the one that forked them
+        arrived = start_workers(sent)  # in this thread: they end with the thread that forked them
 
         def make() -> Batch:
             item = next(arrived)
             packed: list[PackedSample] = slots.unpack(item) if slots else item
-            # Workers are asked for the next batch, maybe in this slot, in the next call: by then all of it is copied.
+            # The next call asks workers for another batch, perhaps in this slot: by then all of this one is copied.
             return collate([sample.unpack() for sample in packed], pin_memory=self.device.type == "cuda")
 
         if self.device.type == "cpu":
@@ -69,15 +67,15 @@ class TrainingLoader:
         loader, mapper = self.config.dataloader.train, self.config.dataloader.train.mapper
         if not loader.num_workers or multiprocessing.get_start_method() != "fork":
             return None
-        # Workers are asked for one more batch when one is handed over, which then has not left its slot yet.
+        # When a batch is handed over, workers are asked for one more, and the first has not left its slot yet.
         num_slots = loader.num_workers * loader.prefetch_factor + 1
         pixels = mapper.max_size * min(mapper.max_size, max(mapper.short_edge_length))
-        # Two images; masks in their windows rarely cover an image twice, and travel beside the slot where they do.
+        # Two images, and masks. Masks in their windows rarely cover an image twice; if they do, they travel outside.
         return SharedSlots(num_slots, self.sampler.num_slots * pixels * (2 * 3 + 2))
 
 
 class _SentSamples(Dataset[Any]):
-    """The samples of a batch, as a worker sends them."""
+    """The samples of a batch in the form that a worker sends."""
 
     def __init__(self, samples: TrainingSamples, slots: SharedSlots | None) -> None:
         self.samples, self.slots = samples, slots
@@ -96,9 +94,9 @@ def training_loader(
     world_size: int = 1,
     device: torch.device = CPU,
 ) -> TrainingLoader:
-    """Return the endless batches of training, beginning with number `first_batch`, on the device where that is a GPU.
+    """Return the endless training batches from number `first_batch` on; they arrive on the device if it is a GPU.
 
-    Of several processes that train together, each gets its slots of the same batches (see `EpochSampler`).
+    If several processes train together, each gets its slots of the same batches (see `EpochSampler`).
 
     Raises:
         UsageError: the processes cannot share a batch evenly.
@@ -111,9 +109,9 @@ def training_loader(
 
 
 def list_test_batches(config: Config, samples: TestSamples, shard: Shard) -> Sequence[list[int]]:
-    """List the indices of the samples of each batch of a shard of the test set, in order.
+    """List the sample indices of each batch in a shard of the test set, in order.
 
-    A shard is a block of whole batches: which images are together, and so how they are padded, is the same without it.
+    A shard is a block of whole batches, so it does not change which images are padded together.
     """
     indices, size = list(range(len(samples))), config.dataloader.test.batch_size
     return shard.of([indices[start : start + size] for start in indices[::size]])
@@ -132,53 +130,15 @@ def test_loader(config: Config, samples: TestSamples, batches: Sequence[list[int
 
 
 def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
-    """Yield what a loader gives. Closing the generator also ends the thread that is ahead and the workers.
+    """Yield a loader's batches. Closing the generator also ends its thread and its workers.
 
     Raises:
-        UserError: a file cannot be used; one line, also where torch wrapped a worker's error in its traceback.
+        UserError: a file cannot be used; one line, even if torch wrapped a worker's error in a traceback.
     """
     try:
         yield from start_workers(loader)
     except UserError as error:
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
-
-
-def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
-    """Pad samples to one batch, on request in memory that a GPU copies from at once."""
-    images, image_sizes = pad_images([sample.image for sample in samples], pin_memory)
-    if all(sample.image is sample.natural for sample in samples):
-        natural = images
-    else:
-        natural, _ = pad_images([sample.natural for sample in samples], pin_memory)
-    targets = [sample.target for sample in samples]
-    if pin_memory:
-        targets = [target.pin_memory() for target in targets]
-    return Batch(images, natural, image_sizes, targets, [sample.view for sample in samples])
-
-
-def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, list[Size]]:
-    """Pad (3, h, w) uint8 images bottom and right to the largest height and width.
-
-    Returns:
-        (b, 3, h, w) uint8, and the (height, width) of each image without padding.
-    """
-    sizes = [(image.shape[1], image.shape[2]) for image in images]
-    shape = len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes)
-    if pin_memory:
-        batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
-    else:
-        batch = torch.from_numpy(np.zeros(shape, np.uint8))  # numpy asks for huge pages, torch does not
-    # numpy copies in this thread alone, which may be one beside the training: threads of torch's would be in its way.
-    for slot, image, (height, width) in zip(batch.numpy(), images, sizes, strict=True):
-        slot[:, :height, :width] = image.numpy()
-    return batch, sizes
-
-
-def pad_masks(target: Target, size: Size) -> Target:
-    """Return a target whose masks are padded with zeros, bottom and right."""
-    masks = target.masks.new_zeros((len(target), *size))
-    masks[:, : target.masks.shape[1], : target.masks.shape[2]] = target.masks
-    return replace(target, masks=masks)
 
 
 def _as_it_is(item: T) -> T:

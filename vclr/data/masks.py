@@ -1,4 +1,4 @@
-"""Masks of an image's objects, each held only inside the smallest box around it."""
+"""Masks of an image's objects, each stored only inside its bounding box."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ObjectMasks:
 
     Attributes:
         size: (height, width) of the whole masks.
-        windows: (n, 4) int64 left, top, width and height of the box around each mask; around nothing, of no size.
+        windows: (n, 4) int64 left, top, width and height of each mask's bounding box; zeros for an empty mask.
         pixels: uint8 of zeros and ones, window after window, each column by column as COCO's run lengths go.
     """
 
@@ -46,14 +46,14 @@ class ObjectMasks:
 
 
 def join_masks(parts: Sequence[ObjectMasks], order: np.ndarray, size: Size) -> ObjectMasks:
-    """Put masks of one size together; the first of the result is number `order[0]` of all."""
+    """Join masks of one size; the result's first mask is number `order[0]` of all."""
     windows = np.concatenate([part.windows for part in parts])[order]
     pixels = [window for part in parts for window in part.split()]
     return ObjectMasks(size, windows, np.concatenate([np.empty(0, np.uint8), *(pixels[number] for number in order)]))
 
 
 def no_masks(size: Size) -> ObjectMasks:
-    """Return the masks of no object."""
+    """Return an empty set of masks."""
     return ObjectMasks(size, np.empty((0, 4), np.int64), np.empty(0, np.uint8))
 
 
@@ -61,7 +61,7 @@ def draw_polygons(polygons: Polygons, size: Size) -> tuple[np.ndarray, ObjectMas
     """Rasterize polygons.
 
     Returns:
-        The objects that have one, ascending, and their masks, empty where an object is too thin for any pixel.
+        The objects that have polygons, ascending, and their masks, which are empty if an object covers no pixel.
     """
     if not len(polygons):
         return np.empty(0, np.int64), no_masks(size)
@@ -77,7 +77,7 @@ def draw_polygons(polygons: Polygons, size: Size) -> tuple[np.ndarray, ObjectMas
 
 
 def crop_mask(mask: np.ndarray) -> ObjectMasks:
-    """Return what is inside the box around one (h, w) uint8 mask."""
+    """Return one (h, w) uint8 mask, cropped to its bounding box."""
     height, width = mask.shape
     columns = np.flatnonzero(mask.any(0))
     if not len(columns):
@@ -90,20 +90,20 @@ def crop_mask(mask: np.ndarray) -> ObjectMasks:
 
 
 def _draw_runs(rles: list[Json], windows: np.ndarray, size: Size) -> np.ndarray:
-    """Return the pixels that compressed run lengths have in their windows.
+    """Return the pixels of compressed run lengths inside their windows.
 
-    Decoding whole masks, which are mostly empty, would take longer than all the rest of an object.
+    Decoding whole masks, which are mostly empty, would take longer than everything else about an object.
     """
     counts = run_lengths([rle["counts"] for rle in rles])
     lengths = np.concatenate(counts)
     objects = np.repeat(np.arange(len(counts)), [len(part) for part in counts])
     places = np.arange(len(lengths)) - np.searchsorted(objects, objects)
     is_one = places % 2 == 1  # zeros come first
-    # Every mask is of as many pixels: (run, 2) the first of a run and the last, in its mask, column by column.
+    # All masks have the same number of pixels. (run, 2): first and last pixel of a run in its mask, column by column.
     last = lengths.cumsum()[is_one] - 1
     runs = np.stack([last - lengths[is_one] + 1, last], axis=-1) - (objects[is_one] * (size[0] * size[1]))[:, None]
     column, row = np.divmod(runs, size[0])
-    # A run goes on in the next column only where the window is as high as the mask.
+    # A run continues in the next column only if the window is as high as the mask.
     left, top, _, down = (part[:, None] for part in windows[objects[is_one]].T)
     areas = windows[:, 2] * windows[:, 3]
     before = (areas.cumsum() - areas)[objects[is_one]][:, None]

@@ -16,7 +16,7 @@ from vclr.data.transforms import Geometry
 from vclr.ops.boxes import xyxy_to_cxcywh
 from vclr.structures import Size
 
-# An object whose box has a side of at most this many pixels after the geometry is dropped.
+# Objects whose box has a side of at most this many pixels after the geometry are dropped.
 MIN_BOX_SIDE = 1e-5
 
 
@@ -26,8 +26,8 @@ class Objects:
 
     Attributes:
         corners: (n, 4) float64 boxes, xyxy in pixels.
-        polygons: outlines of those that have some; of one without a segmentation, its box.
-        rles: COCO run lengths of the others, by their number.
+        polygons: outlines of the objects that have some, or the box of one without a segmentation.
+        rles: COCO run lengths of the other objects, by number.
     """
 
     corners: np.ndarray
@@ -38,14 +38,14 @@ class Objects:
         return len(self.corners)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as plain bytes, which takes a fraction of the room and time of arrays."""
+        """Pickle as plain bytes, which takes a fraction of the space and time of arrays."""
         shape = self.polygons
         arrays = (self.corners, shape.points, shape.lengths, shape.owners)
         return _unpickle, (*(array.tobytes() for array in arrays), self.rles)
 
     @classmethod
     def from_annotations(cls, annotations: list[Json]) -> Objects:
-        """Pack the annotations of an image, as `load_coco` checked them."""
+        """Pack the annotations of an image, which `load_coco` has checked."""
         corners = np.array([bbox_corners(item["bbox"]) for item in annotations], dtype=np.float64).reshape(-1, 4)
         coordinates: list[float] = []
         lengths: list[int] = []
@@ -65,9 +65,9 @@ class Objects:
         return cls(corners, shapes, rles)
 
     def move(self, geometry: Geometry, size: Size) -> tuple[Tensor, ObjectMasks]:
-        """Transform the objects of an image of (height, width) `size`; those that a crop left nothing of are dropped.
+        """Transform the objects of an image of (height, width) `size`, and drop those outside the crop.
 
-        Polygons move as they are and are rasterized then, so a thin object stays, even where its mask is empty.
+        Polygons are moved first and rasterized then, so a thin object stays even if its mask is empty.
 
         Returns:
             (n, 4) float32 boxes, cxcywh normalized, and the masks.

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class PackedList(Sequence[T], Generic[T]):
-    """Entries that are pickled once and made anew each time they are asked for.
+    """Entries that are pickled once and unpickled at each access.
 
     A forked process shares its parent's memory until either writes to it, and merely looking at a Python object writes
     its reference count: a list of dictionaries is copied, page by page, into every worker that reads it. Nothing is
@@ -37,12 +37,12 @@ class PackedList(Sequence[T], Generic[T]):
         """Return the entry at `index`, unpickled."""
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        place = range(len(self))[index]  # raises IndexError as a list does, which ends a loop over it
+        place = range(len(self))[index]  # raises IndexError as a list does, which ends a loop
         start = self._ends[place - 1] if place else 0
         entry: T = pickle.loads(self._bytes[start : self._ends[place]].data)
         return entry
 
     @property
     def num_bytes(self) -> int:
-        """How much memory the entries take."""
+        """The memory of the entries, in bytes."""
         return self._bytes.nbytes + self._ends.nbytes

@@ -1,4 +1,4 @@
-"""Polygons of an image's objects as flat arrays, and what is left of them inside a crop."""
+"""Polygons of an image's objects as flat arrays, and their parts inside a crop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Polygons:
 
     Attributes:
         points: (k, 2) float64 of (x, y) in pixels.
-        lengths: (m,) int64, how many points each polygon has.
-        owners: (m,) int64, the object that each polygon is a part of; ascending.
+        lengths: (m,) int64 number of points of each polygon.
+        owners: (m,) int64 object that each polygon is a part of; ascending.
     """
 
     points: np.ndarray
@@ -30,11 +30,11 @@ class Polygons:
         return np.split(self.points, np.cumsum(self.lengths)[:-1]) if len(self) else []
 
     def scaled(self, factors: np.ndarray) -> Polygons:
-        """Multiply x and y by two factors."""
+        """Multiply x and y by one factor each."""
         return replace(self, points=self.points * factors)
 
     def of_objects(self, is_kept: np.ndarray) -> Polygons:
-        """Return the polygons of the objects at which (n,) bool is True; owners keep their numbers."""
+        """Return the polygons of the objects where `is_kept` (n,) is True; owners keep their numbers."""
         return self._subset(is_kept[self.owners])
 
     def cut(self, left: float, top: float, right: float, bottom: float) -> Polygons:
@@ -48,14 +48,14 @@ class Polygons:
         near = self._subset(is_near)
         shapes = shapely.polygons(shapely.linearrings(near.points, indices=near._numbers()))
         is_valid = shapely.is_valid(shapes)
-        # The intersection of a whole polygon draws the same pixels; one that crosses itself is repaired even there.
+        # A polygon inside the rectangle stays as it is; one that crosses itself is repaired even there.
         is_whole = is_inside[is_near] & is_valid
         shapes[~is_valid] = shapely.make_valid(shapes[~is_valid])
         parts = _outlines(shapely.intersection(shapes[~is_whole], shapely.box(left, top, right, bottom)))
         return _merge(near._subset(is_whole), replace(parts, owners=near.owners[~is_whole][parts.owners]))
 
     def _numbers(self) -> np.ndarray:
-        """Return (k,), the polygon that each point is of."""
+        """Return the polygon number (k,) of each point."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def _subset(self, is_kept: np.ndarray) -> Polygons:
@@ -64,12 +64,12 @@ class Polygons:
 
 
 def _outlines(shapes: np.ndarray) -> Polygons:
-    """Return the outlines of shapes, owned by the shape's index. Lines and points, where two only touch, are none."""
+    """Return the outlines of shapes, owned by the shape's index; lines and points of contact have none."""
     parts, owners = shapely.get_parts(shapes, return_index=True)
     has_area = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
     rings = shapely.get_exterior_ring(parts[has_area])
     points, numbers = shapely.get_coordinates(rings, return_index=True)
-    is_last = np.append(numbers[1:] != numbers[:-1], True)[: len(numbers)]  # which repeats the first
+    is_last = np.append(numbers[1:] != numbers[:-1], True)[: len(numbers)]  # it repeats the first point
     return Polygons(points[~is_last], shapely.get_num_coordinates(rings).astype(np.int64) - 1, owners[has_area])
 
 

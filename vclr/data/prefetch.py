@@ -1,4 +1,4 @@
-"""One batch ahead: while a training works on a batch, a thread makes the next one and brings it to the GPU."""
+"""One batch ahead: while a training works on a batch, a thread makes the next one and copies it to the GPU."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vclr.device import is_built_for_gpus
 from vclr.errors import is_out_of_memory
 from vclr.structures import Batch, to_device
 
-PATIENCE = 5.0  # seconds that the end of a training waits for the batch in the making, as long as torch for a worker
+PATIENCE = 5.0  # seconds that the end of a training waits for the batch being made, as long as torch waits for a worker
 
 
 def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generator[Batch, None, None]:
-    """Yield what `make` returns, again and again; the thread is at the next one as soon as a batch is handed over.
+    """Yield the results of `make` without end; a thread starts on the next one as soon as a batch is handed over.
 
-    Whatever `make` raises is raised here, instead of the batch. Closing the generator ends the thread, after the batch
-    that it is at.
+    Whatever `make` raises is raised here in place of the batch. Closing the generator ends the thread after its current
+    batch.
 
     Args:
-        make: returns a batch; for a GPU in pinned memory.
-        device: of the training. On a GPU the batches arrive there; elsewhere, and if torch has no streams for it (a
+        make: returns a batch, in pinned memory for a GPU.
+        device: the device of the training. Batches arrive on a GPU; elsewhere, and if torch has no streams for it (a
             test may pretend a GPU), they arrive as they were made.
     """
     upload = Upload(device) if device.type == "cuda" and is_built_for_gpus() else None
@@ -40,7 +40,7 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
         except BaseException as error:
             made.put(error)
 
-    # A daemon, for which a process does not wait when it ends: a file system that hangs must not keep it.
+    # A daemon, so that a process can end without waiting for it, even if a file system hangs.
     thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
@@ -59,16 +59,16 @@ def one_batch_ahead(make: Callable[[], Batch], device: torch.device) -> Generato
 
 
 class Upload:
-    """Copies to a GPU on a stream of their own, so that they do not wait for what the training has asked it for."""
+    """Copy to a GPU on a separate stream, so that copies do not wait for the training's work."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream = device, torch.cuda.Stream(device)
-        self.left: Batch | None = None  # the last batch for which there was no room
+        self.left: Batch | None = None  # the last batch that did not fit
 
     def start(self, batch: Batch) -> Batch:
-        """Return the batch on the GPU, where its content may still be on its way.
+        """Return the batch on the GPU; its content may still be on its way.
 
-        If there is no room for it yet, return it as it is: the step copies it, and may use less memory itself.
+        If it does not fit yet, return it as it is: the step copies it and may use less memory itself.
         """
         try:
             with torch.cuda.stream(self.stream):
@@ -80,18 +80,18 @@ class Upload:
             return batch
 
     def finish(self, batch: Batch) -> None:
-        """Let the stream that this thread computes on wait for the copies, before the next ones are started."""
+        """Make this thread's stream wait for the copies before the next ones start."""
         if batch is self.left:
             return
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self.stream)
         for tensor in batch.tensors():
-            # Its memory belongs to the other stream, which must not get it back while this one reads it.
+            # The other stream owns this memory, and must not reuse it while this one reads it.
             tensor.record_stream(computing)
 
 
 def _begin_thread(device: torch.device) -> None:
-    """Leave signals to the main thread; pin memory for the training's GPU, not for the first one."""
+    """Leave signals to the main thread, and pin memory for the training's GPU instead of the first one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     if device.type == "cuda" and is_built_for_gpus():
         torch.cuda.set_device(device)

@@ -1,6 +1,6 @@
-"""What can be known to be wrong with an experiment when it is planned, submitted, or about to take its first step.
+"""Checks of an experiment when it is planned, submitted, or about to take its first step.
 
-Imports no torch: whoever plans or submits asks too.
+Imports no torch, because planning and submitting need these checks too.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from vclr.views.files import ViewFiles
 
 
 def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:
-    """Check that a training, and the evaluations on its way, will find all that they need.
+    """Check that a training, and the evaluations during it, will find everything they need.
 
-    The test set has to be there if the training evaluates on its way (`train.eval_period` from 1 to `train.max_iter`).
-    What is there of it is checked in any case.
+    The test set must exist if the training evaluates along the way (`train.eval_period` from 1 to `train.max_iter`).
+    Whatever exists of it is always checked.
 
     Args:
         config: the experiment.
-        needs_first_weights: `train.init_checkpoint` is to be read, which nothing does once there is a checkpoint.
-        reads_training_set: look for each photo and view of the training set; what trains does this by itself.
+        needs_first_weights: `train.init_checkpoint` will be read; once there is a checkpoint, it is not.
+        reads_training_set: look for each photo and view of the training set; a training does this itself.
 
     Raises:
-        UsageError: a name that there is not; names the nearest.
-        UserError: a file, photo or class that is not there.
+        UsageError: a name is unknown; names the nearest.
+        UserError: a file, photo or class does not exist.
     """
     tested = _check_names(config)
     train = training_set(config)
@@ -61,17 +61,17 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
 
 
 def check_names(config: Config) -> None:
-    """Check the names that an experiment gives to others' things, as far as that needs no data but what is there.
+    """Check the names in an experiment, as far as the existing data allows.
 
     Raises:
-        UsageError: there is no such view, data set or protocol; names the nearest.
-        UserError: a class of `evaluation.groups` that the test set does not have.
+        UsageError: a view, data set or protocol is unknown; names the nearest.
+        UserError: the test set lacks a class of `evaluation.groups`.
     """
     _check_names(config)
 
 
 def _check_names(config: Config) -> CocoFile | None:
-    """Do what `check_names` does, and return the test set if it was opened for that."""
+    """Do the work of `check_names`, and return the test set if that needed it."""
     check_view_names(config.views, training_set(config))
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:
@@ -85,16 +85,16 @@ def _open_test_set(config: Config) -> CocoFile | None:
 
 
 def check_groups(config: Config, categories: list[Json]) -> None:
-    """Check that the test set, whose categories these are, has each class of the groups that are evaluated apart.
+    """Check that the test set with these categories has every class of the groups that are evaluated separately.
 
     Raises:
-        UserError: it has not; names the nearest.
+        UserError: it lacks one; names the nearest.
     """
     for problem in list_unknown_classes(evaluated_groups(config), categories, test_set(config).annotations):
         raise UserError(problem)
 
 
 def list_unknown_classes(groups: dict[str, list[str]], categories: list[Json], annotations: str) -> Iterator[str]:
-    """Say in one line of each class of a group that the test set does not have it, and which is the nearest."""
+    """Yield one line per class of a group that the test set lacks, with the nearest class."""
     for group, names in groups.items():
         yield from list_unknown_categories(categories, names, f"evaluation.groups.{group}: {annotations}")

@@ -1,4 +1,4 @@
-"""The order of training: endless batches that depend on the seed and the position alone."""
+"""The order of training samples: endless batches that depend on seed and position alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Key = tuple[int, int]  # epoch, index
 
 
 class EpochSampler(Sampler[list[Key]]):
-    """Endless batches of (epoch, index), each epoch a new order that depends on the seed and the epoch alone.
+    """Endless batches of (epoch, index). Each epoch has a new order that depends on seed and epoch alone.
 
-    With groups, a batch holds samples of one group. Each epoch deals its order into one pile a group; a pile that has
-    reached the batch size is the next batch, and what is left of an epoch stays for the next one to complete. So every
-    sample comes exactly once an epoch, and which batch is which number can be computed from the sizes of the groups.
+    With groups, a batch holds samples of one group. Each epoch deals its order into one pile per group; a pile that has
+    reached the batch size is the next batch, and the next epoch completes unfinished piles. So every sample comes
+    exactly once per epoch, and the number of each batch can be computed from the sizes of the groups.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class EpochSampler(Sampler[list[Key]]):
         """Describe the order.
 
         Args:
-            num_samples: samples an epoch.
-            batch_size: samples a batch, of all processes together.
-            seed: of the orders.
-            first_batch: number of the batch to begin with.
-            groups: (num_samples,) the group of each sample; None: all of one.
-            rank: which of the processes this is; it gets the slots [rank * k, (rank + 1) * k) of each batch, with
+            num_samples: samples per epoch.
+            batch_size: samples per batch, of all processes together.
+            seed: seed of the orders.
+            first_batch: number of the first batch.
+            groups: (num_samples,) the group of each sample; None: a single group.
+            rank: number of this process; it gets the slots [rank * k, (rank + 1) * k) of each batch, with
                 k = batch_size / world_size.
-            world_size: how many processes share a batch.
+            world_size: number of processes that share a batch.
 
         Raises:
             UsageError: the processes cannot share a batch evenly.
@@ -53,7 +53,7 @@ class EpochSampler(Sampler[list[Key]]):
         self._slots = slice(rank * self.num_slots, (rank + 1) * self.num_slots)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch = self.first_batch * self.batch_size // len(self._groups)  # no batch before is complete any earlier
+        epoch = self.first_batch * self.batch_size // len(self._groups)  # no earlier epoch completes it
         while self._num_batches(epoch + 1) <= self.first_batch:
             epoch += 1
         number = self._num_batches(epoch)
@@ -73,11 +73,11 @@ class EpochSampler(Sampler[list[Key]]):
         return np.random.default_rng([self.seed, epoch]).permutation(len(self._groups))
 
     def _num_batches(self, num_epochs: int) -> int:
-        """Return how many batches are complete after some epochs."""
+        """Return the number of batches that are complete after `num_epochs` epochs."""
         return int((num_epochs * self._group_sizes // self.batch_size).sum())
 
     def _left_over(self, group: int, epoch: int) -> list[Key]:
-        """Return the pile of a group when an epoch begins: the last of those that came before."""
+        """Return the pile of a group at the start of an epoch: the last samples of the epochs before."""
         count = int(epoch * self._group_sizes[group] % self.batch_size)
         pile: list[Key] = []
         while len(pile) < count:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vclr.catalog.losses import teacher_losses
 from vclr.coco.annotations import load_coco, select
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
@@ -37,15 +38,15 @@ class Sample:
 
 @dataclass
 class PackedSample:
-    """A training image as a worker sends it: arrays without a byte too many.
+    """A training image in the compact form that a worker sends.
 
     Attributes:
         image: (3, h, w) uint8.
-        natural: (3, h, w) uint8; `image` itself where the view is the photo, or where nobody looks at the photo.
+        natural: (3, h, w) uint8; `image` itself if the view is the photo, or if no loss needs the photo.
         boxes: (n, 4) float32 cxcywh normalized.
-        masks: of the same objects.
+        masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
-        view: the name of what `image` shows.
+        view: the name of the view in `image`.
     """
 
     image: np.ndarray
@@ -56,7 +57,7 @@ class PackedSample:
     view: str
 
     def unpack(self) -> Sample:
-        """Return the sample with whole masks; only the images share their memory with this one."""
+        """Return the sample with whole masks; only its images share memory with this one."""
         image = torch.from_numpy(self.image)
         natural = image if self.natural is self.image else torch.from_numpy(self.natural)
         target = Target(
@@ -78,7 +79,7 @@ class TestSample:
 
 
 class TrainingSamples(Dataset[Sample]):
-    """The training set. What is drawn for a sample depends on seed, epoch and index alone, not on worker or history."""
+    """The training set. A sample's random numbers depend on seed, epoch and index alone, not on worker or history."""
 
     def __init__(self, config: Config) -> None:
         data_set = training_set(config)
@@ -89,7 +90,7 @@ class TrainingSamples(Dataset[Sample]):
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
-        self.has_teacher = config.model.criterion.weight_dict.loss_consistency > 0
+        self.has_teacher_losses = bool(teacher_losses(vars(config.model.criterion.weight_dict)))
         self.seed = config.train.seed
 
     def __len__(self) -> int:
@@ -105,11 +106,11 @@ class TrainingSamples(Dataset[Sample]):
         size = self.images.size(index)
         view = self.views.draw(generator)
         geometry = draw_training_geometry(self.mapper, size, generator)
-        # Without a teacher nobody looks at the natural image beside another view.
-        photo = self.images.open(index) if self.has_teacher or self.views.needs_photo(view) else None
+        # Only teacher-driven losses need the natural image beside another view.
+        photo = self.images.open(index) if self.has_teacher_losses or self.views.needs_photo(view) else None
         shown = self.views.read(view, index, size, photo)
         image = natural = _to_array(geometry.apply_to_image(shown))
-        if self.has_teacher and photo is not None and photo is not shown:
+        if self.has_teacher_losses and photo is not None and photo is not shown:
             natural = _to_array(geometry.apply_to_image(photo))
         boxes, masks = self.objects[index].move(geometry, size)
         return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view)

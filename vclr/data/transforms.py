@@ -1,4 +1,4 @@
-"""Geometry shared by an image, its views, its masks and boxes: drawn once, applied to each."""
+"""The geometry of an image, its views, masks and boxes: drawn once, applied to each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Geometry:
     def apply_to_image(self, image: Image.Image) -> Image.Image:
         """Transform an image, bilinear.
 
-        The image stays Pillow's from file to result: each way to an array and back is a copy or two.
+        The image stays a Pillow image from file to result: each conversion to an array and back costs a copy or two.
         """
         return self._apply(image, Image.Resampling.BILINEAR)
 
@@ -48,7 +48,7 @@ class Geometry:
         return _resize(image, self.output_size, resampling)
 
     def apply_to_polygons(self, polygons: Polygons, input_size: Size) -> Polygons:
-        """Transform polygons and cut them to the crop; without one they stay whole, also beyond the image."""
+        """Transform polygons and cut them to the crop; without a crop they stay whole, even beyond the image."""
         height, width = input_size
         if self.flip:
             points = np.stack([width - polygons.points[:, 0], polygons.points[:, 1]], axis=-1)
@@ -77,7 +77,7 @@ class Geometry:
 
 
 def draw_training_geometry(config: TrainMapperConfig, size: Size, generator: np.random.Generator) -> Geometry:
-    """Draw flip, crop and scale for an image of (height, width) `size` (METHOD: DETR's augmentation)."""
+    """Draw flip, crop and scale for an image of (height, width) `size`: DETR's augmentation."""
     has_crop = generator.random() < config.crop_probability
     flip = bool(generator.random() < 0.5)
     crop_size, crop_box = None, (0, 0, *size)
@@ -94,10 +94,10 @@ def test_geometry(config: TestMapperConfig, size: Size) -> Geometry:
 
 
 def shortest_edge_size(size: Size, short_edge: int, max_size: int | None) -> Size:
-    """Return (height, width) with the shorter side at `short_edge` unless the longer one would pass `max_size`."""
+    """Return (height, width) with the shorter side at `short_edge`, unless the longer one would exceed `max_size`."""
     shorter, longer = float(short_edge), short_edge / min(size) * max(size)
     if max_size is not None and longer > max_size:
-        # In two steps, as detectron2 does: another order would round some sizes to another pixel.
+        # In two steps, as in detectron2: another order would round some sizes differently.
         scale = max_size / longer
         shorter, longer = shorter * scale, longer * scale
     sides = max(1, int(shorter + 0.5)), max(1, int(longer + 0.5))
@@ -113,7 +113,7 @@ def _draw_crop(size: Size, limits: list[int], generator: np.random.Generator) ->
 
 
 def _factors(output_size: Size, input_size: Size) -> np.ndarray:
-    """Return what a resize multiplies x and y by."""
+    """Return the factors of x and y in a resize."""
     return np.array(output_size[::-1]) / input_size[::-1]
 
 

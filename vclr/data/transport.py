@@ -1,4 +1,4 @@
-"""How arrays travel from a worker process: through memory that both share, used again and again."""
+"""How arrays travel from a worker process: through shared memory that is reused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALIGNMENT = 64
 
 @dataclass
 class Parcel:
-    """What a worker sends instead of a value: how to build it, and where in a slot its arrays lie."""
+    """What a worker sends in place of a value: how to rebuild it, and where its arrays lie in a slot."""
 
     pickled: bytes
     slot: int
@@ -22,18 +22,17 @@ class Parcel:
 class SharedSlots:
     """Slots of memory shared with processes that are forked later.
 
-    Sending tensors costs a new piece of shared memory for each, and the system clears every page of it, which takes
-    longer than filling it. Pages of a slot are cleared once. The memory does not lie in /dev/shm, which containers keep
-    small.
+    Sending a tensor allocates new shared memory, and the system clears every page of it, which takes longer than
+    filling it. Pages of a slot are cleared once. The memory is not in /dev/shm, which containers keep small.
     """
 
     def __init__(self, num_slots: int, slot_bytes: int) -> None:
         self.num_slots, self.slot_bytes = num_slots, slot_bytes + -slot_bytes % mmap.PAGESIZE
-        # The system provides a page when it is first written: a slot takes the memory that it was ever filled with.
+        # The system provides a page when it is first written, so a slot takes only as much memory as was ever used.
         self._memory = memoryview(mmap.mmap(-1, num_slots * self.slot_bytes))
 
     def pack(self, value: Any, slot: int) -> Parcel:
-        """Copy the arrays of a value into a slot, or into the parcel itself where they do not fit."""
+        """Copy the arrays of a value into a slot, or into the parcel itself if they do not fit."""
         buffers: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
         end, places = slot * self.slot_bytes, []
@@ -47,5 +46,5 @@ class SharedSlots:
         return Parcel(pickled, slot, places)
 
     def unpack(self, parcel: Parcel) -> Any:
-        """Return the value. Its arrays lie in the slot: whoever wants to keep them copies them."""
+        """Return the value. Its arrays lie in the slot; copy those that must outlive it."""
         return pickle.loads(parcel.pickled, buffers=[self._memory[start:end] for start, end in parcel.places])

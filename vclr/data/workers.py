@@ -1,4 +1,4 @@
-"""Worker processes of the loaders: signals for the training pass them by, and they do not outlive it."""
+"""Worker processes of the loaders: they ignore signals meant for the training, and do not outlive it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vclr.processes import end_with_parent
 
 T = TypeVar("T")
 
-# A cluster and a terminal send these to every process of a job. The training answers them once all is saved, for which
-# it may still need its workers.
+# A cluster or a terminal sends these to every process of a job. The training answers them once everything is saved,
+# for which it may still need its workers.
 BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def start_workers(loader: Iterable[T]) -> Iterator[T]:
-    """Return a loader's iterator. Its workers inherit the blocked signals, so none strikes before they are prepared."""
+    """Return a loader's iterator. Its workers inherit the blocked signals, so none arrives before they are prepared."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     try:
         return iter(loader)
@@ -31,18 +31,18 @@ def start_workers(loader: Iterable[T]) -> Iterator[T]:
 
 
 def prepare_worker(_: int) -> None:
-    """Set up the process that this is called in as a loader's worker (`worker_init_fn`)."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)  # first: the threads that are started from here inherit it
-    torch.set_num_threads(1)  # workers work beside each other; more threads in each only get in the way
+    """Set up the calling process as a loader's worker (`worker_init_fn`)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)  # first, because threads started below inherit it
+    torch.set_num_threads(1)  # workers run in parallel; more threads in each would only get in the way
     if sys.platform == "linux":
         threading.Thread(target=_end_when_told, daemon=True).start()
         _end_with_training()
-    else:  # who sent a signal is not to be known, and the loader ends workers with this one
+    else:  # the sender of a signal is unknown here, and the loader ends workers with this one
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _end_when_told() -> None:
-    """End on the SIGTERM with which the loader ends a worker that is busy for too long, and on no one else's."""
+    """End on the SIGTERM with which the loader ends a busy worker, and on nobody else's."""
     training = multiprocessing.parent_process()
     assert training is not None
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training.pid:
@@ -51,10 +51,10 @@ def _end_when_told() -> None:
 
 
 def _end_with_training() -> None:
-    """Have the kernel kill this process when its parent dies; torch's workers look after it every five seconds."""
+    """Have the kernel kill this process when its parent dies; torch's workers check only every five seconds."""
     end_with_parent()
     training = multiprocessing.parent_process()
     assert training is not None
-    # A server that forks for the training ends with it by itself.
+    # A fork server ends with the training by itself.
     if multiprocessing.get_start_method() == "fork" and os.getppid() != training.pid:
-        os._exit(1)  # it died before it was said to whom
+        os._exit(1)  # the parent died before the kernel was asked

@@ -1,1 +1,1 @@
-"""Where model, losses and data meet: the training loop and what it needs to stop and go on."""
+"""The training loop, where model, losses and data meet, and everything it needs to stop and resume."""

@@ -1,7 +1,7 @@
-"""Why one of several processes fails, for the others to read, which see no more than a closed connection, or nothing.
+"""Share the cause of a failure among processes: the others would only see a closed connection, or nothing.
 
-The causes lie in the store with which torch's processes find each other. It is part of the first process (or of
-torchrun); when that fails itself, it waits a moment until the others have heard why.
+Causes are kept in the store through which torch's processes find each other. It belongs to the first process (or to
+torchrun). If that process fails itself, it waits a moment until the others have read why.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from vclr.engine.launched import Place
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = timedelta(minutes=5)  # with all processes of a large cluster at once
-LISTEN_SECONDS = 0.5  # between two looks for a cause
-HEAR_SECONDS = 5.0  # that the first process waits for the others to hear
-STUCK_SECONDS = 10.0  # that a process has to leave by itself once another one has failed
+LISTEN_SECONDS = 0.5  # between two checks for a cause
+HEAR_SECONDS = 5.0  # the first process waits this long for the others to read the cause
+STUCK_SECONDS = 10.0  # a process may take this long to leave by itself once another one has failed
 CAUSE = "cause"
 
 
 class Causes:
-    """What one process says and hears of failures.
+    """One process's view of failures.
 
-    A thread listens, because a process whose GPU waits for another one does not get to know that it is gone: inside a
-    node NCCL has no connection that would end.
+    A thread listens, because a process whose GPU waits for another one does not notice that it is gone: within a node,
+    NCCL has no connection that would close.
     """
 
     def __init__(self, place: Place, when_stuck: Callable[[str], None]) -> None:
         """Connect to the store, and listen.
 
         Args:
-            place: of this process.
-            when_stuck: called in the listening thread with the cause of another process, if `stop` was not called
-                within `STUCK_SECONDS`.
+            place: the place of this process.
+            when_stuck: called in the listening thread with the cause of another process's failure if `stop` is not
+                called within `STUCK_SECONDS`.
         """
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        # A connection of its own: the one of the process group is blocked while a collective is set up.
+        # A separate connection: that of the process group is blocked while a collective is set up.
         store = TCPStore(address, port, None, False, CONNECT_TIMEOUT, wait_for_workers=False)
         store.set_timeout(timedelta(seconds=HEAR_SECONDS))
         # torchrun keeps the store when it starts the processes again.
@@ -58,18 +58,18 @@ class Causes:
 
     @property
     def name(self) -> str:
-        """What this process is called."""
+        """The name of this process in messages."""
         return f"process {self._place.rank} on {self._host}"
 
     def report(self, cause: str) -> None:
-        """Tell the others why this process fails, unless another one was the first to fail."""
+        """Tell the others why this process fails, unless another one failed first."""
         self.may_say()  # before the others can
         self._ask(lambda: self._store.compare_set(CAUSE, "", cause), b"")
         if self._place.rank == 0:
             _wait_until(self._have_others_heard, HEAR_SECONDS)
 
     def find(self, patience: float) -> str:
-        """Return the cause of the process that failed first; nothing if none is reported within so many seconds."""
+        """Return the cause from the process that failed first; "" if none is reported within `patience` seconds."""
         if not self._cause and _wait_until(self._is_reported, patience):
             cause = self._ask(lambda: self._store.get(CAUSE), b"").decode()
             self.may_say()
@@ -78,7 +78,7 @@ class Causes:
         return self._cause
 
     def may_say(self) -> bool:
-        """Whether it is for this process to tell the user: the first on each machine that asks."""
+        """Whether this process may tell the user: the first one on each machine that asks."""
         if self._may_say is None:
             rank = str(self._place.rank)
             sayer = self._ask(lambda: self._store.compare_set(f"said/{self._host}", "", rank), b"")
@@ -91,7 +91,7 @@ class Causes:
         return self._is_over.is_set()
 
     def stop(self) -> None:
-        """Listen no more: this process is on its way out, and nobody needs to wait until it has heard anything."""
+        """Stop listening: this process is on its way out, and nobody needs to wait for it."""
         self._is_over.set()
         self._acknowledge()
 
@@ -121,7 +121,7 @@ class Causes:
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something holds; say whether it does."""
+    """Wait for a condition for some seconds; return whether it holds."""
     end = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < end:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, checked before they are read; the last one and some before it."""
+"""Checkpoints on disk: written completely or not at all, and checked before they are read."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ log = logging.getLogger("vclr.train")
 
 
 class Checkpoints:
-    """The checkpoints of a run folder: `last.pt`, and before it `stepNNNNNNNN.pt` by iteration.
+    """The checkpoints of a run folder: `last.pt`, and earlier ones as `stepNNNNNNNN.pt`, named by iteration.
 
     Attributes:
         saved: the iteration of `last.pt`, once it is known to be intact.
     """
 
     def __init__(self, folder: Path, max_to_keep: int) -> None:
-        """Name a folder, which need not exist, and how many checkpoints before the last one are kept in it."""
+        """Take a folder, which need not exist, and the number of checkpoints to keep beside the last one."""
         self.folder, self.max_to_keep = folder, max_to_keep
         self.last = folder / "last.pt"
         self.saved: int | None = None
 
     def exist(self) -> bool:
-        """Say whether there is any, intact or not."""
+        """Return whether there are any checkpoints, intact or not."""
         return self.last.exists() or bool(self._earlier())
 
     def load(self, check: Callable[[dict[str, Any], str], None]) -> dict[str, Any]:
-        """Read the last checkpoint, or with one warning the newest intact one before it.
+        """Read the last checkpoint, or, with a warning, the newest intact one before it.
 
         Args:
-            check: called with what a file holds and the file's name; raises UserError where it is not to be used.
+            check: called with the content and the name of a file; raises UserError if the file must not be used.
 
         Raises:
             UserError: none is intact.
@@ -59,10 +59,10 @@ class Checkpoints:
         raise UserError(f"{problems[0]}; no other is intact: put one back, or move the folder away to start anew")
 
     def save(self, checkpoint: dict[str, Any]) -> None:
-        """Write `last.pt`; the one before it stays under the name of its iteration.
+        """Write `last.pt`, and keep the previous one under the name of its iteration.
 
         Raises:
-            UserError: it could not be written (a full disk, say); what was there before is untouched.
+            UserError: it could not be written (the disk is full, for example); existing checkpoints are untouched.
         """
         try:
             with atomic_path(self.last) as partial:
@@ -76,27 +76,27 @@ class Checkpoints:
         self._drop_surplus()
 
     def _keep_last(self) -> None:
-        """Give `last.pt` a second name, or where the file system has no links a copy."""
+        """Give `last.pt` a second name, or copy it if the file system has no links."""
         if self.saved is None or not self.max_to_keep:
-            return  # there is none, or none that is intact
+            return  # there is no intact one
         with atomic_path(self.folder / f"step{self.saved:08d}.pt") as partial:
             link_file(self.last, partial)
 
     def _drop_surplus(self) -> None:
-        """Remove what is too old, and what does not lie before the last one: after a step back it comes again."""
+        """Remove checkpoints that are too old, and those after the last one, which a step back will make again."""
         assert self.saved is not None
         before = [path for path in self._earlier() if path.name < f"step{self.saved:08d}.pt"]
         for path in set(self._earlier()) - set(before[: self.max_to_keep]):
             path.unlink()
 
     def _earlier(self) -> list[Path]:
-        """List the checkpoints that are named by their iteration, the newest first."""
+        """List the checkpoints named by their iteration, newest first."""
         paths = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted((path for path in paths if re.fullmatch(r"step\d{8}\.pt", path.name)), reverse=True)
 
 
 def read_intact(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of `torch.save`; whether it is a whole one is for the caller to check.
+    """Read a checkpoint of `torch.save`; the caller checks whether it is complete.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -108,7 +108,7 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
     """Write a checkpoint.
 
     Raises:
-        OSError: what went wrong with the disk, of which torch's own error, when given a path, does not say a word.
+        OSError: the disk's error, which torch would hide if it were given a path.
     """
     try:
         with path.open("wb") as file:

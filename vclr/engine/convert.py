@@ -1,4 +1,4 @@
-"""Weights and whole trainings from one program's files to another's: ours, the reference's, backbones."""
+"""Convert weights and whole trainings between the files of programs: ours, the reference's, and backbones."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ LAYOUTS = ("vclr", "reference")
 def convert(
     source: Path, output: Path, to: str = "vclr", config_file: Path | None = None, overrides: Sequence[str] = ()
 ) -> WeightsReport:
-    """Write weights, and of a training all that it needs to go on, in another layout.
+    """Write weights, and everything that a training needs to continue, in another layout.
 
     Args:
         source: a checkpoint of ours or of the reference, weights alone, or a backbone of detectron2 or torchvision.
         output: the file to write.
         to: vclr or reference.
-        config_file: of the training, where the source does not hold its own configuration.
-        overrides: key=value settings on top.
+        config_file: the training's configuration, if the source does not contain its own.
+        overrides: `key=value` settings on top of it.
 
     Raises:
-        UsageError: no such layout, or settings for a file that has its own.
-        UserError: the source cannot be read, or does not fit the settings; says which to set.
+        UsageError: the layout is unknown, or settings are given for a file that has its own.
+        UserError: the source cannot be read or does not fit the settings; says which to set.
     """
     if to not in LAYOUTS:
-        raise UsageError(f"--to {to}: there is {' and '.join(LAYOUTS)}; nearest: {nearest(to, LAYOUTS)}")
+        raise UsageError(f"--to {to}: must be {' or '.join(LAYOUTS)}; nearest: {nearest(to, LAYOUTS)}")
     content = read_weights(source)
     config = config_of(content, source, config_file, overrides)
     if count_queries(content, str(source)) is None:
@@ -64,7 +64,7 @@ def convert(
     else:
         state, report = _restore(content, config, str(source))
         own = state.state_dict()
-        check_form(own, str(source))  # of the reference, only what is taken over is known to be sound so far
+        check_form(own, str(source))  # of the reference's files, only the parts taken over have been checked so far
         check_fit(own, state.student, str(source))
         converted = own if to == "vclr" else to_reference_checkpoint(state)
     with atomic_path(output) as partial:
@@ -75,7 +75,7 @@ def convert(
 def _convert_backbone(
     content: Mapping[str, Any], config: Config, to: str, name: str
 ) -> tuple[WeightsReport, dict[str, Any]]:
-    """Rename the weights of a backbone; the rest of a detector stays out of the file."""
+    """Rename the weights of a backbone; the file holds no other part of a detector."""
     detector = build_model(config)
     report = load_weights(detector, content, name=name)
     names = reference_keys(detector)
@@ -84,7 +84,7 @@ def _convert_backbone(
 
 
 def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[TrainState, WeightsReport]:
-    """Rebuild the training that a file is of; one that holds weights alone has yet to begin."""
+    """Rebuild the training in a file; a file of weights alone gives one that has not begun."""
     state = TrainState(config, torch.device("cpu"))
     report = load_weights(state.student, content, strict=True, name=name)
     if is_checkpoint(content) and "optimizer" in content:
@@ -113,9 +113,9 @@ GroupKind = tuple[float, float]
 
 
 def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
-    """Take over iteration, optimizer and gradient scaler of the reference's trainer.
+    """Take over the iteration, optimizer and gradient scaler of the reference's trainer.
 
-    Its data order and random numbers are in no file: the training goes on with ours.
+    No file holds its data order and random numbers, so the training continues with ours.
     """
     if type(trainer["iteration"]) is not int or trainer["iteration"] < 0:
         raise ValueError("its iteration is not a number from 0")
@@ -147,7 +147,7 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
 def _check_settings(
     config: Config, expected: dict[GroupKind, list[str]], groups: Sequence[Mapping[str, Any]], name: str
 ) -> None:
-    """Compare what the reference trained with to what it would go on with."""
+    """Compare the optimizer settings of the reference's training with those it would continue with."""
     if [len(group["params"]) for group in groups] != [len(names) for names in expected.values()]:
         raise UserError(f"{name}: its optimizer has other parameters than a detector of these settings")
     betas = list(config.optimizer.betas)
@@ -162,7 +162,7 @@ def _check_settings(
 def _reference_groups(state: TrainState) -> dict[GroupKind, list[str]]:
     """List the parameters of each optimizer group as the reference numbers them.
 
-    Parameters stand in the order of its modules, groups in that of their first parameter.
+    Parameters are in the order of its modules, groups in that of their first parameters.
     """
     keys = reference_keys(state.student)
     names = {id(parameter): keys[name] for name, parameter in state.student.named_parameters()}
@@ -181,12 +181,12 @@ def _kind(group: Mapping[str, Any]) -> GroupKind:
 
 
 def _unused(state: TrainState) -> dict[str, Tensor]:
-    """Return what only the reference has: from where the training was converted, else as it would initialize it."""
+    """Return the weights that only the reference has: those of the converted training, or fresh ones."""
     return state.reference.get("student") or initial_unused(state.student.config, state.config.train.seed)
 
 
 def to_reference_checkpoint(state: TrainState) -> dict[str, Any]:
-    """Return what the reference's checkpointer would have written (METHOD section 2)."""
+    """Return what the reference's checkpointer would have written."""
     unused = _unused(state)
     checkpoint: dict[str, Any] = {"model": with_aliases(to_reference(state.student, unused))}
     if state.teacher:
@@ -201,7 +201,7 @@ def to_reference_checkpoint(state: TrainState) -> dict[str, Any]:
 
 
 def _export_optimizer(state: TrainState, unused: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Number the parameters as the reference does; what has no gradient there has moments of zero."""
+    """Number the parameters as the reference does; those without a gradient there have moments of zero."""
     keys = reference_keys(state.student)
     moments = {keys[name]: state.optimizer.state.get(p, {}) for name, p in state.student.named_parameters()}
     step = next((own["step"] for own in moments.values() if own), torch.zeros(()))

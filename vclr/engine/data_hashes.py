@@ -1,4 +1,4 @@
-"""Hashes of all that a training reads: they make it the training that it is, beside its settings."""
+"""Hashes of everything that a training reads: together with its settings they identify it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vclr.views.choice import view_weights
 
 
 def hash_training_data(config: Config) -> dict[str, str]:
-    """Return the sha256 of annotations, proposals, first weights, and what stands for images and views.
+    """Return the sha256 of annotations, proposals and first weights, and fingerprints of images and views.
 
-    That of an image folder is `fingerprint`; without a manifest, of the names and sizes of the files that the
-    annotations name. First weights that are no longer there have none. Where the training evaluates, the test set has
-    its own, which start with `test_`.
+    An image folder's is `fingerprint`, or, without a manifest, a hash of the names and sizes of the files that the
+    annotations name. First weights that no longer exist have none. If the training evaluates, the test set has its own
+    hashes, whose names start with `test_`.
 
     Raises:
-        UserError: a file of the training set is not there, or annotations whose images are needed are not COCO's.
+        UserError: a file of the training set does not exist, or its annotations are not COCO json.
     """
     train = training_set(config)
     if problem := missing_files(train, "train"):
@@ -58,7 +58,7 @@ def _hash_all(files: dict[str, str], folders: dict[str, str], data_set: DataSetC
 
 
 def _hash_named(folder: Path, stems: set[str]) -> str:
-    """Return a hash of the names and sizes of the images below a folder that have one of some stems."""
+    """Return a hash of the names and sizes of the images below a folder whose stem is in `stems`."""
     facts = []
     for root, _, names in os.walk(folder):
         below = PurePath(root).relative_to(folder)

@@ -1,4 +1,4 @@
-"""The processes of one training: who they are, and what they compute together."""
+"""The processes of one training: their places, and what they compute together."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vclr.errors import UsageError
 
 T = TypeVar("T")
 
-STEP_TIMEOUT = timedelta(minutes=10)  # of what is computed together in a step, on the devices
-# Others wait while the first process evaluates. A process that dies ends its connections, which shows at once.
+STEP_TIMEOUT = timedelta(minutes=10)  # for collectives within a step, on the devices
+# Others wait while the first process evaluates. If a process dies, its connections close, which shows at once.
 WAIT_TIMEOUT = timedelta(hours=24)
 
-# Flags and long waits go between the hosts: no device is waited for, and none is busy with waiting.
+# Flags and long waits go between the hosts, so no device is waited for or busy waiting.
 _hosts: distributed.ProcessGroup | None = None
 
 
 def rank() -> int:
-    """Return the number of this process, 0 where it is alone."""
+    """Return the number of this process, 0 if it is alone."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -40,20 +40,20 @@ def world_size() -> int:
 
 @contextmanager
 def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
-    """Join the processes that a launcher (torchrun, `vclr train --num-gpus`) started; alone without one.
+    """Join the processes that a launcher (torchrun, `vclr train --num-gpus`) started; without one, stay alone.
 
-    When the block fails, the other processes are told why, and whoever started this one is to end it with
-    `leaving_at_once`: the group stays as it is, since taking it down could wait for the others forever.
+    If the block fails, the other processes are told why, and the caller must end this one with `leaving_at_once`: the
+    process group is not taken down, because that could wait for the others forever.
 
     Args:
         device: `train.device`.
 
     Yields:
-        The device of this process: its own GPU of the node where `device` is CUDA.
+        The device of this process: its own GPU of the node if `device` is CUDA.
 
     Raises:
-        UsageError: there is no such device, or no GPU for each process.
-        UserError: another process did not come.
+        UsageError: there is no such device, or too few GPUs for the processes.
+        UserError: another process did not join.
     """
     global _hosts
     place = read_place()
@@ -62,7 +62,7 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
         return
     store = meet(place)
     with telling_others(place):
-        own = _choose_own_device(str(device), place)  # here, so that the others hear of a process without a GPU
+        own = _choose_own_device(str(device), place)  # here, so that the others are told of a process without a GPU
         try:
             distributed.init_process_group(
                 "nccl" if own.type == "cuda" else "gloo",
@@ -75,14 +75,14 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
             raise name_collective(error) from None
         _hosts = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
         if place.rank:
-            logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process says what all have to say
+            logging.getLogger("vclr").setLevel(logging.ERROR)  # the first process speaks for all
         _check_own_device(own, place)
         yield own
     distributed.destroy_process_group()
 
 
 def _choose_own_device(name: str, place: Place) -> torch.device:
-    """Return the device of one of several processes, before anything makes use of another GPU."""
+    """Return the device of one of several processes, before anything uses another GPU."""
     name = resolve_device(name)
     if not name.startswith("cuda") or not torch.cuda.is_available():
         return choose_device(name)
@@ -91,7 +91,7 @@ def _choose_own_device(name: str, place: Place) -> torch.device:
         raise UsageError(
             f"a process for each GPU: there are {num_devices} here, process {place.local_rank + 1} has none"
         )
-    # Where each process sees one GPU only (SLURM's --gpus-per-task), that is its own.
+    # If each process sees only one GPU (SLURM's --gpus-per-task), that is its own.
     number = place.local_rank if num_devices > 1 else 0
     torch.cuda.set_device(number)
     return choose_device(f"cuda:{number}")
@@ -122,12 +122,12 @@ def agree_on_largest(number: int) -> int:
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Wait until every process has called this."""
     agree_on_largest(0)
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Return the sum of a tensor over all processes, on its device; the tensor itself where this one is alone."""
+    """Return the sum of a tensor over all processes, on its device; the tensor itself if this one is alone."""
     if world_size() == 1:
         return values
     total = values.clone()
@@ -136,7 +136,7 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def sum_on_hosts(values: Sequence[float]) -> list[float]:
-    """Return the sums of numbers over all processes, in double precision and without a look at any device."""
+    """Return the sums of numbers over all processes, in double precision and without involving a device."""
     if world_size() == 1:
         return list(values)
     totals = torch.tensor(values, dtype=torch.float64)
@@ -145,10 +145,10 @@ def sum_on_hosts(values: Sequence[float]) -> list[float]:
 
 
 def on_first_process(compute: Callable[[], T]) -> T:
-    """Let the first process compute something and tell the others.
+    """Let the first process compute something, and return the result on all processes.
 
     Raises:
-        Exception: on the first process, whatever was raised there; the others exit with its code, without a word.
+        Exception: on the first process, whatever was raised there; the others exit silently with its code.
     """
     if world_size() == 1:
         return compute()
@@ -168,7 +168,7 @@ def on_first_process(compute: Callable[[], T]) -> T:
 
 
 def gather_on_first_process(value: T) -> list[T]:
-    """Return every process's value, in their order, on the first one; nothing on the others."""
+    """Return the values of all processes in order on the first one, and an empty list on the others."""
     if world_size() == 1:
         return [value]
     values: list[Any] | None = [None] * world_size() if rank() == 0 else None

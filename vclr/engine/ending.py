@@ -1,4 +1,4 @@
-"""How one of several processes ends: it says why it fails, or finds out why another one did, and leaves."""
+"""How one of several processes ends: it reports why it failed, or finds out why another one did, and exits."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from vclr.engine.launched import Place
 from vclr.errors import UsageError, UserError, explain
 
 LOST = "another process of this training ended"
-FIND_SECONDS = 2.0  # NCCL may close its connections before the process that fails has said why
+FIND_SECONDS = 2.0  # NCCL may close its connections before the failing process has reported why
 
-# What gloo, NCCL and torch's store say when the process at the other end is gone.
+# Messages of gloo, NCCL and torch's store when the process at the other end is gone.
 LOSS = re.compile(
     r"connection (closed|reset) by (remote )?peer|broken pipe|connection was likely closed|remote process exit"
     r"|ncclRemoteError",
     re.IGNORECASE,
 )
-# Where errors of gloo come from, which are no more than a RuntimeError.
+# Marks the errors of gloo, which are plain RuntimeErrors.
 GLOO = re.compile(r"\bgloo[/:]|^gloo\b", re.IGNORECASE)
 
 _causes: Causes | None = None  # None: this process is alone
 
 
 class SharedEndError(UserError):
-    """Report an end whose reason lies in another process, or is shared by all."""
+    """Report an end whose cause lies in another process or is shared by all."""
 
 
 class LostProcessError(SharedEndError):
     """Report that another process of the training ended.
 
     Attributes:
-        cause: which process it was and why it ended; nothing where it did not get to say so.
+        cause: which process it was and why it ended; "" if it could not report that.
     """
 
     def __init__(self, cause: str) -> None:
@@ -51,14 +51,14 @@ class LostProcessError(SharedEndError):
 
 
 class CollectiveError(UserError):
-    """Report what NCCL or gloo say of anything but the loss of a process."""
+    """Report any error of NCCL or gloo other than the loss of a process."""
 
 
 @contextmanager
 def telling_others(place: Place) -> Iterator[None]:
-    """Tell the other processes when this one fails in the block, and be told when another one does.
+    """Tell the other processes if this one fails in the block, and learn if another one does.
 
-    Every process enters the block. Within it `naming_causes` does the telling.
+    Every process enters the block. Within it, `naming_causes` reports failures.
     """
     global _causes
     _causes = causes = Causes(place, _leave_stuck)
@@ -70,14 +70,14 @@ def telling_others(place: Place) -> Iterator[None]:
 
 @contextmanager
 def naming_causes() -> Iterator[None]:
-    """Report an error in the block to the other processes; raise what another one reported instead of its consequence.
+    """Report an error in the block to the other processes; if another one caused it, raise that cause instead.
 
-    It stands inside of what closes logs and trackers: these then hold the cause, and the others hear of it before
-    closing takes its time.
+    Use it inside the blocks that close logs and trackers: these then record the cause, and the others learn of it
+    before closing, which may take a while.
 
     Raises:
         LostProcessError: another process ended, which showed as an error of NCCL, gloo or the store.
-        CollectiveError: another error of these.
+        CollectiveError: any other error of these.
     """
     try:
         yield
@@ -98,13 +98,13 @@ def naming_causes() -> Iterator[None]:
 
 @contextmanager
 def leaving_at_once(has_own_log: bool = False) -> Iterator[None]:
-    """End the process where the block fails in one of several, after a line for the user, and a traceback of a defect.
+    """If the block fails in one of several processes, print a line (for a defect also a traceback) and exit.
 
-    It does not leave as Python does: taking a process group down may wait for processes that are gone, or that wait
-    for this one. Worker processes end with it (vclr/data/workers.py). A process that is alone is left to the caller.
+    The exit skips Python's own: taking a process group down may wait for processes that are gone or that wait for this
+    one. Worker processes end with it (vclr/data/workers.py). If the process is alone, the error goes to the caller.
 
     Args:
-        has_own_log: what this process says does not mix with what the others on this machine say, who then are silent.
+        has_own_log: the output of this process is apart from that of the others on this machine, so it always prints.
     """
     try:
         yield
@@ -117,12 +117,12 @@ def leaving_at_once(has_own_log: bool = False) -> Iterator[None]:
                 if explain(error) is None:
                     traceback.print_exception(error)
                 print(f"vclr: {message}", file=sys.stderr)
-        finally:  # also where nobody reads what is said any more
+        finally:  # even if nobody reads the output any more
             leave(exit_code)
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End the process now, with all that it has said."""
+    """Flush all output and end the process now."""
     try:
         logging.shutdown()
         sys.stdout.flush()
@@ -132,7 +132,7 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def describe(error: BaseException) -> tuple[str, int]:
-    """Say in one line what went wrong, in which of several processes, and what the process exits with."""
+    """Return one line on what went wrong and in which process, and the exit code."""
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else 1
     message, exit_code = explain(error) or (_name_defect(error), 1)
@@ -142,18 +142,18 @@ def describe(error: BaseException) -> tuple[str, int]:
 
 
 def name_collective(error: BaseException) -> CollectiveError:
-    """Return an error of NCCL, gloo or the store in one line; their advice stands in the lines below the first."""
+    """Return an error of NCCL, gloo or the store in one line; their advice is in the lines after the first."""
     return CollectiveError(" ".join(str(error).split()))
 
 
 def _ignore_launcher() -> None:
-    """Ignore SIGTERM from now on: torchrun sends it to all that remain, and this process still reports its cause."""
+    """Ignore SIGTERM from now on: torchrun sends it to all that remain, and this one still has a cause to report."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _understand(error: BaseException, causes: Causes) -> BaseException:
-    """Return what to raise in place of an error: what lies behind one of NCCL, gloo or the store; others themselves."""
+    """Return the error to raise: the cause behind an error of NCCL, gloo or the store; any other error itself."""
     if not _is_of_collective(error):
         return error
     is_loss = bool(LOSS.search(str(error)))
@@ -166,8 +166,8 @@ def _is_of_collective(error: BaseException) -> bool:
 
 
 def _name_defect(error: BaseException) -> str:
-    """Return the kind of an error and the first line of what it says."""
-    # Torch puts the error of a loader's worker, with its traceback, into the text of one of its own.
+    """Return the type of an error and the first line of its message."""
+    # Torch puts the error of a loader's worker, with its traceback, into the message of its own error.
     _, is_of_worker, of_worker = str(error).partition("Original Traceback")
     named = re.findall(r"^\w[\w.]*: .*", of_worker, re.MULTILINE)
     if is_of_worker and named:

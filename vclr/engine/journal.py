@@ -1,4 +1,4 @@
-"""What a training says of itself: metrics.jsonl, log.txt, the console, and the tracked run."""
+"""The reports of a training: metrics.jsonl, log.txt, the console, and the tracked run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger("vclr.train")
 
 
 class Journal:
-    """Average what a training reports and write it down every `train.log_period` iterations and at the end.
+    """Average the values that a training reports, and write them every `train.log_period` iterations and at the end.
 
     Attributes:
-        evaluated: the iterations of which an evaluation is written down.
+        evaluated: the iterations whose evaluation is written.
     """
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
@@ -36,10 +36,10 @@ class Journal:
         self.evaluated = {record["iteration"] for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
-        # A kill may have kept points from the store, which takes those that it lacks.
+        # After a kill the store may lack some points; it takes only those that it lacks.
         for record in records:
             self._track(record["kind"], record["iteration"], record)
-        # Without a terminal the log lines say what a bar would.
+        # Without a terminal, log lines replace the progress bar.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -56,16 +56,16 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close everything, and say how the training ended."""
+        """Close everything, and record how the training ended."""
         is_stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
         status = "FINISHED" if kind is None else "KILLED" if is_stopped else "FAILED"
         if kind is not None:
-            # For the file alone: the command says it on the console.
+            # For the file only: the command prints it on the console.
             level = "INFO" if is_stopped else "ERROR"
             said = {"msg": f"training stopped: {str(error) or kind.__name__}", "levelname": level}
             self.handler.handle(logging.makeLogRecord(said))
         self.progress.close()
-        with suppress(OSError):  # what a full disk did not take is in the buffer still
+        with suppress(OSError):  # what did not fit on a full disk is still in the buffer
             self.metrics.close()
         self.tracked.finish(status, self.checkpoint if self.checkpoint.exists() else None)
         logging.getLogger("vclr").removeHandler(self.handler)
@@ -97,7 +97,7 @@ class Journal:
         """Write one record to metrics.jsonl and the tracked run.
 
         Raises:
-            UserError: the file does not take it: a full disk, say.
+            UserError: the file cannot be written, for example because the disk is full.
         """
         try:
             self.metrics.write(json.dumps({"kind": kind, "iteration": iteration, **record}) + "\n")
@@ -113,14 +113,14 @@ class Journal:
         self.tracked.log({key: value for key, value in values.items() if key != f"{kind}/iteration"}, iteration)
 
     def sync(self) -> None:
-        """Bring what is written to the disk: a checkpoint that is made now presumes it."""
+        """Flush the metrics to disk: a checkpoint written next relies on them."""
         os.fsync(self.metrics.fileno())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums of the record that is not written yet."""
+        """Return the sums of the record that has not been written yet."""
         return {"sums": dict(self.sums), "count": self.count, "seconds": time.perf_counter() - self.since}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the sums of `state_dict`, so that averages do not show where a training was stopped."""
+        """Continue with the sums of `state_dict`, so that averages do not depend on where a training was stopped."""
         self.sums.update(state["sums"])
         self.count, self.since = state["count"], time.perf_counter() - state["seconds"]

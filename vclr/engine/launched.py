@@ -1,4 +1,4 @@
-"""What a launcher (torchrun, `vclr train --num-gpus`, `vclr launch`) says to each process in its environment."""
+"""Read what a launcher (torchrun, `vclr train --num-gpus`, `vclr launch`) tells each process in its environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vclr.errors import UsageError
 
-VARIABLES = ("MASTER_ADDR", "RANK", "MASTER_PORT")  # what a launcher sets beside WORLD_SIZE
+VARIABLES = ("MASTER_ADDR", "RANK", "MASTER_PORT")  # a launcher sets these beside WORLD_SIZE
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Place:
     """The place of this process among those of one training.
 
     Attributes:
-        rank: its number among all processes.
+        rank: its number among all processes, from 0.
         world_size: the number of all processes.
-        local_rank: its number among those of its machine.
-        local_world_size: the number of those of its machine; that of all processes where the launcher does not say.
+        local_rank: its number among the processes of its machine.
+        local_world_size: the number of processes on its machine; of all processes if the launcher does not say.
     """
 
     rank: int
@@ -29,10 +29,10 @@ class Place:
 
 
 def read_place() -> Place | None:
-    """Return the place that a launcher gave this process; None where it is alone.
+    """Return the place that a launcher gave this process; None if it is alone.
 
     Raises:
-        UsageError: the environment speaks of several processes, but not of all that is needed to join them.
+        UsageError: the environment names several processes, but not everything needed to join them.
     """
     size = os.environ.get("WORLD_SIZE") or "1"
     if size == "1":
@@ -53,6 +53,6 @@ def _number(name: str, low: int, high: int = sys.maxsize, default: str = "") -> 
     if not (text.isdecimal() and low <= int(text) <= high):
         bounds = f"from {low} to {high}" if high < sys.maxsize else f"above {low - 1}"
         raise UsageError(
-            f"{name}={text} is in the environment, and is no number {bounds}: unset it, or start with torchrun"
+            f"{name}={text} is in the environment, but is not a number {bounds}: unset it, or start with torchrun"
         )
     return int(text)

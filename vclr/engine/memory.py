@@ -1,4 +1,4 @@
-"""What a training does when a step does not fit into memory: the same step, with fewer images at once."""
+"""If a step does not fit into memory, take the same step with fewer images at once."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ ADVICE = "a smaller dataloader.train.total_batch_size, train.amp.enabled=True or
 
 
 def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> T:
-    """Compute something; if memory runs out, again in a way that needs less, which the state keeps to.
+    """Compute something; if memory runs out, retry in a way that needs less, which the state then keeps.
 
-    Fewer images go through backbone and encoder at once, and what their layers computed is computed again for the
-    gradient (`train.micro_batch_size`): the same numbers, later.
+    Fewer images go through backbone and encoder at once, and their layers are computed again for the gradient
+    (`train.micro_batch_size`): the same numbers, later.
 
     Args:
-        state: of the training.
-        batch: what it is computed of.
+        state: the state of the training.
+        batch: the batch of the step.
         compute: leaves the state as it was if it raises.
 
     Raises:
-        UserError: there is too little memory even so; or this is one of several processes, of which the others cannot
-            go back.
+        UserError: there is too little memory even so; or this is one of several processes, and the others cannot
+            retry.
     """
     while True:
         result, reason = _attempt(compute)
@@ -51,7 +51,7 @@ def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> 
 
 
 def or_refuse(compute: Callable[[], T]) -> T:
-    """Compute what cannot be taken back and done again in less memory.
+    """Compute something that cannot be retried with less memory.
 
     Raises:
         UserError: memory runs out.
@@ -63,7 +63,7 @@ def or_refuse(compute: Callable[[], T]) -> T:
 
 
 def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
-    """Return the result, or what was said when memory ran out; the error itself holds all that had been computed."""
+    """Return the result, or the message if memory ran out; the error itself would keep everything computed alive."""
     try:
         return compute(), ""
     except (RuntimeError, MemoryError) as error:
@@ -73,10 +73,10 @@ def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
 
 
 def _forget_attempt(device: torch.device) -> None:
-    """Give back the memory of a step that failed.
+    """Release the memory of a step that failed.
 
-    What a failed backward pass had still to do stays in the queue of autograd, with its part of the graph, until the
-    next pass goes through that queue.
+    The remaining work of a failed backward pass stays in autograd's queue, with its part of the graph, until the next
+    pass goes through that queue.
     """
     torch.zeros((), requires_grad=True, device=device).mul(1).backward()
     forget_constants()

@@ -1,4 +1,4 @@
-"""Where a training is whose folder was mistyped: in one of nearly the same name, with the same settings."""
+"""Find the training whose folder was mistyped: a folder of nearly the same name with the same settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vclr.config import Config, config_from_text
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UserError
 
-TYPOS = 2  # letters that differ in two names of which one is the other mistyped
+TYPOS = 2  # letters that may differ between a name and its mistyped form
 
 
 def nearest_training(config: Config) -> Path | None:

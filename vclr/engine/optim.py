@@ -18,9 +18,9 @@ def build_optimizer(model: Detector, config: OptimizerConfig) -> torch.optim.Ada
 def build_scheduler(
     optimizer: torch.optim.Optimizer, config: OptimizerConfig, iteration: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Build the learning rate from `iteration` on: each group's own, times `rate_factor`."""
+    """Build the learning rate schedule from `iteration` on: each group's own rate times `rate_factor`."""
 
-    def factor(iteration: int) -> float:  # a function: anything else would be written into checkpoints
+    def factor(iteration: int) -> float:  # a function: checkpoints would include any other callable
         return rate_factor(config, iteration)
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=iteration - 1)

@@ -1,4 +1,4 @@
-"""Where the processes of a training find each other: a store of the first process, or of torchrun."""
+"""How the processes of a training find each other: through a store of the first process or of torchrun."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vclr.errors import UserError
 
 log = logging.getLogger("vclr.train")
 
-# One launcher starts all processes: they come within seconds, those of a large cluster with slow disks within minutes.
+# One launcher starts all processes: they join within seconds, or minutes on a large cluster with slow disks.
 JOIN_SECONDS = 300.0
-NOTICE_SECONDS = 10.0  # until a process says whom it waits for
+NOTICE_SECONDS = 10.0  # after which a process says what it waits for
 LOOK_SECONDS = 0.1
 JOINED = "joined"
 
 
 def meet(place: Place) -> PrefixStore:
-    """Return the store of all processes once each of them has come to it.
+    """Return the store of all processes once each of them has joined.
 
     Raises:
-        UserError: one did not come in time, or the first one cannot listen where the environment says.
+        UserError: one did not join in time, or the first one cannot listen at the address in the environment.
     """
     meeting = _Meeting(place)
     notice = threading.Timer(NOTICE_SECONDS, meeting.say)
@@ -40,17 +40,17 @@ def meet(place: Place) -> PrefixStore:
 
 
 class _Meeting:
-    """The wait of one process for the others.
+    """One process's wait for the others.
 
     Attributes:
-        num_joined: how many processes are known to be there.
+        num_joined: how many processes are known to have joined.
     """
 
     def __init__(self, place: Place) -> None:
         self.place, self.num_joined = place, 1
         self._address, self._port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._end = time.monotonic() + JOIN_SECONDS
-        # torchrun has a store of its own, which it keeps when it starts the processes again.
+        # torchrun has its own store and keeps it when it restarts the processes.
         self._is_of_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         self._attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
@@ -74,14 +74,14 @@ class _Meeting:
         return shared
 
     def say(self) -> None:
-        """Say whom this process waits for; of those that hear nothing of the first one, one on each machine says so."""
+        """Say what this process waits for; if the first one is missing, only one process per machine says so."""
         if self.place.rank == 0 or (self.num_joined == 1 and self.place.local_rank == 0):
             log.warning("waiting for %s", self._awaited())
 
     def _is_open(self) -> bool:
         try:
             socket.create_connection((self._address, self._port), timeout=2.0).close()
-        except OSError:  # also a name that is not known yet
+        except OSError:  # including a name that cannot be resolved yet
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""A step that went wrong, kept in a file and taken again: what `vclr train --replay` does."""
+"""Keep a step that went wrong in a file, and take it again: `vclr train --replay`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vclr.data.loader import pad_images
+from vclr.data.batches import pad_images
 from vclr.device import choose_device, float32_precision
 from vclr.engine.distributed import gather_on_first_process, rank, wait_for_all
 from vclr.engine.state import TrainState
 from vclr.engine.step import backward, check_finite, clip_gradients_and_read, compute_losses
 from vclr.errors import UserError, first_line
 from vclr.files import atomic_path
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.models.checkpoint import check_fit, check_form
 from vclr.models.weights import read_tensors
 from vclr.structures import Batch, Target, to_device
 
 
 def keep_for_replay(error: FloatingPointError, state: TrainState, batch: Batch, folder: Path) -> BaseException:
-    """Write the state before the step and the batch of all processes to `folder/nonfinite-N.pt`.
+    """Write the state before the step and the batches of all processes to `folder/nonfinite-N.pt`.
 
     Returns:
-        The error to be raised, which also names the file.
+        The error to raise, which also names the file.
     """
     batches = gather_on_first_process(asdict(to_device(batch, torch.device("cpu"))))
     if rank():
-        wait_for_all()  # launchers end those that are left when one leaves
+        wait_for_all()  # launchers end the remaining processes when one leaves
         return SystemExit(1)
     path = folder / f"nonfinite-{state.iteration}.pt"
     with atomic_path(path) as partial:
@@ -41,11 +40,11 @@ def keep_for_replay(error: FloatingPointError, state: TrainState, batch: Batch, 
 
 
 def replay(path: Path, device: str) -> None:
-    """Take the step in a file again, on one process, and print each loss and where it first goes wrong.
+    """Take the step in a file again on one process, and print each loss and the first place where it goes wrong.
 
     Raises:
-        FloatingPointError: the step goes wrong as it did.
-        UserError: the file is none of `keep_for_replay`.
+        FloatingPointError: the step goes wrong again.
+        UserError: `keep_for_replay` did not write the file.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -66,15 +65,15 @@ def replay(path: Path, device: str) -> None:
 
 
 def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
-    """Take the step of the parts of a batch, and print what becomes of it."""
+    """Take the step on the parts of a batch, and print its outcome."""
     config = state.config
     try:
         batch = join_batches([_read_batch(part) for part in parts])
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
     culprits = watch_modules(state.student)
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
-    losses = compute_losses(state, batch, detection, consistency)
+    objective = Objective(config.model.criterion)
+    losses = compute_losses(state, batch, objective)
     for name, value in losses.items():
         print(f"  {name:20} {value.item():.6g}")
     if culprits:
@@ -91,7 +90,7 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
 
 
 def watch_modules(model: nn.Module) -> list[str]:
-    """Return a list that fills, in the next forward pass, with the modules whose output is not finite."""
+    """Return a list that the next forward pass fills with the modules whose output is not finite."""
     culprits: list[str] = []
 
     def note(name: str, output: Any) -> None:
@@ -99,13 +98,13 @@ def watch_modules(model: nn.Module) -> list[str]:
         if not all(tensor.isfinite().all() for tensor in outputs if isinstance(tensor, Tensor)):
             culprits.append(name)
 
-    for name, module in model.named_modules():  # what is inside of a module is through before the module is
+    for name, module in model.named_modules():  # inner modules finish before outer ones
         module.register_forward_hook(lambda _module, _inputs, output, name=name: note(name, output))
     return culprits
 
 
 def join_batches(parts: list[Batch]) -> Batch:
-    """Put the parts of several processes together to the whole batch."""
+    """Join the parts of several processes to the whole batch."""
 
     def join(images: list[Tensor]) -> Tensor:
         cut = zip((image for part in images for image in part), sizes, strict=True)

@@ -1,4 +1,4 @@
-"""The folder of one training: what it holds, and whether a training may go on in it."""
+"""The folder of one training: its content, and whether a training may continue in it."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from vclr.models.detector import Detector
 
 log = logging.getLogger("vclr.train")
 
-MAX_DIFFERENCES = 5  # that one line names
+MAX_DIFFERENCES = 5  # named in one line
 DESCRIPTION = ("config.yaml", "environment.json", "data.json", "metrics.jsonl")  # written once `checkpoints` is there
-JOBS = "jobs"  # where `vclr launch` keeps what it submitted
+JOBS = "jobs"  # where `vclr launch` records its jobs
 
 
 class RunFolder:
     """`train.output_dir`: config.yaml, environment.json, data.json, metrics.jsonl, log.txt, checkpoints/, DONE.
 
-    Used in a `with` block, which no other training enters meanwhile. A block that writes nothing leaves no folder.
+    Use it in a `with` block, which no other training can enter meanwhile. A block that writes nothing leaves no folder.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.data_hashes: dict[str, str] = {}  # of what the training reads
-        self.environment: dict[str, Any] = {}  # what it runs on
+        self.data_hashes: dict[str, str] = {}  # of everything that the training reads
+        self.environment: dict[str, Any] = {}  # of the machine that it runs on
         self.path = Path(config.train.output_dir)
         self.checkpoints = Checkpoints(self.path / "checkpoints", config.train.checkpointer.max_to_keep)
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.done = self.path / "DONE"
-        self._built: Detector | None = None  # what the checkpoints are compared with
+        self._built: Detector | None = None  # to compare checkpoints with
 
     def __enter__(self) -> RunFolder:
         """Lock the folder.
 
         Raises:
-            UsageError: it is a file.
-            UserError: another process trains in it.
+            UsageError: the path is a file.
+            UserError: another process is training in it.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"train.output_dir={self.path}: is a file; name a folder")
@@ -72,25 +72,25 @@ class RunFolder:
         return lock_file(self.log, f"train.output_dir={self.path}: another process trains in it")
 
     def open(self, resume: bool, unattended: bool = False) -> dict[str, Any] | None:
-        """Prepare the folder; return the checkpoint from which a training goes on in it, None where one starts.
+        """Prepare the folder; return the checkpoint to resume from, or None if a training starts.
 
-        With `resume`, a folder without a training begins one, unless a training of the same settings is in a folder
-        of nearly the same name.
+        With `resume`, a training starts in a folder that has none, unless a folder of nearly the same name has one
+        with the same settings.
 
         Args:
-            resume: continue the training that the folder holds.
-            unattended: nobody reads an error soon: a folder of another training (other settings or data) is moved
-                aside, and nobody mistypes the folder's name.
+            resume: continue the training in the folder.
+            unattended: nobody will read an error soon. A folder with another training (other settings or data) is
+                moved aside, and its name is assumed to be right.
 
         Raises:
-            UsageError: the folder holds a training and `resume` is off; it holds another one, or none and one is near;
-                files that no training wrote would be replaced.
-            UserError: none of its checkpoints is intact, or they are of another program.
+            UsageError: the folder holds a training and `resume` is off; it holds another training, or none while a
+                folder of a similar name does; or files that no training wrote would be replaced.
+            UserError: none of its checkpoints is intact, or another program wrote them.
         """
         for folder in (self.path, self.checkpoints.folder):
             remove_partials(folder)
         self._refuse_files_of_others()
-        if not self.checkpoints.exist():  # before the first one there is nothing to lose
+        if not self.checkpoints.exist():  # before the first checkpoint there is nothing to lose
             if resume and not unattended and not (self.path / "config.yaml").exists():
                 self._refuse_mistyped_name()
             return None
@@ -123,7 +123,7 @@ class RunFolder:
             )
 
     def write_description(self, environment: dict[str, Any]) -> None:
-        """Write what the training is made of: configuration, environment, hashes of the data."""
+        """Describe the training: configuration, environment, hashes of the data."""
         self.environment = environment
         self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as partial:
@@ -132,17 +132,17 @@ class RunFolder:
         write_json(self.path / "data.json", self.data_hashes, indent=1)
 
     def mark_done(self, iteration: int) -> None:
-        """Say that the training is finished."""
+        """Mark the training as finished."""
         with atomic_path(self.done) as partial:
             partial.write_text(f"{iteration}\n", encoding="utf-8")
 
     def finished_at(self) -> int:
-        """Return the iteration at which the training was finished, 0 where it is not."""
+        """Return the iteration at which the training finished, 0 if it has not."""
         text = self.done.read_text(encoding="utf-8").strip() if self.done.exists() else ""
         return int(text) if text.isdigit() else 0
 
     def is_finished(self) -> bool:
-        """Tell whether the folder holds just this training, from its first iteration to its last."""
+        """Return whether the folder holds exactly this training, complete."""
         described = self.path / "config.yaml"
         if self.finished_at() != self.config.train.max_iter or not described.is_file():
             return False
@@ -150,7 +150,7 @@ class RunFolder:
         return not differing_settings(of_folder, self.config) and not self._differing_data()
 
     def records(self) -> list[dict[str, Any]]:
-        """Read what was logged; the line that was being written when a training was killed is left out."""
+        """Read the logged records, except for a line that was cut off when a training was killed."""
         records = []
         for line in (
             self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else ()
@@ -168,7 +168,7 @@ class RunFolder:
         return records
 
     def forget_after(self, iteration: int) -> None:
-        """Drop logged metrics that lie after the checkpoint a training goes on from."""
+        """Drop the metrics logged after the checkpoint that a training resumes from."""
         if not self.metrics.exists():
             return
         kept = [record for record in self.records() if record["iteration"] <= iteration]
@@ -177,26 +177,26 @@ class RunFolder:
         sync_folder(self.path)
 
     def load_checkpoint(self) -> dict[str, Any]:
-        """Read the last checkpoint that is whole, with a warning if it is not the last one.
+        """Read the newest intact checkpoint, with a warning if it is not the last one.
 
         Raises:
-            UserError: none is.
+            UserError: none is intact.
         """
         checkpoint = self.checkpoints.load(self._check)
         self._built = None
         return checkpoint
 
     def _check(self, checkpoint: dict[str, Any], name: str) -> None:
-        """Check that a file holds all of a training's state, and agrees with what the folder has logged.
+        """Check that a file holds the whole state of a training and agrees with the folder's log.
 
         Raises:
-            UserError: it does not; in one line, why.
+            UserError: it does not; says why in one line.
         """
         if not is_checkpoint(checkpoint):
-            raise UserError(f"{name}: is of no training of ours; `vclr convert` makes one of it")
+            raise UserError(f"{name}: is not a vclr checkpoint; convert it with `vclr convert`")
         config = check_form(checkpoint, name)
         if "iteration" not in checkpoint:
-            raise UserError(f"{name}: holds weights alone; train.init_checkpoint starts a training from them")
+            raise UserError(f"{name}: holds only weights; start a training from them with train.init_checkpoint")
         if self._built is None or self._built.config != config.model:
             self._built = build_model(config)
         check_fit(checkpoint, self._built, name)
@@ -209,8 +209,8 @@ class RunFolder:
                 raise UserError(f"{name}: journal: {says}")
 
     def _differences(self, checkpoint: dict[str, Any]) -> str:
-        """Say in which settings and data a checkpoint is of another training; nothing where it is of this one."""
-        # The checkpoint's own settings: one that was converted lies in a folder without anything else.
+        """Describe the settings and data in which a checkpoint's training differs from this one; "" if in none."""
+        # The checkpoint's own settings, because the folder of a converted one holds nothing else.
         settings = differing_settings(config_from_text(checkpoint["config"], str(self.checkpoints.last)), self.config)
         said = [f"{key} is {there} there and {here} here" for key, (there, here) in settings.items()]
         if checkpoint["iteration"] > self.config.train.max_iter:
@@ -222,7 +222,7 @@ class RunFolder:
         )
 
     def _differing_data(self) -> list[str]:
-        """Return the names of the data that the folder's training began with and that are others now."""
+        """Return the names of the data that changed since the folder's training began."""
         path = self.path / "data.json"
         before = read_json(path) if path.exists() else {}
         if not isinstance(before, dict):
@@ -238,10 +238,10 @@ class RunFolder:
         log.info("%s: holds no training yet; starting one", self.path)
 
     def _move_aside(self) -> None:
-        """Give the folder another name, and go on with an empty one, which is locked as that one was."""
+        """Rename the folder, and continue with an empty one, which is locked in its place."""
         aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
         self.path.rename(aside)
-        if (aside / JOBS).exists():  # the job that runs this is one of them
+        if (aside / JOBS).exists():  # this process's own job is one of them
             self.path.mkdir()
             (aside / JOBS).rename(self.path / JOBS)
         print(f"{self.path}: held a training with other settings or data, now in {aside}")

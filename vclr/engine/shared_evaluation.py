@@ -1,4 +1,4 @@
-"""Evaluation by several processes: each takes a block of the test set, and the first one joins what they found."""
+"""Evaluation by several processes: each takes a block of the test set, and the first one joins the results."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def evaluate_together(
     quiet: bool = False,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Evaluate as `evaluate` does, and write the same bytes; called by every process, with the same arguments.
+    """Evaluate as `evaluate` does, and write the same bytes; every process calls this with the same arguments.
 
-    On the way there is `output/shards/KofN` for each process, a folder that all of them see.
+    Meanwhile each process uses `output/shards/KofN`, a folder that all of them must see.
 
     Returns:
-        On the first process what metrics.json holds, None on the others.
+        The content of metrics.json on the first process, None on the others.
     """
     shards, number = output / "shards", rank()
     parts = [shards / f"{part}of{world_size()}" for part in range(1, world_size() + 1)]
-    on_first_process(lambda: shards.mkdir(parents=True, exist_ok=True))  # what cannot be written to is said once
+    on_first_process(lambda: shards.mkdir(parents=True, exist_ok=True))  # so that a failure is reported once
     try:
         evaluate_shard(model, config, parts[number], Shard(number + 1, world_size()), quiet or number > 0, checkpoint)
         wait_for_all()
@@ -46,9 +46,9 @@ def evaluate_together(
 
 
 def _remove(parts: list[Path], output: Path) -> None:
-    """Remove what processes wrote, and the folders around it where these are empty then."""
+    """Remove the processes' output, and the folders around it if they are empty then."""
     for part in parts:
         shutil.rmtree(part, ignore_errors=True)
-    with suppress(OSError):  # shards of another evaluation may lie there, or its result
+    with suppress(OSError):  # they may hold shards or results of another evaluation
         (output / "shards").rmdir()
         output.rmdir()

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: noted when they come, answered where everything can be saved."""
+"""Signals that ask a training to stop: noted when they arrive, answered when everything can be saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from vclr.engine.distributed import agree_on_largest
 from vclr.engine.ending import SharedEndError
 
-# What the process exits with. EX_TEMPFAIL says "try again later": a job script that sees it puts the job back.
+# Exit codes. EX_TEMPFAIL means "try again later": a job script that sees it requeues the job.
 EXIT_CODES = {
     signal.SIGTERM: os.EX_TEMPFAIL,
     signal.SIGUSR1: os.EX_TEMPFAIL,
@@ -21,7 +21,7 @@ EXIT_CODES = {
 
 
 class StoppedError(SharedEndError):
-    """Report in one line that a training stopped because a signal asked it to, and is saved."""
+    """Report in one line that a training was stopped by a signal and is saved."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message, exit_code)
@@ -32,9 +32,9 @@ class StoppedError(SharedEndError):
 
 
 class StopSignals:
-    """While the `with` block runs, note signals instead of dying of them. A second Ctrl-C stops at once.
+    """Note signals during the `with` block instead of dying from them. A second Ctrl-C stops at once.
 
-    In another than the main thread, where Python handles no signals, none is ever noted.
+    Outside the main thread, where Python handles no signals, none is ever noted.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in EXIT_CODES:
-                # A shell starts its background jobs deaf to the Ctrl-C that is for the job in front.
+                # A shell makes its background jobs ignore Ctrl-C, which is meant for the foreground job.
                 if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
                     self._handlers[number] = signal.signal(number, self._note)
         return self
@@ -66,15 +66,15 @@ class StopSignals:
         return self._received is not None
 
     def agree(self) -> None:
-        """Let a signal that one process of a training got count for all of them."""
+        """Make a signal that one process received count for all processes of the training."""
         if number := agree_on_largest(self._received or 0):
             self._received = signal.Signals(number)
 
     def check(self, iteration: int) -> None:
-        """Stop where a signal has asked for it. Who calls this saves everything when it raises.
+        """Stop if a signal has asked for it. The caller saves everything when this raises.
 
         Raises:
-            StoppedError: a signal was noted; says how the training goes on.
+            StoppedError: a signal was noted; says how to continue the training.
         """
         if self.requested:
             assert self._received is not None

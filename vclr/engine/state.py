@@ -15,7 +15,7 @@ from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
-from vclr.models.layouts import BACKBONES
+from vclr.models.layouts import BACKBONE_LAYOUTS
 from vclr.models.weights import load_weights
 from vclr.structures import Size
 
@@ -29,30 +29,43 @@ class TrainState:
         """Build an untrained state; the weights depend on `train.seed` alone."""
         self.config = config
         self.student = build_model(config).to(device).train()
+        self.student.pads_like_reference = config.compat.padding
+        self.student.images_at_once = config.train.micro_batch_size
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
         self.wrapped_student = self._wrap_student()
-        self.images_at_once = config.train.micro_batch_size
         self.optimizer = build_optimizer(self.student, config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
         self.scaler = self._new_scaler()
         self.iteration = 0
-        # Of a converted training: what only the reference has, of its student and its teacher. It travels along.
+        # Weights of a converted training that only the reference has, of its student and its teacher; they are kept.
         self.reference: dict[str, dict[str, Tensor]] = {}
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images go through student and teacher at once; 0: all."""
+        return self.student.images_at_once
+
+    @images_at_once.setter
+    def images_at_once(self, count: int) -> None:
+        self.student.images_at_once = count
+        if self.teacher:
+            self.teacher.detector.images_at_once = count
+
     def _wrap_student(self) -> nn.Module:
-        """Return the student as the step calls it: with gradients that are the mean over all processes."""
+        """Return the student as the step calls it; its gradients are the mean over all processes."""
         if self.config.train.compile:
             self.student.backbone.compile()
         if world_size() == 1:
             return self.student
         if not self.config.compat.batch_norm:
             self.student.mask_branch.share_statistics(distributed.group.WORLD)
-        # DDP packs gradients anew once it has seen in which order they come, unless it looks for unused parameters. How
-        # they are packed is how those of three and more processes are rounded, so a resumed training would end with
-        # other bits. On a GPU it does so anyway.
+        # DDP repacks gradients once it has seen their order, unless it looks for unused parameters. With three or more
+        # processes the packing affects rounding, so a resumed training would end with other bits. On a GPU it repacks
+        # anyway.
         is_on_cpu = next(self.student.parameters()).device.type == "cpu"
-        # Buffers stay as they are: statistics are shared already, or each process's own. Torch 2.13 renamed the option.
+        # DDP must leave buffers alone: statistics are shared already, or belong to each process. Torch 2.13 renamed the
+        # option.
         is_renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         options: dict[str, Any] = {"forward_sync_buffers" if is_renamed else "broadcast_buffers": False}
         return DistributedDataParallel(
@@ -67,16 +80,16 @@ class TrainState:
         return torch.amp.GradScaler(self.student.pixel_mean.device.type, enabled=amp.enabled and amp.dtype == "float16")
 
     def forget_step(self) -> None:
-        """Take back what a step that failed has left: gradients, and the scaler's note that it has unscaled them."""
+        """Undo what a failed step has left: gradients, and the scaler's note that it has unscaled them."""
         self.optimizer.zero_grad(set_to_none=True)
         scaler = self._new_scaler()
         scaler.load_state_dict(self.scaler.state_dict())
         self.scaler = scaler
 
     def use_less_memory(self, image_sizes: list[Size]) -> bool:
-        """Let fewer images go through the model at once from now on; False if it is one already.
+        """Let fewer images go through the detectors at once from now on; return False if it is one already.
 
-        Images of different sizes, of which there was not enough memory for a batch, go one by one in any case.
+        Images of different sizes then go one by one: there is nothing between a whole batch and single images.
         """
         transformer = self.student.encoder, self.student.decoder
         if self.images_at_once == 1 and all(part.use_checkpoint for part in transformer):
@@ -92,10 +105,12 @@ class TrainState:
         """Start from the weights of a file; the teacher starts as the student's copy.
 
         Raises:
-            UserError: the file cannot be read, or hardly anything in it fits, or not its whole backbone.
+            UserError: the file cannot be read, hardly anything in it fits, or its backbone fits only in part.
         """
         report = load_weights(self.student, path)
-        is_doubtful = report.unexpected or report.changed_shape or (report.missing and report.layout not in BACKBONES)
+        is_doubtful = (
+            report.unexpected or report.changed_shape or (report.missing and report.layout not in BACKBONE_LAYOUTS)
+        )
         log.log(logging.WARNING if is_doubtful else logging.INFO, "%s: %s", path, report)
         if self.teacher:
             load_weights(self.teacher.detector, self.student.state_dict())
@@ -108,7 +123,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            # Samples and steps draw from (seed, epoch, index) and (seed, iteration): the position says it all.
+            # Samples and steps draw from (seed, epoch, index) and (seed, iteration), so the position is enough.
             "loader": {"next_batch": self.iteration},
             "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
             "iteration": self.iteration,
@@ -117,7 +132,7 @@ class TrainState:
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
-        """Continue from a checkpoint of `state_dict`, of which `check_form` and `check_fit` say that it is whole."""
+        """Continue from a checkpoint of `state_dict` that `check_form` and `check_fit` have accepted."""
         self.student.load_state_dict(checkpoint["model"])
         if self.teacher and checkpoint["teacher"]:
             self.teacher.detector.load_state_dict(checkpoint["teacher"])

@@ -1,8 +1,8 @@
-"""One training step, from a batch to the moved teacher (METHOD section 3).
+"""One training step, from a batch to the moved teacher (docs/method.md, section 3).
 
 A step is the same whether one process takes the whole batch or several take a part each, and however many images go
-through the backbone at once: what is drawn for an image depends on the seed, the iteration and the image's place in the
-batch, and sums are divided by what is in the whole batch.
+through the backbone at once: an image's random numbers depend on the seed, the iteration and the image's place in the
+batch, and sums are divided by counts of the whole batch.
 """
 
 from __future__ import annotations
@@ -11,39 +11,32 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from vclr.data.batches import pad_masks
 from vclr.data.corrupt import corrupt
-from vclr.data.loader import pad_masks
 from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.criterion import Losses
+from vclr.losses.objective import Objective
 from vclr.structures import Batch, to_device
 
-Losses = dict[str, Tensor]
 
-
-def training_step(
-    state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
-) -> dict[str, float]:
-    """Take one optimizer step on this process's part of the batch; return the weighted losses of all by name.
+def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
+    """Take one optimizer step on this process's part of the batch; return the whole batch's weighted losses by name.
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite; the weights have not moved.
         UserError: there is too little memory.
     """
-    values = within_memory(state, batch, lambda: compute_gradients(state, batch, detection, consistency))
+    values = within_memory(state, batch, lambda: compute_gradients(state, batch, objective))
     or_refuse(lambda: apply_gradients(state))
     return values
 
 
-def compute_gradients(
-    state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion
-) -> dict[str, float]:
-    """Do the first half of a step: losses, and their clipped gradient in the student's parameters.
+def compute_gradients(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
+    """Do the first half of a step: compute the losses and their clipped gradient.
 
     Raises:
         FloatingPointError: a loss or the gradient is not finite.
@@ -51,7 +44,7 @@ def compute_gradients(
     """
     statistics = [buffer.clone() for buffer in state.student.mask_branch.buffers()]
     try:
-        losses = compute_losses(state, batch, detection, consistency)
+        losses = compute_losses(state, batch, objective)
         backward(state, losses)
         values = clip_gradients_and_read(state, losses, batch)
     except Exception:
@@ -62,11 +55,11 @@ def compute_gradients(
     return values
 
 
-def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consistency: ConsistencyCriterion) -> Losses:
-    """Compute the weighted losses of this process's part, as shares of which the processes' mean is the loss."""
+def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Losses:
+    """Compute the weighted losses of this process's part; their mean over the processes is the loss."""
     config, student = state.config, state.student
     device = student.pixel_mean.device
-    batch, like_reference = to_device(batch, device), config.compat.padding
+    batch = to_device(batch, device)
     generators = Generators(config.train.seed, state.iteration, len(batch), device)
     images = student.normalize(batch.images, batch.image_sizes)
     images = corrupt(
@@ -79,22 +72,17 @@ def compute_losses(state: TrainState, batch: Batch, detection: Criterion, consis
         generators.of_images,
     )
     targets = batch.targets
-    if like_reference:
+    if config.compat.padding:
         targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
     num_boxes, num_pairs = count_objects(batch, config.model.num_queries)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
-        outputs = state.wrapped_student(
-            images, batch.image_sizes, pads_like_reference=like_reference, images_at_once=state.images_at_once
-        )
+        outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
-        if consistency.weight:
+        if objective.needs_teacher:
             assert state.teacher is not None  # load_config sees to it
             natural = student.normalize(batch.natural, batch.image_sizes)
-            taught = state.teacher(natural, batch.image_sizes, like_reference, state.images_at_once)
-    losses, matching = detection(outputs, targets, num_boxes, generators.of_points, taught)
-    if taught is not None:
-        losses |= consistency(outputs, taught, matching, num_pairs)
-    return losses
+            taught = state.teacher(natural, batch.image_sizes)
+    return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
 
 
 def backward(state: TrainState, losses: Losses) -> None:
@@ -105,11 +93,11 @@ def backward(state: TrainState, losses: Losses) -> None:
 def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> dict[str, float]:
     """Clip the norm of all gradients together, and return the mean of each loss over the processes.
 
-    The host waits for the device here, once in a step.
+    The host waits for the device here, once per step.
 
     Raises:
-        FloatingPointError: a loss is not finite: names it and the images; or the norm is not. In float16 the scaler
-            sees to the gradient: it leaves the step out.
+        FloatingPointError: a loss is not finite (names it and the images), or the norm is not. In float16 the scaler
+            skips the step if the gradient is not finite.
     """
     means = sum_over_processes(torch.stack(list(losses.values())).detach().double()) / world_size()
     state.scaler.unscale_(state.optimizer)
@@ -130,7 +118,7 @@ def apply_gradients(state: TrainState) -> None:
     """Do the second half of a step: move the student, then the teacher and the learning rate."""
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)  # now, so that gradients take no memory in the next forward pass
+    state.optimizer.zero_grad(set_to_none=True)  # now, to free their memory for the next forward pass
     if state.teacher:
         state.teacher.update(state.student)
     state.scheduler.step()
@@ -138,7 +126,7 @@ def apply_gradients(state: TrainState) -> None:
 
 
 class Generators:
-    """What a step draws from. An image's generators depend on its place in the whole batch, not on the process."""
+    """The random generators of a step. An image's depend on its place in the whole batch, not on the process."""
 
     def __init__(self, seed: int, iteration: int, num_images: int, device: torch.device) -> None:
         torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
@@ -153,11 +141,11 @@ def _mix(*numbers: int) -> int:
 
 
 def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
-    """Return the mean number of objects per process, and of those that a query is matched to, over the whole batch.
+    """Return the mean number of objects per process over the whole batch, and that of objects matched to a query.
 
-    Sums divided by them have the whole batch's loss as their mean over processes. At least 1 in the whole batch. In a
-    step this is the first that processes do together: those whose disk is faster wait here, between the hosts and as
-    long as it takes.
+    Both count at least 1 in the whole batch. The mean over processes of sums divided by them is the loss of the whole
+    batch. This is the first thing that processes do together in a step: those with faster disks wait here, on the
+    hosts, as long as it takes.
     """
     counts = [len(target) for target in batch.targets]
     totals = sum_on_hosts([sum(counts), sum(min(count, num_queries) for count in counts)])
@@ -166,7 +154,7 @@ def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:
-    """Stop a diverged training.
+    """Stop a training that has diverged.
 
     Raises:
         FloatingPointError: names the losses and the images.

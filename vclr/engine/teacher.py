@@ -15,7 +15,7 @@ class Teacher:
     """A detector that is built from the student, updated after each step, and called without gradient."""
 
     def __init__(self, student: Detector, momentum: float) -> None:
-        # In training mode, as the reference's: mixed precision reaches all of it.
+        # In training mode, as in the reference: mixed precision reaches all of it.
         self.detector = copy.deepcopy(student).requires_grad_(False).train()
         self.momentum = momentum
 
@@ -32,8 +32,6 @@ class Teacher:
             own[key].copy_(own[key] * self.momentum + new[key] * (1 - self.momentum))
 
     @torch.no_grad()
-    def __call__(
-        self, images: Tensor, image_sizes: list[Size], pads_like_reference: bool = False, images_at_once: int = 0
-    ) -> Outputs:
-        """Compute the queries of normalized natural views (b, 3, h, w); no masks, which nothing compares."""
-        return self.detector(images, image_sizes, False, pads_like_reference, images_at_once)  # type: ignore[no-any-return]
+    def __call__(self, images: Tensor, image_sizes: list[Size]) -> Outputs:
+        """Compute the queries of normalized natural views (b, 3, h, w), without masks: no loss compares them."""
+        return self.detector(images, image_sizes, with_masks=False)  # type: ignore[no-any-return]

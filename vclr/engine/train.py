@@ -27,27 +27,26 @@ from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.evaluation.evaluate import evaluate_model
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
 log = logging.getLogger("vclr.train")
 
 
 def train(config: Config, resume: bool = False, quiet: bool = False, unattended: bool = False) -> None:
-    """Train a detector and leave everything in `train.output_dir`, which the first process alone writes.
+    """Train a detector and write everything to `train.output_dir`, on the first process alone.
 
     Args:
         config: the experiment.
-        resume: continue the training that the folder holds, exactly; start where there is none.
+        resume: continue the training in the folder exactly; start one if there is none.
         quiet: no progress.
-        unattended: as a job: what `resume` finds of another training is moved aside (see `RunFolder.open`).
+        unattended: run as a job: if `resume` finds another training, move it aside (see `RunFolder.open`).
 
     Raises:
         UsageError: the folder holds another training.
-        UserError: data or weights that cannot be used, another training in the folder, a disk that is full.
+        UserError: data or weights cannot be used, another process is training in the folder, or the disk is full.
         StoppedError: a signal asked for a stop; everything is saved.
-        FloatingPointError: a loss is not finite; the step is saved, so that `vclr train --replay` takes it again.
+        FloatingPointError: a loss is not finite; the step is saved, and `vclr train --replay` can take it again.
     """
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
@@ -65,7 +64,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         with (
             open_journal(folder, state, averages, quiet) as journal,
             closing(read_batches(loader)) as batches,
-            naming_causes(),  # before the loader is closed, which may take its time
+            naming_causes(),  # before the loader closes, which may take a while
         ):
             log.info("training on %s", describe_device(device, config.train.device))
             run_iterations(state, batches, folder, journal, signals)
@@ -74,7 +73,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
 
 
 def is_finished(config: Config) -> bool:
-    """Tell whether the training was made already, with these settings and data."""
+    """Return whether this training, with these settings and data, is finished."""
     folder = RunFolder(config)
     folder.data_hashes = hash_training_data(config)
     return folder.is_finished()
@@ -86,7 +85,7 @@ def open_folder(
     """Check the experiment, and open its run folder.
 
     Returns:
-        The folder, locked by the first process until the stack closes, and the checkpoint to go on from.
+        The folder, locked by the first process until the stack closes, and the checkpoint to resume from.
     """
     folder, checkpoint = RunFolder(config), None
 
@@ -104,7 +103,7 @@ def open_folder(
 
 
 def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Bring a state to where a training goes on, or begins; return the journal's part of the checkpoint."""
+    """Load the checkpoint or the first weights into a state; return the journal's part of the checkpoint."""
     if checkpoint:
         state.load_state_dict(checkpoint)
         log.info("going on from iteration %d", state.iteration)
@@ -118,7 +117,7 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
 def open_journal(
     folder: RunFolder, state: TrainState, averages: dict[str, Any] | None, quiet: bool
 ) -> Iterator[Journal | None]:
-    """Make the folder ready to train on, and yield the journal of the first process, None on the others."""
+    """Prepare the folder for training, and yield the journal on the first process, None on the others."""
     if rank():
         yield None
         return
@@ -134,9 +133,9 @@ def open_journal(
 def run_iterations(
     state: TrainState, batches: Iterator[Batch], folder: RunFolder, journal: Journal | None, signals: StopSignals
 ) -> None:
-    """Step until `train.max_iter`, with checkpoints and evaluations on the way."""
+    """Take steps until `train.max_iter`, with checkpoints and evaluations along the way."""
     config, train_config = state.config, state.config.train
-    detection, consistency = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     while True:
         signals.agree()
         try:
@@ -147,7 +146,7 @@ def run_iterations(
             save(state, folder, journal)
             wait_for_all()
             raise
-        except SystemExit as told:  # the first process stops; launchers end those that are left when one leaves
+        except SystemExit as told:  # the first process stops; launchers end the remaining ones when one leaves
             if told.code in EXIT_CODES.values():
                 wait_for_all()
             raise
@@ -158,12 +157,12 @@ def run_iterations(
         data_seconds = time.perf_counter() - started
         lr = state.optimizer.param_groups[-1]["lr"]
         try:
-            losses = training_step(state, batch, detection, consistency)
+            losses = training_step(state, batch, objective)
         except FloatingPointError as error:
             raise keep_for_replay(error, state, batch, folder.path) from None
         except Exception:
             if signals.requested and train_config.compile and world_size() == 1:
-                continue  # what ended the compiler, and with it the step, asks this process for a stop too
+                continue  # the signal that ended the compiler, and so the step, also asks this process to stop
             raise
         if journal:
             journal.step(state.iteration, losses, lr, data_seconds)
@@ -176,7 +175,7 @@ def evaluate_if_due(state: TrainState, journal: Journal | None, signals: StopSig
     """Evaluate every `train.eval_period` iterations, unless that was done before the training was stopped here.
 
     Raises:
-        StoppedError: a signal came; the evaluation is left out for now.
+        StoppedError: a signal arrived; the evaluation is postponed.
     """
     period = state.config.train.eval_period
     if period and state.iteration and state.iteration % period == 0:
@@ -184,7 +183,7 @@ def evaluate_if_due(state: TrainState, journal: Journal | None, signals: StopSig
 
 
 def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate the student on the first process and write it down, unless it is written down already."""
+    """Evaluate the student on the first process and log the result, unless it is logged already."""
     iteration = state.iteration
     if journal is None or iteration in journal.evaluated:
         return
@@ -195,7 +194,7 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
 
 
 def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
-    """Make a checkpoint on the first process, unless the last one is of this iteration."""
+    """Write a checkpoint on the first process, unless the last one is of this iteration."""
     if journal and folder.checkpoints.saved != state.iteration:
         journal.sync()
         folder.checkpoints.save({**state.state_dict(), "journal": journal.state_dict()})

@@ -10,7 +10,8 @@ import torch
 
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
-from vclr.data.loader import list_test_batches, pad_images, read_batches, test_loader
+from vclr.data.batches import pad_images
+from vclr.data.loader import list_test_batches, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.device import autocast, float32_precision
 from vclr.models.detector import Detector

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from vclr.device import choose_device, describe_device
+from vclr.device import describe_device
 from vclr.drawing import draw_objects
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.inference import predict, to_coco_results
 from vclr.evaluation.photo_arguments import find_photos
 from vclr.evaluation.shown_objects import choose_shown
 from vclr.files import read_json, write_json
-from vclr.models.build import build_model
-from vclr.models.weights import config_of, find_checkpoint, load_weights, read_weights
+from vclr.models.ready import open_detector
 from vclr.outputs import check_writable
 from vclr.pictures import read_image, software_of, write_png
 from vclr.structures import Predictions
@@ -60,12 +59,7 @@ def predict_files(
     """
     photos = find_photos(photos)
     _check_output(photos, output)
-    weights = find_checkpoint(checkpoint)
-    content = read_weights(weights)
-    config = config_of(content, weights, config_file)
-    model = build_model(config).to(choose_device(device))
-    use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
-    load_weights(model, content, use_teacher, strict=True, name=str(weights))
+    model, config = open_detector(checkpoint, device, config_file)
     log.info("predicting on %s", describe_device(model.pixel_mean.device, device))
     mapper = config.dataloader.test.mapper
     for photo in photos:

@@ -18,9 +18,9 @@ Generators = list[torch.Generator] | None
 
 
 class Criterion:
-    """Match every layer's queries to the objects and compute weighted losses (METHOD: paper section 3.4).
+    """Match every layer's queries to the objects and compute weighted losses (docs/method.md, section 4).
 
-    All layers are computed together, in float32 but for the product that gives mask logits.
+    All layers are computed together, in float32 except for the product that gives mask logits.
     """
 
     def __init__(self, config: CriterionConfig) -> None:
@@ -40,9 +40,9 @@ class Criterion:
         Args:
             outputs: of a training forward pass.
             targets: the objects of each image; their masks cover what the image's mask features cover.
-            num_boxes: what sums are divided by: the mean number of objects per process.
-            generators: of each image, on its device, for the points at which masks are compared.
-            teacher: outputs to match along; they enter no loss here.
+            num_boxes: the divisor of all sums: the mean number of objects per process.
+            generators: one per image, on its device, for the points at which masks are compared.
+            teacher: outputs to match as well; no loss here uses them.
 
         Returns:
             The weighted losses by name: `loss_class`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`, the same with
@@ -120,7 +120,7 @@ class Criterion:
         )
         point_logits = sample_at_points(logits_of_pairs, points).unflatten(0, objects.shape)
         points = points.unflatten(0, objects.shape)
-        # Each mask once, at the points of all layers: a mask for every layer would be large.
+        # Each mask is sampled once, at the points of all layers: a copy per layer would be large.
         layers = torch.arange(len(objects), device=objects.device)[:, None]
         by_object = points.new_zeros(len(target), len(objects), *points.shape[2:])
         by_object[objects, layers] = points
@@ -129,10 +129,10 @@ class Criterion:
 
 
 def matched_mask_logits(layers: list[Outputs], matching: Matching) -> list[Tensor]:
-    """Return each image's mask logits (l, k, h, w) float32, of the matched queries: losses read no others.
+    """Return the mask logits (l, k, h, w) of each image's matched queries, in float32: the losses read no others.
 
     One product per image for all layers, whose masks come from the same features. It is computed in the precision of
-    the vectors: which of both autocast leaves in float32 depends on the device.
+    the vectors, because which of the two autocast leaves in float32 depends on the device.
     """
     of_layers = []
     for layer, queries in zip(layers, matching.queries, strict=False):

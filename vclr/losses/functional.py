@@ -1,6 +1,6 @@
 """The losses as pure functions. Each sums over its elements and divides by the number of boxes.
 
-Dimensions before those that a docstring names pass through: of the layers of a decoder each gets its own sum.
+Dimensions in front of those that a docstring names pass through, so each decoder layer gets its own sum.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def dice_loss(logits: Tensor, labels: Tensor, num_boxes: float) -> Tensor:
 def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float | None = None) -> Tensor:
     """Return minus the sum of the cosines of paired (n, d) queries (paper section 3.3), divided by the number of pairs.
 
-    0 where there is no pair.
+    Return 0 if there is no pair.
     """
     return -functional.cosine_similarity(student, teacher, dim=-1).sum() / (num_pairs or max(1, len(student)))
 
 
 def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Return what matching a query to an object of the class costs: (..., c) logits -> (..., c)."""
+    """Return the cost of matching a query to an object of each class: (..., c) logits -> (..., c)."""
     probabilities = logits.sigmoid()
     negative = (1 - alpha) * probabilities**gamma * -(1 - probabilities + 1e-8).log()
     positive = alpha * (1 - probabilities) ** gamma * -(probabilities + 1e-8).log()
@@ -60,7 +60,7 @@ def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:
 
 
 def one_hot_labels(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
-    """Return 0/1 labels like the logits (..., c): rows `matched` (k), of all dimensions flattened, have their label."""
+    """Return 0/1 labels shaped like the logits (..., c): the flattened rows `matched` (k) have `labels` (k)."""
     one_hot = torch.zeros_like(logits)
     one_hot.view(-1, logits.shape[-1])[matched, labels] = 1
     return one_hot

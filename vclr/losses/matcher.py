@@ -1,6 +1,6 @@
-"""Hungarian matching of queries and objects (DETR, section 3.1), of all layers and images at once.
+"""Hungarian matching of queries and objects (DETR, section 3.1) for all layers and images at once.
 
-The assignment is the host's work: the costs of everything go there together, and all pairs come back together.
+The host solves the assignment: all costs are copied to it together, and all pairs come back together.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from vclr.ops.boxes import cxcywh_to_xyxy, pairwise_giou
 from vclr.ops.constants import upload
 from vclr.structures import Target
 
-# A diverged training has costs that are not finite: they are capped here, since its losses show it.
+# The costs of a diverged training are not finite. They are capped here; its losses report the problem.
 LARGEST_COST = 1e8
 
 
 @dataclass
 class Matching:
-    """The pairs of queries and objects of every layer. k: pairs of a layer, image after image, sorted by query.
+    """The pairs of queries and objects of every layer. k: pairs per layer, image by image, sorted by query.
 
     Attributes:
-        host_queries: (l, k) each pair's query, a number within its image.
-        host_objects: (l, k) each pair's object, a number within its image.
-        num_pairs: of each image, min(q, n) in every layer.
+        host_queries: (l, k) each pair's query, by its number within the image.
+        host_objects: (l, k) each pair's object, by its number within the image.
+        num_pairs: per image, min(q, n) in every layer.
         num_queries: q.
-        queries: (l, k) where the pair's query stands in a layer's (b * q) queries, on the device.
-        rows: (l, k) where it stands in the (l * b * q) queries of all layers, on the device.
+        queries: (l, k) index of the pair's query among a layer's (b * q) queries, on the device.
+        rows: (l, k) its index among the (l * b * q) queries of all layers, on the device.
         objects: (l, k) `host_objects` on the device.
-        targets: (l, k) where the pair's object stands among the objects of all images, on the device.
+        targets: (l, k) index of the pair's object among the objects of all images, on the device.
     """
 
     host_queries: np.ndarray
@@ -47,13 +47,13 @@ class Matching:
     targets: Tensor
 
     def of_image(self, layer: int, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the query and the object (k,) of every pair of an image in a layer."""
+        """Return the query and the object (k,) of every pair of one image in one layer."""
         start = sum(self.num_pairs[:image])
         pairs = slice(start, start + self.num_pairs[image])
         return self.host_queries[layer, pairs], self.host_objects[layer, pairs]
 
     def meetings(self, first: int, second: int) -> Tensor:
-        """Return (2, m): where the queries stand that two layers match to the same object, image by image, by object.
+        """Return (2, m): the indices of the queries that two layers match to the same object, by image, then by object.
 
         Two layers match different objects only if there are more objects than queries.
         """
@@ -74,7 +74,7 @@ class HungarianMatcher:
 
     @torch.no_grad()
     def __call__(self, logits: Tensor, boxes: Tensor, targets: list[Target]) -> Matching:
-        """Match every layer's queries to the objects of their image; the host waits for the costs, once.
+        """Match every layer's queries to the objects of their image; the host waits once, for the costs.
 
         Args:
             logits: (l, b, q, c) class logits, float32.

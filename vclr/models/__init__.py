@@ -1,1 +1,1 @@
-"""The detector: a two-stage deformable DETR with a mask branch (METHOD: paper section 3, released code)."""
+"""The detector: a two-stage deformable DETR with a mask branch (docs/method.md, section 2)."""

@@ -1,4 +1,4 @@
-"""The archives of `torch.save`: every record has a checksum, which torch writes and does not check itself."""
+"""The archives of `torch.save`: torch writes a checksum for every record but does not check it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ DOS_FOLDER = 0x10  # the attribute that makes an entry of a zip archive a folder
 
 
 def check_archive(path: Path) -> None:
-    """Compare all that an archive holds with its checksums.
+    """Compare every record of an archive with its checksum.
 
     Raises:
-        UserError: the file is missing, cannot be read, is no archive, or is damaged.
+        UserError: the file is missing, cannot be read, is not an archive, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-            # The one bit of a record's description that is no part of a checksum, of no meaning to zipfile, and enough
-            # to make torch take the record for a folder and return whatever its memory holds.
+            # No checksum covers this bit of a record's description and zipfile ignores it, but with it torch takes the
+            # record for a folder and returns whatever its memory holds.
             folders = [record.filename for record in archive.infolist() if record.external_attr & DOS_FOLDER]
     except FileNotFoundError:
         raise UserError(f"{path}: is missing") from None

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-# Numbers only: an array of objects could hold anything.
+# Numbers only: an array of objects could contain anything.
 NUMERIC = re.compile(r"[fiub][1248]")
 
 
 class _DType:
-    """Stands for a numpy.dtype: remembers the code and the byte order that the pickle gives."""
+    """Stand-in for numpy.dtype: remembers the code and the byte order that the pickle gives."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if not isinstance(code, str) or not NUMERIC.fullmatch(code):
@@ -29,7 +29,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for a numpy.ndarray until its numbers are there."""
+    """Stand-in for numpy.ndarray until its numbers are there."""
 
     def __init__(self, *_: Any) -> None:
         self.values: np.ndarray | None = None
@@ -43,7 +43,7 @@ def _make_array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.nd
     if isinstance(content, str):  # bytes of a Python 2 pickle
         content = content.encode("latin1")
     if not isinstance(content, (bytes, bytearray)) or not isinstance(dtype, _DType):
-        raise pickle.UnpicklingError("holds an array whose content is no bytes")
+        raise pickle.UnpicklingError("holds an array whose content is not bytes")
     return np.frombuffer(content, dtype.dtype).reshape(shape, order=order).copy()
 
 
@@ -58,7 +58,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _no_bytes() -> bytes:
-    """Return what an empty array of a Python 2 pickle holds."""
+    """Return the content of an empty array in a Python 2 pickle."""
     return b""
 
 
@@ -80,7 +80,7 @@ class _Unpickler(pickle.Unpickler):
         """Look a name up among the few that arrays need."""
         stand_in = _STAND_INS.get(f"{module}.{name}")
         if stand_in is None:
-            raise pickle.UnpicklingError(f"holds {module}.{name}, which is no array; nothing in it was executed")
+            raise pickle.UnpicklingError(f"holds {module}.{name}, which is not an array; nothing in it was executed")
         return stand_in
 
 
@@ -88,15 +88,15 @@ def load_array_pickle(path: str | Path) -> Any:
     """Read a pickle of dictionaries, lists, plain values and NumPy arrays.
 
     Raises:
-        pickle.UnpicklingError: it names anything else.
-        Exception: whatever a damaged file makes of the unpickler.
+        pickle.UnpicklingError: it contains anything else.
+        Exception: whatever a damaged file makes the unpickler raise.
     """
     with open(path, "rb") as file:
         return _plain(_Unpickler(file, encoding="latin1").load())
 
 
 def _plain(value: Any) -> Any:
-    """Replace the stand-ins by their arrays."""
+    """Replace the stand-ins with their arrays."""
     if isinstance(value, _Array):
         return value.values
     if isinstance(value, dict):

@@ -15,17 +15,17 @@ from vclr.models.cells import Shapes, level_sides
 from vclr.ops.deformable_attention import deformable_attention
 from vclr.ops.precision import in_compute_precision
 
-# So many that the hidden layer of a feed-forward block stays in a processor's cache.
+# Few enough that the hidden layer of a feed-forward block stays in a processor's cache.
 TOKENS_AT_ONCE = 1024
 
 
 @dataclass
 class Span:
-    """A stretch of the sequences whose queries read the same levels: all, or those of images of one size.
+    """A part of the sequences whose queries read the same levels: everything, or the images of one size.
 
     Attributes:
         reference_points: (b, q, l, 2) points, or (b, q, l, 4) cxcywh boxes, normalized over the padded map; b is 1 if
-            they are those of all images.
+            all images share them.
         spatial_shapes: (height, width) of each level.
         padding_mask: (b, s) True where padded; nothing is read there. None: nothing is padded.
     """
@@ -49,7 +49,7 @@ class DeformableAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start with each head looking into a direction of its own, point k at a distance of k cells."""
+        """Start with each head looking in its own direction, with point k at a distance of k cells."""
         nn.init.zeros_(self.sampling_offsets.weight)
         angles = torch.arange(self.num_heads, dtype=torch.float32) * (2.0 * math.pi / self.num_heads)
         directions = torch.stack([angles.cos(), angles.sin()], -1)
@@ -71,13 +71,13 @@ class DeformableAttention(nn.Module):
             query: (b, q, d).
             query_pos: (b or 1, q, d), added to the query for offsets and weights only.
             value: (b, s, d) all levels, flattened.
-            spans: what reads what: one span of all q and s, or one after the other.
+            spans: the part of the levels that each query reads: one span of all q and s, or one span after another.
 
         Returns:
             (b, q, d), the query included.
         """
         located = in_compute_precision(query + query_pos)
-        # Where to look and how much is float32 in mixed precision too: in bfloat16 points would be off by whole cells.
+        # Offsets and weights are float32 in mixed precision too: in bfloat16, points would be off by whole cells.
         offsets = self.sampling_offsets(located).float()
         weights = self.attention_weights(located).unflatten(-1, (self.num_heads, -1)).float().softmax(-1)
         num_queries = [span.reference_points.shape[1] for span in spans]
@@ -94,7 +94,7 @@ class DeformableAttention(nn.Module):
         return functional.dropout(attended, self.dropout, self.training) + query
 
     def _read(self, values: Tensor, offsets: Tensor, weights: Tensor, span: Span) -> Tensor:
-        """Sum what each query of a span reads, (b, q, d)."""
+        """Return the sum (b, q, d) of what each query of a span reads."""
         if span.padding_mask is not None:
             values = values.masked_fill(span.padding_mask[..., None], 0.0)
         points = (self.num_heads, self.num_levels, self.num_points)
@@ -103,7 +103,7 @@ class DeformableAttention(nn.Module):
         return deformable_attention(values.unflatten(-1, (self.num_heads, -1)), span.spatial_shapes, locations, weights)
 
     def _locate(self, span: Span, offsets: Tensor) -> Tensor:
-        """Turn offsets (b, q, m, l, p, 2) into normalized locations: in cells of points, in fractions of boxes."""
+        """Turn offsets (b, q, m, l, p, 2), in cells (points) or fractions (boxes), into normalized locations."""
         centers = span.reference_points[:, :, None, :, None, :2]
         if span.reference_points.shape[-1] == 2:
             return centers + offsets / level_sides(span.spatial_shapes, offsets.device, offsets.dtype)[:, None]
@@ -119,7 +119,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
         """Return (b, q, d), the query included."""
-        # `nn.MultiheadAttention` holds the weights. It projects queries and keys apart, though they come of the same.
+        # `nn.MultiheadAttention` holds the weights. By itself it would project queries and keys separately.
         own, d = self.attention, query.shape[-1]
         weight, weight_of_values = own.in_proj_weight.split((2 * d, d))
         bias, bias_of_values = own.in_proj_bias.split((2 * d, d))
@@ -144,7 +144,7 @@ class FeedForward(nn.Module):
         """Return (b, s, d), the input included."""
         if x.device.type != "cpu":
             return x + functional.dropout(self._change(x), self.dropout, self.training)
-        # The hidden layer is wide and soon computed: on a CPU it is made again for the gradient, not kept.
+        # The hidden layer is wide and quickly computed: a CPU computes it again for the gradient instead of keeping it.
         change = partial(checkpoint, self._change, use_reentrant=False) if torch.is_grad_enabled() else self._change
         parts = map(change, x.split(TOKENS_AT_ONCE, dim=1))
         return x + functional.dropout(torch.cat(list(parts), 1), self.dropout, self.training)

@@ -1,155 +1,33 @@
-"""ResNet (He et al., CVPR 2016) with the stride in the 3x3 convolution, and its norms.
+"""What a backbone is, and how the configuration chooses one.
 
-Images of different sizes pass in groups of one size each, so that what is made of the weights is made once.
+A family is a module of this folder whose name is in `vclr.catalog.backbones`, with a class `Backbone(nn.Module)`:
+
+- `Backbone(config: BackboneConfig, norm_groups: int)` builds it with fresh weights, drawn from torch's generator.
+- `out_channels` is a list of three numbers: the channels of its maps, finest first.
+- `forward(groups)` takes groups of normalized images, a list of (n, 3, h, w) tensors whose h and w are each group's
+  own, and returns for each group its three maps (n, d, h', w'), finest first, each half as fine as the one before. A
+  group's maps must not depend on the other groups. Strides are usually 8, 16 and 32; neck, encoder and heads read sizes
+  from the maps.
+- Layers that do not train have `requires_grad` False.
+- It refuses, with a UsageError, a setting of `BackboneConfig` that it would otherwise ignore.
+
+The detector holds it as `backbone`, so all its weights are named `backbone.`: this prefix gives them the learning rate
+`optimizer.lr * optimizer.backbone_lr_factor` (`learning_rates.py`) and finds them when weights are loaded
+(`weights.py`). A checkpoint of vclr loads for every family. Files of detectron2, torchvision and the reference are
+known for ResNet alone (`layouts.py`, `reference.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from importlib import import_module
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from vclr.config import BackboneConfig
-from vclr.ops.narrow import widen
-from vclr.ops.precision import in_compute_precision
-
-NUM_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-STAGES = ("res2", "res3", "res4", "res5")
 
 
-class FrozenBatchNorm(nn.Module):
-    """Batch normalization with fixed statistics and affine parameters, all four of them buffers."""
-
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-        self.register_buffer("weight", torch.ones(num_features))
-        self.register_buffer("bias", torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features) - eps)  # the identity, until weights are loaded
-
-
-@dataclass
-class Kernel:
-    """What a convolution is called with: weight (d', d, k, k), and bias (d',) or None."""
-
-    weight: Tensor
-    bias: Tensor | None = None
-
-
-class ConvNorm(nn.Module):
-    """A convolution without bias, then a norm; a frozen norm is part of the convolution's kernel."""
-
-    def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else nn.GroupNorm(groups, out_channels)
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:
-        """Map each (n, d, h, w) to (n, d', h', w')."""
-        kernel, stride, padding = kernels[self], self.conv.stride, self.conv.padding
-        if max(stride) > 1:
-            groups = list(map(widen, groups))
-        maps = [functional.conv2d(features, kernel.weight, kernel.bias, stride, padding) for features in groups]
-        return maps if isinstance(self.norm, FrozenBatchNorm) else [self.norm(features) for features in maps]
-
-
-Kernels = dict[nn.Module, Kernel]
-
-
-def fold_norms(convs: list[ConvNorm]) -> Kernels:
-    """Return the kernel of each convolution, with a frozen norm in it, in the precision that it is computed in."""
-    frozen = [conv.norm for conv in convs if isinstance(conv.norm, FrozenBatchNorm)]
-    if not frozen:
-        return {conv: Kernel(conv.conv.weight) for conv in convs}
-    # All channels of all norms in one row: one operation each instead of one for each norm.
-    names = ("weight", "bias", "running_mean", "running_var")
-    weight, bias, mean, variance = (torch.cat([getattr(norm, name) for norm in frozen]) for name in names)
-    scale = weight * (variance + frozen[0].eps).rsqrt()
-    shift = in_compute_precision(bias - mean * scale)
-    num_channels = [len(norm.weight) for norm in frozen]
-    return {
-        conv: Kernel(in_compute_precision(conv.conv.weight * of_conv[:, None, None, None]), of_bias)
-        for conv, of_conv, of_bias in zip(convs, scale.split(num_channels), shift.split(num_channels), strict=True)
-    }
-
-
-class Block(nn.Module):
-    """A residual block: two 3x3 convolutions, or 1x1, 3x3, 1x1 with a bottleneck."""
-
-    def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, stride: int, is_bottleneck: bool):
-        super().__init__()
-        middle = out_channels // 4 if is_bottleneck else out_channels
-        if is_bottleneck:
-            shapes = [(in_channels, middle, 1, 1), (middle, middle, 3, stride), (middle, out_channels, 1, 1)]
-        else:
-            shapes = [(in_channels, middle, 3, stride), (middle, out_channels, 3, 1)]
-        self.convs = nn.ModuleList(ConvNorm(norm, groups, *shape) for shape in shapes)
-        changes = stride != 1 or in_channels != out_channels
-        self.shortcut = ConvNorm(norm, groups, in_channels, out_channels, 1, stride) if changes else None
-
-    def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:
-        """Map each (n, d, h, w) to (n, d', ceil(h / stride), ceil(w / stride))."""
-        residuals = groups if self.shortcut is None else self.shortcut(groups, kernels)
-        for number, conv in enumerate(self.convs):
-            groups = conv(groups, kernels)
-            if number < len(self.convs) - 1:
-                groups = _relu(groups)
-        return _relu([features.add_(residual) for features, residual in zip(groups, residuals, strict=True)])
-
-
-class Backbone(nn.Module):
-    """ResNet that returns its last three stages."""
-
-    def __init__(self, config: BackboneConfig, norm_groups: int) -> None:
-        super().__init__()
-        norm, is_bottleneck = (config.norm, norm_groups), config.depth >= 50
-        self.stem = ConvNorm(*norm, 3, config.stem_out_channels, 7, 2)
-        self.stem_pool = nn.MaxPool2d(3, 2, 1) if config.stem_pool else nn.Identity()
-        in_channels, out_channels = config.stem_out_channels, config.res2_out_channels
-        self.out_channels = []
-        for stage, num_blocks in zip(STAGES, NUM_BLOCKS[config.depth], strict=True):
-            blocks = []
-            for number in range(num_blocks):
-                stride = 2 if number == 0 and stage != "res2" else 1
-                blocks.append(Block(*norm, in_channels, out_channels, stride, is_bottleneck))
-                in_channels = out_channels
-            self.add_module(stage, nn.Sequential(*blocks))
-            self.out_channels.append(out_channels)
-            out_channels *= 2
-        del self.out_channels[0]
-        frozen = [self.stem, *(getattr(self, stage) for stage in STAGES)][: config.freeze_at]
-        for module in frozen:
-            module.requires_grad_(False)
-
-    def kernels(self) -> Kernels:
-        """Return the kernels of all convolutions, made of the weights and frozen norms of now."""
-        return fold_norms([module for module in self.modules() if isinstance(module, ConvNorm)])
-
-    def forward(self, groups: list[Tensor]) -> list[list[Tensor]]:
-        """Compute the features of groups of normalized images (n, 3, h, w); h and w are each group's own.
-
-        Returns:
-            For each group res3, res4 and res5, each (n, d, h, w); strides 8, 16 and 32, or 4, 8, 16 without the stem's
-            pooling.
-        """
-        kernels = self.kernels()
-        features = [self.stem_pool(stem) for stem in _relu(self.stem(groups, kernels))]
-        outputs = []
-        for stage in STAGES:
-            for block in getattr(self, stage):
-                features = block(features, kernels)
-            outputs.append(features)
-        return [list(levels) for levels in zip(*outputs[1:], strict=True)]
-
-
-def _relu(groups: list[Tensor]) -> list[Tensor]:
-    return [functional.relu(features, inplace=True) for features in groups]
+def build_backbone(config: BackboneConfig, norm_groups: int) -> nn.Module:
+    """Build the backbone of the family `config.name`; `norm_groups` is the number of groups of each GroupNorm."""
+    family = import_module(f"vclr.models.{config.name}")
+    backbone: nn.Module = family.Backbone(config, norm_groups)
+    return backbone

@@ -1,6 +1,6 @@
-"""The cells of all levels, as sizes alone determine them: centers, padding, proposals, positions.
+"""Properties of the cells that depend on sizes alone: centers, padding, proposals, positions.
 
-Sizes repeat from batch to batch and from layer to layer, so everything is made once on each device
+Sizes repeat from batch to batch and from layer to layer, so everything is made once per device
 (`vclr.ops.constants.constant`). Letters: b image, l level, s position of all levels flattened.
 """
 
@@ -14,11 +14,11 @@ from vclr.ops.constants import constant, upload
 from vclr.structures import Size
 
 Shapes = tuple[Size, ...]  # (height, width) of each level
-ValidSizes = tuple[tuple[Size, ...], ...]  # of each level: of each image the part that is not padded
+ValidSizes = tuple[tuple[Size, ...], ...]  # per level and image: the part that is not padded
 
 
 def padding_mask(sizes: tuple[Size, ...], padded_size: Size, device: torch.device) -> Tensor:
-    """Return (b, h, w) bool, True where an image of one of the sizes is padded to `padded_size`."""
+    """Return (b, h, w) bool, True where an image of each of the sizes is padded to `padded_size`."""
     heights, widths = upload(sizes, device).T
     rows = torch.arange(padded_size[0], device=device) >= heights[:, None]
     columns = torch.arange(padded_size[1], device=device) >= widths[:, None]
@@ -34,7 +34,7 @@ def padded_cells(shapes: Shapes, valid_sizes: ValidSizes, device: torch.device) 
 
 @constant
 def valid_ratios(shapes: Shapes, valid_sizes: ValidSizes, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return (b, l, 2), the share of each level's width and height that is not padded."""
+    """Return (b, l, 2): the share of each level's width and height that is not padded."""
     ratios = [
         [(width / shape[1], height / shape[0]) for height, width in sizes]
         for sizes, shape in zip(valid_sizes, shapes, strict=True)
@@ -57,10 +57,10 @@ def reference_points(shapes: Shapes, valid_sizes: ValidSizes, device: torch.devi
 def proposals(
     shapes: Shapes, valid_sizes: ValidSizes, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return one box per cell, as logits of normalized cxcywh, and which may be used.
+    """Return one box per cell, as logits of normalized cxcywh, and which of them are usable.
 
-    The side is 0.05 times 2 to the level. Boxes whose center or size is not in (0.01, 0.99), and padded cells, are
-    infinite.
+    The side is 0.05 times 2 to the power of the level. Padded cells, and boxes whose center or size is outside
+    (0.01, 0.99), are infinite.
 
     Returns:
         (b, s, 4) logits and (b, s) bool.
@@ -83,7 +83,7 @@ def level_sides(shapes: Shapes, device: torch.device, dtype: torch.dtype) -> Ten
 
 
 def positions(shapes: Shapes, embed_dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the sine embedding (1, s, d) of the cells where nothing is padded."""
+    """Return the sine embedding (1, s, d) of the cells if nothing is padded."""
     levels = []
     for height, width in shapes:
         rows, columns = (_embed_side(side, embed_dim // 2, device, dtype) for side in (height, width))
@@ -94,7 +94,7 @@ def positions(shapes: Shapes, embed_dim: int, device: torch.device, dtype: torch
 
 @constant
 def _embed_side(num_cells: int, num_features: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Embed the cells of a side without padding, (n, num_features). Small: a map's embedding is not kept."""
+    """Embed the cells of a side without padding, (n, num_features). Sides are small, so they are kept; maps are not."""
     return embed_sides(torch.arange(1, num_cells + 1, dtype=dtype, device=device), num_features)
 
 

@@ -1,7 +1,7 @@
-"""What a checkpoint of ours holds: checked whole before anything of it is used.
+"""The content of a vclr checkpoint, checked completely before any of it is used.
 
 Its keys: `model`, `teacher` (None without one), `optimizer`, `scheduler`, `loader`, `rng`, `iteration`, `config`; and
-`scaler`, `reference`, `journal`, which earlier versions did not write. Weights that somebody took out of one may come
+`scaler`, `reference`, `journal`, which earlier versions did not write. Weights extracted from a checkpoint may come
 with its `config` alone.
 """
 
@@ -20,34 +20,34 @@ from vclr.models.detector import Detector
 from vclr.models.learning_rates import parameter_groups
 from vclr.models.optimizer_state import FLOATS, check_moments, check_rates
 
-POSITION = ("optimizer", "scheduler", "loader", "rng", "iteration")  # where a training was, beside its weights
+POSITION = ("optimizer", "scheduler", "loader", "rng", "iteration")  # the position of a training, beside its weights
 OWN = ("loader", "rng")  # keys that no other program writes
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 def is_checkpoint(content: Mapping[Any, Any]) -> bool:
-    """Tell a checkpoint of ours, or what is left of one, from weights of other programs."""
+    """Tell a vclr checkpoint, or part of one, from weights of other programs."""
     return "config" in content or any(key in content for key in OWN)
 
 
 def check_form(content: Mapping[Any, Any], name: str, must_be_finite: bool = True) -> Config:
-    """Check all that can be checked of a checkpoint without a model: its keys, their types, and that they agree.
+    """Check what can be checked without a model: the keys of a checkpoint, their types, and that they agree.
 
     Args:
-        content: what `is_checkpoint` says yes to.
-        name: of the file, for errors.
-        must_be_finite: refuse weights and moments that are not finite numbers.
+        content: a checkpoint, according to `is_checkpoint`.
+        name: the name of the file, for errors.
+        must_be_finite: refuse weights and moments that are not finite.
 
     Returns:
-        The configuration that it holds.
+        The configuration in the checkpoint.
 
     Raises:
-        UserError: in one line, what is wrong with which part.
+        UserError: says in one line which part is wrong, and how.
     """
     holds_position = any(key in content for key in POSITION)
     for key in ("config", "model", *(("teacher", *POSITION) if holds_position else ())):
         if key not in content:
-            raise UserError(f"{name}: is not a whole checkpoint: it has no `{key}`")
+            raise UserError(f"{name}: is not a complete checkpoint: it has no `{key}`")
     config = _read_config(content["config"], name)
     _check_weights(content["model"], f"{name}: model", must_be_finite)
     _check_sizes(config.model, content["model"], name)
@@ -76,10 +76,10 @@ def check_form(content: Mapping[Any, Any], name: str, must_be_finite: bool = Tru
 
 
 def check_fit(content: Mapping[str, Any], model: Detector, name: str) -> None:
-    """Check that a checkpoint of the right form is of just this model: names, shapes and types of all tensors.
+    """Check that a checkpoint of the right form fits this model exactly: names, shapes and types of all tensors.
 
     Raises:
-        UserError: in one line, what does not fit.
+        UserError: says in one line what does not fit.
     """
     expected = model.state_dict()
     for part in ("model", "teacher"):
@@ -101,7 +101,7 @@ def check_tensor(value: Any, where: str, must_be_finite: bool = True) -> None:
     """Check that something is a plain tensor of numbers in this process's memory.
 
     Raises:
-        UserError: it is not; says what it is instead.
+        UserError: it is not one; says what it is instead.
     """
     if not isinstance(value, Tensor):
         raise UserError(f"{where} is {_say(value)}, not a tensor")
@@ -136,15 +136,16 @@ def _check_weights(state: Any, where: str, must_be_finite: bool) -> None:
 
 
 def _check_sizes(config: ModelConfig, state: Mapping[str, Tensor], name: str) -> None:
-    """Compare the settings with the weights where these say how large they are, before a model is built of them."""
+    """Compare the sizes in the settings with those of the weights before a model is built from the settings."""
     encoder, decoder = config.transformer.encoder, config.transformer.decoder
     channels, levels = config.embed_dim, config.transformer.num_feature_levels
     sizes = {
         "query_content.weight": (config.num_queries, channels),
         f"neck.levels.{levels - 1}.0.weight": (channels,),
-        "backbone.stem.conv.weight": (config.backbone.stem_out_channels,),
         "mask_branch.mapping.0.weight": (config.mask_hidden_dim,),
     }
+    if config.backbone.name == "resnet":
+        sizes["backbone.stem.conv.weight"] = (config.backbone.stem_out_channels,)
     for part, layers, attention in (("encoder", encoder, "attention"), ("decoder", decoder, "cross_attention")):
         last = f"{part}.layers.{layers.num_layers - 1}"
         sizes[f"{last}.feed_forward.expand.weight"] = (layers.feedforward_dim, channels)

@@ -52,11 +52,11 @@ class Decoder(nn.Module):
         Args:
             queries: (b, q, d) initial content.
             reference_points: (b, q, 4) initial boxes, cxcywh normalized, without gradient.
-            levels: the memory, which is what the queries read.
+            levels: the memory that the queries read.
             bbox_embed: the box head of each layer.
 
         Returns:
-            For each layer the normed queries (b, q, d) and the boxes (b, q, 4) cxcywh normalized.
+            The normed queries (b, q, d) and the boxes (b, q, 4) cxcywh normalized of each layer.
         """
         states, boxes = [], []
         attached = reference_points
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
         for layer, box_head in zip(self.layers, bbox_embed[: len(self.layers)], strict=True):
             scaled = reference_points[:, :, None] * scale
             span = Span(scaled, levels.spatial_shapes, padding_mask)
-            # The reference embeds the box as the padded finest level sees it: another position for each padding.
+            # The reference embeds the box relative to the padded finest level, so its position depends on the padding.
             embedded = scaled[:, :, 0] if levels.pads_like_reference else reference_points
             query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
@@ -72,7 +72,7 @@ class Decoder(nn.Module):
             else:
                 queries = layer(queries, query_pos, levels.features, span)
             states.append(self.norm(queries))
-            # The layer's box hangs on the previous refinement with its gradient, the next reference does not.
+            # A layer's box passes its gradient to the previous refinement; the next reference point does not.
             boxes.append((box_head(states[-1]).float() + inverse_sigmoid(attached)).sigmoid())
             attached = (box_head(queries).float() + inverse_sigmoid(reference_points)).sigmoid()
             reference_points = attached.detach()

@@ -6,7 +6,6 @@ import copy
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vclr.config import ModelConfig
 from vclr.models.attention import MLP, DeformableAttention
-from vclr.models.backbone import Backbone
+from vclr.models.backbone import build_backbone
 from vclr.models.decoder import Decoder
 from vclr.models.encoder import Encoder
 from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
@@ -24,27 +23,38 @@ from vclr.models.two_stage import ProposalStage, TopkProposals, join_proposals
 from vclr.structures import Outputs, Size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
+Encoded = tuple[Levels, Tensor]  # the levels of a part, and its memory
 
 
 class Detector(nn.Module):
-    """A class-agnostic two-stage deformable DETR that also predicts masks."""
+    """A class-agnostic two-stage deformable DETR that also predicts masks.
+
+    Attributes:
+        pads_like_reference: in training mode, let padding leak into the features, and let queries stand on it, as in
+            the reference (`compat.padding`); mask features then cover the padded image.
+        images_at_once: in training mode, how many images go through backbone and encoder at once, and again for the
+            gradient: the results of all together in less memory. 0: all, once.
+    """
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    pads_like_reference = False
+    images_at_once = 0
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         encoder, decoder = config.transformer.encoder, config.transformer.decoder
         dim, num_levels = config.embed_dim, config.transformer.num_feature_levels
         self.config = config
-        self.backbone = Backbone(config.backbone, config.norm_groups)
-        self.neck = Neck(self.backbone.out_channels, dim, num_levels, config.norm_groups)
+        self.backbone = build_backbone(config.backbone, config.norm_groups)
+        out_channels: list[int] = self.backbone.out_channels  # type: ignore[assignment]  # see vclr.models.backbone
+        self.neck = Neck(out_channels, dim, num_levels, config.norm_groups)
         self.encoder = Encoder(encoder, dim, num_levels)
         self.proposal_stage = ProposalStage(dim)
         self.query_content = nn.Embedding(config.num_queries, dim)
         self.decoder = Decoder(decoder, dim, num_levels)
         self.mask_branch = MaskBranch(dim, num_levels, config.mask_hidden_dim)
-        # One copy of each head a decoder layer, and the last for the two-stage proposals.
+        # One copy of each head per decoder layer, and the last one for the two-stage proposals.
         num_heads = decoder.num_layers + 1
         self.class_embed = _copies(nn.Linear(dim, config.num_classes), num_heads)
         self.bbox_embed = _copies(MLP(dim, dim, 4, 3), num_heads)
@@ -78,92 +88,82 @@ class Detector(nn.Module):
             image[:, :, width:] = 0.0
         return normalized
 
-    def forward(
-        self,
-        images: Tensor,
-        image_sizes: list[Size],
-        with_masks: bool = True,
-        pads_like_reference: bool = False,
-        images_at_once: int = 0,
-    ) -> Outputs:
+    def forward(self, images: Tensor, image_sizes: list[Size], with_masks: bool = True) -> Outputs:
         """Detect objects. Each image of a batch gets what it would get alone.
 
         Args:
             images: (b, 3, h, w) normalized.
-            image_sizes: (height, width) of each image; what lies beyond, bottom and right, is padding and is not read.
+            image_sizes: (height, width) of each image; the rest, bottom and right, is padding and is not read.
             with_masks: False leaves the mask branch out (the teacher needs none).
-            pads_like_reference: let padding leak into the features, and queries stand on it, as in the reference
-                (`compat.padding`); mask features then cover the padded image.
-            images_at_once: so many go through backbone and encoder at once, and again for the gradient: the results
-                of all together in less memory. 0: all, once.
         """
-        batches = split_batch(images, image_sizes, pads_like_reference, images_at_once)
         with self._query_precision(images.device):
-            if not images_at_once:
-                encoded = self._encode(batches, pads_like_reference)
-            elif torch.is_grad_enabled():
-                recompute = partial(checkpoint, self._encode, use_reentrant=False)
-                encoded = [part for batch in batches for part in recompute([batch], pads_like_reference)]
-            else:
-                encoded = [part for batch in batches for part in self._encode([batch], pads_like_reference)]
+            encoded = self._encode(images, image_sizes)
         mask_features = None
         if with_masks:
             mask_features = self.mask_branch([levels.split(memory) for levels, memory in encoded])
         with self._query_precision(images.device):
-            topk_proposals = join_proposals([self._propose(memory, levels) for levels, memory in encoded])
+            proposals = join_proposals([self._propose(memory, levels) for levels, memory in encoded])
             levels = join_levels(*zip(*encoded, strict=True))
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, topk_proposals.boxes.detach(), levels, self.bbox_embed)
-            *aux_outputs, last = [
-                self._predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer], mask_features)
-                for layer in self._layers_needed()
-            ]
-            enc_outputs = None
-            if self.training:
-                enc_outputs = self._predict(
-                    -1, topk_proposals.memory, topk_proposals.logits, topk_proposals.boxes, mask_features
-                )
-        return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=enc_outputs)
+            states, boxes = self.decoder(queries, proposals.boxes.detach(), levels, self.bbox_embed)
+            return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
-        """Keep float32 in evaluation for all but the masks.
+        """Compute everything but the masks in float32 in evaluation.
 
-        The rank of a proposal decides which content its query gets: an error of bfloat16 in the backbone changes the
-        rank of near ties and so the detections. In training, mixed precision reaches everything.
+        The rank of a proposal decides which content its query gets. A rounding error of bfloat16 in the backbone would
+        change the order of near ties and with it the detections. In training, mixed precision reaches everything.
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _encode(self, batches: list[Part], pads_like_reference: bool) -> list[tuple[Levels, Tensor]]:
-        """Return the levels and the memory of each part of the batch."""
-        features = self.backbone([images for images, _ in batches])
-        parts = []
-        for (images, image_sizes), maps in zip(batches, map(self.neck, features), strict=True):
-            if pads_like_reference:
-                parts.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
+    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Encoded]:
+        """Return the levels and the memory of each part of the batch: backbone, neck and encoder."""
+        at_once = self.images_at_once if self.training else 0
+        parts = split_batch(images, image_sizes, self._lets_padding_leak(), at_once)
+        if not at_once:
+            return self._encode_parts(parts)
+        return [encoded for part in parts for encoded in checkpoint(self._encode_parts, [part], use_reentrant=False)]
+
+    def _encode_parts(self, parts: list[Part]) -> list[Encoded]:
+        levels = []
+        features = self.backbone([images for images, _ in parts])
+        for (images, image_sizes), maps in zip(parts, map(self.neck, features), strict=True):
+            if self._lets_padding_leak():
+                levels.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
             else:
-                parts.append(flatten_levels(maps))
-        return list(zip(parts, self.encoder(parts), strict=True))
+                levels.append(flatten_levels(maps))
+        return list(zip(levels, self.encoder(levels), strict=True))
+
+    def _lets_padding_leak(self) -> bool:
+        return self.training and self.pads_like_reference
 
     def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
         num_queries = self.config.num_queries
         return self.proposal_stage(memory, levels, self.class_embed[-1], self.bbox_embed[-1], num_queries)  # type: ignore[no-any-return]
 
-    def _layers_needed(self) -> range:
-        """Return the decoder layers whose outputs somebody reads: the losses all, evaluation the last."""
-        num_layers = len(self.decoder.layers)
-        return range(0 if self.training and self.config.aux_loss else num_layers - 1, num_layers)
-
     def _predict(
-        self, layer: int, state: Tensor, logits: Tensor, boxes: Tensor, mask_features: list[Tensor] | None
+        self, states: Tensor, boxes: Tensor, proposals: TopkProposals, mask_features: list[Tensor] | None
     ) -> Outputs:
-        mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
-        return Outputs(logits, boxes, state, mask_embeds, mask_features)
+        """Apply the heads to the layers that somebody reads: the losses read all, evaluation reads the last."""
+
+        def predict(layer: int, state: Tensor, logits: Tensor, boxes: Tensor) -> Outputs:
+            mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
+            return Outputs(logits, boxes, state, mask_embeds, mask_features)
+
+        num_layers = len(self.decoder.layers)
+        first = 0 if self.training and self.config.aux_loss else num_layers - 1
+        *aux_outputs, last = [
+            predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer])
+            for layer in range(first, num_layers)
+        ]
+        of_proposals = predict(-1, proposals.memory, proposals.logits, proposals.boxes) if self.training else None
+        return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=of_proposals)
 
 
 def split_batch(images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int) -> list[Part]:
     """Split a batch (b, 3, h, w) into the parts that go through the backbone together.
 
-    Images of different sizes go one by one, cut out of their padding, unless it is to leak as in the reference.
+    Images of different sizes go one by one, cut out of their padding, unless padding is to leak as in the reference.
     """
     padded_size = images.shape[2], images.shape[3]
     if not pads_like_reference and any(size != padded_size for size in image_sizes):

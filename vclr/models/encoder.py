@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         """Return the memory (b, s, d) of each part of a batch.
 
         Args:
-            parts: one, or one image in each; these pass as one sequence, in which each reads itself.
+            parts: one part, or one per image; several pass as one sequence in which each part reads itself alone.
         """
         memory = _join([part.features for part in parts])
         positions = _join([self._positions(part) for part in parts])

@@ -1,4 +1,4 @@
-"""Batch normalization of images of different sizes, and of all processes of a training, together."""
+"""Batch normalization over images of different sizes and over all processes of a training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.distributed import ProcessGroup
 
 
 class JointBatchNorm(nn.BatchNorm2d):
-    """Batch norm over groups of images; in training the statistics are of all their pixels together.
+    """Batch norm over groups of images; in training its statistics cover the pixels of all groups.
 
     Attributes:
-        process_group: processes whose images count too; None: this process alone.
+        process_group: the processes whose images count too; None: this process alone.
     """
 
     process_group: ProcessGroup | None = None
@@ -22,7 +22,7 @@ class JointBatchNorm(nn.BatchNorm2d):
         """Normalize (n, d, h, w) maps; h and w are each group's own."""
         if not self.training or (len(groups) == 1 and self.process_group is None):
             return [super(JointBatchNorm, self).forward(group) for group in groups]
-        # In float32 also where the maps are not: half precision has too few digits for sums over many pixels.
+        # In float32 even if the maps are not: half precision has too few digits for sums over many pixels.
         with torch.autocast(groups[0].device.type, enabled=False):
             wide = [group.float() for group in groups]
             mean, variance = self._measure(wide)
@@ -32,14 +32,14 @@ class JointBatchNorm(nn.BatchNorm2d):
         return [result.to(group.dtype) for result, group in zip(normalized, groups, strict=True)]
 
     def _measure(self, groups: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return mean and variance (d,), with gradient, and note them in the running statistics."""
+        """Return mean and variance (d,), with gradient, and update the running statistics."""
         own = [torch.var_mean(group, dim=(0, 2, 3), correction=0) for group in groups]
         counts = [group.numel() // group.shape[1] for group in groups]
         sums = torch.stack([own_mean * own_count for (_, own_mean), own_count in zip(own, counts, strict=True)]).sum(0)
         total = self._total(torch.cat([sums, sums.new_full((1,), sum(counts))]))
         count = total[-1]
         mean = total[:-1] / count
-        # Squares around the common mean: differences of large sums would lose the small digits.
+        # Squares around the common mean: a difference of large sums would lose the small digits.
         squares = [
             (own_variance + (own_mean - mean).square()) * own_count
             for (own_variance, own_mean), own_count in zip(own, counts, strict=True)
@@ -61,7 +61,7 @@ class JointBatchNorm(nn.BatchNorm2d):
 
 
 class _Total(torch.autograd.Function):
-    """The sum over processes: a process's part of it changes the losses of all."""
+    """The sum over processes, with gradient: each process's part changes the losses of all."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, process_group: ProcessGroup) -> Tensor:

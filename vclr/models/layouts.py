@@ -1,4 +1,4 @@
-"""Whose names weights have: ours, the reference's, or those of a backbone from detectron2 or torchvision."""
+"""Naming schemes of weights: ours, the reference's, and those of a backbone from detectron2 or torchvision."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from vclr.errors import UserError
-from vclr.models.backbone import NUM_BLOCKS
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, from_reference, reference_keys
+from vclr.models.resnet import NUM_BLOCKS
 
-# What DistributedDataParallel and torch.compile put before a name.
+# Prefixes that DistributedDataParallel and torch.compile add to names.
 WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
-# One key of each backbone; what stands before it in a file is a prefix of all its keys.
+# One key of each backbone; whatever precedes it in a file is a prefix of all keys.
 DETECTRON2_ANCHOR = "stem.conv1.weight"
 TORCHVISION_ANCHOR = "layer1.0.conv1.weight"
 TORCHVISION_TO_DETECTRON2 = (
@@ -24,7 +24,7 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.0\."), "shortcut."),
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
-BACKBONES = ("detectron2", "torchvision")  # layouts of a backbone alone
+BACKBONE_LAYOUTS = ("detectron2", "torchvision")  # layouts that cover a backbone alone
 BLOCK = re.compile(r"\b(?P<kind>res|layer)(?P<stage>\d)\.(?P<block>\d+)\.(?P<conv>convs\.\d|conv\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 
@@ -35,8 +35,8 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
     """Give weights our names.
 
     Returns:
-        Whose names they had; the weights by our names, those without one by their own; and the keys that a detector
-        has no use for, each with the reason.
+        The scheme they had; the weights by our names, or by their own if we have none; and the keys that a detector
+        does not use, each with the reason.
 
     Raises:
         UserError: names that contradict each other, or a backbone with other norms than the detector's.
@@ -54,13 +54,14 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
 
 
 def unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take the prefixes of wrapped modules off."""
+    """Remove the prefixes of wrapped modules."""
     return {WRAPPERS.sub("", key): value for key, value in state.items()}
 
 
 def backbone_depth(names: Iterable[str]) -> int | None:
-    """Return the depth of the ResNet that has weights of such names; None if it is none that a detector may have."""
-    # Names that fitted are ours by now: stages are res2 to res5 or layer1 to layer4, and we count convolutions from 0.
+    """Return the depth of the ResNet whose weights have these names; None if no detector can have it."""
+    # Names that fit have been renamed to ours: stages are res2 to res5 or layer1 to layer4, and convolutions count
+    # from 0.
     num_blocks: dict[int, int] = {}
     is_deep = False
     for match in filter(None, map(BLOCK.search, names)):

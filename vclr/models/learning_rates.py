@@ -1,4 +1,4 @@
-"""At which rate each parameter learns: its group's, times the factor of the iteration."""
+"""The learning rate of each parameter: its group's rate, times the factor of the iteration."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NORMS = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm2d)
 
 
 def parameter_groups(model: Detector, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Share the trainable parameters out in three groups: backbone, norms, and the rest; none is empty.
+    """Divide the trainable parameters into three groups: backbone, norms and the rest. Empty groups are left out.
 
     The backbone learns at `backbone_lr_factor` of the rate; norms decay by `weight_decay_norm`.
 
     Returns:
-        For each group `params`, `lr` and `weight_decay`.
+        `params`, `lr` and `weight_decay` of each group.
     """
     norm_parameters = {
         id(parameter) for module in model.modules() if isinstance(module, NORMS) for parameter in module.parameters()
@@ -43,6 +43,6 @@ def parameter_groups(model: Detector, config: OptimizerConfig) -> list[dict[str,
 
 
 def rate_factor(config: OptimizerConfig, iteration: int) -> float:
-    """Return the factor of an iteration: linear warm-up, then `gamma` once more from each milestone on."""
+    """Return the factor of an iteration: linear warm-up, and one more `gamma` from each milestone on."""
     warmup = min(1.0, (iteration + 1) / config.warmup_iters) if config.warmup_iters else 1.0
     return warmup * config.gamma ** bisect_right(sorted(config.milestones), iteration)

@@ -21,7 +21,7 @@ class Levels:
     Attributes:
         features: (b, s, d), finest level first.
         spatial_shapes: (height, width) of each level.
-        valid_sizes: for each level the (height, width) of each image's part that is not padded.
+        valid_sizes: per level, the (height, width) of the part of each image that is not padded.
         pads_like_reference: padding leaks into what is computed, as it does in the reference (`compat.padding`).
     """
 
@@ -37,12 +37,12 @@ class Levels:
 
     @property
     def padding_mask(self) -> Tensor | None:
-        """(b, s) bool, True where padded; None where nothing is."""
+        """(b, s) bool, True where padded; None if nothing is."""
         return cells.padded_cells(*self._sizes(), self.features.device) if self.is_padded else None
 
     @property
     def valid_ratios(self) -> Tensor:
-        """(b, l, 2) share of each level's width and height that is not padded; b is 1 where nothing is padded."""
+        """(b, l, 2) share of each level's width and height that is not padded; b is 1 if nothing is padded."""
         return cells.valid_ratios(*self._sizes(), self.features.device, torch.float32)
 
     def positions(self) -> Tensor:
@@ -58,7 +58,7 @@ class Levels:
         return cells.reference_points(*self._sizes(), self.features.device, torch.float32)
 
     def proposals(self) -> tuple[Tensor, Tensor]:
-        """Return one box per cell (b, s, 4), and which may be used (b, s), as `cells.proposals` says; b as above."""
+        """Return one box per cell (b, s, 4), and which are usable (b, s), as `cells.proposals` does; b as above."""
         return cells.proposals(*self._sizes(), self.features.device, torch.float32)
 
     def split(self, sequence: Tensor) -> list[Tensor]:
@@ -84,7 +84,7 @@ class Levels:
         return zip(self.spatial_shapes, self.valid_sizes, strict=True)
 
     def _sizes(self) -> tuple[cells.Shapes, cells.ValidSizes]:
-        """Return what the cells of the batch depend on: where nothing is padded, one image stands for all."""
+        """Return the sizes that determine the cells of the batch; if nothing is padded, one image stands for all."""
         sizes = self.valid_sizes if self.is_padded else tuple((shape,) for shape in self.spatial_shapes)
         return self.spatial_shapes, sizes
 
@@ -109,7 +109,7 @@ def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_si
 
 
 def join_levels(parts: Sequence[Levels], sequences: Sequence[Tensor]) -> Levels:
-    """Join sequences (n, s, d) of parts of a batch; where their sizes differ, each level is padded bottom and right."""
+    """Join the sequences (n, s, d) of parts of a batch; if sizes differ, each level is padded, bottom and right."""
     shapes = tuple(
         (max(height for height, _ in level), max(width for _, width in level))
         for level in zip(*(part.spatial_shapes for part in parts), strict=True)

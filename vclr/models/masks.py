@@ -1,4 +1,4 @@
-"""The mask branch: all levels of the memory, put together to one per-pixel map."""
+"""The mask branch: all levels of the memory, combined into one per-pixel map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vclr.ops.winograd import conv3x3
 
 
 class Conv3x3(nn.Conv2d):
-    """A padded 3x3 convolution that takes the faster way on its device."""
+    """A padded 3x3 convolution that uses the fastest method on its device."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
@@ -37,7 +37,7 @@ class MaskBranch(nn.Module):
         self.norm = nn.LayerNorm(self.channels)
 
     def share_statistics(self, process_group: ProcessGroup | None) -> None:
-        """Let the statistics of the batch norm be of the images of all these processes."""
+        """Let the statistics of the batch norm cover the images of all these processes."""
         norm = self.mapping[1]
         assert isinstance(norm, JointBatchNorm)
         norm.process_group = process_group
@@ -46,10 +46,10 @@ class MaskBranch(nn.Module):
         """Compute the mask features of a batch.
 
         Args:
-            groups: images of one size each: for every level a (n, d, h, w) map, finest first.
+            groups: each holds images of one size, as one (n, d, h, w) map per level, finest first.
 
         Returns:
-            For each image its (l * d, h, w) map of the finest level.
+            One (l * d, h, w) map per image, as fine as the finest level.
         """
         expand, norm, activate, contract = self.mapping
         concatenated = [_concatenate(maps) for maps in groups]

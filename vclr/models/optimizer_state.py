@@ -1,6 +1,6 @@
-"""What AdamW and its learning rate keep in a checkpoint: checked before the optimizer sees it.
+"""The state of AdamW and its learning rate in a checkpoint, checked before the optimizer loads it.
 
-Torch itself takes whatever it is given: its fused kernel then writes beyond the moments' memory.
+Torch itself accepts anything, and its fused kernel would then write beyond the moments' memory.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from vclr.config import OptimizerConfig
 from vclr.errors import UserError
 from vclr.models.learning_rates import rate_factor
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # that are computed with
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # the supported types
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-# What no setting of ours changes; a checkpoint of another torch may lack some.
+# Options that no setting changes; a checkpoint of another torch may lack some.
 FIXED = {
     "eps": 1e-8,
     "amsgrad": False,
@@ -27,7 +27,7 @@ FIXED = {
     "differentiable": False,
     "decoupled_weight_decay": True,
 }
-# What a scheduler of any torch from 2.6 on keeps.
+# The state of a scheduler in any torch from 2.6 on.
 SCHEDULER_KEYS = {
     "base_lrs",
     "last_epoch",
@@ -45,13 +45,13 @@ def check_moments(optimizer: Any, iteration: int, may_skip: bool, where: str, mu
 
     Args:
         optimizer: its state dict.
-        iteration: of the checkpoint.
-        may_skip: steps may have been left out.
+        iteration: the iteration of the checkpoint.
+        may_skip: steps may have been skipped.
         where: the file and part, for errors.
         must_be_finite: refuse moments that are not finite.
 
     Raises:
-        UserError: in one line, what is wrong.
+        UserError: says in one line what is wrong.
     """
     if not isinstance(optimizer, Mapping):
         raise UserError(f"{where}: is of type {type(optimizer).__name__}, not a dictionary")
@@ -82,7 +82,7 @@ def _check_state(state: Mapping[str, Any], iteration: int, where: str, must_be_f
         value = state[key]
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
             raise UserError(f"{where}: {key} is not a tensor of plain numbers")
-        # The fused kernel takes the numbers as they lie in memory.
+        # The fused kernel reads the numbers in memory order.
         if value.dtype not in FLOATS or not value.is_contiguous():
             raise UserError(f"{where}: {key} is not a tensor of numbers one after another")
     step, average, square = (state[key] for key in MOMENTS)
@@ -99,10 +99,10 @@ def _check_state(state: Mapping[str, Any], iteration: int, where: str, must_be_f
 def check_rates(
     optimizer: Mapping[str, Any], scheduler: Any, config: OptimizerConfig, iteration: int, name: str
 ) -> None:
-    """Check that groups and scheduler have the settings' rates, as they are at an iteration.
+    """Check that groups and scheduler have the learning rates of the settings at an iteration.
 
     Raises:
-        UserError: in one line, which have not.
+        UserError: says in one line which do not.
     """
     groups = optimizer["param_groups"]
     bases = {config.lr, config.lr * config.backbone_lr_factor}
@@ -132,7 +132,7 @@ def check_rates(
     if type(count) is not int or count < 1:
         raise UserError(f"{where}: _step_count is not a number above 0")
     if not all(type(scheduler.get(key, False)) is bool for key in ("_is_initial", "_get_lr_called_within_step")):
-        raise UserError(f"{where}: says neither yes nor no of what a step is in")
+        raise UserError(f"{where}: its flags are not true or false")
     for key, expected in (("base_lrs", "initial_lr"), ("_last_lr", "lr")):
         if not _are_list(scheduler.get(key), [group[expected] for group in groups]):
             raise UserError(f"{where}: {key} are not the {expected} of the optimizer's groups")

@@ -1,4 +1,4 @@
-"""Sine embeddings of positions: of a level's cells (DETR) and of a query's box (DAB-DETR)."""
+"""Sine embeddings of positions: the cells of a level (DETR) and the box of a query (DAB-DETR)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TEMPERATURE = 10000.0
 
 @constant
 def _frequencies(num_features: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return what angles are divided by for each of (num_features) sines and cosines."""
+    """Return the divisors of the angles for the (num_features) sines and cosines."""
     exponents = torch.arange(num_features, dtype=dtype, device=device)
     return TEMPERATURE ** (2 * torch.div(exponents, 2, rounding_mode="floor") / num_features)
 
 
 def _interleaved_sine(angles: Tensor, num_features: int) -> Tensor:
-    """Embed (...) angles as (..., num_features): sine and cosine by turns, at falling frequencies."""
+    """Embed (...) angles as (..., num_features): alternating sine and cosine, at falling frequencies."""
     phases = angles[..., None] / _frequencies(num_features, angles.device, angles.dtype)
     return torch.stack([phases[..., 0::2].sin(), phases[..., 1::2].cos()], -1).flatten(-2)
 

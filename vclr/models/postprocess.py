@@ -15,13 +15,13 @@ from vclr.structures import Outputs, Predictions, Size
 def postprocess(
     outputs: Outputs, original_sizes: list[Size], max_detections: int, nms_threshold: float
 ) -> list[Predictions]:
-    """Turn outputs into predictions, one for each image.
+    """Turn outputs into one `Predictions` per image.
 
     Args:
         outputs: of a batch, with masks.
         original_sizes: (height, width) of each image on disk.
-        max_detections: queries that are looked at, by score.
-        nms_threshold: IoU above which the worse of two boxes goes.
+        max_detections: how many queries are considered, best first.
+        nms_threshold: IoU above which the worse of two boxes is dropped.
     """
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
     results = []
@@ -37,7 +37,7 @@ def postprocess(
         height, width = original_size
         scale = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
         boxes = (boxes[kept] * scale).clamp(min=0).minimum(scale)
-        # Boxes that clipping emptied go, together with their masks.
+        # Boxes that clipping emptied are dropped together with their masks.
         has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         kept, boxes = kept[has_area], boxes[has_area]
         masks = paint_masks(mask_logits[top[kept]], original_size)

@@ -10,13 +10,13 @@ from torch import Tensor
 from vclr.config import ModelConfig
 from vclr.errors import UserError
 from vclr.models.attention import MLP
-from vclr.models.backbone import NUM_BLOCKS, STAGES
 from vclr.models.detector import Detector
+from vclr.models.resnet import NUM_BLOCKS, STAGES
 
 # The reference registers its heads twice: under this prefix, and at the top level without it.
 HEADS_PREFIX = "transformer.decoder."
 HEADS = ("class_embed.", "bbox_embed.", "mask_embed.")
-# Parts of the reference that nothing depends on, and why.
+# Parts of the reference that nothing depends on, with the reason.
 UNUSED = {
     "label_enc.": "embeds the labels of denoising queries, whose losses have the weight 0",
     "ROI_embed.": "its output is multiplied by 0",
@@ -25,7 +25,13 @@ AFTER_UNUSED = "mapping_fpn_features_for_seg."
 
 
 def reference_keys(detector: Detector) -> dict[str, str]:
-    """Map each key of the detector's state to the reference's, in the order of the reference's modules."""
+    """Map each key of the detector's state to the reference's, in the order of the reference's modules.
+
+    Raises:
+        UserError: the detector's backbone is not a ResNet.
+    """
+    if (name := detector.config.backbone.name) != "resnet":
+        raise UserError(f"model.backbone.name={name}: weights of other programs can only be exchanged for resnet")
     keys = {}
     state = detector.state_dict()
     for ours, theirs in _part_names(detector.config):
@@ -36,7 +42,7 @@ def reference_keys(detector: Detector) -> dict[str, str]:
 
 
 def reference_parameters(detector: Detector, unused: Iterable[str]) -> list[str]:
-    """List the reference's parameters in its order, among them those that only the reference has."""
+    """List the reference's parameters in its order, including those that only the reference has."""
     parameters = {name for name, _ in detector.named_parameters()}
     names = [theirs for ours, theirs in reference_keys(detector).items() if ours in parameters]
     position = next(number for number, name in enumerate(names) if name.startswith(AFTER_UNUSED))
@@ -47,7 +53,7 @@ def from_reference(state: Mapping[str, Tensor], detector: Detector) -> tuple[dic
     """Rename a state of the reference.
 
     Returns:
-        The weights by our names (those without one of ours keep their own), and those that ours has no use for.
+        The weights by our names (or by their own if we have none), and those that our detector does not use.
 
     Raises:
         UserError: a head's two names hold different weights.
@@ -76,7 +82,7 @@ def to_reference(detector: Detector, unused: Mapping[str, Tensor]) -> dict[str, 
 
     Args:
         detector: whose state it is.
-        unused: what the reference has beyond.
+        unused: the weights that only the reference has.
     """
     state = detector.state_dict()
     renamed = {theirs: state[key] for key, theirs in reference_keys(detector).items()} | dict(unused)
@@ -95,7 +101,7 @@ def unused_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
-    """Return fresh weights for what the reference has beyond ours, distributed as it initializes them."""
+    """Return fresh weights for the parts that only the reference has, distributed as it initializes them."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         channels = config.transformer.num_feature_levels * config.embed_dim
@@ -140,7 +146,7 @@ def _part_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
 
 
 def _backbone_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
-    """Yield the backbone's names here and in detectron2, whose ResNet the reference takes."""
+    """Yield the backbone's names here and in detectron2, whose ResNet the reference uses."""
     yield from _conv_norm("backbone.stem", "backbone.stem.conv1")
     num_convs = 3 if config.backbone.depth >= 50 else 2
     for stage, num_blocks in zip(STAGES, NUM_BLOCKS[config.backbone.depth], strict=True):

@@ -1,4 +1,4 @@
-"""The two-stage step: every cell of the memory proposes a box, the best become the decoder's references."""
+"""The two-stage step: every cell of the memory proposes a box, and the best become the decoder's reference points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vclr.models.levels import Levels
 
 @dataclass
 class TopkProposals:
-    """What the two-stage step picks from memory.
+    """The cells that the two-stage step picks from memory.
 
     Attributes:
         memory: (b, q, d) the chosen cells.
@@ -38,9 +38,9 @@ class ProposalStage(nn.Module):
     ) -> TopkProposals:
         """Choose from memory (b, s, d) by the largest class logit.
 
-        Cells too near the border are zeroed, share one logit, and can be chosen all the same; their box is the whole
-        image (1, 1, 1, 1). An image with fewer cells than `num_queries`, which the reference cannot process, offers
-        them again in the same order.
+        Cells too near the border are zeroed and share one logit, but can still be chosen; their box is the whole image
+        (1, 1, 1, 1). If an image has fewer cells than `num_queries`, which the reference cannot process, its cells are
+        repeated in the same order.
         """
         proposal_logits, usable = levels.proposals()
         cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
@@ -58,5 +58,5 @@ class ProposalStage(nn.Module):
 
 
 def join_proposals(parts: list[TopkProposals]) -> TopkProposals:
-    """Join the proposals of images, one batch after the other."""
+    """Join the proposals of several parts of a batch in order."""
     return TopkProposals(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(TopkProposals)))

@@ -1,4 +1,4 @@
-"""Weights into a detector, with an account of what did and did not fit."""
+"""Load weights into a detector, and report what did and did not fit."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from vclr.models.archive import check_archive
 from vclr.models.array_pickle import load_array_pickle
 from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.detector import Detector
-from vclr.models.layouts import BACKBONES, backbone_depth, rename
+from vclr.models.layouts import BACKBONE_LAYOUTS, backbone_depth, rename
 
-# Where a file keeps its weights, and where the teacher's: ours and the reference's; others for backbones.
+# Keys under which files keep the student's and the teacher's weights: ours, the reference's, and those of backbones.
 STUDENT_KEYS = ("model", "state_dict")
 TEACHER_KEYS = ("teacher", "ema_state")
 
 
-# A file of which fewer tensors fit is of another model, though some have the names and shapes of this one's.
+# If fewer of its tensors fit, a file is of another model, even if some names and shapes agree.
 LEAST_SHARE = 0.5
 
-# With the torch of its time, the reference writes AdamW's betas as an OmegaConf list, which is made of these.
+# The reference writes AdamW's betas as an OmegaConf list, which consists of these types.
 LIST_CONFIG: list[Any] = [ListConfig, ContainerMetadata, Metadata, AnyNode, Any, defaultdict, dict, list, int]
 
 
@@ -45,11 +45,11 @@ class WeightsReport:
     """What `load_weights` did.
 
     Attributes:
-        layout: whose names the weights had: vclr, reference, detectron2 or torchvision.
-        loaded: keys of the model whose values are now those of the weights.
-        missing: keys of the model that the weights do not hold; they keep their values.
-        unexpected: keys of the weights that nothing is known of.
-        ignored: keys of the weights that the model has no use for, with the reason.
+        layout: the naming scheme of the weights: vclr, reference, detectron2 or torchvision.
+        loaded: keys of the model that were loaded.
+        missing: keys of the model that the weights lack; they keep their values.
+        unexpected: unknown keys of the weights.
+        ignored: keys of the weights that the model does not use, with the reason.
         changed_shape: keys of both whose shapes differ, with (in the weights, in the model); they keep their values.
     """
 
@@ -88,18 +88,18 @@ def load_weights(
 ) -> WeightsReport:
     """Load a checkpoint, a state dict, or the file of one into a detector.
 
-    Whose names the weights have is found out: ours; the reference's (`model`, `ema_state`); those of a backbone from
-    detectron2, or from torchvision and DINO. A prefix such as `module.` does not matter.
+    The naming scheme is detected: ours; the reference's (`model`, `ema_state`); that of a backbone from detectron2, or
+    from torchvision and DINO. A prefix such as `module.` does not matter.
 
     Args:
         model: the detector; its device and dtype stay.
-        source: a file, or what was read from one: a checkpoint or the state dict itself.
+        source: a file, or its content: a checkpoint or the state dict itself.
         use_teacher: take the checkpoint's teacher (moving average) instead of its student.
-        strict: raise where the weights do not cover the model.
-        name: what errors call a source that is no file.
+        strict: raise an error if the weights do not cover the model.
+        name: the name of a source that is not a file, for errors.
 
     Raises:
-        UserError: the file cannot be read or is not a whole checkpoint; hardly anything in it fits, or a part of its
+        UserError: the file cannot be read or is not a whole checkpoint; hardly anything in it fits, or part of its
             backbone does not; the number of queries differs; a weight is not finite.
     """
     if isinstance(source, (str, Path)):
@@ -121,7 +121,7 @@ def load_weights(
             raise UserError(
                 f"{name}: holds {given[0]} queries, the model has {wanted[0]}; set model.num_queries={given[0]}"
             )
-    if report.loaded and (report.layout in BACKBONES or not strict):  # else all of a detector is compared below
+    if report.loaded and (report.layout in BACKBONE_LAYOUTS or not strict):  # else all of a detector is compared below
         _check_backbone(report, renamed, model, name)
     if not report.loaded or (strict and not report.is_complete):
         raise UserError(f"{name}: {'does not fit' if report.loaded else 'nothing in it fits'} the model ({report})")
@@ -139,14 +139,14 @@ def load_weights(
 
 
 def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model: Detector, name: str) -> None:
-    """Refuse a backbone of which a part does not fit: the weights of ResNet-18 have names that ResNet-50 has too.
+    """Refuse a backbone that fits only in part: some weights of ResNet-18 have names that ResNet-50 has too.
 
     Raises:
         UserError: names both backbones.
     """
     lacking = {key for key in model.state_dict() if key.startswith("backbone.")}.difference(report.loaded)
-    surplus = [key for key in report.unexpected if report.layout in BACKBONES or key.startswith("backbone.")]
-    has_backbone = report.layout in BACKBONES or any(key.startswith("backbone.") for key in renamed)
+    surplus = [key for key in report.unexpected if report.layout in BACKBONE_LAYOUTS or key.startswith("backbone.")]
+    has_backbone = report.layout in BACKBONE_LAYOUTS or any(key.startswith("backbone.") for key in renamed)
     if not has_backbone or not (lacking or surplus):
         return
     depth, wanted = backbone_depth(renamed), model.config.backbone.depth
@@ -160,15 +160,15 @@ def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model:
     if differing := [text for text in shapes if text.startswith("backbone.")]:
         raise UserError(f"{name}: its backbone is another one: {differing[0]}")
     if lacking:
-        raise UserError(f"{name}: lacks {len(lacking)} weights of the backbone, {min(lacking)} for one")
-    raise UserError(f"{name}: its backbone has {len(surplus)} weights that the model's has not, {surplus[0]} for one")
+        raise UserError(f"{name}: lacks {len(lacking)} weights of the backbone, for example {min(lacking)}")
+    raise UserError(f"{name}: its backbone has {len(surplus)} weights that the model's lacks, for example {surplus[0]}")
 
 
 def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict[str, Tensor]:
-    """Return the student's or the teacher's weights of what a file holds, or the content where it is these itself.
+    """Return the student's or the teacher's weights from the content of a file, which may be the weights themselves.
 
     Raises:
-        UserError: there is no teacher, or a weight is no tensor.
+        UserError: there is no teacher, or a weight is not a tensor.
     """
     keys = TEACHER_KEYS if use_teacher else (*STUDENT_KEYS, *TEACHER_KEYS)
     held = [content[key] for key in keys if isinstance(content.get(key), Mapping)]
@@ -183,7 +183,7 @@ def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict
     for key, value in tensors.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise UserError(
-                f"{name}: its weights are no dictionary of tensors: {key!r:.60} is a {type(value).__name__}"
+                f"{name}: its weights are not a dictionary of tensors: {key!r:.60} is a {type(value).__name__}"
             )
         check_tensor(value, f"{name}: {key}", must_be_finite=False)
     return tensors
@@ -208,7 +208,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Return the file of a checkpoint, which may be named by the folder of its training.
+    """Return the file of a checkpoint; the folder of a training stands for its last one.
 
     Raises:
         UserError: the folder holds no checkpoint.
@@ -224,9 +224,9 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def read_tensors(path: Path, must_be_archive: bool = False) -> dict[Any, Any]:
-    """Read a file as `read_weights` does, and leave what it holds to the caller to check.
+    """Read a file as `read_weights` does, without checking its content.
 
-    With `must_be_archive`, no file of an older program is read.
+    With `must_be_archive`, files in torch's older format are refused.
 
     Raises:
         UserError: the file is missing, damaged, or holds more than tensors, arrays and plain values.
@@ -239,7 +239,7 @@ def read_tensors(path: Path, must_be_archive: bool = False) -> dict[Any, Any]:
             content = load_array_pickle(path)
         else:
             with torch.serialization.safe_globals(LIST_CONFIG), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of how a file was written
+                warnings.simplefilter("ignore")  # about how a file was written
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -253,7 +253,7 @@ def read_tensors(path: Path, must_be_archive: bool = False) -> dict[Any, Any]:
 
 
 def _is_archive(path: Path) -> bool:
-    """Tell an archive, also one that was cut off, from the files of older programs."""
+    """Tell an archive, even one that was cut off, from files in torch's older format."""
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PK\x03\x04" or zipfile.is_zipfile(path)
@@ -262,19 +262,19 @@ def _is_archive(path: Path) -> bool:
 
 
 def _explain(error: Exception, is_archive: bool) -> str:
-    """Say what is wrong with a file: our own words, since torch advises to execute what it does not know."""
+    """Say in our own words what is wrong with a file: torch would advise executing what it does not know."""
     if foreign := re.search(r"GLOBAL (\S+)|(?:function|class|global) (\S+) (?:was|is) not", str(error)):
-        return f"it holds {foreign[1] or foreign[2]}, which is no tensor; nothing in it was executed"
+        return f"it holds {foreign[1] or foreign[2]}, which is not a tensor; nothing in it was executed"
     if isinstance(error, pickle.UnpicklingError) and str(error).startswith("holds "):  # ours, of array_pickle
         return f"it {error}"
     return "it is a zip that `torch.save` did not write" if is_archive else "`torch.save` did not write it"
 
 
 def count_queries(content: Mapping[str, Any], name: str) -> int | None:
-    """Return how many queries a file's weights are for; None where they are of a backbone alone.
+    """Return the number of queries that a file's weights are for; None if they are of a backbone alone.
 
     Raises:
-        UserError: a weight is no tensor; says the file's `name`.
+        UserError: a weight is not a tensor; names the file.
     """
     for key, value in find_state(content, False, name).items():
         if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")) and value.dim():
@@ -285,10 +285,10 @@ def count_queries(content: Mapping[str, Any], name: str) -> int | None:
 def config_of(
     content: Mapping[str, Any], source: str | Path, config_file: Path | None = None, overrides: Sequence[str] = ()
 ) -> Config:
-    """Return the configuration that a file of weights holds; else the given one, else the published one.
+    """Return the configuration in a file of weights, else the given one, else the published one.
 
     Raises:
-        UsageError: settings are given for a file that holds its own.
+        UsageError: settings are given for a file that has its own.
     """
     if "config" in content:
         if config_file or overrides:

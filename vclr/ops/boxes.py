@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Added to unions and hulls, so that empty boxes give 0 instead of NaN (the reference does the same).
+# Added to unions and hulls, so that empty boxes give 0 instead of NaN, as in the reference.
 AREA_EPSILON = 1e-6
 
 
@@ -48,7 +48,7 @@ def pairwise_giou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def paired_giou(first: Tensor, second: Tensor) -> Tensor:
-    """Return generalized IoU (...) of each pair of (..., 4) xyxy boxes, without a table."""
+    """Return generalized IoU (...) of each pair of (..., 4) xyxy boxes, without computing all pairs."""
     return pairwise_giou(first[..., None, :], second[..., None, :])[..., 0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Tensors that the host knows beforehand: copied to a device without waiting for it, and made once if sizes repeat."""
+"""Tensors that the host knows in advance: copied to a device without waiting, and made once if sizes repeat."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Of the last so many sizes: student and teacher share them, and some come again soon. A large map's take a megabyte.
+# Number of recent sizes to keep: student and teacher share them, and some return soon. Each takes up to a megabyte.
 MAX_SIZES = 16
 
 _caches: list[Callable[[], None]] = []
 
 
 def upload(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor of numbers that the host knows; neither waits for the other.
+    """Return a tensor of numbers that the host knows, without host and device waiting for each other.
 
-    `torch.tensor(values, device=device)` copies from memory that a GPU cannot read by itself, so the host waits there
-    until the GPU has done all that it was given before.
+    `torch.tensor(values, device=device)` copies from memory that a GPU cannot read by itself, so the host would wait
+    until the GPU has finished all earlier work.
 
     Args:
         values: numbers, nested lists of numbers, or an array.
-        device: where they are needed.
-        dtype: of the tensor; by default what numpy and torch make of the values.
+        device: the device of the tensor.
+        dtype: the type of the tensor (default: the one that numpy and torch choose for the values).
     """
     tensor = torch.as_tensor(values if isinstance(values, (np.ndarray, Tensor)) else np.array(values), dtype=dtype)
     if device.type == "cuda":
@@ -36,15 +36,15 @@ def upload(values: Any, device: torch.device, dtype: torch.dtype | None = None) 
 
 
 def constant(make: Function) -> Function:
-    """Decorate a function that makes tensors of sizes alone, so that it makes them once for each size.
+    """Decorate a function whose tensors depend on sizes alone, so that it makes them once per size.
 
-    Arguments are hashable and say everything, device and dtype included. Nobody changes what is returned.
+    Arguments must be hashable and include device and dtype. Callers must not change the result.
     """
 
     @functools.lru_cache(MAX_SIZES)
     @functools.wraps(make)
     def made(*arguments: Any) -> Any:
-        # As the first caller may be in a mode whose tensors nobody can use outside of it.
+        # The first caller may be in inference mode, whose tensors could not be used outside it.
         with torch.inference_mode(False), torch.no_grad():
             return make(*arguments)
 
@@ -53,6 +53,6 @@ def constant(make: Function) -> Function:
 
 
 def forget_constants() -> None:
-    """Give back the memory of all that `constant` has kept."""
+    """Release the memory of everything that `constant` has kept."""
     for clear in _caches:
         clear()

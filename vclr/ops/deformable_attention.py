@@ -21,16 +21,16 @@ def deformable_attention(
     attention_weights: Tensor,
     backend: str = "",
 ) -> Tensor:
-    """Sum what each query reads at its sampling points of every level, weighted.
+    """Return the weighted sum of what each query reads at its sampling points on every level.
 
-    Computed in the precision of the locations, float32 at least: in bfloat16 they would be off by whole cells.
+    Compute in the precision of the locations, at least float32: in bfloat16 they would be off by whole cells.
 
     Args:
         value: (b, s, m, d) values of all levels, flattened one after the other.
         spatial_shapes: (height, width) of each level.
-        sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; outside is zero.
+        sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; zero outside.
         attention_weights: (b, q, m, l, p).
-        backend: one of `BACKENDS`; empty for the fastest on the device. They differ by rounding.
+        backend: one of `BACKENDS` (default: the fastest on the device). They differ by rounding.
 
     Returns:
         (b, q, m * d), in the precision of `value`.

@@ -2,8 +2,8 @@
 
 What a query reads is a weighted sum of rows of one table, the values of a head. `embedding_bag` computes such sums
 several times faster than `grid_sample` samples maps, because the channels of a row lie side by side. Its own gradient
-for the table is slow; here it is a gather too, for each cell over those who read it. Only the inputs are kept for the
-backward pass.
+for the table is slow; here that is a gather too: for each cell, over the queries that read it. Only the inputs are kept
+for the backward pass.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class _GatheredAttention(torch.autograd.Function):
 
 @dataclass
 class _Reads:
-    """Which rows of the table are read. A bag is a query in a head, n = b * m * q; r = l * p readings are in each.
+    """The rows of the table that are read. A bag is a query in a head (n = b * m * q) with r = l * p readings.
 
     Attributes:
         cells: (n, r) int32 row of the upper left corner.
         strides: (r,) int32 rows from a corner to the one below it.
         x: (n, r) distance from the left corner, in [0, 1].
         y: (n, r) distance from the upper corner, in [0, 1].
-        inside: (2, n, r) 1.0, or 0.0 where the point is so far out along x, along y, that moving it changes nothing.
+        inside: (2, n, r) for x and y: 1.0, or 0.0 where the point is so far outside that moving it changes nothing.
     """
 
     cells: Tensor
@@ -90,7 +90,7 @@ class _Reads:
         return rows.flatten(1)
 
     def corner_weights(self, weights: Tensor) -> Tensor:
-        """Share the weights (n, r) of the readings out to their corners, (n, 4, r)."""
+        """Distribute the weights (n, r) of the readings to their corners, (n, 4, r)."""
         lower = weights * self.y
         upper = weights - lower
         n, r = weights.shape
@@ -113,7 +113,7 @@ class _Reads:
 def _locate(sampling_locations: Tensor, spatial_shapes: Sequence[Size]) -> _Reads:
     """Find the cells that the sampling points (b, q, m, l, p, 2) lie in, in the table of `_tabulate`.
 
-    A point beyond the border of zeros is moved onto it, where it reads the same.
+    A point beyond the border of zeros is moved onto the border, where it reads the same.
     """
     b, _, m, _, num_points, _ = sampling_locations.shape
     sides = _sides(spatial_shapes, sampling_locations).repeat_interleave(num_points, 1)[:, None]

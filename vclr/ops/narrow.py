@@ -1,4 +1,4 @@
-"""Maps of one column, which strided convolutions get wrong."""
+"""Maps with a single column, which strided convolutions get wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 def widen(features: Tensor) -> Tensor:
     """Add a column of zeros, right, to a map (b, d, h, 1); return any other map as it is.
 
-    A padded convolution of stride 2 gives the same for both. But in bfloat16 on a CPU, of a map of one column, oneDNN
-    (as in torch 2.13) computes a gradient of the weights that is whatever lay in memory.
+    A padded convolution of stride 2 gives the same result for both. But for a map with one column in bfloat16 on a CPU,
+    oneDNN (in torch 2.13) returns uninitialized memory as the gradient of the weights.
     """
     return functional.pad(features, (0, 1)) if features.shape[3] == 1 else features

@@ -14,7 +14,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     Args:
         boxes: (n, 4) xyxy.
         scores: (n,).
-        threshold: IoU above which the lower-scored box goes.
+        threshold: IoU above which the lower-scored box is dropped.
     """
     order = scores.argsort(descending=True, stable=True)
     ranked = boxes[order].float()
@@ -22,7 +22,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     bottom_right = torch.minimum(ranked[:, None, 2:], ranked[None, :, 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
     areas = area(ranked)
-    # Compared without a division, so boxes without an area suppress nothing.
+    # Compared without a division, so boxes without area suppress nothing.
     overlaps = intersection > threshold * (areas[:, None] + areas[None] - intersection)
     better_overlaps = overlaps.cpu().numpy()  # the greedy pass is sequential: one transfer instead of n
     keep = []

@@ -1,4 +1,4 @@
-"""Points of a mask: reading a map at them, and choosing those where a prediction is unsure (PointRend)."""
+"""Points of a mask: read a map at points, and choose points where a prediction is uncertain (PointRend)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# So many masks' candidates are drawn at once: three times as many as points, they take the most memory of all.
+# Masks whose candidates are drawn at once: candidates are three times as many as points and take the most memory.
 MASKS_AT_ONCE = 256
 
 
@@ -36,10 +36,10 @@ def draw_uncertain_points(
 
     Args:
         logits: (n, h, w) mask logits.
-        num_points: points drawn for each mask.
-        oversample_ratio: uniform candidates for each point.
+        num_points: points per mask.
+        oversample_ratio: uniform candidates per point.
         importance_sample_ratio: share of the points taken from the candidates, the rest is uniform.
-        generator: on the device of the logits; by default torch's own.
+        generator: on the device of the logits (default: torch's global one).
 
     Returns:
         (n, num_points, 2) as (x, y), normalized to [0, 1].

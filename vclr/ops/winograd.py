@@ -1,9 +1,9 @@
 """3x3 convolution of many channels on a CPU, by Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016).
 
 A tile of 4x4 pixels gives 2x2 results with 16 products instead of 36, and each of the 16 is one large matrix product
-over all tiles. The additions around them cost little where there are hundreds of channels. Rounding errors are those of
-the direct convolution. A row of four products is computed at a time, for some of the output channels: all of them would
-take much memory.
+over all tiles. The additions around them cost little with hundreds of channels. Rounding errors are as large as
+those of the direct convolution. To save memory, one row of four products is computed at a time, for some of the output
+channels.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# Below, the additions cost more than the products saved.
+# With fewer channels, the additions cost more than the products saved.
 MIN_CHANNELS = 256
 # Output channels at once.
 CHUNK = 512
 
-# Of four pixels in line, product k reads first + sign * second.
+# Of four pixels in a line, product k reads first + sign * second.
 READS = ((0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1))
-# Product k enters result i, of two in line, with a sign.
+# Product k enters result i of the two in a line, with a sign.
 ENTERS = (((0, 1),), ((0, 1), (1, 1)), ((0, 1), (1, -1)), ((1, -1),))
 # Product k weighs the three taps of the kernel.
 TAPS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
 
 
 def conv3x3(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve (b, c, h, w) with (o, c, 3, 3), padded by one pixel, to (b, o, h, w); the faster way on the device."""
+    """Convolve (b, c, h, w) with (o, c, 3, 3), padded by one pixel, to (b, o, h, w), by the faster method."""
     is_exact = features.dtype.itemsize >= 4 and not torch.is_autocast_enabled(features.device.type)
     if bias is None or features.device.type != "cpu" or not is_exact or min(weight.shape[:2]) < MIN_CHANNELS:
         return functional.conv2d(features, weight, bias, padding=1)
@@ -38,7 +38,7 @@ def conv3x3(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def winograd_conv3x3(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Compute what `conv3x3` does by Winograd's algorithm; the result is channels-last in memory."""
+    """Compute the same as `conv3x3` by Winograd's algorithm; the result is channels-last in memory."""
     return _Winograd.apply(features, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
 
 

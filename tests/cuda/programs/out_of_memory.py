@@ -12,8 +12,7 @@ from tests.cuda.machine import Machine
 from tests.cuda.programs.step import SMALL, draw_batch, settings
 from vclr.config import load_config
 from vclr.engine.state import TrainState
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 
 
 def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
     """
     config = load_config(SMALL, settings(dtype))
     state = TrainState(config, torch.device("cuda", 0))
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     generator = torch.Generator().manual_seed(0)
     batch = draw_batch([[96, 128], [128, 96]], [5, 5], generator)
     attempts: list[int] = []
@@ -44,7 +43,7 @@ def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
 
     step.compute_gradients = noting
     for _ in range(2):
-        step.training_step(state, batch, *criteria)
+        step.training_step(state, batch, objective)
     in_one_go = num_operations
     gc.collect()
     gc.disable()
@@ -54,7 +53,7 @@ def main(machine: Machine, dtype: str, shares: list[float]) -> dict[str, Any]:
         between = machine.memory.live
         spend_much(state)
         machine.fails_at = machine.num_operations + int(share * in_one_go)
-        step.training_step(state, batch, *criteria)
+        step.training_step(state, batch, objective)
         results.append({"share": share, "between": between, "attempts": list(attempts)})
     return {"results": results, "notes": machine.notes.take()}
 

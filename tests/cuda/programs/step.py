@@ -10,12 +10,11 @@ import torch
 from tests.cuda.machine import Machine
 from vclr.bench.scenes import random_photo, random_target
 from vclr.config import load_config
-from vclr.data.loader import collate
+from vclr.data.batches import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
-from vclr.losses.consistency import ConsistencyCriterion
-from vclr.losses.criterion import Criterion
+from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
 SMALL = "configs/small_detector.yaml"
@@ -60,11 +59,11 @@ def take_steps(
     """Return the losses of each step, and the notes of the last, when what is kept by size has been computed."""
     config = load_config(config_file, [*settings(dtype), *overrides])
     state = TrainState(config, torch.device(device))
-    criteria = Criterion(config.model.criterion), ConsistencyCriterion(config.model.criterion)
+    objective = Objective(config.model.criterion)
     generator = torch.Generator().manual_seed(0)
     losses = []
     for _ in range(num_steps):
         batch = draw_batch(sizes, list(num_objects), generator)
         machine.notes.take()
-        losses.append(training_step(state, batch, *criteria))
+        losses.append(training_step(state, batch, objective))
     return {"losses": losses, "notes": machine.notes.take()}

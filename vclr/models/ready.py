@@ -1,0 +1,59 @@
+"""A detector ready for inference: weights, configuration, device and evaluation mode in one place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vclr.config import Config
+from vclr.device import choose_device
+from vclr.models.build import build_model
+from vclr.models.detector import Detector
+from vclr.models.weights import config_of, find_checkpoint, load_weights, read_weights
+
+log = logging.getLogger("vclr")
+
+
+def open_detector(
+    checkpoint: Path, device: str | torch.device = "auto", config_file: Path | None = None
+) -> tuple[Detector, Config]:
+    """Open the detector of a checkpoint, ready for inference, with its configuration.
+
+    Args:
+        checkpoint: a checkpoint, the folder of a training (its last checkpoint is taken), or weights of the reference.
+        device: auto, cpu, cuda ...
+        config_file: the configuration of weights that hold none (default: the published one).
+
+    Raises:
+        UsageError: `config_file` is given for a checkpoint that holds its own configuration.
+        UserError: the checkpoint cannot be read or does not fit the configuration.
+    """
+    path = find_checkpoint(checkpoint)
+    content = read_weights(path)
+    config = config_of(content, path, config_file)
+    chosen = choose_device(device) if isinstance(device, str) else device
+    return fill_detector(config, content, str(path), chosen), config
+
+
+def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, device: torch.device) -> Detector:
+    """Build a detector for inference with all the weights that a file holds.
+
+    Args:
+        config: chooses the teacher or the student by `train.model_ema.use_ema_weights_for_eval_only`.
+        content: what `read_weights` read; None leaves the detector untrained.
+        name: of the file, for errors.
+        device: where the detector is to work.
+
+    Raises:
+        UserError: the weights do not fit.
+    """
+    detector = build_model(config).to(device).eval()
+    if content is not None:
+        use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
+        report = load_weights(detector, content, use_teacher, strict=True, name=name)
+        log.info("%s: %s", name, report)
+    return detector
