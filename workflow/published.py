@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from vclr.catalog import published_splits
 from vclr.catalog.published_splits import SplitRecipe
+
+from vclr.catalog import published_splits
 from vclr.fetch.sources import read_catalog
 
 # Sets that `vclr fetch` brings whole; data/raw/{set}/FETCHED stands for all that is in the folder. The manifest is no

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vclr.catalog.classes import resolve_groups
 from vclr.config.checks import check_values
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest_key
@@ -40,6 +41,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
     except OmegaConfBaseException as error:  # also a value that refers to another one
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
     check_values(flat_config(config))
+    resolve_groups(config.evaluation.groups)
     return config
 
 
@@ -58,6 +60,7 @@ def config_from_text(text: str, source: str) -> Config:
     try:
         config: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, source))  # type: ignore
         check_values(flat_config(config))
+        resolve_groups(config.evaluation.groups)
     except OmegaConfBaseException as error:
         raise UsageError(f"{source}: {error.full_key}: {_first_line(error)}") from None
     except UsageError as error:

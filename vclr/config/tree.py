@@ -10,6 +10,7 @@ This module imports no torch: Snakemake reads configurations too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 # --- model -----------------------------------------------------------------------------------------------------------
 
@@ -259,7 +260,7 @@ class EvaluationConfig:
     protocol: str = ""  # the group of classes, or the catalog's protocol, that the headline metrics are of
     protocols: list[str] = field(default_factory=list)  # what the workflow evaluates one training on, each apart
     test_sets: dict[str, DataSetConfig] = field(default_factory=dict)  # protocols of your own: name -> test set
-    groups: dict[str, list[str]] = field(default_factory=dict)  # group name -> category names
+    groups: dict[str, Any] = field(default_factory=dict)  # group name -> class names, or the name of a list of them
     max_dets: list[int] = field(default_factory=lambda: [1, 10, 20, 30, 50, 100, 300])
     dtype: str = "float32"  # of the mask branch, most of the arithmetic; which objects are found stays in float32
 

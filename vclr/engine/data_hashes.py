@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
 from vclr.config import Config, DataSetConfig
-from vclr.data.data_sets import missing_files, test_set, training_set
+from vclr.data.data_sets import evaluates_while_training, missing_files, test_set, training_set
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
@@ -21,8 +21,8 @@ def hash_training_data(config: Config) -> dict[str, str]:
     """Return the sha256 of annotations, proposals, first weights, and what stands for images and views.
 
     That of an image folder is `fingerprint`; without a manifest, of the names and sizes of the files that the
-    annotations name. First weights that are no longer there have none. Where the training evaluates, the test set has
-    its own, which start with `test_`.
+    annotations name. First weights that are no longer there have none. If the training evaluates on its way, the test
+    set has its own, which start with `test_`.
 
     Raises:
         UserError: a file of the training set is not there, or annotations whose images are needed are not COCO's.
@@ -34,7 +34,7 @@ def hash_training_data(config: Config) -> dict[str, str]:
     views = {f"view_{view}": folder for view, folder in train.views.items() if view in weights}
     files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
     hashes = _hash_all(files, {"images": train.images, **views}, train)
-    if config.train.eval_period:
+    if evaluates_while_training(config):
         tested = test_set(config)
         own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
         hashes |= {TEST_SET + name: digest for name, digest in own.items()}

@@ -8,9 +8,103 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from vclr.catalog.classes import COCO_SYNSETS
 from vclr.coco.annotations import Json, category_ids
 from vclr.errors import UserError, nearest
-from vclr.splits.classes import COCO_SYNSETS, NOT_IN_LVIS, OBJECTS365_KINDS, OBJECTS365_NAMES
+
+# Classes of COCO that a release of LVIS has no category for: v1 has no hot dog, v0.5 has neither.
+NOT_IN_LVIS = ("hot dog", "oven")
+
+# What Objects365 v2 calls a class of COCO, where that is not COCO's own name in other capitals. Official files misspell
+# two of them, corrected copies of their lists do not: both spellings stand here.
+OBJECTS365_NAMES = {
+    "bird": ("Wild Bird",),
+    "handbag": ("Handbag/Satchel",),
+    "suitcase": ("Luggage",),
+    "skis": ("Skiboard",),
+    "sports ball": ("Other Balls",),
+    "bowl": ("Bowl/Basin",),
+    "orange": ("Orange/Tangerine",),
+    "dining table": ("Dining Table", "Dinning Table"),
+    "tv": ("Monitor/TV", "Moniter/TV"),
+    "teddy bear": ("Stuffed Toy",),
+    "hair drier": ("Hair Dryer",),
+}
+
+# Finer classes of Objects365 whose objects COCO's annotators label with a class of theirs, so that a detector trained
+# on COCO has seen them as known.
+OBJECTS365_KINDS = {
+    "car": ("SUV", "Sports Car", "Formula 1"),  # cars by every definition
+    "truck": ("Van", "Pickup Truck", "Heavy Truck", "Fire Truck", "Ambulance"),  # COCO has vans as trucks or cars
+    "boat": ("Sailboat", "Ship"),  # COCO's boats are of any size
+    "bird": ("Duck", "Goose", "Swan", "Pigeon", "Parrot", "Penguin", "Chicken"),  # a living chicken, not a meal
+    "tie": ("Bow Tie",),
+    "sports ball": (
+        "Soccer", "Basketball", "Volleyball", "Baseball", "American Football", "Tennis", "Golf Ball", "Billiards",
+        "Billards", "Table Tennis",
+    ),  # the ball that each is played with; rackets and cues are classes of their own
+    "chair": ("Wheelchair",),
+    "sandwich": ("Hamburger",),  # COCO has no other class for what lies between two halves of a bun
+    "toilet": ("Urinal",),  # COCO's annotators draw urinals as toilets
+}  # fmt: skip
+
+# Classes of Objects365 that one might take for known, since they are like a class of COCO; they count as novel: COCO's
+# annotators leave most of them out, or label them now this way and now that.
+OBJECTS365_NOVEL = {
+    "dining table": ("Desk", "Coffee Table", "Side Table", "Nightstand"),
+    "chair": ("Stool",),
+    "motorcycle": ("Scooter", "Tricycle"),
+    "suitcase": ("Briefcase",),
+    "handbag": ("Wallet/Purse",),
+    "truck": ("Machinery Vehicle", "Crane"),
+    "oven": ("Gas stove",),
+    "laptop": ("Tablet",),
+    "cell phone": ("Telephone",),
+    "orange": ("Grapefruit", "Lemon"),
+    "horse": ("Donkey",),
+    "cow": ("Yak",),
+    "tennis racket": ("Table Teniis paddle",),
+    "car": ("Rickshaw",),
+}
+# Under which synset LVIS has the classes of the two lists above, where it does. LVIS counts by synset alone: a category
+# is known if its synset is one of COCO_SYNSETS, so each of these is novel there.
+SYNSETS_OF_JUDGED = {
+    "Sports Car": "racer.n.02",
+    "Van": "minivan.n.01",
+    "Pickup Truck": "pickup.n.01",
+    "Heavy Truck": "trailer_truck.n.01",
+    "Fire Truck": "fire_engine.n.01",
+    "Ambulance": "ambulance.n.01",
+    "Ship": "cargo_ship.n.01",
+    "Duck": "duck.n.01",
+    "Goose": "goose.n.01",
+    "Pigeon": "pigeon.n.01",
+    "Parrot": "parrot.n.01",
+    "Penguin": "penguin.n.01",
+    "Chicken": "chicken.n.02",
+    "Bow Tie": "bow_tie.n.01",
+    "Soccer": "soccer_ball.n.01",
+    "Basketball": "basketball.n.02",
+    "Volleyball": "volleyball.n.02",
+    "Baseball": "baseball.n.02",
+    "American Football": "football.n.02",
+    "Tennis": "tennis_ball.n.01",
+    "Table Tennis": "ping-pong_ball.n.01",
+    "Wheelchair": "wheelchair.n.01",
+    "Hamburger": "hamburger.n.01",
+    "Urinal": "urinal.n.01",
+    "Desk": "desk.n.01",
+    "Coffee Table": "coffee_table.n.01",
+    "Stool": "stool.n.01",
+    "Scooter": "motor_scooter.n.01",
+    "Briefcase": "briefcase.n.01",
+    "Wallet/Purse": "wallet.n.01",
+    "Gas stove": "stove.n.01",
+    "Telephone": "telephone.n.01",
+    "Tricycle": "tricycle.n.01",
+    "Yak": "yak.n.02",
+    "Lemon": "lemon.n.01",
+}
 
 # (categories of a json, names of classes, what errors call the json) -> ids of the categories that are these classes
 Matcher = Callable[[list[Json], Iterable[str], str], set[int]]
@@ -71,3 +165,7 @@ def _join(
             raise UserError(f"{source}: has no category for COCO's {name!r} ({' or '.join(spellings)}){near}")
         found |= ids
     return found
+
+
+# How a split finds its classes in a json, by the name that the catalog uses.
+MATCHERS: dict[str, Matcher] = {"names": match_names, "synsets": match_synsets, "objects365": match_objects365}

@@ -10,52 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS, Split
 from vclr.coco.annotations import OBJECT, as_object, open_images
 from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
 from vclr.object_proposals.join_streamed import BoxTable, ChosenProposals, choose_from_file
-from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
-from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
-
-
-@dataclass(frozen=True)
-class Split:
-    """What a split keeps.
-
-    Attributes:
-        classes: names of classes: those kept, or, `inverted`, those left out.
-        inverted: see `classes`.
-        match: how the categories of a json that are these classes are found.
-        is_one_class: what is kept becomes the one category `object`, as in the published files.
-        top_k: object proposals of an image that join it.
-        without_folders: file names lose their folders.
-    """
-
-    classes: tuple[str, ...]
-    inverted: bool = False
-    match: Matcher = match_names
-    is_one_class: bool = False
-    top_k: int = 0
-    without_folders: bool = False
-
-
-SPLITS = {
-    "voc": Split(VOC_CLASSES),
-    "nonvoc": Split(VOC_CLASSES, inverted=True),
-    "coco": Split(COCO_CLASSES),
-    "toy_known": Split(TOY_KNOWN_CLASSES),
-    "toy_novel": Split(TOY_KNOWN_CLASSES, inverted=True),
-    "lvis_noncoco": Split(COCO_CLASSES, inverted=True, match=match_synsets, is_one_class=True),
-    "uvo_nonvoc": Split(VOC_CLASSES, inverted=True, is_one_class=True),
-    "objects365_noncoco": Split(
-        COCO_CLASSES, inverted=True, match=match_objects365, is_one_class=True, without_folders=True
-    ),
-    "one_class": Split((), inverted=True, is_one_class=True),
-}
-# With the best proposals of each image: any number of them, on any split of known classes.
-PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
+from vclr.splits.class_matching import MATCHERS
 
 
 def find_split(name: str) -> Split:
@@ -145,7 +107,7 @@ def make_split(
         raise UsageError(f"{name}: has no proposals; --proposals is for {', '.join(PUBLISHED_TOP_SPLITS)}")
     source = open_official(annotations, split.without_folders)
     CocoChecks(annotations, source.categories)
-    matched = split.match(source.categories, split.classes, str(annotations))
+    matched = MATCHERS[split.match](source.categories, split.classes, str(annotations))
     ids = {category["id"] for category in source.categories if (category["id"] in matched) != split.inverted}
     made = MadeSplit(name, split, source, ids, [], bytearray())
     has_object = set()
