@@ -199,6 +199,9 @@ DATA_SETS = {record.name: record for record in _RECORDS}
 # test sets of a configuration.
 PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
 
+# Sources that have jsons for other sources' photos.
+COLLECTIONS = {record.json.split("/")[1] for record in _RECORDS} - {record.source for record in _RECORDS}
+
 
 def find_part(source: str, part: str) -> PublishedSet | None:
     """Return a record of a part of a source that has the official json of that source."""

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from vclr.cli.options import ConfigFile, Join, Output, Overrides, Quiet, ShardOption, app, doctor, importers
+from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.cli.options import ConfigFile, Join, Output, Overrides, Protocol, Quiet, ShardOption, app, doctor, importers
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
@@ -79,15 +82,16 @@ def split(
     name: Annotated[
         str,
         typer.Argument(
-            help="voc, nonvoc, coco, toy_known, toy_novel, lvis_noncoco, uvo_nonvoc, objects365_noncoco, one_class; "
-            "with the best proposals of each image voc_top10, coco_top5."
+            help=f"One of {', '.join(SPLITS)}; with the best proposals per image: {', '.join(PUBLISHED_TOP_SPLITS)}."
         ),
     ],
     annotations: Annotated[Path, typer.Option(help="The official json with all classes.")],
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
     ] = None,
-    proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
+    proposals: Annotated[
+        Path | None, typer.Option(help=f"COCO json of proposals, for {' and '.join(PUBLISHED_TOP_SPLITS)}.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
@@ -137,7 +141,7 @@ def audit(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    protocol: Annotated[str, typer.Option(help="Whose test set to look at, if not evaluation.protocol's.")] = "",
+    protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
@@ -220,7 +224,7 @@ def import_voc_pictures(
 @app.command()
 def views(
     output: Output,
-    view: Annotated[str, typer.Option(help="edge, palette, fourier, random_conv or pseudo_depth.")] = "",
+    view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
     images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random ones, together with each photo's name.")] = 0,
     shard: ShardOption = None,
@@ -250,7 +254,9 @@ def views(
 def proposals(
     output: Output,
     images: Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")] = None,
-    method: Annotated[str, typer.Option(help="graph: graph-based segmentation, no weights.")] = "graph",
+    method: Annotated[
+        str, typer.Option(help=f"How to find objects. {'; '.join(map(': '.join, PROPOSAL_METHODS.items()))}.")
+    ] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that names the photos and their ids.")] = None,
     shard: ShardOption = None,
     join: Join = None,
