@@ -108,4 +108,6 @@ def test_records_agree_with_splits_and_sources():
     assert {split.match for split in SPLITS.values()} <= set(MATCHERS)
     assert len({record.title for record in PROTOCOLS.values()}) == len(PROTOCOLS) == 4
     assert find_part("coco2017", "train") is DATA_SETS["openworld_voc_classes_train2017_graph"]
-    assert find_part("lvis", "train") is find_part("mine", "val") is None
+    assert find_part("lvis") is DATA_SETS["openworld_LVIS_noncoco_val2017"]
+    assert find_part("lvis", "train").json == "raw/lvis/annotations_train.json"
+    assert find_part("mine", "val").images == "raw/mine/images"

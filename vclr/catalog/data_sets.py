@@ -7,9 +7,8 @@ is also a function in `vclr/splits/class_matching.py`. Paths are relative to the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from vclr.catalog.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
@@ -53,17 +52,9 @@ SPLITS = {
 PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
 
 
-class SplitRecipe(NamedTuple):
-    """The arguments of `vclr split`: name of the split, json with all classes, object proposals if it adds any."""
-
-    split: str
-    annotations: str
-    proposals: str = ""
-
-
 @dataclass(frozen=True)
-class PublishedSet:
-    """A published data set.
+class DataSet:
+    """A data set: photos, and annotations that a split makes of an official json.
 
     Attributes:
         name: what `dataloader.*.dataset.names` calls it; the reference's name if it has this set.
@@ -104,17 +95,27 @@ class PublishedSet:
         return {view: f"views/{self.source}/{view}" for view in self.views}
 
     @property
-    def recipe(self) -> SplitRecipe:
-        """How the annotations are made of the official json."""
-        proposals = f"proposals/{self.source}/{self.part}_{self.method}.json" if self.method else ""
-        return SplitRecipe(self.split, self.json, proposals)
+    def proposals(self) -> str:
+        """The object proposals that the split adds."""
+        return f"proposals/{self.source}/{self.part}_{self.method}.json" if self.method else ""
+
+    def in_folder(self, root: Path) -> DataSet:
+        """Return the data set as it is made from what there is in a data folder."""
+        if self.instead is None or (root / self.json).is_file():
+            return self
+        return replace(self, split=self.instead[0], json=self.instead[1])
+
+    def split_arguments(self, root: Path) -> str:
+        """Return how the annotations are made, as words of `vclr split`."""
+        proposals = f" --proposals {root / self.proposals}" if self.proposals else ""
+        return f"{self.split} --annotations {root / self.json}{proposals}"
 
 
-def _coco_train(name: str, top_split: str, published: str) -> list[PublishedSet]:
+def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
     """Return COCO's training set with the published proposals (CutLER's), and with those of each of our methods."""
 
-    def with_proposals_of(method: str, split: str, json: str) -> PublishedSet:
-        return PublishedSet(
+    def with_proposals_of(method: str, split: str, json: str) -> DataSet:
+        return DataSet(
             name=f"{name}_{method}" if method else name,
             source="coco2017",
             part="train",
@@ -134,7 +135,7 @@ def _coco_train(name: str, top_split: str, published: str) -> list[PublishedSet]
 _RECORDS = (
     *_coco_train("openworld_voc_classes_train2017", "voc_top10", "vCLR_voc_train2017_top10.json"),
     *_coco_train("openworld_allcoco_classes_train2017", "coco_top5", "vCLR_coco_train2017_top5.json"),
-    PublishedSet(
+    DataSet(
         name="openworld_nonvoc_classes_val2017",
         source="coco2017",
         part="val",
@@ -145,7 +146,7 @@ _RECORDS = (
         protocol="nonvoc",
         title="Non-VOC",
     ),
-    PublishedSet(
+    DataSet(
         name="openworld_LVIS_noncoco_val2017",
         source="lvis",
         part="val",
@@ -156,7 +157,7 @@ _RECORDS = (
         protocol="lvis",
         title="LVIS non-COCO",
     ),
-    PublishedSet(
+    DataSet(
         name="openworld_uvo_nonvoc_val2017",
         source="uvo",
         part="val",
@@ -169,7 +170,7 @@ _RECORDS = (
         protocol="uvo",
         title="UVO non-VOC",
     ),
-    PublishedSet(
+    DataSet(
         name="openworld_objects365_noncoco_val2017",
         source="objects365",
         part="val",
@@ -180,7 +181,7 @@ _RECORDS = (
         protocol="objects365",
         title="Objects365 non-COCO",
     ),
-    PublishedSet(
+    DataSet(
         name="toy_train",
         source="toy",
         part="train",
@@ -190,9 +191,7 @@ _RECORDS = (
         file="toy_train_toy_known",
         views=("depth", "style"),
     ),
-    PublishedSet(
-        name="toy_val", source="toy", part="val", images="raw/toy/images", json="raw/toy/annotations_val.json"
-    ),
+    DataSet(name="toy_val", source="toy", part="val", images="raw/toy/images", json="raw/toy/annotations_val.json"),
 )
 DATA_SETS = {record.name: record for record in _RECORDS}
 # What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
@@ -203,54 +202,46 @@ PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
 COLLECTIONS = {record.json.split("/")[1] for record in _RECORDS} - {record.source for record in _RECORDS}
 
 
-def find_part(source: str, part: str) -> PublishedSet | None:
-    """Return a record of a part of a source that has the official json of that source."""
-    own = f"raw/{source}/"
-    return next(
-        (record for record in _RECORDS if record.source == source and record.part == part and own in record.json), None
-    )
+def find_part(source: str, part: str = "") -> DataSet:
+    """Return a part of a source (default: its first one): a record, or by convention a data set of the user's own."""
+    own_json = f"raw/{source}/"
+    records = (record for record in _RECORDS if record.source == source and record.json.startswith(own_json))
+    found = next((record for record in records if part in ("", record.part)), None)
+    return found or _own_part(source, part)
 
 
-def _name_says_recipe(stem: str) -> SplitRecipe | None:
-    """Return the recipe of `{set}_{part}_{split}`, a split of `raw/{set}/annotations_{part}.json`."""
-    match = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", stem)
-    return SplitRecipe(match[3], f"raw/{match[1]}/annotations_{match[2]}.json") if match else None
+def _own_part(source: str, part: str) -> DataSet:
+    return DataSet("", source, part, f"raw/{source}/images", f"raw/{source}/annotations_{part}.json")
 
 
-# Split files whose name alone does not say how they are made.
-SPLIT_FILES = {
-    record.file: record for record in _RECORDS if record.split and record.recipe != _name_says_recipe(record.file)
-}
+def _named_split(file: str) -> DataSet | None:
+    """Return the data set of the user's own that the name of a split's file says: `{source}_{part}_{split}`."""
+    match = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", file)
+    return replace(_own_part(match[1], match[2]), split=match[3], file=file) if match else None
 
 
-def find_recipe(path: str | Path) -> SplitRecipe | None:
-    """Return how a file in a folder `splits` is made from what its data folder has; None if the name does not say.
+# Published splits; those of the toy scenes are named, and lie, like the user's own.
+SPLIT_FILES = {record.file: record for record in _RECORDS if record.split and record.source != "toy"}
 
-    Besides the published ones these are `{set}_{part}_{split}.json`, made of `raw/{set}/annotations_{part}.json`.
+
+def find_split_file(path: str | Path) -> DataSet | None:
+    """Return the data set whose annotations a file in a folder `splits` is; None if its name is not that of a split.
+
+    Besides the published ones these are `{source}_{part}_{split}.json`, made of `raw/{source}/annotations_{part}.json`.
     """
     path = Path(path)
     if path.parent.name != "splits" or path.suffix != ".json":
         return None
     record = SPLIT_FILES.get(path.stem)
-    if record is None:
-        return _name_says_recipe(path.stem)
-    if record.instead and not (path.parent.parent / record.json).is_file():
-        return SplitRecipe(*record.instead)
-    return record.recipe
+    return record.in_folder(path.parent.parent) if record else _named_split(path.stem)
 
 
 def split_command(path: str | Path) -> str:
-    """Return the command that makes a split's file; empty if its name does not say how it is made.
+    """Return the command that makes a split's file; empty if its name is not that of a split.
 
-    A split of a user's own data set also needs its annotations to be there.
+    A split of the user's own photos also needs its annotations to be there.
     """
-    recipe, root = find_recipe(path), Path(path).parent.parent
-    if recipe is None or (Path(path).stem not in SPLIT_FILES and not (root / recipe.annotations).is_file()):
+    data_set, root = find_split_file(path), Path(path).parent.parent
+    if data_set is None or (Path(path).stem not in SPLIT_FILES and not (root / data_set.json).is_file()):
         return ""
-    return f"vclr split {split_arguments(recipe, root)} --output {path}"
-
-
-def split_arguments(recipe: SplitRecipe, root: Path) -> str:
-    """Return the arguments of `vclr split` for a recipe."""
-    proposals = f" --proposals {root / recipe.proposals}" if recipe.proposals else ""
-    return f"{recipe.split} --annotations {root / recipe.annotations}{proposals}"
+    return f"vclr split {data_set.split_arguments(root)} --output {path}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.catalog.data_sets import COLLECTIONS, SplitRecipe, find_part, find_recipe, split_arguments
+from vclr.catalog.data_sets import COLLECTIONS, SPLIT_FILES, find_part
 from vclr.fetch.sources import Source, read_catalog
 from vclr.image_folder import locate
 
@@ -66,30 +66,23 @@ class Origins:
         is_made = path.is_relative_to(self.root / "views") and path.suffix != ".zip"
         return (path / "manifest.json" if is_made else path).as_posix()
 
-    def images_of(self, name: str, part: str = "train") -> str:
-        """Return the folder of the photos of a part of a set."""
-        published = find_part(name, part) or find_part(name, "val")  # some sets have no other part
-        return f"{self.root}/{published.images if published else f'raw/{name}/images'}"
+    def images_of(self, name: str, part: str = "") -> str:
+        """Return the folder of the photos of a part of a set, by default of its first one."""
+        return f"{self.root}/{find_part(name, part).images}"
 
     def annotations_of(self, name: str, part: str) -> str:
         """Return the json that names the photos of a part of a set."""
-        published = find_part(name, part)
-        return f"{self.root}/{published.json if published else f'raw/{name}/annotations_{part}.json'}"
+        return f"{self.root}/{find_part(name, part).json}"
 
     def split_inputs(self, name: str) -> list[str]:
         """List the files that a published split is made of."""
-        recipe = self._recipe_of(name)
-        proposals = [f"{self.root}/{recipe.proposals}"] if recipe.proposals else []
-        return [self.source_of(f"{self.root}/{recipe.annotations}"), *proposals]
+        data_set = SPLIT_FILES[name].in_folder(self.root)
+        proposals = [f"{self.root}/{data_set.proposals}"] if data_set.proposals else []
+        return [self.source_of(f"{self.root}/{data_set.json}"), *proposals]
 
     def split_arguments(self, name: str) -> str:
         """Return how a published split is made, as words of `vclr split`."""
-        return split_arguments(self._recipe_of(name), self.root)
-
-    def _recipe_of(self, name: str) -> SplitRecipe:
-        recipe = find_recipe(self.root / "splits" / f"{name}.json")
-        assert recipe is not None, name
-        return recipe
+        return SPLIT_FILES[name].in_folder(self.root).split_arguments(self.root)
 
 
 def _is_fetched_whole(source: Source) -> bool:
