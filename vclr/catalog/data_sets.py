@@ -19,6 +19,7 @@ class Split:
     """What `vclr split NAME` keeps of a json.
 
     Attributes:
+        keeps: the same in words.
         classes: names of the classes to keep or, if `inverted`, to leave out.
         inverted: see `classes`.
         match: how these classes are found in the json, a key of `splits.class_matching.MATCHERS`.
@@ -27,6 +28,7 @@ class Split:
         without_folders: file names lose their folders.
     """
 
+    keeps: str
     classes: tuple[str, ...]
     inverted: bool = False
     match: str = "names"
@@ -36,17 +38,24 @@ class Split:
 
 
 SPLITS = {
-    "voc": Split(VOC_CLASSES),
-    "nonvoc": Split(VOC_CLASSES, inverted=True),
-    "coco": Split(COCO_CLASSES),
-    "toy_known": Split(TOY_KNOWN_CLASSES),
-    "toy_novel": Split(TOY_KNOWN_CLASSES, inverted=True),
-    "lvis_noncoco": Split(COCO_CLASSES, inverted=True, match="synsets", is_one_class=True),
-    "uvo_nonvoc": Split(VOC_CLASSES, inverted=True, is_one_class=True),
-    "objects365_noncoco": Split(
-        COCO_CLASSES, inverted=True, match="objects365", is_one_class=True, without_folders=True
+    "voc": Split("the 20 classes of PASCAL VOC", VOC_CLASSES),
+    "nonvoc": Split("COCO's other 60 classes", VOC_CLASSES, inverted=True),
+    "coco": Split("all 80 classes of COCO", COCO_CLASSES),
+    "toy_known": Split("the six known shapes of the toy scenes", TOY_KNOWN_CLASSES),
+    "toy_novel": Split("their six novel shapes", TOY_KNOWN_CLASSES, inverted=True),
+    "lvis_noncoco": Split(
+        "categories of LVIS whose synset is none of COCO's", COCO_CLASSES, True, "synsets", is_one_class=True
     ),
-    "one_class": Split((), inverted=True, is_one_class=True),
+    "uvo_nonvoc": Split("UVO's classes without VOC's; videos become frames", VOC_CLASSES, True, is_one_class=True),
+    "objects365_noncoco": Split(
+        "Objects365's classes without COCO's, under whatever name",
+        COCO_CLASSES,
+        True,
+        "objects365",
+        True,
+        without_folders=True,
+    ),
+    "one_class": Split("everything: for files that are splits already", (), True, is_one_class=True),
 }
 # `{split}_top{k}` adds the best k proposals per image to any split of known classes; these are the published ones.
 PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
