@@ -44,18 +44,24 @@ SPLITS = {
     "toy_known": Split("the six known shapes of the toy scenes", TOY_KNOWN_CLASSES),
     "toy_novel": Split("their six novel shapes", TOY_KNOWN_CLASSES, inverted=True),
     "lvis_noncoco": Split(
-        "categories of LVIS whose synset is none of COCO's", COCO_CLASSES, True, "synsets", is_one_class=True
+        "categories of LVIS whose synset is none of COCO's",
+        COCO_CLASSES,
+        inverted=True,
+        match="synsets",
+        is_one_class=True,
     ),
-    "uvo_nonvoc": Split("UVO's classes without VOC's; videos become frames", VOC_CLASSES, True, is_one_class=True),
+    "uvo_nonvoc": Split(
+        "UVO's classes without VOC's; videos become frames", VOC_CLASSES, inverted=True, is_one_class=True
+    ),
     "objects365_noncoco": Split(
         "Objects365's classes without COCO's, under whatever name",
         COCO_CLASSES,
-        True,
-        "objects365",
-        True,
+        inverted=True,
+        match="objects365",
+        is_one_class=True,
         without_folders=True,
     ),
-    "one_class": Split("everything: for files that are splits already", (), True, is_one_class=True),
+    "one_class": Split("everything: for files that are splits already", (), inverted=True, is_one_class=True),
 }
 # `{split}_top{k}` adds the best k proposals per image to any split of known classes; these are the published ones.
 PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
