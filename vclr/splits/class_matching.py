@@ -1,7 +1,6 @@
-"""Which categories of a json are the classes of a list: by name, by WordNet synset, by the names of another data set.
+"""Find the categories of a json that are classes of a list: by name, by WordNet synset, or by another set's names.
 
-Each function returns category ids, and fails with one line where the json cannot be what it should be: a class that is
-not found would be taken for a novel one.
+Each function returns category ids. A class that is missing is an error, since it would be taken for a novel one.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from vclr.catalog.classes import COCO_SYNSETS
 from vclr.coco.annotations import Json, category_ids
 from vclr.errors import UserError, nearest
 
-# Classes of COCO that a release of LVIS has no category for: v1 has no hot dog, v0.5 has neither.
+# Classes of COCO that a release of LVIS lacks: v1 has no hot dog, v0.5 has neither.
 NOT_IN_LVIS = ("hot dog", "oven")
 
-# What Objects365 v2 calls a class of COCO, where that is not COCO's own name in other capitals. Official files misspell
-# two of them, corrected copies of their lists do not: both spellings stand here.
+# Names in Objects365 v2 of classes of COCO, if they differ by more than capitals. Official files misspell two of them
+# and corrected copies do not, so both spellings are listed.
 OBJECTS365_NAMES = {
     "bird": ("Wild Bird",),
     "handbag": ("Handbag/Satchel",),
@@ -31,8 +30,7 @@ OBJECTS365_NAMES = {
     "hair drier": ("Hair Dryer",),
 }
 
-# Finer classes of Objects365 whose objects COCO's annotators label with a class of theirs, so that a detector trained
-# on COCO has seen them as known.
+# Finer classes of Objects365 whose objects are labeled in COCO, so that a detector trained on COCO knows them.
 OBJECTS365_KINDS = {
     "car": ("SUV", "Sports Car", "Formula 1"),  # cars by every definition
     "truck": ("Van", "Pickup Truck", "Heavy Truck", "Fire Truck", "Ambulance"),  # COCO has vans as trucks or cars

@@ -10,17 +10,17 @@ EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
 
 def gpus(wildcards):
-    """Return how many GPUs a job asks for that runs a model."""
+    """Return how many GPUs a job that runs a model requests."""
     return job_resources.evaluation_gpus(workflow)
 
 
 def gpu_model(wildcards):
-    """Return the type of these that the profile wants, as the executor calls it."""
+    """Return their type, if the profile names one."""
     return job_resources.evaluation_gpu_type(workflow)
 
 
 rule evaluate:
-    """Evaluate a trained model, or what its shards have found."""
+    """Evaluate a trained model, or join the predictions of its shards."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
@@ -84,7 +84,7 @@ rule evaluate_shard:
 
 
 rule evaluate_untrained:
-    """Evaluate the model before its training: what chance gives."""
+    """Evaluate the model before its training, as the floor of the comparison."""
     input:
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
     output:
@@ -108,7 +108,7 @@ rule evaluate_untrained:
 
 
 rule evaluate_proposals:
-    """Evaluate the object proposals of the test set: what no training gives."""
+    """Evaluate the object proposals of the test set, as a reference without training."""
     input:
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
         proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, wildcards.protocol),
@@ -128,7 +128,7 @@ rule evaluate_proposals:
 
 
 rule audit:
-    """Find the images of an experiment's test set that its training set holds."""
+    """Find the images of an experiment's test set that are also in its training set."""
     input:
         data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, wildcards.protocol),
     output:

@@ -1,4 +1,4 @@
-# Object proposals: class-agnostic masks that no person annotated.
+# Object proposals: class-agnostic masks without human annotation. `data/` stands for the key `data`.
 #
 # inputs:  data/raw/{set}/images/, data/raw/{set}/annotations_{part}.json (names the images of the part)
 # outputs: data/proposals/{set}/{part}_{method}.json; on the way, with shards.proposals above 1,

@@ -1,7 +1,7 @@
-# Training: `vclr launch` submits it and follows it, on a cluster or on this machine, so the rule itself runs here. The run
+# Training: `vclr launch` submits and follows it, on a cluster or on this machine, so the rule itself runs here. The run
 # folder is not an output: Snakemake deletes the outputs of a job that was interrupted, and training resumes from the
-# checkpoints in it. Only the file that says that it is finished is declared. `tee -i` outlives a Ctrl-C, after which the
-# training saves and says so.
+# checkpoints in it. Only the file that marks it as finished is declared. `tee -i` survives Ctrl-C, after which the
+# training saves a checkpoint and logs that.
 #
 # inputs:  configs/experiment/{experiment}.yaml and the data that it names
 # outputs: runs/{experiment}/seed{seed}/ (checkpoints, metrics.jsonl, log.txt, jobs/; DONE when finished)

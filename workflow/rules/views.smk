@@ -1,4 +1,4 @@
-# Views of photos that need no weights: other appearance, same geometry.
+# Views of photos that need no weights: other appearance, same geometry. `data/` stands for the key `data`.
 #
 # inputs:  data/raw/{set}/images/
 # outputs: data/views/{set}/{view}/; on the way, with shards.views above 1, data/views/{set}/{view}.shards/
