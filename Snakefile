@@ -7,12 +7,18 @@
 #
 # inputs:  configs/workflow.yaml, configs/experiment/*.yaml, data/raw/<set>/ of one's own sets
 # outputs: data/, runs/<experiment>/seed<k>/, results/, logs/
+import shlex
 import sys
 
 from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)  # so that `snakemake --snakefile PATH/Snakefile` works from elsewhere
-from workflow import executor, experiments, main_process, mistakes, published, shards
+from vclr.catalog.data_sets import SPLIT_FILES
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.data.origins import Origins
+from workflow import executor, job_resources, main_process, mistakes, shards
+from workflow.experiments import Experiments, protocol_option
 
 min_version("7.32")
 
@@ -31,6 +37,10 @@ configfile: "configs/workflow.yaml"
 
 
 mistakes.check_config(config, "workflow/schemas/workflow.schema.yaml", "configs/workflow.yaml")
+with mistakes.in_one_line():
+    origins = Origins(config.get("data", "data"), config["catalog"])
+experiments = Experiments(config["overrides"], origins)
+DATA = origins.root.as_posix()
 
 
 wildcard_constraints:

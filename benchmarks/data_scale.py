@@ -18,12 +18,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vclr.catalog.classes import COCO_CLASSES
 from vclr.coco.annotations import Json
 from vclr.coco.file import write_coco
 from vclr.config import load_config
 from vclr.files import write_manifest
 from vclr.progress import track
-from vclr.splits.classes import COCO_CLASSES
 
 SIZES = (10_000, 118_287)
 PHOTOS, VIEWS = "raw/coco2017/train2017", ("views/coco2017/depth", "views/coco2017/style")

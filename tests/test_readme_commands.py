@@ -33,7 +33,7 @@ from typing import Any
 import pytest
 
 from tests.generate.importers.as_labelme import write_labelme
-from vclr.splits.classes import COCO_CLASSES
+from vclr.catalog.classes import COCO_CLASSES
 
 ROOT = Path(__file__).parents[1]
 ITERATIONS = 9  # of a training in the clone; the README makes them fewer by one ninth

@@ -1,4 +1,4 @@
-"""Where Snakemake's SLURM executor (2.8) does otherwise than a user expects, made to do so."""
+"""Corrections of Snakemake's SLURM executor (2.8), where it does not do what a user expects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ PLUGIN = "snakemake_executor_plugin_slurm"
 def keep_interval() -> None:
     """Have the executor look at its jobs every --seconds-between-status-checks.
 
-    By itself it does not keep to that: it waits ten seconds longer each time that it finds no job ended, up to three
-    minutes.
+    Without this it waits ten seconds longer each time that no job has ended, up to three minutes.
     """
     if find_spec(PLUGIN) is None:
         return
@@ -26,10 +25,10 @@ def keep_interval() -> None:
 
 
 def submit_what_is_ready() -> None:
-    """Have the executor submit the jobs of `slurm-array-jobs` that it is given, as one array, at once.
+    """Have the executor submit the jobs of `slurm-array-jobs` at once, as one array.
 
-    By itself it puts them off while more jobs of the rule are ready than it was given, and is not given them again:
-    where the others wait for a place among the `jobs`, none is ever submitted.
+    Without this it defers them while more jobs of the rule are ready than it was given, but it is not given them again:
+    if the others wait because of the limit `jobs`, none is ever submitted.
     """
     if find_spec(PLUGIN) is None:
         return

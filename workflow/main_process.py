@@ -1,4 +1,4 @@
-"""What Snakemake's main process owes to those that come after it, and to those below it."""
+"""Locks and interrupts of Snakemake's main process."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any, BinaryIO
 import psutil
 
 LOCK = Path(".snakemake/main_process.lock")
-LOCKS = Path(".snakemake/locks")  # Snakemake's own, which stay where it is killed
+LOCKS = Path(".snakemake/locks")  # Snakemake's own, which remain if it is killed
 
-_held: list[BinaryIO] = []  # until this process ends, however it does
+_held: list[BinaryIO] = []  # open until this process ends, so that its lock is held
 
 
 def release_dead_locks() -> None:
     """Remove the locks of a Snakemake that was killed, as `snakemake --unlock` does.
 
-    Whether it is dead says a lock of ours that ends with its process. Where the file system has none, nothing happens.
+    A lock of our own, which ends with the process, tells whether it is dead. On file systems without locks nothing
+    happens.
     """
     LOCK.parent.mkdir(exist_ok=True)
     file = LOCK.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another one lives
+    except OSError:  # another one is alive
         file.close()
         return
     _held.append(file)
@@ -35,7 +36,7 @@ def release_dead_locks() -> None:
 
 
 def pass_on_interrupts() -> None:
-    """Have an interrupt that only this process gets reach its local jobs too, as Ctrl-C on a terminal would."""
+    """Pass an interrupt that only this process receives on to its local jobs, as Ctrl-C in a terminal would."""
 
     def interrupt(number: int, frame: FrameType | None) -> Any:
         for child in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""Mistakes in the configuration, in names of experiments and in targets: one line, not Snakemake's traceback.
+"""Report mistakes in configuration, experiment names and targets in one line instead of Snakemake's traceback.
 
 Snakemake wraps every exception of a Snakefile or of an input function, but not a SystemExit.
 """
@@ -16,7 +16,7 @@ import yaml
 from vclr.errors import UsageError, UserError, nearest
 
 EXPERIMENTS = Path("configs/experiment")
-# Keys that were there once, and what does their work now.
+# Keys of earlier versions, and what replaces them.
 MOVED = {
     "training_proposals": "the training set of the experiment says whose proposals it has: "
     "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
@@ -39,10 +39,10 @@ def refuse(error: UserError) -> NoReturn:
 
 
 def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
-    """Check the configuration of the workflow: against its schema, and that the experiments in it exist.
+    """Check the configuration of the workflow against its schema, and that its experiments exist.
 
     Args:
-        config: the file, with what the command line changes.
+        config: the file with the changes of the command line.
         schema: path of the JSON schema.
         file: path of configs/workflow.yaml.
     """
@@ -94,7 +94,7 @@ def check_targets(workflow: Any) -> None:
 
 
 def _targets() -> list[str]:
-    """Return the targets of Snakemake's command line, which it does not pass on; none if they cannot be told."""
+    """Return the targets of Snakemake's command line, which it does not pass on; none if they cannot be parsed."""
     try:
         from snakemake.cli import parse_args
 

@@ -1,4 +1,4 @@
-"""How rules share out a long work to several jobs, and join what these wrote."""
+"""How rules split a long task into several jobs and join their outputs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 def list_parts(pattern: str, count: int | str) -> list[str]:
-    """List what the shards of a work write; nothing where one job does it all.
+    """List the outputs of the shards of a task; empty if one job does it all.
 
     Args:
-        pattern: a path with {shard} and {shards}, as the rule that works on a shard has it; other wildcards stay.
-        count: of shards; a word where it comes from the command line.
+        pattern: a path with {shard} and {shards}, as in the rule for a shard; other wildcards stay.
+        count: number of shards; text if it comes from the command line.
     """
     if int(count) == 1:
         return []
@@ -20,5 +20,5 @@ def list_parts(pattern: str, count: int | str) -> list[str]:
 
 
 def repeat(option: str, paths: Iterable[str]) -> str:
-    """Return an option once for each path, as words of a shell command."""
+    """Repeat an option for each path, as words of a shell command."""
     return " ".join(f"{option} {shlex.quote(path)}" for path in paths)

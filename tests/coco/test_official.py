@@ -11,11 +11,11 @@ import pytest
 from tests.shared import EVALUATOR_FILES
 from tests.splits.made import write_split
 from tests.splits.objects365 import OBJECTS365
+from vclr.catalog.classes import COCO_CLASSES, COCO_SYNSETS
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.coco.official import open_official
 from vclr.errors import UserError
 from vclr.files import read_json, write_json
-from vclr.splits.classes import COCO_CLASSES, COCO_SYNSETS
 
 LVIS_SAMPLE = EVALUATOR_FILES / "lvis_v05_val_100" / "lvis_val_100.json"
 OBJECT = [{"id": 1, "name": "object"}]

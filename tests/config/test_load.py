@@ -100,7 +100,6 @@ def test_unknown_key_in_a_file_names_file_and_nearest(tmp_path: Path):
         "model=5",
         "train.max_iter=null",
         "data.train.views=[1]",
-        "evaluation.groups.novel=ring",
     ],
 )
 def test_wrong_type_names_the_key(override: str):

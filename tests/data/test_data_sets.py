@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vclr.catalog.published_splits import RECIPES, command_of
+from vclr.catalog.data_sets import DATA_SETS, SPLIT_FILES, split_command
 from vclr.config import load_config
-from vclr.data.data_sets import CATALOG, check_protocols, evaluated_groups, missing_files, training_set, with_protocol
+from vclr.data.data_sets import check_protocols, evaluated_groups, missing_files, training_set, with_protocol
 from vclr.data.data_sets import test_set as find_test_set
 from vclr.errors import UsageError
 
@@ -81,17 +81,17 @@ def test_missing_split_names_the_command_that_makes_it():
 
 def test_commands_of_splits(tmp_path: Path):
     """Every split of the catalog has one; names of one's own count if what they would be made of is there."""
-    for data_set in CATALOG.values():
+    for data_set in DATA_SETS.values():
         path = Path("data") / data_set.annotations
-        assert path.parent.name != "splits" or path.stem.startswith("toy") or command_of(path), path
-    assert len({*RECIPES.values()}) == len(RECIPES)
+        assert path.parent.name != "splits" or path.stem.startswith("toy") or split_command(path), path
+    assert len({(made.split, made.json, made.proposals) for made in SPLIT_FILES.values()}) == len(SPLIT_FILES)
     own = tmp_path / "splits" / "photos_train_voc_top3.json"
-    assert command_of(own) == ""
+    assert split_command(own) == ""
     source = tmp_path / "raw" / "photos" / "annotations_train.json"
     source.parent.mkdir(parents=True)
     source.write_text("{}")
-    assert command_of(own) == f"vclr split voc_top3 --annotations {source} --output {own}"
-    assert command_of("labels/train.json") == command_of("splits/odd.json") == ""
+    assert split_command(own) == f"vclr split voc_top3 --annotations {source} --output {own}"
+    assert split_command("labels/train.json") == split_command("splits/odd.json") == ""
 
 
 def test_published_and_own_proposals_never_share_a_file():
@@ -103,5 +103,5 @@ def test_published_and_own_proposals_never_share_a_file():
         "data/splits/coco2017_train_voc_top10_cutler.json",
         "data/splits/coco2017_train_voc_top10_graph.json",
     )
-    assert "--proposals" not in command_of(published)
-    assert "--proposals data/proposals/coco2017/train_graph.json" in command_of(own)
+    assert "--proposals" not in split_command(published)
+    assert "--proposals data/proposals/coco2017/train_graph.json" in split_command(own)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.fetch.conftest import FIXED
-from vclr.data.data_sets import CATALOG as DATA_SETS
+from vclr.catalog.data_sets import DATA_SETS
 from vclr.errors import UsageError, UserError
 from vclr.fetch.selection import select
 from vclr.fetch.sources import archive_stem, read_catalog
@@ -70,7 +70,7 @@ def test_catalog_of_data_sets_is_filled():
         made |= set(source.hub.places.values()) if source.hub else set()
         made |= set(source.manual.folders) if source.manual else set()
     for data_set in DATA_SETS.values():
-        assert {data_set.images, *data_set.views.values()} <= made
+        assert {data_set.images, *data_set.view_folders.values()} <= made
 
 
 def test_packed_photos_bear_the_name_of_their_folder():

@@ -13,8 +13,8 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
+from vclr.catalog.classes import TOY_KNOWN_CLASSES
 from vclr.coco.annotations import encode_mask
-from vclr.splits.classes import TOY_KNOWN_CLASSES
 
 Json = dict[str, Any]
 

@@ -158,6 +158,7 @@ PROGRAMS: dict[str, Callable[[Case], Answer]] = {
     "a test set of your own without images": overrides("evaluation.test_sets={mine: {annotations: a.json}}"),
     "a data set that the catalog does not have": overrides("dataloader.train.dataset.names=toy_trian"),
     "a class that the test set does not have": group_of_a_class,
+    "a list of classes that does not exist": overrides("evaluation.groups={known: vok}"),
     "a file of data that does not exist": missing_path,
     "a view that does not exist": overrides("views.weights={natural: 1, dept: 1}"),
     "`WORLD_SIZE` in the environment without `MASTER_ADDR`": launched_in_part,

@@ -11,10 +11,10 @@ import pytest
 from tests.object_proposals.joined import add_slowly
 from tests.shared import PHOTOS
 from tests.splits.made import write_split
+from vclr.catalog.classes import TOY_KNOWN_CLASSES
 from vclr.coco.annotations import load_coco, select
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
-from vclr.splits.classes import TOY_KNOWN_CLASSES
 
 SIZE = {"height": 40, "width": 60}
 

@@ -6,7 +6,7 @@ import json
 import random
 from pathlib import Path
 
-from vclr.splits.classes import COCO_CLASSES
+from vclr.catalog.classes import COCO_CLASSES
 
 COCO_TRAIN = {"num_images": 118_287, "num_annotations": 860_001}
 

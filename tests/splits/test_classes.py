@@ -7,20 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.shared import EVALUATOR_FILES, PHOTOS
-from tests.splits.objects365 import OBJECTS365
+from tests.splits.objects365 import OBJECTS365, OBJECTS365_NOVEL, SYNSETS_OF_JUDGED
+from vclr.catalog.classes import COCO_CLASSES, COCO_SYNSETS, VOC_CLASSES
 from vclr.errors import UserError
 from vclr.files import read_json
-from vclr.splits.class_matching import match_objects365, match_synsets
-from vclr.splits.classes import (
-    COCO_CLASSES,
-    COCO_SYNSETS,
-    NOT_IN_LVIS,
-    OBJECTS365_KINDS,
-    OBJECTS365_NAMES,
-    OBJECTS365_NOVEL,
-    SYNSETS_OF_JUDGED,
-    VOC_CLASSES,
-)
+from vclr.splits.class_matching import NOT_IN_LVIS, OBJECTS365_KINDS, OBJECTS365_NAMES, match_objects365, match_synsets
 
 ROOT = Path(__file__).parents[2]
 LVIS = EVALUATOR_FILES / "lvis_v05_val_100/lvis_val_100.json"

@@ -13,9 +13,9 @@ import pytest
 import vclr
 from tests.splits.made import write_split
 from tests.splits.test_split import write_world
+from vclr.catalog.classes import VOC_CLASSES
 from vclr.errors import UserError
 from vclr.files import read_json, sha256
-from vclr.splits.classes import VOC_CLASSES
 from vclr.splits.record import record_path
 
 ROOT = Path(__file__).parents[2]

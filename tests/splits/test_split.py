@@ -11,12 +11,13 @@ import pytest
 
 from tests.shared import PHOTOS
 from tests.splits.made import write_split
+from vclr.catalog.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
+from vclr.catalog.data_sets import SPLITS
 from vclr.coco.annotations import load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
 from vclr.generate.toy import CATEGORIES
-from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
-from vclr.splits.split import SPLITS, find_split
+from vclr.splits.split import find_split
 
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for annotations")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import load_config
+from vclr.catalog.classes import TOY_KNOWN_CLASSES, TOY_NOVEL_CLASSES
 from vclr.files import dump_json
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,7 @@ WORKFLOW_FILES = (
 )
 
 # In the place of annotations that a plan looks for classes in: those of the demo.
-_GROUPS = load_config(ROOT / "configs/experiment/demo.yaml").evaluation.groups
-_CLASSES = [name for names in _GROUPS.values() for name in names]
+_CLASSES = [*TOY_KNOWN_CLASSES, *TOY_NOVEL_CLASSES]
 TEST_SET = dump_json(
     {"images": [], "annotations": [], "categories": [{"id": i, "name": name} for i, name in enumerate(_CLASSES)]}
 )

@@ -21,9 +21,10 @@ from tests.fetch.packing import tarred, zipped
 from tests.fetch.server import FileServer
 from tests.shared import PHOTOS
 from tests.splits.objects365 import OBJECTS365
+from vclr.catalog.classes import COCO_SYNSETS, VOC_CLASSES
 from vclr.fetch.sources import PACKAGED
 from vclr.files import read_json
-from vclr.splits.classes import COCO_SYNSETS, NOT_IN_LVIS, VOC_CLASSES
+from vclr.splits.class_matching import NOT_IN_LVIS
 
 Json = dict[str, Any]
 NUM_TRAIN, NUM_VAL = 6, 4

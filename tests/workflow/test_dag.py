@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+from vclr.catalog.classes import VOC_CLASSES
+from vclr.catalog.data_sets import DATA_SETS
 from vclr.files import read_json
 from vclr.generate.pack import pack_folder
 from vclr.pictures import write_png
-from vclr.splits.classes import VOC_CLASSES
 
 DEMO = ("demo_baseline", "demo_views", "demo")
 OWN_EXPERIMENT = """
@@ -382,12 +383,9 @@ def test_a_switch_of_proposals_trains_again_and_back_and_mixes_nothing(checkout)
 
 
 def test_every_set_of_the_catalog_is_made_by_a_rule(checkout):
-    from vclr.data.data_sets import CATALOG
-
-    splits = sorted({f"data/{data_set.annotations}" for data_set in CATALOG.values()})
-    views = sorted(
-        {f"data/{folder}/manifest.json" for data_set in CATALOG.values() for folder in data_set.views.values()}
-    )
+    splits = sorted({f"data/{data_set.annotations}" for data_set in DATA_SETS.values()})
+    folders = {folder for data_set in DATA_SETS.values() for folder in data_set.view_folders.values()}
+    views = sorted(f"data/{folder}/manifest.json" for folder in folders)
     output = checkout.run("snakemake", *splits, *views, "--dry-run", "--cores", "1")
     for target in (*splits, *views):
         assert target in output

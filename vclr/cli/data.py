@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, app, doctor
+from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
+from vclr.cli.options import ConfigFile, Output, Overrides, Protocol, Quiet, app, doctor
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, check_output_file
@@ -79,15 +80,16 @@ def split(
     name: Annotated[
         str,
         typer.Argument(
-            help="voc, nonvoc, coco, toy_known, toy_novel, lvis_noncoco, uvo_nonvoc, objects365_noncoco, one_class; "
-            "with the best proposals of each image voc_top10, coco_top5."
+            help=f"One of {', '.join(SPLITS)}; with the best proposals per image: {', '.join(PUBLISHED_TOP_SPLITS)}."
         ),
     ],
     annotations: Annotated[Path, typer.Option(help="The official json with all classes.")],
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
     ] = None,
-    proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
+    proposals: Annotated[
+        Path | None, typer.Option(help=f"COCO json of proposals, for {' and '.join(PUBLISHED_TOP_SPLITS)}.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
@@ -137,7 +139,7 @@ def audit(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    protocol: Annotated[str, typer.Option(help="Whose test set to look at, if not evaluation.protocol's.")] = "",
+    protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.cli.examples import EXAMPLES
-from vclr.cli.options import ConfigFile, Output, Overrides, Quiet, ShardOption, app, doctor
+from vclr.cli.options import ConfigFile, Output, Overrides, Protocol, Quiet, ShardOption, app, doctor
 from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
@@ -121,7 +121,7 @@ def evaluate(
         typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
     ] = None,
     shard: ShardOption = None,
-    protocol: Annotated[str, typer.Option(help="A group of the configuration's, or a published one.")] = "",
+    protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a detector: metrics.json and predictions.json.

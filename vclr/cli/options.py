@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vclr.catalog.data_sets import PROTOCOLS
 from vclr.shards import Shard, parse_shard
 
 FIRST_STEPS = """\b
@@ -36,6 +37,13 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
 Join = Annotated[list[Path] | None, typer.Option("--join", help="What a shard wrote, once for each: make it one.")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help=f"A published protocol ({', '.join(PROTOCOLS)}), or a group or test set of the configuration "
+        "(default: evaluation.protocol)."
+    ),
+]
 ShardOption = Annotated[
     Shard | None,
     typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Only the K-th of N blocks of the images."),

@@ -1,4 +1,4 @@
-"""The data sets known by name, and where their files are under `data/`."""
+"""The training set and the test set of a configuration: its own files, or those of a published data set by name."""
 
 from __future__ import annotations
 
@@ -7,59 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from vclr.catalog.published_splits import command_of
+from vclr.catalog.classes import resolve_groups
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, split_command
 from vclr.config import Config, DataSetConfig
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
 from vclr.image_folder import locate
 
 
-def _coco_train(split: str) -> DataSetConfig:
-    return DataSetConfig(
-        annotations=f"splits/coco2017_train_{split}.json",
-        images="raw/coco2017/train2017",
-        views={"depth": "views/coco2017/depth", "style": "views/coco2017/style"},
-    )
-
-
-# Names as in the reference, so that its commands work; paths below `data.root`. The reference's training sets have the
-# published object proposals; `_graph` are the same with those of `vclr proposals`.
-CATALOG = {
-    "openworld_voc_classes_train2017": _coco_train("voc_top10_cutler"),
-    "openworld_voc_classes_train2017_graph": _coco_train("voc_top10_graph"),
-    "openworld_allcoco_classes_train2017": _coco_train("coco_top5_cutler"),
-    "openworld_allcoco_classes_train2017_graph": _coco_train("coco_top5_graph"),
-    "openworld_nonvoc_classes_val2017": DataSetConfig(
-        annotations="splits/coco2017_val_nonvoc.json", images="raw/coco2017/val2017"
-    ),
-    "openworld_LVIS_noncoco_val2017": DataSetConfig(
-        annotations="splits/lvis_val_noncoco.json", images="raw/lvis/images"
-    ),
-    "openworld_uvo_nonvoc_val2017": DataSetConfig(
-        annotations="splits/uvo_val_nonvoc.json", images="raw/uvo/uvo_videos_dense_frames"
-    ),
-    "openworld_objects365_noncoco_val2017": DataSetConfig(
-        annotations="splits/objects365_val_noncoco.json", images="raw/objects365/val"
-    ),
-    "toy_train": DataSetConfig(
-        annotations="splits/toy_train_toy_known.json",
-        images="raw/toy/images",
-        views={"depth": "views/toy/depth", "style": "views/toy/style"},
-    ),
-    "toy_val": DataSetConfig(annotations="raw/toy/annotations_val.json", images="raw/toy/images"),
-}
-# What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
-# test sets of a configuration.
-PROTOCOLS = {
-    "nonvoc": "openworld_nonvoc_classes_val2017",
-    "lvis": "openworld_LVIS_noncoco_val2017",
-    "uvo": "openworld_uvo_nonvoc_val2017",
-    "objects365": "openworld_objects365_noncoco_val2017",
-}
-
-
 def training_set(config: Config) -> DataSetConfig:
-    """Return the files of the training set: `data.train` where it is given, else the catalog's."""
+    """Return the files of the training set: those of `data.train`, or else of the catalog."""
     check_protocols(config)
     return _resolve(
         fill_method(config, config.data.train), config.dataloader.train.dataset.names, config.data.root, "train"
@@ -67,13 +24,13 @@ def training_set(config: Config) -> DataSetConfig:
 
 
 def test_set(config: Config) -> DataSetConfig:
-    """Return the files of the evaluated set: of the protocol, `data.test` where it is given, else the catalog's."""
+    """Return the files of the test set: those of the protocol, of `data.test`, or else of the catalog."""
     check_protocols(config)
     evaluation = config.evaluation
     if evaluation.protocol in evaluation.test_sets:
         return fill_method(config, evaluation.test_sets[evaluation.protocol])
     if evaluation.protocol and evaluation.protocol not in evaluation.groups:
-        return _resolve(DataSetConfig(), PROTOCOLS[evaluation.protocol], config.data.root, "test")
+        return _resolve(DataSetConfig(), PROTOCOLS[evaluation.protocol].name, config.data.root, "test")
     return _resolve(
         fill_method(config, config.data.test), config.dataloader.test.dataset.names, config.data.root, "test"
     )
@@ -85,24 +42,29 @@ def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
 
 
 def evaluated_groups(config: Config) -> dict[str, list[str]]:
-    """Return the groups of classes that are evaluated apart; a published protocol is one group already."""
+    """Return the classes of each group that is evaluated apart; a published protocol is one group already."""
     protocol, evaluation = config.evaluation.protocol, config.evaluation
     is_published = bool(protocol) and protocol not in evaluation.groups and protocol not in evaluation.test_sets
-    return {} if is_published else evaluation.groups
+    return {} if is_published else resolve_groups(evaluation.groups)
+
+
+def evaluates_while_training(config: Config) -> bool:
+    """Tell whether a training evaluates on its way, and so reads the test set."""
+    return 0 < config.train.eval_period <= config.train.max_iter
 
 
 def with_protocol(config: Config, protocol: str) -> Config:
-    """Return the configuration of the evaluation by a protocol; "" leaves the one that `evaluation.protocol` names."""
+    """Return the configuration with another `evaluation.protocol`; "" leaves it as it is."""
     if not protocol:
         return config
     return replace(config, evaluation=replace(config.evaluation, protocol=protocol))
 
 
 def check_protocols(config: Config) -> None:
-    """Check what `evaluation` says of protocols.
+    """Check the protocols, groups and test sets of `evaluation`.
 
     Raises:
-        UsageError: an unknown or repeated protocol, or a test set of one's own without files or with an odd name.
+        UsageError: an unknown or repeated protocol, or a test set of the user's own without files or with an odd name.
     """
     evaluation = config.evaluation
     for name, own in evaluation.test_sets.items():
@@ -128,26 +90,26 @@ def check_protocols(config: Config) -> None:
 def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConfig:
     if own.annotations:
         return own
-    if name not in CATALOG:
+    if name not in DATA_SETS:
         raise UsageError(
-            f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, CATALOG)}"
+            f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, DATA_SETS)}"
         )
-    known, below = CATALOG[name], Path(root)
+    published, below = DATA_SETS[name], Path(root)
     return replace(
         own,
-        annotations=str(below / known.annotations),
-        images=own.images or str(below / known.images),
-        views={view: str(below / folder) for view, folder in known.views.items()} | own.views,
+        annotations=str(below / published.annotations),
+        images=own.images or str(below / published.images),
+        views={view: str(below / folder) for view, folder in published.view_folders.items()} | own.views,
     )
 
 
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:
-    """Say in one line which file or folder of a data set does not exist and which setting names it, or None."""
+    """Say in one line which file or folder of a data set is missing and which setting names it; None if none is."""
     return next(list_missing_files(data_set, part), None)
 
 
 def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
-    """Say the same of each file or folder that does not exist."""
+    """Say the same for each file or folder that does not exist."""
     named = {"annotations": data_set.annotations, "images": data_set.images}
     if part == "train":
         named["proposals"] = data_set.proposals
@@ -159,8 +121,8 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
 
 
 def _how_to_make(path: str) -> str:
-    """Say which command makes a missing file, if its name tells."""
-    command = command_of(path)
+    """Say which command makes a missing file, if its name shows that."""
+    command = split_command(path)
     if not command:
         return ""
     target = Path(path).as_posix()

@@ -11,7 +11,7 @@ from pathlib import Path
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config
-from vclr.data.data_sets import evaluated_groups, missing_files, test_set, training_set
+from vclr.data.data_sets import evaluated_groups, evaluates_while_training, missing_files, test_set, training_set
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folder import locate
@@ -52,7 +52,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         file_names = [image["file_name"] for image in coco.images]
         for view, folder in views.items():
             ViewFiles(view, folder, file_names)
-    if 0 < config.train.eval_period <= config.train.max_iter and (problem := missing_files(test_set(config), "test")):
+    if evaluates_while_training(config) and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     images = test_set(config).images
     if images and locate(images) is not None and (tested := tested or _open_test_set(config)):

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
 from vclr.config import Config, DataSetConfig
-from vclr.data.data_sets import missing_files, test_set, training_set
+from vclr.data.data_sets import evaluates_while_training, missing_files, test_set, training_set
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
@@ -34,7 +34,7 @@ def hash_training_data(config: Config) -> dict[str, str]:
     views = {f"view_{view}": folder for view, folder in train.views.items() if view in weights}
     files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
     hashes = _hash_all(files, {"images": train.images, **views}, train)
-    if config.train.eval_period:
+    if evaluates_while_training(config):
         tested = test_set(config)
         own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
         hashes |= {TEST_SET + name: digest for name, digest in own.items()}

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from vclr.catalog.data_sets import PROTOCOLS
 from vclr.coco.annotations import Json
 from vclr.config import Config, DataSetConfig
-from vclr.data.data_sets import CATALOG, PROTOCOLS, test_set, with_protocol
+from vclr.data.data_sets import test_set, with_protocol
 from vclr.errors import UserError
 from vclr.files import sha256
 
-# Protocols as papers call them.
-TITLES = {
-    "nonvoc": "Non-VOC",
-    "lvis": "LVIS non-COCO",
-    "uvo": "UVO non-VOC",
-    "objects365": "Objects365 non-COCO",
-}
 SAID = ("annotations", "sha256", "images")  # of a test set, in the provenance of metrics.json
 
 
@@ -57,10 +51,10 @@ class EvaluatedSet:
 
     def title(self, root: str) -> str:
         """Return the name of the protocol, of the published protocol that has these annotations, or their path."""
-        for protocol, name in PROTOCOLS.items():
-            published = Path(root, CATALOG[name].annotations).resolve()
+        for protocol, data_set in PROTOCOLS.items():
+            published = Path(root, data_set.annotations).resolve()
             if self.protocol == protocol or (not self.protocol and published == Path(self.annotations).resolve()):
-                return TITLES.get(protocol, protocol)
+                return data_set.title
         return self.protocol or self.annotations
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, load_config
 from vclr.errors import UserError
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
@@ -135,7 +136,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
 def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
     """Return the classes of each group, as the file says them; of older files, as the configuration of the run does."""
     if not isinstance(provenance, dict) or "groups" not in provenance:
-        return config.evaluation.groups
+        return resolve_groups(config.evaluation.groups)
     said = provenance["groups"]
     lists = said.values() if isinstance(said, dict) else [None]
     if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):

@@ -1,16 +1,50 @@
-"""Which categories of a json are the classes of a list: by name, by WordNet synset, by the names of another data set.
+"""Find the categories of a json that are classes of a list: by name, by WordNet synset, or by another set's names.
 
-Each function returns category ids, and fails with one line where the json cannot be what it should be: a class that is
-not found would be taken for a novel one.
+Each function returns category ids. A class that is missing is an error, since it would be taken for a novel one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from vclr.catalog.classes import COCO_SYNSETS
 from vclr.coco.annotations import Json, category_ids
 from vclr.errors import UserError, nearest
-from vclr.splits.classes import COCO_SYNSETS, NOT_IN_LVIS, OBJECTS365_KINDS, OBJECTS365_NAMES
+
+# Classes of COCO that a release of LVIS lacks: v1 has no hot dog, v0.5 has neither.
+NOT_IN_LVIS = ("hot dog", "oven")
+
+# Names in Objects365 v2 of classes of COCO, if they differ by more than capitals. Official files misspell two of them
+# and corrected copies do not, so both spellings are listed.
+OBJECTS365_NAMES = {
+    "bird": ("Wild Bird",),
+    "handbag": ("Handbag/Satchel",),
+    "suitcase": ("Luggage",),
+    "skis": ("Skiboard",),
+    "sports ball": ("Other Balls",),
+    "bowl": ("Bowl/Basin",),
+    "orange": ("Orange/Tangerine",),
+    "dining table": ("Dining Table", "Dinning Table"),
+    "tv": ("Monitor/TV", "Moniter/TV"),
+    "teddy bear": ("Stuffed Toy",),
+    "hair drier": ("Hair Dryer",),
+}
+
+# Finer classes of Objects365 whose objects are labeled in COCO, so that a detector trained on COCO knows them.
+OBJECTS365_KINDS = {
+    "car": ("SUV", "Sports Car", "Formula 1"),  # cars by every definition
+    "truck": ("Van", "Pickup Truck", "Heavy Truck", "Fire Truck", "Ambulance"),  # COCO has vans as trucks or cars
+    "boat": ("Sailboat", "Ship"),  # COCO's boats are of any size
+    "bird": ("Duck", "Goose", "Swan", "Pigeon", "Parrot", "Penguin", "Chicken"),  # a living chicken, not a meal
+    "tie": ("Bow Tie",),
+    "sports ball": (
+        "Soccer", "Basketball", "Volleyball", "Baseball", "American Football", "Tennis", "Golf Ball", "Billiards",
+        "Billards", "Table Tennis",
+    ),  # the ball that each is played with; rackets and cues are classes of their own
+    "chair": ("Wheelchair",),
+    "sandwich": ("Hamburger",),  # COCO has no other class for what lies between two halves of a bun
+    "toilet": ("Urinal",),  # COCO's annotators draw urinals as toilets
+}  # fmt: skip
 
 # (categories of a json, names of classes, what errors call the json) -> ids of the categories that are these classes
 Matcher = Callable[[list[Json], Iterable[str], str], set[int]]
@@ -71,3 +105,7 @@ def _join(
             raise UserError(f"{source}: has no category for COCO's {name!r} ({' or '.join(spellings)}){near}")
         found |= ids
     return found
+
+
+# How a split finds its classes in a json, by the name that the catalog uses.
+MATCHERS: dict[str, Matcher] = {"names": match_names, "synsets": match_synsets, "objects365": match_objects365}

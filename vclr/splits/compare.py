@@ -1,6 +1,6 @@
-"""Where a published json differs from the split that is made of the official files.
+"""Compare a published json with the split that is made from the official files.
 
-Images are the same by file name, annotations of an image by box, area and crowd flag: ids and the form of a mask may
+Images are matched by file name, annotations of an image by box, area and crowd flag; ids and the encoding of a mask may
 differ.
 """
 
@@ -23,7 +23,7 @@ from vclr.file_names import file_key
 from vclr.splits.split import MadeSplit
 
 TOLERANCE = 0.01  # pixels of a box's edge, and of an area
-MAX_NAMED = 3  # of each kind of difference
+MAX_NAMED = 3  # differences of each kind
 
 NUM_COLUMNS = 8  # of a row: image, crowd, category, x, y, width, height, area
 TOLERANCES = np.array([0, 0, 0, *[TOLERANCE + 1e-9] * 5])
@@ -31,11 +31,11 @@ TOLERANCES = np.array([0, 0, 0, *[TOLERANCE + 1e-9] * 5])
 
 @dataclass
 class Table:
-    """What is compared of a json.
+    """The parts of a json that are compared.
 
     Attributes:
         images: (width, height) of each image, by file name.
-        rows: (n, 8) float64, one an annotation; the first column is the position of its image in `images`.
+        rows: (n, 8) float64, one per annotation; the first column is the position of its image in `images`.
     """
 
     images: dict[str, tuple[int, int]]
@@ -43,7 +43,7 @@ class Table:
 
 
 def compare_split(made: MadeSplit, published: str | Path) -> list[str]:
-    """Say, in one line for each kind, where a published json differs from a split; in none where it does not.
+    """Describe the differences between a published json and a split, one line per kind; none if they agree.
 
     Raises:
         UserError: the json is not sound; names file and entry.
@@ -59,7 +59,7 @@ def compare_split(made: MadeSplit, published: str | Path) -> list[str]:
 
 
 def _tabulate(images: list[Json], annotations: Iterable[Json], classes: set[int]) -> Table:
-    """Make the table of a json; annotations of a category that is not of `classes` are of any class."""
+    """Return the table of a json; categories that are not in `classes` are not compared."""
     sizes = {file_key(image["file_name"]): (image["width"], image["height"]) for image in images}
     numbers = {name: number for number, name in enumerate(sizes)}
     places: dict[Any, int] = {image["id"]: numbers[file_key(image["file_name"])] for image in images}
@@ -80,7 +80,7 @@ def _compare_categories(ours: list[Json], theirs: list[Json]) -> list[str]:
 
 
 def _forget_folders(mine: Table, other: Table) -> list[str]:
-    """Compare file names without their folders where these make all of the difference, and say so."""
+    """Compare file names without their folders if no name agrees with them, and report that."""
     if not mine.images or not other.images or mine.images.keys() & other.images.keys():
         return []
     lasts = [[last_part(name) for name in table.images] for table in (mine, other)]
@@ -105,7 +105,7 @@ def _compare_images(mine: Table, other: Table) -> list[str]:
 
 
 def _compare_annotations(mine: Table, other: Table) -> list[str]:
-    """Compare the annotations of the images that both have."""
+    """Compare the annotations of the images that are in both."""
     common = [name for name in mine.images if name in other.images]
     ours, theirs = (_by_image(table, common) for table in (mine, other))
     only: tuple[list[str], list[str]] = ([], [])
@@ -128,7 +128,7 @@ def _by_image(table: Table, common: list[str]) -> np.ndarray:
 
 
 def _images_to_match(ours: np.ndarray, theirs: np.ndarray, count: int) -> np.ndarray:
-    """Return the images whose sorted annotations do not agree one by one: next to none, in files that agree."""
+    """Return the images whose sorted annotations do not agree one by one: hardly any, if the files agree."""
     counts = [np.bincount(rows[:, 0].astype(np.int64), minlength=count) for rows in (ours, theirs)]
     is_even = counts[0] == counts[1]
     first, second = (rows[is_even[rows[:, 0].astype(np.int64)]] for rows in (ours, theirs))
@@ -142,7 +142,7 @@ def _rows_of(rows: np.ndarray, image: int) -> np.ndarray:
 
 
 def _match(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pair the annotations of an image as far as possible, and return those that are left on each side."""
+    """Pair the annotations of an image as far as possible, and return the unpaired ones of each side."""
     if not len(ours) or not len(theirs):
         return np.arange(len(ours)), np.arange(len(theirs))
     is_close = (np.abs(ours[:, None] - theirs[None]) <= TOLERANCES).all(axis=2)

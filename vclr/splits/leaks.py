@@ -1,7 +1,7 @@
-"""Leaks: images that a detector is evaluated on and was trained on.
+"""Leaks: images on which a detector was trained and is also evaluated.
 
-Sets share images more often than one thinks: those of LVIS's validation set are COCO's, most of them from its training
-set. Images are the same by name, by COCO's number, by their bytes, or by what they show (`picture_hash`).
+Sets share images more often than one expects: LVIS's validation images are COCO's, most of them from its training set.
+Images are matched by name, by COCO's number, by their bytes, and by what they show (`picture_hash`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vclr.processes import count_cpus
 from vclr.splits.picture_hash import DECODED_SIZE, MAX_COARSE, coarse_distance, find_copies, hash_picture
 
 REASONS = ("name", "coco", "bytes", "near", "mirrored")
-MAX_PAIRS = 1000  # that are listed
+MAX_PAIRS = 1000  # pairs that are listed
 BLOCK = 64  # photos that a process hashes at once: a fifth of a second
 COCO_FILE = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})\.jpg")
 
@@ -39,7 +39,7 @@ class PhotoSet:
     Attributes:
         file: name of the json, without its folder.
         images: its entries.
-        folder: where the files are; without it, only what the json says of them is compared.
+        folder: where the files are; without it, only the entries of the json are compared.
     """
 
     file: str
@@ -48,7 +48,7 @@ class PhotoSet:
 
 
 def photo_set(annotations: str | Path, images: list[Json], folder: str | Path | None) -> PhotoSet:
-    """Return the images of a json that was checked, whose files exist where a folder is given.
+    """Return the images of a checked json; if a folder is given, their files must exist there.
 
     Raises:
         UserError: no such folder, or a file that is not in it.
@@ -65,18 +65,18 @@ def read_photo_set(annotations: str | Path, folder: str | Path | None = None) ->
 
 
 def audit_leaks(training: PhotoSet, evaluation: PhotoSet, quiet: bool = False) -> Json:
-    """Find the images of an evaluation set that a training set holds.
+    """Find the images of an evaluation set that are also in a training set.
 
     Returns:
         `training` and `evaluation`: `file` and number of `images` of each set;
-        `compared`: names, and bytes and pictures where both folders are given;
-        `leaked_images`: evaluation images that the training set holds; `pairs` of both;
+        `compared`: names, and also bytes and pictures if both folders are given;
+        `leaked_images`: number of evaluation images in the training set; `pairs`: number of matches;
         `pairs_by`: how many of these are the same by `name` (the file name's last part), by `coco` (number of the image
         in COCO), by `bytes`, how many are `near` or `mirrored` copies (a pair can be several);
         `max_distance`: bits of 64 in which near copies may differ;
         `first_pairs`: up to 1000 of them, in the order of the evaluation set: `evaluation` and `training` file name,
-        `why`, and `distance` in bits, None where pictures were not compared: a large one shows that two images have a
-        name in common and nothing else.
+        `why`, and `distance` in bits, None if pictures were not compared: a large one shows that two images share
+        nothing but a name.
 
     Raises:
         UserError: an image is damaged.
@@ -120,7 +120,7 @@ def summarize_leaks(leaks: Json) -> str:
 
 
 def _names(images: list[Json]) -> list[str | None]:
-    """Return what an image goes by: its name without folders, with them where several share it (frames of videos)."""
+    """Return the name of each image without folders, or with them if several share it (frames of videos)."""
     lasts = [last_part(image["file_name"]) for image in images]
     counts = Counter(lasts)
     return [last if counts[last] == 1 else image["file_name"] for last, image in zip(lasts, images, strict=True)]
@@ -136,7 +136,7 @@ def _coco_numbers(images: list[Json]) -> list[str | None]:
 
 
 def _same(mine: list[Any], theirs: list[Any]) -> Iterator[Pair]:
-    """Yield the positions at which two lists have the same key, but None."""
+    """Yield the positions at which two lists have the same key; None matches nothing."""
     positions: dict[Any, list[int]] = defaultdict(list)
     for position, key in enumerate(theirs):
         positions[key].append(position)
@@ -146,7 +146,7 @@ def _same(mine: list[Any], theirs: list[Any]) -> Iterator[Pair]:
 
 
 def _same_bytes(evaluation: PhotoSet, training: PhotoSet) -> Iterator[Pair]:
-    """Yield the pairs of equal files; only those of a size that both sets have are read."""
+    """Yield the pairs of equal files; only files of a size that occurs in both sets are read."""
     sets = (evaluation, training)
     sizes = [[_folder(photos).size(image["file_name"]) for image in photos.images] for photos in sets]
     shared = set(sizes[0]) & set(sizes[1])
@@ -161,7 +161,7 @@ def _same_bytes(evaluation: PhotoSet, training: PhotoSet) -> Iterator[Pair]:
 
 
 def _hash(photos: PhotoSet, description: str, quiet: bool) -> dict[int, np.ndarray]:
-    """Return the hashes of the pictures of a set by position, without blank ones, on all processors."""
+    """Return the hashes of the pictures of a set by position, without blank ones; computed on all CPUs."""
     names = [image["file_name"] for image in photos.images]
     blocks = Crew(count_cpus(), quiet).work(_hash_block, _folder(photos), names, BLOCK, description)
     hashes = itertools.chain.from_iterable(blocks)
@@ -173,7 +173,7 @@ def _hash_block(folder: Folder, start: int, names: Sequence[str]) -> list[np.nda
 
 
 def _near(mine: dict[int, np.ndarray], theirs: dict[int, np.ndarray], version: int) -> Iterator[Pair]:
-    """Yield the pairs of which one is a copy of the other (`version` 0), or of its mirror image (1)."""
+    """Yield the pairs in which one is a copy of the other (`version` 0) or of its mirror image (1)."""
     if not mine or not theirs:
         return
     positions, others = list(mine), list(theirs)

@@ -1,9 +1,9 @@
-"""Hashes of what a photo shows, nearly the same for copies that were compressed, resized, brightened or mirrored.
+"""Hashes of what a photo shows, nearly equal for copies that were compressed, resized, brightened or mirrored.
 
-A difference hash: the photo in gray, shrunk to a few pixels, and for each whether the next one to the right is
-brighter. The coarse hash of 8 x 8 such bits finds candidates, whose fine hash of 16 x 16 bits then has to agree too:
-of the 590 million pairs of COCO's training set and its validation set, thousands would agree by chance in the coarse
-one alone (skies, walls, snow).
+A difference hash: the photo in gray, shrunk to a few pixels, and one bit per pixel that tells whether its right
+neighbor is brighter. The coarse hash of 8 x 8 such bits finds candidates, whose fine hash of 16 x 16 bits then has to
+agree too: of the 590 million pairs of COCO's training set and its validation set, thousands would agree by chance in
+the coarse one alone (skies, walls, snow).
 
 The thresholds are from 100 photos of COCO. No two of them differ in fewer than 13 coarse bits, and of eight million
 pairs of patches from different ones, none passes both thresholds. JPEG of quality 50 and half the size change 3 coarse
@@ -18,9 +18,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-COARSE, FINE = 8, 16  # bits a side
+COARSE, FINE = 8, 16  # bits per side
 MAX_COARSE, MAX_FINE = 8, 40  # bits that may differ between copies
-# A JPEG is decoded at the smallest of its eighths that is not below; finer ones change no bit that matters.
+# A JPEG is decoded at the smallest multiple of one eighth that is not below this; a finer one changes no relevant bit.
 DECODED_SIZE = (144, 128)
 # Gray levels by which the shrunk photo must vary: a blank one is a copy of every other.
 MIN_CONTRAST = 2.0
@@ -55,7 +55,7 @@ def find_copies(hashes: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, i
     Yields:
         Position in `hashes`, position in `others`, coarse distance.
     """
-    # As many bits differ as the product of +1 and -1 says, and products are what processors are quickest at.
+    # The product of vectors of +1 and -1 counts the bits that differ, and products are fastest.
     signs = _signs(hashes)
     least = COARSE**2 - 2 * MAX_COARSE
     block = max(1, MAX_BLOCK // max(1, len(hashes)))

@@ -1,4 +1,4 @@
-"""A split as files: the json, and beside it the record of what it was made of."""
+"""A split as files: the json, and next to it the record of its sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_leaks(
     train_images: str | Path | None = None,
     quiet: bool = False,
 ) -> Json:
-    """Find which images of a split a training set holds; see `audit_leaks`."""
+    """Find the images of a split that are also in a training set; see `audit_leaks`."""
     evaluation = photo_set(made.source.path, made.images, images)
     return audit_leaks(read_photo_set(train, train_images), evaluation, quiet)
 
@@ -36,16 +36,16 @@ def record_path(output: str | Path) -> Path:
 def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -> str:
     """Write a split's json and its record `OUTPUT.record.json`, which depend on the split and its sources alone.
 
-    An earlier record goes before the json is replaced and the new one comes after it: killed in between, there is a
-    json without a record, never one with the record of another.
+    An earlier record is deleted before the json is replaced, and the new one is written after it: if the process is
+    killed in between, the json has no record, but never the record of another.
 
     Args:
         made: the split.
         output: the json to write.
-        leaks: what `find_leaks` found.
+        leaks: the result of `find_leaks`.
 
     Returns:
-        What the split holds, in words.
+        A line that sums up the split.
     """
     output = Path(output)
     sources: Json = {"annotations": _describe(made.source.path)}
@@ -71,7 +71,7 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
 
 
 def _describe_classes(made: MadeSplit, counts: Counter[tuple[int, bool]]) -> Json:
-    """Name the classes of the source that are kept and left out; where they stay classes, count their objects."""
+    """List the classes of the source that are kept and left out; count the objects per class unless all become one."""
     kept, left_out = ([category["name"] for category in made.source_categories(is_kept)] for is_kept in (True, False))
     classes: Json = {"kept": kept, "left_out": left_out}
     if not made.split.is_one_class:
@@ -80,7 +80,7 @@ def _describe_classes(made: MadeSplit, counts: Counter[tuple[int, bool]]) -> Jso
 
 
 def _describe(path: Path) -> Json:
-    """Say which file it was, without the folder, which differs from machine to machine."""
+    """Identify a file without its folder, which differs from machine to machine."""
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 

@@ -1,6 +1,6 @@
-"""Open-world splits: which classes of a data set are known, which are novel, as a function of the official files.
+"""Open-world splits: the known or the novel classes of a data set, as a function of the official files.
 
-What is kept is named, never numbered, so that a file with other ids gives the same split or an error.
+Classes are selected by name, never by number, so that a file with other ids gives the same split or an error.
 """
 
 from __future__ import annotations
@@ -10,52 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS, Split
 from vclr.coco.annotations import OBJECT, as_object, open_images
 from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
-from vclr.splits.class_matching import Matcher, match_names, match_objects365, match_synsets
-from vclr.splits.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
-
-
-@dataclass(frozen=True)
-class Split:
-    """What a split keeps.
-
-    Attributes:
-        classes: names of classes: those kept, or, `inverted`, those left out.
-        inverted: see `classes`.
-        match: how the categories of a json that are these classes are found.
-        is_one_class: what is kept becomes the one category `object`, as in the published files.
-        top_k: object proposals of an image that join it.
-        without_folders: file names lose their folders.
-    """
-
-    classes: tuple[str, ...]
-    inverted: bool = False
-    match: Matcher = match_names
-    is_one_class: bool = False
-    top_k: int = 0
-    without_folders: bool = False
-
-
-SPLITS = {
-    "voc": Split(VOC_CLASSES),
-    "nonvoc": Split(VOC_CLASSES, inverted=True),
-    "coco": Split(COCO_CLASSES),
-    "toy_known": Split(TOY_KNOWN_CLASSES),
-    "toy_novel": Split(TOY_KNOWN_CLASSES, inverted=True),
-    "lvis_noncoco": Split(COCO_CLASSES, inverted=True, match=match_synsets, is_one_class=True),
-    "uvo_nonvoc": Split(VOC_CLASSES, inverted=True, is_one_class=True),
-    "objects365_noncoco": Split(
-        COCO_CLASSES, inverted=True, match=match_objects365, is_one_class=True, without_folders=True
-    ),
-    "one_class": Split((), inverted=True, is_one_class=True),
-}
-# With the best proposals of each image: any number of them, on any split of known classes.
-PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
+from vclr.splits.class_matching import MATCHERS
 
 
 def find_split(name: str) -> Split:
@@ -75,16 +37,16 @@ def find_split(name: str) -> Split:
 
 @dataclass
 class MadeSplit:
-    """A split of a file: small beside the file, whose annotations are read again when they are asked for.
+    """A split of a file, small in memory: the annotations are read from the file again when they are needed.
 
     Attributes:
         name: of the split.
         split: what it keeps.
         source: the json with all classes.
         category_ids: of the source, those that are kept.
-        images: those with an object outside crowds.
-        kept: for each annotation of the source whether its class is kept.
-        proposals: those that join.
+        images: those with at least one object that is no crowd.
+        kept: whether the class of each annotation of the source is kept.
+        proposals: those that are added.
     """
 
     name: str
@@ -102,7 +64,7 @@ class MadeSplit:
 
     @property
     def categories(self) -> list[Json]:
-        """The categories that the split's annotations are of."""
+        """The categories of the split's annotations."""
         return [dict(OBJECT)] if self.split.is_one_class else self.source_categories(True)
 
     def source_categories(self, kept: bool) -> list[Json]:
@@ -125,17 +87,17 @@ class MadeSplit:
 def make_split(
     name: str, annotations: str | Path, proposals: str | Path | None = None, images: str | Path | None = None
 ) -> MadeSplit:
-    """Find what a split keeps of a file: annotations by class, and images that have one outside crowds.
+    """Find what a split keeps of a file: annotations by class, and images that have one of them that is no crowd.
 
     Args:
         name: one of `SPLITS`, or `voc_top10`, `coco_top5` and others of the same form: the known annotations of an
             image and its best proposals that overlap none of them, in the images that have known annotations.
         annotations: json with all classes, COCO's or as `vclr.coco.official` reads it.
-        proposals: json of proposals, for the splits that have some.
+        proposals: json of proposals, for the splits that add some.
         images: folder in which the images that are kept must be.
 
     Raises:
-        UsageError: no such split, or one that needs proposals, or does not.
+        UsageError: no such split, or proposals are missing or not wanted.
         UserError: a file is not what it should be, or lacks a class of the split.
     """
     split = find_split(name)
@@ -145,7 +107,7 @@ def make_split(
         raise UsageError(f"{name}: has no proposals; --proposals is for {', '.join(PUBLISHED_TOP_SPLITS)}")
     source = open_official(annotations, split.without_folders)
     CocoChecks(annotations, source.categories)
-    matched = split.match(source.categories, split.classes, str(annotations))
+    matched = MATCHERS[split.match](source.categories, split.classes, str(annotations))
     ids = {category["id"] for category in source.categories if (category["id"] in matched) != split.inverted}
     made = MadeSplit(name, split, source, ids, [], bytearray())
     has_object = set()
@@ -164,7 +126,7 @@ def make_split(
 
 
 def _known_boxes(made: MadeSplit) -> BoxTable:
-    """Return the boxes of the known annotations but crowds, among whose objects proposals are welcome."""
+    """Return the boxes of the known annotations without crowds: a crowd region may hold proposals."""
     numbers = {image["id"]: number for number, image in enumerate(made.images)}
     known = BoxTable()
     for annotation in made.annotations():

@@ -10,22 +10,20 @@ EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
 
 def gpus(wildcards):
-    """Return how many GPUs a job asks for that runs a model."""
-    return experiments.evaluation_gpus(workflow)
+    """Return how many GPUs a job that runs a model requests."""
+    return job_resources.evaluation_gpus(workflow)
 
 
 def gpu_model(wildcards):
-    """Return the type of these that the profile wants, as the executor calls it."""
-    return experiments.evaluation_gpu_type(workflow)
+    """Return their type, if the profile names one."""
+    return job_resources.evaluation_gpu_type(workflow)
 
 
 rule evaluate:
-    """Evaluate a trained model, or what its shards have found."""
+    """Evaluate a trained model, or join the predictions of its shards."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
-        data=lambda wildcards: experiments.evaluation_inputs(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
         parts=shards.list_parts(
             "results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/predictions.json", EVALUATION_SHARDS
         ),
@@ -50,11 +48,9 @@ rule evaluate:
         ),
         folder="results/{experiment}/seed{seed}{protocol}",
         # made of `input`, as in train.smk
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
-        settings=lambda wildcards: experiments.evaluation_hash(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
         "vclr evaluate --config-file {params.config} {params.source}"
         " --output {params.folder} train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
@@ -64,9 +60,7 @@ rule evaluate_shard:
     """Find the objects in one shard of the test set."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
-        data=lambda wildcards: experiments.evaluation_inputs(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
     output:
         predictions=temp("results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/predictions.json"),
         provenance=temp("results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/provenance.json"),
@@ -80,11 +74,9 @@ rule evaluate_shard:
         config="configs/experiment/{experiment}.yaml",
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         folder="results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}",
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
-        settings=lambda wildcards: experiments.evaluation_hash(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
         "vclr evaluate --config-file {params.config} --checkpoint {params.checkpoint}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {params.folder}"
@@ -92,11 +84,9 @@ rule evaluate_shard:
 
 
 rule evaluate_untrained:
-    """Evaluate the model before its training: what chance gives."""
+    """Evaluate the model before its training, as the floor of the comparison."""
     input:
-        data=lambda wildcards: experiments.evaluation_inputs(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
     output:
         metrics="results/{experiment}/untrained{protocol}/metrics.json",
         predictions="results/{experiment}/untrained{protocol}/predictions.json",
@@ -109,25 +99,19 @@ rule evaluate_untrained:
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/untrained{protocol}",
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
-        settings=lambda wildcards: experiments.evaluation_hash(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
         "vclr evaluate --config-file {params.config} --output {params.folder}"
         " train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule evaluate_proposals:
-    """Evaluate the object proposals of the test set: what no training gives."""
+    """Evaluate the object proposals of the test set, as a reference without training."""
     input:
-        data=lambda wildcards: experiments.evaluation_inputs(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
-        proposals=lambda wildcards: experiments.proposals_of_test_set(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
+        proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, wildcards.protocol),
     output:
         metrics="results/{experiment}/proposals{protocol}/metrics.json",
     log:
@@ -135,28 +119,26 @@ rule evaluate_proposals:
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="results/{experiment}/proposals{protocol}",
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
-        settings=lambda wildcards: experiments.evaluation_hash(
-            wildcards.experiment, wildcards.protocol, config["overrides"]
-        ),
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
         "vclr evaluate --config-file {params.config} --predictions {input.proposals}"
         " --output {params.folder}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule audit:
-    """Find the images of an experiment's test set that its training set holds."""
+    """Find the images of an experiment's test set that are also in its training set."""
     input:
-        data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, wildcards.protocol, config["overrides"]),
+        data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, wildcards.protocol),
     output:
         leaks="results/{experiment}/leaks{protocol}.json",
     log:
         "logs/audit/{experiment}{protocol}.log",
     params:
         config="configs/experiment/{experiment}.yaml",
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        protocol=lambda wildcards: experiments.protocol_option(wildcards.protocol),
-        sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol, config["overrides"]),
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol),
     shell:
         "vclr audit --config-file {params.config} --output {output.leaks}{params.protocol} {params.overrides} 2>&1 | tee {log}"

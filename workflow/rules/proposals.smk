@@ -1,22 +1,22 @@
-# Object proposals: class-agnostic masks that no person annotated.
+# Object proposals: class-agnostic masks without human annotation. `data/` stands for the key `data`.
 #
 # inputs:  data/raw/{set}/images/, data/raw/{set}/annotations_{part}.json (names the images of the part)
 # outputs: data/proposals/{set}/{part}_{method}.json; on the way, with shards.proposals above 1,
 #          data/proposals/{set}/{part}_{method}.shards/
 
-METHODS = "graph"
+METHODS = "|".join(PROPOSAL_METHODS)
 
 
 rule proposals:
     """Propose objects in every image of a part of a set, or join its shards."""
     input:
-        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
-        annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
+        images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
+        annotations=lambda wildcards: origins.source_of(origins.annotations_of(wildcards.set, wildcards.part)),
         parts=shards.list_parts(
-            "data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
+            DATA + "/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
         ),
     output:
-        proposals="data/proposals/{set}/{part}_{method}.json",
+        proposals=DATA + "/proposals/{set}/{part}_{method}.json",
     log:
         "logs/proposals/{set}_{part}_{method}.log",
     wildcard_constraints:
@@ -25,8 +25,8 @@ rule proposals:
         # made of `input`, as in views.smk
         work=lambda wildcards, input: (
             shards.repeat("--join", input.parts)
-            or f"--method {wildcards.method} --images {published.images_of(wildcards.set)}"
-            f" --annotations {published.annotations_of(wildcards.set, wildcards.part)}"
+            or f"--method {wildcards.method} --images {origins.images_of(wildcards.set, wildcards.part)}"
+            f" --annotations {origins.annotations_of(wildcards.set, wildcards.part)}"
         ),
     shell:
         "vclr proposals {params.work} --output {output.proposals} 2>&1 | tee {log}"
@@ -35,17 +35,17 @@ rule proposals:
 rule proposals_shard:
     """Propose objects in one shard of the images of a part of a set."""
     input:
-        images=lambda wildcards: experiments.data_source(published.images_of(wildcards.set)),
-        annotations=lambda wildcards: published.source_of(published.annotations_of(wildcards.set, wildcards.part)),
+        images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
+        annotations=lambda wildcards: origins.source_of(origins.annotations_of(wildcards.set, wildcards.part)),
     output:
-        proposals=temp("data/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
+        proposals=temp(DATA + "/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
     log:
         "logs/proposals/{set}_{part}_{method}_{shard}of{shards}.log",
     wildcard_constraints:
         method=METHODS,
     params:
-        images=lambda wildcards: published.images_of(wildcards.set),
-        annotations=lambda wildcards: published.annotations_of(wildcards.set, wildcards.part),
+        images=lambda wildcards: origins.images_of(wildcards.set, wildcards.part),
+        annotations=lambda wildcards: origins.annotations_of(wildcards.set, wildcards.part),
     shell:
         "vclr proposals --method {wildcards.method} --images {params.images} --annotations {params.annotations}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {output.proposals} 2>&1 | tee {log}"

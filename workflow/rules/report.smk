@@ -12,7 +12,7 @@ def for_each_protocol(pattern, names, **values):
     return [
         path
         for name in names
-        for protocol in experiments.protocols_of(name, config["overrides"])
+        for protocol in experiments.protocols_of(name)
         for path in expand(pattern, experiment=name, protocol=protocol, **values)
     ]
 
@@ -30,8 +30,8 @@ def report_inputs(wildcards):
     proposals = [
         f"results/{name}/proposals{protocol}/metrics.json"
         for name in untrained
-        for protocol in experiments.protocols_of(name, config["overrides"])
-        if experiments.proposals_of_test_set(name, protocol, config["overrides"])
+        for protocol in experiments.protocols_of(name)
+        if experiments.proposals_of_test_set(name, protocol)
     ]
     references = for_each_protocol("results/{experiment}/untrained{protocol}/metrics.json", untrained)
     return comparison_metrics(chosen) + references + proposals

@@ -1,7 +1,7 @@
-# Training: `vclr launch` submits it and follows it, on a cluster or on this machine, so the rule itself runs here. The run
+# Training: `vclr launch` submits and follows it, on a cluster or on this machine, so the rule itself runs here. The run
 # folder is not an output: Snakemake deletes the outputs of a job that was interrupted, and training resumes from the
-# checkpoints in it. Only the file that says that it is finished is declared. `tee -i` outlives a Ctrl-C, after which the
-# training saves and says so.
+# checkpoints in it. Only the file that marks it as finished is declared. `tee -i` survives Ctrl-C, after which the
+# training saves a checkpoint and logs that.
 #
 # inputs:  configs/experiment/{experiment}.yaml and the data that it names
 # outputs: runs/{experiment}/seed{seed}/ (checkpoints, metrics.jsonl, log.txt, jobs/; DONE when finished)
@@ -14,7 +14,7 @@ localrules:
 rule train:
     """Train one experiment with one seed, going on where an interrupted run of the same settings stopped."""
     input:
-        data=lambda wildcards: experiments.training_inputs(wildcards.experiment, config["overrides"]),
+        data=lambda wildcards: experiments.training_inputs(wildcards.experiment),
     output:
         done="runs/{experiment}/seed{seed}/DONE",
     log:
@@ -29,10 +29,10 @@ rule train:
     params:
         config="configs/experiment/{experiment}.yaml",
         folder="runs/{experiment}/seed{seed}",
-        launcher=lambda wildcards, threads, resources: experiments.launcher_overrides(threads, resources),
+        launcher=lambda wildcards, threads, resources: job_resources.launcher_overrides(threads, resources),
         # made of `input`, as in views.smk: Snakemake compares `settings`, which leaves out what only a test set has
-        overrides=lambda wildcards, input: experiments.quote_overrides(config["overrides"]),
-        settings=lambda wildcards: experiments.training_hash(wildcards.experiment, config["overrides"]),
+        overrides=lambda wildcards, input: experiments.overrides,
+        settings=lambda wildcards: experiments.training_hash(wildcards.experiment),
     shell:
         "vclr launch --config-file {params.config}"
         " train.output_dir={params.folder} train.seed={wildcards.seed} {params.launcher}"

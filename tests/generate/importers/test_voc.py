@@ -12,10 +12,10 @@ from PIL import Image
 
 from tests.png_files import write_gray_png
 from tests.shared import PHOTOS
+from vclr.catalog.classes import VOC_CLASSES
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.generate.importers.voc import VOC_NAMES, import_voc
-from vclr.splits.split import VOC_CLASSES
 
 Json = dict[str, Any]
 HEIGHT, WIDTH = 40, 60

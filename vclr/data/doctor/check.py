@@ -8,7 +8,7 @@ from pathlib import Path
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
 from vclr.crew import Crew
-from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, training_set
+from vclr.data.data_sets import evaluated_groups, evaluates_while_training, list_missing_files, test_set, training_set
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
@@ -101,7 +101,7 @@ def _check_paths(config: Config) -> list[Finding]:
     """Find files that the configuration names and that do not exist."""
     findings = []
     # What nobody set is not missed before somebody evaluates.
-    is_needed = bool(config.data.test.annotations) or config.train.eval_period > 0
+    is_needed = bool(config.data.test.annotations) or evaluates_while_training(config)
     for problem in list_missing_files(training_set(config), "train"):
         findings += kinds.MISSING_FILE.found(Use(evaluates=False), problem)
     for problem in list_missing_files(test_set(config), "test"):

@@ -1,0 +1,35 @@
+"""The tables of published data sets in docs/data.md: head and rows of each, from the catalog."""
+
+from __future__ import annotations
+
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def splits() -> Table:
+    """What each split of `vclr split` keeps."""
+    rows = [(f"`{name}`", split.keeps, "yes" if split.is_one_class else "") for name, split in SPLITS.items()]
+    top = [f"`{name}`" for name in PUBLISHED_TOP_SPLITS]
+    proposals = "known annotations and the best proposals per image (`--proposals`)"
+    return ("split", "keeps", "as one class"), [*rows, (", ".join(top), proposals, "yes")]
+
+
+def training_sets() -> Table:
+    """The training sets that differ in whose object proposals they have."""
+    published = "CutLER's, as published in the OWIS collection"
+    rows = [
+        (f"`{name}`", f"`{one.file}.json`", f"of `vclr proposals --method {one.method}`" if one.method else published)
+        for name, one in DATA_SETS.items()
+        if one.part == "train" and one.source != "toy"
+    ]
+    return ("training set", "file below `data/splits/`", "proposals"), rows
+
+
+def protocols() -> Table:
+    """The published protocols, and what else is one."""
+    rows = [
+        (f"`{name}`", data_set.title, f"`{data_set.name}`", f"`data/{data_set.annotations}`")
+        for name, data_set in PROTOCOLS.items()
+    ]
+    return ("protocol", "title", "test set", "annotations"), rows

@@ -1,0 +1,262 @@
+"""The published data sets: one record each, and the splits that they are made with.
+
+A new data set is a record here and a source in `vclr/fetch/sources.yaml`; a split that finds its classes in a new way
+is also a function in `vclr/splits/class_matching.py`. Paths are relative to the data folder (`data.root`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vclr.catalog.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+
+
+@dataclass(frozen=True)
+class Split:
+    """What `vclr split NAME` keeps of a json.
+
+    Attributes:
+        keeps: the same in words.
+        classes: names of the classes to keep or, if `inverted`, to leave out.
+        inverted: see `classes`.
+        match: how these classes are found in the json, a key of `splits.class_matching.MATCHERS`.
+        is_one_class: everything that is kept becomes the single category `object`, as in the published files.
+        top_k: object proposals per image that are added.
+        without_folders: file names lose their folders.
+    """
+
+    keeps: str
+    classes: tuple[str, ...]
+    inverted: bool = False
+    match: str = "names"
+    is_one_class: bool = False
+    top_k: int = 0
+    without_folders: bool = False
+
+
+SPLITS = {
+    "voc": Split("the 20 classes of PASCAL VOC", VOC_CLASSES),
+    "nonvoc": Split("COCO's other 60 classes", VOC_CLASSES, inverted=True),
+    "coco": Split("all 80 classes of COCO", COCO_CLASSES),
+    "toy_known": Split("the six known shapes of the toy scenes", TOY_KNOWN_CLASSES),
+    "toy_novel": Split("their six novel shapes", TOY_KNOWN_CLASSES, inverted=True),
+    "lvis_noncoco": Split(
+        "categories of LVIS whose synset is none of COCO's",
+        COCO_CLASSES,
+        inverted=True,
+        match="synsets",
+        is_one_class=True,
+    ),
+    "uvo_nonvoc": Split(
+        "UVO's classes without VOC's; videos become frames", VOC_CLASSES, inverted=True, is_one_class=True
+    ),
+    "objects365_noncoco": Split(
+        "Objects365's classes without COCO's, under whatever name",
+        COCO_CLASSES,
+        inverted=True,
+        match="objects365",
+        is_one_class=True,
+        without_folders=True,
+    ),
+    "one_class": Split("everything: for files that are splits already", (), inverted=True, is_one_class=True),
+}
+# `{split}_top{k}` adds the best k proposals per image to any split of known classes; these are the published ones.
+PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: photos, and annotations that a split makes of an official json.
+
+    Attributes:
+        name: what `dataloader.*.dataset.names` calls it; the reference's name if it has this set.
+        source: what `vclr fetch` calls the source of the photos.
+        part: `train` or `val`.
+        images: folder of the photos.
+        json: official annotations with all classes.
+        split: the split that makes `splits/{file}.json` of them; "" if the official json is used as it is.
+        file: name of that file, without `.json`.
+        views: views that are published with the photos, in `views/{source}/{view}`.
+        method: the proposal method whose proposals the split adds; "" for none, or if the json has them already.
+        instead: another split and json, used if the official json is not there.
+        protocol: name of the evaluation protocol of which this is the test set.
+        title: what papers call this protocol.
+    """
+
+    name: str
+    source: str
+    part: str
+    images: str
+    json: str
+    split: str = ""
+    file: str = ""
+    views: tuple[str, ...] = ()
+    method: str = ""
+    instead: tuple[str, str] | None = None
+    protocol: str = ""
+    title: str = ""
+
+    @property
+    def annotations(self) -> str:
+        """The json that a training or an evaluation reads."""
+        return f"splits/{self.file}.json" if self.split else self.json
+
+    @property
+    def view_folders(self) -> dict[str, str]:
+        """The folder of each view."""
+        return {view: f"views/{self.source}/{view}" for view in self.views}
+
+    @property
+    def proposals(self) -> str:
+        """The object proposals that the split adds."""
+        return f"proposals/{self.source}/{self.part}_{self.method}.json" if self.method else ""
+
+    def in_folder(self, root: Path) -> DataSet:
+        """Return the data set as it is made from what there is in a data folder."""
+        if self.instead is None or (root / self.json).is_file():
+            return self
+        return replace(self, split=self.instead[0], json=self.instead[1])
+
+    def split_arguments(self, root: Path) -> str:
+        """Return how the annotations are made, as words of `vclr split`."""
+        proposals = f" --proposals {root / self.proposals}" if self.proposals else ""
+        return f"{self.split} --annotations {root / self.json}{proposals}"
+
+
+def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
+    """Return COCO's training set with the published proposals (CutLER's), and with those of each of our methods."""
+
+    def with_proposals_of(method: str, split: str, json: str) -> DataSet:
+        return DataSet(
+            name=f"{name}_{method}" if method else name,
+            source="coco2017",
+            part="train",
+            images="raw/coco2017/train2017",
+            json=json,
+            split=split,
+            file=f"coco2017_train_{top_split}_{method or 'cutler'}",
+            views=("depth", "style"),
+            method=method,
+        )
+
+    official = "raw/coco2017/annotations/instances_train2017.json"
+    own = [with_proposals_of(method, top_split, official) for method in PROPOSAL_METHODS]
+    return [with_proposals_of("", "one_class", f"raw/owis/{published}"), *own]
+
+
+_RECORDS = (
+    *_coco_train("openworld_voc_classes_train2017", "voc_top10", "vCLR_voc_train2017_top10.json"),
+    *_coco_train("openworld_allcoco_classes_train2017", "coco_top5", "vCLR_coco_train2017_top5.json"),
+    DataSet(
+        name="openworld_nonvoc_classes_val2017",
+        source="coco2017",
+        part="val",
+        images="raw/coco2017/val2017",
+        json="raw/coco2017/annotations/instances_val2017.json",
+        split="nonvoc",
+        file="coco2017_val_nonvoc",
+        protocol="nonvoc",
+        title="Non-VOC",
+    ),
+    DataSet(
+        name="openworld_LVIS_noncoco_val2017",
+        source="lvis",
+        part="val",
+        images="raw/lvis/images",
+        json="raw/lvis/lvis_v1_val.json",
+        split="lvis_noncoco",
+        file="lvis_val_noncoco",
+        protocol="lvis",
+        title="LVIS non-COCO",
+    ),
+    DataSet(
+        name="openworld_uvo_nonvoc_val2017",
+        source="uvo",
+        part="val",
+        images="raw/uvo/uvo_videos_dense_frames",
+        json="raw/uvo/uvo_val_dense.json",
+        split="uvo_nonvoc",
+        file="uvo_val_nonvoc",
+        # UVO's release is closed; the json of the OWIS collection only has the objects outside VOC's classes.
+        instead=("one_class", "raw/uvo/uvo_nonvoc_val_rle.json"),
+        protocol="uvo",
+        title="UVO non-VOC",
+    ),
+    DataSet(
+        name="openworld_objects365_noncoco_val2017",
+        source="objects365",
+        part="val",
+        images="raw/objects365/val",
+        json="raw/objects365/zhiyuan_objv2_val.json",
+        split="objects365_noncoco",
+        file="objects365_val_noncoco",
+        protocol="objects365",
+        title="Objects365 non-COCO",
+    ),
+    DataSet(
+        name="toy_train",
+        source="toy",
+        part="train",
+        images="raw/toy/images",
+        json="raw/toy/annotations_train.json",
+        split="toy_known",
+        file="toy_train_toy_known",
+        views=("depth", "style"),
+    ),
+    DataSet(name="toy_val", source="toy", part="val", images="raw/toy/images", json="raw/toy/annotations_val.json"),
+)
+DATA_SETS = {record.name: record for record in _RECORDS}
+# What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
+# test sets of a configuration.
+PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
+
+# Sources that have jsons for other sources' photos.
+COLLECTIONS = {record.json.split("/")[1] for record in _RECORDS} - {record.source for record in _RECORDS}
+
+
+def find_part(source: str, part: str = "") -> DataSet:
+    """Return a part of a source (default: its first one): a record, or by convention a data set of the user's own."""
+    own_json = f"raw/{source}/"
+    records = (record for record in _RECORDS if record.source == source and record.json.startswith(own_json))
+    found = next((record for record in records if part in ("", record.part)), None)
+    return found or _own_part(source, part)
+
+
+def _own_part(source: str, part: str) -> DataSet:
+    return DataSet("", source, part, f"raw/{source}/images", f"raw/{source}/annotations_{part}.json")
+
+
+def _named_split(file: str) -> DataSet | None:
+    """Return the data set of the user's own that the name of a split's file says: `{source}_{part}_{split}`."""
+    match = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", file)
+    return replace(_own_part(match[1], match[2]), split=match[3], file=file) if match else None
+
+
+# Published splits; those of the toy scenes are named, and lie, like the user's own.
+SPLIT_FILES = {record.file: record for record in _RECORDS if record.split and record.source != "toy"}
+
+
+def find_split_file(path: str | Path) -> DataSet | None:
+    """Return the data set whose annotations a file in a folder `splits` is; None if its name is not that of a split.
+
+    Besides the published ones these are `{source}_{part}_{split}.json`, made of `raw/{source}/annotations_{part}.json`.
+    """
+    path = Path(path)
+    if path.parent.name != "splits" or path.suffix != ".json":
+        return None
+    record = SPLIT_FILES.get(path.stem)
+    return record.in_folder(path.parent.parent) if record else _named_split(path.stem)
+
+
+def split_command(path: str | Path) -> str:
+    """Return the command that makes a split's file; empty if its name is not that of a split.
+
+    A split of the user's own photos also needs its annotations to be there.
+    """
+    data_set, root = find_split_file(path), Path(path).parent.parent
+    if data_set is None or (Path(path).stem not in SPLIT_FILES and not (root / data_set.json).is_file()):
+        return ""
+    return f"vclr split {data_set.split_arguments(root)} --output {path}"

@@ -1,0 +1,90 @@
+"""What brings the files below a data folder: the sources that are fetched, and the splits that are made of them.
+
+The rules of the workflow ask. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vclr.catalog.data_sets import COLLECTIONS, SPLIT_FILES, find_part
+from vclr.fetch.sources import Source, read_catalog
+from vclr.image_folder import locate
+
+
+class Origins:
+    """Where the files of each set lie below a data folder, and which file stands for them in the workflow.
+
+    Attributes:
+        root: the data folder.
+        fetched: names of the sources that are fetched as a whole; the file FETCHED in the folder stands for all of it.
+        views: (set, view) of each published view -> what `vclr fetch` calls it.
+    """
+
+    def __init__(self, root: str = "data", catalog: str = "") -> None:
+        """Read the sources that `vclr fetch` knows, and those of a catalog of the user's own.
+
+        Raises:
+            UserError: the catalog is not what it should be.
+        """
+        self.root = Path(root)
+        sources = read_catalog(Path(catalog) if catalog else None)
+        self._requires = {name: source.requires for name, source in sources.items() if _is_fetched_whole(source)}
+        self.fetched = list(self._requires)
+        self.views = {
+            (folder.split("/")[1], folder.split("/")[2]): f"{source.name}/{place.rstrip('/')}"
+            for source in sources.values()
+            for place, folder in (source.hub.places if source.hub else {}).items()
+            if folder.startswith("views/")
+        }
+
+    def marker_of(self, source: str) -> str:
+        """Return the file that stands for a fetched source."""
+        return f"{self.root}/raw/{source}/FETCHED"
+
+    def required_by(self, source: str) -> list[str]:
+        """Return the files that stand for the sources that another one needs."""
+        return [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
+
+    def source_of(self, path: str) -> str:
+        """Return the file whose change says that annotations or images changed.
+
+        Of a source that is fetched or generated this is the file that stands for it, else the path itself; images may
+        be a folder or its zip.
+        """
+        raw, plain = self.root / "raw", Path(path)
+        source = plain.relative_to(raw).parts[0] if plain.is_relative_to(raw) and plain != raw else ""
+        if source in self.fetched:
+            return self.marker_of(source)
+        if plain == raw / "toy" / "images":
+            return f"{raw}/toy/manifest.json"
+        return (locate(path) or plain).as_posix()
+
+    def view_source(self, folder: str) -> str:
+        """Return the manifest of a view that a rule writes; other folders, and zips, stand for themselves."""
+        path = locate(folder) or Path(folder)
+        is_made = path.is_relative_to(self.root / "views") and path.suffix != ".zip"
+        return (path / "manifest.json" if is_made else path).as_posix()
+
+    def images_of(self, name: str, part: str = "") -> str:
+        """Return the folder of the photos of a part of a set, by default of its first one."""
+        return f"{self.root}/{find_part(name, part).images}"
+
+    def annotations_of(self, name: str, part: str) -> str:
+        """Return the json that names the photos of a part of a set."""
+        return f"{self.root}/{find_part(name, part).json}"
+
+    def split_inputs(self, name: str) -> list[str]:
+        """List the files that a published split is made of."""
+        data_set = SPLIT_FILES[name].in_folder(self.root)
+        proposals = [f"{self.root}/{data_set.proposals}"] if data_set.proposals else []
+        return [self.source_of(f"{self.root}/{data_set.json}"), *proposals]
+
+    def split_arguments(self, name: str) -> str:
+        """Return how a published split is made, as words of `vclr split`."""
+        return SPLIT_FILES[name].in_folder(self.root).split_arguments(self.root)
+
+
+def _is_fetched_whole(source: Source) -> bool:
+    """Tell a data set from scenes that are generated, from weights, and from a collection of single files."""
+    return source.folder == f"raw/{source.name}" and not source.generated and source.name not in COLLECTIONS
