@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key, leaves_folder
+from vclr.packed_folder import PackedFolder
 from vclr.pictures import IMAGE_SUFFIXES, ImageHeader
-
-if TYPE_CHECKING:
-    from vclr.image_folder import ImageFolder, PackedFolder
 
 # What patches may lie in, below the folder that is meant. There are 51 of them.
 ABOVE_PATCHES = ("", "images", "v1", "v2", "images/v1", "images/v2", "val", "val/images/v1", "val/images/v2")
@@ -26,7 +24,7 @@ PATCH = re.compile(r"patch\d+")
 
 
 class PatchFolder:
-    """A folder, or its zip, whose photos lie in folders `patchN`; the methods of `vclr.image_folder.ImageFolder`.
+    """A folder, or its zip, whose photos lie in folders `patchN`; the methods of `vclr.disk_folder.DiskFolder`.
 
     A photo is named by its file name alone, or by any path that ends in its patch and its file name.
 
@@ -35,7 +33,7 @@ class PatchFolder:
         places: path in it of each photo in a patch, by file name.
     """
 
-    def __init__(self, inner: ImageFolder | PackedFolder, paths: Iterable[str]) -> None:
+    def __init__(self, inner: DiskFolder | PackedFolder, paths: Iterable[str]) -> None:
         """Take the place of a folder.
 
         Args:
@@ -113,7 +111,7 @@ class PatchFolder:
         return self.inner.read_header(self._place(name))
 
 
-def find_patches(folder: ImageFolder) -> list[str]:
+def find_patches(folder: DiskFolder) -> list[str]:
     """List the photos in the patches of a folder on disk, by their paths in it; nearly always there is none.
 
     A folder of 100 000 photos is not listed for it: patches are asked for by name.

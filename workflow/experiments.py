@@ -16,7 +16,7 @@ from vclr.data import data_sets
 from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.evaluation import provenance
-from vclr.image_folder import locate
+from vclr.image_folder import each_folder, locate
 from vclr.launch import profile
 from vclr.launch.cluster import ClusterError, count_gpus
 from vclr.views.choice import view_weights
@@ -114,7 +114,7 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
     config = read_experiment(experiment, overrides)
     data = data_sets.training_set(config)
     views = view_weights(config.views, data)
-    files = [data_source(data.annotations), data_source(data.images)]
+    files = [data_source(path) for path in (data.annotations, *map(str, each_folder(data.images)))]
     files += [_view_source(folder) for view, folder in data.views.items() if view in views]
     files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
     if config.train.eval_period:
@@ -125,14 +125,14 @@ def training_inputs(experiment: str, overrides: Sequence[str] = ()) -> list[str]
 def evaluation_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
     """List the files that an evaluation by a protocol reads beside the checkpoint: annotations and images."""
     data = data_sets.test_set(with_protocol(experiment, protocol, overrides))
-    return sorted({data_source(data.annotations), data_source(data.images)})
+    return sorted({data_source(path) for path in (data.annotations, *map(str, each_folder(data.images)))})
 
 
 def audited_sets(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:
-    """List annotations and image folder of an experiment's training set and of the test set of a protocol."""
+    """List annotations and image folders of an experiment's training set and of the test set of a protocol."""
     config = with_protocol(experiment, protocol, overrides)
     sets = data_sets.training_set(config), data_sets.test_set(config)
-    return [path for data_set in sets for path in (data_set.annotations, data_set.images)]
+    return [str(path) for data_set in sets for path in (data_set.annotations, *each_folder(data_set.images))]
 
 
 def audit_inputs(experiment: str, protocol: str, overrides: Sequence[str] = ()) -> list[str]:

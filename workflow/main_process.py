@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,8 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 import psutil
+
+from vclr.file_lock import try_lock
 
 LOCK = Path(".snakemake/main_process.lock")
 LOCKS = Path(".snakemake/locks")  # Snakemake's own, which stay where it is killed
@@ -20,13 +21,12 @@ _held: list[BinaryIO] = []  # until this process ends, however it does
 def release_dead_locks() -> None:
     """Remove the locks of a Snakemake that was killed, as `snakemake --unlock` does.
 
-    Whether it is dead says a lock of ours that ends with its process. Where the file system has none, nothing happens.
+    A lock of our own, which ends with its process, tells whether it is dead. Without locks in the file system, nothing
+    happens.
     """
     LOCK.parent.mkdir(exist_ok=True)
     file = LOCK.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another one lives
+    if not try_lock(file):  # another main process is alive, or nobody can tell
         file.close()
         return
     _held.append(file)

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tests.engine.same import assert_same_training, checkpoint
+from vclr import file_lock
 from vclr.config import Config
-from vclr.engine import lock
 from vclr.engine import train as train_module
-from vclr.engine.lock import lock_file
 from vclr.engine.train import train
 from vclr.errors import UsageError, UserError
+from vclr.file_lock import lock_file
 from vclr.files import write_json
 
 MakeConfig = Callable[..., Config]
@@ -26,7 +26,7 @@ MakeConfig = Callable[..., Config]
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "PATIENCE", 0.2)
+    monkeypatch.setattr(file_lock, "DEFAULT_TIMEOUT", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_lock_is_of_the_file_that_has_the_name(tmp_path: Path, monkeypatch: pyte
             path.touch()
         flock(*arguments)
 
-    monkeypatch.setattr(lock.fcntl, "flock", lock_too_late)
+    monkeypatch.setattr(file_lock.fcntl, "flock", lock_too_late)
     with lock_file(path, "busy"), pytest.raises(UserError, match="busy"):
         lock_file(path, "busy")
     lock_file(tmp_path / "b" / "log.txt", "busy").close()

@@ -19,8 +19,8 @@ from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer, Mood, serve_proxy
 from tests.processes import running
 from vclr.errors import UsageError
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.fetch import fetch
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import read_catalog
 from vclr.fetch.transfer import SMALLEST_BLOCK
@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_not_started(fetcher: Fetcher, server: FileServer):
 
 def test_commercial_safe(fetcher: Fetcher, server: FileServer):
     unsafe = {"name": "CC BY-NC 4.0", "commercial": False, "because": "non-commercial, it says"}
-    source = archive_source(server, licence=unsafe)
+    source = archive_source(server, license=unsafe)
     source["files"].append({"path": "raw/mine/list.txt", "urls": [server.put("/list.txt", b"1 2 3")], "bytes": 5})
     fetcher.write(mine=source)
     assert "mine: CC BY-NC 4.0 (non-commercial, it says)" in fetcher.refused("mine", "--commercial-safe")
@@ -356,10 +356,10 @@ def test_local_file_that_the_lock_does_not_know(fetcher: Fetcher, server: FileSe
 def test_lock_lies_beside_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
-    assert LockFile(Path(".")).path == LockFile(tmp_path / "data").path == tmp_path / "data.lock"
-    assert LockFile(Path("data")).path == Path("data.lock")
+    assert DataLock(Path(".")).path == DataLock(tmp_path / "data").path == tmp_path / "data.lock"
+    assert DataLock(Path("data")).path == Path("data.lock")
     with pytest.raises(UsageError, match="--output /: is not a folder"):
-        LockFile(Path("/"))
+        DataLock(Path("/"))
 
 
 def test_lock_that_is_none(fetcher: Fetcher, server: FileServer):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from vclr.cli.options import ConfigFile, Join, Output, Overrides, Quiet, ShardOption, app, doctor, importers
@@ -88,11 +89,16 @@ def split(
         Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
     ] = None,
     proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder in which the images must be; repeat it to search several.")
+    ] = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
     ] = None,
-    train_images: Annotated[Path | None, typer.Option(help="Its folder: compare bytes and pictures too.")] = None,
+    train_images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of the training images, to compare bytes and pictures too; may be repeated."),
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="Say where this published json differs; exit 1 if it does.")
     ] = None,
@@ -110,7 +116,7 @@ def split(
         raise UsageError("needs --output FILE, or --compare FILE")
     if train is not None and output is None:
         raise UsageError("--train: what it finds goes into the record of --output FILE")
-    if train_images is not None and (train is None or images is None):
+    if train_images and (train is None or not images):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     if output is not None:
         inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
@@ -118,9 +124,9 @@ def split(
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
             raise UsageError(f"--output {output}: is no split (it has no record beside it); give it another name")
-    made = make_split(name, annotations, proposals, images)
+    made = make_split(name, annotations, proposals, images or None)
     if output is not None:
-        leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
+        leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)
         print(save_split(made, output, leaks))
         if leaks is not None:
             from vclr.splits.leaks import summarize_leaks
@@ -176,7 +182,7 @@ def licences(
 
     has_experiment = config_file is not None or overrides
     terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
-    print(json.dumps([asdict(term) for term in terms], indent=1) if as_json else "\n".join(map(str, terms)))
+    print(json.dumps(msgspec.to_builtins(terms), indent=1) if as_json else "\n".join(map(str, terms)))
     if commercial_safe:
         refuse_unsafe(terms)
 
@@ -301,7 +307,9 @@ def doctor_data(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO json, instead of a configuration.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of its photos.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of its photos; repeat it to search several folders in order.")
+    ] = None,
     view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view, as many as needed.")] = None,
     decode: Annotated[
         bool, typer.Option("--decode/--no-decode", help="Read every pixel; else only the size of each image.")
@@ -323,7 +331,7 @@ def doctor_data(
     from vclr.processes import count_cpus
 
     crew = Crew(workers or count_cpus(), quiet)
-    if annotations is None and images is None and not view:
+    if annotations is None and not images and not view:
         if config_file is None and not overrides:
             raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
         config = load_config(config_file, overrides or ())
@@ -331,7 +339,7 @@ def doctor_data(
             check_output_file(output, {"--config-file": config_file, **_named_files(config)}, REPORT_KEYS)
         report = check_config(config, crew, decode)
     else:
-        if annotations is None or images is None or config_file is not None or overrides:
+        if annotations is None or not images or config_file is not None or overrides:
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)

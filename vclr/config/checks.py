@@ -133,6 +133,7 @@ def check_values(settings: dict[str, Any]) -> None:
             raise UsageError(f"{key}={value}: must be {limits}")
     _check_views({key: value for key, value in settings.items() if key.startswith("views.weights.")})
     _check_channels(settings)
+    _check_folders(settings)
     smallest, largest = settings["dataloader.train.mapper.crop_size"]
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
@@ -161,6 +162,16 @@ def _check_views(weights: dict[str, float]) -> None:
             raise UsageError(f"{key}={weight}: must not be negative")
     if weights and not sum(weights.values()) > 0:
         raise UsageError("views.weights: at least one view needs a weight above 0")
+
+
+def _check_folders(settings: dict[str, Any]) -> None:
+    """Check the settings that are a folder or a list of folders, which their type does not say."""
+    for key, value in settings.items():
+        if not (key.startswith(("data.", "evaluation.test_sets.")) and key.endswith(".images")):
+            continue
+        is_list = isinstance(value, list) and value and all(isinstance(folder, str) and folder for folder in value)
+        if not isinstance(value, str) and not is_list:
+            raise UsageError(f"{key}={value}: must be a folder or a list of folders")
 
 
 def _check_channels(settings: dict[str, Any]) -> None:

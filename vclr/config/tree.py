@@ -10,6 +10,7 @@ This module imports no torch: Snakemake reads configurations too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 # --- model -----------------------------------------------------------------------------------------------------------
 
@@ -219,9 +220,13 @@ class TrainConfig:
 @dataclass
 class DataSetConfig:
     annotations: str = ""  # COCO json
-    images: str = ""  # folder, or its zip
+    images: Any = ""  # folder, or its zip; or a list of folders, searched in order
     views: dict[str, str] = field(default_factory=dict)  # view name -> folder (or its zip) with the same file stems
     proposals: str = ""  # COCO json of object proposals
+
+    def __post_init__(self) -> None:
+        if isinstance(self.images, int | float):  # a name such as 2017, which YAML takes for a number
+            self.images = str(self.images)
 
 
 @dataclass

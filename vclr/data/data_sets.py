@@ -11,7 +11,7 @@ from vclr.catalog.published_splits import command_of
 from vclr.config import Config, DataSetConfig
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
-from vclr.image_folder import locate
+from vclr.image_folder import each_folder, locate
 
 
 def _coco_train(split: str) -> DataSetConfig:
@@ -33,7 +33,7 @@ CATALOG = {
         annotations="splits/coco2017_val_nonvoc.json", images="raw/coco2017/val2017"
     ),
     "openworld_LVIS_noncoco_val2017": DataSetConfig(
-        annotations="splits/lvis_val_noncoco.json", images="raw/lvis/images"
+        annotations="splits/lvis_val_noncoco.json", images=["raw/coco2017/val2017", "raw/coco2017/train2017"]
     ),
     "openworld_uvo_nonvoc_val2017": DataSetConfig(
         annotations="splits/uvo_val_nonvoc.json", images="raw/uvo/uvo_videos_dense_frames"
@@ -48,6 +48,8 @@ CATALOG = {
     ),
     "toy_val": DataSetConfig(annotations="raw/toy/annotations_val.json", images="raw/toy/images"),
 }
+# Folders that earlier versions of `vclr fetch` filled with the photos of a data set; used if they exist.
+LINKED_PHOTOS = {"openworld_LVIS_noncoco_val2017": "raw/lvis/images"}
 # What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
 # test sets of a configuration.
 PROTOCOLS = {
@@ -124,10 +126,13 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
             f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, CATALOG)}"
         )
     known, below = CATALOG[name], Path(root)
+    linked = below / LINKED_PHOTOS.get(name, "")
+    folders = [str(below / folder) for folder in each_folder(known.images)]
+    photos = str(linked) if name in LINKED_PHOTOS and linked.is_dir() else folders if len(folders) > 1 else folders[0]
     return replace(
         own,
         annotations=str(below / known.annotations),
-        images=own.images or str(below / known.images),
+        images=own.images or photos,
         views={view: str(below / folder) for view, folder in known.views.items()} | own.views,
     )
 
@@ -139,10 +144,11 @@ def missing_files(data_set: DataSetConfig, part: str) -> str | None:
 
 def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
     """Say the same of each file or folder that does not exist."""
-    named = {"annotations": data_set.annotations, "images": data_set.images}
+    named = [("annotations", data_set.annotations)]
+    named += [("images", str(folder)) for folder in each_folder(data_set.images) if data_set.images]
     if part == "train":
-        named["proposals"] = data_set.proposals
-    for key, path in named.items():
+        named.append(("proposals", data_set.proposals))
+    for key, path in named:
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
             yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path) or say_nearest(path)}"
     if not data_set.images:

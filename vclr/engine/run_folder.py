@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 from vclr.config import Config, config_from_text, dump_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
-from vclr.engine.lock import lock_file
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
+from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
+from vclr.image_folder import each_folder
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
 from vclr.models.detector import Detector
@@ -112,8 +113,9 @@ class RunFolder:
         if self.checkpoints.folder.is_dir():
             return
         data = training_set(self.config)
-        for folder in (data.images, *data.views.values()):
-            if folder and Path(folder).is_dir() and self.path.resolve() == Path(folder).resolve():
+        photos = each_folder(data.images) if data.images else []
+        for folder in (*photos, *map(Path, filter(None, data.views.values()))):
+            if folder.is_dir() and self.path.resolve() == folder.resolve():
                 raise UsageError(f"train.output_dir={self.path}: holds photos or views; name another folder")
         others = [name for name in DESCRIPTION if (self.path / name).exists()]
         if others:

@@ -1,15 +1,14 @@
-"""Bring one source: download, verify, unpack, link, count, record; and again, from wherever an earlier run ended."""
+"""Bring one source: download, verify, unpack, count, record; and again, from wherever an earlier run ended."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-
-from filelock import FileLock, Timeout
 
 from vclr.errors import UserError
 from vclr.fetch import hand_views
@@ -18,16 +17,16 @@ from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
 from vclr.fetch.connections import Sessions
 from vclr.fetch.counts import check_counts
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.download import download
 from vclr.fetch.hub import hub_name
-from vclr.fetch.links import link_photos
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.plan import Item, Plan, State, make_plan
 from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import archive_stem
 from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
+from vclr.file_lock import lock_file
 from vclr.files import sha256
 from vclr.image_folder import MANIFEST
 from vclr.progress import Progress
@@ -55,11 +54,11 @@ def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
             Manifest(plan.source, settings.output).write_views()  # Snakemake deletes outputs of what it runs again
         return
     with _alone(settings.output / wanted.source.folder / ".fetch.lock", wanted.source.name):
-        lock = LockFile(settings.output)
+        lock = DataLock(settings.output)
         if plan.listing is not None and wanted.source.hub is not None:
             lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
         damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
-        is_by_hand = plan.is_by_hand or any(path in plan.linked and path not in plan.source.links for path in damaged)
+        is_by_hand = plan.is_by_hand or any(path in plan.recorded_views for path in damaged)
         if damaged and is_by_hand:
             raise UserError(f"{wanted.source.name}: damaged: {_name_some(damaged)}; put them in place again")
         plan = make_plan(wanted, settings, lock, damaged, plan.listing)
@@ -86,22 +85,17 @@ def refuse_missing(plans: Sequence[Plan], settings: Settings) -> None:
 @contextmanager
 def _alone(path: Path, name: str) -> Iterator[None]:
     """Hold the lock of a source; wait, and say so, while another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(path)
+    busy = f"{name}: another process fetches it ({path} is locked); waiting for its end"
     try:
-        guard.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: another process fetches it (%s is locked); waiting for its end", name, path)
-        guard.acquire(poll_interval=0.5)
-    except NotImplementedError:
-        log.warning("%s: the file system has no locks; fetch with one process only", path)
-    try:
+        file = lock_file(path, busy, timeout=0)
+    except UserError:
+        log.info(busy)
+        file = lock_file(path, busy, timeout=math.inf)
+    with file:
         yield
-    finally:
-        guard.release()
 
 
-def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile) -> list[str]:
+def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: DataLock) -> list[str]:
     """Hash everything again that is recorded, and say what of it is not what it was."""
     manifest = Manifest(wanted.source, settings.output)
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
@@ -112,7 +106,7 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
             f"{wanted.source.name}: damaged: {names}; put them in place again, or remove them to fetch them"
         )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
-    paths += [*plan.linked, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
+    paths += [*plan.recorded_views, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)
     for path, files in damaged.items():
         log.warning("%s: damaged: %s", path, _name_some(files))
@@ -127,7 +121,7 @@ def _name_some(paths: Sequence[str]) -> str:
 class _Bringing:
     """The work on one source, while its lock is held."""
 
-    def __init__(self, plan: Plan, settings: Settings, lock: LockFile, sessions: Sessions) -> None:
+    def __init__(self, plan: Plan, settings: Settings, lock: DataLock, sessions: Sessions) -> None:
         self.plan, self.settings, self.lock, self.sessions = plan, settings, lock, sessions
         self.source, self.output, self.quiet = plan.source, settings.output, settings.quiet
         self.manifest = Manifest(plan.source, settings.output)
@@ -146,9 +140,6 @@ class _Bringing:
                 self._say(f"{self.output / path}: counting")
                 check_counts(self.output / path, self.source.counts[path])
                 self.manifest.counts[path] = dict(self.source.counts[path])
-            for folder in self.plan.links:
-                entries = link_photos(self.output, folder, self.source.links[folder], self.quiet)
-                self.manifest.record_folder(folder, entries, links=self.source.links[folder].annotations)
         finally:
             self._save(at_once=True)
         self.manifest.write_views()

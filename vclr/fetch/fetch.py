@@ -7,12 +7,12 @@ from pathlib import Path
 
 from vclr.errors import UserError
 from vclr.fetch.bring import bring_source, refuse_missing
-from vclr.fetch.lock_file import LockFile
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.plan import Plan, check_space, make_plan
 from vclr.fetch.selection import select
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import Source
-from vclr.fetch.table import describe, licences, summarize
+from vclr.fetch.table import describe, summarize, unsafe_licenses
 
 
 def fetch(
@@ -43,7 +43,7 @@ def fetch(
             something that a person must put in place.
     """
     wanted = select(names, catalog)
-    lock = LockFile(settings.output)
+    lock = DataLock(settings.output)
     plans = [make_plan(one, settings, lock) for one in wanted]
     if commercial_safe:
         _refuse_unsafe(plans)
@@ -75,7 +75,9 @@ def fetch(
 
 def _refuse_unsafe(plans: Sequence[Plan]) -> None:
     unsafe = {
-        f"{plan.source.name}: {name} ({because})": None for plan in plans for name, because in licences(plan).items()
+        f"{plan.source.name}: {name} ({because})": None
+        for plan in plans
+        for name, because in unsafe_licenses(plan).items()
     }
     if unsafe:
         raise UserError(f"--commercial-safe: nothing was fetched, because of {'; '.join(unsafe)}")

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.hub import hub_name, place_files
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.selection import Wanted
 from vclr.files import read_json
@@ -46,7 +46,7 @@ class Views:
         return not wanted.is_whole and all(any(part.has(*both) for both in names) for part in parts)
 
 
-def look(wanted: Wanted, output: Path, manifest: Manifest, lock: LockFile, damaged: Sequence[str]) -> Views:
+def look(wanted: Wanted, output: Path, manifest: Manifest, lock: DataLock, damaged: Sequence[str]) -> Views:
     """See which of the views that are wanted a person has put in place.
 
     A view that the network has begun to bring is not among them, nor is one whose files `data.lock` knows one by one:

@@ -1,4 +1,4 @@
-"""`manifest.json` of a source: what was fetched, from where, under which licence, and the hash of every file.
+"""`manifest.json` of a source: what was fetched, from where, under which license, and the hash of every file.
 
     {"source": ..., "folder": ..., "title": ..., "homepage": ..., "licence": {...},
      "files": {path: {"url": ..., "bytes": ..., "sha256": ..., "fetched": date,
@@ -7,21 +7,22 @@
      "counts": {json: {list in it: its length}}
     }
 
-`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that were filled in
-another way: links, or by hand. Paths are relative to the data folder, those of `files` within them to their folder;
-each has `bytes` and `sha256`.
+`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that a person filled.
+Paths are relative to the data folder, those of `files` within them to their folder; each has `bytes` and `sha256`. The
+key `licence` keeps its first spelling, because trainings hash the manifests of views.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from vclr.errors import UserError
-from vclr.fetch.lock_file import today
+from vclr.fetch.data_lock import today
 from vclr.fetch.sources import Source
 from vclr.files import read_json, sha256, write_entries, write_json
 from vclr.progress import track
@@ -49,9 +50,9 @@ class Manifest:
     def record_file(self, path: str, url: str, num_bytes: int, sha256: str, **facts: Any) -> None:
         self.is_new = True
         self.files[path] = {"url": url, "bytes": num_bytes, "sha256": sha256, "fetched": today(), **facts}
-        licence = next((file.licence for file in self.source.files if file.path == path), None)
-        if licence is not None:
-            self.files[path]["licence"] = asdict(licence)
+        license = next((file.license for file in self.source.files if file.path == path), None)
+        if license is not None:
+            self.files[path]["licence"] = asdict(license)
 
     def record_unpacked(self, path: str, folder: str, entries: Entries) -> None:
         """Say what an archive held."""
@@ -74,7 +75,7 @@ class Manifest:
             "folders": dict(sorted(self.folders.items())),
             "counts": dict(sorted(self.counts.items())),
         }
-        write_json(self.path, {**facts, "licence": asdict(source.licence), **contents}, indent=1)
+        write_json(self.path, {**facts, "licence": asdict(source.license), **contents}, indent=1)
 
     def write_views(self) -> None:
         """Give each view that lies outside the source's folder a manifest of its own, which is what trainings hash."""
@@ -84,8 +85,8 @@ class Manifest:
                 continue
             entries = {path.removeprefix(f"{place}/"): entry for path, entry in self._below(place)}
             if entries:
-                licence = asdict(self.source.licence)
-                write_entries(self.output / place, entries, source=self.source.name, licence=licence)
+                terms = asdict(self.source.license)
+                write_entries(self.output / place, entries, source=self.source.name, licence=terms)
 
     def _below(self, place: str, downloads_alone: bool = False) -> Iterator[tuple[str, Any]]:
         """Yield path, size and hash of every file in a folder: downloaded, unpacked, or put there by hand."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 from rich.filesize import decimal
 
 from vclr.errors import UserError
 from vclr.fetch import hand_views
 from vclr.fetch import hub as hugging_face
-from vclr.fetch import links as photo_links
 from vclr.fetch import manual as by_hand
 from vclr.fetch.checksums import Expected
 from vclr.fetch.connections import Address
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.hub import Listing
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, count_files
 from vclr.fetch.partial import received_bytes
 from vclr.fetch.repository import find_listing, guess_wanted, list_wanted
@@ -83,19 +83,18 @@ class Plan:
 
     source: Source
     items: tuple[Item, ...] = ()
-    links: tuple[str, ...] = ()  # folders to be filled with links
-    linked: tuple[str, ...] = ()  # those that are, and views that were put there by hand and are recorded
     by_hand: tuple[str, ...] = ()  # what a person must put in place
     is_by_hand: bool = False  # all of it is there by hand, or has to be
     is_verified: bool = True  # what a person has put in place
     views_by_hand: tuple[str, ...] = ()  # views that a person has put in place, to be verified
+    recorded_views: tuple[str, ...] = ()  # views that a person has put in place, verified before
     to_count: tuple[str, ...] = ()  # json files whose contents are to be counted
     listing: Listing | None = None  # what the hub has
     unlisted: str = ""  # why that is not known
 
     @property
     def is_done(self) -> bool:
-        is_here = all(item.is_done for item in self.items) and not self.links and not self.by_hand
+        is_here = all(item.is_done for item in self.items) and not self.by_hand
         is_known = self.is_verified and not self.to_count and not self.unlisted and not self.views_by_hand
         return is_here and is_known and not self.source.generated
 
@@ -112,7 +111,7 @@ class Plan:
 def make_plan(
     wanted: Wanted,
     settings: Settings,
-    lock: LockFile,
+    lock: DataLock,
     damaged: Sequence[str] = (),
     listing: Listing | None = None,
 ) -> Plan:
@@ -151,7 +150,10 @@ def make_plan(
         headers = {} if settings.offline else hugging_face.hub_headers()
         for file in files:
             if not views.have(file.path):
-                addresses = [*_mirrors(replace(file, urls=()), settings), *(Address(url, headers) for url in file.urls)]
+                addresses = [
+                    *_mirrors(msgspec.structs.replace(file, urls=()), settings),
+                    *(Address(url, headers) for url in file.urls),
+                ]
                 items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
     made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
@@ -160,15 +162,11 @@ def make_plan(
         if (settings.verify or manifest.counts.get(path) != numbers)
         and any(path == one or path.startswith(f"{one}/") for one in made)
     )
-    folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
-    to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
-    linked = (*(folder for folder, is_wanted in folders.items() if not is_wanted), *views.recorded)
     return Plan(
         source,
         tuple(items),
-        to_link,
-        linked,
         views_by_hand=views.found,
+        recorded_views=views.recorded,
         to_count=to_count,
         listing=listing,
         unlisted=unlisted,
@@ -190,7 +188,7 @@ def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Seq
     return plan
 
 
-def disk_needed(plans: Sequence[Plan], output: Path) -> int:
+def disk_needed(plans: Sequence[Plan]) -> int:
     """Return the bytes that fetching file after file takes at most, archives before they are deleted included."""
     held = peak = 0
     for plan in plans:
@@ -201,12 +199,6 @@ def disk_needed(plans: Sequence[Plan], output: Path) -> int:
             held += item.to_unpack + item.to_download
             if item.is_unpacked and not item.keeps_archive:
                 held -= item.file.planned_bytes or 0
-        for folder in plan.links:
-            links = plan.source.links[folder]
-            will_be_packed = any(item.stays_packed for other in plans for item in other.items)
-            if will_be_packed or photo_links.is_packed(output, links):
-                held += links.about_bytes
-                peak = max(peak, held)
     return peak
 
 
@@ -224,7 +216,7 @@ def check_space(plans: Sequence[Plan], output: Path) -> None:
     Raises:
         UserError: says how much is needed and how much is free.
     """
-    needed, free = disk_needed(plans, output), free_bytes(output)
+    needed, free = disk_needed(plans), free_bytes(output)
     if needed > free:
         raise UserError(f"{output}: needs {decimal(needed)}, free are {decimal(free)}; nothing was started")
 
@@ -235,7 +227,7 @@ def _look(
     wanted: Wanted,
     manifest: Manifest,
     settings: Settings,
-    lock: LockFile,
+    lock: DataLock,
     damaged: Sequence[str],
 ) -> Item:
     """See how much of a file is there."""
@@ -258,7 +250,7 @@ def _look(
     return Item(wanted.source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
 
 
-def _expected(file: RemoteFile, source: Source, lock: LockFile, settings: Settings) -> Expected:
+def _expected(file: RemoteFile, source: Source, lock: DataLock, settings: Settings) -> Expected:
     """Say what a file is checked by: what is published, else what `data.lock` has."""
     entry = lock.entry(file.path)
     if file.is_published:
@@ -276,8 +268,3 @@ def _mirrors(file: RemoteFile, settings: Settings) -> list[Address]:
 
 def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:
     return all((output / path).exists() and count_files(output / path) == number for path, number in yields.items())
-
-
-def _is_linked(folder: str, manifest: Manifest, damaged: Sequence[str]) -> bool:
-    record = manifest.folders.get(folder)
-    return record is not None and folder not in damaged and not manifest.changed(record, folder)

@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 
 from vclr.errors import UserError
 from vclr.fetch import hub as hugging_face
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.hand_views import Views
 from vclr.fetch.hub import Listing
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.selection import Wanted, refuse_part
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import RemoteFile, Source
@@ -60,7 +60,7 @@ def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> 
     return files, f"{why}{hint}"
 
 
-def find_listing(source: Source, settings: Settings, lock: LockFile, fresh: Listing | None) -> Listing:
+def find_listing(source: Source, settings: Settings, lock: DataLock, fresh: Listing | None) -> Listing:
     """Return what the hub has, as `data.lock` says or, without it, as the hub does."""
     assert source.hub is not None
     known = lock.listing(hugging_face.hub_name(source.hub))

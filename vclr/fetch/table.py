@@ -21,8 +21,7 @@ def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
         if source.generated:
             rows.append((source.name, "-", "-", source.folder, "generated"))
         rows += [_row(item) for item in plan.items]
-        rows += [(folder, "-", "-", folder, "to be filled with links") for folder in plan.links]
-        rows += [(folder, "-", "-", folder, "is there") for folder in plan.linked]
+        rows += [(folder, "-", "-", folder, "is there") for folder in plan.recorded_views]
         rows += [(folder, "-", "-", folder, "is there by hand, to be verified") for folder in plan.views_by_hand]
         if plan.is_by_hand and source.manual is not None:
             paths = [*source.manual.folders, *source.manual.annotations]
@@ -32,8 +31,8 @@ def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
             ]
         if plan.unlisted:
             notes.append(f"{source.name}: not known: {plan.unlisted}")
-        unsafe = licences(plan)
-        notes += [f"{source.name}: licence {name}: {because}" for name, because in unsafe.items()]
+        unsafe = unsafe_licenses(plan)
+        notes += [f"{source.name}: license {name}: {because}" for name, because in unsafe.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, "", *notes, *_totals(plans, settings, mbit)])
@@ -58,19 +57,18 @@ def summarize(plan: Plan) -> str:
     parts += [f"{_count(arrived, 'file')} to verify"] if arrived else []
     parts += [f"{there} there"] if there else []
     parts += [f"to count: {', '.join(plan.to_count)}"] if plan.to_count and not waiting else []
-    parts += [f"links: {', '.join(plan.links)}"] if plan.links else []
     parts += [f"by hand, to verify: {', '.join(plan.views_by_hand)}"] if plan.views_by_hand else []
     parts += [plan.unlisted] if plan.unlisted else []
     return f"{name}: {'; '.join(parts)}"
 
 
-def licences(plan: Plan) -> dict[str, str]:
-    """Return the licences of what is planned that do not allow commercial use, and why not."""
+def unsafe_licenses(plan: Plan) -> dict[str, str]:
+    """Return the licenses of what is planned that do not allow commercial use, and why not."""
     source = plan.source
-    found = [source.licence_of(item.file) for item in plan.items]
-    if not plan.items or plan.links or plan.linked or plan.unlisted:
-        found.append(source.licence)
-    return {licence.name: licence.because for licence in found if not licence.commercial}
+    found = [source.license_of(item.file) for item in plan.items]
+    if not plan.items or plan.recorded_views or plan.unlisted:
+        found.append(source.license)
+    return {license.name: license.because for license in found if not license.commercial}
 
 
 def _row(item: Item) -> tuple[str, ...]:
@@ -97,7 +95,7 @@ def _totals(plans: Sequence[Plan], settings: Settings, mbit: float) -> list[str]
     more = [f"{_count(unknown, 'file')} of unknown size"] if unknown else []
     more += [f"what {', '.join(unlisted)} has on the hub"] if unlisted else []
     plus = f", and {' and '.join(more)}" if more else ""
-    needed, free = disk_needed(plans, settings.output), free_bytes(settings.output)
+    needed, free = disk_needed(plans), free_bytes(settings.output)
     fits = "" if needed <= free else ": does not fit"
     return [
         f"to download: {decimal(total)}{plus}; at {mbit:g} Mbit/s {_duration(total * 8 / (mbit * 1e6))}",

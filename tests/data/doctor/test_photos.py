@@ -187,7 +187,7 @@ def test_missing_files(world: World):
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is no folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
+    assert "a.json: is not a folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)

@@ -1,6 +1,6 @@
-"""`data.lock` beside the data folder: what files without a published checksum were when they were first fetched.
+"""`data.lock` beside the data folder: size and hash, at their first fetch, of files without a published checksum.
 
-It belongs into git: a fetch on another machine, or a year later, gets the same bytes or says that it does not.
+It belongs in git: a fetch on another machine, or a year later, gets the same bytes or fails with an error.
 
     {"files": {path: {"bytes": ..., "sha256": ..., "since": date, "url": ...}},
      "listings": {repository of the hub: {"commit": ..., "since": date, "files": {path: {"bytes": ..., "sha256": ...}}}}
@@ -15,14 +15,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from vclr.errors import UsageError, UserError
 from vclr.fetch.hub import HubFile, Listing
+from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json
 
+GUARDED = 60.0  # seconds to wait for another process that writes it
 
-class LockFile:
+
+class DataLock:
     """Read and extend `data.lock`.
 
     Args:
@@ -68,8 +69,7 @@ class LockFile:
     def _record(self, section: str, entries: Mapping[str, Any]) -> None:
         if not entries:
             return
-        self.guard.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.guard):
+        with lock_file(self.guard, f"{self.guard}: another process has held it for {GUARDED:.0f} s", GUARDED):
             self.content = self._read()  # others may have written
             self.content[section].update(entries)
             with atomic_path(self.path) as partial:
