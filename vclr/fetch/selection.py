@@ -65,11 +65,11 @@ def _add(name: str, catalog: Mapping[str, Source], selected: dict[str, Wanted]) 
     known = selected.get(source_name)
     if known is not None and known.is_whole:
         return
+    selected[source_name] = Wanted(source, [*(known.parts if known else []), *([part] if part else [])], not part)
     if source.requires and not part:
         for required in source.requires:
             _add(required, catalog, selected)
-        selected.pop(source_name, None)  # it comes after those
-    selected[source_name] = Wanted(source, [*(known.parts if known else []), *([part] if part else [])], not part)
+        selected[source_name] = selected.pop(source_name)  # it comes after those
 
 
 def _check_part(source: Source, part: str) -> None:
