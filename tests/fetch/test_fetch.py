@@ -69,7 +69,7 @@ def test_archive_is_fetched_unpacked_recorded_and_then_there(fetcher: Fetcher, s
     }
     assert manifest["licence"]["name"] == "CC0" and manifest["source"] == "mine"
     asked = len(server.log)
-    assert fetcher.run("mine").stdout == "mine: is there (1 file)\n"
+    assert fetcher.run("mine").stdout == "mine: complete (1 file)\n"
     assert fetcher.run("mine", "--quiet").stdout == ""
     assert len(server.log) == asked
     assert not fetcher.lock.exists()  # its checksum is published
@@ -85,11 +85,11 @@ def test_packed_and_later_unpacked(fetcher: Fetcher, server: FileServer):
     fetcher.write(mine=archive_source(server))
     fetcher.run("mine", "--packed")
     assert fetcher.files() == {"raw/mine/photos.zip", "raw/mine/manifest.json"}
-    assert "is there (1 file)" in fetcher.run("mine", "--packed").stdout
+    assert "complete (1 file)" in fetcher.run("mine", "--packed").stdout
     fetcher.run("mine", VCLR_OFFLINE="1")
     assert fetcher.files() == {*UNPACKED, "raw/mine/manifest.json"}
     assert server.count("/photos.zip") == 1
-    assert "is there (1 file)" in fetcher.run("mine", "--packed").stdout
+    assert "complete (1 file)" in fetcher.run("mine", "--packed").stdout
 
 
 def test_what_is_packed_stays_packed_if_asked(fetcher: Fetcher, server: FileServer):
@@ -195,7 +195,7 @@ def test_error_names_file_addresses_and_reasons(fetcher: Fetcher, server: FileSe
     urls = [f"{server.address}/nowhere", server.put("/wrong", b"wrong")]
     fetcher.write(mine=archive_source(server, urls=urls))
     line = fetcher.refused("mine")
-    assert f"photos.zip: could not be fetched: {urls[0]}: answers 404 Not Found; {urls[1]}: md5 is " in line
+    assert f"photos.zip: could not be downloaded: {urls[0]}: answers 404 Not Found; {urls[1]}: md5 is " in line
     assert fetcher.files() == {"raw/mine/manifest.json"}
 
 
@@ -204,7 +204,7 @@ def test_files_of_somebody_else_are_taken_for_there(fetcher: Fetcher, server: Fi
     for path, content in PHOTOS.items():
         (fetcher.output / "raw/mine" / path).parent.mkdir(parents=True, exist_ok=True)
         (fetcher.output / "raw/mine" / path).write_bytes(content)
-    assert "is there, counted, not fetched here" in fetcher.run("mine", "--dry-run").stdout
+    assert "complete (counted, not fetched here)" in fetcher.run("mine", "--dry-run").stdout
     fetcher.run("mine")
     (fetcher.output / "raw/mine/photos/4.jpg").unlink()
     assert "to be fetched" in fetcher.run("mine", "--dry-run").stdout
@@ -255,7 +255,7 @@ def test_dry_run_writes_nothing_and_needs_no_network(fetcher: Fetcher, server: F
 def test_shipped_plan_works_without_a_network(fetcher: Fetcher):
     fetcher.write()
     text = fetcher.run("coco2017", "lvis", "uvo", "objects365", "owis", "weights", "--dry-run", VCLR_OFFLINE="1").stdout
-    assert "train2017.zip" in text and "19.3 GB" in text and "to be put there by hand" in text
+    assert "train2017.zip" in text and "19.3 GB" in text and "put it there by hand" in text
     assert "owis: not known" in text
     assert list(fetcher.folder.iterdir()) == [fetcher.catalog]
 
@@ -289,7 +289,7 @@ def test_verify_finds_damage_and_mends_it(fetcher: Fetcher, server: FileServer):
     photo, text = fetcher.output / "raw/mine/photos/3.jpg", fetcher.output / "raw/mine/list.txt"
     photo.write_bytes(b"4" * 100)  # as long as it should be
     text.write_bytes(b"1 2 4")
-    assert "is there (2 files)" in fetcher.run("mine").stdout
+    assert "complete (2 files)" in fetcher.run("mine").stdout
     done = fetcher.run("mine", "--verify")
     assert "photos.zip: damaged: raw/mine/photos/3.jpg" in done.stderr
     assert "list.txt: damaged" in done.stderr
@@ -312,7 +312,7 @@ def test_counts_of_a_json(fetcher: Fetcher, server: FileServer):
     source = plain_source(server.put("/a.json", world), path="raw/mine/a.json")
     fetcher.write(mine={**source, "counts": {"raw/mine/a.json": {"images": 2, "annotations": 1}}})
     fetcher.run("mine")
-    assert fetcher.run("mine").stdout == "mine: is there (1 file)\n"
+    assert fetcher.run("mine").stdout == "mine: complete (1 file)\n"
     fetcher.write(mine={**source, "counts": {"raw/mine/a.json": {"images": 3, "annotations": 1}}})
     for _ in range(2):
         assert "a.json: holds 2 images, expected 3" in fetcher.refused("mine")
@@ -415,7 +415,7 @@ def test_two_fetches_at_once(fetcher: Fetcher, server: FileServer, random_bytes:
         with running(fetcher.command("mine"), **pipes) as two:
             out, said = two.communicate(timeout=60)
         assert two.returncode == 0 and one.wait(timeout=60) == 0
-    assert "mine: another process fetches it" in said and "mine: is there" in out
+    assert "mine: another process fetches it" in said and "mine: complete" in out
     assert server.sent("/file.bin") == len(content)
     assert (fetcher.output / "raw/mine/file.bin").read_bytes() == content
 

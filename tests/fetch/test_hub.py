@@ -101,7 +101,7 @@ def test_repository_is_listed_fetched_and_put_in_its_places(fetcher: Fetcher, hu
     assert listing["files"]["split.json"]["sha256"] is None
     assert set(lock["files"]) == {"raw/mine/README.md", "raw/mine/split.json"}
     asked = len(hub.log)
-    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: is there (6 files)\n"
+    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: complete (6 files)\n"
     assert len(hub.log) == asked
     assert "hf_secret" not in fetcher.lock.read_text() + (fetcher.output / "raw/mine/manifest.json").read_text()
 

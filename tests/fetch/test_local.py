@@ -62,7 +62,7 @@ def test_photos_that_another_source_has_come_with_the_annotations(
     )
     assert [photos.read(name.split("/")[1]) for name in NAMES] == [name.encode() for name in NAMES]
     asked = len(server.log)
-    assert "shared: is there" in fetcher.run("shared", VCLR_OFFLINE="1").stdout
+    assert "shared: complete" in fetcher.run("shared", VCLR_OFFLINE="1").stdout
     assert len(server.log) == asked
 
 
@@ -120,20 +120,20 @@ def test_what_a_person_must_do_is_said(fetcher: Fetcher):
     done = fetcher.try_to("mine")
     assert done.returncode == 1 and TEXT in done.stdout
     assert "raw/mine/frames, " in done.stderr and "raw/mine/val.json" in done.stderr
-    assert "to be put there by hand" in fetcher.run("mine", "--dry-run").stdout
+    assert "put it there by hand" in fetcher.run("mine", "--dry-run").stdout
     assert not fetcher.files()
 
 
 def test_what_a_person_did_is_verified_and_recorded(fetcher: Fetcher):
     write_manual(fetcher, ["video/0.png", "video/1.png"])
-    assert "is there, to be verified" in fetcher.run("mine", "--dry-run").stdout
+    assert "to be verified" in fetcher.run("mine", "--dry-run").stdout
     fetcher.run("mine", VCLR_OFFLINE="1")
     manifest = read_json(fetcher.output / "raw/mine/manifest.json")
     assert manifest["folders"]["raw/mine/frames"]["num_files"] == 2
     assert set(manifest["files"]) == {"raw/mine/val.json"}
-    assert fetcher.run("mine").stdout == "mine: is there\n"
+    assert fetcher.run("mine").stdout == "mine: complete\n"
     (fetcher.output / "raw/mine/frames/video/0.png").write_text("video/2.png")
-    assert fetcher.run("mine").stdout == "mine: is there\n"
+    assert fetcher.run("mine").stdout == "mine: complete\n"
     for _ in range(2):
         assert "mine: damaged: raw/mine/frames; put them in place again" in fetcher.refused("mine", "--verify")
 
@@ -169,7 +169,7 @@ def test_archives_that_were_left_packed(fetcher: Fetcher):
     write_manual(fetcher, ["video/0.png", "video/1.png"])
     for name in ("patch0.tar.gz", "patch1.tar.gz"):
         (fetcher.output / "raw/mine/frames" / name).write_bytes(b"")
-    assert "frames: holds archives, patch0.tar.gz and 1 more; unpack them there" in fetcher.refused("mine")
+    assert "frames: holds archives, patch0.tar.gz and 1 more; unpack and remove them there" in fetcher.refused("mine")
 
 
 def test_one_of_several_annotations_may_be_enough(fetcher: Fetcher):
@@ -180,7 +180,7 @@ def test_one_of_several_annotations_may_be_enough(fetcher: Fetcher):
     write_manual(fetcher, ["video/0.png", "video/1.png"], annotations=both, one_is_enough=True)
     fetcher.run("mine")
     assert set(read_json(fetcher.output / "raw/mine/manifest.json")["files"]) == {"raw/mine/val.json"}
-    assert fetcher.run("mine").stdout == "mine: is there\n"
+    assert fetcher.run("mine").stdout == "mine: complete\n"
     (fetcher.output / "raw/mine/other.json").write_text("{}")
     assert "other.json" in fetcher.refused("mine")
 

@@ -81,7 +81,7 @@ def test_a_view_by_hand_is_verified_again(mine: Fetcher):
     [
         ("abc", "ab", "depth: has no file for 1 of 3 photos, for c.png for example"),
         ("", "abc", "train is not there; fetch them first"),
-        ("abc", "", "depth: nothing is there"),
+        ("abc", "", "depth: is missing or empty"),
     ],
 )
 def test_a_view_by_hand_that_is_not_whole(mine: Fetcher, photos: str, view: str, says: str):
@@ -180,7 +180,7 @@ def test_a_mirror_needs_no_listing(mine: Fetcher, server: FileServer):
     mine.run("mine/split.json", "mine/depth_train", **mirror)
     assert (mine.output / "raw/mine/split.json").read_bytes() == b"{}"
     assert set(read_json(mine.output / VIEW / "manifest.json")["files"]) == {"a.png", "b.png"}
-    assert mine.run("mine/split.json", "mine/depth_train", **mirror).stdout == "mine: is there (2 files)\n"
+    assert mine.run("mine/split.json", "mine/depth_train", **mirror).stdout == "mine: complete (2 files)\n"
 
 
 def test_a_mirror_that_has_it_not(mine: Fetcher, server: FileServer):
@@ -227,7 +227,7 @@ def test_uvo_comes_from_the_collection(fetcher: Fetcher, server: FileServer):
     fetcher.run("uvo", HF_ENDPOINT=server.address)
     own = {f"{FRAMES}/one/0.png", f"{FRAMES}/one/1.png", "raw/uvo/uvo_nonvoc_val_rle.json", "raw/uvo/manifest.json"}
     assert fetcher.files() == own
-    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: is there (3 files)\n"
+    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: complete (3 files)\n"
 
 
 @pytest.mark.parametrize("name", ["uvo_nonvoc_val_rle.json", "uvo_val_dense.json"])
@@ -241,5 +241,5 @@ def test_uvo_by_hand(fetcher: Fetcher, server: FileServer, name: str):
     assert "by hand" in fetcher.refused("uvo", VCLR_OFFLINE="1")
     write_picture(fetcher.output / FRAMES / "one/1.png")
     fetcher.run("uvo", VCLR_OFFLINE="1")
-    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: is there\n"
+    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: complete\n"
     assert not server.log

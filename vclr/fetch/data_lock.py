@@ -33,17 +33,17 @@ class DataLock:
     def __init__(self, output: Path) -> None:
         named = output if output.name not in ("", "..") else output.resolve()
         if not named.name:
-            raise UsageError(f"--output {output}: is not a folder for data")
+            raise UsageError(f"--output {output}: cannot be the data folder; give it a name")
         self.path = named.with_suffix(".lock")
-        self.guard = output / ".data.lock"  # what processes that write at the same time hold
+        self.guard = output / ".data.lock"  # locked by the process that writes
         self.content = self._read()
 
     def entry(self, path: str) -> dict[str, Any] | None:
-        """Return what is recorded of a file, `bytes`, `sha256` and `since`; None where nothing is."""
+        """Return the `bytes`, `sha256` and `since` that are recorded for a file, or None."""
         return self.content["files"].get(path)
 
     def listing(self, repository: str) -> tuple[Listing, str] | None:
-        """Return what the hub listed when a repository was first fetched, and since when that is known."""
+        """Return the listing of a repository from its first fetch, and the date of that fetch."""
         entry = self.content["listings"].get(repository)
         if entry is None:
             return None
@@ -51,7 +51,7 @@ class DataLock:
         return Listing(entry["commit"], files), entry["since"]
 
     def record_files(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record files by their paths: their `bytes`, `sha256` and `url`."""
+        """Record the `bytes`, `sha256` and `url` of files by their paths."""
         entries = {
             path: {"bytes": record["bytes"], "sha256": record["sha256"], "since": today(), "url": record["url"]}
             for path, record in records.items()
@@ -59,7 +59,7 @@ class DataLock:
         self._record("files", entries)
 
     def record_listing(self, repository: str, listing: Listing, replace: bool = False) -> None:
-        """Record what the hub lists, unless that is known; with `replace`, unless it is the same commit."""
+        """Record a listing of the hub, unless there is one; with `replace`, unless it is of the same commit."""
         known = self.content["listings"].get(repository)
         if known is not None and (not replace or known["commit"] == listing.commit):
             return
@@ -78,14 +78,14 @@ class DataLock:
     def _read(self) -> dict[str, Any]:
         content = read_json(self.path) if self.path.exists() else {}
         if not isinstance(content, dict):
-            raise UserError(f"{self.path}: is not what vclr fetch writes")
+            raise UserError(f"{self.path}: is not a lock file of `vclr fetch`; restore it from git")
         try:
             for entry in content.get("files", {}).values():
                 _ = entry["bytes"] + 0, entry["sha256"] + "", entry["since"] + ""
             for entry in content.get("listings", {}).values():
                 _ = entry["commit"] + "", entry["since"] + "", [file["bytes"] + 0 for file in entry["files"].values()]
         except (AttributeError, KeyError, TypeError):
-            raise UserError(f"{self.path}: is not what vclr fetch writes; take it from git again") from None
+            raise UserError(f"{self.path}: is not a lock file of `vclr fetch`; restore it from git") from None
         return {"files": {}, "listings": {}, **content}
 
 

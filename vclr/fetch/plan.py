@@ -1,4 +1,4 @@
-"""What a fetch would do: which files, how large, from where, what of them is there already, and what disk it needs."""
+"""The plan of a fetch: the files, their sizes and addresses, how much of them is there already, and the disk space."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ import msgspec
 from rich.filesize import decimal
 
 from vclr.errors import UserError
-from vclr.fetch import hand_views
 from vclr.fetch import hub as hugging_face
 from vclr.fetch import manual as by_hand
+from vclr.fetch import manual_views
 from vclr.fetch.checksums import Expected
-from vclr.fetch.connections import Address
 from vclr.fetch.data_lock import DataLock
+from vclr.fetch.http_session import Address
 from vclr.fetch.hub import Listing
+from vclr.fetch.hub_files import find_listing, guess_wanted, list_wanted
 from vclr.fetch.manifest import Manifest, count_files
 from vclr.fetch.partial import received_bytes
-from vclr.fetch.repository import find_listing, guess_wanted, list_wanted
 from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import RemoteFile, Source, archive_stem
 
-GUESSED_GROWTH = 1.5  # of an archive of which nobody says what it holds
+GUESSED_GROWTH = 1.5  # of an archive whose unpacked size is unknown
 
 
 class State(Enum):
-    """How much of a file is there."""
+    """How much of a file has been downloaded."""
 
-    THERE = "is there"
-    FOUND = "is there, counted, not fetched here"
-    ARRIVED = "is there, to be verified"
-    PARTIAL = "partly there"
+    THERE = "complete"
+    FOUND = "complete (counted, not fetched here)"
+    ARRIVED = "to be verified"
+    PARTIAL = "partial"
     MISSING = "to be fetched"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file, and what is to be done with it."""
+    """A file, and what remains to be done with it."""
 
     source: Source
     file: RemoteFile
     addresses: tuple[Address, ...]
     expected: Expected
     state: State
-    received: int  # bytes of it that an earlier fetch has left
+    received: int  # bytes that an earlier fetch has left
     stays_packed: bool
     keeps_archive: bool
 
@@ -63,7 +63,7 @@ class Item:
 
     @property
     def to_download(self) -> int:
-        """Bytes, 0 where nobody knows the size."""
+        """Bytes to download, 0 if the size is unknown."""
         return max((self.file.planned_bytes or 0) - self.received, 0) if self.needs_network else 0
 
     @property
@@ -79,18 +79,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one source."""
+    """What remains to be done for one source."""
 
     source: Source
     items: tuple[Item, ...] = ()
     by_hand: tuple[str, ...] = ()  # what a person must put in place
-    is_by_hand: bool = False  # all of it is there by hand, or has to be
-    is_verified: bool = True  # what a person has put in place
+    is_by_hand: bool = False  # a person puts all of it in place
+    is_verified: bool = True  # whether that was verified
     views_by_hand: tuple[str, ...] = ()  # views that a person has put in place, to be verified
     recorded_views: tuple[str, ...] = ()  # views that a person has put in place, verified before
-    to_count: tuple[str, ...] = ()  # json files whose contents are to be counted
-    listing: Listing | None = None  # what the hub has
-    unlisted: str = ""  # why that is not known
+    to_count: tuple[str, ...] = ()  # json files whose lists must be counted
+    listing: Listing | None = None  # the files that the hub has
+    unlisted: str = ""  # why they are not known
 
     @property
     def is_done(self) -> bool:
@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def is_in_lock(self) -> bool:
-        """Tell whether `data.lock` has all that it should, which it may lack of a data folder from elsewhere."""
+        """Tell whether `data.lock` has every file that it should; with a data folder from elsewhere it may not."""
         return all(item.expected.has_checksum or item.state is State.FOUND for item in self.items)
 
     @property
@@ -115,14 +115,14 @@ def make_plan(
     damaged: Sequence[str] = (),
     listing: Listing | None = None,
 ) -> Plan:
-    """Say what is to be done for a source. Nothing is written; the hub is asked where `data.lock` has no listing.
+    """Plan the fetch of a source. Nothing is written; the hub is asked if `data.lock` has no listing.
 
     Args:
         wanted: the source and the parts of it.
         settings: how to fetch.
-        lock: what is known of files without a published checksum.
-        damaged: downloads and folders that are not what they were, whatever their sizes.
-        listing: what the hub has just listed.
+        lock: sizes and hashes of files without a published checksum.
+        damaged: downloads and folders whose contents have changed, whatever their sizes.
+        listing: the files that the hub has just listed.
 
     Raises:
         UsageError: the hub has no such part.
@@ -136,7 +136,7 @@ def make_plan(
     items = [
         _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
     ]
-    views = hand_views.look(wanted, output, manifest, lock, damaged)
+    views = manual_views.look(wanted, output, manifest, lock, damaged)
     unlisted = ""
     if wanted.asks_hub() and not views.are_all(wanted):
         assert source.hub is not None
@@ -174,7 +174,7 @@ def make_plan(
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
-    """Say what a person must put in place, or has; None where that may be downloaded and is not there by hand."""
+    """Plan a source that a person puts in place; None if it can be downloaded and nobody has put it there."""
     if source.manual is None:
         return None
     missing = tuple(by_hand.missing_paths(source.manual, output))
@@ -189,7 +189,7 @@ def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Seq
 
 
 def disk_needed(plans: Sequence[Plan]) -> int:
-    """Return the bytes that fetching file after file takes at most, archives before they are deleted included."""
+    """Return the most bytes that fetching file after file takes, including archives until they are deleted."""
     held = peak = 0
     for plan in plans:
         for item in plan.items:
@@ -203,7 +203,7 @@ def disk_needed(plans: Sequence[Plan]) -> int:
 
 
 def free_bytes(output: Path) -> int:
-    """Return the free space where the data folder is, or will be."""
+    """Return the free space in the data folder, or in the folder in which it will be created."""
     place = output.absolute()
     while not place.exists():
         place = place.parent
@@ -211,7 +211,7 @@ def free_bytes(output: Path) -> int:
 
 
 def check_space(plans: Sequence[Plan], output: Path) -> None:
-    """Refuse what does not fit.
+    """Refuse plans that do not fit on the disk.
 
     Raises:
         UserError: says how much is needed and how much is free.
@@ -230,7 +230,7 @@ def _look(
     lock: DataLock,
     damaged: Sequence[str],
 ) -> Item:
-    """See how much of a file is there."""
+    """Find out how much of a file is there."""
     packed_folder = f"{file.unpack}/{archive_stem(file.path)}"
     target = settings.output / file.path
     wants_packed = settings.packed or (settings.keep_packed and target.is_file())
@@ -251,7 +251,7 @@ def _look(
 
 
 def _expected(file: RemoteFile, source: Source, lock: DataLock, settings: Settings) -> Expected:
-    """Say what a file is checked by: what is published, else what `data.lock` has."""
+    """Return what a file is checked against: what is published, or else what `data.lock` has."""
     entry = lock.entry(file.path)
     if file.is_published:
         return Expected(file.bytes, file.md5, file.sha256)

@@ -31,7 +31,7 @@ class Wanted:
         return [file for file in self.source.files if self.has(file.path, *file.yields)]
 
     def asks_hub(self) -> bool:
-        """Tell whether the hub has something of it, or may have."""
+        """Tell whether the hub has, or may have, a part of it."""
         if self.source.hub is None:
             return False
         listed = [file.path for file in self.source.files]
@@ -43,7 +43,7 @@ def select(names: Sequence[str], catalog: Mapping[str, Source]) -> list[Wanted]:
     """Turn `source` and `source/part` into the sources to fetch, each after those that it requires.
 
     Raises:
-        UsageError: there is no such source or part; names the nearest.
+        UsageError: there is no such source or part; names the nearest one.
     """
     selected: dict[str, Wanted] = {}
     for name in names:
@@ -73,7 +73,7 @@ def _add(name: str, catalog: Mapping[str, Source], selected: dict[str, Wanted]) 
 
 
 def _check_part(source: Source, part: str) -> None:
-    """Refuse a part that nothing of the source can be; what the hub lists is not known here."""
+    """Refuse a part that nothing in the source can match; the hub's listing is not known here."""
     known = [path for file in source.files for path in (file.path, *file.yields)]
     if any(_is_part(part, path, source) for path in known):
         return
@@ -87,14 +87,14 @@ def _check_part(source: Source, part: str) -> None:
 
 
 def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
-    """Say that there is no such part, and which is nearest."""
+    """Report that there is no such part, and which one is nearest."""
     if not names:
         raise UsageError(f"{source.name}/{part}: {source.name} has no parts")
     raise UsageError(f"{source.name}/{part}: there is no such part; nearest: {source.name}/{nearest(part, names)}")
 
 
 def _is_part(part: str, path: str, source: Source) -> bool:
-    """Tell whether a path, the same below the source's folder, or its name starts with a part."""
+    """Tell whether a path, the path below the source's folder, or its name starts with a part."""
     return any(
         text.startswith(part) for text in (path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name)
     )
