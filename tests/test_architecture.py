@@ -27,6 +27,7 @@ FLOORS = [
         "files",
         "finding",
         "folder_list",
+        "forwarding_folder",
         "image_folder",
         "json_text",
         "nvml",

@@ -50,8 +50,8 @@ def test_a_file_is_the_one_in_the_first_folder_that_has_it(photos: FolderList, f
 
 
 def test_a_file_that_no_folder_has(photos: FolderList, folders: list[Path]):
-    with pytest.raises(UserError, match=r"B\.PNG: is in none of the folders .*val, .*train.zip; nearest: .*b\.png"):
-        photos.read("B.PNG")
+    with pytest.raises(UserError, match=r"val/A\.PNG: does not exist; nearest: .*val/a\.png"):
+        photos.read("A.PNG")
     assert photos.index({"a.png", "both.png"}).names == ["b.png"]
     assert photos.path_of("c.png") == folders[0] / "c.png"
     assert "../b.png" not in photos

@@ -16,13 +16,13 @@ from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.files import read_json, sha256
-from vclr.folder_list import FolderList
+from vclr.folder_list import FolderList, OneFolder
 from vclr.packed_folder import PackedFolder
 from vclr.patch_folder import PatchFolder, find_packed_patches, find_patches
 
 MANIFEST = "manifest.json"
 
-Folder = DiskFolder | PackedFolder | PatchFolder | FolderList
+Folder = OneFolder | FolderList
 Images = str | Path | Sequence[str] | Sequence[Path]  # a folder, or several
 
 
@@ -62,7 +62,7 @@ def open_folder(images: Images) -> Folder:
     return folders[0] if len(folders) == 1 else FolderList(folders)
 
 
-def _open_one(path: Path) -> DiskFolder | PackedFolder | PatchFolder:
+def _open_one(path: Path) -> OneFolder:
     found = locate(path)
     if found is None:
         raise UserError(f"{path}: no such folder{say_nearest(path)}")

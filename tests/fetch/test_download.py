@@ -19,10 +19,12 @@ from vclr.fetch.http_session import Address, HttpSession
 from vclr.fetch.partial import Partial, received_bytes
 from vclr.fetch.responses import retry_after
 from vclr.fetch.retry import RetryPolicy
-from vclr.fetch.transfer import SMALLEST_BLOCK, NoReport
+from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.files import read_json
+from vclr.progress import Progress
 
 SMALL = 300_000
+SILENT = Progress("", None, quiet=True)
 LARGE = 6 * SMALLEST_BLOCK + 12345  # several blocks
 QUICK = RetryPolicy(retries=3, first_wait=0.002, longest_wait=0.01, longest_retry_after=0.3, read_timeout=0.4)
 
@@ -40,7 +42,9 @@ def fetch(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
     session = HttpSession()
 
     def run(expected: Expected, *urls: str, parts: int = 4, retry: RetryPolicy = QUICK) -> bytes:
-        download(target, [Address(url) for url in urls], expected, retry, NoReport(), session, parts)
+        download(
+            target, [Address(url) for url in urls], expected, retry, Progress("", None, quiet=True), session, parts
+        )
         assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
         return target.read_bytes()
 

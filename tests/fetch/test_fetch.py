@@ -222,7 +222,7 @@ def test_archive_that_a_person_put_there(fetcher: Fetcher, server: FileServer):
     (fetcher.folder / "data").rename(fetcher.folder / "aside")
     (fetcher.output / "raw/mine").mkdir(parents=True)
     (fetcher.output / "raw/mine/photos.zip").write_bytes(b"half of it")
-    assert "fetched again" in fetcher.run("mine").stderr
+    assert "downloading it again" in fetcher.run("mine").stderr
     assert fetcher.files() >= UNPACKED and len(server.log) == 1
 
 
@@ -345,7 +345,7 @@ def test_local_file_that_the_lock_does_not_know(fetcher: Fetcher, server: FileSe
     lock = read_json(fetcher.lock)
     lock["files"]["raw/mine/file.bin"].update(sha256="0" * 64, since="2020-01-01")
     write_json(fetcher.lock, lock)
-    assert "since 2020-01-01; --update-lock accepts another); or remove it" in fetcher.refused("mine")
+    assert "since 2020-01-01; --update-lock accepts another); or remove the file" in fetcher.refused("mine")
     fetcher.run("mine", "--update-lock")
     assert read_json(fetcher.lock)["files"]["raw/mine/file.bin"]["sha256"] == hashlib.sha256(b"first").hexdigest()
     fetcher.lock.unlink()
@@ -358,7 +358,7 @@ def test_lock_lies_beside_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path / "data")
     assert DataLock(Path(".")).path == DataLock(tmp_path / "data").path == tmp_path / "data.lock"
     assert DataLock(Path("data")).path == Path("data.lock")
-    with pytest.raises(UsageError, match="--output /: is not a folder"):
+    with pytest.raises(UsageError, match="--output /: cannot be the data folder"):
         DataLock(Path("/"))
 
 

@@ -132,7 +132,7 @@ def test_commit_that_is_gone(fetcher: Fetcher, hub: FileServer):
     path = f"/datasets/{REPOSITORY}/resolve/{'a' * 40}/frames/one/0.png"
     del hub.files[path]
     line = fetcher.refused("mine/frames", HF_ENDPOINT=hub.address)
-    assert "answers 404 Not Found" in line and "--update-lock lists anew" in line
+    assert "answers 404 Not Found" in line and "--update-lock lists it anew" in line
 
 
 def test_token_stays_with_the_hub(fetcher: Fetcher, hub: FileServer):

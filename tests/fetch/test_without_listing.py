@@ -58,7 +58,7 @@ def test_a_view_by_hand_gets_its_manifest(mine: Fetcher):
     write_view(mine.output)
     assert f"{VIEW}" in mine.run("mine/depth_train", "--dry-run", **NO_HUB).stdout
     assert not (mine.output / VIEW / "manifest.json").exists()
-    assert "put there by hand, 3 files, compared" in mine.run("mine/depth_train", **NO_HUB).stdout
+    assert "put there by hand: 3 files, compared" in mine.run("mine/depth_train", **NO_HUB).stdout
     manifest = read_json(mine.output / VIEW / "manifest.json")
     assert set(manifest["files"]) == {"a.png", "b.png", "c.png"}
     assert all(len(one["sha256"]) == 64 for one in manifest["files"].values())
@@ -79,8 +79,8 @@ def test_a_view_by_hand_is_verified_again(mine: Fetcher):
 @pytest.mark.parametrize(
     ("photos", "view", "says"),
     [
-        ("abc", "ab", "depth: has no file for 1 of 3 photos, for c.png for example"),
-        ("", "abc", "train is not there; fetch them first"),
+        ("abc", "ab", "depth: has no file for 1 of 3 photos, for example c.png"),
+        ("", "abc", "train does not exist; fetch them first"),
         ("abc", "", "depth: is missing or empty"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_view_by_hand_whose_own_manifest_is_of_other_files(mine: Fetcher):
     mine.run("mine/depth_train", **NO_HUB)
     (mine.output / "raw/mine/manifest.json").unlink()
     write_png(mine.output / VIEW / "b.png", np.ones((4, 5, 3), np.uint8))
-    assert "manifest.json: says something else of b.png" in mine.refused("mine/depth_train", **NO_HUB)
+    assert "manifest.json: does not agree with b.png" in mine.refused("mine/depth_train", **NO_HUB)
 
 
 def publish_view(server: FileServer, names: str, picture: bytes) -> None:
@@ -164,7 +164,7 @@ def test_a_file_by_hand_is_recorded(mine: Fetcher):
 
 
 def test_a_file_that_is_nowhere(mine: Fetcher):
-    assert "not there, or damaged: raw/mine/split.json" in mine.refused("mine/split.json", VCLR_OFFLINE="1")
+    assert "missing or damaged: raw/mine/split.json" in mine.refused("mine/split.json", VCLR_OFFLINE="1")
 
 
 # --- mirrors and names -----------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_uvo_by_hand(fetcher: Fetcher, server: FileServer, name: str):
     """With either json; an incomplete one goes on from the collection."""
     fetcher.write(uvo=uvo())
     line = fetcher.refused("uvo", VCLR_OFFLINE="1")
-    assert "to be put in place by hand" in line
+    assert "put it in place by hand" in line
     write_picture(fetcher.output / FRAMES / "one/0.png")
     (fetcher.output / "raw/uvo" / name).write_text(json.dumps(OWIS_JSON))
     assert "by hand" in fetcher.refused("uvo", VCLR_OFFLINE="1")

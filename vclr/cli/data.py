@@ -20,13 +20,9 @@ REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 @app.command()
 def fetch(
-    names: Annotated[
-        list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017, coco2017/val2017, owis ...")
-    ],
+    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017/val2017, owis ...")],
     output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be fetched, its size and the disk space.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Hash all files again, and fetch damaged ones.")] = False,
     packed: Annotated[bool, typer.Option("--packed", help="Do not unpack zips of photos.")] = False,
     keep_packed: Annotated[
@@ -34,7 +30,7 @@ def fetch(
     ] = False,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Do not delete unpacked archives.")] = False,
     update_lock: Annotated[
-        bool, typer.Option("--update-lock", help="Replace what data.lock records by what the servers have now.")
+        bool, typer.Option("--update-lock", help="Accept files that differ from data.lock.")
     ] = False,
     commercial_safe: Annotated[
         bool, typer.Option("--commercial-safe", help="Refuse sources that may not be used commercially.")
@@ -149,9 +145,7 @@ def audit(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    protocol: Annotated[
-        str, typer.Option(help="Protocol whose test set to audit (default: evaluation.protocol).")
-    ] = "",
+    protocol: Annotated[str, typer.Option(help="Protocol to audit (default: evaluation.protocol).")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Find the images of the test set that are also in the training set: by name, by bytes, by what they show."""

@@ -11,7 +11,8 @@ from vclr.fetch.http_session import Address, HttpSession
 from vclr.fetch.partial import Partial
 from vclr.fetch.responses import AddressError
 from vclr.fetch.retry import RetryPolicy
-from vclr.fetch.transfer import Report, Transfer
+from vclr.fetch.transfer import Transfer
+from vclr.progress import Progress
 
 
 def download(
@@ -19,7 +20,7 @@ def download(
     addresses: Sequence[Address],
     expected: Expected,
     retry: RetryPolicy,
-    report: Report,
+    report: Progress,
     session: HttpSession,
     parts: int = 1,
 ) -> tuple[str, Found]:

@@ -25,7 +25,7 @@ from vclr.fetch.plan import Item, Plan, State, make_plan
 from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import archive_stem
-from vclr.fetch.transfer import SMALLEST_BLOCK, NoReport, Report
+from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.file_lock import lock_file
 from vclr.files import sha256
 from vclr.image_folder import MANIFEST
@@ -162,7 +162,7 @@ class _SourceFetch:
         progress = Progress(f"{self.source.name}, small files", total, quiet=self.quiet, is_bytes=True)
         pool = ThreadPoolExecutor(self.settings.parts)
         try:
-            tasks = {pool.submit(self._download, item, NoReport(), 1): item for item in items}
+            tasks = {pool.submit(self._download, item, Progress("", None, quiet=True), 1): item for item in items}
             for task in as_completed(tasks):
                 url, found = task.result()
                 self.manifest.record_file(tasks[task].file.path, url, found.bytes, found.sha256)
@@ -213,7 +213,7 @@ class _SourceFetch:
         log.warning("%s: %s; downloading it again", target, difference)
         return False
 
-    def _download(self, item: Item, report: Report, parts: int) -> tuple[str, Found]:
+    def _download(self, item: Item, report: Progress, parts: int) -> tuple[str, Found]:
         settings, target = self.settings, self.output / item.file.path
         try:
             return download(target, item.addresses, item.expected, settings.retry, report, self.session, parts)

@@ -17,7 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import requests
 import urllib3
@@ -35,6 +35,7 @@ from vclr.fetch.responses import (
     validator,
 )
 from vclr.fetch.retry import RetryPolicy
+from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
 
@@ -44,43 +45,19 @@ BLOCKS_PER_PART = 16  # so that all connections finish at about the same time
 MAX_RESTARTS = 3
 
 
-class Report(Protocol):
-    """Receives the progress of a download."""
-
-    def set(self, done: int, total: int | None) -> None:
-        """Report how many bytes have arrived, and how many there are in all."""
-
-    def say(self, note: str) -> None:
-        """Report what is being done."""
-
-
-class NoReport:
-    """Ignores the progress of a download."""
-
-    def set(self, done: int, total: int | None) -> None:
-        """Ignore it."""
-
-    def say(self, note: str) -> None:
-        """Ignore it."""
-
-
+@dataclass
 class Transfer:
     """The download of a file from one address."""
 
-    def __init__(
-        self,
-        partial: Partial,
-        address: Address,
-        expected: Expected,
-        retry: RetryPolicy,
-        report: Report,
-        parts: int,
-        session: HttpSession,
-    ) -> None:
-        self.partial, self.address, self.expected = partial, address, expected
-        self.retry, self.report, self.parts, self.session = retry, report, parts, session
-        self.stopped = threading.Event()
-        self.was_cut_off = False  # a connection ended before the length that the server announced
+    partial: Partial
+    address: Address
+    expected: Expected
+    retry: RetryPolicy
+    report: Progress
+    parts: int
+    session: HttpSession
+    stopped: threading.Event = field(default_factory=threading.Event)
+    was_cut_off: bool = False  # a connection ended before the length that the server announced
 
     def complete(self) -> Found:
         """Download the file, verify it and give it its name; start over once if it is not as expected.
