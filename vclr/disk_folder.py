@@ -25,29 +25,29 @@ class DiskFolder:
         self.path = path
 
     def __contains__(self, name: str) -> bool:
-        return self.find(name) is not None  # also for impossible names
+        return self.find(name) is not None
 
     def find(self, name: str) -> str | None:
-        """Return the name that a file has here, None if there is no such file, or the name leaves the folder."""
+        """Return the name that a file has here, None if there is no such file or its name leaves the folder."""
         if leaves_folder(name):
             return None
         return next((form for form in (name, *spellings(name)) if os.path.isfile(self.path / form)), None)
 
     def path_of(self, name: str) -> Path:
-        """Return a file's path; for a file that does not exist the path that it should have."""
+        """Return a file's path; for a missing file, the path that it should have."""
         return self.path / (self.find(name) or name)
 
     def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files, those in folders below too, to find what was meant by one that is missing.
+        """Return the names of all files, including those in subfolders, to find the one that a missing name means.
 
-        Files whose `file_key` is `used` are left out: they are another entry's.
+        Files whose `file_key` is in `used` are left out: they belong to another entry.
         """
         files = (Path(place, name) for place, _, names in os.walk(self.path) for name in names)
         names = (file.relative_to(self.path).as_posix() for file in files)
         return NameIndex(name for name in names if file_key(name) not in used)
 
     def leads_outside(self, name: str) -> Path | None:
-        """Return which file a link, or a link among the folders above the file, leads to outside of this folder."""
+        """Return the file outside of this folder to which a link (the file, or a folder above it) leads, or None."""
         place = self.path_of(name)
         below = [place, *itertools.takewhile(lambda folder: folder != self.path, place.parents)]
         if not any(map(os.path.islink, below)):
@@ -56,21 +56,21 @@ class DiskFolder:
         return None if target.is_relative_to(os.path.realpath(self.path)) else target
 
     def image_names(self) -> list[str]:
-        """List the image files, without those in folders below, sorted.
+        """List the image files, without those in subfolders, sorted.
 
         Raises:
-            UserError: there is none.
+            UserError: there are none.
         """
         return [path.name for path in list_images(self.path)]
 
     def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in this one), by their paths here."""
+        """List the image files in a subfolder ("" for this folder), by their paths here."""
         folder = self.path / below
         names = os.listdir(folder) if folder.is_dir() else []
         return [os.path.join(below, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
 
     def identity(self, name: str) -> tuple[int, ...] | None:
-        """Return what is the same for two names of one file, None where there is no such file."""
+        """Return a key that two names of one file share, None if there is no such file."""
         if name not in self:
             return None
         facts = self.path_of(name).stat()
@@ -97,7 +97,7 @@ class DiskFolder:
         return open_image(self._existing(name), at_least=at_least)
 
     def read_header(self, name: str) -> ImageHeader:
-        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
+        """Read the header of an image (see `read_image_header`)."""
         return read_image_header(self._existing(name))
 
     def _existing(self, name: str) -> Path:

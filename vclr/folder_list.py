@@ -36,11 +36,11 @@ class FolderList(ForwardingFolder):
         return next((folder for folder in self.folders if name in folder), self.folders[0]), name
 
     def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        """Return the names of all files except `used` ones, to find the one that a missing name means."""
         return NameIndex(name for folder in self.folders for name in folder.index(used).names)
 
     def image_names(self) -> list[str]:
-        """List the image files, without those in folders below, sorted.
+        """List the image files, without those in subfolders, sorted.
 
         Raises:
             UserError: a folder has none.
@@ -48,7 +48,7 @@ class FolderList(ForwardingFolder):
         return sorted({name for folder in self.folders for name in folder.image_names()})
 
     def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in these), by their paths here."""
+        """List the image files in a subfolder ("" for the folders themselves), by their paths here."""
         return sorted({name for folder in self.folders for name in folder.images_below(below)})
 
     def conflicts(self, names: Iterable[str]) -> list[str]:

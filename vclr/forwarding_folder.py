@@ -29,12 +29,12 @@ class ForwardingFolder(ABC):
         return folder.find(inner)
 
     def path_of(self, name: str) -> Path:
-        """Return a file's path; for a file that does not exist the path that it should have."""
+        """Return a file's path; for a missing file, the path that it should have."""
         folder, inner = self._locate(name)
         return folder.path_of(inner)
 
     def leads_outside(self, name: str) -> Path | None:
-        """Return which file a link leads to outside of its folder."""
+        """Return the file outside of its folder to which a link leads, or None."""
         folder, inner = self._locate(name)
         return folder.leads_outside(inner)
 
@@ -59,6 +59,6 @@ class ForwardingFolder(ABC):
         return folder.open(inner, at_least)
 
     def read_header(self, name: str) -> ImageHeader:
-        """Read what an image says of itself in front of its pixels."""
+        """Read the header of an image."""
         folder, inner = self._locate(name)
         return folder.read_header(inner)

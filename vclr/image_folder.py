@@ -42,7 +42,7 @@ def find_missing(images: Images) -> Path | None:
 
 
 def locate(path: str | Path) -> Path | None:
-    """Return what holds the files of an image folder: the folder, else its zip, else None."""
+    """Return the path of an image folder or of its zip, None if neither exists."""
     path = Path(path)
     if path.is_dir():
         return path
@@ -67,22 +67,13 @@ def _open_one(path: Path) -> OneFolder:
     if found is None:
         raise UserError(f"{path}: no such folder{say_nearest(path)}")
     facts = found.stat()
-    if found.is_dir():
-        return _open_on_disk(found, facts.st_dev, facts.st_ino, facts.st_mtime_ns)
-    return _open_packed(found, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return _open_unchanged(found, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
-def _open_on_disk(path: Path, *_: int) -> DiskFolder | PatchFolder:
-    folder = DiskFolder(path)
-    patches = find_patches(folder)
-    return PatchFolder(folder, patches) if patches else folder
-
-
-@lru_cache(maxsize=16)
-def _open_packed(path: Path, *_: int) -> PackedFolder | PatchFolder:
-    folder = PackedFolder(path)
-    patches = find_packed_patches(folder.names())
+@lru_cache(maxsize=32)
+def _open_unchanged(path: Path, *_: int) -> OneFolder:
+    folder = DiskFolder(path) if path.is_dir() else PackedFolder(path)
+    patches = find_patches(folder) if isinstance(folder, DiskFolder) else find_packed_patches(folder.names())
     return PatchFolder(folder, patches) if patches else folder
 
 
@@ -116,11 +107,11 @@ def _fingerprint_one(path: Path) -> str | None:
 
 
 def _hash_fetched(manifest: Any, name: str) -> str | None:
-    """Return a hash of a fetched folder, the same whenever it came, from wherever, and packed or not.
+    """Return a hash of a fetched folder that depends neither on time nor address, nor on whether it is packed.
 
     Args:
-        manifest: of the source; see `vclr.fetch.manifest`.
-        name: of the folder beside it.
+        manifest: manifest of the source; see `vclr.fetch.manifest`.
+        name: name of the folder beside the manifest.
     """
     if not isinstance(manifest, dict) or not {"source", "folder", "files", "folders"} <= manifest.keys():
         return None
@@ -131,6 +122,6 @@ def _hash_fetched(manifest: Any, name: str) -> str | None:
         below = (f"{unpacked['folder']}/{file}" for file in unpacked["files"])
         if path == f"{folder}.zip" or any(file.startswith(f"{folder}/") for file in below):
             facts.append(record["sha256"])
-    filled = manifest["folders"].get(folder, {"files": {}})["files"]  # with links, or by hand
+    filled = manifest["folders"].get(folder, {"files": {}})["files"]  # with links by an earlier version, or by hand
     facts += [f"{file} {entry['bytes']} {entry['sha256']}" for file, entry in sorted(filled.items())]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest() if facts else None

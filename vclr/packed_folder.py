@@ -26,22 +26,22 @@ from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, open_image, read_image_he
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
 ROOM = 512  # bytes read at once for those two: nearly always enough
 ENCRYPTED, UTF_8 = 0x1, 0x800  # bits of a member's flags
-UNREADABLE = 255  # stands for the method of a member that is neither stored nor deflated
+UNREADABLE = 255  # method of a member that is neither stored nor deflated
 
 
 class PackedFolder:
-    """A zip in the place of a folder; the same methods.
+    """A zip that stands for a folder; the methods of `vclr.disk_folder.DiskFolder`.
 
-    An open costs one read at a known place. The table of contents is a few arrays that nobody writes to, so forked
-    workers share it; what is read goes by `pread`, so threads and forked processes share the file too. A pickled one
-    opens the file anew where it arrives.
+    Reading a file costs one read at a known offset. The table of contents is a few arrays that are never written to, so
+    forked workers share it; files are read with `pread`, so threads and forked processes share the open zip too. After
+    unpickling, the zip is opened again.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the table of contents.
 
         Raises:
-            UserError: the file cannot be read, or is not a whole zip.
+            UserError: the file cannot be read, or is not a complete zip.
         """
         self.path = path
         members = _read_contents(path)
@@ -58,7 +58,7 @@ class PackedFolder:
         self._methods = np.array([_method(info) for info in infos], dtype=np.uint8)
         self._open_file()
         if infos and (self._offsets + self._packed_sizes).max() + LOCAL_HEADER.size > os.fstat(self._file).st_size:
-            raise UserError(f"{path}: is not a whole zip: it names files beyond its end")
+            raise UserError(f"{path}: is not a complete zip: it names files beyond its end")
 
     def _open_file(self) -> None:
         try:
@@ -86,26 +86,26 @@ class PackedFolder:
         return None if place is None else self._names[place].decode("utf-8").removeprefix(self._top)
 
     def path_of(self, name: str) -> Path:
-        """Return how a message names a file: as if the zip were a folder."""
+        """Return a file's path for messages, as if the zip were a folder."""
         return self.path / (self.find(name) or name)
 
     def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        """Return the names of all files except `used` ones, to find the one that a missing name means."""
         return NameIndex(name for name in self.names() if file_key(name) not in used)
 
     def leads_outside(self, name: str) -> Path | None:
-        """Return None: nothing that a zip holds is outside of it."""
+        """Return None: a zip holds no links to files outside of it."""
         return None
 
     def names(self) -> list[str]:
-        """List all files, also those in folders below, sorted, with slashes between folders."""
+        """List all files, including those in subfolders, sorted, with slashes between folders."""
         return [name.decode("utf-8").removeprefix(self._top) for name in self._names.tolist()]
 
     def image_names(self) -> list[str]:
-        """List the image files, without those in folders below, sorted.
+        """List the image files, without those in subfolders, sorted.
 
         Raises:
-            UserError: there is none.
+            UserError: there are none.
         """
         images = [
             name for name in self.names() if "/" not in name and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
@@ -115,13 +115,13 @@ class PackedFolder:
         return images
 
     def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in this one), by their paths here."""
+        """List the image files in a subfolder ("" for this folder), by their paths here."""
         return [
             name for name in self.names() if os.path.dirname(name) == below and name.lower().endswith(IMAGE_SUFFIXES)
         ]
 
     def identity(self, name: str) -> tuple[int, ...] | None:
-        """Return what is the same for two names of one file, None where there is no such file."""
+        """Return a key that two names of one file share, None if there is no such file."""
         place = self._find(name)
         if place is None:
             return None
@@ -133,14 +133,16 @@ class PackedFolder:
         return int(self._sizes[self._place(name)])
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes, compared with their checksum.
+        """Return a file's bytes, verified by their checksum.
 
         Raises:
             UserError: there is no such file, or it is damaged.
         """
         place = self._place(name)
         if self._methods[place] == UNREADABLE:
-            raise UserError(f"{self.path_of(name)}: is encrypted, or packed in another way than stored or deflated")
+            raise UserError(
+                f"{self.path_of(name)}: is encrypted, or neither stored nor deflated; pack it again with `vclr pack`"
+            )
         size = int(self._sizes[place])
         try:
             data = self._read_packed(int(self._offsets[place]), int(self._packed_sizes[place]))
@@ -161,11 +163,11 @@ class PackedFolder:
         return open_image(self.path_of(name), self.read(name), at_least)
 
     def read_header(self, name: str) -> ImageHeader:
-        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
+        """Read the header of an image (see `read_image_header`)."""
         return read_image_header(self.path_of(name), self.read(name))
 
     def hash_contents(self) -> str:
-        """Return a sha256 of the names, sizes and CRC-32 of all files: quick, and the same for every way of packing."""
+        """Return a sha256 of the names, sizes and CRC-32 of all files, quick and independent of the packing."""
         digest = hashlib.sha256()
         for name, size, checksum in zip(self.names(), self._sizes.tolist(), self._checksums.tolist(), strict=True):
             digest.update(f"{name} {size} {checksum:08x}\n".encode())
@@ -173,7 +175,7 @@ class PackedFolder:
 
     @property
     def num_bytes(self) -> int:
-        """How much memory the table of contents takes."""
+        """Memory of the table of contents in bytes."""
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
     def _find(self, name: str) -> int | None:
@@ -183,7 +185,7 @@ class PackedFolder:
 
     def _find_exactly(self, name: str) -> int | None:
         for key in {_encode(self._top + name), _encode(name)}:
-            if len(key) <= self._names.itemsize:  # a longer key would have the whole array converted
+            if len(key) <= self._names.itemsize:  # a longer key would convert the whole array
                 place = int(self._names.searchsorted(key))
                 if place < len(self._names) and self._names[place] == key:
                     return place
@@ -217,26 +219,26 @@ def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
-        raise UserError(f"{path}: is not a whole zip: {error}") from None
+        raise UserError(f"{path}: is not a complete zip: {error}") from None
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = _member_name(info)
-        if info.is_dir() or name.endswith("/") or name.startswith("__MACOSX/"):  # a Mac packs notes beside the files
+        if info.is_dir() or name.endswith("/") or name.startswith("__MACOSX/"):  # a Mac adds metadata files
             continue
         if leaves_folder(name):
-            raise UserError(f"{path}: member {name!r} leaves the folder: pack it again, with names below one folder")
+            raise UserError(f"{path}: member {name!r} leaves the folder; pack it again with names below one folder")
         members[name] = info
     return members
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """Return the name of a member with slashes between folders, in the encoding that it was packed with.
+    """Return the name of a member with slashes between folders, decoded as it was packed.
 
-    Some programs of Windows pack names with backslashes, and a Mac writes UTF-8 without saying so.
+    Some Windows programs pack names with backslashes, and a Mac writes UTF-8 without setting its flag.
     """
     name = info.filename
     if not info.flag_bits & UTF_8 and not name.isascii():
-        with contextlib.suppress(UnicodeError):  # it is of another code page
+        with contextlib.suppress(UnicodeError):  # it uses another code page
             name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/")
 
@@ -251,7 +253,7 @@ def _encode(name: str) -> bytes:
 
 
 def _read_at(file: int, size: int, offset: int) -> bytes:
-    """Read `size` bytes at `offset`, fewer only at the end of the file; the kernel may hand them over in parts."""
+    """Read `size` bytes at `offset`, fewer only at the end of the file; the kernel may return them in parts."""
     data = os.pread(file, size, offset)
     while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
         data += more

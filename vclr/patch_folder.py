@@ -1,4 +1,4 @@
-"""Folders of photos as Objects365's archives leave them, read as if every photo lay in the folder itself.
+"""Folders of photos as Objects365's archives unpack, read as if every photo lay in the folder itself.
 
 The archives hold `patch8/objects365_v1_00420917.jpg`, in some copies `images/v1/patch8/...`; the json says
 `images/v1/patch8/...`; published splits, and ours, have the name of the file alone.
@@ -17,7 +17,7 @@ from vclr.forwarding_folder import ForwardingFolder
 from vclr.packed_folder import PackedFolder
 from vclr.pictures import IMAGE_SUFFIXES
 
-# What patches may lie in, below the folder that is meant. There are 51 of them.
+# The subfolders that may hold patches. There are 51 patches.
 ABOVE_PATCHES = ("", "images", "v1", "v2", "images/v1", "images/v2", "val", "val/images/v1", "val/images/v2")
 PATCH = re.compile(r"patch\d+")
 
@@ -28,19 +28,19 @@ class PatchFolder(ForwardingFolder):
     A photo is named by its file name alone, or by any path that ends in its patch and its file name.
 
     Attributes:
-        inner: the folder as it is.
+        inner: the folder itself.
         places: path in it of each photo in a patch, by file name.
     """
 
     def __init__(self, inner: DiskFolder | PackedFolder, paths: Iterable[str]) -> None:
-        """Take the place of a folder.
+        """Wrap a folder.
 
         Args:
-            inner: the folder as it is.
-            paths: of the photos in its patches.
+            inner: the folder itself.
+            paths: paths of the photos in its patches.
 
         Raises:
-            UserError: two photos have one name.
+            UserError: two photos have the same name.
         """
         self.inner, self.path = inner, inner.path
         self.places: dict[str, str] = {}
@@ -65,7 +65,7 @@ class PatchFolder(ForwardingFolder):
         return place
 
     def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
+        """Return the names of all files except `used` ones, to find the one that a missing name means."""
         return self.inner.index(used)
 
     def image_names(self) -> list[str]:
@@ -73,15 +73,15 @@ class PatchFolder(ForwardingFolder):
         return self.images_below("")
 
     def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in this one and in its patches)."""
+        """List the image files in a subfolder ("" for this folder and its patches)."""
         names = self.inner.images_below(below)
         return names if below else sorted([*names, *self.places])
 
 
 def find_patches(folder: DiskFolder) -> list[str]:
-    """List the photos in the patches of a folder on disk, by their paths in it; nearly always there is none.
+    """List the photos in the patches of a folder on disk, by their paths in it; nearly always there are none.
 
-    A folder of 100 000 photos is not listed for it: patches are asked for by name.
+    To avoid listing a folder of 100,000 photos, patches are looked up by name.
     """
     above = [name for name in ABOVE_PATCHES if not name or (folder.path / name).is_dir()]
     patches = [str(PurePosixPath(name) / f"patch{number}") for name in above for number in range(51)]

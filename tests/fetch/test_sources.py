@@ -104,17 +104,20 @@ BAD = {
     "wrong type in a mapping": ({"counts": {"a.json": {"images": "many"}}}, "mine: counts: expected `int`, got `str`"),
     "address of a file": (
         {"files": [{**FILE, "urls": ["file:///etc/passwd"]}]},
-        "'file:///etc/passwd' is not an address",
+        "mine: files[0]: urls[0]: expected `str` matching regex '^https?://'",
     ),
-    "digest": ({"files": [{**FILE, "md5": "abc"}]}, "md5: 'abc' is not 32 hexadecimal digits"),
+    "digest": (
+        {"files": [{**FILE, "md5": "abc"}]},
+        "mine: files[0]: md5: expected `str` matching regex '^[0-9a-f]{32}$'",
+    ),
     "what a file does not hold": (
         {"files": [{**FILE, "unpack": "raw/mine", "yields": {"raw/other": 1}}]},
         "raw/other is not in the folder",
     ),
-    "no archive": ({"files": [{**FILE, "path": "raw/a.pth", "unpack": "raw"}]}, "unpack: is no archive"),
+    "no archive": ({"files": [{**FILE, "path": "raw/a.pth", "unpack": "raw"}]}, "unpack: is not an archive"),
     "kind of hub": (
         {"hub": {"repository": "a/b", "kind": "space", "places": {}}},
-        "'space' is neither dataset nor model",
+        "mine: hub: kind: invalid enum value 'space'",
     ),
     "nothing to require": ({"requires": ["yours"]}, "mine: requires: there is no source 'yours'"),
     "generated": ({"generated": True}, "generated: only vclr's own sources are"),
@@ -162,7 +165,7 @@ def test_old_spellings_are_accepted_with_a_notice(tmp_path: Path, caplog: pytest
     mine = read_catalog(tmp_path / "own.yaml")["mine"]
     assert mine.license == mine.annotations_license == mine.files[0].license
     assert [record.getMessage().partition("own.yaml: ")[2] for record in caplog.records] == [
-        "mine: `licence` is now `license`",
+        "the key `licence` is now spelled `license`",
         "mine: `links` is ignored; a data set may name several folders: data.test.images=[A,B]",
     ]
 

@@ -15,6 +15,9 @@ from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
+ImageFolders = Annotated[
+    list[Path] | None, typer.Option(help="Folder of the photos; may be repeated, and is searched in this order.")
+]
 REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 
@@ -91,9 +94,7 @@ def split(
         Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
     ] = None,
     proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
-    images: Annotated[
-        list[Path] | None, typer.Option(help="Folder in which the images must be; may be repeated.")
-    ] = None,
+    images: ImageFolders = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
     ] = None,
@@ -309,9 +310,7 @@ def doctor_data(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO json to check instead of a configuration.")] = None,
-    images: Annotated[
-        list[Path] | None, typer.Option(help="Folder of its photos; may be repeated, and is searched in this order.")
-    ] = None,
+    images: ImageFolders = None,
     view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view; may be repeated.")] = None,
     decode: Annotated[
         bool, typer.Option("--decode/--no-decode", help="Read every pixel, or only the size of each image.")
