@@ -128,7 +128,7 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
     known, below = CATALOG[name], Path(root)
     linked = below / LINKED_PHOTOS.get(name, "")
     folders = [str(below / folder) for folder in each_folder(known.images)]
-    photos = str(linked) if name in LINKED_PHOTOS and linked.is_dir() else folders if len(folders) > 1 else folders[0]
+    photos = str(linked) if name in LINKED_PHOTOS and locate(linked) else folders if len(folders) > 1 else folders[0]
     return replace(
         own,
         annotations=str(below / known.annotations),

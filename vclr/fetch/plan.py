@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-import msgspec
 from rich.filesize import decimal
 
 from vclr.errors import UserError
@@ -133,9 +133,8 @@ def make_plan(
         return Plan(source)
     if (plan := _plan_by_hand(source, output, manifest, damaged)) is not None:
         return plan
-    items = [
-        _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
-    ]
+    look = partial(_look, source=source, manifest=manifest, settings=settings, lock=lock, damaged=damaged)
+    items = [look(file, headers={}) for file in wanted.files()]
     views = manual_views.look(wanted, output, manifest, lock, damaged)
     unlisted = ""
     if wanted.asks_hub() and not views.are_all(wanted):
@@ -148,13 +147,7 @@ def make_plan(
                 raise
             files, unlisted = guess_wanted(wanted, settings, views, str(error))
         headers = {} if settings.offline else hugging_face.hub_headers()
-        for file in files:
-            if not views.have(file.path):
-                addresses = [
-                    *_mirrors(msgspec.structs.replace(file, urls=()), settings),
-                    *(Address(url, headers) for url in file.urls),
-                ]
-                items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
+        items += [look(file, headers=headers) for file in files if not views.have(file.path)]
     made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
         path
@@ -223,8 +216,8 @@ def check_space(plans: Sequence[Plan], output: Path) -> None:
 
 def _look(
     file: RemoteFile,
-    addresses: Sequence[Address],
-    wanted: Wanted,
+    headers: Mapping[str, str],
+    source: Source,
     manifest: Manifest,
     settings: Settings,
     lock: DataLock,
@@ -236,7 +229,7 @@ def _look(
     wants_packed = settings.packed or (settings.keep_packed and target.is_file())
     stays_packed = wants_packed and file.path.endswith(".zip") and packed_folder in file.yields
     state, received = State.MISSING, 0
-    expected = _expected(file, wanted.source, lock, settings)
+    expected = _expected(file, lock, settings)
     record = manifest.files.get(file.path)
     if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):
         is_other = expected.sha256 is not None and record is not None and record["sha256"] != expected.sha256
@@ -247,10 +240,13 @@ def _look(
         state = State.FOUND
     elif received := received_bytes(target):
         state = State.PARTIAL
-    return Item(wanted.source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
+    mirror = f"{settings.mirror.rstrip('/')}/{quote(file.path)}"
+    addresses = [Address(mirror)] if settings.mirror else []
+    addresses += [Address(url, headers) for url in file.urls]
+    return Item(source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
 
 
-def _expected(file: RemoteFile, source: Source, lock: DataLock, settings: Settings) -> Expected:
+def _expected(file: RemoteFile, lock: DataLock, settings: Settings) -> Expected:
     """Return what a file is checked against: what is published, or else what `data.lock` has."""
     entry = lock.entry(file.path)
     if file.is_published:
@@ -259,11 +255,6 @@ def _expected(file: RemoteFile, source: Source, lock: DataLock, settings: Settin
         return Expected(file.bytes)
     origin = f"{lock.path} has it since {entry['since']}; --update-lock accepts another"
     return Expected(entry["bytes"], None, entry["sha256"], origin)
-
-
-def _mirrors(file: RemoteFile, settings: Settings) -> list[Address]:
-    own = [f"{settings.mirror.rstrip('/')}/{quote(file.path)}"] if settings.mirror else []
-    return [Address(url) for url in (*own, *file.urls)]
 
 
 def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:

@@ -203,7 +203,7 @@ def _build(kind: type[Built], value: Any, where: str) -> Built:
 
 
 def _check(source: Source, where: str) -> None:
-    """Check what types do not say."""
+    """Check what the types do not express."""
     for path in _paths(source):
         check_path(path, where)
     for file in source.files:
@@ -233,7 +233,7 @@ def check_path(path: str, where: str) -> None:
     """Refuse a path that is not one below the data folder.
 
     Raises:
-        UserError: names `where` it stands.
+        UserError: names `where` the path was found.
     """
     parts = path.split("/")
     if "\\" in path or "\0" in path or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
