@@ -52,16 +52,11 @@ class FolderList(ForwardingFolder):
         return sorted({name for folder in self.folders for name in folder.images_below(below)})
 
     def conflicts(self, names: Iterable[str]) -> list[str]:
-        """Return the names for which a later folder has a file with other bytes than the first that has one."""
-        found = []
-        for name in names:
-            first, *others = [folder for folder in self.folders if name in folder] or self.folders[:1]
-            if any(_differ(first, other, name) for other in others):
-                found.append(name)
-        return found
-
-
-def _differ(one: OneFolder, other: OneFolder, name: str) -> bool:
-    if one.identity(name) == other.identity(name):
-        return False
-    return one.size(name) != other.size(name) or one.read(name) != other.read(name)
+        """Return the names under which two of the folders have files with different bytes."""
+        holders = {name: [folder for folder in self.folders if name in folder] for name in names}
+        return [
+            name
+            for name, folders in holders.items()
+            if len({folder.identity(name) for folder in folders}) > 1
+            and len({folder.read(name) for folder in folders}) > 1
+        ]
