@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.files import sha256, write_manifest
-from vclr.image_folder import ImageFolder, PackedFolder, fingerprint, locate, open_folder
+from vclr.image_folder import fingerprint, locate, open_folder
+from vclr.packed_folder import PackedFolder
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_zip_is_read_as_its_folder(folder: Path, top: str, method: int):
 
 
 def test_names_are_found_as_in_a_folder(folder: Path):
-    plain = ImageFolder(folder)
+    plain = DiskFolder(folder)
     packed = PackedFolder(pack(folder, "train2017", remove=False))
     names = ["b.png", "./b.png", "more//ä.png", "more/./ä.png", "more", "", ".", "c.png", "b.pn", "b.pngg", "a" * 300]
     assert [name in packed for name in names] == [name in plain for name in names]
@@ -191,7 +193,7 @@ def test_a_zip_of_names_that_leave_it_is_refused(tmp_path: Path, name: str):
 @pytest.mark.parametrize("name", ["../secret.png", "x/../../secret.png", "..\\secret.png"])
 def test_no_name_leads_out_of_a_folder(folder: Path, name: str):
     PICTURE.save(folder.parent / "secret.png")
-    plain = ImageFolder(folder)
+    plain = DiskFolder(folder)
     for other in (name, str(folder.parent / "secret.png")):
         assert other not in plain
         for read in (plain.read, plain.open, plain.read_header, plain.size):
@@ -201,7 +203,7 @@ def test_no_name_leads_out_of_a_folder(folder: Path, name: str):
 
 def test_a_file_that_was_meant_is_named(folder: Path):
     with pytest.raises(UserError, match=r"A\.jpg: does not exist; nearest: .*train2017/a\.JPG"):
-        ImageFolder(folder).open("A.jpg")
+        DiskFolder(folder).open("A.jpg")
     with pytest.raises(UserError, match=r"A\.jpg: does not exist; nearest: .*train2017\.zip/a\.JPG"):
         open_folder(pack(folder, "train2017")).open("A.jpg")
     with pytest.raises(UserError, match=r"train2071: no such folder; nearest: .*/train2017\.zip"):
@@ -213,7 +215,7 @@ def test_links_out_of_a_folder_are_known(folder: Path, tmp_path: Path):
     (folder / "l.png").symlink_to(tmp_path / "disk.png")
     (folder / "inside.png").symlink_to("b.png")
     (folder / "deep").symlink_to(tmp_path, target_is_directory=True)
-    plain = ImageFolder(folder)
+    plain = DiskFolder(folder)
     assert plain.leads_outside("l.png") == plain.leads_outside("deep/disk.png") == (tmp_path / "disk.png").resolve()
     assert plain.leads_outside("inside.png") is plain.leads_outside("b.png") is None
     assert plain.open("l.png").size == (3, 2), "and are followed"
@@ -258,7 +260,7 @@ def test_moved_bytes_are_found(folder: Path):
 def test_a_zip_that_is_cut_off_is_one_line(folder: Path, length: int):
     zipped = pack(folder)
     zipped.write_bytes(zipped.read_bytes()[:length])
-    with pytest.raises(UserError, match=r"train2017\.zip: is not a whole zip") as error:
+    with pytest.raises(UserError, match=r"train2017\.zip: is not a complete zip") as error:
         open_folder(folder)
     assert "\n" not in str(error.value)
 
@@ -273,7 +275,7 @@ def test_a_zip_that_shrinks_while_it_is_read_is_one_line(folder: Path):
 
 def test_what_is_packed_otherwise_is_refused_when_it_is_read(folder: Path):
     packed = PackedFolder(pack(folder, method=zipfile.ZIP_LZMA))
-    with pytest.raises(UserError, match=r"b\.png: is encrypted, or packed in another way"):
+    with pytest.raises(UserError, match=r"b\.png: is encrypted, or neither stored nor deflated"):
         packed.open("b.png")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
-from vclr.image_folder import ImageFolder, fingerprint, open_folder
+from vclr.image_folder import fingerprint, open_folder
 from vclr.pictures import write_png
 
 PLACES = ["patch8/a.png", "images/v1/patch8/a.png", "v2/patch20/a.png", "val/images/v2/patch20/a.png"]
@@ -75,7 +76,7 @@ def test_two_photos_of_one_name_are_refused(tmp_path: Path, is_packed: bool):
 def test_other_folders_are_what_they_were(tmp_path: Path):
     write_photo(tmp_path / "photos/a.png")
     write_photo(tmp_path / "photos/patches/b.png")
-    assert isinstance(open_folder(tmp_path / "photos"), ImageFolder)
+    assert isinstance(open_folder(tmp_path / "photos"), DiskFolder)
     assert "b.png" not in open_folder(tmp_path / "photos")
 
 

@@ -124,7 +124,7 @@ def refused(tmp_path: Path, name: str) -> Path:
     ("name", "says"),
     [
         ("float", "floating-point pixels are not read; save it with 8 bits per channel"),
-        ("half floats", "is a TIFF of a kind that is not read; save it with 8 bits per channel"),
+        ("half floats", "is an unsupported kind of TIFF; save it with 8 bits per channel"),
         ("32 bits", "32 bits per channel are not read; save it with 8 bits per channel"),
         ("unsigned 32 bits", "32 bits per channel are not read; save it with 8 bits per channel"),
         ("signed 16 bits", "signed pixels are not read; save it with 8 bits per channel"),
@@ -290,7 +290,7 @@ def test_numbers_of_a_mask_are_turned_as_photos_are(tmp_path: Path):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_colors_are_no_numbers(tmp_path: Path, mode: str):
     Image.fromarray(GRAY).convert(mode).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=rf"a\.png: its pixels are colors \({mode}\); needs numbers"):
+    with pytest.raises(UserError, match=rf"a\.png: its pixels are colors \({mode}\); a mask needs a palette"):
         read_numbers(tmp_path / "a.png")
 
 

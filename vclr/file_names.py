@@ -54,10 +54,10 @@ class NameIndex:
     """The names of a folder, to be asked which of them is like one that is not among them."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = sorted(names)
+        self.names = sorted(names)
         self._like: dict[str, str] = {}
         for form in (_alike, _last_part, _stem):
-            for name in self._names:
+            for name in self.names:
                 self._like.setdefault(form(name), name)
 
     def alike(self, name: str) -> str | None:
@@ -66,9 +66,9 @@ class NameIndex:
 
     def nearest(self, name: str) -> str | None:
         """Return the name that is alike, else the one with the fewest other letters, None if all differ a lot."""
-        if (found := self.alike(name)) is not None or len(self._names) > MAX_COMPARED:
+        if (found := self.alike(name)) is not None or len(self.names) > MAX_COMPARED:
             return found
-        return next(iter(difflib.get_close_matches(name, self._names, n=1, cutoff=MIN_LIKENESS)), None)
+        return next(iter(difflib.get_close_matches(name, self.names, n=1, cutoff=MIN_LIKENESS)), None)
 
 
 def _alike(name: str) -> str:

@@ -1,44 +1,48 @@
-"""Folders of image files: as they lie on disk, or packed in one zip, which is read without unpacking.
+"""Folders of image files: on disk, or packed in one zip, which is read without unpacking it.
 
-Where a folder is asked for, `FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself.
-Of a zip that holds everything in one folder, as published ones do, that folder's content is what counts.
-
-A file is found by every name that means it (`vclr.file_names.spellings`), and none that leads out of the folder is.
+`FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself. A data set may name several
+folders, which are searched in order.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
-import os
-import struct
-import weakref
-import zipfile
-import zlib
-from collections.abc import Collection
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
+from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
-from vclr.file_names import NameIndex, file_key, leaves_folder, say_nearest, spellings
+from vclr.file_names import say_nearest
 from vclr.files import read_json, sha256
+from vclr.folder_list import FolderList, OneFolder
+from vclr.packed_folder import PackedFolder
 from vclr.patch_folder import PatchFolder, find_packed_patches, find_patches
-from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, list_images, open_image, read_image_header
 
 MANIFEST = "manifest.json"
-LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
-ROOM = 512  # bytes read at once for those two: nearly always enough
-ENCRYPTED, UTF_8 = 0x1, 0x800  # bits of a member's flags
-UNREADABLE = 255  # in the place of the method of a member that is neither stored nor deflated
+
+Folder = OneFolder | FolderList
+Images = str | Path | Sequence[str] | Sequence[Path]  # a folder, or several
+
+
+def each_folder(images: Images) -> list[Path]:
+    """Return the folders that a setting names: one, or the list of those to search."""
+    return [Path(images)] if isinstance(images, str | Path) else [Path(folder) for folder in images]
+
+
+def say_folders(images: Images) -> str:
+    """Return how a text names a folder, or several."""
+    return ", ".join(map(str, each_folder(images)))
+
+
+def find_missing(images: Images) -> Path | None:
+    """Return the first of the folders that does not exist, None if all do."""
+    return next((folder for folder in each_folder(images) if locate(folder) is None), None)
 
 
 def locate(path: str | Path) -> Path | None:
-    """Return what holds the files of an image folder: the folder, else its zip, else None."""
+    """Return the path of an image folder or of its zip, None if neither exists."""
     path = Path(path)
     if path.is_dir():
         return path
@@ -48,62 +52,66 @@ def locate(path: str | Path) -> Path | None:
     return None
 
 
-def open_folder(path: str | Path) -> Folder:
-    """Open a folder of images, or its zip. One process reads the table of contents of a zip once.
+def open_folder(images: Images) -> Folder:
+    """Open a folder of images, or its zip, or several of them. A process reads the table of contents of a zip once.
 
     Raises:
-        UserError: neither exists, or the zip is damaged.
+        UserError: a folder does not exist, or a zip is damaged.
     """
+    folders = [_open_one(folder) for folder in each_folder(images)]
+    return folders[0] if len(folders) == 1 else FolderList(folders)
+
+
+def _open_one(path: Path) -> OneFolder:
     found = locate(path)
     if found is None:
         raise UserError(f"{path}: no such folder{say_nearest(path)}")
     facts = found.stat()
-    if found.is_dir():
-        return _open_on_disk(found, facts.st_dev, facts.st_ino, facts.st_mtime_ns)
-    return _open_packed(found, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return _open_unchanged(found, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
-def _open_on_disk(path: Path, *_: int) -> ImageFolder | PatchFolder:
-    folder = ImageFolder(path)
-    patches = find_patches(folder)
+@lru_cache(maxsize=32)
+def _open_unchanged(path: Path, *_: int) -> OneFolder:
+    folder = DiskFolder(path) if path.is_dir() else PackedFolder(path)
+    patches = find_patches(folder) if isinstance(folder, DiskFolder) else find_packed_patches(folder.names())
     return PatchFolder(folder, patches) if patches else folder
 
 
-@lru_cache(maxsize=16)
-def _open_packed(path: Path, *_: int) -> PackedFolder | PatchFolder:
-    folder = PackedFolder(path)
-    patches = find_packed_patches(folder.names())
-    return PatchFolder(folder, patches) if patches else folder
+def fingerprint(images: Images) -> str | None:
+    """Return the sha256 of what stands for the files of an image folder, or of several folders.
 
-
-def fingerprint(path: str | Path) -> str | None:
-    """Return the sha256 of what stands for the files of an image folder.
-
-    It is its manifest, also where that is packed with it; else what `vclr fetch` recorded of it in the manifest beside
-    it, or that manifest, which is of the whole data set; else the names, sizes and CRC-32 of all that its zip holds. A
-    folder without a manifest has none.
+    That is its manifest, also if the manifest is packed with it; or else what `vclr fetch` recorded of it in the
+    manifest beside it, or that manifest, which is of the whole data set; or else the names, sizes and CRC-32 of all
+    that its zip holds. A folder without a manifest has none.
     """
-    folder = open_folder(path) if locate(path) else None
+    found = [_fingerprint_one(folder) for folder in each_folder(images)]
+    if len(found) == 1:
+        return found[0]
+    known = [digest for digest in found if digest is not None]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest() if len(known) == len(found) else None
+
+
+def _fingerprint_one(path: Path) -> str | None:
+    folder = _open_one(path) if locate(path) else None
     folder = folder.inner if isinstance(folder, PatchFolder) else folder
     if folder is not None and MANIFEST in folder:
         return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
-    beside = Path(path).parent / MANIFEST
+    beside = path.parent / MANIFEST
     if beside.is_file():
         try:
-            fetched = _hash_fetched(read_json(beside), Path(path).name.removesuffix(".zip"))
-        except (AttributeError, KeyError, TypeError):  # another program's, of which nothing is known
+            fetched = _hash_fetched(read_json(beside), path.name.removesuffix(".zip"))
+        except (AttributeError, KeyError, TypeError):  # another program's manifest
             fetched = None
         return fetched or sha256(beside)
     return folder.hash_contents() if isinstance(folder, PackedFolder) else None
 
 
 def _hash_fetched(manifest: Any, name: str) -> str | None:
-    """Return a hash of a fetched folder, the same whenever it came, from wherever, and packed or not.
+    """Return a hash of a fetched folder that depends neither on time nor address, nor on whether it is packed.
 
     Args:
-        manifest: of the source; see `vclr.fetch.manifest`.
-        name: of the folder beside it.
+        manifest: manifest of the source; see `vclr.fetch.manifest`.
+        name: name of the folder beside the manifest.
     """
     if not isinstance(manifest, dict) or not {"source", "folder", "files", "folders"} <= manifest.keys():
         return None
@@ -114,328 +122,6 @@ def _hash_fetched(manifest: Any, name: str) -> str | None:
         below = (f"{unpacked['folder']}/{file}" for file in unpacked["files"])
         if path == f"{folder}.zip" or any(file.startswith(f"{folder}/") for file in below):
             facts.append(record["sha256"])
-    filled = manifest["folders"].get(folder, {"files": {}})["files"]  # with links, or by hand
+    filled = manifest["folders"].get(folder, {"files": {}})["files"]  # with links by an earlier version, or by hand
     facts += [f"{file} {entry['bytes']} {entry['sha256']}" for file, entry in sorted(filled.items())]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest() if facts else None
-
-
-class ImageFolder:
-    """A folder on disk. A file is named by its path below the folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __contains__(self, name: str) -> bool:
-        return self.find(name) is not None  # also for impossible names
-
-    def find(self, name: str) -> str | None:
-        """Return the name that a file has here, None if there is no such file, or the name leaves the folder."""
-        if leaves_folder(name):
-            return None
-        return next((form for form in (name, *spellings(name)) if os.path.isfile(self.path / form)), None)
-
-    def path_of(self, name: str) -> Path:
-        """Return a file's path; for a file that does not exist the path that it should have."""
-        return self.path / (self.find(name) or name)
-
-    def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files, those in folders below too, to find what was meant by one that is missing.
-
-        Files whose `file_key` is `used` are left out: they are another entry's.
-        """
-        files = (Path(place, name) for place, _, names in os.walk(self.path) for name in names)
-        names = (file.relative_to(self.path).as_posix() for file in files)
-        return NameIndex(name for name in names if file_key(name) not in used)
-
-    def leads_outside(self, name: str) -> Path | None:
-        """Return which file a link, or a link among the folders above the file, leads to outside of this folder."""
-        place = self.path_of(name)
-        below = [place, *itertools.takewhile(lambda folder: folder != self.path, place.parents)]
-        if not any(map(os.path.islink, below)):
-            return None
-        target = Path(os.path.realpath(place))
-        return None if target.is_relative_to(os.path.realpath(self.path)) else target
-
-    def image_names(self) -> list[str]:
-        """List the image files, without those in folders below, sorted.
-
-        Raises:
-            UserError: there is none.
-        """
-        return [path.name for path in list_images(self.path)]
-
-    def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in this one), by their paths here."""
-        folder = self.path / below
-        names = os.listdir(folder) if folder.is_dir() else []
-        return [os.path.join(below, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-
-    def identity(self, name: str) -> tuple[int, ...] | None:
-        """Return what is the same for two names of one file, None where there is no such file."""
-        if name not in self:
-            return None
-        facts = self.path_of(name).stat()
-        return facts.st_dev, facts.st_ino
-
-    def size(self, name: str) -> int:
-        """Return how many bytes a file has."""
-        return os.path.getsize(self._existing(name))
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes.
-
-        Raises:
-            UserError: there is no such file.
-        """
-        return self._existing(name).read_bytes()
-
-    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
-        """Read an image, RGB and upright (see `open_image`).
-
-        Raises:
-            UserError: the file is missing, is not an image, or is damaged.
-        """
-        return open_image(self._existing(name), at_least=at_least)
-
-    def read_header(self, name: str) -> ImageHeader:
-        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
-        return read_image_header(self._existing(name))
-
-    def _existing(self, name: str) -> Path:
-        found = self.find(name)
-        if found is None:
-            near = self.index().nearest(name)
-            raise UserError(f"{self.path / name}: does not exist" + (f"; nearest: {self.path / near}" if near else ""))
-        return self.path / found
-
-
-class PackedFolder:
-    """A zip in the place of a folder; the same methods.
-
-    An open costs one read at a known place. The table of contents is a few arrays that nobody writes to, so forked
-    workers share it; what is read goes by `pread`, so threads and forked processes share the file too. A pickled one
-    opens the file anew where it arrives.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Read the table of contents.
-
-        Raises:
-            UserError: the file cannot be read, or is not a whole zip.
-        """
-        self.path = path
-        members = _read_contents(path)
-        folders = {name.partition("/")[0] if "/" in name else "" for name in members}
-        self._top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
-        names = sorted(members)
-        infos = [members[name] for name in names]
-        # UTF-8 sorts as its characters do. The longest name gives the width of all.
-        self._names = np.array([_encode(name) for name in names], dtype=np.bytes_)
-        self._offsets = np.array([info.header_offset for info in infos], dtype=np.int64)
-        self._packed_sizes = np.array([info.compress_size for info in infos], dtype=np.int64)
-        self._sizes = np.array([info.file_size for info in infos], dtype=np.int64)
-        self._checksums = np.array([info.CRC for info in infos], dtype=np.uint32)
-        self._methods = np.array([_method(info) for info in infos], dtype=np.uint8)
-        self._open_file()
-        if infos and (self._offsets + self._packed_sizes).max() + LOCAL_HEADER.size > os.fstat(self._file).st_size:
-            raise UserError(f"{path}: is not a whole zip: it names files beyond its end")
-
-    def _open_file(self) -> None:
-        try:
-            self._file = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None
-        weakref.finalize(self, os.close, self._file)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_file"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._open_file()
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: str) -> bool:
-        return self._find(name) is not None
-
-    def find(self, name: str) -> str | None:
-        """Return the name that a file has here, None if there is no such file."""
-        place = self._find(name)
-        return None if place is None else self._names[place].decode("utf-8").removeprefix(self._top)
-
-    def path_of(self, name: str) -> Path:
-        """Return how a message names a file: as if the zip were a folder."""
-        return self.path / (self.find(name) or name)
-
-    def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files but those that are `used`, to find what was meant by one that is missing."""
-        return NameIndex(name for name in self.names() if file_key(name) not in used)
-
-    def leads_outside(self, name: str) -> Path | None:
-        """Return None: nothing that a zip holds is outside of it."""
-        return None
-
-    def names(self) -> list[str]:
-        """List all files, also those in folders below, sorted, with slashes between folders."""
-        return [name.decode("utf-8").removeprefix(self._top) for name in self._names.tolist()]
-
-    def image_names(self) -> list[str]:
-        """List the image files, without those in folders below, sorted.
-
-        Raises:
-            UserError: there is none.
-        """
-        images = [
-            name for name in self.names() if "/" not in name and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
-        if not images:
-            raise UserError(f"{self.path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return images
-
-    def images_below(self, below: str) -> list[str]:
-        """List the image files in a folder below ("": in this one), by their paths here."""
-        return [
-            name for name in self.names() if os.path.dirname(name) == below and name.lower().endswith(IMAGE_SUFFIXES)
-        ]
-
-    def identity(self, name: str) -> tuple[int, ...] | None:
-        """Return what is the same for two names of one file, None where there is no such file."""
-        place = self._find(name)
-        if place is None:
-            return None
-        facts = os.fstat(self._file)
-        return facts.st_dev, facts.st_ino, int(self._offsets[place])
-
-    def size(self, name: str) -> int:
-        """Return how many bytes a file has."""
-        return int(self._sizes[self._place(name)])
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes, compared with their checksum.
-
-        Raises:
-            UserError: there is no such file, or it is damaged.
-        """
-        place = self._place(name)
-        if self._methods[place] == UNREADABLE:
-            raise UserError(f"{self.path_of(name)}: is encrypted, or packed in another way than stored or deflated")
-        size = int(self._sizes[place])
-        try:
-            data = self._read_packed(int(self._offsets[place]), int(self._packed_sizes[place]))
-            if self._methods[place] == zipfile.ZIP_DEFLATED:
-                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(1, size))
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{self.path_of(name)}: cannot be read from the zip: {error}") from None
-        if len(data) != size or zlib.crc32(data) != self._checksums[place]:
-            raise UserError(f"{self.path_of(name)}: is damaged: its checksum differs from the zip's")
-        return data
-
-    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
-        """Read an image, RGB and upright (see `open_image`).
-
-        Raises:
-            UserError: the file is missing, is not an image, or is damaged.
-        """
-        return open_image(self.path_of(name), self.read(name), at_least)
-
-    def read_header(self, name: str) -> ImageHeader:
-        """Read what an image says of itself in front of its pixels (see `read_image_header`)."""
-        return read_image_header(self.path_of(name), self.read(name))
-
-    def hash_contents(self) -> str:
-        """Return a sha256 of the names, sizes and CRC-32 of all files: quick, and the same for every way of packing."""
-        digest = hashlib.sha256()
-        for name, size, checksum in zip(self.names(), self._sizes.tolist(), self._checksums.tolist(), strict=True):
-            digest.update(f"{name} {size} {checksum:08x}\n".encode())
-        return digest.hexdigest()
-
-    @property
-    def num_bytes(self) -> int:
-        """How much memory the table of contents takes."""
-        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
-
-    def _find(self, name: str) -> int | None:
-        """Return the place of a file in the arrays."""
-        places = (self._find_exactly(form) for form in (PurePosixPath(name).as_posix(), *spellings(name)))
-        return next((place for place in places if place is not None), None)
-
-    def _find_exactly(self, name: str) -> int | None:
-        for key in {_encode(self._top + name), _encode(name)}:
-            if len(key) <= self._names.itemsize:  # a longer key would have the whole array converted
-                place = int(self._names.searchsorted(key))
-                if place < len(self._names) and self._names[place] == key:
-                    return place
-        return None
-
-    def _place(self, name: str) -> int:
-        place = self._find(name)
-        if place is None:
-            near = self.index().nearest(name)
-            raise UserError(f"{self.path / name}: does not exist" + (f"; nearest: {self.path / near}" if near else ""))
-        return place
-
-    def _read_packed(self, offset: int, size: int) -> bytes:
-        """Return the bytes of a member, which follow its header."""
-        block = _read_at(self._file, LOCAL_HEADER.size + ROOM + size, offset)
-        if len(block) < LOCAL_HEADER.size:
-            raise EOFError("it is cut off")
-        signature, name_length, extra_length = LOCAL_HEADER.unpack_from(block)
-        if signature != b"PK\x03\x04":
-            raise EOFError("there is no file where the zip says")
-        start = LOCAL_HEADER.size + name_length + extra_length
-        if start + size > len(block):
-            return _read_at(self._file, size, offset + start)
-        return block[start : start + size]
-
-
-Folder = ImageFolder | PackedFolder | PatchFolder
-
-
-def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(path) as packed:
-            infos = packed.infolist()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
-        raise UserError(f"{path}: is not a whole zip: {error}") from None
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = _member_name(info)
-        if info.is_dir() or name.endswith("/") or name.startswith("__MACOSX/"):  # a Mac packs notes beside the files
-            continue
-        if leaves_folder(name):
-            raise UserError(f"{path}: member {name!r} leaves the folder: pack it again, with names below one folder")
-        members[name] = info
-    return members
-
-
-def _member_name(info: zipfile.ZipInfo) -> str:
-    """Return the name of a member with slashes between folders, in the encoding that it was packed with.
-
-    Some programs of Windows pack names with backslashes, and a Mac writes UTF-8 without saying so.
-    """
-    name = info.filename
-    if not info.flag_bits & UTF_8 and not name.isascii():
-        with contextlib.suppress(UnicodeError):  # it is of another code page
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
-
-
-def _method(info: zipfile.ZipInfo) -> int:
-    is_known = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not info.flag_bits & ENCRYPTED
-    return info.compress_type if is_known else UNREADABLE
-
-
-def _encode(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _read_at(file: int, size: int, offset: int) -> bytes:
-    """Read `size` bytes at `offset`, fewer only at the end of the file; the kernel may hand them over in parts."""
-    data = os.pread(file, size, offset)
-    while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
-        data += more
-    return data

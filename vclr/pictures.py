@@ -1,6 +1,6 @@
-"""Image files: what they show, the size that it has, and how they are written.
+"""Read and write image files.
 
-Everything that looks at a photo, a view or a mask reads it here, so that all agree on it. What a file shows:
+Every photo, view and mask is read here, so that all parts of the package agree on it. The content of a file:
 
 - pixels of 8 bits per channel or fewer, in gray, a palette, RGB, CMYK or YCbCr: those pixels as RGB;
 - gray of 16 bits, or of 12 in a TIFF: its highest 8 bits; Pillow itself does the same with colors of 16 bits;
@@ -8,8 +8,8 @@ Everything that looks at a photo, a view or a mask reads it here, so that all ag
 - several frames or pages: the first;
 - an orientation, in EXIF data or XMP, in front of the pixels or behind them: the picture turned upright.
 
-What cannot be shown right for certain (floats, 32 bits, signed numbers, LAB) is refused, by its header already: nothing
-is clipped to black or white without a word.
+Kinds of pixels whose meaning is uncertain (floats, 32 bits, signed numbers, LAB) are refused as soon as the header is
+read: nothing is silently clipped to black or white.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from vclr.file_names import say_nearest
 from vclr.files import atomic_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-# By content, whatever the suffix. Others of Pillow's stay out: EPS, for one, would start Ghostscript.
+# Recognized by content, whatever the suffix. Other formats stay out: EPS, for example, would start Ghostscript.
 FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff", "PPM": "Ppm"}
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-SCALED_TO_16_BITS = ("PNG", "PPM")  # formats of which Pillow's mode "I", of 32 bits, only ever holds 16
+SCALED_TO_16_BITS = ("PNG", "PPM")  # formats whose 32-bit mode "I" in Pillow holds at most 16 bits
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 NUMBERS = ("1", "L", "P", *SIXTEEN_BITS, "I")
-SPREAD = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the gray of 2 and 4 bits with
+SPREAD = {"L;2": 85, "L;4": 17}  # the factor by which Pillow scales gray of 2 and 4 bits
 
 ORIENTATION = ExifTags.Base.Orientation
-UPRIGHT = {  # by the orientation in EXIF data, what turns a picture upright
+UPRIGHT = {  # EXIF orientation -> transposition that turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -64,7 +64,7 @@ MAX_METADATA = 1 << 24  # bytes
 NO_PIXELS = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError, Warning)
-# What Pillow warns of in a damaged block of tags is said where it matters, by an error.
+# Where a damaged block of tags matters, an error reports it; Pillow's warnings add nothing.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -75,13 +75,13 @@ for module in FORMATS.values():
 
 
 class ImageHeader(NamedTuple):
-    """What an image file says of itself before its pixels.
+    """The header of an image file.
 
     Attributes:
-        height: of the picture as `open_image` turns it.
-        width: likewise.
-        is_turned: whether an orientation in it says to turn it.
-        has_frames: whether it holds more frames or pages than the first, which is the one that is read.
+        height: height of the upright picture.
+        width: width of the upright picture.
+        is_turned: whether the file has an orientation other than upright.
+        has_frames: whether it holds several frames or pages, of which the first is read.
     """
 
     height: int
@@ -91,15 +91,15 @@ class ImageHeader(NamedTuple):
 
 
 def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Read what an image file shows, as RGB and upright.
+    """Read an image file as RGB, upright.
 
     Args:
         path: the file.
-        data: its bytes, if they are not in a file of that name; it then only names them.
-        at_least: (width, height) that are enough: of a JPEG, only as much is then decoded, and without color.
+        data: its bytes, if they do not come from a file; `path` then only names them in errors.
+        at_least: sufficient (width, height): a JPEG is then decoded at a reduced size and without color.
 
     Raises:
-        UserError: the file is missing, is not an image, is damaged, or has pixels of a kind that is not read.
+        UserError: the file is missing, is not an image, is damaged, or has an unsupported kind of pixels.
     """
     with _open_file(path, data) as image:
         _refuse_others(path, image)
@@ -107,26 +107,26 @@ def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int,
             image.draft("L", at_least)
         image.load()
         shown = _as_rgb(path, image)
-        # Pillow turns a TIFF by itself, and then no longer says that it is to be turned.
+        # Pillow turns a TIFF by itself and then removes its orientation.
         turn = UPRIGHT.get(_orientation(image))
         return shown if turn is None else shown.transpose(turn)
 
 
 def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeader:
-    """Read what an image file says of itself, but no pixels: damage to these is not found.
+    """Read the header of an image file but no pixels, so that damaged pixels go unnoticed.
 
     Raises:
-        UserError: the file is missing, is not an image, or has pixels of a kind that is not read.
+        UserError: the file is missing, is not an image, or has an unsupported kind of pixels.
     """
     with _open_file(path, data) as image:
         _refuse_others(path, image)
         orientation = _orientation(image)
         width, height = image.size
-        if image.format == "TIFF":  # whose size some versions of Pillow give as turned
+        if image.format == "TIFF":  # some versions of Pillow give the size of the turned picture
             width, height = _tag(image, TIFF_WIDTH, width), _tag(image, TIFF_HEIGHT, height)
         if orientation in LYING:
             width, height = height, width
-        # Many cameras put a preview behind a JPEG.
+        # Many cameras append a preview to a JPEG.
         has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
         return ImageHeader(height, width, orientation in UPRIGHT, has_frames)
 
@@ -145,10 +145,10 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
 
     Args:
         path: the file.
-        data: its bytes, if they are not in a file of that name; it then only names them.
+        data: its bytes, if they do not come from a file; `path` then only names them in errors.
 
     Returns:
-        (h, w) uint8 of up to 8 bits, else uint16; upright, as a photo with the same orientation.
+        (h, w) uint8 for up to 8 bits, otherwise uint16; upright, like a photo with the same orientation.
 
     Raises:
         UserError: the file is missing, is not an image, is damaged, or its pixels are colors.
@@ -157,7 +157,7 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
         is_wide = image.mode == "I" and image.format not in SCALED_TO_16_BITS
         if image.mode not in NUMBERS or is_wide:
             raise UserError(
-                f"{path}: its pixels are colors ({image.mode}); needs numbers: a palette, or gray of 1 to 16 bits"
+                f"{path}: its pixels are colors ({image.mode}); a mask needs a palette, or gray of 1 to 16 bits"
             )
         tiles = getattr(image, "tile", ())
         spread = SPREAD.get(tiles[0][3], 1) if tiles and isinstance(tiles[0][3], str) else 1
@@ -170,13 +170,13 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
 def write_png(path: str | Path, image: np.ndarray, software: str = "") -> None:
     """Write an (h, w, 3) uint8 image as PNG, atomically.
 
-    The run-length strategy of deflate involves no match search, so the bytes do not depend on which search a
-    processor is fastest at.
+    The run-length strategy of deflate involves no match search, so the bytes do not depend on the search that suits a
+    processor best.
 
     Args:
         path: the file.
         image: its pixels.
-        software: what made the picture, to be written into the file (see `software_of`).
+        software: the program that made the picture, stored in the file (see `software_of`).
     """
     text = PngImagePlugin.PngInfo()
     if software:
@@ -186,7 +186,7 @@ def write_png(path: str | Path, image: np.ndarray, software: str = "") -> None:
 
 
 def software_of(path: str | Path) -> str:
-    """Return what made a picture, as `write_png` noted it; "" if it does not say, or is not an image."""
+    """Return the program that `write_png` stored in a picture; "" if there is none, or the file is not an image."""
     try:
         with _open_file(path) as image:
             return str(image.info.get("Software", ""))
@@ -211,7 +211,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 @contextmanager
 def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image, with all that it says of its orientation in `info`; what goes wrong inside is a `UserError`."""
+    """Open an image with its complete metadata in `info`; turn errors into a `UserError`."""
     try:
         with open(path, "rb") if data is None else io.BytesIO(data) as file:
             try:
@@ -230,15 +230,15 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
 def _explain_unidentified(file: IO[bytes]) -> str:
     file.seek(0)
     if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "is a TIFF of a kind that is not read; save it with 8 bits per channel"
+        return "is an unsupported kind of TIFF; save it with 8 bits per channel"
     return "is not an image"
 
 
 def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
-    """Add to a PNG's `info` what its file says behind the pixels, without decoding these.
+    """Add the metadata after a PNG's pixels to its `info`, without decoding the pixels.
 
-    Chunks of metadata may stand on either side of the pixels. Pillow reads the later ones together with the pixels, so
-    its header and its pixels could disagree on the orientation.
+    Metadata chunks may come before or after the pixels. Pillow reads the later ones together with the pixels, so header
+    and pixels could otherwise disagree on the orientation.
     """
     position = file.tell()
     chunks = list(_late_metadata(file))
@@ -252,11 +252,11 @@ def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
         with Image.open(io.BytesIO(b"".join([start, *chunks, NO_PIXELS])), formats=["PNG"]) as front:
             image.info.update(front.info)
     except DAMAGE:
-        return  # metadata that nobody can read says nothing
+        return  # unreadable metadata is ignored
 
 
 def _late_metadata(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the chunks of metadata behind a PNG's pixels, passing over all others."""
+    """Yield the metadata chunks after a PNG's pixels."""
     file.seek(len(PNG_SIGNATURE))
     is_late = False
     while len(head := file.read(8)) == 8:
@@ -271,19 +271,19 @@ def _late_metadata(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return how an image is to be turned, by EXIF's numbers: 1 is upright, as is what cannot be made sense of."""
+    """Return the EXIF orientation of an image: 1 is upright, and so are invalid values."""
     try:
         # Not a PNG's own `getexif`, which decodes all its pixels first.
         value = Image.Image.getexif(image).get(ORIENTATION, 1)
-    except Exception:  # Pillow's parser raises whatever a damaged block leads it to; the pixels are none the worse
+    except Exception:  # damaged metadata may raise anything in Pillow; the pixels are still good
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _refuse_others(path: str | Path, image: Image.Image) -> None:
-    """Raise where the kind of an image's pixels leaves open what they show."""
+    """Raise if the meaning of an image's kind of pixels is uncertain."""
     bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
-    if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow takes these for bytes
+    if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow reads these as bytes
         raise UserError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
     is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and _tag(image, TIFF_BITS, 8) <= 16
     is_read = image.mode in (*EIGHT_BITS, *SIXTEEN_BITS) or (image.mode == "I" and image.format in SCALED_TO_16_BITS)
@@ -294,7 +294,7 @@ def _refuse_others(path: str | Path, image: Image.Image) -> None:
 
 
 def _tag(image: Image.Image, tag: int, otherwise: int) -> int:
-    """Return a tag of a TIFF, the first of its values if it has several; `otherwise` of every other image."""
+    """Return the first value of a TIFF's tag; `otherwise` for every other image."""
     value = getattr(image, "tag_v2", {}).get(tag, otherwise) if image.format == "TIFF" else otherwise
     return int(value[0] if isinstance(value, tuple) else value)
 
@@ -306,7 +306,7 @@ def _as_rgb(path: str | Path, image: Image.Image) -> Image.Image:
         return Image.fromarray(_highest_bits(image)).convert("RGB")
     if image.mode not in WITH_ALPHA and key is None:
         return image if image.mode == "RGB" else image.convert("RGB")
-    if image.format == "BMP":  # whose fourth channel most writers leave at zero
+    if image.format == "BMP":  # most writers leave its fourth channel at zero
         return image.convert("RGB")
     if isinstance(key, tuple) and max(key) > 255:
         raise UserError(f"{path}: a transparent color of 16 bits is not read; save it with 8 bits per channel")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from vclr.config import Config, load_config
+from vclr.config import Config, DataSetConfig, load_config
 from vclr.data import data_sets
 from vclr.data.origins import Origins
 from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.evaluation import provenance
+from vclr.image_folder import each_folder
 from vclr.views.choice import view_weights
 from workflow import mistakes
 
@@ -68,7 +69,7 @@ class Experiments:
         config = self.read(experiment)
         data = data_sets.training_set(config)
         views = view_weights(config.views, data)
-        files = [self._origins.source_of(data.annotations), self._origins.source_of(data.images)]
+        files = self._sources_of(data)
         files += [self._origins.view_source(folder) for view, folder in data.views.items() if view in views]
         files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
         if data_sets.evaluates_while_training(config):
@@ -77,14 +78,16 @@ class Experiments:
 
     def evaluation_inputs(self, experiment: str, protocol: str) -> list[str]:
         """List the files that an evaluation reads besides the checkpoint: annotations and images."""
-        data = data_sets.test_set(self.read(experiment, protocol))
-        return sorted({self._origins.source_of(data.annotations), self._origins.source_of(data.images)})
+        return sorted(set(self._sources_of(data_sets.test_set(self.read(experiment, protocol)))))
+
+    def _sources_of(self, data_set: DataSetConfig) -> list[str]:
+        return [self._origins.source_of(path) for path in _paths_of(data_set)]
 
     def audited_sets(self, experiment: str, protocol: str) -> list[str]:
         """List annotations and image folder of the training set and of the test set of an experiment."""
         config = self.read(experiment, protocol)
         sets = data_sets.training_set(config), data_sets.test_set(config)
-        return [path for data_set in sets for path in (data_set.annotations, data_set.images)]
+        return [path for data_set in sets for path in _paths_of(data_set)]
 
     def audit_inputs(self, experiment: str, protocol: str) -> list[str]:
         """List the files that an audit of leaks reads."""
@@ -94,6 +97,10 @@ class Experiments:
         """List the object proposals of the test set, if the experiment names them."""
         proposals = data_sets.test_set(self.read(experiment, protocol)).proposals
         return [proposals] if proposals else []
+
+
+def _paths_of(data_set: DataSetConfig) -> list[str]:
+    return [data_set.annotations, *map(str, each_folder(data_set.images))]
 
 
 def protocol_option(protocol: str) -> str:

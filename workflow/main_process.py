@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,8 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 import psutil
+
+from vclr.file_lock import try_lock
 
 LOCK = Path(".snakemake/main_process.lock")
 LOCKS = Path(".snakemake/locks")  # Snakemake's own, which remain if it is killed
@@ -25,9 +26,7 @@ def release_dead_locks() -> None:
     """
     LOCK.parent.mkdir(exist_ok=True)
     file = LOCK.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another one is alive
+    if not try_lock(file):  # another main process is alive, or nobody can tell
         file.close()
         return
     _held.append(file)

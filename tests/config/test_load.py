@@ -217,3 +217,15 @@ def test_text_that_is_no_configuration_is_one_line(text: str):
     with pytest.raises(UsageError, match=r"^a\.pt: ") as raised:
         config_from_text(text, "a.pt")
     assert "\n" not in str(raised.value)
+
+
+def test_images_are_a_folder_or_a_list_of_folders(tmp_path: Path):
+    for override, images in (("a", "a"), ("2017", "2017"), ("[a, b.zip]", ["a", "b.zip"])):
+        config = load_config(None, [f"data.test.images={override}"])
+        assert config.data.test.images == flat_config(config)["data.test.images"] == images
+        (tmp_path / "a.yaml").write_text(dump_config(config))
+        assert load_config(tmp_path / "a.yaml") == config
+    own = "evaluation.test_sets.mine={annotations: a, images: [a, 5]}"
+    for override in ("data.train.images=[]", "data.test.images=[a, [b]]", "data.test.images=null", own):
+        with pytest.raises(UsageError, match=r"images=.*: must be a folder or a list of folders"):
+            load_config(None, [override])

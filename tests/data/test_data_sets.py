@@ -8,7 +8,14 @@ import pytest
 
 from vclr.catalog.data_sets import DATA_SETS, SPLIT_FILES, split_command
 from vclr.config import load_config
-from vclr.data.data_sets import check_protocols, evaluated_groups, missing_files, training_set, with_protocol
+from vclr.data.data_sets import (
+    check_protocols,
+    evaluated_groups,
+    list_missing_files,
+    missing_files,
+    training_set,
+    with_protocol,
+)
 from vclr.data.data_sets import test_set as find_test_set
 from vclr.errors import UsageError
 
@@ -105,3 +112,14 @@ def test_published_and_own_proposals_never_share_a_file():
     )
     assert "--proposals" not in split_command(published)
     assert "--proposals data/proposals/coco2017/train_graph.json" in split_command(own)
+
+
+def test_photos_of_lvis_are_those_of_coco(tmp_path: Path):
+    config = load_config(None, ["evaluation.protocol=lvis", f"data.root={tmp_path}"])
+    folders = [f"{tmp_path}/raw/coco2017/val2017", f"{tmp_path}/raw/coco2017/train2017"]
+    assert find_test_set(config).images == folders
+    missing = [line.partition(": does not exist")[0] for line in list_missing_files(find_test_set(config), "test")]
+    assert missing[1:] == [f"data.test.images={folder}" for folder in folders]
+    linked = tmp_path / "raw/lvis/images"  # by an earlier version of `vclr fetch`
+    linked.mkdir(parents=True)
+    assert find_test_set(config).images == str(linked)

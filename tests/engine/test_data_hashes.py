@@ -77,3 +77,16 @@ def test_images_that_are_no_entries_are_one_line(config: Config, tmp_path: Path)
         annotations.write_text(json.dumps({**content, "images": [entry]}))
         with pytest.raises(UserError, match=rf"^{annotations}: images\[0\]: "):
             hash_training_data(config)
+
+
+def test_photos_in_several_folders(config: Config, tmp_path: Path):
+    """The names and sizes count, not which of the folders has a photo."""
+    before = hash_training_data(config)
+    photo = min((tmp_path / "images").iterdir())
+    (tmp_path / "more").mkdir()
+    photo.rename(tmp_path / "more" / photo.name)
+    config.data.train.images = [str(tmp_path / "images"), str(tmp_path / "more")]
+    assert differing_data(before, hash_training_data(config)) == []
+    with (tmp_path / "more" / photo.name).open("ab") as file:
+        file.write(b" ")
+    assert differing_data(before, hash_training_data(config)) == ["images"]

@@ -19,8 +19,8 @@ from tests.fetch.server import FileServer, serve
 from vclr.cli import main
 
 ROOT = Path(__file__).parents[2]
-LICENCE = {"name": "CC0", "commercial": True, "because": "made up"}
-FIXED = {"title": "A source", "homepage": "http://localhost/", "licence": LICENCE}
+LICENSE = {"name": "CC0", "commercial": True, "because": "made up"}
+FIXED = {"title": "A source", "homepage": "http://localhost/", "license": LICENSE}
 # Nothing of the surroundings reaches a test.
 CLEARED = ("HF_HUB_OFFLINE", "VCLR_OFFLINE", "VCLR_MIRROR", "HF_ENDPOINT", "HF_TOKEN")
 CLEARED += tuple(f"{name}_proxy" for name in ("http", "https", "all"))

@@ -13,18 +13,20 @@ import pytest
 
 from tests.fetch.server import FileServer, Mood, serve_proxy, with_etag
 from vclr.errors import UserError
-from vclr.fetch.answers import retry_after
 from vclr.fetch.checksums import Expected
-from vclr.fetch.connections import Address, Sessions
 from vclr.fetch.download import download
+from vclr.fetch.http_session import Address, HttpSession
 from vclr.fetch.partial import Partial, received_bytes
-from vclr.fetch.patience import Patience
-from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody
+from vclr.fetch.responses import retry_after
+from vclr.fetch.retry import RetryPolicy
+from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.files import read_json
+from vclr.progress import Progress
 
 SMALL = 300_000
+SILENT = Progress("", None, quiet=True)
 LARGE = 6 * SMALLEST_BLOCK + 12345  # several blocks
-QUICK = Patience(retries=3, first_wait=0.002, longest_wait=0.01, longest_retry_after=0.3, read_timeout=0.4)
+QUICK = RetryPolicy(retries=3, first_wait=0.002, longest_wait=0.01, longest_retry_after=0.3, read_timeout=0.4)
 
 MakeBytes = Callable[[int], bytes]
 
@@ -37,16 +39,18 @@ def known(content: bytes, size: bool = True) -> Expected:
 def fetch(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
     """Download to one file and return its bytes; whatever happens, that file is never a wrong one."""
     target = tmp_path / "folder" / "file.bin"
-    sessions = Sessions()
+    session = HttpSession()
 
-    def run(expected: Expected, *urls: str, parts: int = 4, patience: Patience = QUICK) -> bytes:
-        download(target, [Address(url) for url in urls], expected, patience, Nobody(), sessions, parts)
+    def run(expected: Expected, *urls: str, parts: int = 4, retry: RetryPolicy = QUICK) -> bytes:
+        download(
+            target, [Address(url) for url in urls], expected, retry, Progress("", None, quiet=True), session, parts
+        )
         assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
         return target.read_bytes()
 
     run.target = target  # type: ignore[attr-defined]
     yield run
-    sessions.close()
+    session.close()
 
 
 def refused(fetch: Callable[..., bytes], *arguments: object, **options: object) -> str:
@@ -150,7 +154,7 @@ FATAL = {
     "wrong bytes": (Mood(content=b"x" * SMALL), "sha256 is "),
     "truncated": (Mood(content=b"x" * 1000), "with 1000 bytes instead of 300000, expected "),
     "connection ends": (Mood(drop_after=0), "the connection "),
-    "stalls": (Mood(stall_after=0), "nothing came for 0.4 s"),
+    "stalls": (Mood(stall_after=0), "timeout: no byte for 0.4 s"),
     "web page": (Mood(headers={"Content-Type": "text/html; charset=utf-8"}), "answers with a web page"),
     "encoded": (Mood(headers={"Content-Encoding": "gzip"}), "in another encoding (gzip)"),
     "redirects to itself": (Mood(status=302, headers={"Location": "/file.bin"}), "redirects"),
@@ -165,7 +169,7 @@ def test_error_is_one_line_that_says_what_is_wrong(
     mood, says = FATAL[case]
     url = server.put("/file.bin", content, then=mood)
     line = refused(fetch, known(content), url)
-    assert line.startswith(f"{fetch.target}: could not be fetched: {url}: ")  # type: ignore[attr-defined]
+    assert line.startswith(f"{fetch.target}: could not be downloaded: {url}: ")  # type: ignore[attr-defined]
     assert says in line
     other = server.put("/other.bin", content)
     assert fetch(known(content), url, other) == content
@@ -233,7 +237,7 @@ def test_retry_after_is_honored_up_to_a_limit(fetch: Callable[..., bytes], serve
 
 
 def test_waits_grow_and_are_not_all_alike():
-    waits = [[Patience().wait(failures, 0) for failures in range(1, 9)] for _ in range(20)]
+    waits = [[RetryPolicy().wait(failures, 0) for failures in range(1, 9)] for _ in range(20)]
     assert all(len(set(column)) > 1 for column in zip(*waits, strict=True))
     assert all(0.5 <= row[0] <= 1 and 16 <= row[5] <= 32 and row[7] <= 60 for row in waits)
 

@@ -19,8 +19,8 @@ from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer, Mood, serve_proxy
 from tests.processes import running
 from vclr.errors import UsageError
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.fetch import fetch
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import read_catalog
 from vclr.fetch.transfer import SMALLEST_BLOCK
@@ -69,7 +69,7 @@ def test_archive_is_fetched_unpacked_recorded_and_then_there(fetcher: Fetcher, s
     }
     assert manifest["licence"]["name"] == "CC0" and manifest["source"] == "mine"
     asked = len(server.log)
-    assert fetcher.run("mine").stdout == "mine: is there (1 file)\n"
+    assert fetcher.run("mine").stdout == "mine: complete (1 file)\n"
     assert fetcher.run("mine", "--quiet").stdout == ""
     assert len(server.log) == asked
     assert not fetcher.lock.exists()  # its checksum is published
@@ -85,11 +85,11 @@ def test_packed_and_later_unpacked(fetcher: Fetcher, server: FileServer):
     fetcher.write(mine=archive_source(server))
     fetcher.run("mine", "--packed")
     assert fetcher.files() == {"raw/mine/photos.zip", "raw/mine/manifest.json"}
-    assert "is there (1 file)" in fetcher.run("mine", "--packed").stdout
+    assert "complete (1 file)" in fetcher.run("mine", "--packed").stdout
     fetcher.run("mine", VCLR_OFFLINE="1")
     assert fetcher.files() == {*UNPACKED, "raw/mine/manifest.json"}
     assert server.count("/photos.zip") == 1
-    assert "is there (1 file)" in fetcher.run("mine", "--packed").stdout
+    assert "complete (1 file)" in fetcher.run("mine", "--packed").stdout
 
 
 def test_what_is_packed_stays_packed_if_asked(fetcher: Fetcher, server: FileServer):
@@ -195,7 +195,7 @@ def test_error_names_file_addresses_and_reasons(fetcher: Fetcher, server: FileSe
     urls = [f"{server.address}/nowhere", server.put("/wrong", b"wrong")]
     fetcher.write(mine=archive_source(server, urls=urls))
     line = fetcher.refused("mine")
-    assert f"photos.zip: could not be fetched: {urls[0]}: answers 404 Not Found; {urls[1]}: md5 is " in line
+    assert f"photos.zip: could not be downloaded: {urls[0]}: answers 404 Not Found; {urls[1]}: md5 is " in line
     assert fetcher.files() == {"raw/mine/manifest.json"}
 
 
@@ -204,7 +204,7 @@ def test_files_of_somebody_else_are_taken_for_there(fetcher: Fetcher, server: Fi
     for path, content in PHOTOS.items():
         (fetcher.output / "raw/mine" / path).parent.mkdir(parents=True, exist_ok=True)
         (fetcher.output / "raw/mine" / path).write_bytes(content)
-    assert "is there, counted, not fetched here" in fetcher.run("mine", "--dry-run").stdout
+    assert "complete (counted, not fetched here)" in fetcher.run("mine", "--dry-run").stdout
     fetcher.run("mine")
     (fetcher.output / "raw/mine/photos/4.jpg").unlink()
     assert "to be fetched" in fetcher.run("mine", "--dry-run").stdout
@@ -222,7 +222,7 @@ def test_archive_that_a_person_put_there(fetcher: Fetcher, server: FileServer):
     (fetcher.folder / "data").rename(fetcher.folder / "aside")
     (fetcher.output / "raw/mine").mkdir(parents=True)
     (fetcher.output / "raw/mine/photos.zip").write_bytes(b"half of it")
-    assert "fetched again" in fetcher.run("mine").stderr
+    assert "downloading it again" in fetcher.run("mine").stderr
     assert fetcher.files() >= UNPACKED and len(server.log) == 1
 
 
@@ -255,7 +255,7 @@ def test_dry_run_writes_nothing_and_needs_no_network(fetcher: Fetcher, server: F
 def test_shipped_plan_works_without_a_network(fetcher: Fetcher):
     fetcher.write()
     text = fetcher.run("coco2017", "lvis", "uvo", "objects365", "owis", "weights", "--dry-run", VCLR_OFFLINE="1").stdout
-    assert "train2017.zip" in text and "19.3 GB" in text and "to be put there by hand" in text
+    assert "train2017.zip" in text and "19.3 GB" in text and "put it there by hand" in text
     assert "owis: not known" in text
     assert list(fetcher.folder.iterdir()) == [fetcher.catalog]
 
@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_not_started(fetcher: Fetcher, server: FileServer):
 
 def test_commercial_safe(fetcher: Fetcher, server: FileServer):
     unsafe = {"name": "CC BY-NC 4.0", "commercial": False, "because": "non-commercial, it says"}
-    source = archive_source(server, licence=unsafe)
+    source = archive_source(server, license=unsafe)
     source["files"].append({"path": "raw/mine/list.txt", "urls": [server.put("/list.txt", b"1 2 3")], "bytes": 5})
     fetcher.write(mine=source)
     assert "mine: CC BY-NC 4.0 (non-commercial, it says)" in fetcher.refused("mine", "--commercial-safe")
@@ -289,7 +289,7 @@ def test_verify_finds_damage_and_mends_it(fetcher: Fetcher, server: FileServer):
     photo, text = fetcher.output / "raw/mine/photos/3.jpg", fetcher.output / "raw/mine/list.txt"
     photo.write_bytes(b"4" * 100)  # as long as it should be
     text.write_bytes(b"1 2 4")
-    assert "is there (2 files)" in fetcher.run("mine").stdout
+    assert "complete (2 files)" in fetcher.run("mine").stdout
     done = fetcher.run("mine", "--verify")
     assert "photos.zip: damaged: raw/mine/photos/3.jpg" in done.stderr
     assert "list.txt: damaged" in done.stderr
@@ -312,7 +312,7 @@ def test_counts_of_a_json(fetcher: Fetcher, server: FileServer):
     source = plain_source(server.put("/a.json", world), path="raw/mine/a.json")
     fetcher.write(mine={**source, "counts": {"raw/mine/a.json": {"images": 2, "annotations": 1}}})
     fetcher.run("mine")
-    assert fetcher.run("mine").stdout == "mine: is there (1 file)\n"
+    assert fetcher.run("mine").stdout == "mine: complete (1 file)\n"
     fetcher.write(mine={**source, "counts": {"raw/mine/a.json": {"images": 3, "annotations": 1}}})
     for _ in range(2):
         assert "a.json: holds 2 images, expected 3" in fetcher.refused("mine")
@@ -345,7 +345,7 @@ def test_local_file_that_the_lock_does_not_know(fetcher: Fetcher, server: FileSe
     lock = read_json(fetcher.lock)
     lock["files"]["raw/mine/file.bin"].update(sha256="0" * 64, since="2020-01-01")
     write_json(fetcher.lock, lock)
-    assert "since 2020-01-01; --update-lock accepts another); or remove it" in fetcher.refused("mine")
+    assert "since 2020-01-01; --update-lock accepts another); or remove the file" in fetcher.refused("mine")
     fetcher.run("mine", "--update-lock")
     assert read_json(fetcher.lock)["files"]["raw/mine/file.bin"]["sha256"] == hashlib.sha256(b"first").hexdigest()
     fetcher.lock.unlink()
@@ -356,10 +356,10 @@ def test_local_file_that_the_lock_does_not_know(fetcher: Fetcher, server: FileSe
 def test_lock_lies_beside_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
-    assert LockFile(Path(".")).path == LockFile(tmp_path / "data").path == tmp_path / "data.lock"
-    assert LockFile(Path("data")).path == Path("data.lock")
-    with pytest.raises(UsageError, match="--output /: is not a folder"):
-        LockFile(Path("/"))
+    assert DataLock(Path(".")).path == DataLock(tmp_path / "data").path == tmp_path / "data.lock"
+    assert DataLock(Path("data")).path == Path("data.lock")
+    with pytest.raises(UsageError, match="--output /: cannot be the data folder"):
+        DataLock(Path("/"))
 
 
 def test_lock_that_is_none(fetcher: Fetcher, server: FileServer):
@@ -415,7 +415,7 @@ def test_two_fetches_at_once(fetcher: Fetcher, server: FileServer, random_bytes:
         with running(fetcher.command("mine"), **pipes) as two:
             out, said = two.communicate(timeout=60)
         assert two.returncode == 0 and one.wait(timeout=60) == 0
-    assert "mine: another process fetches it" in said and "mine: is there" in out
+    assert "mine: another process fetches it" in said and "mine: complete" in out
     assert server.sent("/file.bin") == len(content)
     assert (fetcher.output / "raw/mine/file.bin").read_bytes() == content
 

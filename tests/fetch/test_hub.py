@@ -101,7 +101,7 @@ def test_repository_is_listed_fetched_and_put_in_its_places(fetcher: Fetcher, hu
     assert listing["files"]["split.json"]["sha256"] is None
     assert set(lock["files"]) == {"raw/mine/README.md", "raw/mine/split.json"}
     asked = len(hub.log)
-    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: is there (6 files)\n"
+    assert fetcher.run("mine", VCLR_OFFLINE="1").stdout == "mine: complete (6 files)\n"
     assert len(hub.log) == asked
     assert "hf_secret" not in fetcher.lock.read_text() + (fetcher.output / "raw/mine/manifest.json").read_text()
 
@@ -132,7 +132,7 @@ def test_commit_that_is_gone(fetcher: Fetcher, hub: FileServer):
     path = f"/datasets/{REPOSITORY}/resolve/{'a' * 40}/frames/one/0.png"
     del hub.files[path]
     line = fetcher.refused("mine/frames", HF_ENDPOINT=hub.address)
-    assert "answers 404 Not Found" in line and "--update-lock lists anew" in line
+    assert "answers 404 Not Found" in line and "--update-lock lists it anew" in line
 
 
 def test_token_stays_with_the_hub(fetcher: Fetcher, hub: FileServer):

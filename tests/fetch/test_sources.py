@@ -14,6 +14,7 @@ from vclr.catalog.data_sets import DATA_SETS
 from vclr.errors import UsageError, UserError
 from vclr.fetch.selection import select
 from vclr.fetch.sources import archive_stem, read_catalog
+from vclr.image_folder import each_folder
 
 SHIPPED = read_catalog()
 # As several public scripts have them.
@@ -32,8 +33,8 @@ def test_shipped_sources():
     assert set(SHIPPED) == {"toy", "coco2017", "lvis", "uvo", "objects365", "owis", "weights"}
     for source in SHIPPED.values():
         assert source.homepage.startswith("https://")
-        for licence in [source.licence, *(file.licence for file in source.files if file.licence is not None)]:
-            assert licence.name and licence.because and re.match("https://", licence.url)
+        for license in [source.license, *(file.license for file in source.files if file.license is not None)]:
+            assert license.name and license.because and re.match("https://", license.url)
         assert source.files or source.hub or source.manual or source.generated
 
 
@@ -57,8 +58,8 @@ def test_photos_of_coco_have_three_addresses_the_last_of_them_without_a_certific
 
 
 def test_what_is_commercially_safe():
-    safe = {name for name, source in SHIPPED.items() if source.licence.commercial}
-    safe |= {file.path for source in SHIPPED.values() for file in source.files if source.licence_of(file).commercial}
+    safe = {name for name, source in SHIPPED.items() if source.license.commercial}
+    safe |= {file.path for source in SHIPPED.values() for file in source.files if source.license_of(file).commercial}
     assert safe == SAFE
 
 
@@ -66,11 +67,11 @@ def test_catalog_of_data_sets_is_filled():
     """Every folder of photos and views that a training or an evaluation names comes from a source."""
     made = {"raw/toy/images", "views/toy/depth", "views/toy/style"}
     for source in SHIPPED.values():
-        made |= {path for file in source.files for path in file.yields} | set(source.links)
+        made |= {path for file in source.files for path in file.yields}
         made |= set(source.hub.places.values()) if source.hub else set()
         made |= set(source.manual.folders) if source.manual else set()
     for data_set in DATA_SETS.values():
-        assert {data_set.images, *data_set.view_folders.values()} <= made
+        assert {*data_set.photos, *data_set.view_folders.values()} <= made
 
 
 def test_packed_photos_bear_the_name_of_their_folder():
@@ -86,32 +87,37 @@ def write(path: Path, **source: Any) -> Path:
 
 FILE = {"path": "raw/mine/a.zip", "urls": ["http://localhost/a.zip"]}
 BAD = {
-    "unknown key": ({"licnce": "CC0"}, "mine: unknown key 'licnce'; nearest: licence"),
+    "unknown key": ({"licnce": "CC0"}, "mine: unknown key 'licnce'; nearest: license"),
     "unknown key of a file": ({"files": [{**FILE, "md": "1"}]}, "mine: files[0]: unknown key 'md'; nearest: md5"),
-    "wrong type": ({"title": 5}, "mine: title: 5 is not text"),
-    "no number": ({"files": [{**FILE, "bytes": "many"}]}, "mine: files[0]: bytes: 'many' is not of type int"),
-    "negative": ({"files": [{**FILE, "bytes": -1}]}, "mine: files[0]: bytes: -1 is negative"),
+    "wrong type": ({"title": 5}, "mine: title: expected `str`, got `int`"),
+    "no number": ({"files": [{**FILE, "bytes": "many"}]}, "mine: files[0]: bytes: expected `int | null`, got `str`"),
+    "negative": ({"files": [{**FILE, "bytes": -1}]}, "mine: files[0]: bytes: expected `int` >= 0"),
     "no address": ({"files": [{"path": "raw/mine/a.zip"}]}, "mine: raw/mine/a.zip: has no `urls`"),
     "no path": ({"files": [{"urls": []}]}, "mine: files[0]: has no `path`"),
     "path outside": ({"files": [{**FILE, "path": "../a.zip"}]}, "'../a.zip' is not a path below the data folder"),
     "absolute path": ({"folder": "/etc"}, "'/etc' is not a path below the data folder"),
-    "link outside": (
-        {"links": {"a/../../b": {"annotations": "a", "photos": "b"}}},
-        "'a/../../b' is not a path below the data folder",
+    "json outside": ({"counts": {"a/../../b": {"images": 1}}}, "'a/../../b' is not a path below the data folder"),
+    "unknown key of the license of a file": (
+        {"files": [{**FILE, "license": {"nmae": "CC0"}}]},
+        "mine: files[0]: license: unknown key 'nmae'; nearest: name",
     ),
+    "wrong type in a mapping": ({"counts": {"a.json": {"images": "many"}}}, "mine: counts: expected `int`, got `str`"),
     "address of a file": (
         {"files": [{**FILE, "urls": ["file:///etc/passwd"]}]},
-        "'file:///etc/passwd' is not an address",
+        "mine: files[0]: urls[0]: expected `str` matching regex '^https?://'",
     ),
-    "digest": ({"files": [{**FILE, "md5": "abc"}]}, "md5: 'abc' is not 32 hexadecimal digits"),
+    "digest": (
+        {"files": [{**FILE, "md5": "abc"}]},
+        "mine: files[0]: md5: expected `str` matching regex '^[0-9a-f]{32}$'",
+    ),
     "what a file does not hold": (
         {"files": [{**FILE, "unpack": "raw/mine", "yields": {"raw/other": 1}}]},
         "raw/other is not in the folder",
     ),
-    "no archive": ({"files": [{**FILE, "path": "raw/a.pth", "unpack": "raw"}]}, "unpack: is no archive"),
+    "no archive": ({"files": [{**FILE, "path": "raw/a.pth", "unpack": "raw"}]}, "unpack: is not an archive"),
     "kind of hub": (
         {"hub": {"repository": "a/b", "kind": "space", "places": {}}},
-        "'space' is neither dataset nor model",
+        "mine: hub: kind: invalid enum value 'space'",
     ),
     "nothing to require": ({"requires": ["yours"]}, "mine: requires: there is no source 'yours'"),
     "generated": ({"generated": True}, "generated: only vclr's own sources are"),
@@ -150,12 +156,26 @@ def test_own_catalog_adds_and_replaces(tmp_path: Path):
     assert catalog["lvis"].title == "Another"
 
 
+def test_old_spellings_are_accepted_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    terms = FIXED["license"]
+    old = {"title": "Old", "homepage": "http://localhost/", "licence": terms, "annotations_licence": terms}
+    links = {"raw/mine/images": {"annotations": "raw/mine/a.json", "photos": "raw/photos"}}
+    source = {**old, "files": [{**FILE, "licence": terms}], "links": links}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"mine": source}))
+    mine = read_catalog(tmp_path / "own.yaml")["mine"]
+    assert mine.license == mine.annotations_license == mine.files[0].license
+    assert [record.getMessage().partition("own.yaml: ")[2] for record in caplog.records] == [
+        "the key `licence` is now spelled `license`",
+        "mine: `links` is ignored; a data set may name several folders: data.test.images=[A,B]",
+    ]
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
 def paths_of(*names: str) -> dict[str, list[str]]:
     return {
-        wanted.source.name: [file.path.rpartition("/")[2] for file in wanted.files()] + wanted.links()
+        wanted.source.name: [file.path.rpartition("/")[2] for file in wanted.files()]
         for wanted in select(names, SHIPPED)
     }
 
@@ -169,9 +189,12 @@ def test_sources_and_parts():
     assert paths_of("lvis/lvis_v1_train") == {"lvis": ["lvis_v1_train.json.zip"]}
 
 
-def test_links_need_photos_and_annotations():
-    photos = ["val2017.zip", "train2017.zip"]
-    assert paths_of("lvis/images") == {"coco2017": photos, "lvis": ["lvis_v1_val.json.zip", "raw/lvis/images"]}
+def test_a_whole_source_comes_after_the_photos_that_it_shares(caplog: pytest.LogCaptureFixture):
+    photos, annotations = ["val2017.zip", "train2017.zip"], ["lvis_v1_val.json.zip", "lvis_v1_train.json.zip"]
+    assert paths_of("lvis") == {"coco2017": photos, "lvis": annotations}
+    assert not caplog.records
+    assert paths_of("lvis/images") == {"coco2017": photos, "lvis": annotations}
+    assert "lvis/images: its photos are those of coco2017/train2017, coco2017/val2017" in caplog.text
     assert list(paths_of("lvis/lvis_v1_val", "lvis", "coco2017")) == ["coco2017", "lvis"]
     assert len(paths_of("lvis", "coco2017")["coco2017"]) == 3
 

@@ -58,7 +58,7 @@ def test_a_view_by_hand_gets_its_manifest(mine: Fetcher):
     write_view(mine.output)
     assert f"{VIEW}" in mine.run("mine/depth_train", "--dry-run", **NO_HUB).stdout
     assert not (mine.output / VIEW / "manifest.json").exists()
-    assert "put there by hand, 3 files, compared" in mine.run("mine/depth_train", **NO_HUB).stdout
+    assert "put there by hand: 3 files, compared" in mine.run("mine/depth_train", **NO_HUB).stdout
     manifest = read_json(mine.output / VIEW / "manifest.json")
     assert set(manifest["files"]) == {"a.png", "b.png", "c.png"}
     assert all(len(one["sha256"]) == 64 for one in manifest["files"].values())
@@ -79,9 +79,9 @@ def test_a_view_by_hand_is_verified_again(mine: Fetcher):
 @pytest.mark.parametrize(
     ("photos", "view", "says"),
     [
-        ("abc", "ab", "depth: has no file for 1 of 3 photos, for c.png for example"),
-        ("", "abc", "train is not there; fetch them first"),
-        ("abc", "", "depth: nothing is there"),
+        ("abc", "ab", "depth: has no file for 1 of 3 photos, for example c.png"),
+        ("", "abc", "train does not exist; fetch them first"),
+        ("abc", "", "depth: is missing or empty"),
     ],
 )
 def test_a_view_by_hand_that_is_not_whole(mine: Fetcher, photos: str, view: str, says: str):
@@ -113,7 +113,7 @@ def test_a_view_by_hand_whose_own_manifest_is_of_other_files(mine: Fetcher):
     mine.run("mine/depth_train", **NO_HUB)
     (mine.output / "raw/mine/manifest.json").unlink()
     write_png(mine.output / VIEW / "b.png", np.ones((4, 5, 3), np.uint8))
-    assert "manifest.json: says something else of b.png" in mine.refused("mine/depth_train", **NO_HUB)
+    assert "manifest.json: does not agree with b.png" in mine.refused("mine/depth_train", **NO_HUB)
 
 
 def publish_view(server: FileServer, names: str, picture: bytes) -> None:
@@ -164,7 +164,7 @@ def test_a_file_by_hand_is_recorded(mine: Fetcher):
 
 
 def test_a_file_that_is_nowhere(mine: Fetcher):
-    assert "not there, or damaged: raw/mine/split.json" in mine.refused("mine/split.json", VCLR_OFFLINE="1")
+    assert "missing or damaged: raw/mine/split.json" in mine.refused("mine/split.json", VCLR_OFFLINE="1")
 
 
 # --- mirrors and names -----------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_a_mirror_needs_no_listing(mine: Fetcher, server: FileServer):
     mine.run("mine/split.json", "mine/depth_train", **mirror)
     assert (mine.output / "raw/mine/split.json").read_bytes() == b"{}"
     assert set(read_json(mine.output / VIEW / "manifest.json")["files"]) == {"a.png", "b.png"}
-    assert mine.run("mine/split.json", "mine/depth_train", **mirror).stdout == "mine: is there (2 files)\n"
+    assert mine.run("mine/split.json", "mine/depth_train", **mirror).stdout == "mine: complete (2 files)\n"
 
 
 def test_a_mirror_that_has_it_not(mine: Fetcher, server: FileServer):
@@ -227,7 +227,7 @@ def test_uvo_comes_from_the_collection(fetcher: Fetcher, server: FileServer):
     fetcher.run("uvo", HF_ENDPOINT=server.address)
     own = {f"{FRAMES}/one/0.png", f"{FRAMES}/one/1.png", "raw/uvo/uvo_nonvoc_val_rle.json", "raw/uvo/manifest.json"}
     assert fetcher.files() == own
-    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: is there (3 files)\n"
+    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: complete (3 files)\n"
 
 
 @pytest.mark.parametrize("name", ["uvo_nonvoc_val_rle.json", "uvo_val_dense.json"])
@@ -235,11 +235,11 @@ def test_uvo_by_hand(fetcher: Fetcher, server: FileServer, name: str):
     """With either json; an incomplete one goes on from the collection."""
     fetcher.write(uvo=uvo())
     line = fetcher.refused("uvo", VCLR_OFFLINE="1")
-    assert "to be put in place by hand" in line
+    assert "put it in place by hand" in line
     write_picture(fetcher.output / FRAMES / "one/0.png")
     (fetcher.output / "raw/uvo" / name).write_text(json.dumps(OWIS_JSON))
     assert "by hand" in fetcher.refused("uvo", VCLR_OFFLINE="1")
     write_picture(fetcher.output / FRAMES / "one/1.png")
     fetcher.run("uvo", VCLR_OFFLINE="1")
-    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: is there\n"
+    assert fetcher.run("uvo", VCLR_OFFLINE="1").stdout == "uvo: complete\n"
     assert not server.log

@@ -65,7 +65,7 @@ def _catalog() -> dict[str, Any]:
          "yields": {"raw/own/images": 2}, "sha256": DIGEST},
         {"path": "raw/own/a.json", "urls": ["http://127.0.0.1:9/a.json"], "bytes": 9},
     ]  # fmt: skip
-    own = {"title": "Own", "homepage": "http://example.org", "licence": dict(LICENCE), "files": files}
+    own = {"title": "Own", "homepage": "http://example.org", "license": dict(LICENCE), "files": files}
     return {
         "own": own,
         "other": {**own, "files": [], "manual": {"text": "Put it there.", "folders": {"raw/other/x": 2}}},

@@ -408,7 +408,7 @@ def test_a_set_put_in_place_by_hand_is_verified_and_split(checkout, monkeypatch)
     }
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # where part of it could be had
     target = ("snakemake", "data/splits/uvo_val_nonvoc.json", "--cores", "1")
-    assert "to be put in place by hand" in checkout.run(*target, check=False)
+    assert "in place by hand, as described above" in checkout.run(*target, check=False)
     checkout.write("data/raw/uvo/uvo_val_dense.json", json.dumps(world))
     for name in frames:
         write_png(checkout.folder / "data/raw/uvo/uvo_videos_dense_frames" / name, np.zeros((20, 30, 3), np.uint8))

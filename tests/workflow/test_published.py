@@ -127,7 +127,10 @@ def check_data(checkout: Checkout, miniature: Miniature) -> None:
     for view in ("depth", "style"):
         files = read_json(data / f"views/coco2017/{view}/manifest.json")["files"]
         assert set(files) == {image["file_name"] for image in miniature.train}
-    assert len(list((data / "raw/lvis/images").iterdir())) == len(miniature.val) + 2
+    lvis = read_json(data / "raw/lvis/lvis_v1_val.json")["images"]
+    assert len(lvis) == len(miniature.val) + 2
+    assert all((data / "raw/coco2017" / "/".join(image["coco_url"].split("/")[-2:])).is_file() for image in lvis)
+    assert not (data / "raw/lvis/images").exists()
     assert not list(data.glob("raw/coco2017/*.zip"))
     for name in ("coco2017_train_voc_top10_cutler", "lvis_val_noncoco", "objects365_val_noncoco", "uvo_val_nonvoc"):
         split = read_json(data / f"splits/{name}.json")

@@ -75,7 +75,8 @@ class DataSet:
         name: what `dataloader.*.dataset.names` calls it; the reference's name if it has this set.
         source: what `vclr fetch` calls the source of the photos.
         part: `train` or `val`.
-        images: folder of the photos.
+        images: folder of the photos, or several to be searched in order.
+        linked: folder that earlier versions of `vclr fetch` filled with the photos; used if it exists.
         json: official annotations with all classes.
         split: the split that makes `splits/{file}.json` of them; "" if the official json is used as it is.
         file: name of that file, without `.json`.
@@ -89,7 +90,7 @@ class DataSet:
     name: str
     source: str
     part: str
-    images: str
+    images: str | tuple[str, ...]
     json: str
     split: str = ""
     file: str = ""
@@ -98,6 +99,12 @@ class DataSet:
     instead: tuple[str, str] | None = None
     protocol: str = ""
     title: str = ""
+    linked: str = ""
+
+    @property
+    def photos(self) -> tuple[str, ...]:
+        """The folders of the photos."""
+        return (self.images,) if isinstance(self.images, str) else self.images
 
     @property
     def annotations(self) -> str:
@@ -165,7 +172,8 @@ _RECORDS = (
         name="openworld_LVIS_noncoco_val2017",
         source="lvis",
         part="val",
-        images="raw/lvis/images",
+        images=("raw/coco2017/val2017", "raw/coco2017/train2017"),
+        linked="raw/lvis/images",
         json="raw/lvis/lvis_v1_val.json",
         split="lvis_noncoco",
         file="lvis_val_noncoco",

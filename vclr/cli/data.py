@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
@@ -15,41 +16,46 @@ from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, check_output_file
 
+ImageFolders = Annotated[
+    list[Path] | None, typer.Option(help="Folder of the photos; may be repeated, and is searched in this order.")
+]
 REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017, lvis/images, owis ...")],
+    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017/val2017, owis ...")],
     output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and what it takes.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Hash what is there; fetch what is damaged.")] = False,
-    packed: Annotated[bool, typer.Option("--packed", help="Leave zips of photos as they are.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash all files again, and fetch damaged ones.")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="Do not unpack zips of photos.")] = False,
     keep_packed: Annotated[
-        bool, typer.Option("--keep-packed", help="Leave zips of photos that are there as they are.")
+        bool, typer.Option("--keep-packed", help="Do not unpack zips of photos that are there already.")
     ] = False,
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Also once they are unpacked.")] = False,
-    update_lock: Annotated[bool, typer.Option("--update-lock", help="Accept other files than data.lock has.")] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Do not delete unpacked archives.")] = False,
+    update_lock: Annotated[
+        bool, typer.Option("--update-lock", help="Accept files that differ from data.lock.")
+    ] = False,
     commercial_safe: Annotated[
-        bool, typer.Option("--commercial-safe", help="Refuse what may not be used commercially.")
+        bool, typer.Option("--commercial-safe", help="Refuse sources that may not be used commercially.")
     ] = False,
-    parts: Annotated[int, typer.Option(min=1, max=64, help="Connections at once.")] = 4,
+    parts: Annotated[int, typer.Option(min=1, max=64, help="Number of simultaneous connections.")] = 4,
     mirror: Annotated[
-        str, typer.Option(envvar="VCLR_MIRROR", help="Address that has the data folder; tried first.")
+        str, typer.Option(envvar="VCLR_MIRROR", help="Address of a server with a data folder, tried first.")
     ] = "",
-    catalog: Annotated[Path | None, typer.Option(help="YAML with more sources.")] = None,
+    catalog: Annotated[Path | None, typer.Option(help="YAML file with more sources.")] = None,
     mbit: Annotated[
-        float, typer.Option(min=0.001, help="Megabits a second, for the time that --dry-run says.")
+        float, typer.Option(min=0.001, help="Megabits per second, for the download time that --dry-run prints.")
     ] = 100.0,
-    seed: Annotated[int, typer.Option(help="Of the generated scenes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the generated scenes.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Get data sets and weights by name: download, verify, unpack, record.
+    """Fetch data sets and weights by name: download, verify, unpack, record.
 
-    The toy scenes are generated: the same bytes on every machine.
+    The toy scenes are generated, with the same bytes on every machine.
     """
     from vclr.fetch.fetch import fetch as fetch_sources
-    from vclr.fetch.patience import patience_from_environment
+    from vclr.fetch.retry import retry_policy_from_environment
     from vclr.fetch.settings import Settings, offline_variable
     from vclr.fetch.sources import read_catalog
 
@@ -61,7 +67,7 @@ def fetch(
 
     settings = Settings(
         output=output,
-        patience=patience_from_environment(),
+        retry=retry_policy_from_environment(),
         parts=parts,
         mirror=mirror,
         packed=packed,
@@ -90,11 +96,14 @@ def split(
     proposals: Annotated[
         Path | None, typer.Option(help=f"COCO json of proposals, for {' and '.join(PUBLISHED_TOP_SPLITS)}.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
+    images: ImageFolders = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
     ] = None,
-    train_images: Annotated[Path | None, typer.Option(help="Its folder: compare bytes and pictures too.")] = None,
+    train_images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of the training images, to compare bytes and pictures too; may be repeated."),
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="Say where this published json differs; exit 1 if it does.")
     ] = None,
@@ -112,7 +121,7 @@ def split(
         raise UsageError("needs --output FILE, or --compare FILE")
     if train is not None and output is None:
         raise UsageError("--train: what it finds goes into the record of --output FILE")
-    if train_images is not None and (train is None or images is None):
+    if train_images and (train is None or not images):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     if output is not None:
         inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
@@ -120,9 +129,9 @@ def split(
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
             raise UsageError(f"--output {output}: is no split (it has no record beside it); give it another name")
-    made = make_split(name, annotations, proposals, images)
+    made = make_split(name, annotations, proposals, images or None)
     if output is not None:
-        leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)
+        leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)
         print(save_split(made, output, leaks))
         if leaks is not None:
             from vclr.splits.leaks import summarize_leaks
@@ -142,7 +151,7 @@ def audit(
     protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
-    """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
+    """Find the images of the test set that are also in the training set: by name, by bytes, by what they show."""
     from vclr.data.data_sets import missing_files, test_set, training_set, with_protocol
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
@@ -152,7 +161,7 @@ def audit(
     inputs = {part: data_set.annotations for part, data_set in sets.items()}
     check_output_file(output, {"--config-file": config_file, **inputs}, ("leaked_images",))
     for part, data_set in sets.items():
-        if problem := missing_files(replace(data_set, proposals=""), part):  # which nothing is asked of here
+        if problem := missing_files(replace(data_set, proposals=""), part):  # an audit does not need them
             raise UserError(problem)
     photos = {part: read_photo_set(data_set.annotations, data_set.images) for part, data_set in sets.items()}
     leaks = audit_leaks(photos["train"], photos["test"], quiet)
@@ -178,7 +187,7 @@ def licences(
 
     has_experiment = config_file is not None or overrides
     terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
-    print(json.dumps([asdict(term) for term in terms], indent=1) if as_json else "\n".join(map(str, terms)))
+    print(json.dumps(msgspec.to_builtins(terms), indent=1) if as_json else "\n".join(map(str, terms)))
     if commercial_safe:
         refuse_unsafe(terms)
 
@@ -187,20 +196,20 @@ def licences(
 def doctor_data(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    annotations: Annotated[Path | None, typer.Option(help="COCO json, instead of a configuration.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of its photos.")] = None,
-    view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view, as many as needed.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO json to check instead of a configuration.")] = None,
+    images: ImageFolders = None,
+    view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view; may be repeated.")] = None,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Read every pixel; else only the size of each image.")
+        bool, typer.Option("--decode/--no-decode", help="Read every pixel, or only the size of each image.")
     ] = True,
-    limit: Annotated[int, typer.Option(min=0, help="Findings of each kind that are printed.")] = 20,
-    output: Annotated[Path | None, typer.Option(help="Write all findings here as json.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are CPUs.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Number of findings of each kind to print.")] = 20,
+    output: Annotated[Path | None, typer.Option(help="Write all findings to this json file.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one per CPU.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Check a data set and list all that is wrong with it, and what becomes of each thing; exit 1 if anything is.
+    """Check a data set; list everything that is wrong with it and the consequences; exit 1 if anything is wrong.
 
-    It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
+    Checks the training set and the test set of a configuration, as `vclr train` reads them, with views, proposals and
     groups of classes; or the files that --annotations and --images name.
     """
     from vclr.crew import Crew
@@ -210,7 +219,7 @@ def doctor_data(
     from vclr.processes import count_cpus
 
     crew = Crew(workers or count_cpus(), quiet)
-    if annotations is None and images is None and not view:
+    if annotations is None and not images and not view:
         if config_file is None and not overrides:
             raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
         config = load_config(config_file, overrides or ())
@@ -218,7 +227,7 @@ def doctor_data(
             check_output_file(output, {"--config-file": config_file, **_named_files(config)}, REPORT_KEYS)
         report = check_config(config, crew, decode)
     else:
-        if annotations is None or images is None or config_file is not None or overrides:
+        if annotations is None or not images or config_file is not None or overrides:
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)

@@ -14,19 +14,19 @@ from vclr.coco.checks import Json as Json  # what every room calls an entry
 from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
 from vclr.file_names import file_key, say_nearest
-from vclr.image_folder import Folder, locate, open_folder
+from vclr.image_folder import Folder, Images, find_missing, open_folder
 
 # The one category of what is class-agnostic.
 OBJECT: Json = {"id": 1, "name": "object"}
 MAX_NAMED = 20  # categories that an error lists; LVIS has 1203
 
 
-def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
+def load_coco(path: str | Path, images: Images | None = None) -> Json:
     """Read a COCO json and check all that a later stage relies on.
 
     Args:
         path: the json, with `images`, `annotations` and `categories`.
-        images: the folder of the image files, or its zip; where given, each file named must be in it.
+        images: the folder of the image files, or its zip, or several; if given, each file named must be in one of them.
 
     Raises:
         UserError: in one line, the file and the entry at fault.
@@ -42,14 +42,14 @@ def load_coco(path: str | Path, images: str | Path | None = None) -> Json:
     return {**coco.head, "annotations": annotations}
 
 
-def open_images(folder: str | Path, images: list[Json], source: str | Path) -> Folder:
+def open_images(folder: Images, images: list[Json], source: str | Path) -> Folder:
     """Open the folder of the images of a json, or its zip, in which each of them must be.
 
     Raises:
         UserError: no such folder, or an image that is not in it; names `source`, the json, and the file that was meant.
     """
-    if locate(folder) is None:
-        raise UserError(f"{folder}: no such folder (images of {source}){say_nearest(folder)}")
+    if (missing := find_missing(folder)) is not None:
+        raise UserError(f"{missing}: no such folder (images of {source}){say_nearest(missing)}")
     opened = open_folder(folder)
     for image in images:
         if image["file_name"] not in opened:

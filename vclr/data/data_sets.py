@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from vclr.catalog.classes import resolve_groups
-from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, split_command
+from vclr.catalog.data_sets import DATA_SETS, DataSet, PROTOCOLS, split_command
 from vclr.config import Config, DataSetConfig
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
-from vclr.image_folder import locate
+from vclr.image_folder import each_folder, locate
 
 
 def training_set(config: Config) -> DataSetConfig:
@@ -98,9 +98,17 @@ def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConf
     return replace(
         own,
         annotations=str(below / published.annotations),
-        images=own.images or str(below / published.images),
+        images=own.images or _photos(published, below),
         views={view: str(below / folder) for view, folder in published.view_folders.items()} | own.views,
     )
+
+
+def _photos(published: DataSet, root: Path) -> str | list[str]:
+    """Return the folders of the photos of a published set: the linked one if it exists."""
+    if published.linked and locate(root / published.linked):
+        return str(root / published.linked)
+    folders = [str(root / folder) for folder in published.photos]
+    return folders if len(folders) > 1 else folders[0]
 
 
 def missing_files(data_set: DataSetConfig, part: str) -> str | None:
@@ -110,10 +118,11 @@ def missing_files(data_set: DataSetConfig, part: str) -> str | None:
 
 def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
     """Say the same for each file or folder that does not exist."""
-    named = {"annotations": data_set.annotations, "images": data_set.images}
+    named = [("annotations", data_set.annotations)]
+    named += [("images", str(folder)) for folder in each_folder(data_set.images) if data_set.images]
     if part == "train":
-        named["proposals"] = data_set.proposals
-    for key, path in named.items():
+        named.append(("proposals", data_set.proposals))
+    for key, path in named:
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
             yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path) or say_nearest(path)}"
     if not data_set.images:

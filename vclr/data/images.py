@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
 from vclr.coco.annotations import Json
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
-from vclr.image_folder import open_folder
+from vclr.image_folder import Images, open_folder
 from vclr.structures import Size
 
 
 class ImageList:
     """The `images` of a COCO json, with their files in a folder or zip; workers share it (see `PackedList`)."""
 
-    def __init__(self, folder: str | Path, entries: list[Json]) -> None:
+    def __init__(self, folder: Images, entries: list[Json]) -> None:
         self.folder = open_folder(folder)
         self.file_names = PackedList[str](entry["file_name"] for entry in entries)
         self.ids = PackedList[int](entry["id"] for entry in entries)

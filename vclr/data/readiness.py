@@ -14,7 +14,7 @@ from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, evaluates_while_training, missing_files, test_set, training_set
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
-from vclr.image_folder import locate
+from vclr.image_folder import find_missing, locate
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.files import ViewFiles
 
@@ -55,7 +55,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     if evaluates_while_training(config) and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     images = test_set(config).images
-    if images and locate(images) is not None and (tested := tested or _open_test_set(config)):
+    if images and find_missing(images) is None and (tested := tested or _open_test_set(config)):
         tested.check_images()
         open_images(images, tested.images, tested.path)
 

@@ -12,7 +12,7 @@ from vclr.data.data_sets import evaluates_while_training, missing_files, test_se
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
-from vclr.image_folder import fingerprint
+from vclr.image_folder import Images, each_folder, fingerprint
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.views.choice import view_weights
 
@@ -41,27 +41,28 @@ def hash_training_data(config: Config) -> dict[str, str]:
     return hashes
 
 
-def _hash_all(files: dict[str, str], folders: dict[str, str], data_set: DataSetConfig) -> dict[str, str]:
+def _hash_all(files: dict[str, str], folders: dict[str, Images], data_set: DataSetConfig) -> dict[str, str]:
     hashes = {name: sha256(path) for name, path in files.items() if path and Path(path).is_file()}
     plain = []
     for name, folder in folders.items():
         if folder and (digest := fingerprint(folder)):
             hashes[name] = digest
-        elif folder and Path(folder).is_dir():
+        elif folder and any(path.is_dir() for path in each_folder(folder)):
             plain.append(name)
     if plain:
         coco = open_coco(data_set.annotations)
         coco.check_images()
         stems = {os.path.splitext(image["file_name"])[0] for image in coco.images}
-        hashes |= {name: _hash_named(Path(folders[name]), stems) for name in plain}
+        hashes |= {name: _hash_named(each_folder(folders[name]), stems) for name in plain}
     return hashes
 
 
-def _hash_named(folder: Path, stems: set[str]) -> str:
-    """Return a hash of the names and sizes of the images below a folder whose stem is in `stems`."""
+def _hash_named(folders: list[Path], stems: set[str]) -> str:
+    """Return a hash of the names and sizes of the images below folders whose stem is in `stems`."""
     facts = []
-    for root, _, names in os.walk(folder):
-        below = PurePath(root).relative_to(folder)
+    walks = ((folder, *found) for folder in folders for found in os.walk(folder))
+    for top, root, _, names in walks:
+        below = PurePath(root).relative_to(top)
         for name in names:
             stem, suffix = os.path.splitext((below / name).as_posix())
             if suffix.lower() in IMAGE_SUFFIXES and stem in stems:

@@ -17,6 +17,7 @@ from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
+from vclr.image_folder import each_folder
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
 from vclr.models.detector import Detector
@@ -112,8 +113,9 @@ class RunFolder:
         if self.checkpoints.folder.is_dir():
             return
         data = training_set(self.config)
-        for folder in (data.images, *data.views.values()):
-            if folder and Path(folder).is_dir() and self.path.resolve() == Path(folder).resolve():
+        photos = each_folder(data.images) if data.images else []
+        for folder in (*photos, *map(Path, filter(None, data.views.values()))):
+            if folder.is_dir() and self.path.resolve() == folder.resolve():
                 raise UsageError(f"train.output_dir={self.path}: holds photos or views; name another folder")
         others = [name for name in DESCRIPTION if (self.path / name).exists()]
         if others:

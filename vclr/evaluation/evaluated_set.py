@@ -14,6 +14,7 @@ from vclr.config import Config, DataSetConfig
 from vclr.data.data_sets import test_set, with_protocol
 from vclr.errors import UserError
 from vclr.files import sha256
+from vclr.image_folder import each_folder, say_folders
 
 SAID = ("annotations", "sha256", "images")  # of a test set, in the provenance of metrics.json
 
@@ -25,19 +26,25 @@ class EvaluatedSet:
     Attributes:
         annotations: path of the json.
         sha256: of the json's bytes; empty where nobody knows any more.
-        images: path of the image folder.
+        images: path of the image folder, or of those that are searched.
         protocol: the protocol that has this test set; empty for the test set of `data.test`.
     """
 
     annotations: str
     sha256: str
-    images: str
+    images: str | list[str]
     protocol: str = ""
 
     @property
-    def key(self) -> tuple[str, Path]:
+    def key(self) -> tuple[str, tuple[Path, ...]]:
         """What two test sets share if and only if they are the same: bytes of the annotations, and image folder."""
-        return self.sha256 or str(Path(self.annotations).resolve()), Path(self.images).resolve()
+        folders = tuple(folder.resolve() for folder in each_folder(self.images))
+        return self.sha256 or str(Path(self.annotations).resolve()), folders
+
+    @property
+    def photos(self) -> str:
+        """The image folder as a text names it, or those that are searched."""
+        return say_folders(self.images)
 
     @property
     def files(self) -> DataSetConfig:
@@ -78,7 +85,7 @@ def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str)
         own = "" if protocol in groups else protocol
         return EvaluatedSet(files.annotations, _hash(files.annotations), files.images, own)
     facts = said.get("test_set") if isinstance(said, dict) else None
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), str) for key in SAID):
+    if not isinstance(facts, dict) or not all(_is_text(facts.get(key), key == "images") for key in SAID):
         raise UserError(f"{path}: provenance: does not name the test set; evaluate again")
     protocol = str(said.get("protocol") or "")
     own = "" if protocol in groups else protocol
@@ -88,10 +95,15 @@ def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str)
 def unique_titles(sets: Sequence[EvaluatedSet], root: str) -> list[str]:
     """Name test sets so that no two have the same name."""
     titles = [one.title(root) for one in sets]
-    for form in ("{0.annotations}", "{0.annotations} with {0.images}", "{0.annotations} ({0.sha256}) with {0.images}"):
+    for form in ("{0.annotations}", "{0.annotations} with {0.photos}", "{0.annotations} ({0.sha256}) with {0.photos}"):
         counts = Counter(titles)
         titles = [form.format(one) if counts[title] > 1 else title for one, title in zip(sets, titles, strict=True)]
     return titles
+
+
+def _is_text(value: object, or_list: bool) -> bool:
+    values = value if or_list and isinstance(value, list) else [value]
+    return all(isinstance(one, str) for one in values)
 
 
 def _hash(path: str) -> str:

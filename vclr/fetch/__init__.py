@@ -1,1 +1,1 @@
-"""Downloads: what is where, what a fetch would do, and doing it."""
+"""Downloads of data sets and weights: plan, download, verify, unpack, record."""

@@ -1,4 +1,4 @@
-"""What a file is, and what it should be: its size and its checksums."""
+"""Sizes and checksums: those that a file has, and those that it should have."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file before it is there."""
+    """The known size and checksums of a file before it is downloaded."""
 
     bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None
-    origin: str = ""  # who says so, for the error
+    origin: str = ""  # where this is known from, for the error
 
     @property
     def has_checksum(self) -> bool:
         return self.md5 is not None or self.sha256 is not None
 
     def difference(self, found: Found) -> str:
-        """Say what of a file is not as expected, empty where nothing is; where there is a checksum, it decides."""
+        """Say how a file differs from what is expected; empty if it does not. If there is a checksum, it decides."""
         says = f" ({self.origin})" if self.origin else ""
         for name, expected, got in (("sha256", self.sha256, found.sha256), ("md5", self.md5, found.md5)):
             if expected is not None and expected != got:
@@ -36,7 +36,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Found:
-    """What a file is."""
+    """The size and checksums of a file."""
 
     bytes: int
     md5: str

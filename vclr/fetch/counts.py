@@ -1,4 +1,4 @@
-"""Compare what a json of annotations holds with what its publisher says."""
+"""Compare the contents of an annotation json with the counts that its publisher states."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def check_counts(path: Path, expected: Mapping[str, int]) -> CocoFile:
 
     Args:
         path: the json.
-        expected: of `images`, `annotations` or other lists in it.
+        expected: lengths of `images`, `annotations` or other lists in it.
 
     Raises:
-        UserError: the file is not json of annotations, or a list is of another length.
+        UserError: the file is not an annotation json, or a list has another length.
     """
     coco = open_official(path)
     lists = {**coco.head, "annotations": coco.annotations}

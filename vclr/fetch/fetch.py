@@ -1,4 +1,4 @@
-"""`vclr fetch`: what is wanted, what may be, what fits; then one source after another."""
+"""`vclr fetch`: plan, check licenses, network and disk space, then fetch one source after another."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vclr.errors import UserError
-from vclr.fetch.bring import bring_source, refuse_missing
-from vclr.fetch.lock_file import LockFile
+from vclr.fetch.data_lock import DataLock
+from vclr.fetch.fetch_source import fetch_source, refuse_missing
 from vclr.fetch.plan import Plan, check_space, make_plan
 from vclr.fetch.selection import select
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import Source
-from vclr.fetch.table import describe, licences, summarize
+from vclr.fetch.table import describe, summarize, unsafe_licenses
 
 
 def fetch(
@@ -24,26 +24,26 @@ def fetch(
     mbit: float = 100.0,
     commercial_safe: bool = False,
 ) -> None:
-    """Bring sources, or parts of them, into the data folder, and print what is done.
+    """Fetch sources, or parts of them, into the data folder, and print the progress.
 
-    What is there is not fetched again, what is partly there is gone on with. One process at a time works on a source.
+    Complete files are not downloaded again and partial ones are resumed. One process at a time works on a source.
 
     Args:
         names: `source` or `source/part`, a part being the start of a path or of a file's name.
         catalog: the sources by name.
         settings: how to fetch.
-        generate: writes a source that is generated.
-        dry_run: print a table of what would be done, and write nothing.
-        mbit: megabits a second, for the time that the table says.
-        commercial_safe: refuse, before anything is done, what may not be used commercially.
+        generate: generates a source that is not downloaded.
+        dry_run: print a table of the plan and write nothing.
+        mbit: megabits per second, for the download time in the table.
+        commercial_safe: refuse, before anything else, sources that may not be used commercially.
 
     Raises:
         UsageError: there is no such source or part.
-        UserError: in one line: no space, no network, no address that works, a file that is not what it should be,
-            something that a person must put in place.
+        UserError: in one line: no space, no network, no address that works, a wrong file, or files that a person must
+            put in place.
     """
     wanted = select(names, catalog)
-    lock = LockFile(settings.output)
+    lock = DataLock(settings.output)
     plans = [make_plan(one, settings, lock) for one in wanted]
     if commercial_safe:
         _refuse_unsafe(plans)
@@ -69,27 +69,29 @@ def fetch(
         elif plan.by_hand:
             by_hand_of.append(plan)
         else:
-            bring_source(one, plan, settings)
+            fetch_source(one, plan, settings)
     _ask_person(by_hand_of, settings.output)
 
 
 def _refuse_unsafe(plans: Sequence[Plan]) -> None:
     unsafe = {
-        f"{plan.source.name}: {name} ({because})": None for plan in plans for name, because in licences(plan).items()
+        f"{plan.source.name}: {name} ({because})": None
+        for plan in plans
+        for name, because in unsafe_licenses(plan).items()
     }
     if unsafe:
         raise UserError(f"--commercial-safe: nothing was fetched, because of {'; '.join(unsafe)}")
 
 
 def _ask_person(plans: Sequence[Plan], output: Path) -> None:
-    """Say what a person must put in place."""
+    """Print what a person must put in place."""
     missing = []
     for plan in plans:
         assert plan.source.manual is not None
         print(f"\n{plan.source.title}: in {output}/\n{plan.source.manual.text}", flush=True)
         missing += _name_missing(plan, output)
     if missing:
-        raise UserError(f"to be put in place by hand, as said above: {', '.join(missing)}")
+        raise UserError(f"put these in place by hand, as described above: {', '.join(missing)}")
 
 
 def _name_missing(plan: Plan, output: Path) -> list[str]:

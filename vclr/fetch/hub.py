@@ -1,4 +1,9 @@
-"""Hugging Face hub: which files a repository has, how large, and where they belong below the data folder."""
+"""Hugging Face hub: the files of a repository, their sizes and hashes, and their places below the data folder.
+
+huggingface_hub lists the files and makes their addresses and headers. It does not download them, because
+`hf_hub_download` does not keep what `vclr fetch` promises: it starts over after a dropped connection and after a kill,
+gives up on a single 503, and does not compare the bytes with their hash.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,8 @@ from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_arc
 
 @dataclass(frozen=True)
 class HubFile:
-    bytes: int | None  # None: it is known by its name alone
-    sha256: str | None  # the hub knows it of large files
+    bytes: int | None  # None if only its name is known
+    sha256: str | None  # the hub has it for large files
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Listing:
 
 
 def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
-    """Ask the hub, or who stands in for it (`HF_ENDPOINT`), for the files of a repository; with the user's token.
+    """Ask the hub, or the server that `HF_ENDPOINT` names, for the files of a repository, with the user's token.
 
     Raises:
         UserError: in one line, why there is no listing.
@@ -44,7 +49,7 @@ def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
             for entry in entries
             if isinstance(entry, RepoFile)
         }
-    except Exception as error:  # of the hub's client, of the HTTP client beneath it, of json: no common base
+    except Exception as error:  # the errors of its client, of HTTP and of json have no common base
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{hub_name(hub)}: the hub does not list its files: {reason[:300]}") from None
     if commit is None or not files:
@@ -58,12 +63,12 @@ def hub_name(hub: Hub) -> str:
 
 
 def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
-    """Say for each path in the repository what is downloaded, where to, and into which folder an archive is unpacked.
+    """Return, for each path in the repository, the file to download and the folder into which an archive is unpacked.
 
-    An archive is unpacked into the place of the folder that it is in or whose name it bears.
+    An archive is unpacked into the place of the folder that contains it or that has its name.
 
     Raises:
-        UserError: a path in the listing is not one below the data folder.
+        UserError: a path in the listing leaves the data folder.
     """
     placed = {}
     for path, entry in sorted(listing.files.items()):
@@ -87,12 +92,12 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
 
 
 def name_files(hub: Hub) -> Listing:
-    """Return the files that a repository is known to have, without asking it: its newest ones, of any size."""
+    """Return the files that a repository is known to have, without asking the hub: the newest versions, of any size."""
     return Listing(hub.revision, {name: HubFile(None, None) for name in hub.names})
 
 
 def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:
-    """Return the longest that a path starts with; an archive `folder.zip` or `folder_1.tar` is in `folder/`."""
+    """Return the longest prefix of a path; an archive `folder.zip` or `folder_1.tar` counts as part of `folder/`."""
 
     def fits(prefix: str) -> bool:
         if path.startswith(prefix):
@@ -111,7 +116,7 @@ def _address(hub: Hub, path: str, commit: str) -> str:
 
 
 def hub_headers() -> dict[str, str]:
-    """Return the headers with which the hub knows a user, the token among them, where there is one."""
+    """Return the headers that identify the user to the hub, including the token if there is one."""
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not listed
 
     return build_hf_headers(library_name="vclr")

@@ -1,4 +1,4 @@
-"""`manifest.json` of a source: what was fetched, from where, under which licence, and the hash of every file.
+"""`manifest.json` of a source: what was fetched, its addresses and license, and the hash of every file.
 
     {"source": ..., "folder": ..., "title": ..., "homepage": ..., "licence": {...},
      "files": {path: {"url": ..., "bytes": ..., "sha256": ..., "fetched": date,
@@ -7,21 +7,22 @@
      "counts": {json: {list in it: its length}}
     }
 
-`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that were filled in
-another way: links, or by hand. Paths are relative to the data folder, those of `files` within them to their folder;
-each has `bytes` and `sha256`.
+`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that a person filled.
+Paths are relative to the data folder, those of `files` within them to their folder; each has `bytes` and `sha256`. The
+key `licence` keeps its first spelling, because trainings hash the manifests of views.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from vclr.errors import UserError
-from vclr.fetch.lock_file import today
+from vclr.fetch.data_lock import today
 from vclr.fetch.sources import Source
 from vclr.files import read_json, sha256, write_entries, write_json
 from vclr.progress import track
@@ -44,22 +45,22 @@ class Manifest:
         self.files: dict[str, dict[str, Any]] = content.get("files", {})
         self.folders: dict[str, dict[str, Any]] = content.get("folders", {})
         self.counts: dict[str, dict[str, int]] = content.get("counts", {})
-        self.is_new = False  # something was recorded
+        self.is_new = False  # whether something was recorded
 
     def record_file(self, path: str, url: str, num_bytes: int, sha256: str, **facts: Any) -> None:
         self.is_new = True
         self.files[path] = {"url": url, "bytes": num_bytes, "sha256": sha256, "fetched": today(), **facts}
-        licence = next((file.licence for file in self.source.files if file.path == path), None)
-        if licence is not None:
-            self.files[path]["licence"] = asdict(licence)
+        license = next((file.license for file in self.source.files if file.path == path), None)
+        if license is not None:
+            self.files[path]["licence"] = asdict(license)
 
     def record_unpacked(self, path: str, folder: str, entries: Entries) -> None:
-        """Say what an archive held."""
+        """Record the contents of an archive."""
         self.is_new = True
         self.files[path]["unpacked"] = _sum_up({"folder": folder}, entries)
 
     def has_downloaded(self, folder: str) -> bool:
-        """Tell whether something in a folder came by a download."""
+        """Tell whether a file in a folder was downloaded."""
         return next(self._below(folder, downloads_alone=True), None) is not None
 
     def record_folder(self, path: str, entries: Entries, **facts: Any) -> None:
@@ -74,18 +75,18 @@ class Manifest:
             "folders": dict(sorted(self.folders.items())),
             "counts": dict(sorted(self.counts.items())),
         }
-        write_json(self.path, {**facts, "licence": asdict(source.licence), **contents}, indent=1)
+        write_json(self.path, {**facts, "licence": asdict(source.license), **contents}, indent=1)
 
     def write_views(self) -> None:
-        """Give each view that lies outside the source's folder a manifest of its own, which is what trainings hash."""
+        """Write a manifest for each view outside the source's folder; trainings hash it."""
         places = self.source.hub.places.values() if self.source.hub is not None else ()
         for place in (place for place in places if place.startswith("views/")):
             if (self.output / place / "manifest.json").is_file() and not self.is_new:
                 continue
             entries = {path.removeprefix(f"{place}/"): entry for path, entry in self._below(place)}
             if entries:
-                licence = asdict(self.source.licence)
-                write_entries(self.output / place, entries, source=self.source.name, licence=licence)
+                terms = asdict(self.source.license)
+                write_entries(self.output / place, entries, source=self.source.name, licence=terms)
 
     def _below(self, place: str, downloads_alone: bool = False) -> Iterator[tuple[str, Any]]:
         """Yield path, size and hash of every file in a folder: downloaded, unpacked, or put there by hand."""
@@ -101,11 +102,11 @@ class Manifest:
                     yield name, {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
     def holds(self, path: str, is_packed: bool) -> bool:
-        """Tell by sizes whether a recorded download is there, or all that was unpacked from it.
+        """Tell by sizes whether a recorded download, or everything that was unpacked from it, is there.
 
         Args:
-            path: of the download.
-            is_packed: an archive may be there as it is.
+            path: path of the download.
+            is_packed: whether an archive may be left as it is.
         """
         record = self.files.get(path)
         if record is None:
@@ -115,7 +116,7 @@ class Manifest:
         return is_packed and _size(self.output / path) == record["bytes"]
 
     def changed(self, record: Mapping[str, Any], folder: str | None = None) -> list[str]:
-        """Return the files of a folder whose sizes are not those recorded, or which are not there."""
+        """Return the files of a folder that are missing or whose sizes have changed."""
         folder = folder or record["folder"]
         files = record["files"]
         sizes: dict[str, dict[str, int]] = {}
@@ -132,7 +133,7 @@ class Manifest:
         """Hash downloads and folders again.
 
         Returns:
-            For each download or folder that is not what it was: the files at fault.
+            For each download or folder that has changed, the files at fault.
         """
         found = {}
         for path in paths:
@@ -169,12 +170,12 @@ class Manifest:
             for entry in content.get("folders", {}).values():
                 entry["files"].values()
         except (AttributeError, KeyError, TypeError):
-            raise UserError(f"{self.path}: is not what vclr fetch writes; remove it to begin anew") from None
+            raise UserError(f"{self.path}: is not a manifest of `vclr fetch`; remove it to begin anew") from None
         return content  # type: ignore[no-any-return]
 
 
 def list_entries(folder: Path, quiet: bool = False, hashed: bool = True) -> dict[str, dict[str, Any]]:
-    """Return size and hash of each file below a folder, hidden ones aside; without hashing, None for the hash."""
+    """Return size and hash (None without hashing) of each file below a folder, except hidden ones."""
     paths = list_files(folder)
     entries = {}
     for path in track(paths, f"hashing {folder}", quiet) if hashed else paths:
@@ -186,7 +187,7 @@ def list_entries(folder: Path, quiet: bool = False, hashed: bool = True) -> dict
 
 
 def list_files(folder: Path) -> list[str]:
-    """Return the paths in a folder of the files below it, hidden ones aside."""
+    """Return the relative paths of all files below a folder, except hidden ones."""
     paths = []
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -197,7 +198,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def count_files(path: Path) -> int:
-    """Return how many files are below a folder; 1 for a file, 0 where nothing is."""
+    """Return how many files are below a folder; 1 for a file, 0 if it does not exist."""
     return 1 if path.is_file() else len(list_files(path))
 
 

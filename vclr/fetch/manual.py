@@ -1,4 +1,4 @@
-"""Sources that a person must, or may, put in place: what is missing, and whether what is there is right."""
+"""Sources that a person must, or may, put in place: which files are missing, and whether those present are right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.image_folder import open_folder
 
 
 def missing_paths(manual: Manual, output: Path) -> list[str]:
-    """Return the folders and files that are not there at all."""
+    """Return the folders and files that do not exist."""
     files = [path for path in manual.annotations if not (output / path).is_file()]
     if manual.one_is_enough and len(files) < len(manual.annotations):
         files = []
@@ -23,7 +23,7 @@ def missing_paths(manual: Manual, output: Path) -> list[str]:
 
 
 def is_recorded(manual: Manual, output: Path, manifest: Manifest) -> bool:
-    """Tell by sizes whether what is there is what was verified."""
+    """Tell by sizes whether the files are those that were verified."""
     folders = all(
         path in manifest.folders and not manifest.changed(manifest.folders[path], path) for path in manual.folders
     )
@@ -31,10 +31,10 @@ def is_recorded(manual: Manual, output: Path, manifest: Manifest) -> bool:
 
 
 def check(source: Source, output: Path) -> None:
-    """Check what a person put in place.
+    """Check the files that a person put in place.
 
     Raises:
-        UserError: the first thing that is wrong: a number of files, a json, an image that is not there.
+        UserError: the first thing that is wrong: a number of files, a json, a missing image.
     """
     manual = source.manual
     assert manual is not None
@@ -43,7 +43,7 @@ def check(source: Source, output: Path) -> None:
         archives = [name for name in files if is_archive(name)]
         if archives:
             more = f" and {len(archives) - 1} more" if len(archives) > 1 else ""
-            raise UserError(f"{output / folder}: holds archives, {archives[0]}{more}; unpack them there, remove them")
+            raise UserError(f"{output / folder}: holds archives, {archives[0]}{more}; unpack and remove them there")
         if not files or (expected and len(files) != expected):
             of = f", expected {expected}" if expected else ""
             raise UserError(f"{output / folder}: holds {len(files)} files{of}")
@@ -53,7 +53,7 @@ def check(source: Source, output: Path) -> None:
 
 
 def find_fault(source: Source, output: Path) -> str:
-    """Say in one line what `check` has against what is there; empty where it has nothing."""
+    """Return the error of `check` in one line, empty if there is none."""
     try:
         check(source, output)
     except UserError as error:
@@ -62,7 +62,7 @@ def find_fault(source: Source, output: Path) -> str:
 
 
 def verify(source: Source, output: Path, manifest: Manifest, quiet: bool = False) -> None:
-    """Check what a person put in place, and record it.
+    """Check the files that a person put in place, and record them.
 
     Raises:
         UserError: the first thing that is wrong.

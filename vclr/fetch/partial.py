@@ -1,7 +1,7 @@
-"""What has arrived of a file: its bytes in `<name>.partial`, and which of them these are in `<name>.partial.json`.
+"""A partial download: its bytes in `<name>.partial`, and the ranges that have arrived in `<name>.partial.json`.
 
-The json is written after the bytes that it speaks of have reached the disk. So a process that is killed at any moment,
-even by a power cut, leaves two files that the next one goes on from.
+The json is written after the bytes that it names have reached the disk. A process that is killed at any moment, even by
+a power cut, therefore leaves two files from which the next process resumes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vclr.files import read_json, sync_folder, write_json
 
 @dataclass
 class Block:
-    """Bytes `start` to `stop` of a file, of which those before `position` have arrived; `stop` None: to its end."""
+    """Bytes `start` to `stop` of a file; those before `position` have arrived. If `stop` is None, to its end."""
 
     start: int
     stop: int | None
@@ -31,11 +31,11 @@ class Block:
 
 
 class Partial:
-    """A file of which some blocks have arrived. Several threads may write, each into a block of its own.
+    """A file of which some blocks have arrived. Several threads may write, each to its own block.
 
     Args:
-        target: what the file is to be called once it is whole.
-        seconds_between_saves: what a power cut may cost.
+        target: the name of the complete file.
+        seconds_between_saves: how much of the download a power cut may cost.
     """
 
     def __init__(self, target: Path, seconds_between_saves: float = 1.0) -> None:
@@ -46,7 +46,7 @@ class Partial:
         self.is_open = True
         self.saved_at = time.monotonic()
         self.blocks: list[Block] = []
-        self.validator = ""  # what the server calls this version of the file: its ETag, or when it was changed
+        self.validator = ""  # identifies this version of the file: the ETag or the date of its last change
         self.url = ""
         self.target.parent.mkdir(parents=True, exist_ok=True)
         state = _read_state(target)
@@ -61,7 +61,7 @@ class Partial:
 
     @property
     def total(self) -> int | None:
-        """The size of the whole file, None where no server has said it."""
+        """The size of the complete file, None if no server has told it."""
         return self.blocks[-1].stop if self.blocks else None
 
     @property
@@ -78,14 +78,14 @@ class Partial:
         self.state_path.unlink(missing_ok=True)
         os.ftruncate(self.descriptor, 0)
         os.ftruncate(self.descriptor, total or 0)
-        self.saved_at = time.monotonic()  # a small file is whole before anything needs to be saved
+        self.saved_at = time.monotonic()  # a small file is complete before anything needs to be saved
 
     def write(self, block: Block, data: bytes) -> None:
-        """Write the next bytes of a block; what goes beyond its end is left out."""
+        """Write the next bytes of a block; leave out those beyond its end."""
         room = len(data) if block.stop is None else max(block.stop - block.position, 0)
         view = memoryview(data)[:room]
         with self.writing:
-            if not self.is_open:  # a thread that was waiting for bytes when the others gave up
+            if not self.is_open:  # this thread was waiting for bytes when the others gave up
                 return
             try:
                 while view:
@@ -99,7 +99,7 @@ class Partial:
             self.save()
 
     def save(self) -> None:
-        """Bring to the disk what has arrived, then which bytes these are."""
+        """Flush the bytes that have arrived to the disk, then write which ones they are."""
         with self.saving:
             if not self.is_open:
                 return
@@ -115,7 +115,7 @@ class Partial:
         self.state_path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the file its name; only what has arrived is in it."""
+        """Give the file its final name, cut to the bytes that have arrived."""
         os.ftruncate(self.descriptor, self.received)
         os.fsync(self.descriptor)
         os.replace(self.path, self.target)
@@ -124,7 +124,7 @@ class Partial:
         self.blocks = []
 
     def close(self) -> None:
-        """Leave the file; what has arrived stays for the next one."""
+        """Close the file; what has arrived stays for the next attempt."""
         if self.received:
             self.save()
         else:
@@ -136,18 +136,18 @@ class Partial:
 
 
 def received_bytes(target: Path) -> int:
-    """Return how many bytes of a file an earlier fetch has left."""
+    """Return how many bytes of a file an earlier download has left."""
     state = _read_state(target)
     return sum(position - start for start, _, position in state["blocks"]) if state else 0
 
 
 def partial_paths(target: Path) -> tuple[Path, Path]:
-    """Return the names of the bytes and of the json."""
+    """Return the paths of the bytes and of the json."""
     return target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.partial.json")
 
 
 def _read_state(target: Path) -> dict[str, Any] | None:
-    """Read the json and check it against the bytes; None where the two do not belong together."""
+    """Read the json and check it against the bytes; return None if they do not match."""
     path, state_path = partial_paths(target)
     try:
         state, size = read_json(state_path), path.stat().st_size

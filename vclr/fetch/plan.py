@@ -1,55 +1,55 @@
-"""What a fetch would do: which files, how large, from where, what of them is there already, and what disk it needs."""
+"""The plan of a fetch: the files, their sizes and addresses, how much of them is there already, and the disk space."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from rich.filesize import decimal
 
 from vclr.errors import UserError
-from vclr.fetch import hand_views
 from vclr.fetch import hub as hugging_face
-from vclr.fetch import links as photo_links
 from vclr.fetch import manual as by_hand
+from vclr.fetch import manual_views
 from vclr.fetch.checksums import Expected
-from vclr.fetch.connections import Address
+from vclr.fetch.data_lock import DataLock
+from vclr.fetch.http_session import Address
 from vclr.fetch.hub import Listing
-from vclr.fetch.lock_file import LockFile
+from vclr.fetch.hub_files import find_listing, guess_wanted, list_wanted
 from vclr.fetch.manifest import Manifest, count_files
 from vclr.fetch.partial import received_bytes
-from vclr.fetch.repository import find_listing, guess_wanted, list_wanted
 from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import RemoteFile, Source, archive_stem
 
-GUESSED_GROWTH = 1.5  # of an archive of which nobody says what it holds
+GUESSED_GROWTH = 1.5  # of an archive whose unpacked size is unknown
 
 
 class State(Enum):
-    """How much of a file is there."""
+    """How much of a file has been downloaded."""
 
-    THERE = "is there"
-    FOUND = "is there, counted, not fetched here"
-    ARRIVED = "is there, to be verified"
-    PARTIAL = "partly there"
+    THERE = "complete"
+    FOUND = "complete (counted, not fetched here)"
+    ARRIVED = "to be verified"
+    PARTIAL = "partial"
     MISSING = "to be fetched"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file, and what is to be done with it."""
+    """A file, and what remains to be done with it."""
 
     source: Source
     file: RemoteFile
     addresses: tuple[Address, ...]
     expected: Expected
     state: State
-    received: int  # bytes of it that an earlier fetch has left
+    received: int  # bytes that an earlier fetch has left
     stays_packed: bool
     keeps_archive: bool
 
@@ -63,7 +63,7 @@ class Item:
 
     @property
     def to_download(self) -> int:
-        """Bytes, 0 where nobody knows the size."""
+        """Bytes to download, 0 if the size is unknown."""
         return max((self.file.planned_bytes or 0) - self.received, 0) if self.needs_network else 0
 
     @property
@@ -79,29 +79,28 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one source."""
+    """What remains to be done for one source."""
 
     source: Source
     items: tuple[Item, ...] = ()
-    links: tuple[str, ...] = ()  # folders to be filled with links
-    linked: tuple[str, ...] = ()  # those that are, and views that were put there by hand and are recorded
     by_hand: tuple[str, ...] = ()  # what a person must put in place
-    is_by_hand: bool = False  # all of it is there by hand, or has to be
-    is_verified: bool = True  # what a person has put in place
+    is_by_hand: bool = False  # a person puts all of it in place
+    is_verified: bool = True  # whether that was verified
     views_by_hand: tuple[str, ...] = ()  # views that a person has put in place, to be verified
-    to_count: tuple[str, ...] = ()  # json files whose contents are to be counted
-    listing: Listing | None = None  # what the hub has
-    unlisted: str = ""  # why that is not known
+    recorded_views: tuple[str, ...] = ()  # views that a person has put in place, verified before
+    to_count: tuple[str, ...] = ()  # json files whose lists must be counted
+    listing: Listing | None = None  # the files that the hub has
+    unlisted: str = ""  # why they are not known
 
     @property
     def is_done(self) -> bool:
-        is_here = all(item.is_done for item in self.items) and not self.links and not self.by_hand
+        is_here = all(item.is_done for item in self.items) and not self.by_hand
         is_known = self.is_verified and not self.to_count and not self.unlisted and not self.views_by_hand
         return is_here and is_known and not self.source.generated
 
     @property
     def is_in_lock(self) -> bool:
-        """Tell whether `data.lock` has all that it should, which it may lack of a data folder from elsewhere."""
+        """Tell whether `data.lock` has every file that it should; with a data folder from elsewhere it may not."""
         return all(item.expected.has_checksum or item.state is State.FOUND for item in self.items)
 
     @property
@@ -112,18 +111,18 @@ class Plan:
 def make_plan(
     wanted: Wanted,
     settings: Settings,
-    lock: LockFile,
+    lock: DataLock,
     damaged: Sequence[str] = (),
     listing: Listing | None = None,
 ) -> Plan:
-    """Say what is to be done for a source. Nothing is written; the hub is asked where `data.lock` has no listing.
+    """Plan the fetch of a source. Nothing is written; the hub is asked if `data.lock` has no listing.
 
     Args:
         wanted: the source and the parts of it.
         settings: how to fetch.
-        lock: what is known of files without a published checksum.
-        damaged: downloads and folders that are not what they were, whatever their sizes.
-        listing: what the hub has just listed.
+        lock: sizes and hashes of files without a published checksum.
+        damaged: downloads and folders whose contents have changed, whatever their sizes.
+        listing: the files that the hub has just listed.
 
     Raises:
         UsageError: the hub has no such part.
@@ -134,10 +133,9 @@ def make_plan(
         return Plan(source)
     if (plan := _plan_by_hand(source, output, manifest, damaged)) is not None:
         return plan
-    items = [
-        _look(file, _mirrors(file, settings), wanted, manifest, settings, lock, damaged) for file in wanted.files()
-    ]
-    views = hand_views.look(wanted, output, manifest, lock, damaged)
+    look = partial(_look, source=source, manifest=manifest, settings=settings, lock=lock, damaged=damaged)
+    items = [look(file, headers={}) for file in wanted.files()]
+    views = manual_views.look(wanted, output, manifest, lock, damaged)
     unlisted = ""
     if wanted.asks_hub() and not views.are_all(wanted):
         assert source.hub is not None
@@ -149,10 +147,7 @@ def make_plan(
                 raise
             files, unlisted = guess_wanted(wanted, settings, views, str(error))
         headers = {} if settings.offline else hugging_face.hub_headers()
-        for file in files:
-            if not views.have(file.path):
-                addresses = [*_mirrors(replace(file, urls=()), settings), *(Address(url, headers) for url in file.urls)]
-                items.append(_look(file, addresses, wanted, manifest, settings, lock, damaged))
+        items += [look(file, headers=headers) for file in files if not views.have(file.path)]
     made = [path for item in items for path in (item.file.path, *(() if item.stays_packed else item.file.yields))]
     to_count = tuple(
         path
@@ -160,15 +155,11 @@ def make_plan(
         if (settings.verify or manifest.counts.get(path) != numbers)
         and any(path == one or path.startswith(f"{one}/") for one in made)
     )
-    folders = {folder: not _is_linked(folder, manifest, damaged) for folder in wanted.links()}
-    to_link = tuple(folder for folder, is_wanted in folders.items() if is_wanted)
-    linked = (*(folder for folder, is_wanted in folders.items() if not is_wanted), *views.recorded)
     return Plan(
         source,
         tuple(items),
-        to_link,
-        linked,
         views_by_hand=views.found,
+        recorded_views=views.recorded,
         to_count=to_count,
         listing=listing,
         unlisted=unlisted,
@@ -176,7 +167,7 @@ def make_plan(
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
-    """Say what a person must put in place, or has; None where that may be downloaded and is not there by hand."""
+    """Plan a source that a person puts in place; None if it can be downloaded and nobody has put it there."""
     if source.manual is None:
         return None
     missing = tuple(by_hand.missing_paths(source.manual, output))
@@ -190,8 +181,8 @@ def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Seq
     return plan
 
 
-def disk_needed(plans: Sequence[Plan], output: Path) -> int:
-    """Return the bytes that fetching file after file takes at most, archives before they are deleted included."""
+def disk_needed(plans: Sequence[Plan]) -> int:
+    """Return the most bytes that fetching file after file takes, including archives until they are deleted."""
     held = peak = 0
     for plan in plans:
         for item in plan.items:
@@ -201,17 +192,11 @@ def disk_needed(plans: Sequence[Plan], output: Path) -> int:
             held += item.to_unpack + item.to_download
             if item.is_unpacked and not item.keeps_archive:
                 held -= item.file.planned_bytes or 0
-        for folder in plan.links:
-            links = plan.source.links[folder]
-            will_be_packed = any(item.stays_packed for other in plans for item in other.items)
-            if will_be_packed or photo_links.is_packed(output, links):
-                held += links.about_bytes
-                peak = max(peak, held)
     return peak
 
 
 def free_bytes(output: Path) -> int:
-    """Return the free space where the data folder is, or will be."""
+    """Return the free space in the data folder, or in the folder in which it will be created."""
     place = output.absolute()
     while not place.exists():
         place = place.parent
@@ -219,32 +204,32 @@ def free_bytes(output: Path) -> int:
 
 
 def check_space(plans: Sequence[Plan], output: Path) -> None:
-    """Refuse what does not fit.
+    """Refuse plans that do not fit on the disk.
 
     Raises:
         UserError: says how much is needed and how much is free.
     """
-    needed, free = disk_needed(plans, output), free_bytes(output)
+    needed, free = disk_needed(plans), free_bytes(output)
     if needed > free:
         raise UserError(f"{output}: needs {decimal(needed)}, free are {decimal(free)}; nothing was started")
 
 
 def _look(
     file: RemoteFile,
-    addresses: Sequence[Address],
-    wanted: Wanted,
+    headers: Mapping[str, str],
+    source: Source,
     manifest: Manifest,
     settings: Settings,
-    lock: LockFile,
+    lock: DataLock,
     damaged: Sequence[str],
 ) -> Item:
-    """See how much of a file is there."""
+    """Find out how much of a file is there."""
     packed_folder = f"{file.unpack}/{archive_stem(file.path)}"
     target = settings.output / file.path
     wants_packed = settings.packed or (settings.keep_packed and target.is_file())
     stays_packed = wants_packed and file.path.endswith(".zip") and packed_folder in file.yields
     state, received = State.MISSING, 0
-    expected = _expected(file, wanted.source, lock, settings)
+    expected = _expected(file, lock, settings)
     record = manifest.files.get(file.path)
     if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):
         is_other = expected.sha256 is not None and record is not None and record["sha256"] != expected.sha256
@@ -255,11 +240,14 @@ def _look(
         state = State.FOUND
     elif received := received_bytes(target):
         state = State.PARTIAL
-    return Item(wanted.source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
+    mirror = f"{settings.mirror.rstrip('/')}/{quote(file.path)}"
+    addresses = [Address(mirror)] if settings.mirror else []
+    addresses += [Address(url, headers) for url in file.urls]
+    return Item(source, file, tuple(addresses), expected, state, received, stays_packed, settings.keep_archives)
 
 
-def _expected(file: RemoteFile, source: Source, lock: LockFile, settings: Settings) -> Expected:
-    """Say what a file is checked by: what is published, else what `data.lock` has."""
+def _expected(file: RemoteFile, lock: DataLock, settings: Settings) -> Expected:
+    """Return what a file is checked against: what is published, or else what `data.lock` has."""
     entry = lock.entry(file.path)
     if file.is_published:
         return Expected(file.bytes, file.md5, file.sha256)
@@ -269,15 +257,5 @@ def _expected(file: RemoteFile, source: Source, lock: LockFile, settings: Settin
     return Expected(entry["bytes"], None, entry["sha256"], origin)
 
 
-def _mirrors(file: RemoteFile, settings: Settings) -> list[Address]:
-    own = [f"{settings.mirror.rstrip('/')}/{quote(file.path)}"] if settings.mirror else []
-    return [Address(url) for url in (*own, *file.urls)]
-
-
 def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:
     return all((output / path).exists() and count_files(output / path) == number for path, number in yields.items())
-
-
-def _is_linked(folder: str, manifest: Manifest, damaged: Sequence[str]) -> bool:
-    record = manifest.folders.get(folder)
-    return record is not None and folder not in damaged and not manifest.changed(record, folder)

@@ -1,7 +1,8 @@
-"""What names on the command line mean: sources, parts of them, and what these require."""
+"""The sources, and the parts of them, that names on the command line mean, and the sources that these require."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,10 +11,12 @@ from typing import NoReturn
 from vclr.errors import UsageError, nearest
 from vclr.fetch.sources import RemoteFile, Source
 
+log = logging.getLogger("vclr.fetch")
+
 
 @dataclass
 class Wanted:
-    """A source, and the parts of it that are wanted; none named: all of it."""
+    """A source, and the parts of it that are wanted."""
 
     source: Source
     parts: list[str] = field(default_factory=list)
@@ -23,21 +26,12 @@ class Wanted:
         """Tell whether one of the paths is wanted."""
         return self.is_whole or any(_is_part(part, path, self.source) for part in self.parts for path in paths)
 
-    def links(self) -> list[str]:
-        """Return the folders of links that are wanted."""
-        return [folder for folder in self.source.links if self.has(folder)]
-
     def files(self) -> list[RemoteFile]:
-        """Return the files of the catalog that are wanted, or needed for its links."""
-        needed = {self.source.links[folder].annotations for folder in self.links()}
-        return [
-            file
-            for file in self.source.files
-            if self.has(file.path, *file.yields) or needed & {file.path, *file.yields}
-        ]
+        """Return the files of the catalog that are wanted."""
+        return [file for file in self.source.files if self.has(file.path, *file.yields)]
 
     def asks_hub(self) -> bool:
-        """Tell whether the hub has something of it, or may have."""
+        """Tell whether the hub has, or may have, a part of it."""
         if self.source.hub is None:
             return False
         listed = [file.path for file in self.source.files]
@@ -46,18 +40,15 @@ class Wanted:
 
 
 def select(names: Sequence[str], catalog: Mapping[str, Source]) -> list[Wanted]:
-    """Turn `source` and `source/part` into what is to be there, what others require first.
+    """Turn `source` and `source/part` into the sources to fetch, each after those that it requires.
 
     Raises:
-        UsageError: there is no such source or part; names the nearest.
+        UsageError: there is no such source or part; names the nearest one.
     """
     selected: dict[str, Wanted] = {}
     for name in names:
         _add(name, catalog, selected)
-    ordered: dict[str, Wanted] = {}
-    for name in selected:
-        _put_after_required(name, selected, ordered)
-    return list(ordered.values())
+    return list(selected.values())
 
 
 def _add(name: str, catalog: Mapping[str, Source], selected: dict[str, Wanted]) -> None:
@@ -66,30 +57,24 @@ def _add(name: str, catalog: Mapping[str, Source], selected: dict[str, Wanted]) 
         near = nearest(source_name, catalog)
         raise UsageError(f"unknown source {source_name!r}; nearest: {near}; there are {', '.join(catalog)}")
     source = catalog[source_name]
+    if part == "images" and source.requires:  # a folder of links, in earlier versions
+        log.warning("%s: its photos are those of %s; fetching all of %s", name, ", ".join(source.requires), source_name)
+        part = ""
     if part:
         _check_part(source, part)
     known = selected.get(source_name)
     if known is not None and known.is_whole:
         return
-    wanted = Wanted(source, [*(known.parts if known else []), *([part] if part else [])], is_whole=not part)
-    if wanted.links():
+    selected[source_name] = Wanted(source, [*(known.parts if known else []), *([part] if part else [])], not part)
+    if source.requires and not part:
         for required in source.requires:
-            if required.split("/")[0] != source_name:
-                _add(required, catalog, selected)
-    selected[source_name] = wanted
-
-
-def _put_after_required(name: str, selected: Mapping[str, Wanted], ordered: dict[str, Wanted]) -> None:
-    for required in selected[name].source.requires:
-        other = required.split("/")[0]
-        if other in selected and other not in ordered and other != name:
-            _put_after_required(other, selected, ordered)
-    ordered[name] = selected[name]
+            _add(required, catalog, selected)
+        selected[source_name] = selected.pop(source_name)  # it comes after those
 
 
 def _check_part(source: Source, part: str) -> None:
-    """Refuse a part that nothing of the source can be; what the hub lists is not known here."""
-    known = [path for file in source.files for path in (file.path, *file.yields)] + list(source.links)
+    """Refuse a part that nothing in the source can match; the hub's listing is not known here."""
+    known = [path for file in source.files for path in (file.path, *file.yields)]
     if any(_is_part(part, path, source) for path in known):
         return
     names = [PurePosixPath(path).name for path in known]
@@ -102,14 +87,14 @@ def _check_part(source: Source, part: str) -> None:
 
 
 def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
-    """Say that there is no such part, and which is nearest."""
+    """Report that there is no such part, and which one is nearest."""
     if not names:
         raise UsageError(f"{source.name}/{part}: {source.name} has no parts")
     raise UsageError(f"{source.name}/{part}: there is no such part; nearest: {source.name}/{nearest(part, names)}")
 
 
 def _is_part(part: str, path: str, source: Source) -> bool:
-    """Tell whether a path, the same below the source's folder, or its name starts with a part."""
+    """Tell whether a path, the path below the source's folder, or its name starts with a part."""
     return any(
         text.startswith(part) for text in (path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name)
     )

@@ -1,4 +1,4 @@
-"""How to fetch: what the command line and the environment say."""
+"""How to fetch: options of the command line and variables of the environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vclr.fetch.patience import Patience
+from vclr.fetch.retry import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -14,20 +14,20 @@ class Settings:
     """How to fetch."""
 
     output: Path
-    patience: Patience = Patience()
+    retry: RetryPolicy = RetryPolicy()
     parts: int = 4
     mirror: str = ""  # tried before all other addresses: mirror/<path below the data folder>
-    packed: bool = False  # leave zips of photos as they are
-    keep_packed: bool = False  # leave those that are there already
+    packed: bool = False  # do not unpack zips of photos
+    keep_packed: bool = False  # do not unpack zips that are there already
     keep_archives: bool = False
     update_lock: bool = False
     verify: bool = False
     quiet: bool = False
-    offline: str = ""  # the variable that says so
+    offline: str = ""  # the variable that forbids the network
 
 
 def offline_variable() -> str:
-    """Return the variable that forbids the network, empty where none does."""
+    """Return the variable that forbids the network, empty if none does."""
     for name in ("VCLR_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
             return f"{name}={os.environ[name]}"

@@ -1,31 +1,37 @@
-"""The catalog of sources: which files there are, where from, whose, and where below the data folder they belong.
+"""The catalog of sources: which files exist, where they come from, their licenses, and their place in the data folder.
 
-`sources.yaml` beside this module holds the public ones; `--catalog FILE.yaml` adds others in the same format. The
-fields of the dataclasses below are its keys. Paths are relative to the data folder.
+`sources.yaml` beside this module holds the public sources; `--catalog FILE.yaml` adds others in the same format. The
+fields of the structs below are its keys. Paths are relative to the data folder.
 """
 
 from __future__ import annotations
 
-import types
-import typing
+import logging
+import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 import yaml
 
 from vclr.errors import UserError, nearest
 
+log = logging.getLogger("vclr.fetch")
+
 PACKAGED = Path(__file__).with_name("sources.yaml")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-DIGEST_LENGTHS = {"md5": 32, "sha256": 64}
+OLD_SPELLING = re.compile(r"\b(annotations_)?licence([\"']?\s*:)")  # of the keys, in earlier versions
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Url = Annotated[str, msgspec.Meta(pattern="^https?://")]
+Md5 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Built = TypeVar("Built", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True)
-class Licence:
-    """Under which terms something is published, and whether these allow commercial use."""
+class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The terms under which something is published, and whether they allow commercial use."""
 
     name: str
     commercial: bool
@@ -33,21 +39,20 @@ class Licence:
     url: str = ""
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that is downloaded, and unpacked where it is an archive."""
+class RemoteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file to download and, if it is an archive, to unpack."""
 
     path: str
-    urls: tuple[str, ...] = ()  # mirrors, tried in order
-    bytes: int | None = None  # exact: what the file is checked by where nobody publishes a checksum
-    about_bytes: int | None = None  # for the plan alone
-    md5: str | None = None
-    sha256: str | None = None
+    urls: tuple[Url, ...] = ()  # mirrors, tried in order
+    bytes: Count | None = None  # exact; checks the file if nobody publishes a checksum
+    about_bytes: Count | None = None  # an estimate, used only for the plan
+    md5: Md5 | None = None
+    sha256: Sha256 | None = None
     unpack: str | None = None  # folder into which an archive is unpacked
-    unpacked_bytes: int | None = None  # about; more than twice as much is refused
-    yields: Mapping[str, int] = field(default_factory=dict)  # folder or file -> number of files once unpacked
-    strip: tuple[str, ...] = ()  # top folders of these names, in the archive, are left out
-    licence: Licence | None = None  # where it is not the source's
+    unpacked_bytes: Count | None = None  # an estimate; an archive that holds more than twice as much is refused
+    yields: Mapping[str, Count] = {}  # folder or file -> number of files once unpacked
+    strip: tuple[str, ...] = ()  # top folders with these names are left out when the archive is unpacked
+    license: License | None = None  # if it differs from the source's
 
     @property
     def planned_bytes(self) -> int | None:
@@ -55,70 +60,62 @@ class RemoteFile:
 
     @property
     def is_published(self) -> bool:
-        """Tell whether somebody publishes a checksum; else `data.lock` records one."""
+        """Whether somebody publishes a checksum; if not, `data.lock` records one."""
         return self.md5 is not None or self.sha256 is not None
 
 
-@dataclass(frozen=True)
-class Hub:
-    """A repository of the Hugging Face hub, whose listing says which files there are."""
+class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A repository of the Hugging Face hub, whose listing says which files it has."""
 
     repository: str
-    kind: str  # dataset or model
-    places: Mapping[str, str]  # what a path in the repository starts with -> folder
-    skip: tuple[str, ...] = ()  # starts of paths that are not fetched
+    kind: Literal["dataset", "model"]
+    places: Mapping[str, str]  # prefix of a path in the repository -> folder
+    skip: tuple[str, ...] = ()  # prefixes of paths that are not fetched
     revision: str = "main"
-    names: tuple[str, ...] = ()  # files that it is known to have, for when it cannot be asked
-    photos: Mapping[str, str] = field(default_factory=dict)  # view that may be there by hand -> its photos
+    names: tuple[str, ...] = ()  # files that it is known to have, used if the hub does not answer
+    photos: Mapping[str, str] = {}  # view that a person may put in place -> its photos
 
 
-@dataclass(frozen=True)
-class Manual:
+class Manual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person must put in place, and how it is verified."""
 
     text: str
-    folders: Mapping[str, int] = field(default_factory=dict)  # folder -> number of files, 0 where it is not known
-    annotations: Mapping[str, str] = field(default_factory=dict)  # json -> folder that has each of its images
+    folders: Mapping[str, Count] = {}  # folder -> number of files, 0 if unknown
+    annotations: Mapping[str, str] = {}  # json -> folder that has each of its images
     one_is_enough: bool = False  # one of the annotations
-    is_flat: bool = False  # images may lie there without the folders that their names have
+    is_flat: bool = False  # images may lie in the folder without the subfolders that their names have
 
 
-@dataclass(frozen=True)
-class Links:
-    """A folder of second names for photos that are there already."""
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A data set or a set of weights."""
 
-    annotations: str  # json whose images are meant
-    photos: str  # folder below which they are: the last two parts of an image's address are its path there
-    address: str = "coco_url"  # key of an image that holds its address
-    about_bytes: int = 0  # where photos are packed and have to be copied
-
-
-@dataclass(frozen=True)
-class Source:
     name: str
     title: str
     homepage: str
-    licence: Licence
-    annotations_licence: Licence | None = None  # where annotations are under other terms than photos
+    license: License
+    annotations_license: License | None = None  # if annotations are under other terms than photos
     folder: str = ""  # of the manifest; default raw/<name>
     files: tuple[RemoteFile, ...] = ()
-    requires: tuple[str, ...] = ()  # sources or parts that links need
+    requires: tuple[str, ...] = ()  # sources or parts that have its photos
     hub: Hub | None = None
     manual: Manual | None = None
-    links: Mapping[str, Links] = field(default_factory=dict)
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # json -> list in it -> its length
+    counts: Mapping[str, Mapping[str, Count]] = {}  # json -> list in it -> its length
     generated: bool = False  # by the package itself, from no file
+    links: Any = None  # of earlier versions; ignored
 
-    def licence_of(self, file: RemoteFile) -> Licence:
-        return file.licence or self.licence
+    def license_of(self, file: RemoteFile) -> License:
+        return file.license or self.license
+
+
+# The struct that a key holds, to suggest the nearest of its fields.
+STRUCTS = {"files": RemoteFile, "hub": Hub, "manual": Manual, "license": License, "annotations_license": License}
 
 
 def read_catalog(extra: Path | None = None) -> dict[str, Source]:
-    """Read the packaged catalog and, where given, another one, whose sources replace those of the same names.
+    """Read the packaged catalog and, if given, another one, whose sources replace those of the same names.
 
     Raises:
-        UserError: a file is not what it should be: an unknown key (names the nearest), a wrong type, a path that leaves
-            the data folder.
+        UserError: a file has an unknown key (names the nearest), a wrong type, or a path that leaves the data folder.
     """
     sources = _read_file(PACKAGED)
     if extra is not None:
@@ -130,14 +127,13 @@ def read_catalog(extra: Path | None = None) -> dict[str, Source]:
     return sources
 
 
-def read_licence(path: Path) -> Licence:
-    """Read what a person wrote of the terms of own data: `name`, `commercial`, `because` and maybe `url`.
+def read_license(path: Path) -> License:
+    """Read the terms that a person declared for their own data: `name`, `commercial`, `because` and maybe `url`.
 
     Raises:
-        UserError: the file is not that.
+        UserError: the file is not a license.
     """
-    licence: Licence = _build(Licence, _read_yaml(path), str(path))
-    return licence
+    return _build(License, _read_yaml(path), str(path))
 
 
 def is_archive(name: str) -> bool:
@@ -153,7 +149,10 @@ def archive_stem(name: str) -> str:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text, num_old = OLD_SPELLING.subn(r"\1license\2", path.read_text(encoding="utf-8"))
+        if num_old:
+            log.warning("%s: the key `licence` is now spelled `license`", path)
+        return yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:  # also bytes that are no text, and a date such as 2026-13-45
@@ -170,91 +169,59 @@ def _read_file(path: Path) -> dict[str, Source]:
     for name, entry in content.items():
         where = f"{path.name if path == PACKAGED else path}: {name}"
         if not isinstance(name, str) or not name or "/" in name:
-            raise UserError(f"{where}: is not a name of a source")
+            raise UserError(f"{where}: is not a valid name of a source")
         if not isinstance(entry, dict):
             raise UserError(f"{where}: is not a mapping")
-        source = _convert(Source, {"folder": f"raw/{name}", **entry, "name": name}, where)
+        source = _build(Source, {"folder": f"raw/{name}", **entry, "name": name}, where)
         _check(source, where)
+        if source.links:
+            log.warning("%s: `links` is ignored; a data set may name several folders: data.test.images=[A,B]", where)
         if source.generated and path != PACKAGED:
             raise UserError(f"{where}: generated: only vclr's own sources are")
         sources[name] = source
     return sources
 
 
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    """Turn what YAML holds into a value of the type `kind`; errors say where."""
-    if isinstance(kind, types.UnionType):
-        if value is None and types.NoneType in typing.get_args(kind):
-            return None
-        return _convert(next(one for one in typing.get_args(kind) if one is not types.NoneType), value, where)
-    if is_dataclass(kind):
-        return _build(kind, value, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise UserError(f"{where}: {value!r} is not a list")
-        return tuple(_convert(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
-    if origin is not None:  # a mapping
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise UserError(f"{where}: {value!r} is not a mapping")
-        return {key: _convert(arguments[1], item, f"{where}: {key}") for key, item in value.items()}
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{where}: {value!r} is not {'text' if kind is str else f'of type {kind.__name__}'}")
-    if kind is int and value < 0:
-        raise UserError(f"{where}: {value} is negative")
-    return value
+def _build(kind: type[Built], value: Any, where: str) -> Built:
+    """Turn what YAML holds into a struct.
 
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: {value!r} is not a mapping")
-    types_of = typing.get_type_hints(kind)
-    for key in value:
-        if key not in types_of:
-            raise UserError(f"{where}: unknown key {key!r}; nearest: {nearest(str(key), types_of)}")
-    for known in fields(kind):
-        if known.name not in value and known.default is MISSING and known.default_factory is MISSING:
-            raise UserError(f"{where}: has no `{known.name}`")
-    return kind(**{key: _convert(types_of[key], item, f"{where}: {key}") for key, item in value.items()})
+    Raises:
+        UserError: in one line, the file, the source, the key and what is wrong with it.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        says, _, place = str(error).partition(" - at `$")
+    place = re.sub(r"\.?\[\.\.\.\]", "", place.rstrip("`")).removeprefix(".").replace(".", ": ")
+    where = f"{where}: {place}" if place else where
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", says, re.DOTALL):
+        fields = STRUCTS.get(re.split(r": |\[", place.rstrip("]0123456789["))[-1], kind).__struct_fields__
+        says = f"unknown key {unknown[1]!r}; nearest: {nearest(unknown[1], fields)}"
+    elif missing := re.fullmatch(r"Object missing required field `(.*)`", says):
+        says = f"has no `{missing[1]}`"
+    raise UserError(f"{where}: {says[0].lower() + says[1:]}")
 
 
 def _check(source: Source, where: str) -> None:
-    """Check what types do not say."""
+    """Check what the types do not express."""
     for path in _paths(source):
         check_path(path, where)
     for file in source.files:
         at = f"{where}: {file.path}"
         if not file.urls:
             raise UserError(f"{at}: has no `urls`")
-        for url in file.urls:
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise UserError(f"{at}: {url!r} is not an address of the web")
-        for name, length in DIGEST_LENGTHS.items():
-            digest = getattr(file, name)
-            if digest is not None and (len(digest) != length or set(digest) - set("0123456789abcdef")):
-                raise UserError(f"{at}: {name}: {digest!r} is not {length} hexadecimal digits in lower case")
         if file.unpack is not None and not is_archive(file.path):
-            raise UserError(f"{at}: unpack: is no archive ({', '.join(ARCHIVE_SUFFIXES)})")
+            raise UserError(f"{at}: unpack: is not an archive ({', '.join(ARCHIVE_SUFFIXES)})")
         for path in file.yields:
             if file.unpack is None or not path.startswith(f"{file.unpack}/"):
                 raise UserError(f"{at}: yields: {path} is not in the folder into which it is unpacked")
-    if source.hub is not None and source.hub.kind not in ("dataset", "model"):
-        raise UserError(f"{where}: hub: kind: {source.hub.kind!r} is neither dataset nor model")
-    if source.links and not all(links.annotations in _made(source) for links in source.links.values()):
-        raise UserError(f"{where}: links: the annotations are not among its files")
-
-
-def _made(source: Source) -> set[str]:
-    return {path for file in source.files for path in (file.path, *file.yields)}
 
 
 def _paths(source: Source) -> list[str]:
-    paths = [source.folder, *source.links, *source.counts]
+    paths = [source.folder, *source.counts]
     for file in source.files:
         paths += [file.path, *file.yields]
         paths += [file.unpack] if file.unpack is not None else []
-    for links in source.links.values():
-        paths += [links.annotations, links.photos]
     if source.hub is not None:
         paths += [*source.hub.names, *source.hub.places.values(), *source.hub.photos, *source.hub.photos.values()]
     if source.manual is not None:
@@ -266,7 +233,7 @@ def check_path(path: str, where: str) -> None:
     """Refuse a path that is not one below the data folder.
 
     Raises:
-        UserError: names `where` it stands.
+        UserError: names `where` the path was found.
     """
     parts = path.split("/")
     if "\\" in path or "\0" in path or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):

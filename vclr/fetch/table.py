@@ -1,4 +1,4 @@
-"""A plan in words: the table of `--dry-run`, and the short form of a fetch."""
+"""A plan as text: the table of `--dry-run`, and the summary of a fetch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER = ("file", "size", "checksum", "goes to", "state")
 
 
 def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
-    """Return a table of every file, and what all of it takes: bytes, disk, time at `mbit` megabits a second."""
+    """Return a table of all files with the total download size, disk space, and time at `mbit` megabits per second."""
     rows: list[tuple[str, ...]] = [HEADER]
     notes = []
     for plan in plans:
@@ -21,56 +21,54 @@ def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
         if source.generated:
             rows.append((source.name, "-", "-", source.folder, "generated"))
         rows += [_row(item) for item in plan.items]
-        rows += [(folder, "-", "-", folder, "to be filled with links") for folder in plan.links]
-        rows += [(folder, "-", "-", folder, "is there") for folder in plan.linked]
-        rows += [(folder, "-", "-", folder, "is there by hand, to be verified") for folder in plan.views_by_hand]
+        rows += [(folder, "-", "-", folder, "complete") for folder in plan.recorded_views]
+        rows += [(folder, "-", "-", folder, "put there by hand, to be verified") for folder in plan.views_by_hand]
         if plan.is_by_hand and source.manual is not None:
             paths = [*source.manual.folders, *source.manual.annotations]
-            there = "is there" if plan.is_verified else "is there, to be verified"
+            there = "complete" if plan.is_verified else "to be verified"
             rows += [
-                (path, "-", "-", path, "to be put there by hand" if path in plan.by_hand else there) for path in paths
+                (path, "-", "-", path, "put it there by hand" if path in plan.by_hand else there) for path in paths
             ]
         if plan.unlisted:
             notes.append(f"{source.name}: not known: {plan.unlisted}")
-        unsafe = licences(plan)
-        notes += [f"{source.name}: licence {name}: {because}" for name, because in unsafe.items()]
+        unsafe = unsafe_licenses(plan)
+        notes += [f"{source.name}: license {name}: {because}" for name, because in unsafe.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, "", *notes, *_totals(plans, settings, mbit)])
 
 
 def summarize(plan: Plan) -> str:
-    """Say in one line what is to be done for a source."""
+    """Summarize in one line what remains to be done for a source."""
     name = plan.source.name
     if plan.source.generated:
-        return f"{name}: is generated"
+        return f"{name}: to be generated"
     if plan.is_by_hand:
-        what = f"to be put there by hand: {', '.join(plan.by_hand)}" if plan.by_hand else "to be verified"
-        return f"{name}: {'is there' if plan.is_done else what}"
+        what = f"put these there by hand: {', '.join(plan.by_hand)}" if plan.by_hand else "to be verified"
+        return f"{name}: {'complete' if plan.is_done else what}"
     there = sum(item.is_done for item in plan.items)
     if plan.is_done:
-        return f"{name}: is there ({_count(there, 'file')})"
+        return f"{name}: complete ({_count(there, 'file')})"
     parts = []
     waiting = sum(item.needs_network for item in plan.items)
     if waiting:
         parts.append(f"{_count(waiting, 'file')} to fetch, {_size(plan.items)}")
     arrived = sum(item.state is State.ARRIVED for item in plan.items)
     parts += [f"{_count(arrived, 'file')} to verify"] if arrived else []
-    parts += [f"{there} there"] if there else []
+    parts += [f"{there} complete"] if there else []
     parts += [f"to count: {', '.join(plan.to_count)}"] if plan.to_count and not waiting else []
-    parts += [f"links: {', '.join(plan.links)}"] if plan.links else []
     parts += [f"by hand, to verify: {', '.join(plan.views_by_hand)}"] if plan.views_by_hand else []
     parts += [plan.unlisted] if plan.unlisted else []
     return f"{name}: {'; '.join(parts)}"
 
 
-def licences(plan: Plan) -> dict[str, str]:
-    """Return the licences of what is planned that do not allow commercial use, and why not."""
+def unsafe_licenses(plan: Plan) -> dict[str, str]:
+    """Return the licenses among the planned files that do not allow commercial use, and why not."""
     source = plan.source
-    found = [source.licence_of(item.file) for item in plan.items]
-    if not plan.items or plan.links or plan.linked or plan.unlisted:
-        found.append(source.licence)
-    return {licence.name: licence.because for licence in found if not licence.commercial}
+    found = [source.license_of(item.file) for item in plan.items]
+    if not plan.items or plan.recorded_views or plan.unlisted:
+        found.append(source.license)
+    return {license.name: license.because for license in found if not license.commercial}
 
 
 def _row(item: Item) -> tuple[str, ...]:
@@ -84,7 +82,7 @@ def _row(item: Item) -> tuple[str, ...]:
         checksum = f"{kind} {digest[:12]}..." + (" (data.lock)" if item.expected.origin else "")
     state = item.state.value
     if item.state is State.PARTIAL:
-        state = f"{decimal(item.received)} of it are there"
+        state = f"{decimal(item.received)} downloaded"
     place = file.unpack if item.is_unpacked and file.unpack is not None else file.path
     unpacked = ", ".join(file.yields) if item.is_unpacked and file.yields else place
     return file.path, size, checksum, unpacked, state
@@ -95,9 +93,9 @@ def _totals(plans: Sequence[Plan], settings: Settings, mbit: float) -> list[str]
     unknown = sum(item.needs_network and item.file.planned_bytes is None for plan in plans for item in plan.items)
     unlisted = [plan.source.name for plan in plans if plan.unlisted]
     more = [f"{_count(unknown, 'file')} of unknown size"] if unknown else []
-    more += [f"what {', '.join(unlisted)} has on the hub"] if unlisted else []
+    more += [f"the files of {', '.join(unlisted)} on the hub"] if unlisted else []
     plus = f", and {' and '.join(more)}" if more else ""
-    needed, free = disk_needed(plans, settings.output), free_bytes(settings.output)
+    needed, free = disk_needed(plans), free_bytes(settings.output)
     fits = "" if needed <= free else ": does not fit"
     return [
         f"to download: {decimal(total)}{plus}; at {mbit:g} Mbit/s {_duration(total * 8 / (mbit * 1e6))}",

@@ -14,13 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vclr.config import Config
 from vclr.config.checks import check_share
 from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
+from vclr.file_lock import lock_file
 from vclr.launch.backends import Backend, choose_backend
 from vclr.launch.cluster import UNKNOWN, JobState
 from vclr.launch.job import Job, last_job, new_job_folder, prepare_job
@@ -117,11 +116,9 @@ def _jobs_folder(config: Config) -> Path:
 @contextmanager
 def _alone_in(jobs: Path) -> Iterator[None]:
     """Keep other clients of the training out for the moment of a submission."""
-    try:
-        with FileLock(jobs / "lock", timeout=SUBMISSION_SECONDS):
-            yield
-    except Timeout:
-        raise UserError(f"{jobs}/lock: another `vclr launch` has held it for {SUBMISSION_SECONDS:.0f} s") from None
+    busy = f"{jobs}/lock: another `vclr launch` has held it for {SUBMISSION_SECONDS:.0f} s"
+    with lock_file(jobs / "lock", busy, SUBMISSION_SECONDS):
+        yield
 
 
 def _attach(job: Job, config: Config) -> Job | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.config import LauncherConfig
+from vclr.file_lock import try_lock
 from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.launch import cluster
 from vclr.launch.backends import sbatch_options
@@ -30,7 +30,7 @@ def check_nodes(training: LauncherConfig, wait_seconds: float) -> Iterator[Findi
     (folder / "word").write_text(word, encoding="utf-8")
     try:
         with (folder / "lock").open("ab") as lock:
-            holds = _hold(lock)
+            holds = bool(try_lock(lock))
             executor = submitit.SlurmExecutor(folder)
             small = replace(training, tasks_per_node=1, cpus_per_task=0, gpus_per_node=0, gres="", mem_mb=0, runtime=5)
             executor.update_parameters(**sbatch_options("vclr-doctor", folder, small))
@@ -46,14 +46,6 @@ def check_nodes(training: LauncherConfig, wait_seconds: float) -> Iterator[Findi
         yield from _judge(training, state, found, log, holds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _hold(lock: Any) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
 
 
 def _wait(job_id: str, seconds: float) -> cluster.JobState:

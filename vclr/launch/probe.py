@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import socket
 import sys
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vclr.file_lock import try_lock
 from vclr.files import write_json
 from vclr.launch.process import other_processes
 
@@ -79,9 +79,7 @@ def _is_locked(path: Path) -> bool | None:
     """Say whether a lock that is held elsewhere is seen here; None where the file system has no locks."""
     try:
         with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            is_free = try_lock(file)
     except OSError:
         return None
-    return False
+    return None if is_free is None else not is_free

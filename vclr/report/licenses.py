@@ -13,12 +13,13 @@ from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config, DataSetConfig
 from vclr.data.data_sets import test_set, training_set
 from vclr.errors import UserError
-from vclr.fetch.sources import Licence, Source, read_catalog, read_licence
+from vclr.fetch.sources import License, Source, read_catalog, read_license
 from vclr.files import read_json
+from vclr.image_folder import each_folder
 
 # Where the terms of own data stand: in its folder, or in one above.
 DECLARATION = "licence.yaml"
-UNKNOWN = Licence("not stated", commercial=False, because=f"nothing says under which; a {DECLARATION} beside it can")
+UNKNOWN = License("not stated", commercial=False, because=f"nothing says under which; a {DECLARATION} beside it can")
 # What the licence of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
 ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
@@ -31,7 +32,7 @@ class Term:
     what: str
     path: str
     of: str
-    licence: Licence
+    licence: License
 
     def __str__(self) -> str:
         """Say it in two lines."""
@@ -46,12 +47,12 @@ def catalog_terms() -> list[Term]:
     """List the terms of all that `vclr fetch` knows."""
     terms = []
     for source in read_catalog().values():
-        terms.append(Term(source.name, source.homepage, source.title, source.licence))
-        if source.annotations_licence is not None:
-            terms.append(Term(f"{source.name}, annotations", source.homepage, source.title, source.annotations_licence))
+        terms.append(Term(source.name, source.homepage, source.title, source.license))
+        if source.annotations_license is not None:
+            terms.append(Term(f"{source.name}, annotations", source.homepage, source.title, source.annotations_license))
         for file in source.files:
-            if file.licence is not None:
-                terms.append(Term(f"{source.name}/{PurePosixPath(file.path).name}", file.urls[0], "", file.licence))
+            if file.license is not None:
+                terms.append(Term(f"{source.name}/{PurePosixPath(file.path).name}", file.urls[0], "", file.license))
     return terms
 
 
@@ -96,9 +97,10 @@ class _Ledger:
     def of_data_set(self, part: str, data_set: DataSetConfig) -> Iterator[Term]:
         annotations = Path(data_set.annotations)
         yield from self._of_annotations(part, annotations)
-        photos = self.of_path(f"photos ({part})", Path(data_set.images))
+        found = [self.of_path(f"photos ({part})", folder) for folder in each_folder(data_set.images)]
         counted = count_licences(annotations) if annotations.is_file() else None
-        yield Term(photos.what, photos.path, photos.of, counted or photos.licence)
+        for photos in {(photos.of, photos.licence): photos for photos in reversed(found)}.values():
+            yield Term(photos.what, photos.path, photos.of, counted or photos.licence)
         for view, folder in data_set.views.items() if part == "training" else ():
             yield self.of_path(f"view {view}", Path(folder))
         if data_set.proposals:
@@ -123,9 +125,9 @@ class _Ledger:
         source = self._source(path)
         if source is None:
             return Term(what, path.as_posix(), "own data", self._declared(path))
-        own = next((file.licence for file in source.files if self.root / file.path == path), None)
-        of_kind = source.annotations_licence if of_annotations else None
-        return Term(what, path.as_posix(), source.title, own or of_kind or source.licence)
+        own = next((file.license for file in source.files if self.root / file.path == path), None)
+        of_kind = source.annotations_license if of_annotations else None
+        return Term(what, path.as_posix(), source.title, own or of_kind or source.license)
 
     def _source(self, path: Path) -> Source | None:
         """Return the source of a path below the data folder, by the layout there: raw/<set>/, splits/<set>_..., ..."""
@@ -146,13 +148,13 @@ class _Ledger:
         content = read_json(manifest) if manifest.is_file() else {}
         return isinstance(content, dict) and "view" in content
 
-    def _declared(self, path: Path) -> Licence:
+    def _declared(self, path: Path) -> License:
         """Return what the nearest declaration says."""
         if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
             path = self.root / "raw" / path.name.partition("_")[0] / path.name
         for folder in (path, *path.parents):
             if (folder / DECLARATION).is_file():
-                return read_licence(folder / DECLARATION)
+                return read_license(folder / DECLARATION)
         return UNKNOWN
 
 
@@ -174,7 +176,7 @@ def _read_sources(record: Path) -> dict[str, str]:
     return names
 
 
-def count_licences(annotations: Path) -> Licence | None:
+def count_licences(annotations: Path) -> License | None:
     """Return the licences of a json's photos as one, None where it does not say them.
 
     Raises:
@@ -196,7 +198,7 @@ def count_licences(annotations: Path) -> Licence | None:
         f"{count} of {sum(counts.values())} photos: {reason}" for reason, count in reasons.most_common()
     )
     kinds = f"{len(counts)} licences of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
-    return Licence(kinds, not reasons, because or f"all {allowed} photos allow it")
+    return License(kinds, not reasons, because or f"all {allowed} photos allow it")
 
 
 def _names_of_licences(coco: CocoFile) -> dict[str, str]:

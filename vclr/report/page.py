@@ -17,6 +17,7 @@ from vclr.data.data_sets import fill_method, training_set
 from vclr.drawing import contact_sheet
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
+from vclr.image_folder import each_folder, say_folders
 from vclr.other_work import describe_other_work
 from vclr.pictures import write_png
 from vclr.report.comparison import compare
@@ -132,7 +133,7 @@ def _test_section(
     coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
-    data |= {"sha256": test_set.sha256, "images": test_set.images}
+    data |= {"sha256": test_set.sha256, "images": say_folders(test_set.images)}
     groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
     return _TestSection(
@@ -169,12 +170,12 @@ class _TrainingSection:
 
 
 def _training_sections(experiments: list[Experiment]) -> list[_TrainingSection]:
-    by_files: dict[tuple[str, str], list[Experiment]] = {}
+    by_files: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
         files = training_set(experiment.config)
-        by_files.setdefault((files.annotations, files.images), []).append(experiment)
+        by_files.setdefault((files.annotations, *map(str, each_folder(files.images))), []).append(experiment)
     sections = []
-    for (path, _), those in by_files.items():
+    for (path, *_), those in by_files.items():
         coco = load_coco(path)
         sections.append(_TrainingSection(those, f"{path} ({summarize_coco(coco)})", *training_scenes(those, coco)))
     return sections

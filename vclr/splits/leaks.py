@@ -20,7 +20,7 @@ import numpy as np
 from vclr.coco.annotations import Json, open_images
 from vclr.coco.official import last_part, open_official
 from vclr.crew import Crew
-from vclr.image_folder import Folder
+from vclr.image_folder import Folder, Images
 from vclr.processes import count_cpus
 from vclr.splits.picture_hash import DECODED_SIZE, MAX_COARSE, coarse_distance, find_copies, hash_picture
 
@@ -47,7 +47,7 @@ class PhotoSet:
     folder: Folder | None
 
 
-def photo_set(annotations: str | Path, images: list[Json], folder: str | Path | None) -> PhotoSet:
+def photo_set(annotations: str | Path, images: list[Json], folder: Images | None) -> PhotoSet:
     """Return the images of a checked json; if a folder is given, their files must exist there.
 
     Raises:
@@ -57,7 +57,7 @@ def photo_set(annotations: str | Path, images: list[Json], folder: str | Path | 
     return PhotoSet(Path(annotations).name, images, opened)
 
 
-def read_photo_set(annotations: str | Path, folder: str | Path | None = None) -> PhotoSet:
+def read_photo_set(annotations: str | Path, folder: Images | None = None) -> PhotoSet:
     """Read the images of a json; see `photo_set`."""
     coco = open_official(annotations)
     coco.check_images()

@@ -11,6 +11,7 @@ import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
 from vclr.files import sha256, sync_folder, write_json
+from vclr.image_folder import Images
 from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
 from vclr.splits.split import MadeSplit
@@ -18,9 +19,9 @@ from vclr.splits.split import MadeSplit
 
 def find_leaks(
     made: MadeSplit,
-    images: str | Path | None,
+    images: Images | None,
     train: str | Path,
-    train_images: str | Path | None = None,
+    train_images: Images | None = None,
     quiet: bool = False,
 ) -> Json:
     """Find the images of a split that are also in a training set; see `audit_leaks`."""

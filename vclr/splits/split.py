@@ -16,6 +16,7 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
+from vclr.image_folder import Images
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import MATCHERS
 
@@ -85,7 +86,7 @@ class MadeSplit:
 
 
 def make_split(
-    name: str, annotations: str | Path, proposals: str | Path | None = None, images: str | Path | None = None
+    name: str, annotations: str | Path, proposals: str | Path | None = None, images: Images | None = None
 ) -> MadeSplit:
     """Find what a split keeps of a file: annotations by class, and images that have one of them that is no crowd.
 
@@ -94,7 +95,7 @@ def make_split(
             image and its best proposals that overlap none of them, in the images that have known annotations.
         annotations: json with all classes, COCO's or as `vclr.coco.official` reads it.
         proposals: json of proposals, for the splits that add some.
-        images: folder in which the images that are kept must be.
+        images: folder, or folders, in which the images that are kept must be.
 
     Raises:
         UsageError: no such split, or proposals are missing or not wanted.

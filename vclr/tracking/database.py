@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from vclr.errors import UserError, first_line
+from vclr.file_lock import lock_file
 from vclr.files import atomic_path
 from vclr.tracking.quiet import quiet_mlflow
 
@@ -55,10 +56,9 @@ def prepare_database(uri: str) -> str:
     if database is None:
         return uri
     quiet_mlflow()
-    from filelock import FileLock
-
     database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock", timeout=LOCK_TIMEOUT):
+    busy = f"{_shown(database)}: another process has been creating or migrating it for {LOCK_TIMEOUT:.0f} s"
+    with lock_file(Path(f"{database}.lock"), busy, LOCK_TIMEOUT):
         if database.exists():
             check_database(database)
             _migrate(database)

@@ -187,7 +187,7 @@ def test_missing_files(world: World):
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is no folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
+    assert "a.json: is not a folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)
@@ -209,3 +209,17 @@ def test_values_of_fewer_bits_in_a_file_of_16_are_said(world: World, brightest: 
     Image.fromarray(values).save(world.folder / "images" / "b.png")
     says = notes(world.check()).get("dark pictures", "")
     assert ("b.png: its brightest value is" in says) == warned
+
+
+def test_photos_with_other_bytes_in_a_second_folder(world: World):
+    second = world.folder / "second"
+    second.mkdir()
+    for name in ("a.png", "b.png"):
+        (second / name).write_bytes((world.folder / "images" / name).read_bytes())
+    (world.folder / "images" / "a.png").unlink()
+    folders = [world.folder / "images", second]
+    files = DataSet(world.write(), folders)
+    assert wrong(check_files(files, Crew())) == []
+    write_png(second / "b.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    says = only(check_files(files, Crew()), "photos in several folders", WARNING)
+    assert f"{folders[0]}, {second}: 1 photos have other bytes in another of the folders (b.png ...)" in says

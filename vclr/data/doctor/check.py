@@ -19,7 +19,7 @@ from vclr.data.doctor.report import Report
 from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
-from vclr.image_folder import locate, open_folder
+from vclr.image_folder import Images, each_folder, find_missing, locate, open_folder
 from vclr.views.choice import list_unknown_views, view_weights
 
 
@@ -28,7 +28,7 @@ class DataSet:
     """The files of a data set, and what is done with them."""
 
     annotations: Path
-    images: Path
+    images: Images
     views: dict[str, Path] = field(default_factory=dict)
     proposals: Path | None = None
     use: Use = field(default_factory=Use)
@@ -55,8 +55,8 @@ def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
     report = Report()
     if not files.annotations.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")
-    if locate(files.images) is None and not files.images.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {_say_missing(files.images)}")
+    if (missing := find_missing(files.images)) is not None and not missing.exists():
+        report.findings += kinds.MISSING_FILE.found(files.use, f"--images {_say_missing(missing)}")
     _check([files], {}, crew, decode, report)
     return report
 
@@ -81,12 +81,12 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
     use = Use(keeps_empty_train=not names[0].filter_empty, keeps_empty_test=not names[1].filter_empty)
     training = DataSet(
         Path(train.annotations),
-        Path(train.images),
+        train.images,
         {view: Path(folder) for view, folder in train.views.items() if view in weights},
         Path(train.proposals) if train.proposals else None,
         replace(use, evaluates=False),
     )
-    tested = DataSet(Path(test.annotations), Path(test.images), use=replace(use, trains=False))
+    tested = DataSet(Path(test.annotations), test.images, use=replace(use, trains=False))
     if (training.annotations, training.images) == (tested.annotations, tested.images):
         sets = [replace(training, use=use)]
         says = f"{training.annotations}: is the training set and the test set"
@@ -120,8 +120,8 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
                 report.findings += kinds.UNREADABLE_JSON.found(files.use, str(error))
                 continue
             checked.append(_check_set(files, coco, groups, crew, decode, report))
-    for folder in {one.files.images for one in checked if locate(one.files.images)}:
-        contents = [one.contents for one in checked if one.files.images == folder]
+    for folder in {folder: None for one in checked for folder in each_folder(one.files.images) if locate(folder)}:
+        contents = [one.contents for one in checked if folder in each_folder(one.files.images)]
         names = {image["file_name"] for one in contents for image in one.images.values()}
         report.findings += count_others(open_folder(folder), names)
     if len(checked) == 2:
@@ -139,12 +139,13 @@ def _check_set(
     report.findings += findings
     report.findings += check_classes(coco, contents, groups, files.use)
     report.findings += check_names(coco, contents, bool(files.views), files.use)
-    if locate(files.images):
+    missing = find_missing(files.images)
+    if missing is None:
         photos = open_folder(files.images)
         found, checked.photos = check_photos(coco, contents, photos, files.use, decode, crew)
         report.findings += found
-    elif files.images.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is no folder")
+    elif missing.exists():
+        report.findings += kinds.MISSING_FILE.found(files.use, f"{missing}: is not a folder")
     for view, folder in files.views.items():
         report.findings += check_views(coco, contents, view, folder, decode, crew)
     if files.proposals is not None and files.proposals.exists():

@@ -103,6 +103,13 @@ SAME_FILE = Kind(
     "evaluated as two images",
     "give it one entry",
 )
+OTHER_BYTES = Kind(
+    WARNING,
+    "photos in several folders",
+    "the first folder's are trained on",
+    "the first folder's are evaluated",
+    "name the folder with the right photos first, or give the files other names",
+)
 SAME_STEM = Kind(
     WARNING, "same stem", "views as files would be mixed up: `vclr views` refuses them", "", "rename one of the photos"
 )

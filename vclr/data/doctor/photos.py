@@ -17,6 +17,7 @@ from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
+from vclr.folder_list import FolderList
 from vclr.image_folder import Folder, locate, open_folder
 from vclr.views.files import find_suffix, view_name
 
@@ -96,6 +97,9 @@ def check_photos(
         says = f"{len(linked)} photos are links to files elsewhere ({linked[0][0]} -> {linked[0][1]} ...): followed"
         findings.append(Finding(OK, "links", f"{folder.path}: {says}"))
     findings += _say_dark(folder, dark)
+    if isinstance(folder, FolderList) and (names := folder.conflicts(image["file_name"] for image in images.values())):
+        says = f"{folder.path}: {len(names)} photos have other bytes in another of the folders ({names[0]} ...)"
+        findings += kinds.OTHER_BYTES.found(use, says)
     return findings + _say_other_names(folder, [file.name for file in wanted]), identities
 
 

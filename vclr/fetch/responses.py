@@ -1,4 +1,4 @@
-"""What servers answer: statuses and headers, and what they mean for a download."""
+"""HTTP responses: what their statuses and headers mean for a download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522
 
 
 class TemporaryError(Exception):
-    """The same address may answer better a moment later."""
+    """A retry at the same address may succeed."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
@@ -24,11 +24,11 @@ class AddressError(Exception):
 
 
 class StartOverError(Exception):
-    """What has arrived does not go with what the server answers now.
+    """The response does not continue what has been received so far.
 
     Args:
         reason: what the server did.
-        in_one_stream: ask for no ranges any more.
+        in_one_stream: do not request ranges any more.
     """
 
     def __init__(self, reason: str, in_one_stream: bool) -> None:
@@ -37,11 +37,11 @@ class StartOverError(Exception):
 
 
 def check_status(status: int, reason: str, headers: Mapping[str, str], name: str) -> None:
-    """Raise for an answer that brings no bytes of the file; 416 is the caller's business.
+    """Raise for a response that holds no bytes of the file; the caller handles 416.
 
     Raises:
-        TemporaryError: trying again is worth it, after the time that the server asks for.
-        AddressError: it is not.
+        TemporaryError: a retry makes sense, after the time that the server asks for.
+        AddressError: a retry does not make sense.
     """
     if status in TEMPORARY_STATUSES:
         raise TemporaryError(f"answers {status} {reason}".rstrip(), retry_after(headers))
@@ -51,11 +51,11 @@ def check_status(status: int, reason: str, headers: Mapping[str, str], name: str
         raise AddressError(f"sends the file in another encoding ({headers['Content-Encoding']})")
     kind = headers.get("Content-Type", "").split(";")[0].strip().lower()
     if status != 416 and kind == "text/html" and PurePosixPath(name).suffix.lower() not in (".html", ".htm"):
-        raise AddressError("answers with a web page, not with the file; is there a login in between?")
+        raise AddressError("answers with a web page instead of the file; does the address need a login?")
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that a server asks to wait, as a number or as a date; 0 where it does not."""
+    """Return the seconds that a server asks to wait, given as a number or as a date; 0 if it does not ask."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
@@ -68,7 +68,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def parse_content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Return the first byte and the size of the whole file of `bytes 5-9/10`; None for what is not said."""
+    """Return the first byte and the total size that `bytes 5-9/10` states; None for either one that is missing."""
     match = re.fullmatch(r"bytes\s+(?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range", "").strip())
     if match is None:
         return None, None
@@ -78,15 +78,12 @@ def parse_content_range(headers: Mapping[str, str]) -> tuple[int | None, int | N
 
 def content_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "").strip()
-    return (
-        int(text)
-        if re.fullmatch(r"[0-9]{1,18}", text) and "chunked" not in headers.get("Transfer-Encoding", "").lower()
-        else None
-    )
+    is_chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) and not is_chunked else None
 
 
 def validator(headers: Mapping[str, str]) -> str:
-    """Return what an `If-Range` may name this version of the file by, empty where there is nothing."""
+    """Return the value for `If-Range` that identifies this version of the file, empty if there is none."""
     tag = headers.get("ETag", "").strip()
     if tag and not tag.startswith("W/"):
         return tag

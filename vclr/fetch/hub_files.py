@@ -1,4 +1,4 @@
-"""Which files of a repository of the hub are wanted: as the hub lists it, or as far as it is known without that."""
+"""The wanted files of a repository on the hub: those that it lists, or those known without a listing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 
 from vclr.errors import UserError
 from vclr.fetch import hub as hugging_face
-from vclr.fetch.hand_views import Views
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.hub import Listing
-from vclr.fetch.lock_file import LockFile
+from vclr.fetch.manual_views import Views
 from vclr.fetch.selection import Wanted, refuse_part
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import RemoteFile, Source
@@ -18,7 +18,7 @@ def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
     """Return the files of a repository that are wanted.
 
     Raises:
-        UsageError: it has no such part; names the nearest.
+        UsageError: it has no such part; names the nearest one.
     """
     hub = wanted.source.hub
     assert hub is not None
@@ -35,7 +35,7 @@ def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
 def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> tuple[list[RemoteFile], str]:
     """Return the files of a repository that are known by name, or that a mirror may have, and why there are no others.
 
-    A mirror has the data folder, in which a folder may be packed: `MIRROR/views/coco2017/depth.zip`.
+    A mirror holds a data folder, in which folders may be packed: `MIRROR/views/coco2017/depth.zip`.
     """
     source, hub = wanted.source, wanted.source.hub
     assert hub is not None
@@ -54,14 +54,14 @@ def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> 
         return files, ""
     hint = f"; by hand: {'; '.join(reasons)}" if reasons else ""
     if source.manual is not None:
-        hint += "; to be put in place by hand, as said above, or from a mirror (--mirror)"
+        hint += "; put it in place by hand, as described above, or use a mirror (--mirror)"
     elif not reasons:
-        hint = "; files that are put in place by hand, or a --mirror, do as well: see docs/data.md"
+        hint = "; you can also put the files in place by hand or use a --mirror, see docs/data.md"
     return files, f"{why}{hint}"
 
 
-def find_listing(source: Source, settings: Settings, lock: LockFile, fresh: Listing | None) -> Listing:
-    """Return what the hub has, as `data.lock` says or, without it, as the hub does."""
+def find_listing(source: Source, settings: Settings, lock: DataLock, fresh: Listing | None) -> Listing:
+    """Return the listing in `data.lock` or, without one, the hub's own."""
     assert source.hub is not None
     known = lock.listing(hugging_face.hub_name(source.hub))
     if known is not None and not settings.update_lock:

@@ -1,4 +1,4 @@
-"""How long a download waits, and how often it tries again."""
+"""How often a download is retried, and how long it waits."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from vclr.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Seconds, and attempts."""
+class RetryPolicy:
+    """Numbers of retries, and times in seconds."""
 
-    retries: int = 6  # at an address, in a row, without a new byte
-    first_wait: float = 1.0  # doubled with each attempt
+    retries: int = 6  # per address, in a row, without a new byte
+    first_wait: float = 1.0  # doubled with each retry
     longest_wait: float = 60.0
-    longest_retry_after: float = 600.0  # whatever a server asks for
+    longest_retry_after: float = 600.0  # even if a server asks for more
     connect_timeout: float = 15.0
     read_timeout: float = 60.0  # without a byte
 
     def wait(self, failures: int, retry_after: float) -> float:
-        """Return the seconds to wait after so many failures; between half and all of what they make, by chance."""
+        """Return the seconds to wait after a number of failures, with jitter between half and all of the wait."""
         backoff = min(self.first_wait * 2 ** (failures - 1), self.longest_wait) * random.uniform(0.5, 1.0)
         return max(backoff, min(retry_after, self.longest_retry_after))
 
 
-def patience_from_environment() -> Patience:
-    """Read `VCLR_FETCH_TIMEOUT` (seconds without a byte), `VCLR_FETCH_RETRIES`, `VCLR_FETCH_WAIT` (the first one).
+def retry_policy_from_environment() -> RetryPolicy:
+    """Read `VCLR_FETCH_TIMEOUT` (seconds without a byte), `VCLR_FETCH_RETRIES` and `VCLR_FETCH_WAIT` (the first wait).
 
     Raises:
-        UsageError: one is no number that it can be.
+        UsageError: a value is not a number, or out of range.
     """
-    default = Patience()
-    return Patience(
+    default = RetryPolicy()
+    return RetryPolicy(
         retries=int(_number("VCLR_FETCH_RETRIES", default.retries, 0)),
         first_wait=_number("VCLR_FETCH_WAIT", default.first_wait, 0),
         read_timeout=_number("VCLR_FETCH_TIMEOUT", default.read_timeout, 0.01),

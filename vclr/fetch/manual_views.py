@@ -1,4 +1,4 @@
-"""Views that a person put in place: compared with their photos, hashed, and listed in a manifest like fetched ones."""
+"""Views that a person put in place: compared with their photos, hashed, and recorded like fetched ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.hub import hub_name, place_files
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.selection import Wanted
 from vclr.files import read_json
@@ -20,12 +20,12 @@ from vclr.views.files import find_suffix, view_name
 
 @dataclass
 class Views:
-    """Views of a source that are there by hand; all are folders below the data folder.
+    """Views of a source that a person put in place; all are folders below the data folder.
 
     Attributes:
         recorded: those that were verified before.
-        found: those that are to be verified.
-        faults: why others are none, in one line each.
+        found: those that must be verified.
+        faults: why other folders are not views, in one line each.
     """
 
     recorded: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Views:
         return any(path.startswith(f"{view}/") for view in (*self.recorded, *self.found))
 
     def are_all(self, wanted: Wanted) -> bool:
-        """Tell whether nothing else is wanted of the source."""
+        """Tell whether nothing else of the source is wanted."""
         assert wanted.source.hub is not None
         here = {*self.recorded, *self.found}
         names = [names for names in wanted.source.hub.places.items() if names[1] in here]
@@ -45,11 +45,11 @@ class Views:
         return not wanted.is_whole and all(any(part.has(*both) for both in names) for part in parts)
 
 
-def look(wanted: Wanted, output: Path, manifest: Manifest, lock: LockFile, damaged: Sequence[str]) -> Views:
-    """See which of the views that are wanted a person has put in place.
+def look(wanted: Wanted, output: Path, manifest: Manifest, lock: DataLock, damaged: Sequence[str]) -> Views:
+    """Find the wanted views that a person has put in place.
 
-    A view that the network has begun to bring is not among them, nor is one whose files `data.lock` knows one by one:
-    these are verified by their hashes, like all that is fetched.
+    Views whose download has begun are not among them, nor are those whose files `data.lock` lists one by one: these are
+    verified by their hashes, like everything that is fetched.
     """
     hub, views = wanted.source.hub, Views()
     if hub is None or not hub.photos:
@@ -72,26 +72,26 @@ def look(wanted: Wanted, output: Path, manifest: Manifest, lock: LockFile, damag
 
 
 def find_fault(view: Path, photos: Path) -> str:
-    """Say in one line why a folder is not the view of all photos, by the names of the files; empty where it is."""
+    """Say in one line why a folder, judged by its file names, is not a view of all photos; empty if it is."""
     if not view.is_dir() or not any(view.iterdir()):
-        return f"{view}: nothing is there"
+        return f"{view}: is missing or empty"
     if locate(photos) is None:
-        return f"{view}: cannot be compared with its photos, since {photos} is not there; fetch them first"
+        return f"{view}: cannot be compared with its photos, because {photos} does not exist; fetch them first"
     try:
         names, pictures = open_folder(photos).image_names(), open_folder(view)
     except UserError as error:  # one of them holds no image
         return str(error)
     missing = [name for name in names if find_suffix(pictures, name) is None]
     if missing:
-        return f"{view}: has no file for {len(missing)} of {len(names)} photos, for {missing[0]} for example"
+        return f"{view}: has no file for {len(missing)} of {len(names)} photos, for example {missing[0]}"
     return ""
 
 
 def list_view(view: Path, photos: Path, quiet: bool = False) -> dict[str, dict[str, Any]]:
-    """Return size and hash of each file of a view that `find_fault` has nothing against.
+    """Return size and hash of each file of a view in which `find_fault` found no fault.
 
     Raises:
-        UserError: a file is no image, or not of its photo's size; or a manifest in the folder says something else.
+        UserError: a file is not an image or not of its photo's size, or a manifest in the folder disagrees.
     """
     pictures, originals = open_folder(view), open_folder(photos)
     for name in track(originals.image_names(), f"comparing {view} with its photos", quiet):
@@ -115,12 +115,12 @@ def _compare_manifest(view: Path, entries: dict[str, dict[str, Any]]) -> None:
     content = read_json(view / MANIFEST)
     listed = content.get("files") if isinstance(content, dict) else None
     if not isinstance(listed, dict):
-        raise UserError(f"{view / MANIFEST}: is not what vclr writes; remove it, and a new one is made")
+        raise UserError(f"{view / MANIFEST}: is not a manifest of vclr; remove it to have a new one written")
     for name in sorted({*listed, *entries}):
         said = listed.get(name)
         is_same = isinstance(said, dict) and said.get("sha256") == entries.get(name, {}).get("sha256")
         if not is_same:
             raise UserError(
-                f"{view / MANIFEST}: says something else of {name} than what is there; put the files in place again, "
-                "or remove the manifest, and a new one is made"
+                f"{view / MANIFEST}: does not agree with {name}; put the files in place again, or remove the "
+                "manifest to have a new one written"
             )

@@ -1,108 +1,102 @@
-"""Bring one source: download, verify, unpack, link, count, record; and again, from wherever an earlier run ended."""
+"""Fetch one source: download, verify, unpack, count and record it, resuming where an earlier run ended."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from vclr.errors import UserError
-from vclr.fetch import hand_views
 from vclr.fetch import manual as by_hand
+from vclr.fetch import manual_views
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
-from vclr.fetch.connections import Sessions
 from vclr.fetch.counts import check_counts
+from vclr.fetch.data_lock import DataLock
 from vclr.fetch.download import download
+from vclr.fetch.http_session import HttpSession
 from vclr.fetch.hub import hub_name
-from vclr.fetch.links import link_photos
-from vclr.fetch.lock_file import LockFile
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.plan import Item, Plan, State, make_plan
 from vclr.fetch.selection import Wanted
 from vclr.fetch.settings import Settings
 from vclr.fetch.sources import archive_stem
-from vclr.fetch.transfer import SMALLEST_BLOCK, Nobody, Report
+from vclr.fetch.transfer import SMALLEST_BLOCK
+from vclr.file_lock import lock_file
 from vclr.files import sha256
 from vclr.image_folder import MANIFEST
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
 
-SMALL = 2 * SMALLEST_BLOCK  # bytes below which files are fetched side by side, not in parts
-NAMED = 5  # files at fault that a line names
+SMALL = 2 * SMALLEST_BLOCK  # bytes; smaller files are downloaded several at once, not in parts
+NAMED = 5  # damaged files that a message names
 SECONDS_BETWEEN_SAVES = 10.0
 
 
-def bring_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
-    """Do what is to be done for a source, one process at a time.
+def fetch_source(wanted: Wanted, plan: Plan, settings: Settings) -> None:
+    """Fetch a source; one process at a time.
 
     Args:
         wanted: the source and its parts.
-        plan: what was to be done a moment ago; another process may have done it since.
+        plan: the work that was left a moment ago; another process may have done it since.
         settings: how to fetch.
 
     Raises:
-        UserError: in one line, what could not be done.
+        UserError: in one line, what failed.
     """
     if plan.is_done and plan.is_in_lock and not settings.verify and not settings.update_lock:
         if plan.source.hub is not None:
             Manifest(plan.source, settings.output).write_views()  # Snakemake deletes outputs of what it runs again
         return
     with _alone(settings.output / wanted.source.folder / ".fetch.lock", wanted.source.name):
-        lock = LockFile(settings.output)
+        lock = DataLock(settings.output)
         if plan.listing is not None and wanted.source.hub is not None:
             lock.record_listing(hub_name(wanted.source.hub), plan.listing, replace=settings.update_lock)
         damaged = _find_damaged(wanted, plan, settings, lock) if settings.verify else []
-        is_by_hand = plan.is_by_hand or any(path in plan.linked and path not in plan.source.links for path in damaged)
+        is_by_hand = plan.is_by_hand or any(path in plan.recorded_views for path in damaged)
         if damaged and is_by_hand:
             raise UserError(f"{wanted.source.name}: damaged: {_name_some(damaged)}; put them in place again")
         plan = make_plan(wanted, settings, lock, damaged, plan.listing)
         if settings.offline:
             refuse_missing([plan], settings)
-        with Sessions() as sessions:
-            _Bringing(plan, settings, lock, sessions).run()
+        with HttpSession() as session:
+            _SourceFetch(plan, settings, lock, session).run()
 
 
 def refuse_missing(plans: Sequence[Plan], settings: Settings) -> None:
-    """Refuse what only the network has.
+    """Refuse plans that need the network.
 
     Raises:
-        UserError: names it.
+        UserError: names the missing files.
     """
     missing = [item.file.path for plan in plans for item in plan.items if item.needs_network]
     if missing:
         raise UserError(
-            f"offline ({settings.offline}): not there, or damaged: {_name_some(missing)}; "
-            "fetch them where there is a network"
+            f"offline ({settings.offline}): missing or damaged: {_name_some(missing)}; "
+            "fetch them on a machine with network access"
         )
 
 
 @contextmanager
 def _alone(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a source; wait, and say so, while another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(path)
+    """Hold the lock of a source; while another process holds it, say so and wait."""
+    busy = f"{name}: another process fetches it ({path} is locked); waiting for it to finish"
     try:
-        guard.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: another process fetches it (%s is locked); waiting for its end", name, path)
-        guard.acquire(poll_interval=0.5)
-    except NotImplementedError:
-        log.warning("%s: the file system has no locks; fetch with one process only", path)
-    try:
+        file = lock_file(path, busy, timeout=0)
+    except UserError:
+        log.info(busy)
+        file = lock_file(path, busy, timeout=math.inf)
+    with file:
         yield
-    finally:
-        guard.release()
 
 
-def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile) -> list[str]:
-    """Hash everything again that is recorded, and say what of it is not what it was."""
+def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: DataLock) -> list[str]:
+    """Hash everything that is recorded again, and return what has changed."""
     manifest = Manifest(wanted.source, settings.output)
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
@@ -112,7 +106,7 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: LockFile
             f"{wanted.source.name}: damaged: {names}; put them in place again, or remove them to fetch them"
         )
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
-    paths += [*plan.linked, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
+    paths += [*plan.recorded_views, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)
     for path, files in damaged.items():
         log.warning("%s: damaged: %s", path, _name_some(files))
@@ -124,11 +118,11 @@ def _name_some(paths: Sequence[str]) -> str:
     return f"{', '.join(paths[:NAMED])}{more}"
 
 
-class _Bringing:
+class _SourceFetch:
     """The work on one source, while its lock is held."""
 
-    def __init__(self, plan: Plan, settings: Settings, lock: LockFile, sessions: Sessions) -> None:
-        self.plan, self.settings, self.lock, self.sessions = plan, settings, lock, sessions
+    def __init__(self, plan: Plan, settings: Settings, lock: DataLock, session: HttpSession) -> None:
+        self.plan, self.settings, self.lock, self.session = plan, settings, lock, session
         self.source, self.output, self.quiet = plan.source, settings.output, settings.quiet
         self.manifest = Manifest(plan.source, settings.output)
         self.saved_at = time.monotonic()
@@ -141,51 +135,48 @@ class _Bringing:
                 by_hand.verify(self.source, self.output, self.manifest, self.quiet)
             for place in self.plan.views_by_hand:
                 self._adopt_view(place)
-            self._bring_all(self.plan.items)
+            self._fetch_all(self.plan.items)
             for path in self.plan.to_count:
                 self._say(f"{self.output / path}: counting")
                 check_counts(self.output / path, self.source.counts[path])
                 self.manifest.counts[path] = dict(self.source.counts[path])
-            for folder in self.plan.links:
-                entries = link_photos(self.output, folder, self.source.links[folder], self.quiet)
-                self.manifest.record_folder(folder, entries, links=self.source.links[folder].annotations)
         finally:
             self._save(at_once=True)
         self.manifest.write_views()
-        self._say(f"{self.source.name}: is there")
+        self._say(f"{self.source.name}: complete")
 
-    def _bring_all(self, items: Sequence[Item]) -> None:
-        self._bring_small([item for item in items if _is_small(item)])
+    def _fetch_all(self, items: Sequence[Item]) -> None:
+        self._fetch_small([item for item in items if _is_small(item)])
         for item in items:
             if item.state is State.FOUND:
                 self._adopt(item)
             elif not item.is_done and not _is_small(item):
-                self._bring(item)
+                self._fetch(item)
         self._record_in_lock(items)
 
-    def _bring_small(self, items: Sequence[Item]) -> None:
-        """Fetch many small files, several at once."""
+    def _fetch_small(self, items: Sequence[Item]) -> None:
+        """Download many small files, several at once."""
         if not items:
             return
         total = sum(item.file.bytes or 0 for item in items)
         progress = Progress(f"{self.source.name}, small files", total, quiet=self.quiet, is_bytes=True)
         pool = ThreadPoolExecutor(self.settings.parts)
         try:
-            tasks = {pool.submit(self._download, item, Nobody(), 1): item for item in items}
+            tasks = {pool.submit(self._download, item, Progress("", None, quiet=True), 1): item for item in items}
             for task in as_completed(tasks):
                 url, found = task.result()
                 self.manifest.record_file(tasks[task].file.path, url, found.bytes, found.sha256)
                 progress.advance(found.bytes)
                 self._save()
         except BaseException:
-            self.sessions.interrupted.set()  # those that are under way would only be waited for
+            self.session.interrupted.set()  # otherwise the pool waits for the downloads under way
             raise
         finally:
             pool.shutdown(cancel_futures=True)
             progress.close()
 
-    def _bring(self, item: Item) -> None:
-        """Fetch a file, or go on with what is there of it; unpack it."""
+    def _fetch(self, item: Item) -> None:
+        """Download a file, or resume its download, and unpack it."""
         target = self.output / item.file.path
         if item.state is not State.ARRIVED or not self._is_right(item, target):
             progress = Progress(target.name, item.file.planned_bytes, item.received, self.quiet, is_bytes=True)
@@ -201,15 +192,15 @@ class _Bringing:
             _check_packed(item, target)
 
     def _is_right(self, item: Item, target: Path) -> bool:
-        """Verify a file that is there already, and record it; False where it is to be fetched again.
+        """Verify a file that is there already, and record it; return False if it must be downloaded again.
 
         Raises:
-            UserError: `data.lock` knows another one; or it is wrong, and there is no network.
+            UserError: `data.lock` has another file; or the file is wrong and the network is forbidden.
         """
         found, record = hash_file(target), self.manifest.files.get(item.file.path)
         difference = item.expected.difference(found)
         if difference and item.expected.origin and (record is None or record["sha256"] == found.sha256):
-            raise UserError(f"{target}: {difference}; or remove it, and that one is fetched")
+            raise UserError(f"{target}: {difference}; or remove the file to download that one")
         is_known = record is not None and not item.expected.has_checksum and not self.settings.update_lock
         if is_known and record is not None and record["sha256"] != found.sha256:
             difference = f"sha256 is {found.sha256}, was {record['sha256']}"
@@ -218,18 +209,18 @@ class _Bringing:
                 self.manifest.record_file(item.file.path, "", found.bytes, found.sha256)
             return True
         if self.settings.offline:
-            raise UserError(f"{target}: {difference}; offline ({self.settings.offline}), so it is not fetched again")
-        log.warning("%s: %s; it is fetched again", target, difference)
+            raise UserError(f"{target}: {difference}; offline ({self.settings.offline}), so it is not downloaded again")
+        log.warning("%s: %s; downloading it again", target, difference)
         return False
 
-    def _download(self, item: Item, report: Report, parts: int) -> tuple[str, Found]:
+    def _download(self, item: Item, report: Progress, parts: int) -> tuple[str, Found]:
         settings, target = self.settings, self.output / item.file.path
         try:
-            return download(target, item.addresses, item.expected, settings.patience, report, self.sessions, parts)
+            return download(target, item.addresses, item.expected, settings.retry, report, self.session, parts)
         except UserError as error:
             known = self.lock.listing(hub_name(self.source.hub)) if self.source.hub is not None else None
             if known is not None and item.file not in self.source.files:
-                hint = f"{self.lock.path} has the hub's listing of {known[1]}, --update-lock lists anew"
+                hint = f"{self.lock.path} has the hub's listing of {known[1]}; --update-lock lists it anew"
                 raise UserError(f"{error} ({hint})") from None
             raise
 
@@ -261,12 +252,12 @@ class _Bringing:
     def _adopt_view(self, place: str) -> None:
         """Verify and record a view that a person has put in place."""
         assert self.source.hub is not None
-        entries = hand_views.list_view(self.output / place, self.output / self.source.hub.photos[place], self.quiet)
+        entries = manual_views.list_view(self.output / place, self.output / self.source.hub.photos[place], self.quiet)
         self.manifest.record_folder(place, entries, note="put there by hand: has a file of each photo's size")
-        self._say(f"{self.output / place}: put there by hand, {len(entries)} files, compared with their photos")
+        self._say(f"{self.output / place}: put there by hand: {len(entries)} files, compared with their photos")
 
     def _record_in_lock(self, items: Sequence[Item]) -> None:
-        """Record what nobody publishes a checksum of."""
+        """Record the files for which nobody publishes a checksum."""
         entries = {}
         for item in items:
             record, entry = self.manifest.files.get(item.file.path), self.lock.entry(item.file.path)
@@ -277,7 +268,7 @@ class _Bringing:
         self.lock.record_files(entries)
 
     def _save(self, at_once: bool = False) -> None:
-        """Write the manifest; now and then while many small files come."""
+        """Write the manifest; from time to time while many small files arrive."""
         if at_once or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
             self.manifest.save()
             self.saved_at = time.monotonic()
