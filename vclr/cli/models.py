@@ -253,11 +253,11 @@ def convert_weights(
 
 def _report(config: Config, metrics: dict[str, Any]) -> None:
     """Print the results, and store them in the run of the training that they are of."""
+    from vclr.catalog.metrics import PRINTED_METRICS
     from vclr.tracking.results import store_results
 
-    shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
     for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        values = ((key, group.get(key)) for key in shown)
+        values = ((key, group.get(key)) for key in PRINTED_METRICS)
         print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
     store_results(config, metrics)
 
