@@ -7,8 +7,8 @@ import pytest
 
 from tests.report.report_world import DEPTH, NATURAL, WITHOUT
 from vclr.config import load_config
-from vclr.evaluation.evaluated_set import EvaluatedSet
 from vclr.errors import UsageError
+from vclr.evaluation.evaluated_set import EvaluatedSet
 from vclr.report.comparison import check_pairs, compare, shown_difference, warn_of_apart
 from vclr.report.differences import differing_settings
 from vclr.report.experiments import Experiment
@@ -85,7 +85,8 @@ CONFOUNDED = [
 def test_what_made_the_difference_is_not_said_if_something_else_differs(more, named):
     pair = [experiment("views", [30.0]), experiment("full", [33.0], more=more)]
     (sentence,) = comparison_sentences(pair)
-    begin = "Recall of full on novel objects is 3.0 points higher than that of views (one seed). The two trainings differ in "
+    begin = "Recall of full on novel objects is 3.0 points higher than that of views (one seed). "
+    begin += "The two trainings differ in "
     assert sentence.startswith(begin)
     assert sentence.endswith(", so this does not tell which of these made the difference.")
     assert set(sentence[len(begin) :].partition(", so")[0].split(", ")) == {CONSISTENCY, *named.split(", ")}

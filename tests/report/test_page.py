@@ -14,7 +14,6 @@ from vclr.report.page import describe_leaks, write_report
 from vclr.report.results_table import _mark_best
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
-
 PAIRS = (("views", "baseline"), ("full", "views"))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.predictions import read_predictions
+from vclr.coco.predictions import check_predictions, read_predictions
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.data.readiness import check_groups
@@ -15,7 +15,7 @@ from vclr.data.samples import TestSamples
 from vclr.errors import UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
-from vclr.evaluation.recall import Metrics, score
+from vclr.evaluation.recall import Metrics, score_groups
 from vclr.files import read_json, write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard
@@ -48,7 +48,9 @@ def evaluate(
     samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet)
     write_json(output / "predictions.json", predictions)
-    return _write_metrics(config, samples, predictions, output, provenance.describe(config, checkpoint))
+    return _write_metrics(
+        config, samples, _check(predictions, samples), output, provenance.describe(config, checkpoint)
+    )
 
 
 def evaluate_shard(
@@ -79,7 +81,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     samples = _open_test_set(config)
     predictions = _join(parts, samples)
     source = provenance.read_common(parts, provenance.describe(config, None))
-    metrics = _write_metrics(config, samples, predictions, output, source)
+    metrics = _write_metrics(config, samples, _check(predictions, samples), output, source)
     write_json(output / "predictions.json", predictions)
     return metrics
 
@@ -98,7 +100,8 @@ def evaluate_model(model: Detector, config: Config, between_batches: Callable[[]
     """Return the headline metrics of a detector in the middle of a training, which may end it by an exception."""
     samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
-    return _score(config, samples, predictions, evaluated_groups(config).get(config.evaluation.protocol))
+    headline = evaluated_groups(config).get(config.evaluation.protocol)
+    return _score(config, samples, _check(predictions, samples), {"": headline})[""]
 
 
 def _open_test_set(config: Config) -> TestSamples:
@@ -126,16 +129,29 @@ def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:
     return predictions
 
 
+def _check(predictions: Found, samples: TestSamples) -> Found:
+    return check_predictions(predictions, samples.coco["images"], "predictions")
+
+
 def _write_metrics(
-    config: Config, samples: TestSamples, predictions: Found, output: Path, source: dict[str, Any]
+    config: Config, samples: TestSamples, found: Found, output: Path, source: dict[str, Any]
 ) -> dict[str, Any]:
-    groups = {name: _score(config, samples, predictions, names) for name, names in evaluated_groups(config).items()}
-    headline = groups.get(config.evaluation.protocol) or _score(config, samples, predictions, None)
-    metrics = {**headline, "groups": groups, "num_images": len(samples), "provenance": source}
+    """Score predictions that are checked already, and write `metrics.json`."""
+    groups, protocol = evaluated_groups(config), config.evaluation.protocol
+    headline = protocol if protocol in groups else ""
+    scores = _score(config, samples, found, {**groups, headline: groups.get(headline)})
+    metrics = {
+        **scores[headline],
+        "groups": {group: scores[group] for group in groups},
+        "num_images": len(samples),
+        "provenance": source,
+    }
     write_json(output / "metrics.json", metrics, indent=1)
     return metrics
 
 
-def _score(config: Config, samples: TestSamples, predictions: Found, categories: list[str] | None) -> Metrics:
-    has_masks = config.dataloader.train.mapper.mask_on
-    return score(samples.coco, predictions, tuple(config.evaluation.max_dets), categories, has_masks)
+def _score(
+    config: Config, samples: TestSamples, found: Found, groups: Mapping[str, list[str] | None]
+) -> dict[str, Metrics]:
+    has_masks, max_dets = config.dataloader.train.mapper.mask_on, tuple(config.evaluation.max_dets)
+    return score_groups(samples.coco, found, groups, max_dets, has_masks)

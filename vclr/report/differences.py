@@ -57,10 +57,9 @@ def differing_settings(one: Experiment, other: Experiment) -> dict[str, tuple[An
     """
     settings = [_effective_settings(experiment) for experiment in (one, other)]
     pairs = {key: (settings[0].get(key), settings[1].get(key)) for key in settings[0] | settings[1]}
-    unused = () if _use_teacher(one) and _use_teacher(other) else OF_TEACHER
-    folders = [set(_view_folders(experiment)) for experiment in (one, other)]
     # The weights of the views say already that one of the trainings does not draw from a view.
-    unused += tuple(folders[0] ^ folders[1])
+    unused = _view_folders(one).keys() ^ _view_folders(other).keys()
+    unused |= set() if _use_teacher(one) and _use_teacher(other) else {*OF_TEACHER}
     found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in unused}
     for key in sorted(one.data_hashes.keys() & other.data_hashes.keys()):
         if one.data_hashes[key] != other.data_hashes[key]:
