@@ -214,7 +214,7 @@ def test_leaks_are_said_of_each_protocol(tmp_path):
     assert describe_leaks(tmp_path / "leaks") == ["not looked for (vclr audit)"]
 
 
-def test_leaks_and_licences_are_said(world, tmp_path):
+def test_leaks_and_licenses_are_said(world, tmp_path):
     page, _ = report(world, tmp_path / "one")
     assert page.count("not looked for (vclr audit)") == 1
     assert page.count("own data") == 5  # annotations and photos of both parts, a view

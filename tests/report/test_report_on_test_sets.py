@@ -22,6 +22,7 @@ from tests.report.report_world import (
 from vclr.cli import app
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
+from vclr.outputs import REPORT, check_output_folder
 from vclr.report.experiments import by_test_set
 from vclr.report.page import write_report
 from vclr.report.read_experiments import read_experiments
@@ -327,3 +328,59 @@ def test_what_would_count_twice_is_refused(tmp_path, verb, experiments, seeds, m
     assert isinstance(refused.exception, UsageError)
     assert str(refused.exception) == message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["report", "study"])
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["views"], "--pairs 'views': expected FIRST:SECOND, separated by commas"),
+        (["views:full:x"], "--pairs 'views:full:x': expected FIRST:SECOND, separated by commas"),
+        (["full:views", "views:fulll"], "pair views:fulll: fulll is not among the experiments; nearest: full"),
+    ],
+)
+def test_odd_pairs_are_refused_before_anything_is_read(tmp_path, verb, pairs, message):
+    arguments = [verb, "--experiments", "views,full", "--seeds", "0", "--output", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, [*arguments, *(part for pair in pairs for part in ("--pairs", pair))])
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == message
+
+
+def test_pairs_are_named_on_the_command_line(world):
+    places = ["--runs", str(world / "runs"), "--results", str(world / "results")]
+    arguments = ["--experiments", "baseline,views,full", "--seeds", "0", "--pairs", "baseline:full,views:full"]
+    for _ in range(2):  # a second run replaces what the first one wrote
+        for verb in ("report", "study"):
+            done = CliRunner().invoke(app, [verb, *places, *arguments, "--output", str(world / verb)])
+            assert done.exit_code == 0, done.exception
+    for path in (world / "report" / "summary.json", world / "study" / "study.json"):
+        written = read_json(path)
+        found = {title: list(test_set["comparison"]) for title, test_set in written["test_sets"].items()}
+        assert found == {"here": ["baseline - full"], "there": ["views - full"]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "content"),
+    [
+        ("report", "report.html", "<!doctype html>\n<html>\n<p>mine"),
+        ("report", "summary.json", '{"mine": 1}'),
+        ("study", "study.md", "# My study"),
+        ("study", "study.json", '{"mine": 1}'),
+    ],
+)
+def test_files_that_somebody_else_wrote_are_not_replaced(world, verb, name, content):
+    (world / "out").mkdir()
+    (world / "out" / name).write_text(content)
+    arguments = [verb, "--experiments", "views", "--seeds", "0", "--output", str(world / "out")]
+    refused = CliRunner().invoke(app, [*arguments, "--runs", str(world / "runs"), "--results", str(world / "results")])
+    assert isinstance(refused.exception, UsageError)
+    assert "exists, and this command did not write it" in str(refused.exception)
+    assert (world / "out" / name).read_text() == content
+
+
+def test_a_page_of_an_earlier_version_is_replaced(world):
+    page = report(world, ["views"])
+    marker = '<meta name="generator" content="vclr report">\n'
+    assert marker in page
+    (world / "out" / "report.html").write_text(page.replace(marker, ""))
+    check_output_folder(world / "out", {}, REPORT)

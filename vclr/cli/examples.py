@@ -10,7 +10,7 @@ EXAMPLES = {
     "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json "
     "--output nonvoc.json",
     "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
-    "licences": "vclr licences --config-file configs/experiment/voc_to_nonvoc.yaml",
+    "licenses": "vclr licenses --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",
     "proposals": "vclr proposals --images mine/images --annotations mine/train.json --output mine/proposals.json",
     "pack": "vclr pack mine/images",
@@ -36,6 +36,8 @@ EXAMPLES = {
 def add_examples(app: typer.Typer, path: str = "") -> None:
     """Give each verb of a command line, and of those in it, its example as the last line of its help."""
     for command in app.registered_commands:
+        if command.hidden:  # an old name
+            continue
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         command.epilog = f"Example: {EXAMPLES[path + name]}"
     for group in app.registered_groups:

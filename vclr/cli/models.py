@@ -157,6 +157,9 @@ def evaluate(
 
 
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
+    from vclr.data.readiness import check_test_set
+
+    check_test_set(config)  # before the checkpoint is read, which takes long
     import torch
 
     from vclr.device import describe_device
