@@ -195,6 +195,6 @@ def test_the_old_name_of_the_command_says_the_new_one():
     assert (new.exit_code, new.stderr, old.exit_code) == (0, "", 0)
     assert old.stderr == "vclr: `vclr licences` is now `vclr licenses`; the next release drops the old name\n"
     entries = json.loads(new.stdout)
-    assert json.loads(old.stdout) == [{**entry, "licence": entry["license"]} for entry in entries]
+    assert old.stdout == new.stdout.replace('"license":', '"licence":'), "scripts that know the old name know its keys"
     assert {entry["license"]["name"] for entry in entries} == {"Apache-2.0"}
     assert "licences" not in CliRunner().invoke(app, ["--help"]).stdout

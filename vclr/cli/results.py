@@ -123,7 +123,7 @@ def old_licenses(
     commercial_safe: CommercialSafe = False,
     as_json: AsJson = False,
 ) -> None:
-    """Call `vclr licenses` by its old name, with the old key besides the new one in --json."""
+    """Call `vclr licenses` by its old name, with the old key in --json."""
     print("vclr: `vclr licences` is now `vclr licenses`; the next release drops the old name", file=sys.stderr)
     _list_licenses(overrides, config_file, commercial_safe, as_json, key="licence")
 
