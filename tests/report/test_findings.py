@@ -89,7 +89,10 @@ def test_what_made_the_difference_is_not_said_if_something_else_differs(more, na
     begin += "The two trainings differ in "
     assert sentence.startswith(begin)
     assert sentence.endswith(", so this does not tell which of these made the difference.")
-    assert set(sentence[len(begin) :].partition(", so")[0].split(", ")) == {CONSISTENCY, *named.split(", ")}
+    assert set(sentence[len(begin) :].partition(", so")[0].replace(" and ", ", ").split(", ")) == {
+        CONSISTENCY,
+        *named.split(", "),
+    }
     assert "full - views: The two trainings differ in `" in summarize_study(pair)
     assert set(compare(pair)["full - views"].further) == {CONSISTENCY, *named.split(", ")}
 

@@ -269,7 +269,7 @@ def test_changed_annotations_are_said_and_not_drawn(world):
     change(world / "results/views/seed0/metrics.json", test_set={"sha256": "0" * 64})
     (world / "results/full/untrained/there/metrics.json").unlink()
     page = report(world, ["views"])
-    assert "The annotations have changed since they were evaluated with" in words(page)
+    assert "The annotations have changed since this evaluation" in words(page)
     assert sections(page)["Results"].count("<img") == 0
 
 

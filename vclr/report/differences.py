@@ -114,7 +114,7 @@ def describe_differences(found: dict[str, tuple[Any, Any]], max_named: int | Non
 
 
 def _name_some(names: list[str], max_named: int | None) -> str:
-    """Name the first few settings, and count the others."""
+    """Name the first few of several settings, and count the others."""
     shown = names if max_named is None or len(names) <= max_named + 1 else names[:max_named]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more settings" if more else "")
+    *others, last = [*shown, f"{len(names) - len(shown)} more settings"] if len(shown) < len(names) else shown
+    return f"{', '.join(others)} and {last}"
