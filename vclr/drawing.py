@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 SHORT_SIDE = 256  # smaller images are enlarged by a whole factor until their short side has at least this
 LONG_SIDE = 2048  # but no long side beyond this, to which larger images are shrunk
@@ -213,12 +214,7 @@ def _fade(canvas: np.ndarray, fade: float) -> np.ndarray:
 
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     """Return the pixels of a bool mask that are within `width` of its outside."""
-    inner = np.pad(mask, 1)
-    for _ in range(width):
-        shrunk = inner.copy()
-        shrunk[1:-1, 1:-1] &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-        inner = shrunk
-    return mask & ~inner[1:-1, 1:-1]
+    return mask & ~ndimage.binary_erosion(mask, iterations=width)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

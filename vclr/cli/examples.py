@@ -36,8 +36,6 @@ EXAMPLES = {
 def add_examples(app: typer.Typer, path: str = "") -> None:
     """Give each verb of a command line, and of those in it, its example as the last line of its help."""
     for command in app.registered_commands:
-        if command.hidden:  # an old name
-            continue
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         command.epilog = f"Example: {EXAMPLES[path + name]}"
     for group in app.registered_groups:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,51 +94,26 @@ def _pairs(options: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-CommercialSafe = Annotated[
-    bool, typer.Option("--commercial-safe", help="Exit with 1 if anything may not be used commercially.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")]
-
-
 @app.command()
 def licenses(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    commercial_safe: CommercialSafe = False,
-    as_json: AsJson = False,
+    commercial_safe: Annotated[
+        bool, typer.Option("--commercial-safe", help="Exit with 1 if anything may not be used commercially.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")] = False,
 ) -> None:
     """List the licenses of the data, weights, proposals and views of an experiment, or of all sources without one.
 
     Photos count by the license that their json gives each of them. A license.yaml in the folder of your own data states
     its terms: `name`, `commercial: true|false`, `because`, maybe `url`.
     """
-    _list_licenses(overrides, config_file, commercial_safe, as_json)
-
-
-@app.command("licences", hidden=True)
-def old_licenses(
-    overrides: Overrides = None,
-    config_file: ConfigFile = None,
-    commercial_safe: CommercialSafe = False,
-    as_json: AsJson = False,
-) -> None:
-    """Call `vclr licenses` by its old name, with the old key in --json."""
-    print("vclr: `vclr licences` is now `vclr licenses`; the next release drops the old name", file=sys.stderr)
-    _list_licenses(overrides, config_file, commercial_safe, as_json, key="licence")
-
-
-def _list_licenses(
-    overrides: list[str] | None, config_file: Path | None, commercial_safe: bool, as_json: bool, key: str = "license"
-) -> None:
     from vclr.report.licenses import catalog_terms, refuse_unsafe, terms_in_use
 
     has_experiment = config_file is not None or overrides
     terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
-    if as_json:
-        entries = [
-            {key if name == "license" else name: value for name, value in asdict(term).items()} for term in terms
-        ]
-        print(json.dumps(entries, indent=1))
+    if as_json:  # `licence` is the key of earlier versions, kept for one release
+        print(json.dumps([{**asdict(term), "licence": asdict(term.license)} for term in terms], indent=1))
     else:
         print("\n".join(map(str, terms)))
     if commercial_safe:

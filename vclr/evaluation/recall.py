@@ -58,7 +58,6 @@ def score(
         UserError: a file or an entry of it is not what it should be.
         UsageError: `max_dets` holds something other than positive integers.
     """
-    _check_max_dets(max_dets)
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
     truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
     if isinstance(predictions, (str, Path)):
@@ -89,16 +88,12 @@ def score_groups(
     Returns:
         What `score` returns, for each group.
     """
-    _check_max_dets(max_dets)
-    wanted = {
-        group: None if names is None else coco_json.category_ids(truth, names, truth_source)
-        for group, names in groups.items()
-    }
-    truth, found = _by_category(truth), _by_category({"annotations": found})["annotations"]
-    parts = {group: _select(truth, ids) for group, ids in wanted.items()}
+    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
+        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
     numbers = _number_images(truth["images"])
-    truths = {group: _renumber(coco_json.class_agnostic(part), numbers) for group, part in parts.items()}
-    found = _renumber({"images": truth["images"], "annotations": found}, numbers)["annotations"]
+    parts = {group: _select(truth, names, truth_source) for group, names in groups.items()}
+    truths = {group: _prepare(coco_json.class_agnostic(_by_category(part)), numbers) for group, part in parts.items()}
+    found = _prepare(_by_category({"images": [], "annotations": found}), numbers)["annotations"]
 
     sizes = {numbers[image["id"]]: (image["height"], image["width"]) for image in truth["images"]}
     scores = _score_kind("box", truths, found, sizes, max_dets)
@@ -108,16 +103,12 @@ def score_groups(
     return {group: {**scores[group], **of_masks.get(group, without)} for group in groups}
 
 
-def _check_max_dets(max_dets: Sequence[int]) -> None:
-    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
-        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
-
-
-def _select(truth: Json, categories: set[int] | None) -> Json:
+def _select(truth: Json, categories: list[str] | None, source: str) -> Json:
     """Keep the annotations of some categories, and the images that have one; None keeps everything."""
     if categories is None:
         return truth
-    return coco_json.select(truth, lambda annotation: annotation["category_id"] in categories)
+    wanted = coco_json.category_ids(truth, categories, source)
+    return coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
 
 
 def _has_masks_in(truth: Json, found: list[Json]) -> bool:
@@ -149,7 +140,7 @@ def _number_images(images: list[Json]) -> dict[int | str, int]:
     return {image_id: number for number, image_id in enumerate(ids, start=1)}
 
 
-def _renumber(coco: Json, numbers: dict[int | str, int]) -> Json:
+def _prepare(coco: Json, numbers: dict[int | str, int]) -> Json:
     """Give images their numbers, annotations numbers from 1 and one category."""
     images = [{**image, "id": numbers[image["id"]]} for image in coco["images"]]
     annotations = [

@@ -13,23 +13,12 @@ from vclr.views.choice import view_weights
 
 OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
 # Settings that change neither what a training learns nor what an evaluation finds.
-WITHOUT_EFFECT = (
-    *RUN_SETTINGS,
-    "train.seed",
-    "dataloader.test.batch_size",
-    "dataloader.test.num_workers",
-)
+WITHOUT_EFFECT = (*RUN_SETTINGS, "train.seed", "dataloader.test.batch_size", "dataloader.test.num_workers")
 # Settings that say where data is and how it is scored. What is compared instead: the test set and the groups, the files
 # of the training set, and the views that it draws from.
 DATA = (
-    "data.",
-    "views.weights",
-    "dataloader.train.dataset.names",
-    "dataloader.test.dataset.names",
-    "evaluation.protocol",
-    "evaluation.test_sets",
-    "evaluation.groups",
-    "evaluation.max_dets",
+    *("data.", "views.weights", "dataloader.train.dataset.names", "dataloader.test.dataset.names"),
+    *("evaluation.protocol", "evaluation.test_sets", "evaluation.groups", "evaluation.max_dets"),
 )
 OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
 
