@@ -1,4 +1,4 @@
-"""Pictures of objects: masks and boxes on an image, what was found beside what is there, contact sheets."""
+"""Pictures of objects: masks and boxes on an image, predictions compared with annotations, contact sheets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
-SHORT_SIDE = 256  # smaller images are enlarged by a whole factor to at least this
-LONG_SIDE = 2048  # but none beyond this, and larger ones are shrunk to it
+SHORT_SIDE = 256  # smaller images are enlarged by a whole factor until their short side has at least this
+LONG_SIDE = 2048  # but no long side beyond this, to which larger images are shrunk
 MASK_OPACITY = 0.5
 SHADE = 0.35
 # Distinct for most kinds of color vision, neighbors apart in hue; light enough to stand out on photos.
@@ -91,7 +92,7 @@ def draw_found(
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        objects: (h, w) each, the masks that are to be found; the n-th has the n-th color of the palette.
+        objects: (h, w) each, the masks to find; the n-th has the n-th color of the palette.
         predictions: (h, w) each, the predicted masks to choose from; one mask serves one object at most.
         min_iou: smallest overlap that counts as found.
         fade: as of `draw_objects`.
@@ -213,12 +214,7 @@ def _fade(canvas: np.ndarray, fade: float) -> np.ndarray:
 
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     """Return the pixels of a bool mask that are within `width` of its outside."""
-    inner = np.pad(mask, 1)
-    for _ in range(width):
-        shrunk = inner.copy()
-        shrunk[1:-1, 1:-1] &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-        inner = shrunk
-    return mask & ~inner[1:-1, 1:-1]
+    return mask & ~ndimage.binary_erosion(mask, iterations=width)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -23,8 +23,19 @@ EVALUATION: dict[str, Kind] = {
     "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
     "predictions.json": ((), (b"[]", b'[{"image_id"')),
 }
-REPORT: dict[str, Kind] = {"report.html": ((), (b"<!",)), "summary.json": (("experiments", "test_sets"), ())}
-STUDY: dict[str, Kind] = {"study.md": ((), (b"#",))}
+_PAGE = b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="'
+REPORT: dict[str, Kind] = {
+    # The second is how the pages of earlier versions begin, which do not name what wrote them.
+    "report.html": (
+        (),
+        (_PAGE + b'generator" content="vclr report">', _PAGE + b'viewport" content="width=device-width'),
+    ),
+    "summary.json": (("experiments", "test_sets"), ()),
+}
+STUDY: dict[str, Kind] = {
+    "study.md": ((), ("Mean ± standard deviation over ".encode(),)),
+    "study.json": (("target", "test_sets"), ()),
+}
 CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 
 

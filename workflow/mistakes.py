@@ -51,6 +51,7 @@ def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
         written = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         sections = (config, config["demo"], config["study"], written)
         _check_experiments(config["experiments"], config["untrained"], sections)
+        _check_named("compare", [name for pair in config.get("compare", []) for name in pair], sections)
 
 
 def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
@@ -67,7 +68,7 @@ def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
 
 
 def _check_experiments(experiments: list[str], untrained: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
-    """Check that the experiments to run exist, and that those in `untrained` are named by another key as well."""
+    """Check that the experiments to run exist, and that those in `untrained` are to run."""
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     for name in experiments:
         if name not in known:
@@ -75,10 +76,15 @@ def _check_experiments(experiments: list[str], untrained: list[str], sections: t
             raise UsageError(
                 f"experiments: {EXPERIMENTS}/{name}.yaml: does not exist; nearest: {EXPERIMENTS}/{near}.yaml"
             )
-    named = sorted({name for section in sections for name in section["experiments"]})
-    for name in untrained:
-        if name not in named:
-            raise UsageError(f"untrained: {name} is not among the experiments; nearest: {nearest(name, named)}")
+    _check_named("untrained", untrained, sections)
+
+
+def _check_named(key: str, names: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
+    """Check that each experiment that a key names is one of those to run, here or by the file as it is written."""
+    to_run = sorted({name for section in sections for name in section["experiments"]})
+    for name in names:
+        if name not in to_run:
+            raise UsageError(f"{key}: {name} is not among the experiments; nearest: {nearest(name, to_run)}")
 
 
 def check_targets(workflow: Any) -> None:

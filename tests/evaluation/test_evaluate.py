@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from vclr.cli import app
+from vclr.coco.predictions import check_predictions
 from vclr.config import Config, load_config
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate, evaluate_model, evaluate_parts, evaluate_shard
+from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_model, evaluate_parts, evaluate_shard
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
@@ -110,3 +113,40 @@ def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: py
     write_json(tmp_path / "c.json", [{**found, "image_id": 3}])
     evaluate_parts([tmp_path / "a.json", tmp_path / "c.json"], config, tmp_path / "out")
     assert "3 of 5 images have no predictions" in caplog.text
+
+
+def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = make_config(world, "evaluation.protocol=''")
+    metrics = evaluate(build_model(config), config, tmp_path / "one", quiet=True)
+    checked = []
+
+    def check(entries: list[dict[str, object]], *arguments: object) -> list[dict[str, object]]:
+        checked.append(len(entries))
+        return check_predictions(entries, *arguments)  # type: ignore[arg-type]
+
+    for module in ("vclr.coco.predictions", "vclr.evaluation.evaluate", "vclr.evaluation.recall"):
+        monkeypatch.setattr(f"{module}.check_predictions", check)
+    again = evaluate_file(tmp_path / "one" / "predictions.json", config, tmp_path / "two")
+    assert checked == [len(read_json(tmp_path / "one" / "predictions.json"))]
+    assert again == metrics
+    for group, names in {**config.evaluation.groups, "": None}.items():
+        alone = score(world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names)
+        assert (again["groups"][group] if group else {key: again[key] for key in alone}) == alone
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("evaluation.protocol=novl", "evaluation.protocol=novl: unknown protocol; nearest: novel"),
+        ("data.test.images=elsewhere", "data.test.images=elsewhere: does not exist"),
+        ("evaluation.groups.novel=[dragon]", "has no category 'dragon'"),
+    ],
+)
+def test_names_are_checked_before_the_checkpoint_is_read(world: Path, tmp_path: Path, override: str, says: str):
+    (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
+    data = [f"data.test.annotations={world}/annotations_val.json", f"data.test.images={world}/images"]
+    arguments = ["evaluate", "--config-file", str(DEMO), "--checkpoint", str(tmp_path / "last.pt")]
+    refused = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out"), *data, override])
+    assert isinstance(refused.exception, UserError)
+    assert says in str(refused.exception)
+    assert not (tmp_path / "out").exists()

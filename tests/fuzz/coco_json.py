@@ -69,7 +69,7 @@ def _another(number: int, folder: Path, path: Path) -> Trial:
             lambda _: check_metrics(out / "metrics.json"),
         ),
         (["split", "one_class", "--annotations", sound, "--output", str(out / "s.json"), "--train", str(path)], None),
-        (["licences", *tiny, *trained, *sound_test], None),
+        (["licenses", *tiny, *trained, *sound_test], None),
         (["audit", *tiny, *trained, *sound_test, "--output", str(out / "leaks.json"), "--quiet"], None),
         (["proposals", "--images", images, "--annotations", str(path), "--output", str(out / "p.json"), "--quiet"],
         None),

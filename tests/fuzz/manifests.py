@@ -1,4 +1,4 @@
-"""Manifests, licence.yaml, catalogs and data.lock: what commands believe of folders and sources."""
+"""Manifests, license.yaml, catalogs and data.lock: what commands believe of folders and sources."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def _beside_photos(folder: Path, chance: random.Random) -> list[Trial]:
 
 
 def _declared(folder: Path, chance: random.Random) -> list[Trial]:
-    _write(folder / "images/licence.yaml", dict(LICENCE), chance, folder, yaml.safe_dump)
+    _write(folder / "images/license.yaml", dict(LICENCE), chance, folder, yaml.safe_dump)
     data = [f"data.{part}.{key}" for part in ("train", "test") for key in ("annotations", "images")]
     paths = [folder / "sound.json", folder / "images"] * 2
     arguments = [f"{key}={path}" for key, path in zip(data, paths, strict=True)]
-    return [Trial(["licences", "--config-file", str(folder / "tiny.yaml"), *arguments], ("licence.yaml",))]
+    return [Trial(["licenses", "--config-file", str(folder / "tiny.yaml"), *arguments], ("license.yaml",))]
 
 
 def _joined_views(folder: Path, chance: random.Random) -> list[Trial]:
@@ -146,7 +146,7 @@ def _packed(folder: Path, chance: random.Random) -> list[Trial]:
 
 
 def _recorded(folder: Path, chance: random.Random) -> list[Trial]:
-    """`vclr licences` reads the record beside a split."""
+    """`vclr licenses` reads the record beside a split."""
     split = write_json(folder / "split.json", json.loads((folder / "sound.json").read_text()))
     record = {
         "annotations": {"file": "sound.json", "sha256": DIGEST},
@@ -155,7 +155,7 @@ def _recorded(folder: Path, chance: random.Random) -> list[Trial]:
     _write(split.with_suffix(".record.json"), record, chance, folder)
     paths = [f"data.train.annotations={split}", f"data.train.images={folder / 'images'}"]
     paths += [f"data.test.annotations={folder / 'sound.json'}", f"data.test.images={folder / 'images'}"]
-    return [Trial(["licences", "--config-file", str(folder / "tiny.yaml"), *paths], ("split.record.json",))]
+    return [Trial(["licenses", "--config-file", str(folder / "tiny.yaml"), *paths], ("split.record.json",))]
 
 
 KINDS = [

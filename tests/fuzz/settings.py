@@ -70,7 +70,7 @@ def make(number: int, folder: Path) -> list[Trial]:
         paths = [f"data.{part}.{key}" for part in ("train", "test") for key in ("annotations", "images")]
         values = [folder / "sound.json", folder / "images"] * 2
         own = [f"{key}={value}" for key, value in zip(paths, values, strict=True)]
-        trials.append(Trial(["licences", "--config-file", str(path), *own, *overrides], (*names, "licence.yaml")))
+        trials.append(Trial(["licenses", "--config-file", str(path), *own, *overrides], (*names, "license.yaml")))
     return trials
 
 

@@ -1,4 +1,4 @@
-"""The licence ledger: what an experiment uses is found by where it lies, and what is not safe is refused."""
+"""The license ledger: what an experiment uses is found by where it lies, and what is not safe is refused."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
+from vclr.cli import main
 from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.fetch.sources import read_catalog
-from vclr.report.licenses import Term, catalog_terms, count_licences, refuse_unsafe, terms_in_use
+from vclr.report.licenses import Term, catalog_terms, count_licenses, refuse_unsafe, terms_in_use
 
 ROOT = Path(__file__).parents[2]
 LICENCES = [
@@ -47,8 +48,8 @@ def test_published_experiment_names_every_source(tmp_path: Path):
         "photos (evaluation)": "COCO 2017",
         "first weights": "Published weights",
     }
-    assert found["first weights"].licence.name == "Apache-2.0"
-    assert [what for what, term in found.items() if term.licence.commercial] == [
+    assert found["first weights"].license.name == "Apache-2.0"
+    assert [what for what, term in found.items() if term.license.commercial] == [
         "annotations (training)",
         "annotations (evaluation)",
         "first weights",
@@ -90,12 +91,14 @@ def test_own_data_says_its_terms_itself(tmp_path: Path):
         f"data.train.images={tmp_path}/raw/mine/images",
     ]
     found = terms(tmp_path, *own)
-    assert found["photos (training)"].licence.name == found["annotations (training)"].licence.name == "not stated"
+    assert found["photos (training)"].license.name == found["annotations (training)"].license.name == "not stated"
     (tmp_path / "raw/mine/licence.yaml").write_text("{name: ours, commercial: true, because: we took them}")
     found = terms(tmp_path, *own)
-    assert found["photos (training)"].licence.commercial and found["annotations (training)"].licence.commercial
-    (tmp_path / "raw/mine/licence.yaml").write_text("{name: ours, comercial: true, because: we took them}")
-    with pytest.raises(UserError, match=r"licence\.yaml: unknown key 'comercial'; nearest: commercial"):
+    assert found["photos (training)"].license.commercial and found["annotations (training)"].license.commercial
+    (tmp_path / "raw/mine/license.yaml").write_text("{name: new, commercial: true, because: we took them}")
+    assert terms(tmp_path, *own)["photos (training)"].license.name == "new"
+    (tmp_path / "raw/mine/license.yaml").write_text("{name: ours, comercial: true, because: we took them}")
+    with pytest.raises(UserError, match=r"license\.yaml: unknown key 'comercial'; nearest: commercial"):
         terms(tmp_path, *own)
 
 
@@ -109,23 +112,23 @@ def test_own_data_says_its_terms_itself(tmp_path: Path):
         ([2, 5, 9], False, "2 of 3 photos: terms not known"),
     ],
 )
-def test_photos_count_by_their_own_licences(tmp_path: Path, kinds: list[int], is_safe: bool, says: str):
-    licence = count_licences(write_photos(tmp_path / "a.json", kinds))
-    assert licence is not None
-    assert licence.commercial == is_safe
-    assert licence.because == says
+def test_photos_count_by_their_own_licenses(tmp_path: Path, kinds: list[int], is_safe: bool, says: str):
+    found = count_licenses(write_photos(tmp_path / "a.json", kinds))
+    assert found is not None
+    assert found.commercial == is_safe
+    assert found.because == says
 
 
-def test_json_without_licences_says_nothing(tmp_path: Path):
+def test_json_without_licenses_says_nothing(tmp_path: Path):
     path = tmp_path / "a.json"
     path.write_text('{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}')
-    assert count_licences(path) is None
+    assert count_licenses(path) is None
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
 def test_real_photos():
     every, permissive = (
-        count_licences(PHOTOS / f"{name}.json") for name in ("annotations", "annotations_permissive_licence")
+        count_licenses(PHOTOS / f"{name}.json") for name in ("annotations", "annotations_permissive_licence")
     )
     assert every is not None and permissive is not None
     assert not every.commercial
@@ -168,18 +171,37 @@ def test_record_that_is_none_is_one_line(record: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("licenses", [1]), ("licenses", {"id": 1}), ("images", [[]])])
-def test_odd_lists_of_licences_are_one_line(key: str, value: Any, tmp_path: Path):
+def test_odd_lists_of_licenses_are_one_line(key: str, value: Any, tmp_path: Path):
     content = json.loads(write_photos(tmp_path / "a.json", [1]).read_text())
     (tmp_path / "a.json").write_text(json.dumps({**content, key: value}))
     with pytest.raises(UserError, match=rf"a.json: .*{key}"):
-        count_licences(tmp_path / "a.json")
+        count_licenses(tmp_path / "a.json")
 
 
-def test_licences_with_ids_of_any_type_are_found(tmp_path: Path):
+def test_licenses_with_ids_of_any_type_are_found(tmp_path: Path):
     content = json.loads(write_photos(tmp_path / "a.json", [2]).read_text())
     content["licenses"].append({"id": {"a": 1}, "name": "odd"})
     content["images"][0]["license"] = "2"
     (tmp_path / "a.json").write_text(json.dumps(content))
-    found = count_licences(tmp_path / "a.json")
+    found = count_licenses(tmp_path / "a.json")
     assert found is not None
     assert found.commercial
+
+
+def test_the_old_name_of_the_command_says_the_new_one(monkeypatch: Any, capsys: Any):
+    arguments = ["--config-file", str(ROOT / "configs/experiment/demo.yaml"), "--json"]
+    said = []
+    for verb in ("licenses", "licences"):
+        monkeypatch.setattr("sys.argv", ["vclr", verb, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        said.append(capsys.readouterr())
+    assert [one.err for one in said] == [
+        "",
+        "vclr: `vclr licences` is now `vclr licenses`; the next release drops the old name\n",
+    ]
+    assert said[0].out == said[1].out
+    entries = json.loads(said[0].out)
+    assert {entry["license"]["name"] for entry in entries} == {"Apache-2.0"}
+    assert all(entry["licence"] == entry["license"] for entry in entries), "scripts know this key"

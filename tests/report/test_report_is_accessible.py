@@ -78,7 +78,7 @@ def width_of(row):
 
 def test_tables_have_captions_and_headers_with_scope(document):
     tables = list(document.walk("table"))
-    assert len(tables) == 5  # results, test set, settings, training, licences
+    assert len(tables) == 5  # results, test set, settings, training, licenses
     for table in tables:
         assert table.children[0].tag == "caption"
         assert table.children[0].words()
@@ -111,7 +111,7 @@ def test_what_scrolls_can_be_seen_to(page):
     assert re.search(r"\.scroll:focus-visible \{ outline: ", page)
     narrow = re.search(r"@media \(max-width: 600px\) \{\s*\.hint \{ display: block", page)
     assert narrow
-    assert page.count('<p class="hint" aria-hidden="true">') == 5  # results, three of pictures, licences
+    assert page.count('<p class="hint" aria-hidden="true">') == 5  # results, three of pictures, licenses
 
 
 def test_pictures_and_plots_have_words(document):

@@ -22,6 +22,7 @@ from tests.report.report_world import (
 from vclr.cli import app
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
+from vclr.outputs import REPORT, check_output_folder
 from vclr.report.experiments import by_test_set
 from vclr.report.page import write_report
 from vclr.report.read_experiments import read_experiments
@@ -91,12 +92,10 @@ def test_each_test_set_has_its_own_table_sentences_and_pictures(page):
     for part, names in ((here, {"baseline", "full"}), (there, {"views", "full"})):
         assert set(re.findall(r'<th scope="row"><span[^>]*></span>(\w+)</th>', part)) == names
         assert part.count("<img") == (6 + 1) * (2 + 2)
-    assert "Views and consistency together raised recall on novel objects by 33.4 points (one seed)" in words(here)
-    assert "Adding consistency with the teacher to the views raised recall on novel objects by 87.5 points" in words(
-        there
-    )
-    assert "(views)" not in here
-    assert "(baseline)" not in there
+    assert "Recall of full on novel objects is 33.4 points higher than that of baseline (one seed)" in words(here)
+    assert "Recall of full on novel objects is 87.5 points higher than that of views (one seed)" in words(there)
+    assert "views:" not in words(here) and "of views" not in words(here)
+    assert "baseline" not in words(there)
     assert "6 images, 12 objects" in here
     assert "8 images, 16 objects" in there
     assert {width / height for width, height in sizes_of_pictures(here)} == {1}
@@ -124,7 +123,7 @@ def test_summary_and_study_keep_test_sets_apart(world):
     write_study(["baseline", "views", "full"], [0], world / "runs", world / "results", world / "study")
     study = read_json(world / "study" / "study.json")
     assert set(study["test_sets"]) == {"here", "there"}
-    assert set(study["test_sets"]["here"]["comparison"]) == {"v-CLR - baseline"}
+    assert set(study["test_sets"]["here"]["comparison"]) == {"full - baseline"}
     text = (world / "study" / "study.md").read_text()
     assert text.index("## here") < text.index("| baseline |") < text.index("## there") < text.index("| views |")
 
@@ -270,7 +269,7 @@ def test_changed_annotations_are_said_and_not_drawn(world):
     change(world / "results/views/seed0/metrics.json", test_set={"sha256": "0" * 64})
     (world / "results/full/untrained/there/metrics.json").unlink()
     page = report(world, ["views"])
-    assert "The annotations have changed since they were evaluated with" in words(page)
+    assert "The annotations have changed since this evaluation" in words(page)
     assert sections(page)["Results"].count("<img") == 0
 
 
@@ -329,3 +328,59 @@ def test_what_would_count_twice_is_refused(tmp_path, verb, experiments, seeds, m
     assert isinstance(refused.exception, UsageError)
     assert str(refused.exception) == message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["report", "study"])
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["views"], "--pairs 'views': expected FIRST:SECOND, separated by commas"),
+        (["views:full:x"], "--pairs 'views:full:x': expected FIRST:SECOND, separated by commas"),
+        (["full:views", "views:fulll"], "pair views:fulll: fulll is not among the experiments; nearest: full"),
+    ],
+)
+def test_odd_pairs_are_refused_before_anything_is_read(tmp_path, verb, pairs, message):
+    arguments = [verb, "--experiments", "views,full", "--seeds", "0", "--output", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, [*arguments, *(part for pair in pairs for part in ("--pairs", pair))])
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == message
+
+
+def test_pairs_are_named_on_the_command_line(world):
+    places = ["--runs", str(world / "runs"), "--results", str(world / "results")]
+    arguments = ["--experiments", "baseline,views,full", "--seeds", "0", "--pairs", "baseline:full,views:full"]
+    for _ in range(2):  # a second run replaces what the first one wrote
+        for verb in ("report", "study"):
+            done = CliRunner().invoke(app, [verb, *places, *arguments, "--output", str(world / verb)])
+            assert done.exit_code == 0, done.exception
+    for path in (world / "report" / "summary.json", world / "study" / "study.json"):
+        written = read_json(path)
+        found = {title: list(test_set["comparison"]) for title, test_set in written["test_sets"].items()}
+        assert found == {"here": ["baseline - full"], "there": ["views - full"]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "content"),
+    [
+        ("report", "report.html", "<!doctype html>\n<html>\n<p>mine"),
+        ("report", "summary.json", '{"mine": 1}'),
+        ("study", "study.md", "# My study"),
+        ("study", "study.json", '{"mine": 1}'),
+    ],
+)
+def test_files_that_somebody_else_wrote_are_not_replaced(world, verb, name, content):
+    (world / "out").mkdir()
+    (world / "out" / name).write_text(content)
+    arguments = [verb, "--experiments", "views", "--seeds", "0", "--output", str(world / "out")]
+    refused = CliRunner().invoke(app, [*arguments, "--runs", str(world / "runs"), "--results", str(world / "results")])
+    assert isinstance(refused.exception, UsageError)
+    assert "exists, and this command did not write it" in str(refused.exception)
+    assert (world / "out" / name).read_text() == content
+
+
+def test_a_page_of_an_earlier_version_is_replaced(world):
+    page = report(world, ["views"])
+    marker = '<meta name="generator" content="vclr report">\n'
+    assert marker in page
+    (world / "out" / "report.html").write_text(page.replace(marker, ""))
+    check_output_folder(world / "out", {}, REPORT)

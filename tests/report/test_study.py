@@ -9,7 +9,7 @@ from scipy import stats
 
 from vclr.config import dump_config, load_config
 from vclr.errors import UserError
-from vclr.report.comparison import paired_test
+from vclr.report.paired_test import paired_test
 from vclr.report.read_experiments import read_experiments
 from vclr.report.study import summarize_study, write_study
 
@@ -94,23 +94,32 @@ def test_edges_of_the_paired_test():
 
 
 def test_the_study_writes_means_and_paired_tests(folders):
-    write_study(list(SETTINGS), [0, 1, 2], folders / "runs", folders / "results", folders / "out")
+    pairs = [("views", "baseline"), ("full", "views"), ("full", "baseline")]
+    write_study(list(SETTINGS), [0, 1, 2], folders / "runs", folders / "results", folders / "out", pairs)
     study = json.loads((folders / "out" / "study.json").read_text())
     novel = study["experiments"]["views"]["groups"]["novel"]
     assert novel["mask_ar@100"]["values"] == [33, 35, 31.5]
     assert novel["mask_ar@100"]["mean"] == pytest.approx(33 + 0.5 / 3)
     assert novel["mask_ap_large"] == {"values": [], "mean": None, "standard_deviation": None}
-    gain = study["comparison"]["v-CLR - views"]["mask_ar@100"]
+    gain = study["comparison"]["full - views"]["mask_ar@100"]
     assert gain["mean_difference"] == pytest.approx(3.1)
     assert gain["standard_deviation"] == pytest.approx(0.1)  # the seeds' common shift is gone
     assert gain["p_permutation"] == 0.25
-    assert set(study["comparison"]) == {"views - baseline", "v-CLR - views", "v-CLR - baseline"}
+    assert set(study["comparison"]) == {"views - baseline", "full - views", "full - baseline"}
+    consistency = "model.criterion.weight_dict.loss_consistency"
+    assert study["differences"]["full - views"] == {consistency: [1.0, 0.0]}
+    assert study["differences"]["full - baseline"].keys() == {consistency, "views.weights"}
+    assert study["further_differences"] == {
+        "views - baseline": [],
+        "full - views": [],
+        "full - baseline": list(study["differences"]["full - baseline"]),
+    }
     assert "train.output_dir" not in study["configuration"]
     assert study["configuration"]["model.criterion.weight_dict.loss_consistency"] == [0, 0, 1]
 
     text = (folders / "out" / "study.md").read_text()
     assert "| baseline | 63.2 ± 1.8 | 64.2 ± 1.8 | 19.2 ± 1.8 | 20.2 ± 1.8 | 44.0 ± 0.0 |" in text
-    assert "| v-CLR - views | `mask_ar@100` | +3.1 | +2.9 to +3.3 | < 0.001 | 0.25 |" in text
+    assert "| full - views | `mask_ar@100` | +3.1 | +2.9 to +3.3 | < 0.001 | 0.25 |" in text
     assert "cannot give less than p = 0.25" in text
     assert text.endswith(
         "Code and machine: revision abc123 with local changes; versions torch 2.13.0; machine Z80, 2 cores.\n"

@@ -28,6 +28,11 @@ def last_line(checkout, *arguments):
             ["--config", "untrained=[demo_view]"],
             "untrained: demo_view is not among the experiments; nearest: demo_views",
         ),
+        (
+            ["--config", "compare=[[demo, demo_view]]"],
+            "compare: demo_view is not among the experiments; nearest: demo_views",
+        ),
+        (["--config", "compare=[[demo]]"], "configs/workflow.yaml or --config: compare.0: ['demo'] is too short"),
         (["--config", "untrained=[photos]"], "untrained: photos is not among the experiments"),
         (
             ["--config", "experiments=demo"],

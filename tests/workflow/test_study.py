@@ -34,6 +34,6 @@ def test_the_study_runs_to_its_page(checkout):
                 assert written["experiments"][name]["groups"][group][metric]["values"] == values
                 cells.append(f"{mean(values):.1f} ± {stdev(values):.1f}")
         assert f"| {' | '.join(cells)} | " in page
-    assert set(written["comparison"]) == {"views - baseline", "v-CLR - views", "v-CLR - baseline"}
+    assert set(written["comparison"]) == {"demo_views - demo_baseline", "demo - demo_views", "demo - demo_baseline"}
     assert written["configuration"]["views.weights"] == [None, {}, {}]
     assert "| `views.weights.natural` | 1.0 | – | – |" in page

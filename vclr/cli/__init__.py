@@ -18,6 +18,8 @@ from vclr.progress import start_logging
 # What a command line is refused with. Typer exports only this child of it.
 Misuse: Any = typer.BadParameter.__mro__[1]
 
+RENAMED = {"licences": "licenses"}  # verbs whose old names work for one more release
+
 add_examples(app)
 
 
@@ -42,6 +44,7 @@ def _options(
 def main() -> None:
     """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse, 75 or 130 interrupted."""
     write_any_character()
+    use_new_name()
     try:
         sys.exit(app(prog_name="vclr", standalone_mode=False))
     except (Exception, KeyboardInterrupt) as error:
@@ -51,6 +54,13 @@ def main() -> None:
         message, exit_code = explanation
         print(f"vclr: {message}", file=sys.stderr)
         sys.exit(exit_code)
+
+
+def use_new_name() -> None:
+    """Replace the old name of a verb on the command line, and say so."""
+    for old in set(sys.argv[1:2]) & set(RENAMED):
+        print(f"vclr: `vclr {old}` is now `vclr {RENAMED[old]}`; the next release drops the old name", file=sys.stderr)
+        sys.argv[1] = RENAMED[old]
 
 
 def write_any_character() -> None:

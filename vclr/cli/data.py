@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -169,27 +168,6 @@ def audit(
     print(summarize_leaks(leaks))
 
 
-@app.command()
-def licences(
-    overrides: Overrides = None,
-    config_file: ConfigFile = None,
-    commercial_safe: Annotated[
-        bool, typer.Option("--commercial-safe", help="Refuse, with exit 1, what may not be used commercially.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
-) -> None:
-    """List the data, weights, proposals and views of an experiment with their terms; without one, of all sources.
-
-    Photos count by the licence that their json gives each of them. The terms of own data stand in a licence.yaml in
-    their folder: `name`, `commercial: true|false`, `because`, maybe `url`.
-    """
-    from vclr.report.licenses import catalog_terms, refuse_unsafe, terms_in_use
-
-    has_experiment = config_file is not None or overrides
-    terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
-    print(json.dumps(msgspec.to_builtins(terms), indent=1) if as_json else "\n".join(map(str, terms)))
-    if commercial_safe:
-        refuse_unsafe(terms)
 
 
 @doctor.command("data")

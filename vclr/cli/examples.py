@@ -10,7 +10,7 @@ EXAMPLES = {
     "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json "
     "--output nonvoc.json",
     "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
-    "licences": "vclr licences --config-file configs/experiment/voc_to_nonvoc.yaml",
+    "licenses": "vclr licenses --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",
     "proposals": "vclr proposals --images mine/images --annotations mine/train.json --output mine/proposals.json",
     "pack": "vclr pack mine/images",

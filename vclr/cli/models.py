@@ -114,11 +114,11 @@ def evaluate(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A checkpoint, or a run folder; without it the untrained model.")
+        Path | None, typer.Option(help="Checkpoint or run folder (default: evaluate the untrained model).")
     ] = None,
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Evaluate this file instead: results, or proposals. Several: the results of all shards."),
+        typer.Option(help="Evaluate this file of results or proposals instead; give it once per shard to join shards."),
     ] = None,
     shard: ShardOption = None,
     protocol: Protocol = "",
@@ -126,9 +126,9 @@ def evaluate(
 ) -> None:
     """Evaluate a detector: metrics.json and predictions.json.
 
-    With --shard K/N it is predictions.json alone, of a block of whole batches (dataloader.test.batch_size). Those of
-    all N, each after a --predictions, are then evaluated together, as if there had been no shards. Several processes
-    that torchrun starts do this by themselves.
+    With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
+    the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
+    that torchrun starts do all this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     if checkpoint is not None:
@@ -158,6 +158,9 @@ def evaluate(
 
 
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
+    from vclr.data.readiness import check_test_set
+
+    check_test_set(config)  # before the checkpoint is read, which takes long
     import torch
 
     from vclr.device import describe_device
@@ -190,11 +193,11 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
 
 @app.command()
 def score(
-    ground_truth: Annotated[Path, typer.Argument(help="COCO json.")],
+    ground_truth: Annotated[Path, typer.Argument(help="COCO json with the annotations.")],
     predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
-    output: Annotated[Path | None, typer.Option(help="Write the metrics here too.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the metrics to this file.")] = None,
 ) -> None:
-    """Compute the metrics of a results file, class-agnostic, in percent."""
+    """Compute the class-agnostic metrics of a results file, in percent."""
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
 
@@ -211,19 +214,21 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Photos, folders of them, or patterns ('photos/**/*.jpg').")
     ],
-    checkpoint: Annotated[Path, typer.Option(help="A training's checkpoint or folder, or weights of the reference.")],
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint, run folder, or weights of the reference.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
-    min_score: Annotated[float, typer.Option(help="Draw objects from this score on; the json holds all.")] = 0.3,
-    max_objects: Annotated[int, typer.Option(min=0, help="Draw the best objects, this many at most.")] = 12,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    min_score: Annotated[float, typer.Option(help="Lowest score of objects that are drawn; the json has all.")] = 0.3,
+    max_objects: Annotated[int, typer.Option(min=0, help="Largest number of objects that are drawn, best first.")] = 12,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     config_file: Annotated[
         Path | None,
-        typer.Option("--config-file", "-c", help="For weights without a configuration; else the published one."),
+        typer.Option(
+            "--config-file", "-c", help="Configuration of weights that have none (default: the published one)."
+        ),
     ] = None,
 ) -> None:
-    """Find the objects of photos: a json and an overlay picture for each.
+    """Find the objects of photos: a json and an overlay picture per photo.
 
-    The picture shows the best objects, each once. Results go into a folder of their own, never over other files.
+    The picture shows the best objects, each once. Results need a folder of their own and never replace other files.
     """
     from vclr.evaluation.predict import predict_files
 
@@ -249,12 +254,12 @@ def convert_weights(
 
 
 def _report(config: Config, metrics: dict[str, Any]) -> None:
-    """Print the results, and store them in the run of the training that they are of."""
+    """Print the results, and store them in the tracked run of the training that was evaluated."""
+    from vclr.catalog.metrics import PRINTED_METRICS
     from vclr.tracking.results import store_results
 
-    shown = ("box_ar@10", "box_ar@100", "mask_ar@10", "mask_ar@100")
     for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        values = ((key, group.get(key)) for key in shown)
+        values = ((key, group.get(key)) for key in PRINTED_METRICS)
         print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
     store_results(config, metrics)
 

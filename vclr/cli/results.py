@@ -1,4 +1,4 @@
-"""Verbs for results: reports, studies, benchmarks, the MLflow UI."""
+"""Verbs for results: reports, studies, licenses, benchmarks, the MLflow UI."""
 
 from __future__ import annotations
 
@@ -6,34 +6,49 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
-from vclr.cli.options import Output, Overrides, app
+from vclr.cli.options import ConfigFile, Output, Overrides, app
+from vclr.config import load_config
 from vclr.errors import UsageError
 from vclr.outputs import REPORT, STUDY, check_output_folder
+
+PairsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIRST:SECOND,...",
+        help="Pairs of experiments to compare, FIRST minus SECOND (default: each experiment with the first one).",
+    ),
+]
 
 
 @app.command()
 def report(
     output: Output,
-    experiments: Annotated[list[str], typer.Option(help="Names, separated by commas.")],
-    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "0",
+    experiments: Annotated[list[str], typer.Option(help="Names of the experiments, separated by commas.")],
+    seeds: Annotated[str, typer.Option(help="Seeds of each experiment, separated by commas.")] = "0",
+    pairs: PairsOption = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
-    title: Annotated[str, typer.Option(help="Heading.")] = "Experiments",
+    title: Annotated[str, typer.Option(help="Heading of the report.")] = "Experiments",
 ) -> None:
     """Compare experiments: report.html (one file) and summary.json."""
     from vclr.report.page import write_report
 
     check_output_folder(output, {}, REPORT)
-    print(write_report(_names(",".join(experiments)), _numbers(seeds), runs, results, output, title))
+    names = _names(",".join(experiments))
+    print(write_report(names, _numbers(seeds), runs, results, output, title, _pairs(pairs or [])))
 
 
 @app.command()
 def study(
     output: Output,
-    experiments: Annotated[list[str], typer.Option(help="Names, separated by commas; the baseline first.")],
-    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")],
+    experiments: Annotated[
+        list[str], typer.Option(help="Names of the experiments, separated by commas; the baseline first.")
+    ],
+    seeds: Annotated[str, typer.Option(help="Seeds of each experiment, separated by commas.")],
+    pairs: PairsOption = None,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
@@ -41,7 +56,7 @@ def study(
     from vclr.report.study import write_study
 
     check_output_folder(output, {}, STUDY)
-    write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output)
+    write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output, _pairs(pairs or []))
     print((output / "study.md").read_text(encoding="utf-8"))
 
 
@@ -63,10 +78,47 @@ def _numbers(text: str) -> list[int]:
 
 
 def _check_once(values: list[Any], option: str) -> None:
-    """Refuse a value that is there twice: it would count as two results and make a difference look certain."""
+    """Refuse a repeated value: it would count as two results and make a difference look certain."""
     for value in values:
         if values.count(value) > 1:
             raise UsageError(f"{option}: names {value} twice; name each once")
+
+
+def _pairs(options: list[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for text in ",".join(options).split(",") if options else []:
+        first, _, second = (part.strip() for part in text.partition(":"))
+        if not first or not second or ":" in second:
+            raise UsageError(f"--pairs {text!r}: expected FIRST:SECOND, separated by commas")
+        pairs.append((first, second))
+    return pairs
+
+
+@app.command()
+def licenses(
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    commercial_safe: Annotated[
+        bool, typer.Option("--commercial-safe", help="Exit with 1 if anything may not be used commercially.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")] = False,
+) -> None:
+    """List the licenses of the data, weights, proposals and views of an experiment, or of all sources without one.
+
+    Photos count by the license that their json gives each of them. A license.yaml in the folder of your own data states
+    its terms: `name`, `commercial: true|false`, `because`, maybe `url`.
+    """
+    from vclr.report.licenses import catalog_terms, refuse_unsafe, terms_in_use
+
+    has_experiment = config_file is not None or overrides
+    terms = terms_in_use(load_config(config_file, overrides or ())) if has_experiment else catalog_terms()
+    if as_json:  # `licence` is the key of earlier versions, kept for one release
+        entries = msgspec.to_builtins(terms)
+        print(json.dumps([{**entry, "licence": entry["license"]} for entry in entries], indent=1))
+    else:
+        print("\n".join(map(str, terms)))
+    if commercial_safe:
+        refuse_unsafe(terms)
 
 
 @app.command()

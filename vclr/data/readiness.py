@@ -60,6 +60,19 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         open_images(images, tested.images, tested.path)
 
 
+def check_test_set(config: Config) -> None:
+    """Check what an evaluation names before the checkpoint is read: protocol, files of the test set, classes of groups.
+
+    Raises:
+        UsageError: there is no such data set or protocol; names the nearest.
+        UserError: a file of the test set is missing, or a class of `evaluation.groups` is not in it.
+    """
+    if problem := missing_files(test_set(config), "test"):
+        raise UserError(problem)
+    if evaluated_groups(config) and (tested := _open_test_set(config)):
+        check_groups(config, tested.head["categories"])
+
+
 def check_names(config: Config) -> None:
     """Check the names in an experiment, as far as the existing data allows.
 

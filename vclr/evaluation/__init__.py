@@ -1,1 +1,1 @@
-"""How good a detector is: inference, recall, pictures, reports, studies."""
+"""How good a detector is: inference, recall, protocols."""

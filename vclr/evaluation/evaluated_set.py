@@ -25,7 +25,7 @@ class EvaluatedSet:
 
     Attributes:
         annotations: path of the json.
-        sha256: of the json's bytes; empty where nobody knows any more.
+        sha256: of the json's bytes; empty if it is no longer known.
         images: path of the image folder, or of those that are searched.
         protocol: the protocol that has this test set; empty for the test set of `data.test`.
     """
@@ -66,16 +66,16 @@ class EvaluatedSet:
 
 
 def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str) -> EvaluatedSet:
-    """Return the test set that a file of metrics is of, as the file says it; of older files, as the configuration does.
+    """Return the test set that a file of metrics names, or for older files the one that the configuration names.
 
     Args:
         metrics: content of the file.
         path: of the file, for errors.
         config: of the training.
-        protocol: the folder of the results that the file is in; "" for a file beside these folders.
+        protocol: the folder of the protocol that the file is in; "" for a file beside these folders.
 
     Raises:
-        UserError: what the file says of it is damaged.
+        UserError: the file's record of its test set is damaged.
     """
     groups = {*config.evaluation.groups, *metrics.get("groups", {})}
     said = metrics.get("provenance")
@@ -107,7 +107,7 @@ def _is_text(value: object, or_list: bool) -> bool:
 
 
 def _hash(path: str) -> str:
-    """Return the sha256 of a file, "" where it does not exist."""
+    """Return the sha256 of a file, "" if it does not exist."""
     file = Path(path)
     if not file.is_file():
         return ""

@@ -25,10 +25,10 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
     """Find the objects of a photo.
 
     Args:
-        model: a detector, on the device that is to do the work.
+        model: a detector, on the device that shall do the work.
         image: (h, w, 3) uint8 RGB.
         short_edge: the shorter side that the photo is resized to; None leaves it as it is.
-        max_size: what its longer side then is at most.
+        max_size: upper limit of its longer side.
     """
     if short_edge is None:
         short_edge, max_size = min(image.shape[:2]), max(image.shape[:2])
@@ -39,7 +39,7 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 @torch.no_grad()
 @float32_precision(tf32=False)
 def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
-    """Find the objects of a batch of images, in full float32 where that is the precision: TF32 would move scores."""
+    """Find the objects of a batch of images; float32 means full float32, since TF32 would move scores."""
     was_training = model.training
     model.eval()
     images, image_sizes = pad_images([sample.image for sample in samples])
@@ -64,7 +64,7 @@ def predict_data_set(
 ) -> list[dict[str, Any]]:
     """Find the objects of every image of a set, or of a shard of it, as COCO results of category 1 with RLE masks.
 
-    `between_batches` is called where the work may be given up by an exception.
+    `between_batches` is called after each batch; it may end the work by an exception.
     """
     results: list[dict[str, Any]] = []
     batches = list_test_batches(config, samples, shard)

@@ -15,12 +15,12 @@ WILDCARDS = set("*?[")
 def find_photos(arguments: Sequence[Path]) -> list[Path]:
     """List the photos that arguments name, each once, in their order.
 
-    A file is taken whatever it is called. Of a folder, and of what a pattern such as `photos/**/*.jpg` matches, the
-    files with the suffix of an image are.
+    A file is taken whatever its name. From a folder, and from the matches of a pattern such as `photos/**/*.jpg`, the
+    files with the suffix of an image are taken.
 
     Raises:
         UserError: a file does not exist, a folder holds no image, or a pattern matches none.
-        UsageError: two photos of one stem, whose results would have one name.
+        UsageError: two photos have one stem, so their results would have one name.
     """
     photos = list(dict.fromkeys(photo for argument in arguments for photo in _expand(Path(argument))))
     by_stem: dict[str, Path] = {}

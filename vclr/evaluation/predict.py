@@ -1,4 +1,4 @@
-"""Photos in, objects out: a json and an overlay picture for each."""
+"""Photos in, objects out: a json and an overlay picture per photo."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from vclr.structures import Predictions
 
 log = logging.getLogger("vclr.evaluation")
 
-SOFTWARE = "vclr predict"  # noted in each picture, so that a later run knows what it may write over
-OPACITY, LINE = 0.3, 1 / 220  # of what is drawn: the photo stays to be seen
+SOFTWARE = "vclr predict"  # noted in each picture, so that a later run knows what it may overwrite
+OPACITY, LINE = 0.3, 1 / 220  # of what is drawn: the photo stays visible
 
 
 def predict_files(
@@ -39,23 +39,23 @@ def predict_files(
 ) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
 
-    Each photo is a line on the standard output: how many objects the json holds, how many of them are drawn, and where.
+    One line per photo on the standard output says how many objects the json has, how many are drawn, and where.
 
     Args:
         photos: image files, folders of them, and patterns; see `find_photos`.
-        checkpoint: the configuration in it builds the model and says how photos are resized. Or the folder of a
-            training, whose last checkpoint is taken.
+        checkpoint: a file, whose configuration builds the model and says how photos are resized; or the folder of a
+            training, whose last checkpoint is used.
         output: folder.
-        min_score: objects below are in the json, but not drawn.
+        min_score: objects with a lower score are in the json, but not drawn.
         device: auto, cpu, cuda ...
         config_file: the configuration of weights that hold none (the reference's); by default the published one.
-        max_objects: how many objects are drawn at most, the best ones that do not show the same.
+        max_objects: upper limit of the objects that are drawn: the best ones that do not show the same.
 
     Raises:
         UserError: a photo or the checkpoint cannot be read, or nothing can be written to `output`. Photos before it are
             done, nothing half-written is left.
-        UsageError: two photos of one stem; `output` holds the photos, or files that would be replaced and are of
-            somebody else. Then nothing is done.
+        UsageError: two photos have one stem; or `output` holds the photos, or files of others that would be replaced.
+            Then nothing is done.
     """
     photos = find_photos(photos)
     _check_output(photos, output)
@@ -74,7 +74,7 @@ def predict_files(
 
 
 def draw(image: np.ndarray, found: Predictions, shown: Sequence[int]) -> np.ndarray:
-    """Draw some of the objects that were found: a thin outline and a light tint, weaker ones first."""
+    """Draw some of the objects that were found, weaker ones first, with a thin outline and a light tint."""
     masks = [found.masks[index] for index in reversed(shown)]
     return draw_objects(image, masks, opacity=OPACITY, line=LINE)
 
@@ -100,7 +100,7 @@ def _describe(photo: Path, found: Predictions, shown: Sequence[int], min_score: 
 
 
 def _check_output(photos: Sequence[Path], output: Path) -> None:
-    """Refuse a folder in which results would replace what they are made of or what somebody else made."""
+    """Refuse a folder in which results would replace the photos or files of others."""
     if os.path.lexists(output) and not output.is_dir():
         raise UsageError(f"{output}: is no folder; the results need one")
     own = output.resolve()
@@ -116,7 +116,7 @@ def _check_output(photos: Sequence[Path], output: Path) -> None:
 
 
 def _is_own(json_file: Path, picture: Path) -> bool:
-    """Tell whether a json holds results of ours: it looks like them, and is beside a picture of ours."""
+    """Tell whether a json is a result of `vclr predict`: it looks like one, and is beside a picture of it."""
     if json_file.is_symlink() or software_of(picture) != SOFTWARE:
         return False
     try:

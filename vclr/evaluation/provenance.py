@@ -1,4 +1,4 @@
-"""What an evaluation is of: which checkpoint, test set, protocol and settings, for metrics.json. Imports no torch."""
+"""What was evaluated: checkpoint, test set, protocol and settings, for metrics.json. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FILE = "provenance.json"  # beside the predictions of a shard
 
 
 def settings_hash(config: Config) -> str:
-    """Return a short hash of the settings that the result of an evaluation depends on, beside its checkpoint.
+    """Return a short hash of the settings, besides the checkpoint, that the result of an evaluation depends on.
 
-    The seed is among them: it makes the weights of a model that is not trained.
+    The seed is among them, as it makes the weights of an untrained model.
     """
     test, tested = config.dataloader.test, test_set(config)
     loader = DataloaderConfig(test=replace(TestLoaderConfig(), mapper=test.mapper, batch_size=test.batch_size))
@@ -36,12 +36,12 @@ def settings_hash(config: Config) -> str:
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
     """Return the `provenance` of metrics.json: `checkpoint`, `test_set`, `protocol`, `groups`, `config`.
 
-    `groups` are the classes of each group that is evaluated apart, `config` is the hash of the settings.
+    `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings.
 
     Args:
         config: of the evaluation.
-        checkpoint: its `path`, `sha256` and `iteration`; None for a model that is not trained, or for a file of
-            predictions that nobody knows the source of.
+        checkpoint: its `path`, `sha256` and `iteration`; None for an untrained model, or for a file of predictions of
+            unknown source.
     """
     data_set = test_set(config)
     return {
@@ -62,19 +62,19 @@ def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        content: what was read from it; weights of elsewhere name no iteration.
+        content: what was read from it; weights from other programs name no iteration.
     """
     iteration = content.get("iteration")
     return {"path": str(path), "sha256": sha256(path), "iteration": iteration if isinstance(iteration, int) else None}
 
 
 def write_beside(predictions: Path, provenance: dict[str, Any]) -> None:
-    """Say beside the predictions of a shard what they are of."""
+    """Write down beside the predictions of a shard what was evaluated."""
     write_json(predictions.parent / FILE, provenance, indent=1)
 
 
 def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return the provenance of the predictions of all shards; it names no checkpoint if a shard does not say its own.
+    """Return the common provenance of the predictions of all shards, without a checkpoint if a shard names none.
 
     Args:
         parts: the files of predictions.

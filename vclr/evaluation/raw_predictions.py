@@ -1,4 +1,4 @@
-"""Pictures of all that a detector predicts with some confidence, with what fits no object drawn as such."""
+"""Pictures of everything that a detector predicts with some confidence, including what fits no object."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_raw(
     Args:
         image: (h, w, 3) uint8 RGB.
         objects: (h, w) each, the annotated masks; the n-th has the n-th color of the palette.
-        predictions: (h, w) each, the predicted masks; one fits one object at most, so a second one for it fits none.
+        predictions: (h, w) each, the predicted masks. Each object has at most one; a second mask for it fits none.
         min_iou: smallest overlap that counts as fitting.
         fade: as of `draw_objects`.
 

@@ -1,7 +1,7 @@
 """Average recall and precision of class-agnostic boxes and masks, from two json files or from what was read of them.
 
-The counting is pycocotools' `COCOeval`; the names and meanings of the metrics (docs/method.md, section 7) are ours.
-All values are in percent. A metric that has no ground truth is `None`.
+pycocotools' `COCOeval` counts; the names of the metrics and what they mean (docs/method.md, section 7) are ours. All values
+are in percent. A metric that has no ground truth is `None`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,47 +39,87 @@ def score(
     """Compare predictions with a ground truth, without regard to classes.
 
     Args:
-        ground_truth: a COCO json, as a file or as `load_coco` returned it. Where only some of its annotations
-            have a segmentation, the others count by their filled box.
+        ground_truth: a COCO json, as a file or as `load_coco` returned it. If only some of its annotations have a
+            segmentation, the others count by their filled box.
         predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list, or
             the file of a COCO json whose annotations have scores, as object proposals have; its images are found by
-            file name. A box that is missing is taken from the mask. Predictions for images that are left out do not
-            count.
-        max_dets: numbers of best detections of an image at which recall is measured.
+            file name. A missing box is taken from the mask. Predictions for images that are left out do not count.
+        max_dets: numbers of best detections per image at which recall is measured.
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
-        masks: False leaves the mask metrics out of the counting; they are then `None`.
+        masks: if False, masks are not counted and their metrics are `None`.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
-        `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` where the
+        `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` if the
         ground truth or the predictions have no segmentation at all.
 
     Raises:
         UserError: a file or an entry of it is not what it should be.
-        UsageError: `max_dets` holds something else than positive integers.
+        UsageError: `max_dets` holds something other than positive integers.
     """
-    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
-        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
     truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
     if isinstance(predictions, (str, Path)):
         found = read_predictions(predictions, truth["images"], truth_source)
     else:
         found = check_predictions(predictions, truth["images"], "predictions")
-    if categories is not None:
-        wanted = coco_json.category_ids(truth, categories, truth_source)
-        truth = coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
-    truth, found = _by_category(truth), _by_category({"annotations": found})["annotations"]
-    truth, found = _number(coco_json.class_agnostic(truth), found)
+    return score_groups(truth, found, {"": categories}, max_dets, masks, truth_source)[""]
 
-    scores = _score_kind("box", truth, found, max_dets)
-    has_masks = masks and _has_masks(truth["annotations"]) and (not found or _has_masks(found))
-    if has_masks:
-        scores.update(_score_kind("mask", truth, found, max_dets))
-    else:
-        scores.update({name.replace("box_", "mask_", 1): None for name in list(scores)})
-    return scores
+
+def score_groups(
+    truth: Json,
+    found: list[Json],
+    groups: Mapping[str, list[str] | None],
+    max_dets: Sequence[int] = MAX_DETS,
+    masks: bool = True,
+    truth_source: str = "ground truth",
+) -> dict[str, Metrics]:
+    """Compare predictions with each of several groups of classes, without regard to classes within a group.
+
+    Args:
+        truth: a ground truth as `load_coco` returned it.
+        found: predictions as `check_predictions` returned them; they are prepared once for all groups.
+        groups: for each group, the names of its categories; None stands for all.
+        max_dets: as in `score`.
+        masks: as in `score`.
+        truth_source: what errors call the ground truth.
+
+    Returns:
+        What `score` returns, for each group.
+    """
+    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
+        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
+    numbers = _number_images(truth["images"])
+    parts = {group: _select(truth, names, truth_source) for group, names in groups.items()}
+    truths = {group: _prepare(coco_json.class_agnostic(_by_category(part)), numbers) for group, part in parts.items()}
+    found = _prepare(_by_category({"images": [], "annotations": found}), numbers)["annotations"]
+
+    sizes = {numbers[image["id"]]: (image["height"], image["width"]) for image in truth["images"]}
+    scores = _score_kind("box", truths, found, sizes, max_dets)
+    with_masks = {group: part for group, part in truths.items() if masks and _has_masks_in(part, found)}
+    of_masks = _score_kind("mask", with_masks, found, sizes, max_dets) if with_masks else {}
+    without = {name.replace("box_", "mask_", 1): None for metrics in scores.values() for name in metrics}
+    return {group: {**scores[group], **of_masks.get(group, without)} for group in groups}
+
+
+def _select(truth: Json, categories: list[str] | None, source: str) -> Json:
+    """Keep the annotations of some categories, and the images that have one; None keeps everything."""
+    if categories is None:
+        return truth
+    wanted = coco_json.category_ids(truth, categories, source)
+    return coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
+
+
+def _has_masks_in(truth: Json, found: list[Json]) -> bool:
+    """Tell whether a ground truth has masks and the predictions for its images, if there are any, have masks too."""
+    found = _of_images(found, truth)
+    return _has_masks(truth["annotations"]) and (not found or _has_masks(found))
+
+
+def _of_images(annotations: list[Json], truth: Json) -> list[Json]:
+    images = {image["id"] for image in truth["images"]}
+    return [annotation for annotation in annotations if annotation["image_id"] in images]
 
 
 def _has_masks(annotations: list[Json]) -> bool:
@@ -87,38 +127,52 @@ def _has_masks(annotations: list[Json]) -> bool:
 
 
 def _by_category(coco: Json) -> Json:
-    """Sort annotations by category, which is pycocotools' order where it ignores classes: it decides between equals."""
+    """Sort annotations by category, as pycocotools does even if it ignores classes: it decides between equals."""
     return {**coco, "annotations": sorted(coco["annotations"], key=lambda annotation: annotation["category_id"])}
 
 
-def _number(truth: Json, predictions: list[Json]) -> tuple[Json, list[Json]]:
-    """Number images and annotations from 1, and drop the predictions of images that are not in `truth`.
+def _number_images(images: list[Json]) -> dict[int | str, int]:
+    """Number images from 1, by their ids.
 
     COCOeval takes id 0 for "no match", and sorts image ids, which text and numbers together do not allow.
     """
-    images = sorted(truth["images"], key=lambda image: (isinstance(image["id"], str), image["id"]))
-    numbers = {image["id"]: number for number, image in enumerate(images, start=1)}
-
-    def renumber(annotations: list[Json]) -> list[Json]:
-        kept = (annotation for annotation in annotations if annotation["image_id"] in numbers)
-        return [
-            {**annotation, "id": number, "image_id": numbers[annotation["image_id"]], "category_id": 1}
-            for number, annotation in enumerate(kept, start=1)
-        ]
-
-    numbered = [{**image, "id": numbers[image["id"]]} for image in images]
-    return {**truth, "images": numbered, "annotations": renumber(truth["annotations"])}, renumber(predictions)
+    ids = sorted((image["id"] for image in images), key=lambda image_id: (isinstance(image_id, str), image_id))
+    return {image_id: number for number, image_id in enumerate(ids, start=1)}
 
 
-def _score_kind(kind: str, truth: Json, predictions: list[Json], max_dets: Sequence[int]) -> Metrics:
-    """Return the metrics of boxes (`kind` "box") or masks ("mask")."""
-    counts = sorted({*max_dets, AP_DETECTIONS})
+def _prepare(coco: Json, numbers: dict[int | str, int]) -> Json:
+    """Give images their numbers, annotations numbers from 1 and one category."""
+    images = [{**image, "id": numbers[image["id"]]} for image in coco["images"]]
+    annotations = [
+        {**annotation, "id": number, "image_id": numbers[annotation["image_id"]], "category_id": 1}
+        for number, annotation in enumerate(coco["annotations"], start=1)
+    ]
+    return {**coco, "images": images, "annotations": annotations}
+
+
+def _score_kind(
+    kind: str,
+    truths: dict[str, Json],
+    found: list[Json],
+    sizes: dict[int, tuple[int, int]],
+    max_dets: Sequence[int],
+) -> dict[str, Metrics]:
+    """Return the metrics of boxes (`kind` "box") or masks ("mask") for each ground truth."""
     is_mask = kind == "mask"
-    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-    truth = {**truth, "annotations": [_shape(annotation, sizes, is_mask) for annotation in truth["annotations"]]}
-    found = [_measure(_shape(prediction, sizes, is_mask), is_mask) for prediction in predictions]
+    found = [_measure(_shape(prediction, sizes, is_mask), is_mask) for prediction in found]
+    scores = {}
+    for group, truth in truths.items():
+        shaped = {**truth, "annotations": [_shape(annotation, sizes, is_mask) for annotation in truth["annotations"]]}
+        scores[group] = _count(kind, shaped, _of_images(found, truth), max_dets)
+    return scores
+
+
+def _count(kind: str, truth: Json, found: list[Json], max_dets: Sequence[int]) -> Metrics:
+    """Let pycocotools count, and name what it finds."""
+    counts = sorted({*max_dets, AP_DETECTIONS})
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
-        evaluator = COCOeval(_index(truth), _index({**truth, "annotations": found}), "segm" if is_mask else "bbox")
+        iou_type = "segm" if kind == "mask" else "bbox"
+        evaluator = COCOeval(_index(truth), _index({**truth, "annotations": found}), iou_type)
         evaluator.params.maxDets = counts
         evaluator.evaluate()
         evaluator.accumulate()
@@ -150,7 +204,7 @@ def _shape(annotation: Json, sizes: dict[int, tuple[int, int]], is_mask: bool) -
 
 
 def _measure(prediction: Json, is_mask: bool) -> Json:
-    """Add the area that decides between small, medium and large: the mask's own where masks are counted."""
+    """Add the area that decides between small, medium and large: the mask's own if masks are counted."""
     _, _, width, height = prediction["bbox"]
     area = float(coco_mask.area(prediction["segmentation"])) if is_mask else width * height
     return {**prediction, "area": area, "iscrowd": 0}

@@ -20,7 +20,7 @@ def choose_shown(found: Predictions, min_score: float, max_objects: int) -> list
     Args:
         found: sorted by score.
         min_score: lowest score that is drawn.
-        max_objects: how many are drawn at most.
+        max_objects: upper limit of how many are drawn.
 
     Returns:
         Indices into `found`.

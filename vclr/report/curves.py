@@ -13,9 +13,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, main_metric
 
-LOSSES = ("loss", "loss_class", "loss_bbox", "loss_giou", "loss_mask", "loss_dice", "loss_consistency")
 # Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
 INK = "#010203"
 LINE_COLORS = tuple(f"#0000a{number}" for number in range(8))
@@ -27,9 +27,9 @@ NUM_MARKED = 6  # points of a line that carry its marker
 
 
 def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup]:
-    """Draw the loss, its parts and, where a training evaluated, recall; one line for each training."""
-    panels = [("train", name) for name in LOSSES]
-    panels += [("eval", name) for name in ("mask_ar@100", "box_ar@100")]
+    """Draw the loss, its parts and, if a training evaluated on its way, recall; one line per training."""
+    panels = [("train", name) for name in _losses(histories)]
+    panels += [("eval", name) for name in (HEADLINE, BOX_HEADLINE)]
     drawn = []
     for kind, name in panels:
         lines = []
@@ -41,6 +41,13 @@ def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup
         if lines:
             drawn.append(_draw_panel(name, lines))
     return drawn
+
+
+def _losses(histories: dict[str, list[list[dict[str, Any]]]]) -> list[str]:
+    """List the losses that the trainings wrote down: the sum first, then its parts in the order of their writing."""
+    records = (record for seeds in histories.values() for history in seeds for record in history)
+    names = dict.fromkeys(name for record in records if record["kind"] == "train" for name in record)
+    return sorted((name for name in names if name.split("_")[0] == "loss"), key=lambda name: name != "loss")
 
 
 def _draw_panel(name: str, lines: list[tuple[int, list[tuple[int, float]]]]) -> Markup:
@@ -123,8 +130,8 @@ def _style(axes: Axes) -> None:
 def _to_svg(figure: Figure, name: str, salt: str = "") -> Markup:
     """Return a figure as inline SVG: text as text, CSS colors, no ids or addresses that the page does not need.
 
-    `name` says what is to be seen; without one the figure is an ornament, which screen readers pass over. Name and salt
-    together decide the ids in it, which must differ from those of the page's other figures.
+    `name` says what the figure shows; without a name it is an ornament that screen readers skip. Name and salt together
+    decide the ids in it, which must differ from those of the page's other figures.
     """
     text = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name + salt, "font.family": "sans-serif"}

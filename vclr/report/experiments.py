@@ -1,4 +1,4 @@
-"""Experiments as the comparison sees them: configuration, role, metrics seed by seed, each on one test set."""
+"""Experiments as the comparison sees them: configuration and metrics seed by seed, each on one test set."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vclr.config import Config, flat_config
+from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
+from vclr.config import Config
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.recall import Metrics
 from vclr.views.choice import view_weights
 
 KNOWN, NOVEL = "known", "novel"
-BASELINE, VIEWS, FULL = "baseline", "views", "v-CLR"
 ALL = "all"  # the objects of a test set whose classes are not divided into groups
-OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
 
 
 @dataclass
@@ -33,11 +32,11 @@ class Experiment:
         groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
             `all` (`by_test_set` gives them the protocol's name).
         classes: for each group, the names of its classes; a test set without groups has none.
-        untrained: for each group, the metrics of the model before training; empty where that was not evaluated.
-        proposals: the same of the object proposals of the test set, which no training made.
+        untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
+        proposals: the same for the object proposals of the test set, which no training made.
         runs: the run folder of each seed.
-        predictions: the file of what the first seed found.
-        checkpoints: the sha256 of what was evaluated, of each seed; "" where it was not recorded.
+        predictions: the file with the predictions of the first seed.
+        checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
         environment: what the first run wrote about code and machine; may be empty.
         data_hashes: what the first run wrote about the bytes of its training data; may be empty.
     """
@@ -65,13 +64,6 @@ class Experiment:
     def consistency(self) -> float:
         """The weight of the consistency loss."""
         return self.config.model.criterion.weight_dict.loss_consistency
-
-    @property
-    def role(self) -> str | None:
-        """What it stands for in the comparison: the natural view only, other views, other views and consistency."""
-        if self.views == ["natural"]:
-            return None if self.consistency else BASELINE
-        return FULL if self.consistency else VIEWS
 
     def values(self, group: str, metric: str) -> list[float]:
         """Return a metric seed by seed; empty where it does not exist."""
@@ -129,7 +121,7 @@ def have_same_classes(first: dict[str, list[str]], second: dict[str, list[str]])
 
 
 def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment:
-    """Give the metrics of a test set without groups the name of its protocol, where it has one."""
+    """Give the metrics of a test set without groups the name of its protocol, if it has one."""
     title = test_set.title(experiment.config.data.root)
     name = ALL if title == test_set.annotations else title
 
@@ -150,25 +142,15 @@ def groups_of(experiments: list[Experiment]) -> list[str]:
 
 
 def main_metric(experiments: list[Experiment]) -> str:
-    """Return the metric that comparisons are about: recall of masks, or of boxes where no masks were evaluated."""
-    has_masks = all(
-        experiment.values(group, "mask_ar@100") for experiment in experiments for group in experiment.groups
-    )
-    return "mask_ar@100" if has_masks else "box_ar@100"
+    """Return the metric that comparisons are about: recall of masks, or of boxes if no masks were evaluated."""
+    has_masks = all(experiment.values(group, HEADLINE) for experiment in experiments for group in experiment.groups)
+    return HEADLINE if has_masks else BOX_HEADLINE
 
 
 def target_group(experiments: list[Experiment]) -> str:
-    """Return the group that comparisons are about: the novel classes where they were evaluated apart."""
+    """Return the group that comparisons are about: the novel classes if they were evaluated apart."""
     groups = groups_of(experiments)
     return NOVEL if NOVEL in groups else groups[0]
-
-
-def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
-    """Return the settings that differ between the experiments, each with its value in every experiment."""
-    flat = [flat_config(experiment.config) for experiment in trainings(experiments)]
-    keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
-    values = {key: [settings.get(key) for settings in flat] for key in keys}
-    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
 def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
@@ -177,13 +159,6 @@ def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
     for experiment in experiments:
         by_name.setdefault(experiment.name, experiment)
     return list(by_name.values())
-
-
-def format_setting(value: Any) -> str:
-    """Write the value of a setting for a reader: lists with commas, a dash where there is none."""
-    if value is None or value == {} or value == []:
-        return "–"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def provenance(environment: dict[str, Any]) -> dict[str, str]:

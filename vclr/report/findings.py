@@ -2,63 +2,39 @@
 
 from __future__ import annotations
 
-from vclr.report.comparison import Comparison, PairedResult, compare, shown_difference
-from vclr.report.experiments import (
-    BASELINE,
-    FULL,
-    KNOWN,
-    NOVEL,
-    VIEWS,
-    Experiment,
-    groups_of,
-    main_metric,
-)
+from vclr.report.comparison import Comparison, Pairs, compare, shown_difference
+from vclr.report.differences import describe_differences
+from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric
+from vclr.report.paired_test import PairedResult
 
-SUBJECTS = {BASELINE: "The baseline", VIEWS: "Views alone", FULL: "v-CLR"}
-CHANGES = {
-    f"{VIEWS} - {BASELINE}": "Training on several views, without consistency,",
-    f"{FULL} - {VIEWS}": "Adding consistency with the teacher to the views",
-    f"{FULL} - {BASELINE}": "Views and consistency together",
-}
 MAX_NAMED = 3  # settings that a sentence names
 
 
-def findings(experiments: list[Experiment]) -> list[str]:
-    """Say what experiments reached on one test set, and whether views and consistency help."""
+def findings(experiments: list[Experiment], pairs: Pairs = ()) -> list[str]:
+    """Say what experiments reached on one test set, and how the pairs of them compare."""
     metric = main_metric(experiments)
     sentences = []
     for experiment in experiments:
         if experiment.gaps(metric):
             known, novel = (experiment.values(group, metric) for group in (KNOWN, NOVEL))
             sentences.append(
-                f"{SUBJECTS.get(experiment.role or '', 'Experiment')} ({experiment.name}): recall of "
-                f"{experiment.mean(KNOWN, metric):.1f} % on known and {experiment.mean(NOVEL, metric):.1f} % on novel "
-                f"objects ({metric}), a gap of {shown_difference(known, novel):.1f} points."
+                f"{experiment.name}: recall of {experiment.mean(KNOWN, metric):.1f} % on known and "
+                f"{experiment.mean(NOVEL, metric):.1f} % on novel objects ({metric}), "
+                f"a gap of {shown_difference(known, novel):.1f} points."
             )
-    for pair, comparison in compare(experiments).items():
-        if metric in comparison.results:
-            sentences.append(_describe(pair, comparison, metric))
+    comparisons = compare(experiments, pairs).values()
+    sentences += [_describe(comparison, metric) for comparison in comparisons if metric in comparison.results]
     return sentences + _about_proposals(experiments, metric)
 
 
-def _describe(pair: str, comparison: Comparison, metric: str) -> str:
-    first, second, test = comparison.first, comparison.second, comparison.results[metric]
-    group, difference = comparison.group, comparison.shown(metric)
-    if comparison.further:
-        side = "higher" if difference > 0 else "lower"
-        amount = f"{abs(difference):.1f} points {side} than" if difference else "the same as"
-        return (
-            f"Recall of {first.name} on {group} objects is {amount} that of {second.name} "
-            f"({_certainty(test)}). The two trainings also differ in "
-            f"{name_some(comparison.further)}, so this does not tell what made the difference."
-        )
-    if difference:
-        effect = (
-            f"{'raised' if difference > 0 else 'lowered'} recall on {group} objects by {abs(difference):.1f} points"
-        )
-    else:
-        effect = f"changed nothing on {group} objects"
-    return f"{CHANGES[pair]} {effect} ({_certainty(test)})."
+def _describe(comparison: Comparison, metric: str) -> str:
+    first, second, difference = comparison.first.name, comparison.second.name, comparison.shown(metric)
+    side = "higher" if difference > 0 else "lower"
+    amount = f"{abs(difference):.1f} points {side} than" if difference else "the same as"
+    return (
+        f"Recall of {first} on {comparison.group} objects is {amount} that of {second} "
+        f"({_certainty(comparison.results[metric])}). {describe_differences(comparison.differences, MAX_NAMED)}"
+    )
 
 
 def _certainty(test: PairedResult) -> str:
@@ -73,15 +49,8 @@ def _certainty(test: PairedResult) -> str:
     return text + verdict
 
 
-def name_some(names: list[str]) -> str:
-    """Name the first few settings, and count the others."""
-    shown = names if len(names) <= MAX_NAMED + 1 else names[:MAX_NAMED]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more settings" if more else "")
-
-
 def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
-    """Say where the object proposals, which no training made, find more than every detector."""
+    """Say for which groups the object proposals, which no training made, find more than every detector."""
     proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), {})
     ahead = []
     for group in groups_of(experiments):
@@ -92,10 +61,10 @@ def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
     if not ahead:
         return []
     return [
-        "The object proposals, in which these trainings have no part, find more than every detector here: "
+        "The object proposals, which no training made, find more than every detector here: "
         f"{' and '.join(ahead)}. One reason may be that regions of a single image know no classes, so that novel "
-        "objects are no harder to find than known ones; another that in simple scenes a whole object is one such "
-        "region, which is rare in photos."
+        "objects are no harder to find than known ones. Another may be that in simple scenes a whole object is one "
+        "such region, which is rare in photos."
     ]
 
 

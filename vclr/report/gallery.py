@@ -28,7 +28,7 @@ log = logging.getLogger("vclr.evaluation")
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
-TOP_PREDICTIONS = 30  # of an image, among which the best-fitting are shown
+TOP_PREDICTIONS = 30  # per image, among which the best-fitting are shown
 NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
 RAW_SCORE = 0.5  # above which every prediction of one image is shown
 NUM_UNSURE = 10  # best predictions shown where none is above that
@@ -42,7 +42,7 @@ Pictures = list[tuple[np.ndarray, str]]
 
 
 def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str], list[list[np.ndarray]]]:
-    """Draw some images of a training set in every view of the experiment that has most.
+    """Draw some images of a training set in every view of the experiment that has the most views.
 
     Args:
         experiments: those that train on this set.
@@ -77,9 +77,9 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
         coco: the annotations of the set.
 
     Returns:
-        A row for each image with the objects of the target group and, for each of these, the prediction that fits best;
-        and a row for the first of these images with all its objects and all predictions above a score, the best few
-        where there are none.
+        A row per image with the objects of the target group and, for each of these, the prediction that fits best; and
+        a row for the first of these images with all its objects and all predictions above a score, or the best few if
+        there are none.
     """
     test_set = experiments[0].test_set
     every_object, names = _objects(coco), experiments[0].classes.get(target_group(experiments))
@@ -112,7 +112,7 @@ def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[l
         if count == 0 and best:  # what it predicts instead, mask and box
             boxes = [coco_json.bbox_corners(entry["bbox"]) for entry in best[:NUM_INSTEAD]]
             picture = drawing.draw_objects(photo, candidates[:NUM_INSTEAD], boxes, fade=FADE)
-            caption += f"; its {len(boxes)} best predictions"
+            caption += f"; its {len(boxes)} best predictions" if len(boxes) > 1 else "; its best prediction"
         row.append((_finish(picture), caption))
     return row
 
@@ -152,7 +152,7 @@ def _open(photos: Folder, image: Json) -> np.ndarray:
 
 
 def _objects(coco: Json) -> dict[Any, list[Json]]:
-    """Return the annotations that are no crowds, by image, large ones first so that small ones are drawn on top."""
+    """Return the annotations that are not crowds, by image, large ones first so that small ones are drawn on top."""
     objects: dict[Any, list[Json]] = {}
     for annotation in sorted(coco["annotations"], key=lambda item: -item["bbox"][2] * item["bbox"][3]):
         if not annotation.get("iscrowd", 0):
@@ -161,7 +161,7 @@ def _objects(coco: Json) -> dict[Any, list[Json]]:
 
 
 def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
-    """Take images at even distances, of those with several objects if they suffice: not chosen by result."""
+    """Take evenly spaced images, of those with several objects if there are enough: not chosen by result."""
     several = [image for image in coco["images"] if len(objects.get(image["id"], [])) > 1]
     images = several if len(several) >= count else [image for image in coco["images"] if image["id"] in objects]
     positions = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)

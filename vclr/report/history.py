@@ -1,4 +1,4 @@
-"""What a training wrote on its way: metrics.jsonl of its run folder."""
+"""What a training recorded on its way: metrics.jsonl of its run folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vclr.errors import UserError
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`: by kind and iteration, the last record that a resumed training wrote.
+    """Read `metrics.jsonl`; a resumed training repeats iterations, of which the last record counts.
 
     Raises:
         UserError: the file is missing or a line is not a record.
@@ -30,7 +30,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def training_minutes(history: list[dict[str, Any]]) -> float:
-    """Return how long the steps of a training took together."""
+    """Return how long the steps of a training took in total."""
     done, seconds = 0, 0.0
     for record in history:
         if record["kind"] == "train":

@@ -1,4 +1,4 @@
-"""The licence ledger: under which terms the data, weights, proposals and views of an experiment may be used."""
+"""The license ledger: under which terms the data, weights, proposals and views of an experiment may be used."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from vclr.fetch.sources import License, Source, read_catalog, read_license
 from vclr.files import read_json
 from vclr.image_folder import each_folder
 
-# Where the terms of own data stand: in its folder, or in one above.
-DECLARATION = "licence.yaml"
-UNKNOWN = License("not stated", commercial=False, because=f"nothing says under which; a {DECLARATION} beside it can")
-# What the licence of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
+# Files that state the terms of your own data, in its folder or in one above; the second is the older spelling.
+DECLARATIONS = ("license.yaml", "licence.yaml")
+UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {DECLARATIONS[0]} beside it can")
+# What the license of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
 ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
 
 
 @dataclass(frozen=True)
 class Term:
-    """What is used, the path or address where it is, what it is of, and its licence."""
+    """What is used, the path or address where it is, what it is of, and its license."""
 
     what: str
     path: str
     of: str
-    licence: License
+    license: License
 
     def __str__(self) -> str:
         """Say it in two lines."""
-        allowed = "yes" if self.licence.commercial else "no"
+        allowed = "yes" if self.license.commercial else "no"
         of = f"{self.of}: " if self.of else ""
-        address = f" <{self.licence.url}>" if self.licence.url else ""
-        terms = f"{of}{self.licence.name}{address}; commercial use: {allowed}, {self.licence.because}"
+        address = f" <{self.license.url}>" if self.license.url else ""
+        terms = f"{of}{self.license.name}{address}; commercial use: {allowed}, {self.license.because}"
         return f"{self.what}  {self.path}\n    {terms}"
 
 
@@ -59,8 +59,8 @@ def catalog_terms() -> list[Term]:
 def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list[Term]:
     """List the terms of what an experiment trains on, is evaluated with and begins from.
 
-    The test set is `evaluated`, by default the one that the configuration names. Photos count by the licence that their
-    json gives each of them, where it does.
+    The test set is `evaluated`, by default the one that the configuration names. Photos count by the license that their
+    json gives each of them, if it does.
 
     Raises:
         UserError: a json or a declaration is damaged.
@@ -82,7 +82,7 @@ def refuse_unsafe(terms: Iterable[Term]) -> None:
         UserError: names all of it, and why.
     """
     unsafe = [
-        f"{term.what} ({term.licence.name}: {term.licence.because})" for term in terms if not term.licence.commercial
+        f"{term.what} ({term.license.name}: {term.license.because})" for term in terms if not term.license.commercial
     ]
     if unsafe:
         raise UserError(f"not safe for commercial use: {'; '.join(unsafe)}")
@@ -98,9 +98,9 @@ class _Ledger:
         annotations = Path(data_set.annotations)
         yield from self._of_annotations(part, annotations)
         found = [self.of_path(f"photos ({part})", folder) for folder in each_folder(data_set.images)]
-        counted = count_licences(annotations) if annotations.is_file() else None
-        for photos in {(photos.of, photos.licence): photos for photos in reversed(found)}.values():
-            yield Term(photos.what, photos.path, photos.of, counted or photos.licence)
+        counted = count_licenses(annotations) if annotations.is_file() else None
+        for photos in {(photos.of, photos.license): photos for photos in reversed(found)}.values():
+            yield Term(photos.what, photos.path, photos.of, counted or photos.license)
         for view, folder in data_set.views.items() if part == "training" else ():
             yield self.of_path(f"view {view}", Path(folder))
         if data_set.proposals:
@@ -113,10 +113,10 @@ class _Ledger:
             if key in sources or key == "annotations":
                 made_of = self._find(sources[key]) if key in sources else None
                 term = self.of_path(what, made_of or path, of_annotations=True)
-                yield Term(what, path.as_posix(), term.of, term.licence)
+                yield Term(what, path.as_posix(), term.of, term.license)
 
     def _find(self, name: str) -> Path | None:
-        """Find the file that a split was made of, of which its record says the name."""
+        """Find the file that a split was made of by the name that the split's record gives."""
         places = (path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{glob.escape(name)}")))
         return next(places, None)
 
@@ -153,13 +153,14 @@ class _Ledger:
         if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
             path = self.root / "raw" / path.name.partition("_")[0] / path.name
         for folder in (path, *path.parents):
-            if (folder / DECLARATION).is_file():
-                return read_license(folder / DECLARATION)
+            for declaration in DECLARATIONS:
+                if (folder / declaration).is_file():
+                    return read_license(folder / declaration)
         return UNKNOWN
 
 
 def _read_sources(record: Path) -> dict[str, str]:
-    """Return the names of the files that a split was made of, by what they are; nothing where it has no record.
+    """Return the names of the files that a split was made of, by what they are; nothing if it has no record.
 
     Raises:
         UserError: the record is not one.
@@ -176,14 +177,14 @@ def _read_sources(record: Path) -> dict[str, str]:
     return names
 
 
-def count_licences(annotations: Path) -> License | None:
-    """Return the licences of a json's photos as one, None where it does not say them.
+def count_licenses(annotations: Path) -> License | None:
+    """Return the licenses of a json's photos as one, None if it does not say them.
 
     Raises:
         UserError: the json cannot be read.
     """
     coco = open_coco(annotations)
-    names = _names_of_licences(coco)
+    names = _names_of_licenses(coco)
     for position, image in enumerate(coco.images):
         if not isinstance(image, dict):
             raise UserError(f"{annotations}: images[{position}]: is not an object")
@@ -197,21 +198,21 @@ def count_licences(annotations: Path) -> License | None:
     because = ", ".join(
         f"{count} of {sum(counts.values())} photos: {reason}" for reason, count in reasons.most_common()
     )
-    kinds = f"{len(counts)} licences of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
+    kinds = f"{len(counts)} licenses of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
     return License(kinds, not reasons, because or f"all {allowed} photos allow it")
 
 
-def _names_of_licences(coco: CocoFile) -> dict[str, str]:
-    """Return name and address of each licence of a json, by its id as text."""
+def _names_of_licenses(coco: CocoFile) -> dict[str, str]:
+    """Return name and address of each license of a json, by its id as text."""
     listed = coco.head.get("licenses") or []
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise UserError(f"{coco.path}: `licenses` is not a list of objects; correct it, or leave it out")
     return {str(entry.get("id")): f"{entry.get('name', '')} {entry.get('url', '')}" for entry in listed}
 
 
-def _forbids(licence: str) -> str:
-    """Return why a photo under a licence is not safe for commercial use, "" where it is."""
+def _forbids(license_name: str) -> str:
+    """Return why a photo under a license is not safe for commercial use, "" if it is."""
     for reason, pattern in FORBIDDEN.items():
-        if re.search(pattern, licence, re.IGNORECASE):
+        if re.search(pattern, license_name, re.IGNORECASE):
             return reason
-    return "" if re.search(ALLOWED, licence, re.IGNORECASE) else "terms not known"
+    return "" if re.search(ALLOWED, license_name, re.IGNORECASE) else "terms not known"

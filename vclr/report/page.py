@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json, load_coco
 from vclr.coco.annotations import summarize as summarize_coco
 from vclr.config import DataSetConfig
@@ -20,13 +21,12 @@ from vclr.files import atomic_path, read_json, write_json
 from vclr.image_folder import each_folder, say_folders
 from vclr.other_work import describe_other_work
 from vclr.pictures import write_png
-from vclr.report.comparison import compare
+from vclr.report.comparison import Pairs, check_pairs, compare, warn_of_apart
 from vclr.report.curves import draw_curves, draw_line_sample, draw_overview
+from vclr.report.differences import differences, format_setting
 from vclr.report.experiments import (
     Experiment,
     by_test_set,
-    differences,
-    format_setting,
     groups_of,
     main_metric,
     provenance,
@@ -37,37 +37,50 @@ from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, Pictures, data_uri, 
 from vclr.report.history import read_history
 from vclr.report.licenses import terms_in_use
 from vclr.report.read_experiments import read_experiments
-from vclr.report.results_table import TABLE_METRICS, results_table
+from vclr.report.results_table import results_table
 from vclr.report.study import markdown_results
 from vclr.splits.leaks import summarize_leaks
 
 
-def write_report(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str) -> str:
+def write_report(
+    experiments: list[str],
+    seeds: list[int],
+    runs: Path,
+    results: Path,
+    output: Path,
+    title: str,
+    pairs: Pairs = (),
+) -> str:
     """Write `output/report.html` and `output/summary.json`, and the report's pictures as `scenes.png`, `examples.png`.
 
-    Each test set has a table, a comparison and a gallery of its own; pictures of a second training or test set are in
+    Each test set has a table, comparisons and a gallery of its own; pictures of a second training or test set are in
     `scenes-2.png`, `examples-2.png` and so on.
 
     Args:
-        experiments: names, in the order of the report; baseline first reads best.
+        experiments: names, in the order of the report; it reads best with the baseline first.
         seeds: seeds that each experiment was trained with.
         runs: holds `<experiment>/seed<k>/config.yaml` and `metrics.jsonl`.
         results: holds `<experiment>/seed<k>/metrics.json` and `predictions.json`, maybe `<experiment>/untrained/`.
         output: the folder to write.
         title: heading of the report.
+        pairs: which experiments to compare; without pairs, each with the first.
 
     Returns:
         The main results as text, for a terminal.
 
     Raises:
+        UsageError: a pair names an experiment that is not compared.
         UserError: a file is missing or damaged; names it.
     """
     results, output = Path(results), Path(output)
+    check_pairs(pairs, experiments)
     read = read_experiments(experiments, seeds, Path(runs), results)
     trained = trainings(read)
     histories = {one.name: [read_history(folder / "metrics.jsonl") for folder in one.runs] for one in trained}
     lines = {one.name: number for number, one in enumerate(trained)}
-    test_sections = [_test_section(name, compared, histories, lines) for name, compared in by_test_set(read).items()]
+    compared = by_test_set(read)
+    warn_of_apart(pairs, compared)
+    test_sections = [_test_section(name, on_it, pairs, histories, lines) for name, on_it in compared.items()]
     training_sections = _training_sections(trained)
     page = _render(
         title=title,
@@ -95,7 +108,7 @@ def write_report(experiments: list[str], seeds: list[int], runs: Path, results: 
             sheet = [[picture for picture, _ in row] for row in section.examples]
             names = [experiment.name for experiment in section.experiments]
             write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
-    write_json(output / "summary.json", summarize(read), indent=1)
+    write_json(output / "summary.json", summarize(read, pairs), indent=1)
     with atomic_path(output / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
     text = [line for section in test_sections for line in section.describe(len(test_sections) > 1)]
@@ -127,7 +140,7 @@ class _TestSection:
 
 
 def _test_section(
-    title: str, experiments: list[Experiment], histories: dict[str, Any], lines: dict[str, int]
+    title: str, experiments: list[Experiment], pairs: Pairs, histories: dict[str, Any], lines: dict[str, int]
 ) -> _TestSection:
     test_set = experiments[0].test_set
     coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
@@ -139,7 +152,7 @@ def _test_section(
     return _TestSection(
         title,
         experiments,
-        findings(experiments) + _about_time(experiments, histories),
+        findings(experiments, pairs) + _about_time(experiments, histories),
         draw_overview(experiments, lines),
         results_table(experiments, histories),
         examples,
@@ -150,7 +163,7 @@ def _test_section(
 
 
 def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> list[str]:
-    """Say of which trainings the times in the table were taken beside other work."""
+    """Say which trainings shared the machine with other work while their times were taken."""
     sentences = []
     for experiment in trainings(experiments):
         records = [record for history in histories[experiment.name] for record in history]
@@ -187,7 +200,7 @@ def _evaluated_files(experiment: Experiment) -> DataSetConfig:
 
 
 def _code_facts(experiments: list[Experiment]) -> dict[str, list[str]]:
-    """Return what code on what machine made the runs: one text where it was the same for all, else one for each."""
+    """Return what code on what machine made the runs: one text if it was the same for all, else one per experiment."""
     facts = {experiment.name: provenance(experiment.environment) for experiment in experiments}
     said: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for one in facts.values() for key in one):
@@ -209,18 +222,18 @@ def _render(**content: Any) -> str:
     return environment.get_template("report.html.jinja").render(content)
 
 
-def summarize(experiments: list[Experiment]) -> Json:
-    """Return what `summary.json` holds: means over the seeds, gaps, the references, the comparison.
+def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
+    """Return what `summary.json` holds: means over the seeds, gaps, the references, the comparisons.
 
-    The main metrics only: DVC shows and compares this file. For several test sets all of that is below `test_sets` and
-    the name of each.
+    It has the main metrics only, as DVC shows and compares this file. With several test sets, all of that is below
+    `test_sets` and the name of each.
     """
-    sets = {title: _summarize_set(compared) for title, compared in by_test_set(experiments).items()}
+    sets = {title: _summarize_set(compared, pairs) for title, compared in by_test_set(experiments).items()}
     rounded: Json = _shorten(next(iter(sets.values())) if len(sets) == 1 else {"test_sets": sets})
     return rounded
 
 
-def _summarize_set(experiments: list[Experiment]) -> Json:
+def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> Json:
     metric = main_metric(experiments)
     summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
     for experiment in experiments:
@@ -233,7 +246,7 @@ def _summarize_set(experiments: list[Experiment]) -> Json:
         for reference in ("untrained", "proposals"):
             for group, metrics in getattr(experiment, reference).items():
                 summary[reference][group] = {name: metrics.get(name) for name in TABLE_METRICS}
-    for pair, comparison in compare(experiments).items():
+    for pair, comparison in compare(experiments, pairs).items():
         results = comparison.results
         summary["comparison"][pair] = {name: results[name].mean_difference for name in TABLE_METRICS if name in results}
     return summary

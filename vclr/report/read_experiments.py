@@ -3,7 +3,7 @@
 Layout: `runs/<experiment>/seed<k>/config.yaml`, `results/<experiment>/seed<k>/metrics.json` and, as references,
 `results/<experiment>/untrained/metrics.json` (the model before training) and `proposals/metrics.json`. With
 `evaluation.protocols`, each of these metrics.json is in a folder of the protocol's name. A training of your own may
-lie in `runs/<experiment>/` and `results/<experiment>/` without `seed<k>/`.
+be in `runs/<experiment>/` and `results/<experiment>/` without `seed<k>/`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
 
-REFERENCES = ("untrained", "proposals")  # results beside those of the seeds, of what no training made
+REFERENCES = ("untrained", "proposals")  # results that no training made, beside those of the seeds
 
 
 def read_experiments(experiments: list[str], seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
     """Read the configuration and the metrics of each experiment and seed.
 
     Returns:
-        The experiments in the order of their names, one that was evaluated on several test sets once for each.
+        The experiments in the order of their names; one that was evaluated on several test sets occurs once per set.
 
     Raises:
-        UserError: a file is missing or damaged, the seeds of an experiment were evaluated on different test sets, or no
-            experiment or seed is named; names the file.
+        UserError: a file is missing or damaged, which the error names; the seeds of an experiment were evaluated on
+            different test sets; or no experiment or seed is named.
     """
     if not experiments or not seeds:
         raise UserError("no experiment and seed to report on")
@@ -78,14 +78,14 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
 
 
 def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
-    """Return the folder of a seed; for a single seed, what lies in the experiment's folder itself counts too."""
+    """Return the folder of a seed; for a single seed, this may be the experiment's own folder."""
     folder = parent / f"seed{seed}"
     is_alone = len(seeds) == 1 and not folder.is_dir()
     return parent if is_alone and ((parent / file).is_file() or _protocols_in(parent)) else folder
 
 
 def _protocols_in(folder: Path) -> list[str]:
-    """List the protocols that have metrics in a folder; "" stands for metrics that are of none."""
+    """List the protocols that have metrics in a folder; "" stands for metrics of no protocol."""
     there = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
     own = [name for name in there if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
     return own + [""] * (folder / "metrics.json").is_file()
@@ -105,7 +105,7 @@ class _Scores:
         test_set: what the metrics are of.
         groups: the metrics of each group.
         classes: the names of the classes of each group that has some.
-        checkpoint: the sha256 of what was evaluated, "" where it was not recorded.
+        checkpoint: the sha256 of what was evaluated, "" if it was not recorded.
     """
 
     path: Path
@@ -134,7 +134,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
 
 
 def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
-    """Return the classes of each group, as the file says them; of older files, as the configuration of the run does."""
+    """Return the classes of each group from the file, or for older files from the configuration of the run."""
     if not isinstance(provenance, dict) or "groups" not in provenance:
         return resolve_groups(config.evaluation.groups)
     said = provenance["groups"]
@@ -154,7 +154,7 @@ def _check_same_set(scores: list[_Scores]) -> None:
 
 
 def _check_same_checkpoints(experiments: list[Experiment]) -> None:
-    """Refuse results of which some are of an older training than the others."""
+    """Refuse results that are of different trainings."""
     for other in experiments[1:]:
         for position, pair in enumerate(zip(experiments[0].checkpoints, other.checkpoints, strict=True)):
             if all(pair) and pair[0] != pair[1]:

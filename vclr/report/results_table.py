@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json
 from vclr.config import flat_config
 from vclr.report.comparison import shown_difference
@@ -13,11 +14,9 @@ from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_me
 from vclr.report.history import training_minutes
 from vclr.report.study import format_gap, format_values
 
-TABLE_METRICS = ("mask_ar@100", "mask_ar@10", "box_ar@100")
-
 
 def results_table(experiments: list[Experiment], histories: dict[str, list[list[dict[str, Any]]]]) -> Json:
-    """Build the table of what experiments reached on one test set.
+    """Build the table of results of experiments on one test set.
 
     Returns:
         `groups` and `metrics` for the heading, `has_gap`, `has_floor` for whether there is an untrained model; `rows`:
@@ -84,7 +83,7 @@ def _shown_gap(experiment: Experiment, metric: str) -> float | None:
 
 
 def _mark_best(column: list[tuple[str, float | None]], best: Any) -> list[tuple[str, bool]]:
-    """Return each text of a column with whether no other value is better by the digit shown."""
+    """Return each text of a column, and whether its value is the best one as far as the shown digit tells."""
     present = [value for _, value in column if value is not None]
     top = best(present) if len(set(present)) > 1 else None  # equal ones are not better than each other
     return [(text, value is not None and value == top) for text, value in column]

@@ -1,4 +1,4 @@
-"""The study: what experiments differ by over several seeds, with paired tests, written down."""
+"""The study: how experiments compare over several seeds, with paired tests, written down."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from vclr.catalog.metrics import BOX_HEADLINE
 from vclr.files import atomic_path, write_json
-from vclr.report.comparison import Comparison, compare, shown_difference
+from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
+from vclr.report.differences import describe_differences, differences, format_setting
 from vclr.report.experiments import (
     KNOWN,
     NOVEL,
     Experiment,
     by_test_set,
-    differences,
-    format_setting,
     groups_of,
     main_metric,
     provenance,
@@ -27,17 +27,31 @@ from vclr.report.findings import evidence, format_p
 from vclr.report.read_experiments import read_experiments
 
 
-def write_study(experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path) -> None:
+def write_study(
+    experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, pairs: Pairs = ()
+) -> None:
     """Write `output/study.json` and `output/study.md`: means and spread over the seeds, paired tests, configuration.
 
-    Experiments that were evaluated on several test sets are compared on each apart: study.json then holds these
+    Experiments that were evaluated on several test sets are compared on each separately: study.json then holds these
     comparisons below `test_sets` and the name of each.
 
+    Args:
+        experiments: names, in the order of the tables.
+        seeds: seeds that each experiment was trained with.
+        runs: as in `write_report`.
+        results: as in `write_report`.
+        output: the folder to write.
+        pairs: which experiments to compare; without pairs, each with the first.
+
     Raises:
+        UsageError: a pair names an experiment that is not compared.
         UserError: a file of a run is missing or damaged; names it.
     """
+    check_pairs(pairs, experiments)
     read = read_experiments(experiments, seeds, runs, results)
-    sets = {title: _describe_set(compared) for title, compared in by_test_set(read).items()}
+    compared = by_test_set(read)
+    warn_of_apart(pairs, compared)
+    sets = {title: _describe_set(on_it, pairs) for title, on_it in compared.items()}
     study = {
         "seeds": seeds,
         **(next(iter(sets.values())) if len(sets) == 1 else {"test_sets": sets}),
@@ -46,11 +60,11 @@ def write_study(experiments: list[str], seeds: list[int], runs: Path, results: P
     }
     write_json(Path(output) / "study.json", study, indent=1)
     with atomic_path(Path(output) / "study.md") as partial:
-        partial.write_text(summarize_study(read), encoding="utf-8")
+        partial.write_text(summarize_study(read, pairs), encoding="utf-8")
 
 
-def _describe_set(experiments: list[Experiment]) -> dict[str, Any]:
-    comparisons = compare(experiments)
+def _describe_set(experiments: list[Experiment], pairs: Pairs) -> dict[str, Any]:
+    comparisons = compare(experiments, pairs)
     return {
         "target": target_group(experiments),
         "experiments": {experiment.name: _describe(experiment) for experiment in experiments},
@@ -58,14 +72,15 @@ def _describe_set(experiments: list[Experiment]) -> dict[str, Any]:
             pair: {metric: asdict(test) for metric, test in comparison.results.items()}
             for pair, comparison in comparisons.items()
         },
+        "differences": {pair: comparison.differences for pair, comparison in comparisons.items()},
         "further_differences": {pair: comparison.further for pair, comparison in comparisons.items()},
     }
 
 
 def _describe(experiment: Experiment) -> dict[str, Any]:
     """Return an experiment's metrics seed by seed, with mean and spread."""
-    described: dict[str, Any] = {"role": experiment.role, "views": experiment.views}
-    described |= {"consistency": experiment.consistency, "iterations": experiment.config.train.max_iter, "groups": {}}
+    described: dict[str, Any] = {"views": experiment.views, "consistency": experiment.consistency}
+    described |= {"iterations": experiment.config.train.max_iter, "groups": {}}
     for group, seeds in experiment.groups.items():
         described["groups"][group] = {
             metric: {
@@ -78,14 +93,14 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
     return described
 
 
-def summarize_study(experiments: list[Experiment]) -> str:
+def summarize_study(experiments: list[Experiment], pairs: Pairs = ()) -> str:
     """Write the study as Markdown: results, paired comparisons, what differs in the configuration, code and machine."""
     count = len(experiments[0].seeds)
     lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.", ""]
     sets = by_test_set(experiments)
     for title, compared in sets.items():
         lines += [f"## {title}", ""] if len(sets) > 1 else []
-        lines += _summarize_set(compared)
+        lines += _summarize_set(compared, pairs)
     changed = differences(experiments)
     if changed:
         cells = [[f"`{key}`", *map(format_setting, row)] for key, row in changed.items()]
@@ -96,10 +111,10 @@ def summarize_study(experiments: list[Experiment]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summarize_set(experiments: list[Experiment]) -> list[str]:
+def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
     """Write the results on one test set, and the comparisons if there are any."""
     lines = [*markdown_results(experiments), ""]
-    comparisons = compare(experiments)
+    comparisons = compare(experiments, pairs)
     if comparisons:
         lines += [f"Differences on the group `{target_group(experiments)}`, paired by seed:", ""]
         header = ["pair", "metric", "difference", "95 % interval", "p, t test", "p, sign flips"]
@@ -107,18 +122,13 @@ def _summarize_set(experiments: list[Experiment]) -> list[str]:
         cells = [row for pair, one in comparisons.items() for row in _test_rows(pair, one, shown)]
         lines += [*markdown_table(header, cells), ""]
         for pair, comparison in comparisons.items():
-            if comparison.further:
-                settings = ", ".join(f"`{key}`" for key in comparison.further)
-                lines += [
-                    f"{pair}: the trainings also differ in {settings}, so what made the difference is not known.",
-                    "",
-                ]
+            lines += [f"{pair}: {describe_differences(comparison.differences, mark='`')}", ""]
         lines += [evidence(len(experiments[0].seeds)), ""]
     return lines
 
 
 def _test_rows(pair: str, comparison: Comparison, shown: list[str]) -> list[list[str]]:
-    """Write the row of each metric; a difference agrees with the means where these are shown."""
+    """Write a row per metric; a difference agrees with the means if these are shown."""
     rows = []
     for metric, test in comparison.results.items():
         difference = test.mean_difference
@@ -132,7 +142,7 @@ def _test_rows(pair: str, comparison: Comparison, shown: list[str]) -> list[list
 
 def _shown_metrics(experiments: list[Experiment]) -> list[str]:
     first = groups_of(experiments)[0]
-    names = dict.fromkeys((main_metric(experiments), "box_ar@100"))
+    names = dict.fromkeys((main_metric(experiments), BOX_HEADLINE))
     return [name for name in names if any(experiment.values(first, name) for experiment in experiments)]
 
 
@@ -156,7 +166,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def format_values(values: list[float]) -> str:
-    """Write the mean of some values, with its standard deviation where there are several."""
+    """Write the mean of some values, with its standard deviation if there are several."""
     return _format_mean(float(np.mean(values)), values) if values else "–"
 
 

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.config import Config
 from vclr.errors import first_line
 from vclr.files import read_json
@@ -13,9 +14,6 @@ from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, now_ms, valid_key
 
 log = logging.getLogger("vclr.tracking")
-
-# Of each protocol and group: enough to compare runs by. A page of MLflow with hundreds of keys is unusable.
-METRICS = ("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap")
 
 
 def store_results(config: Config, metrics: dict[str, Any]) -> None:
@@ -51,7 +49,7 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
     return {
         valid_key(f"results/{part}/{name}"): float(values[name])
         for part, values in parts.items()
-        for name in METRICS
+        for name in SHOWN_METRICS  # a page of MLflow with hundreds of keys is unusable
         if values.get(name) is not None
     }
 

@@ -23,6 +23,12 @@ def comparison_metrics(chosen):
     return for_each_protocol(pattern, chosen["experiments"], seed=chosen["seeds"])
 
 
+def pairs_option(chosen):
+    """Return the option that names the pairs of `compare` whose experiments are in a part of the configuration."""
+    pairs = [":".join(pair) for pair in config.get("compare", []) if set(pair) <= set(chosen["experiments"])]
+    return f"--pairs {','.join(pairs)}" if pairs else ""
+
+
 def report_inputs(wildcards):
     """List the metrics that a report shows, those of untrained models and of object proposals included."""
     chosen = REPORTS[wildcards.report]
@@ -54,11 +60,12 @@ rule report:
     params:
         experiments=lambda wildcards: ",".join(REPORTS[wildcards.report]["experiments"]),
         seeds=lambda wildcards: ",".join(map(str, REPORTS[wildcards.report]["seeds"])),
+        pairs=lambda wildcards: pairs_option(REPORTS[wildcards.report]),
         title=lambda wildcards: REPORTS[wildcards.report]["title"],
         folder="results/{report}",
     shell:
-        "vclr report --experiments {params.experiments} --seeds {params.seeds} --runs runs --results results"
-        " --output {params.folder} --title {params.title:q} 2>&1 | tee {log}"
+        "vclr report --experiments {params.experiments} --seeds {params.seeds} {params.pairs}"
+        " --runs runs --results results --output {params.folder} --title {params.title:q} 2>&1 | tee {log}"
 
 
 rule summarize_study:
@@ -73,7 +80,8 @@ rule summarize_study:
     params:
         experiments=",".join(config["study"]["experiments"]),
         seeds=",".join(map(str, config["study"]["seeds"])),
+        pairs=pairs_option(config["study"]),
         folder="results/study",
     shell:
-        "vclr study --experiments {params.experiments} --seeds {params.seeds}"
+        "vclr study --experiments {params.experiments} --seeds {params.seeds} {params.pairs}"
         " --runs runs --results results --output {params.folder} 2>&1 | tee {log}"

@@ -1,0 +1,109 @@
+"""What the trainings of experiments differ in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vclr.catalog.views import NATURAL
+from vclr.config import flat_config
+from vclr.data.data_sets import training_set
+from vclr.report.experiments import Experiment, trainings
+from vclr.run_settings import RUN_SETTINGS
+from vclr.views.choice import view_weights
+
+OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
+# Settings that change neither what a training learns nor what an evaluation finds.
+WITHOUT_EFFECT = (*RUN_SETTINGS, "train.seed", "dataloader.test.batch_size", "dataloader.test.num_workers")
+# Settings that say where data is and how it is scored. What is compared instead: the test set and the groups, the files
+# of the training set, and the views that it draws from.
+DATA = (
+    *("data.", "views.weights", "dataloader.train.dataset.names", "dataloader.test.dataset.names"),
+    *("evaluation.protocol", "evaluation.test_sets", "evaluation.groups", "evaluation.max_dets"),
+)
+OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
+
+
+def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
+    """Return the settings that differ between experiments, each with its value in every experiment."""
+    flat = [flat_config(experiment.config) for experiment in trainings(experiments)]
+    keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
+    values = {key: [settings.get(key) for settings in flat] for key in keys}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def format_setting(value: Any) -> str:
+    """Write the value of a setting for a reader: lists with commas, a dash where there is none."""
+    if value is None or value == {} or value == []:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def differing_settings(one: Experiment, other: Experiment) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that two trainings differ in and that can change results, each with both values.
+
+    Views count by their share of the training, files by the paths that are read and, if both runs recorded them, by
+    their bytes.
+    """
+    settings = [_effective_settings(experiment) for experiment in (one, other)]
+    pairs = {key: (settings[0].get(key), settings[1].get(key)) for key in settings[0] | settings[1]}
+    # The weights of the views say already that one of the trainings does not draw from a view.
+    unused = _view_folders(one).keys() ^ _view_folders(other).keys()
+    unused |= set() if _use_teacher(one) and _use_teacher(other) else {*OF_TEACHER}
+    found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in unused}
+    for key in sorted(one.data_hashes.keys() & other.data_hashes.keys()):
+        if one.data_hashes[key] != other.data_hashes[key]:
+            hashes = one.data_hashes[key], other.data_hashes[key]
+            found[f"content of the {key.replace('_', ' ')}"] = (hashes[0][:12], hashes[1][:12])
+    return found
+
+
+def _effective_settings(experiment: Experiment) -> dict[str, Any]:
+    files, ignored = training_set(experiment.config), WITHOUT_EFFECT + DATA
+    settings = {key: value for key, value in flat_config(experiment.config).items() if not key.startswith(ignored)}
+    settings |= {f"data.train.{key}": getattr(files, key) for key in ("annotations", "images", "proposals")}
+    return settings | {"views.weights": _describe_views(experiment)} | _view_folders(experiment)
+
+
+def _describe_views(experiment: Experiment) -> str:
+    """Name the views that a training draws from, with their shares unless these are equal."""
+    weights = view_weights(experiment.config.views, training_set(experiment.config))
+    views, total = sorted(weights, key=lambda view: (view != NATURAL, view)), sum(weights.values())
+    are_equal = len(set(weights.values())) <= 1
+    return ", ".join(view if are_equal else f"{view} {weights[view] / total:.4g}" for view in views)
+
+
+def _view_folders(experiment: Experiment) -> dict[str, str | None]:
+    folders = training_set(experiment.config).views
+    return {f"data.train.views.{view}": folders.get(view) for view in experiment.views}
+
+
+def _use_teacher(experiment: Experiment) -> bool:
+    """Tell whether a training's results depend on its teacher."""
+    return bool(experiment.consistency or experiment.config.train.model_ema.use_ema_weights_for_eval_only)
+
+
+def describe_differences(found: dict[str, tuple[Any, Any]], max_named: int | None = None, mark: str = "") -> str:
+    """Say in a sentence what two trainings differ in.
+
+    Args:
+        found: what `differing_settings` found.
+        max_named: how many settings are named at most; the others are counted. All are named by default.
+        mark: what stands before and after the name of a setting.
+    """
+    names = [f"{mark}{key}{mark}" for key in found]
+    if not names:
+        return "The two trainings differ in no setting that can change results."
+    if len(names) == 1:
+        first, second = map(format_setting, next(iter(found.values())))
+        return f"The two trainings differ only in {names[0]} ({first} instead of {second})."
+    return (
+        f"The two trainings differ in {_name_some(names, max_named)}, so this does not tell which of these made the "
+        "difference."
+    )
+
+
+def _name_some(names: list[str], max_named: int | None) -> str:
+    """Name the first few of several settings, and count the others."""
+    shown = names if max_named is None or len(names) <= max_named + 1 else names[:max_named]
+    *others, last = [*shown, f"{len(names) - len(shown)} more settings"] if len(shown) < len(names) else shown
+    return f"{', '.join(others)} and {last}"
