@@ -316,26 +316,26 @@ def doctor_data(
     It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
     groups of classes; or the files that --annotations and --images name.
     """
-    from vclr.crew import Crew
     from vclr.data.doctor.check import DataSet, check_config, check_files
     from vclr.files import write_json
     from vclr.finding import print_groups
     from vclr.processes import count_cpus
+    from vclr.worker_pool import WorkerPool
 
-    crew = Crew(workers or count_cpus(), quiet)
+    pool = WorkerPool(workers or count_cpus(), quiet)
     if annotations is None and images is None and not view:
         if config_file is None and not overrides:
             raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
         config = load_config(config_file, overrides or ())
         if output is not None:
             check_output_file(output, {"--config-file": config_file, **_named_files(config)}, REPORT_KEYS)
-        report = check_config(config, crew, decode)
+        report = check_config(config, pool, decode)
     else:
         if annotations is None or images is None or config_file is not None or overrides:
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)
-        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), crew, decode)
+        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), pool, decode)
     if output is not None:
         write_json(output, report.as_json(), indent=1)
     print_groups(report.findings, limit)

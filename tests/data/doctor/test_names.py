@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.data.doctor.world import World, notes, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
 from vclr.data.doctor.report import Report
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UserError
 from vclr.finding import ERROR, WARNING
+from vclr.worker_pool import WorkerPool
 
 NFC, NFD = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
 NATURAL = ("views.weights={natural: 1}", "data.train.proposals=''")
@@ -23,7 +23,7 @@ NATURAL = ("views.weights={natural: 1}", "data.train.proposals=''")
 def check(world: World) -> Report:
     """Check the photos without their views, which tests do not rename."""
     world.write()
-    return check_files(DataSet(world.folder / "a.json", world.folder / "images"), Crew(), decode=False)
+    return check_files(DataSet(world.folder / "a.json", world.folder / "images"), WorkerPool(), decode=False)
 
 
 def rename(world: World, file: str, name: str) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.data.doctor.world import HEIGHT, WIDTH, World, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import check_files
 from vclr.data.doctor.kinds import REFUSED
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UserError
 from vclr.finding import ERROR, WARNING
+from vclr.worker_pool import WorkerPool
 
 
 def test_a_number_that_json_lacks_hides_nothing_else(world: World):
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_of_one_annotation_hides_no_other(world: World, text
     world.annotations[2]["category_id"] = 9
     path = world.write()
     path.write_text(path.read_text().replace('"HERE"', text))
-    found = [finding.says for finding in wrong(check_files(world.files(), Crew())) if finding.level == ERROR]
+    found = [finding.says for finding in wrong(check_files(world.files(), WorkerPool())) if finding.level == ERROR]
     assert says in found[0]
     assert len(found) == 1 or "category 9" in found[-1]  # else the file as a whole cannot be taken apart
     assert len(found) == 2 or text != "1e999"

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
 from vclr.data.doctor.kinds import REFUSED
 from vclr.finding import ERROR, WARNING
 from vclr.pictures import write_png
+from vclr.worker_pool import WorkerPool
 
 
 def test_missing_image(world: World):
@@ -149,7 +149,7 @@ def test_same_stem(world: World):
     world.images[1]["file_name"] = "a.bmp"
     says = only(world.check(), "same stem", ERROR)
     assert "images[1] (id 1): a.bmp has the stem of a.png (images[0]); both are trained with the views of one" in says
-    report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), Crew())
+    report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), WorkerPool())
     assert "`vclr views` refuses them" in only(report, "same stem", WARNING)
 
 
@@ -176,18 +176,18 @@ def test_image_id_twice(world: World):
 @pytest.mark.parametrize("text", ['{"images": [', "[]", "\x00"])
 def test_unreadable_json(world: World, text: str):
     (world.folder / "a.json").write_text(text)
-    assert "a.json: " in only(check_files(world.files(), Crew()), "json", ERROR)
+    assert "a.json: " in only(check_files(world.files(), WorkerPool()), "json", ERROR)
 
 
 def test_missing_files(world: World):
     world.write()
     files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
-    assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
+    assert [finding.says for finding in wrong(check_files(files, WorkerPool()))] == [
         f"--annotations {world.folder}/absent.json: does not exist; nearest: {world.folder}/a.json; {REFUSED}",
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is no folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
+    assert "a.json: is no folder; refused" in only(check_files(files, WorkerPool()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)

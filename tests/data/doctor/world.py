@@ -9,12 +9,12 @@ import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, load_config
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_config, check_files
 from vclr.data.doctor.report import Report
 from vclr.files import write_json
 from vclr.finding import OK, Finding
 from vclr.pictures import write_png
+from vclr.worker_pool import WorkerPool
 
 Json = dict[str, Any]
 HEIGHT, WIDTH = 40, 60
@@ -71,7 +71,7 @@ class World:
 
     def check(self, decode: bool = True) -> Report:
         self.write()
-        return check_files(self.files(), Crew(), decode)
+        return check_files(self.files(), WorkerPool(), decode)
 
     def config(self, *overrides: str) -> Config:
         paths = [f"data.{part}.annotations={self.folder}/a.json" for part in ("train", "test")]
@@ -81,7 +81,7 @@ class World:
 
     def check_config(self, *overrides: str) -> Report:
         self.write()
-        return check_config(self.config(*overrides), Crew())
+        return check_config(self.config(*overrides), WorkerPool())
 
 
 def wrong(report: Report) -> list[Finding]:

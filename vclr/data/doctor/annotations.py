@@ -15,7 +15,6 @@ import msgspec
 from vclr.coco.checks import CocoChecks, EntryError, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.units import Units
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.box_layout import BoxLayout
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
@@ -23,6 +22,7 @@ from vclr.data.doctor.objects import examine_object
 from vclr.errors import UserError
 from vclr.finding import ERROR, OK, Finding
 from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
+from vclr.worker_pool import WorkerPool
 
 BLOCK = 2000  # annotations: half a second of work
 WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # to write a mask
@@ -87,7 +87,7 @@ class _Examiner(NamedTuple):
     bad_numbers: set[int]  # positions of annotations of which it was said that they hold NaN or an infinity
 
 
-def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Finding], Contents]:
+def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[Finding], Contents]:
     """Check the entries of a json, each by itself and against each other.
 
     Returns:
@@ -115,7 +115,7 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
     units, layout = Units(), BoxLayout()
-    for block in crew.work(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
+    for block in pool.map_blocks(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
         findings += [_refusal(topic, says) for topic, says in block.errors]
         findings += [finding for kind, says in block.found for finding in kind.found(use, says)]
         contents.masks += block.masks

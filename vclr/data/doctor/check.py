@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
-from vclr.crew import Crew
 from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, training_set
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
@@ -21,6 +20,7 @@ from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folder import locate, open_folder
 from vclr.views.choice import list_unknown_views, view_weights
+from vclr.worker_pool import WorkerPool
 
 
 @dataclass
@@ -44,12 +44,12 @@ class _Checked:
     photos: set[FileIdentity] = field(default_factory=set)
 
 
-def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
+def check_files(files: DataSet, pool: WorkerPool, decode: bool = True) -> Report:
     """Check a data set that may be trained on or evaluated.
 
     Args:
         files: of the data set.
-        crew: who does it.
+        pool: who does it.
         decode: read every pixel of every image; else only its size.
     """
     report = Report()
@@ -57,7 +57,7 @@ def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")
     if locate(files.images) is None and not files.images.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--images {_say_missing(files.images)}")
-    _check([files], {}, crew, decode, report)
+    _check([files], {}, pool, decode, report)
     return report
 
 
@@ -65,7 +65,7 @@ def _say_missing(path: Path) -> str:
     return f"{path}: does not exist{say_nearest(path)}"
 
 
-def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
+def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Report:
     """Check the training set and the test set of a configuration, with the views, proposals and groups that it names.
 
     Raises:
@@ -93,7 +93,7 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
         report.findings.append(Finding(OK, "one set", says))
     else:
         sets = [training, tested]
-    _check(sets, evaluated_groups(config), crew, decode, report)
+    _check(sets, evaluated_groups(config), pool, decode, report)
     return report
 
 
@@ -110,7 +110,7 @@ def _check_paths(config: Config) -> list[Finding]:
     return findings
 
 
-def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report) -> None:
+def _check(sets: list[DataSet], groups: dict[str, list[str]], pool: WorkerPool, decode: bool, report: Report) -> None:
     checked = []
     for files in sets:
         if files.annotations.exists():
@@ -119,7 +119,7 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
             except UserError as error:
                 report.findings += kinds.UNREADABLE_JSON.found(files.use, str(error))
                 continue
-            checked.append(_check_set(files, coco, groups, crew, decode, report))
+            checked.append(_check_set(files, coco, groups, pool, decode, report))
     for folder in {one.files.images for one in checked if locate(one.files.images)}:
         contents = [one.contents for one in checked if one.files.images == folder]
         names = {image["file_name"] for one in contents for image in one.images.values()}
@@ -129,11 +129,11 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
 
 
 def _check_set(
-    files: DataSet, coco: CocoFile, groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report
+    files: DataSet, coco: CocoFile, groups: dict[str, list[str]], pool: WorkerPool, decode: bool, report: Report
 ) -> _Checked:
     report.num_images += len(coco.images)
     report.num_annotations += len(coco.annotations)
-    findings, contents = check_annotations(coco, files.use, crew)
+    findings, contents = check_annotations(coco, files.use, pool)
     checked = _Checked(files, coco, contents)
     report.findings += note_contents(coco, contents)
     report.findings += findings
@@ -141,14 +141,14 @@ def _check_set(
     report.findings += check_names(coco, contents, bool(files.views), files.use)
     if locate(files.images):
         photos = open_folder(files.images)
-        found, checked.photos = check_photos(coco, contents, photos, files.use, decode, crew)
+        found, checked.photos = check_photos(coco, contents, photos, files.use, decode, pool)
         report.findings += found
     elif files.images.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is no folder")
     for view, folder in files.views.items():
-        report.findings += check_views(coco, contents, view, folder, decode, crew)
+        report.findings += check_views(contents, view, folder, decode, pool)
     if files.proposals is not None and files.proposals.exists():
-        report.findings += check_proposals(files.proposals, contents, crew)
+        report.findings += check_proposals(files.proposals, contents, pool)
     return checked
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vclr.coco.file import CocoFile
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use
@@ -19,6 +18,7 @@ from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
 from vclr.image_folder import Folder, locate, open_folder
 from vclr.views.files import find_suffix, view_name
+from vclr.worker_pool import WorkerPool
 
 DARK = 32  # of 255: below it lies every pixel of 12 bits, or of a depth in millimeters, in a file of 16 bits
 BLOCK = 64  # images: half a second of decoding
@@ -44,7 +44,7 @@ class _Examined(NamedTuple):
 
 
 def check_photos(
-    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, crew: Crew
+    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, pool: WorkerPool
 ) -> tuple[list[Finding], set[FileIdentity]]:
     """Check the photos of a json.
 
@@ -54,7 +54,7 @@ def check_photos(
         folder: where the photos are.
         use: what is done with them.
         decode: read every pixel; else only what a file says in front.
-        crew: who does it.
+        pool: who does it.
 
     Returns:
         What was found, and which files the photos are.
@@ -66,7 +66,7 @@ def check_photos(
     with_frames: list[str] = []
     dark: list[tuple[str, int]] = []
     index: NameIndex | None = None
-    for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, crew), strict=True):
+    for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, pool), strict=True):
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(image['file_name'])}"
         if examined.identity is None:
             index = index or folder.index({file_key(file.name) for file in wanted})
@@ -119,7 +119,9 @@ def _say_other_names(folder: Folder, names: list[str]) -> list[Finding]:
     return [Finding(OK, "names", f"{folder.path}: {says}")]
 
 
-def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, decode: bool, crew: Crew) -> list[Finding]:
+def check_views(
+    coco: CocoFile, contents: Contents, view: str, folder: Path, decode: bool, pool: WorkerPool
+) -> list[Finding]:
     """Check the files of a view of the photos of a training set."""
     use = Use(evaluates=False)
     if locate(folder) is None:
@@ -135,7 +137,7 @@ def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, dec
         else:
             photos.append(image)
             wanted.append(_Wanted(view_name(image["file_name"], suffix), image["height"], image["width"]))
-    for file, image, examined in zip(wanted, photos, _examine(files, wanted, decode, crew), strict=True):
+    for file, image, examined in zip(wanted, photos, _examine(files, wanted, decode, pool), strict=True):
         path = files.path_of(file.name)
         dark += [(file.name, examined.brightest)] * (examined.brightest < DARK)
         if examined.damage:
@@ -181,9 +183,9 @@ def count_others(folder: Folder, names: set[str]) -> list[Finding]:
     ]
 
 
-def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, crew: Crew) -> Iterator[_Examined]:
+def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
     size = BLOCK if decode else 16 * BLOCK
-    for block in crew.work(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
+    for block in pool.map_blocks(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
         yield from block
 
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.coco.file import open_despite_bad_numbers
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations
 from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.file_names import file_key
 from vclr.finding import OK, Finding
+from vclr.worker_pool import WorkerPool
 
 
-def check_proposals(path: Path, training: Contents, crew: Crew) -> list[Finding]:
+def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Finding]:
     """Check a json of proposals, whose images are found by file name.
 
     Args:
         path: the json.
         training: what of the training set's json can be used.
-        crew: who does it.
+        pool: who does it.
     """
     use = Use(evaluates=False)
     try:
         coco = open_despite_bad_numbers(path)
     except UserError as error:
         return kinds.UNREADABLE_JSON.found(use, str(error))
-    findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), crew)
+    findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), pool)
     for position, entry_id in contents.without_score:
         says = f"{path}: annotations[{position}] (id {entry_id}): has no number as `score`"
         findings += kinds.NO_SCORE.found(use, says)
