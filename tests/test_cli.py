@@ -205,7 +205,7 @@ def test_gpu_on_a_build_without_is_one_line(tmp_path: Path, world: dict[str, Any
     write_json(tmp_path / "a.json", world)
     line = refused(2, *train_arguments(tmp_path, "train.device=cuda"))
     assert line.startswith("vclr: train.device=cuda: torch ")
-    assert "is built without CUDA; install one for GPUs (https://pytorch.org/get-started/locally)" in line
+    assert "is built without CUDA; install a build for GPUs (https://pytorch.org/get-started/locally)" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -277,7 +277,7 @@ BAD_WORLDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "polygon out of reach": (
         lambda world: world["annotations"][0].update(segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]),
-        "a.json: annotations[0] (id 0): polygon 0 holds a number that is not a coordinate",
+        "a.json: annotations[0] (id 0): polygon 0 contains a number that cannot be a coordinate",
     ),
 }
 
@@ -426,7 +426,9 @@ def test_audit_of_an_experiment(tmp_path: Path, world: dict[str, Any]):
     )
 
     split = ["split", "toy_known", "--annotations", tmp_path / "a.json", "--train", tmp_path / "a.json"]
-    assert "goes into the record of --output FILE" in refused(2, *split, "--compare", tmp_path / "a.json")
+    assert "--train: needs --output FILE, whose record holds the result" in refused(
+        2, *split, "--compare", tmp_path / "a.json"
+    )
     split += ["--output", tmp_path / "part.json", "--train-images", tmp_path / "images", "--quiet"]
     assert "--train-images: needs --train FILE and --images FOLDER" in refused(2, *split)
     assert "2 of 2 images of a.json are in a.json" in run(*split, "--images", tmp_path / "images").stdout
@@ -508,13 +510,13 @@ def test_several_gpus_and_evaluation_without_weights_are_misuse(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--replay", "a.pt", "--resume"], "--replay: makes no use of --resume; leave it out"),
-        (["--replay", "a.pt", "--num-gpus", "2"], "--replay: makes no use of --num-gpus; leave it out"),
-        (["--replay", "a.pt", "--eval-only"], "--replay: makes no use of --eval-only; leave it out"),
-        (["--replay", "a.pt", "optimizer.lr=1"], "--replay: makes no use of optimizer.lr=1; leave it out"),
+        (["--replay", "a.pt", "--resume"], "--replay: does not use --resume; leave it out"),
+        (["--replay", "a.pt", "--num-gpus", "2"], "--replay: does not use --num-gpus; leave it out"),
+        (["--replay", "a.pt", "--eval-only"], "--replay: does not use --eval-only; leave it out"),
+        (["--replay", "a.pt", "optimizer.lr=1"], "--replay: does not use optimizer.lr=1; leave it out"),
         (
             ["--eval-only", "--resume", "train.init_checkpoint=a.pt"],
-            "--eval-only: makes no use of --resume; leave it out",
+            "--eval-only: does not use --resume; leave it out",
         ),
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
@@ -571,7 +573,7 @@ def test_doctor_checks_a_configuration_as_train_takes_it(tmp_path: Path, world: 
     (tmp_path / "images" / "b.png").write_text("not an image")
     done = run("doctor", "data", *settings, check=False)
     assert done.returncode == 1
-    assert "images/b.png: is not an image; ends a training when it is read; ends an evaluation" in done.stdout
+    assert "images/b.png: is not an image; stops training when it is read; stops evaluation" in done.stdout
     assert "unknown key 'data.tran'" in refused(2, "doctor", "data", "data.tran=1")
 
 

@@ -117,7 +117,7 @@ def test_a_cpu_that_was_not_says_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert describe_device(CPU) == f"{begins}Found no NVIDIA driver on your system)"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert describe_device(CPU) == f"{begins}CUDA_VISIBLE_DEVICES= hides all)"
+    assert describe_device(CPU) == f"{begins}CUDA_VISIBLE_DEVICES= hides all GPUs)"
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

@@ -47,9 +47,7 @@ def test_sentence_weighs_records_by_their_steps():
         return {"kind": "train", "iteration": iteration} | ({} if share is None else {"other_work": share})
 
     records = [record(10, 0.0), {"kind": "eval", "iteration": 10}, record(40, 0.6), record(60, None)]
-    assert describe_other_work(records) == (
-        "The time was taken beside other work, which used 45% of the machine's processors."
-    )
+    assert describe_other_work(records) == ("While this was timed, other programs used 45% of the machine's CPU time.")
     two_trainings = [record(30, 0.1), record(10, 0.5)]
     assert "used 20% of" in describe_other_work(two_trainings)
     assert describe_other_work([record(10, 0.02), record(20, 0.1)]) == ""

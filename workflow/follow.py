@@ -1,7 +1,7 @@
-"""Run Snakemake with its log in a file, and say in a few lines how far it is: `python -m workflow.follow TARGET ...`.
+"""Run Snakemake with its log in a file, and print its progress in a few lines: `python -m workflow.follow TARGET ...`.
 
-The arguments are Snakemake's; the first one is the target, and `logs/TARGET.log` is the file. The output of the jobs is
-in it too. If Snakemake fails, the errors that the file holds are shown, or else its end. The exit code is Snakemake's.
+The arguments are Snakemake's; the first one is the target, and the log is `logs/TARGET.log`, which includes the output
+of the jobs. If Snakemake fails, the errors in the log are printed, else its last lines. The exit code is Snakemake's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-LAST_LINES = 25  # of the log, shown after a failure that no line of ours explains
-SECONDS_BETWEEN_LINES = 60.0  # of one training
+LAST_LINES = 25  # of the log, printed after a failure if no error of `vclr` explains it
+SECONDS_BETWEEN_LINES = 60.0  # about a training
 NOTHING = "Nothing to be done"
 
 
@@ -26,7 +26,7 @@ def follow(arguments: list[str]) -> int:
     print(f"{arguments[0]}: Snakemake's log is {log}", flush=True)
     command = [sys.executable, "-m", "snakemake", *arguments]
     with log.open("w", encoding="utf-8") as file:
-        # Ctrl-C reaches Snakemake too, which ends in order; this program waits for it and reads along.
+        # Ctrl-C also reaches Snakemake, which shuts down cleanly; this program waits for it and keeps reading.
         interrupts: list[int] = []
         signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
         process = subprocess.Popen(
@@ -44,7 +44,7 @@ def follow(arguments: list[str]) -> int:
             print(line, flush=True)
     code = process.wait()
     if code and interrupts:
-        print(f"{arguments[0]}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"{arguments[0]}: interrupted; run the same command again to continue", file=sys.stderr)
     elif code:
         print("\n".join(find_errors(log.read_text(encoding="utf-8").splitlines())), file=sys.stderr)
         print(f"{arguments[0]}: failed; the whole log is {log}", file=sys.stderr)
@@ -52,19 +52,19 @@ def follow(arguments: list[str]) -> int:
 
 
 def find_errors(lines: list[str]) -> list[str]:
-    """Return the one-line errors of `vclr` in a log, each once, or the last lines if there are none."""
+    """Return the distinct one-line errors of `vclr` in a log, or its last lines if there are none."""
     errors = [line for line in lines if line.startswith("vclr: ")]
     return list(dict.fromkeys(errors)) or lines[-LAST_LINES:]
 
 
 def describe_progress(lines: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each job that has finished or failed, and now and then one for a training.
+    """Yield a line for each job that finishes or fails, and a line about a running training every minute.
 
     Args:
-        lines: what Snakemake and the jobs log. Of a job, the rule comes first, then its number, then its wildcards.
+        lines: the log of Snakemake and its jobs. Of each job, the rule comes first, then its number and its wildcards.
     """
-    names: dict[str, str] = {}  # by the number of the job
-    failed: set[str] = set()  # jobs: Snakemake says it more than once
+    names: dict[str, str] = {}  # by job number
+    failed: set[str] = set()  # Snakemake reports a failed job more than once
     rule = job = finished = ""
     is_error = False
     said = time.monotonic()

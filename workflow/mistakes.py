@@ -1,6 +1,6 @@
-"""Mistakes in the configuration, in names of experiments and in targets: one line, not Snakemake's traceback.
+"""Report mistakes in the configuration, experiment names and targets in one line, not with Snakemake's traceback.
 
-Snakemake wraps every exception of a Snakefile or of an input function, but not a SystemExit.
+Snakemake wraps every exception of a Snakefile or of an input function, except SystemExit.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import yaml
 from vclr.errors import UsageError, UserError, nearest
 
 EXPERIMENTS = Path("configs/experiment")
-# Keys that were there once, and what does their work now.
+# Removed keys, and what replaces them.
 MOVED = {
-    "training_proposals": "the training set of the experiment says whose proposals it has: "
+    "training_proposals": "was removed; the training set of the experiment determines the proposals: "
     "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
 }
 
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """End the process with one line if the user has made a mistake."""
+    """Turn a user error into one line on stderr and exit."""
     try:
         yield
     except UserError as error:
@@ -33,18 +33,18 @@ def in_one_line() -> Iterator[None]:
 
 
 def refuse(error: UserError) -> NoReturn:
-    """Print what is wrong, and exit."""
+    """Print the error, and exit."""
     print(f"vclr: {error}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code)
 
 
 def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
-    """Check the configuration of the workflow: against its schema, and that the experiments in it exist.
+    """Check the configuration of the workflow against its schema, and that its experiments exist.
 
     Args:
-        config: the file, with what the command line changes.
-        schema: path of the JSON schema.
-        file: path of configs/workflow.yaml.
+        config: the configuration, with the changes from the command line.
+        schema: the path of the JSON schema.
+        file: the path of configs/workflow.yaml.
     """
     with in_one_line():
         _check_schema(config, yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
@@ -67,7 +67,7 @@ def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
 
 
 def _check_experiments(experiments: list[str], untrained: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
-    """Check that the experiments to run exist, and that those in `untrained` are named by another key as well."""
+    """Check that the experiments to run exist, and that another key also names those in `untrained`."""
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     for name in experiments:
         if name not in known:
@@ -82,7 +82,7 @@ def _check_experiments(experiments: list[str], untrained: list[str], sections: t
 
 
 def check_targets(workflow: Any) -> None:
-    """Check that there is a rule for each target of the command line."""
+    """Check that each target on the command line has a rule."""
     with in_one_line():
         rules = {rule.name: rule for rule in workflow.rules}
         for target in _targets():
@@ -94,7 +94,7 @@ def check_targets(workflow: Any) -> None:
 
 
 def _targets() -> list[str]:
-    """Return the targets of Snakemake's command line, which it does not pass on; none if they cannot be told."""
+    """Return the targets of Snakemake's command line, which it does not expose; an empty list if parsing fails."""
     try:
         from snakemake.cli import parse_args
 

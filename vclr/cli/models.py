@@ -23,16 +23,23 @@ from vclr.shards import Shard
 def train(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    num_gpus: Annotated[int, typer.Option(help="Processes, one a GPU (or on the CPU: `train.device`).")] = 1,
+    num_gpus: Annotated[
+        int, typer.Option(help="Number of processes, one per GPU (on the CPU with train.device=cpu).")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
-    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
-    replay: Annotated[Path | None, typer.Option(help="Take the step in a nonfinite-N.pt again instead.")] = None,
+    eval_only: Annotated[
+        bool, typer.Option("--eval-only", help="Do not train; evaluate train.init_checkpoint.")
+    ] = False,
+    replay: Annotated[
+        Path | None, typer.Option(help="Do not train; repeat the step saved in a nonfinite-N.pt file.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
 
-    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the step it is in and exit with 75, which says "start me again, with
-    --resume". So does Ctrl-C, with 130; a second Ctrl-C stops at once and leaves the last checkpoint. docs/resume.md.
+    On SIGTERM, SIGUSR1 or SIGUSR2, it finishes the current step, saves, and exits with 75, which means "run me again
+    with --resume". Ctrl-C does the same and exits with 130; a second Ctrl-C stops at once, and the last checkpoint
+    remains. See docs/resume.md.
     """
     if replay is not None:
         unused = {
@@ -60,8 +67,8 @@ def train(
     place = read_place()
     if place and num_gpus > 1 and num_gpus not in (place.world_size, place.local_world_size):
         raise UsageError(
-            f"--num-gpus {num_gpus}: WORLD_SIZE={place.world_size} of the environment is another number; "
-            "leave --num-gpus to the launcher, or unset WORLD_SIZE"
+            f"--num-gpus {num_gpus}: but WORLD_SIZE={place.world_size} in the environment; "
+            "leave --num-gpus out, or unset WORLD_SIZE"
         )
     if num_gpus > 1 and place is None:
         from vclr.launch.spawn import check_gpus, run_processes
@@ -79,27 +86,29 @@ def train(
 
 
 def _other_settings(overrides: list[str] | None) -> list[str]:
-    """Return the overrides that a step which is taken again does not look at: it has its own settings."""
+    """Return the overrides that --replay ignores: the saved step has its own settings."""
     return [override for override in overrides or () if override.partition("=")[0] != "train.device"]
 
 
 def _refuse_unused(option: str, unused: list[str]) -> None:
     if unused:
-        raise UsageError(f"{option}: makes no use of {unused[0]}; leave it out")
+        raise UsageError(f"{option}: does not use {unused[0]}; leave it out")
 
 
 @app.command()
 def launch(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    backend: Annotated[str, typer.Option(help="slurm, local or debug: short for launcher.backend=.")] = "",
-    detach: Annotated[bool, typer.Option("--detach", help="Submit, and do not wait for the end.")] = False,
+    backend: Annotated[str, typer.Option(help="Where to train: slurm, local or debug (sets launcher.backend).")] = "",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit the job and return; do not wait for it to end.")
+    ] = False,
 ) -> None:
-    """Train on a SLURM cluster, or here: submit the training, follow it, and submit it again where it is interrupted.
+    """Train on a SLURM cluster or locally: submit a job, follow it, and resubmit it after an interruption.
 
-    The same command finds its job again wherever it was stopped, and does nothing for a training that is done. Ctrl-C
-    cancels the job, which saves first (launcher.on_interrupt=detach leaves it); any other end of this command leaves
-    it running. What the job asks for are the settings `launcher.*`: docs/slurm.md.
+    If this command was stopped, run it again: it finds its job, or does nothing if the training is done. Ctrl-C cancels
+    the job, which saves first (with launcher.on_interrupt=detach, the job goes on); if this command ends in any other
+    way, the job goes on. The settings `launcher.*` say what the job requests; see docs/slurm.md.
     """
     from vclr.launch.launch import launch as run_launch
 
@@ -238,13 +247,16 @@ def predict(
 
 @app.command(name="convert")
 def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights: ours, the reference's, a backbone's (.pth, .pkl).")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="Weights of vclr, of the reference implementation, or of a backbone (.pt, .pth, .pkl)."),
+    ],
     output: Output,
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="vclr or reference.")] = "vclr",
+    to: Annotated[str, typer.Option(help="Format to write: vclr or reference.")] = "vclr",
     config_file: ConfigFile = None,
 ) -> None:
-    """Bring weights, or a half-done training, from the reference or to it, and pretrained backbones here."""
+    """Convert weights or an unfinished training from or to the reference implementation, and pretrained backbones."""
     from vclr.engine.convert import convert
 
     check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
@@ -264,11 +276,11 @@ def _report(config: Config, metrics: dict[str, Any]) -> None:
 
 @doctor.command("slurm")
 def doctor_slurm(
-    profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
-    wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
-    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
+    profile: Annotated[Path, typer.Option(help="Folder of the site's Snakemake profile.")] = Path("slurm"),
+    wait: Annotated[float, typer.Option(help="Seconds that the test job may wait in the queue.")] = 300.0,
+    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit a test job, or check without one.")] = True,
 ) -> None:
-    """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    """Check that the SLURM cluster fits the profile, say how to fix each problem, and exit 1 if there are errors."""
     from vclr.finding import ERROR, print_finding
     from vclr.launch.doctor import check_slurm
 

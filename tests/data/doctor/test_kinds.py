@@ -35,7 +35,7 @@ def test_training(world: World, case: str):
     )
     assert ("dropped from training" in says) == (len(boxes) == 0)
     if "no pixel" in says:
-        assert ("trained on with its box and no pixel" in says) == (masks.whole().sum() == 0 and len(boxes) == 1)
+        assert ("trained on with its box, and an empty mask" in says) == (masks.whole().sum() == 0 and len(boxes) == 1)
     if "cut at the border" in says:
         assert boxes[0, 0] + boxes[0, 2] / 2 == 1
 

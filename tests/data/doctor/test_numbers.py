@@ -24,9 +24,9 @@ def test_a_number_that_json_lacks_hides_nothing_else(world: World):
     says = [finding.says for finding in wrong(world.check()) if finding.level == ERROR]
     path = world.folder / "a.json"
     assert says[:3] == [
-        f"{path}: images[2] (id 2): extra -Infinity is not a number that json has; refused before anything starts",
-        f"{path}: annotations[0] (id 0): quality NaN is not a number that json has; refused before anything starts",
-        f"{path}: annotations[1] (id 1): bbox[2] Infinity is not a number that json has; {REFUSED}",
+        f"{path}: images[2] (id 2): extra is -Infinity, which is not valid json; refused before anything starts",
+        f"{path}: annotations[0] (id 0): quality is NaN, which is not valid json; refused before anything starts",
+        f"{path}: annotations[1] (id 1): bbox[2] is Infinity, which is not valid json; {REFUSED}",
     ]
     assert "annotations[3] (id 3): category 9" in says[3]
     assert "a.png: does not exist" in says[4]
@@ -52,7 +52,7 @@ def test_shares_of_the_image(world: World):
     boxes(world, lambda _, box: [box[0] / WIDTH, box[1] / HEIGHT, box[2] / WIDTH, box[3] / HEIGHT])
     errors = [finding for finding in wrong(world.check()) if finding.level == ERROR]
     assert [finding.topic for finding in errors] == ["units"]
-    assert "a.json: all 6 boxes lie within 1 px of the corner: are they shares" in errors[0].says
+    assert "a.json: all 6 boxes lie within 1 px of the corner: are they fractions" in errors[0].says
     assert sum(finding.topic == "box below a pixel" for finding in wrong(world.check())) == 6
 
 
@@ -61,7 +61,7 @@ def test_corners_in_place_of_sides(world: World):
     findings = [finding for finding in wrong(world.check()) if finding.topic == "form of the boxes"]
     (finding,) = findings
     assert finding.level == WARNING
-    assert "6 of 6 boxes reach beyond their images, but none if all are [x, y, x2, y2]" in finding.says
+    assert "6 of 6 boxes reach beyond their images, but none would if read as [x, y, x2, y2]" in finding.says
 
 
 @pytest.mark.parametrize("box", [[30, 15, 25, 38], [20, 15, 62, 38], [4, 4, 30, 30]])
@@ -87,7 +87,7 @@ def test_percentages(world: World, side: int, count: int):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("1e999", "annotations[1] (id 1): area Infinity is not a number that json has"),
+        ("1e999", "annotations[1] (id 1): area is Infinity, which is not valid json"),
         ('"\\ud800"', "not usable json"),
         ("[" * 5000 + "]" * 5000, "not usable json"),
     ],

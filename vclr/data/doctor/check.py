@@ -1,4 +1,4 @@
-"""Check a data set, named by its files or by a configuration, and list everything that is wrong with it."""
+"""Check a data set, given by its files or by a configuration, and list all problems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vclr.worker_pool import WorkerPool
 
 @dataclass
 class DataSet:
-    """The files of a data set, and what is done with them."""
+    """The files of a data set, and their use."""
 
     annotations: Path
     images: Path
@@ -36,7 +36,7 @@ class DataSet:
 
 @dataclass
 class _Checked:
-    """A data set of which the json could be read."""
+    """A data set whose json could be read."""
 
     files: DataSet
     coco: CocoFile
@@ -45,12 +45,12 @@ class _Checked:
 
 
 def check_files(files: DataSet, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check a data set that may be trained on or evaluated.
+    """Check a data set that may be used for training or evaluation.
 
     Args:
-        files: of the data set.
-        pool: who does it.
-        decode: read every pixel of every image; else only its size.
+        files: the files of the data set.
+        pool: the worker processes.
+        decode: decode every image instead of reading only its size.
     """
     report = Report()
     if not files.annotations.exists():
@@ -66,10 +66,10 @@ def _say_missing(path: Path) -> str:
 
 
 def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check the training set and the test set of a configuration, with the views, proposals and groups that it names.
+    """Check the training set and the test set of a configuration, with its views, proposals and class groups.
 
     Raises:
-        UsageError: the configuration names no such data set.
+        UsageError: the configuration names an unknown data set.
     """
     report = Report()
     train, test = training_set(config), test_set(config)
@@ -98,9 +98,9 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
 
 
 def _check_paths(config: Config) -> list[Finding]:
-    """Find files that the configuration names and that do not exist."""
+    """Find files of the configuration that do not exist."""
     findings = []
-    # What nobody set is not missed before somebody evaluates.
+    # A test set that is not configured is only missing if there is an evaluation.
     is_needed = bool(config.data.test.annotations) or config.train.eval_period > 0
     for problem in list_missing_files(training_set(config), "train"):
         findings += kinds.MISSING_FILE.found(Use(evaluates=False), problem)
@@ -144,7 +144,7 @@ def _check_set(
         found, checked.photos = check_photos(coco, contents, photos, files.use, decode, pool)
         report.findings += found
     elif files.images.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is no folder")
+        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is neither a folder nor a zip")
     for view, folder in files.views.items():
         report.findings += check_views(contents, view, folder, decode, pool)
     if files.proposals is not None and files.proposals.exists():
@@ -153,15 +153,15 @@ def _check_set(
 
 
 def _compare(training: _Checked, test: _Checked) -> list[Finding]:
-    """Say what the training set and the test set have in common."""
+    """Report what the training set and the test set have in common."""
     findings = []
     if common := len(training.photos & test.photos):
-        says = f"{test.coco.path}: {common} of {len(test.photos)} photos are in the training set too"
+        says = f"{test.coco.path}: {common} of {len(test.photos)} photos are also in the training set"
         findings += kinds.SEEN_PHOTOS.found(test.files.use, says)
     names = {image["id"]: file_key(image["file_name"]) for image in training.contents.images.values()}
     keys = ((image["id"], file_key(image["file_name"])) for image in test.contents.images.values())
     num_shared = sum(names.get(image_id, key) != key for image_id, key in keys)
     if num_shared:
-        says = f"{num_shared} image ids mean another photo in {training.coco.path}: each json has its own"
+        says = f"{num_shared} image ids stand for other photos in {training.coco.path}; each json has its own ids"
         findings.append(Finding(OK, "image ids", f"{test.coco.path}: {says}"))
     return findings

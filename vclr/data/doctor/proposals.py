@@ -1,4 +1,4 @@
-"""Check object proposals against the training set that they join."""
+"""Check object proposals against the training set for which they are used."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vclr.worker_pool import WorkerPool
 
 
 def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Finding]:
-    """Check a json of proposals, whose images are found by file name.
+    """Check a json of proposals, whose images are matched by file name.
 
     Args:
         path: the json.
-        training: what of the training set's json can be used.
-        pool: who does it.
+        training: the usable content of the training set's json.
+        pool: the worker processes.
     """
     use = Use(evaluates=False)
     try:
@@ -29,7 +29,7 @@ def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Fi
         return kinds.UNREADABLE_JSON.found(use, str(error))
     findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), pool)
     for position, entry_id in contents.without_score:
-        says = f"{path}: annotations[{position}] (id {entry_id}): has no number as `score`"
+        says = f"{path}: annotations[{position}] (id {entry_id}): has no numeric `score`"
         findings += kinds.NO_SCORE.found(use, says)
     sizes = {file_key(image["file_name"]): (image["height"], image["width"]) for image in training.images.values()}
     others = 0
@@ -39,14 +39,14 @@ def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Fi
         others += wanted is None
         if wanted is not None and size != wanted:
             says = f"{path}: images[{position}] ({image['file_name']}): is {size[1]}x{size[0]}"
-            findings += kinds.OTHER_PROPOSAL_SIZE.found(use, f"{says}, in the training set {wanted[1]}x{wanted[0]}")
+            findings += kinds.OTHER_PROPOSAL_SIZE.found(use, f"{says}, but {wanted[1]}x{wanted[0]} in the training set")
     if others:
         kind = kinds.NO_COMMON_PHOTO if others == len(contents.images) and sizes else kinds.UNKNOWN_PHOTO
-        says = f"{path}: {others} of {len(contents.images)} images are not of the training set"
+        says = f"{path}: {others} of {len(contents.images)} images are not in the training set"
         findings += kind.found(use, says)
     with_proposals = {
         file_key(image["file_name"]) for image in contents.images.values() if image["id"] in contents.with_object
     }
-    without = sum(name not in with_proposals for name in sizes)
-    says = f"{path}: {contents.num_objects} for {len(sizes) - without} photos; {without} of the training set have none"
+    num_with = sum(name in with_proposals for name in sizes)
+    says = f"{path}: {contents.num_objects} proposals for {num_with} of {len(sizes)} photos of the training set"
     return [*findings, Finding(OK, "proposals", says)]

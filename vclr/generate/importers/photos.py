@@ -1,4 +1,4 @@
-"""Imported photos with their objects, and the COCO json that they make."""
+"""Imported photos with their objects, and the COCO json that is written from them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vclr.files import write_json
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and what is annotated in it.
+    """A photo and its annotated objects.
 
     Attributes:
-        file_name: below the folder of the photos, with slashes.
-        height: in pixels, upright.
-        width: in pixels, upright.
-        objects: name of the class and segmentation of each, polygons or RLE as COCO writes them.
+        file_name: the path relative to the folder of the photos, with slashes.
+        height: the height of the upright photo in pixels.
+        width: the width of the upright photo in pixels.
+        objects: class name and segmentation of each object, as polygons or RLE in COCO's format.
     """
 
     file_name: str
@@ -37,22 +37,22 @@ def count_pixels(segmentation: Any, height: int, width: int) -> int:
 
 
 def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = ()) -> str:
-    """Write a COCO json. Ids count from 1: images by file name, categories by name, annotations by image.
+    """Write a COCO json. Ids start at 1: images are ordered by file name, categories by name, annotations by image.
 
     Args:
         output: the json to write.
-        photos: in any order.
-        names: of classes that are categories also where no object is of them.
+        photos: the photos in any order.
+        names: classes that are categories even if they have no objects.
 
     Returns:
-        What it holds, in words.
+        The content of the json, in words.
 
     Raises:
         UserError: there are no photos.
     """
     ordered = sorted(photos, key=lambda photo: photo.file_name)
     if not ordered:
-        raise UserError(f"{output}: nothing to write: no annotated photo was found")
+        raise UserError(f"{output}: nothing to write, because no annotated photo was found")
     found = {name for photo in ordered for name, _ in photo.objects}
     categories = [{"id": number, "name": name} for number, name in enumerate(sorted(found.union(names)), start=1)]
     ids = {category["name"]: category["id"] for category in categories}
@@ -70,7 +70,7 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
 
 
 def _describe(segmentation: Any, photo: Photo) -> Json:
-    """Return box and area of a mask beside it."""
+    """Return a segmentation with its box and area."""
     rle = to_rle(segmentation, photo.height, photo.width)
     area = int(coco_mask.area(rle))
     return {"bbox": coco_mask.toBbox(rle).tolist(), "area": area, "segmentation": segmentation}
