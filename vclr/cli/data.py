@@ -1,4 +1,4 @@
-"""Verbs for data: fetch, split, audit, check, import, pack, and make views and proposals."""
+"""Verbs for data: get it, split it, check it, make views and proposals of it."""
 
 from __future__ import annotations
 
@@ -19,46 +19,33 @@ REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 @app.command()
 def fetch(
-    names: Annotated[
-        list[str], typer.Argument(help="What to fetch, as SOURCE or SOURCE/PART: toy, coco2017, lvis/images, owis ...")
-    ],
-    output: Annotated[Path, typer.Option("--output", help="Data folder to fetch into.")] = Path("data"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be fetched, how large it is and how long it takes.")
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Verify the checksums of existing files, and fetch damaged ones again.")
-    ] = False,
-    packed: Annotated[
-        bool, typer.Option("--packed", help="Keep zips of photos packed; data sets are read from the zips.")
-    ] = False,
+    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017, lvis/images, owis ...")],
+    output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and what it takes.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash what is there; fetch what is damaged.")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="Leave zips of photos as they are.")] = False,
     keep_packed: Annotated[
-        bool, typer.Option("--keep-packed", help="Keep only those zips of photos packed that already exist.")
+        bool, typer.Option("--keep-packed", help="Leave zips of photos that are there as they are.")
     ] = False,
-    keep_archives: Annotated[
-        bool, typer.Option("--keep-archives", help="Keep archives after they are unpacked.")
-    ] = False,
-    update_lock: Annotated[
-        bool, typer.Option("--update-lock", help="Accept files that differ from data.lock, and record them.")
-    ] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Also once they are unpacked.")] = False,
+    update_lock: Annotated[bool, typer.Option("--update-lock", help="Accept other files than data.lock has.")] = False,
     commercial_safe: Annotated[
-        bool, typer.Option("--commercial-safe", help="Refuse data and weights that may not be used commercially.")
+        bool, typer.Option("--commercial-safe", help="Refuse what may not be used commercially.")
     ] = False,
-    parts: Annotated[int, typer.Option(min=1, max=64, help="Number of connections per file.")] = 4,
+    parts: Annotated[int, typer.Option(min=1, max=64, help="Connections at once.")] = 4,
     mirror: Annotated[
-        str,
-        typer.Option(envvar="VCLR_MIRROR", help="URL of a copy of the data folder, tried before the original sources."),
+        str, typer.Option(envvar="VCLR_MIRROR", help="Address that has the data folder; tried first.")
     ] = "",
-    catalog: Annotated[Path | None, typer.Option(help="YAML file with additional sources.")] = None,
+    catalog: Annotated[Path | None, typer.Option(help="YAML with more sources.")] = None,
     mbit: Annotated[
-        float, typer.Option(min=0.001, help="Bandwidth in Mbit/s, for the time estimate of --dry-run.")
+        float, typer.Option(min=0.001, help="Megabits a second, for the time that --dry-run says.")
     ] = 100.0,
-    seed: Annotated[int, typer.Option(help="Seed of the generated toy scenes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the generated scenes.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Download data sets and weights by name, verify them and unpack them.
+    """Get data sets and weights by name: download, verify, unpack, record.
 
-    The toy scenes are generated; they are the same bytes on every machine.
+    The toy scenes are generated: the same bytes on every machine.
     """
     from vclr.fetch.fetch import fetch as fetch_sources
     from vclr.fetch.patience import patience_from_environment
@@ -92,22 +79,20 @@ def split(
     name: Annotated[
         str,
         typer.Argument(
-            help="Split to make: voc, nonvoc, coco, toy_known, toy_novel, lvis_noncoco, uvo_nonvoc, "
-            "objects365_noncoco, one_class; or voc_top10, coco_top5, which add the best proposals of each image."
+            help="voc, nonvoc, coco, toy_known, toy_novel, lvis_noncoco, uvo_nonvoc, objects365_noncoco, one_class; "
+            "with the best proposals of each image voc_top10, coco_top5."
         ),
     ],
-    annotations: Annotated[Path, typer.Option(help="Official json with all classes.")],
+    annotations: Annotated[Path, typer.Option(help="The official json with all classes.")],
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write; OUTPUT.record.json is written next to it.")
     ] = None,
     proposals: Annotated[Path | None, typer.Option(help="COCO json of proposals, for voc_top10 and coco_top5.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images; check that it has them all.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder in which the images must be.")] = None,
     train: Annotated[
         Path | None, typer.Option(help="COCO json of a training set; record which images the split shares with it.")
     ] = None,
-    train_images: Annotated[
-        Path | None, typer.Option(help="Image folder of the training set; compare file contents too, not only names.")
-    ] = None,
+    train_images: Annotated[Path | None, typer.Option(help="Its folder: compare bytes and pictures too.")] = None,
     compare: Annotated[
         Path | None,
         typer.Option(
@@ -127,13 +112,13 @@ def split(
     if output is None and compare is None:
         raise UsageError("needs --output FILE, or --compare FILE")
     if train is not None and output is None:
-        raise UsageError("--train: needs --output FILE, whose record holds the result")
+        raise UsageError("--train: what it finds goes into the record of --output FILE")
     if train_images is not None and (train is None or images is None):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     if output is not None:
         inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
         check_output_file(output, inputs, COCO_KEYS)
-        check_output_file(record_path(output), inputs, ("split",), option="the record of --output,")
+        check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
             raise UsageError(
                 f"--output {output}: exists, but is not a split (it has no record next to it); choose another name"
@@ -157,12 +142,10 @@ def audit(
     output: Output,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    protocol: Annotated[
-        str, typer.Option(help="Protocol whose test set is audited (default: evaluation.protocol).")
-    ] = "",
+    protocol: Annotated[str, typer.Option(help="Whose test set to look at, if not evaluation.protocol's.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Find images that are in both the training set and the test set, by name, file content and appearance."""
+    """Find the images of the evaluated set that the training set holds: by name, by bytes, by what they show."""
     from vclr.data.data_sets import missing_files, test_set, training_set, with_protocol
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
@@ -172,7 +155,7 @@ def audit(
     inputs = {part: data_set.annotations for part, data_set in sets.items()}
     check_output_file(output, {"--config-file": config_file, **inputs}, ("leaked_images",))
     for part, data_set in sets.items():
-        if problem := missing_files(replace(data_set, proposals=""), part):  # proposals are not audited
+        if problem := missing_files(replace(data_set, proposals=""), part):  # which nothing is asked of here
             raise UserError(problem)
     photos = {part: read_photo_set(data_set.annotations, data_set.images) for part, data_set in sets.items()}
     leaks = audit_leaks(photos["train"], photos["test"], quiet)
@@ -322,21 +305,21 @@ def pack(
 def doctor_data(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    annotations: Annotated[Path | None, typer.Option(help="COCO json to check, instead of a configuration.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, or its zip.")] = None,
-    view: Annotated[list[str] | None, typer.Option(help="Folder of a view, as NAME=FOLDER; may be repeated.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO json, instead of a configuration.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its photos.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view, as many as needed.")] = None,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read only its size.")
+        bool, typer.Option("--decode/--no-decode", help="Read every pixel; else only the size of each image.")
     ] = True,
-    limit: Annotated[int, typer.Option(min=0, help="Number of findings to print per kind.")] = 20,
-    output: Annotated[Path | None, typer.Option(help="Json file to write all findings to.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Number of worker processes; 0 uses all CPUs.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Findings of each kind that are printed.")] = 20,
+    output: Annotated[Path | None, typer.Option(help="Write all findings here as json.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are CPUs.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Check a data set, list every problem and its consequence, and exit 1 if there are errors.
+    """Check a data set and list all that is wrong with it, and what becomes of each thing; exit 1 if anything is.
 
-    Checks the training set and the test set of a configuration, as `vclr train` uses it, with its views, proposals and
-    groups of classes; or the files given by --annotations and --images.
+    It is the training set and the test set of a configuration, as `vclr train` takes it, with views, proposals and
+    groups of classes; or the files that --annotations and --images name.
     """
     from vclr.data.doctor.check import DataSet, check_config, check_files
     from vclr.files import write_json
@@ -354,7 +337,7 @@ def doctor_data(
         report = check_config(config, pool, decode)
     else:
         if annotations is None or images is None or config_file is not None or overrides:
-            raise UsageError("--annotations FILE and --images FOLDER: give both, and no configuration")
+            raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)
         report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), pool, decode)

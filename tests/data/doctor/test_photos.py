@@ -190,7 +190,7 @@ def test_missing_files(world: World):
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is neither a folder nor a zip; refused" in only(
+    assert "a.json: is not a folder; refused" in only(
         check_files(files, WorkerPool()), "missing file", ERROR
     )
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")

@@ -144,7 +144,7 @@ def _check_set(
         found, checked.photos = check_photos(coco, contents, photos, files.use, decode, pool)
         report.findings += found
     elif files.images.exists():
-        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is neither a folder nor a zip")
+        report.findings += kinds.MISSING_FILE.found(files.use, f"{files.images}: is not a folder")
     for view, folder in files.views.items():
         report.findings += check_views(contents, view, folder, decode, pool)
     if files.proposals is not None and files.proposals.exists():
