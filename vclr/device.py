@@ -79,11 +79,8 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
         name: the name passed to it.
     """
     if device.type == "cuda":
-        parts = [
-            torch.cuda.get_device_name(device),
-            f"driver {driver_version() or 'unknown'}",
-            f"CUDA {cuda_version()}",
-        ]
+        versions = f"driver {driver_version() or 'unknown'}", f"CUDA {cuda_version()}"
+        parts = [torch.cuda.get_device_name(device), *versions]
         if is_built_for_gpus() and torch.cuda.get_device_capability(device) >= (8, 0):
             parts.append(f"TF32 {'on' if uses_tf32() else 'off'}")
         return f"{device} ({', '.join(parts)})"

@@ -34,7 +34,7 @@ class BadNumber(NamedTuple):
     says: str
 
 
-class _BadNumberError(ValueError):
+class _BadNumberError(Exception):
     """Raised when a text contains NaN or Infinity."""
 
 
@@ -86,8 +86,6 @@ def _load(text: str, source: object, **options: Any) -> Any:
         return json.loads(text, **options)
     except json.JSONDecodeError as error:
         raise UserError(f"{source}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
-    except _BadNumberError:
-        raise
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too deeply nested lists
         raise UserError(f"{source}: not usable json: {error}") from None
 

@@ -94,10 +94,7 @@ def split(
     ] = None,
     train_images: Annotated[Path | None, typer.Option(help="Its folder: compare bytes and pictures too.")] = None,
     compare: Annotated[
-        Path | None,
-        typer.Option(
-            help="Published json to compare the split with; list the differences, and exit 1 if there are any."
-        ),
+        Path | None, typer.Option(help="Published json to compare the split with; exit 1 if they differ.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -120,9 +117,7 @@ def split(
         check_output_file(output, inputs, COCO_KEYS)
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
-            raise UsageError(
-                f"--output {output}: exists, but is not a split (it has no record next to it); choose another name"
-            )
+            raise UsageError(f"--output {output}: is not a split (it has no record next to it); choose another name")
     made = make_split(name, annotations, proposals, images)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images, train, train_images, quiet)

@@ -23,23 +23,17 @@ from vclr.shards import Shard
 def train(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    num_gpus: Annotated[
-        int, typer.Option(help="Number of processes, one per GPU (on the CPU with train.device=cpu).")
-    ] = 1,
+    num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU or all on the CPU.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
-    eval_only: Annotated[
-        bool, typer.Option("--eval-only", help="Do not train; evaluate train.init_checkpoint.")
-    ] = False,
-    replay: Annotated[
-        Path | None, typer.Option(help="Do not train; repeat the step saved in a nonfinite-N.pt file.")
-    ] = None,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Only evaluate train.init_checkpoint.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Only repeat the step that is saved in a nonfinite-N.pt.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
 
-    On SIGTERM, SIGUSR1 or SIGUSR2, it finishes the current step, saves, and exits with 75, which means "run me again
-    with --resume". Ctrl-C does the same and exits with 130; a second Ctrl-C stops at once, and the last checkpoint
-    remains. See docs/resume.md.
+    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the current step and exit with 75: run it again with --resume.
+    Ctrl-C does the same with exit code 130; a second Ctrl-C stops at once and keeps the last checkpoint. See
+    docs/resume.md.
     """
     if replay is not None:
         unused = {
@@ -67,7 +61,7 @@ def train(
     place = read_place()
     if place and num_gpus > 1 and num_gpus not in (place.world_size, place.local_world_size):
         raise UsageError(
-            f"--num-gpus {num_gpus}: but WORLD_SIZE={place.world_size} in the environment; "
+            f"--num-gpus {num_gpus}: WORLD_SIZE={place.world_size} in the environment is another number; "
             "leave --num-gpus out, or unset WORLD_SIZE"
         )
     if num_gpus > 1 and place is None:
@@ -100,9 +94,7 @@ def launch(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     backend: Annotated[str, typer.Option(help="Where to train: slurm, local or debug (sets launcher.backend).")] = "",
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Submit the job and return; do not wait for it to end.")
-    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit the job, and do not wait for its end.")] = False,
 ) -> None:
     """Train on a SLURM cluster or locally: submit a job, follow it, and resubmit it after an interruption.
 
@@ -247,10 +239,7 @@ def predict(
 
 @app.command(name="convert")
 def convert_weights(
-    source: Annotated[
-        Path,
-        typer.Argument(help="Weights of vclr, of the reference implementation, or of a backbone (.pt, .pth, .pkl)."),
-    ],
+    source: Annotated[Path, typer.Argument(help="Weights of vclr, the reference or a backbone (.pt, .pth, .pkl).")],
     output: Output,
     overrides: Overrides = None,
     to: Annotated[str, typer.Option(help="Format to write: vclr or reference.")] = "vclr",

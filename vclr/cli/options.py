@@ -32,15 +32,10 @@ app.add_typer(importers, name="import")
 ConfigFile = Annotated[
     Path | None, typer.Option("--config-file", "-c", help="YAML file with the settings that differ from the defaults.")
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(help="Settings as key=value, any number of them; configs/README.md lists them all."),
-]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as key=value; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Hide the progress.")]
 Output = Annotated[Path, typer.Option("--output", help="File or folder to write.")]
-Join = Annotated[
-    list[Path] | None, typer.Option("--join", help="Output of one shard; repeat it for each shard to join them all.")
-]
+Join = Annotated[list[Path] | None, typer.Option("--join", help="Output of a shard; give all shards to join them.")]
 ShardOption = Annotated[
     Shard | None,
     typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only block K of N of the images."),

@@ -84,16 +84,11 @@ def bench(
     objects: Annotated[int | None, typer.Option(help="Step: number of objects per image (default: 10).")] = None,
     batch: Annotated[int | None, typer.Option(help="Number of images per batch (default: 1).")] = None,
     dtype: Annotated[str | None, typer.Option(help="Precision: float32 (default), bfloat16 or float16.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Device: cpu, cuda, or auto (default), which is CUDA if available.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto (default), which is CUDA if available.")] = None,
     runs: Annotated[int | None, typer.Option(help="Number of timed runs (default: 5).")] = None,
     threads: Annotated[int | None, typer.Option(help="Number of CPU threads; 0 (default) leaves it to torch.")] = None,
     checkpoint: Annotated[
-        bool,
-        typer.Option(
-            "--checkpoint", help="Step: recompute the activations of encoder and decoder instead of keeping them."
-        ),
+        bool, typer.Option("--checkpoint", help="Step: recompute the activations of encoder and decoder.")
     ] = False,
     micro_batch: Annotated[
         int | None, typer.Option(help="Step: number of images per forward pass; 0 (default) is the whole batch.")
@@ -106,10 +101,7 @@ def bench(
         bool, typer.Option("--calibration/--no-calibration", help="Measure the speed of the machine itself afterwards.")
     ] = True,
     config_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--config-file", "-c", help="YAML file with another architecture, or with the data of the loader benchmark."
-        ),
+        Path | None, typer.Option("--config-file", "-c", help="YAML with another architecture, or the loader's data.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:

@@ -39,16 +39,14 @@ def read_predictions(path: str | Path, images: list[Json], annotations: str | Pa
     Raises:
         UserError: the file or one of its entries is not valid, or none of its images is in the data set.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        found = check_predictions(content, images, str(path), units := Units())
-    elif not isinstance(entries := content.get("annotations"), list):
-        raise UserError(f"{path}: is neither a list of COCO results nor a COCO json with scores")
-    elif not isinstance(content.get("images"), list):
-        found = check_predictions(entries, images, f"{path}: annotations", units := Units())
-    else:
-        renumbered = list(_renumber(content, path, images, annotations))
-        found = check_predictions(renumbered, images, f"{path}: annotations", units := Units())
+    content, source, units = read_json(path), str(path), Units()
+    if isinstance(content, dict):
+        if not isinstance(content.get("annotations"), list):
+            raise UserError(f"{path}: is neither a list of COCO results nor a COCO json with scores")
+        source += ": annotations"
+        has_images = isinstance(content.get("images"), list)
+        content = list(_renumber(content, path, images, annotations)) if has_images else content["annotations"]
+    found = check_predictions(content, images, source, units)
     if says := units.say_shares():
         raise UserError(f"{path}: {says}")
     return found

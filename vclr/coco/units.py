@@ -58,9 +58,7 @@ class Units:
 
     def say_shares(self) -> str:
         """Return a line if all boxes or all polygons look like fractions; empty if any of them is in pixels."""
-        for kind, count in (
-            self._counts.items() if self._has_fraction else ()
-        ):  # without fractions, an object may really be one pixel
+        for kind, count in self._counts.items() if self._has_fraction else ():  # objects of 1x1 px are possible
             if count and kind not in self._in_pixels:
                 them = f"all {count} {kind} lie" if count > 1 else f"the only one of its {kind} lies"
                 return (

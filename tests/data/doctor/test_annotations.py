@@ -81,7 +81,7 @@ DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
         {"category_id": 1, "bbox": [4, 4, 20, 8], "segmentation": rectangle(4, 4, 20, 8)},
         WARNING,
         "annotated twice",
-        ["as annotations[0]", "both are trained on", "one detection finds only one"],
+        ["of annotations[0]", "both are trained on", "one detection finds only one"],
     ),
 }
 

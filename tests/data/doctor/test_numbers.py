@@ -61,7 +61,7 @@ def test_corners_in_place_of_sides(world: World):
     findings = [finding for finding in wrong(world.check()) if finding.topic == "form of the boxes"]
     (finding,) = findings
     assert finding.level == WARNING
-    assert "6 of 6 boxes reach beyond their images, but none would if read as [x, y, x2, y2]" in finding.says
+    assert "6 of 6 boxes reach beyond their images, but none would as [x, y, x2, y2]" in finding.says
 
 
 @pytest.mark.parametrize("box", [[30, 15, 25, 38], [20, 15, 62, 38], [4, 4, 30, 30]])

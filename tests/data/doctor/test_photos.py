@@ -153,7 +153,7 @@ def test_same_stem(world: World):
         in says
     )
     report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), WorkerPool())
-    assert "`vclr views` refuses them" in only(report, "same stem", WARNING)
+    assert "refused by `vclr views`" in only(report, "same stem", WARNING)
 
 
 def test_wrong_image_entry_is_said_once(world: World):
@@ -190,9 +190,7 @@ def test_missing_files(world: World):
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is not a folder; refused" in only(
-        check_files(files, WorkerPool()), "missing file", ERROR
-    )
+    assert "a.json: is not a folder; refused" in only(check_files(files, WorkerPool()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)

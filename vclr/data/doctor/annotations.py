@@ -96,22 +96,8 @@ def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[
     checks = CocoChecks(coco.path, [])
     findings = [_refusal("number", f"{coco.path}: {bad.says}") for bad in coco.bad_numbers]
     contents = Contents(categories=_usable_categories(coco, checks, findings))
-    bad_numbers = {
-        key: {bad.position for bad in coco.bad_numbers if bad.key == key} for key in ("images", "annotations")
-    }
-    examiner = _Examiner(checks, set(), {position for position in bad_numbers["annotations"] if position is not None})
-    for position, image in enumerate(coco.images):
-        if position in bad_numbers["images"]:
-            examiner.unusable.add(_usable_id(image.get("id") if isinstance(image, dict) else None))
-            continue
-        try:
-            checks.check_image(position, image)
-            contents.images[position] = image
-        except EntryError as error:
-            findings.append(_refusal(error.topic, str(error)))
-            if isinstance(image, dict):
-                examiner.unusable.add(_usable_id(image.get("id")))
-    examiner.unusable.discard(None)
+    contents.images, unusable = _usable_images(coco, checks, findings)
+    examiner = _Examiner(checks, unusable, _bad_positions(coco, "annotations"))
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
     units, layout = Units(), BoxLayout()
@@ -128,9 +114,7 @@ def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[
                 continue
             first = first_of_digest.setdefault(seen.digest, seen.position)
             if first != seen.position:
-                findings += kinds.DUPLICATE.found(
-                    use, f"{entry}: has the same image, class and box as annotations[{first}]"
-                )
+                findings += kinds.DUPLICATE.found(use, f"{entry}: repeats image, class and box of annotations[{first}]")
             _count(seen, contents)
     if says := units.say_shares():
         findings.append(_refusal("units", f"{coco.path}: {says}"))
@@ -151,6 +135,26 @@ def _usable_categories(coco: CocoFile, checks: CocoChecks, findings: list[Findin
         except EntryError as error:
             findings.append(_refusal(error.topic, str(error)))
     return usable
+
+
+def _usable_images(coco: CocoFile, checks: CocoChecks, findings: list[Finding]) -> tuple[dict[int, Json], set[Any]]:
+    """Return the usable images by their position, and the ids of the others."""
+    usable, unusable, bad_positions = {}, set(), _bad_positions(coco, "images")
+    for position, image in enumerate(coco.images):
+        if position not in bad_positions:
+            try:
+                checks.check_image(position, image)
+                usable[position] = image
+                continue
+            except EntryError as error:
+                findings.append(_refusal(error.topic, str(error)))
+        if isinstance(image, dict):
+            unusable.add(_usable_id(image.get("id")))
+    return usable, unusable - {None}
+
+
+def _bad_positions(coco: CocoFile, key: str) -> set[int]:
+    return {bad.position for bad in coco.bad_numbers if bad.key == key and bad.position is not None}
 
 
 def _refusal(topic: str, says: str) -> Finding:

@@ -58,9 +58,7 @@ class BoxLayout:
         """Report boxes that seem to have another layout or unit."""
         if self.are_corners and self.num_outside >= MIN_OUTSIDE:
             says = f"{path}: {self.num_outside} of {self.count} boxes reach beyond their images"
-            return kinds.OTHER_LAYOUT.found(
-                use, f"{says}, but none would if read as [x, y, x2, y2]; is this their layout?"
-            )
+            return kinds.OTHER_LAYOUT.found(use, f"{says}, but none would as [x, y, x2, y2]; is this their layout?")
         is_small = 1 < self.largest <= MAX_PERCENT and self.smallest_side >= MIN_SIDE
         if is_small and self.has_fraction and self.count >= MIN_BOXES:
             says = f"{path}: all {self.count} boxes lie within 100 px of the corner: are they percentages?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vclr.finding import ERROR, OK, WARNING, Finding
 
@@ -56,13 +56,7 @@ class Kind:
 
     def of_crowd(self) -> Kind:
         """Return the kind for the same problem of a crowd."""
-        return replace(
-            self,
-            level=OK,
-            training=AS_A_CROWD * bool(self.training),
-            evaluation=AS_A_CROWD * bool(self.evaluation),
-            fix="",
-        )
+        return Kind(OK, self.topic, AS_A_CROWD * bool(self.training), AS_A_CROWD * bool(self.evaluation))
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -97,16 +91,12 @@ OTHER_SIZE = Kind(
     "boxes and masks are in pixels of the size in the json: use photos and annotations of the same size",
 )
 SAME_FILE = Kind(
-    WARNING,
-    "same file twice",
-    "trained on as two images",
-    "evaluated as two images",
-    "merge the entries into one",
+    WARNING, "same file twice", "trained on as two images", "evaluated as two images", "merge the entries into one"
 )
 SAME_STEM = Kind(
     WARNING,
     "same stem",
-    "their view files would have the same name, so `vclr views` refuses them",
+    "refused by `vclr views`, because their views would share a file name",
     "",
     "rename one of the photos",
 )
@@ -158,11 +148,7 @@ PERCENTAGES = Kind(WARNING, "units", AS_IT_IS, AS_IT_IS, "COCO uses pixels")
 NO_VIEW = Kind(ERROR, "unknown view", REFUSED, "")
 NO_VIEW_FOLDER = Kind(ERROR, "missing view", REFUSED, "")
 MISSING_VIEW = Kind(
-    ERROR,
-    "missing view",
-    REFUSED,
-    "",
-    "name the file like the photo, with any image suffix (.png, .jpg, .tif ...)",
+    ERROR, "missing view", REFUSED, "", "name the file like the photo, with any image suffix (.png, .jpg, .tif ...)"
 )
 UNREADABLE_VIEW = Kind(ERROR, "unreadable view", STOPS_TRAINING, "", "render it again")
 OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS_TRAINING, "", "render it again at the photo's size")
@@ -174,9 +160,7 @@ CLASS_IN_NO_GROUP = Kind(WARNING, "class in no group", "", "its objects are in n
 SAME_CLASS_NAME = Kind(
     WARNING, "class name twice", "in a split, the name selects all of them", "in a group, the name selects all of them"
 )
-SIMILAR_CLASS_NAME = Kind(
-    WARNING, "class name twice", "a split treats them as two classes", "a group treats them as two classes"
-)
+SIMILAR_CLASS_NAME = Kind(WARNING, "class name twice", "two classes in a split", "two classes in a group")
 SEVERAL_CLASSES = Kind(OK, "classes", "trained on as one class", "")
 
 # --- proposals -------------------------------------------------------------------------------------------------------
