@@ -23,16 +23,16 @@ from vclr.shards import Shard
 def train(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU or all on the CPU.")] = 1,
+    num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU (or on the CPU).")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
-    eval_only: Annotated[bool, typer.Option("--eval-only", help="Only evaluate train.init_checkpoint.")] = False,
-    replay: Annotated[Path | None, typer.Option(help="Only repeat the step that is saved in a nonfinite-N.pt.")] = None,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Instead, repeat the step saved in this nonfinite-N.pt.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
 
-    SIGTERM, SIGUSR1 and SIGUSR2 make it save after the current step and exit with 75: run it again with --resume.
-    Ctrl-C does the same with exit code 130; a second Ctrl-C stops at once and keeps the last checkpoint. See
+    On SIGTERM, SIGUSR1 or SIGUSR2 it finishes the current step, saves, and exits with 75, which means "start again with
+    --resume". Ctrl-C does the same with 130; a second Ctrl-C stops at once and leaves the last checkpoint. See
     docs/resume.md.
     """
     if replay is not None:
@@ -80,7 +80,7 @@ def train(
 
 
 def _other_settings(overrides: list[str] | None) -> list[str]:
-    """Return the overrides that --replay ignores: the saved step has its own settings."""
+    """Return the overrides that a repeated step ignores, because it has its own settings."""
     return [override for override in overrides or () if override.partition("=")[0] != "train.device"]
 
 
@@ -239,13 +239,13 @@ def predict(
 
 @app.command(name="convert")
 def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights of vclr, the reference or a backbone (.pt, .pth, .pkl).")],
+    source: Annotated[Path, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")],
     output: Output,
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Format to write: vclr or reference.")] = "vclr",
+    to: Annotated[str, typer.Option(help="Layout to write: vclr or reference.")] = "vclr",
     config_file: ConfigFile = None,
 ) -> None:
-    """Convert weights or an unfinished training from or to the reference implementation, and pretrained backbones."""
+    """Convert weights or an unfinished training between vclr and the reference, and pretrained backbones to vclr."""
     from vclr.engine.convert import convert
 
     check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
