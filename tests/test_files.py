@@ -1,4 +1,4 @@
-"""Files are whole or absent, and what cannot be read is named in one line."""
+"""Files are complete or absent, and a file that cannot be read is named in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other programs used of the machine: measured, and said where it matters."""
+"""CPU use of other programs is measured, and mentioned if it is large."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.other_work import OtherWork, describe_other_work
 
 
 def test_share_is_what_neither_this_process_nor_its_children_used(monkeypatch: pytest.MonkeyPatch):
-    """20 s on 4 processors: 30 s of work, 10 s of it our own, in the process and in its children."""
+    """20 s on 4 CPUs: 30 s of work, 10 s of which is by this process and its children."""
     clocks = iter([(100.0, 1000.0, 7.0), (120.0, 1030.0, 17.0), (121.0, 1030.5, 18.0)])
     monkeypatch.setattr(other_work, "_read_clocks", lambda: next(clocks))
     monkeypatch.setattr(other_work.os, "cpu_count", lambda: 4)

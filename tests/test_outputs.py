@@ -1,4 +1,4 @@
-"""Outputs: no command writes over what it reads, or a file of another kind, or finds out late that it cannot write."""
+"""Outputs: no command overwrites its inputs or files of another kind, or notices too late that it cannot write."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_files_of_others_in_a_folder_are_kept(tmp_path: Path):
 
 
 def run(*arguments: str | Path) -> tuple[str, int]:
-    """Run a command; return what it says and its exit code."""
+    """Run a command, and return its output and exit code."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     error = result.exception
     return (str(error), error.exit_code) if isinstance(error, UserError) else (result.output, result.exit_code)
@@ -133,7 +133,7 @@ def run(*arguments: str | Path) -> tuple[str, int]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    """A folder with a photo, its json in the forms of COCO and of labelme, results, and a checkpoint."""
+    """A folder with a photo, its annotations for COCO and labelme, results and a checkpoint."""
     write_png(tmp_path / "images" / "a.png", np.full((20, 30, 3), 90, np.uint8))
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2.5, 2, 9, 9], "score": 0.5}
     images = [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}]

@@ -1,4 +1,4 @@
-"""Threads that wait stop spinning soon: set before torch is imported, for children too, and never against the user."""
+"""Waiting threads spin only briefly: set before torch is imported, for child processes too, unless the user decides."""
 
 from __future__ import annotations
 

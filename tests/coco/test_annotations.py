@@ -1,4 +1,4 @@
-"""COCO json: what is wrong is named in one line; selections, masks and run lengths keep what they hold."""
+"""COCO json: problems are named in one line; selections, masks and run lengths keep their content."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def world() -> dict[str, Any]:
 
 
 def refuse(tmp_path: Path, content: Any, images: Path | None = None) -> str:
-    """Return the one line with which a json is refused."""
+    """Return the error line of a json that is refused."""
     path = tmp_path / "world.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""COCO json of any size: what is read and written again is the same, and what is wrong is named as everywhere."""
+"""COCO json of any size: reading and writing preserves the content, and errors are the same as everywhere."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ BAD_NUMBERS = {
 def test_numbers_that_json_lacks_are_said_alike(path: Path, text: str, reader: Any):
     path.write_text(path.read_text().replace('"extra": {', f'{text}, "extra": {{'))
     if "1e999" in text and reader is read_json:
-        return  # Python reads it; whoever looks at the number refuses it
+        return  # Python reads it as infinity; the checks refuse that later
     with pytest.raises(UserError) as caught:
         reader(path)
     assert str(caught.value) == f"{path}: {BAD_NUMBERS[text]}, which is not valid json"

@@ -1,4 +1,4 @@
-"""Predictions and proposals with images of their own are matched by file name, whoever reads them."""
+"""Predictions and proposals with their own images are matched by file name, whichever command reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def coco(names: list[str], first_id: int = 1) -> Json:
-    """Return a json with one object an image, each of another place, numbered in the order of the names."""
+    """Return a json with one object per image, each in another place, numbered in the order of the names."""
     return {
         "images": [
             {"id": number, "file_name": name, "height": 40, "width": 60} for number, name in enumerate(names, first_id)
@@ -33,7 +33,7 @@ def coco(names: list[str], first_id: int = 1) -> Json:
 
 
 def perfect(truth: Json, names: list[str], first_id: int = 1) -> Json:
-    """Return predictions of all objects, by other numbers and under other names of the same images."""
+    """Return predictions of all objects, with other ids and other spellings of the same images."""
     scored = copy.deepcopy(truth)
     numbers = {image["id"]: len(names) - place + first_id for place, image in enumerate(truth["images"])}
     for image, name in zip(scored["images"], names, strict=True):

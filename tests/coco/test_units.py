@@ -1,4 +1,4 @@
-"""Units: a file whose shapes are all shares of their images is refused, and no file in pixels is."""
+"""Units: a file whose shapes are all fractions of their images is refused; a file in pixels never is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries of a json: damaged in one way each is one finding, with entry and consequence."""
+"""Entries of a json: each kind of damage gives one finding, with the entry and the consequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vclr doctor data`: nothing is found in a sound set, and exactly what is known of real photos."""
+"""`vclr doctor data`: no finding in a valid data set, and exactly the known ones in real photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration names beside photos: views, groups of classes, proposals, a second set."""
+"""The other data of a configuration: views, class groups, proposals, a second data set."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_proposals(world: World):
 
 
 def test_two_sets(world: World, tmp_path: Path):
-    """Each is checked for its own use; photos of both are named, and so are ids that mean another photo."""
+    """Each is checked for its own use; common photos are reported, and ids that stand for different photos."""
     assert "a.json: is the training set and the test set" in notes(world.check_config())["one set"]
     world.annotations[0]["area"] = 900
     train = world.write()

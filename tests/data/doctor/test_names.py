@@ -1,4 +1,4 @@
-"""What the doctor says of names: files that lie under another spelling, links, classes and ids that are doubled."""
+"""The doctor's findings about names: files with another spelling, links, duplicate classes and ids."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(world: World) -> Report:
 
 
 def rename(world: World, file: str, name: str) -> None:
-    """Give the photo b.png another name on disk and its entry one of its own."""
+    """Give the photo b.png one name on disk and another one in its entry."""
     (world.folder / "images" / file).parent.mkdir(exist_ok=True)
     (world.folder / "images" / "b.png").rename(world.folder / "images" / file)
     world.images[1]["file_name"] = name

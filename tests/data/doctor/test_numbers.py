@@ -1,4 +1,4 @@
-"""What the doctor says of numbers: those that json lacks, units, and layouts of boxes."""
+"""The doctor's findings about numbers: NaN and infinities, units, and layouts of boxes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_box_that_cannot_be_corners_settles_it(world: World, box: list[float])
 
 @pytest.mark.parametrize(("side", "count"), [(160, 1), (160, 0), (120, 0)])
 def test_percentages(world: World, side: int, count: int):
-    """Boxes up to 100 are doubted in larger images only, and none if one box is beyond."""
+    """Boxes up to 100 are only doubted in larger images, and not if one box is beyond 100."""
     for image in world.images:
         image.update(height=side, width=side)
     one = {"image_id": 0, "category_id": 1, "bbox": [20.5, 30.25, 60, 69]}

@@ -1,4 +1,4 @@
-"""Photos and their files: damaged in one way each is one finding."""
+"""Photos and their files: each kind of damage gives one finding."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_turned_image(world: World, suffix: str):
 
 
 def write_kind(path: Path, kind: str) -> None:
-    """Write a picture of the world's size whose pixels are of a kind of their own."""
+    """Write a picture of the world's size with pixels of an unusual kind."""
     ramp = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH))
     if kind == "16 bits":
         Image.fromarray((ramp * 600).astype(np.uint16)).save(path, format="TIFF")
@@ -157,7 +157,7 @@ def test_same_stem(world: World):
 
 
 def test_wrong_image_entry_is_said_once(world: World):
-    """Nothing is said of its annotations."""
+    """Its annotations are not reported."""
     del world.images[1]["height"]
     assert "images[1]: has no `height`; refused" in only(world.check(), "form of an entry", ERROR)
 

@@ -1,4 +1,4 @@
-"""A small sound data set that tests damage, and how they ask what was found."""
+"""A small valid data set that tests damage, and helpers to read the findings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_lengths(left: int, top: int, width: int, height: int) -> Json:
 
 
 class World:
-    """A sound data set of three photos with a view and proposals; a test damages the entries or the files."""
+    """A valid data set of three photos with a view and proposals; a test damages the entries or the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,7 +93,7 @@ def notes(report: Report) -> dict[str, str]:
 
 
 def only(report: Report, topic: str, level: str) -> str:
-    """Return what the one finding of a report says, and that it is of this topic."""
+    """Check that a report has only one finding, with this topic, and return its text."""
     (finding,) = wrong(report)
     assert (finding.level, finding.topic) == (level, topic)
     return finding.says

@@ -1,4 +1,4 @@
-"""Labels in another encoding than UTF-8 are read if a byte order mark says which, else refused with the way out."""
+"""Labels that are not UTF-8 are read if they have a byte order mark, else refused with a way to convert them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""labelme: what goes in as shapes comes out as the objects that they are, and what is wrong is named with its shape."""
+"""labelme: shapes become the right objects, and errors name the bad shape."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SQUARE = {"label": "dog", "points": [[4, 4], [24, 4], [24, 14], [4, 14]], "group
 
 
 def write(path: Path, *shapes: Json, photo: Path | None = None, **other: Any) -> Path:
-    """Write a labelme json, and beside it, or where `photo` says, its photo."""
+    """Write a labelme json, and its photo next to it or at `photo`."""
     photo = photo or path.with_suffix(".png")
     photo.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,7 +271,7 @@ def test_folder_without_labelme_files(tmp_path: Path):
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """Return an image outside of all folders that are given to the importer."""
+    """Return an image outside of all folders that the importer may read."""
     path = tmp_path / "secret" / "key.png"
     path.parent.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(path)
@@ -355,7 +355,7 @@ def test_embedded_photo_is_not_written_through_a_link(tmp_path: Path, secret: Pa
 
 @pytest.mark.parametrize("height", [WIDTH, HEIGHT])
 def test_annotations_of_the_upright_photo_are_imported(tmp_path: Path, height: int):
-    """labelme shows a photo turned by whatever says so; here by EXIF data behind the pixels."""
+    """labelme turns a photo by any orientation that it has; here EXIF data after the pixels."""
     source = write(tmp_path / "a.json", SQUARE, imageHeight=height, imageWidth=WIDTH + HEIGHT - height)
     exif = Image.Exif()
     exif[0x0112] = 6

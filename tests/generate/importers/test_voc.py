@@ -1,4 +1,4 @@
-"""Pictures of instances: the objects that they number come out, with their classes, and nothing of the borders."""
+"""Pictures of instances: their numbered objects are imported with their classes, and without borders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def classes() -> np.ndarray:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """Return a folder in VOC's layout, of two photos of which one has masks."""
+    """Return a folder in VOC's layout with two photos, one of which has masks."""
     for name in ("2007_01", "2007_02"):
         (tmp_path / "JPEGImages").mkdir(exist_ok=True)
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "JPEGImages" / f"{name}.jpg")
@@ -179,7 +179,7 @@ def test_needs_a_layout_or_two_folders(voc: Path, tmp_path: Path):
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
 def test_real_photos_there_and_back(tmp_path: Path):
-    """What of each object is not behind another comes back; of one that nothing hides, all."""
+    """The visible part of each object is imported; for an object that nothing hides, all of it."""
     original = load_coco(PHOTOS / "annotations_val.json")
     painted: dict[str, list[tuple[str, np.ndarray]]] = {}
     names = {category["id"]: category["name"] for category in original["categories"]}
