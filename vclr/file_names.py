@@ -54,10 +54,10 @@ class NameIndex:
     """An index of the names in a folder, to look up the one that a wrong name probably means."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = sorted(names)
+        self.names = sorted(names)
         self._like: dict[str, str] = {}
         for form in (_alike, _last_part, _stem):
-            for name in self._names:
+            for name in self.names:
                 self._like.setdefault(form(name), name)
 
     def alike(self, name: str) -> str | None:
@@ -65,10 +65,10 @@ class NameIndex:
         return next((self._like[form(name)] for form in (_alike, _last_part, _stem) if form(name) in self._like), None)
 
     def nearest(self, name: str) -> str | None:
-        """Return the name that is alike, else the one with the most similar spelling; None if none is similar."""
-        if (found := self.alike(name)) is not None or len(self._names) > MAX_COMPARED:
+        """Return the name that is alike, else the one with the fewest other letters, None if all differ a lot."""
+        if (found := self.alike(name)) is not None or len(self.names) > MAX_COMPARED:
             return found
-        return next(iter(difflib.get_close_matches(name, self._names, n=1, cutoff=MIN_LIKENESS)), None)
+        return next(iter(difflib.get_close_matches(name, self.names, n=1, cutoff=MIN_LIKENESS)), None)
 
 
 def _alike(name: str) -> str:

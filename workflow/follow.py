@@ -1,7 +1,7 @@
-"""Run Snakemake with its log in a file, and print its progress in a few lines: `python -m workflow.follow TARGET ...`.
+"""Run Snakemake with its log in a file and report progress in a few lines: `python -m workflow.follow TARGET ...`.
 
-The arguments are Snakemake's; the first one is the target, and the log is `logs/TARGET.log`, which includes the output
-of the jobs. If Snakemake fails, the errors in the log are printed, else its last lines. The exit code is Snakemake's.
+The arguments are those of Snakemake; the first one is the target. The log, which includes the output of the jobs, is
+`logs/TARGET.log`. If Snakemake fails, its errors or else the end of the log are shown. The exit code is Snakemake's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def follow(arguments: list[str]) -> int:
     print(f"{arguments[0]}: Snakemake's log is {log}", flush=True)
     command = [sys.executable, "-m", "snakemake", *arguments]
     with log.open("w", encoding="utf-8") as file:
-        # Ctrl-C also reaches Snakemake, which shuts down cleanly; this program waits for it and keeps reading.
+        # Ctrl-C also reaches Snakemake, which shuts down in order; this program waits and keeps reading.
         interrupts: list[int] = []
         signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
         process = subprocess.Popen(
@@ -58,13 +58,13 @@ def find_errors(lines: list[str]) -> list[str]:
 
 
 def describe_progress(lines: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each job that finishes or fails, and a line about a running training every minute.
+    """Yield a line for each job that has finished or failed, and occasionally one about a training.
 
     Args:
-        lines: the log of Snakemake and its jobs. Of each job, the rule comes first, then its number and its wildcards.
+        lines: the log of Snakemake and the jobs. Each job has its rule first, then its number, then its wildcards.
     """
-    names: dict[str, str] = {}  # by job number
-    failed: set[str] = set()  # Snakemake reports a failed job more than once
+    names: dict[str, str] = {}  # by the number of the job
+    failed: set[str] = set()  # jobs; Snakemake reports each more than once
     rule = job = finished = ""
     is_error = False
     said = time.monotonic()

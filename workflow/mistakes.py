@@ -1,4 +1,4 @@
-"""Report mistakes in the configuration, experiment names and targets in one line, not with Snakemake's traceback.
+"""Report mistakes in configuration, experiment names and targets in one line instead of Snakemake's traceback.
 
 Snakemake wraps every exception of a Snakefile or of an input function, except SystemExit.
 """
@@ -16,7 +16,7 @@ import yaml
 from vclr.errors import UsageError, UserError, nearest
 
 EXPERIMENTS = Path("configs/experiment")
-# Removed keys, and what replaces them.
+# Keys of earlier versions, and what replaces them.
 MOVED = {
     "training_proposals": "was removed; the training set of the experiment determines the proposals: "
     "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
@@ -42,9 +42,9 @@ def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
     """Check the configuration of the workflow against its schema, and that its experiments exist.
 
     Args:
-        config: the configuration, with the changes from the command line.
-        schema: the path of the JSON schema.
-        file: the path of configs/workflow.yaml.
+        config: the file with the changes of the command line.
+        schema: path of the JSON schema.
+        file: path of configs/workflow.yaml.
     """
     with in_one_line():
         _check_schema(config, yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
@@ -94,7 +94,7 @@ def check_targets(workflow: Any) -> None:
 
 
 def _targets() -> list[str]:
-    """Return the targets of Snakemake's command line, which it does not expose; an empty list if parsing fails."""
+    """Return the targets of Snakemake's command line, which it does not pass on; none if they cannot be parsed."""
     try:
         from snakemake.cli import parse_args
 

@@ -26,24 +26,24 @@ from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
 
-OUTLINES = ("polygon", "oriented_rectangle", "rotation")  # of labelme and its successors
-MAX_RADIUS = 1e6  # pixels; larger than any photo
+OUTLINES = ("polygon", "oriented_rectangle", "rotation")  # of labelme and its descendants
+MAX_RADIUS = 1e6  # pixels; wider than any photo
 WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
 def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet: bool = False) -> str:
     """Write a COCO json of all labelme files in a folder and its subfolders.
 
-    Shapes with the same label and `group_id` are one object. Polygons, rectangles and circles become polygons; an
-    object with a mask becomes RLE. Lines, points and shapes that cover no pixel are left out with a warning.
+    Shapes of one label and one `group_id` are one object. Polygons, rectangles and circles become polygons; an object
+    with a mask becomes RLE. Lines, points, and objects that cover no pixel are left out with a warning.
 
     Args:
-        folder: the folder of the json files.
+        folder: folder of the json files.
         output: the json to write.
-        images: the folder of the photos (default: `folder`). After all files are read without an error, photos that
-            are not in it are hard-linked there (or copied), and photos that are only inside their json file are written
-            there. Nothing outside of the two folders is read.
-        quiet: hide the progress.
+        images: the folder of the photos, by default `folder`. A photo that lies elsewhere is linked into it, or
+            copied if the file system has no links, and a photo that is only in its json file is written there, once
+            all files have been read without an error. Nothing outside the two folders is read.
+        quiet: show no progress.
 
     Returns:
         The content of the json, in words.
@@ -69,10 +69,9 @@ class _Copy(NamedTuple):
 
 
 class _Importer:
-    """Read labelme files one by one, and make sure that each has its own photo.
+    """Read labelme files one after another and check that each has a photo of its own.
 
-    The files are not trusted: no photo is searched, read or copied outside of the folder of the json files and the
-    folder of the photos.
+    The files are not trusted: no photo is looked for, read or copied outside the folders of json files and photos.
     """
 
     def __init__(self, folder: Path, images: Path | None) -> None:
@@ -95,7 +94,7 @@ class _Importer:
             raise UserError(f"{source}: its photo {file_name} is also annotated in {self.sources[file_name]}")
         self.sources[file_name] = source
         if found is not None:
-            header = read_image_header(found)  # this check ensures that only images are copied
+            header = read_image_header(found)  # only images are copied
         else:
             header = read_image_header(source, _embedded(content, source))
         for key, side in (("imageHeight", header.height), ("imageWidth", header.width)):
@@ -109,7 +108,7 @@ class _Importer:
         return Photo(file_name, header.height, header.width, objects)
 
     def copy_photos(self) -> None:
-        """Put missing photos into the folder of the photos: as hard links, or from the bytes in the json files."""
+        """Link each photo into the folder of the photos, or write it there from its json file."""
         for source, found, target in self.copies:
             with atomic_path(target) as partial:
                 if found is not None:
@@ -118,7 +117,7 @@ class _Importer:
                     partial.write_bytes(_embedded(read_json(source), source))
 
     def _find_photo(self, source: Path, content: Json) -> tuple[Path | None, Path]:
-        """Return the path of a photo (None if it is only in the json), and its path in the folder of the photos."""
+        """Return where a photo is (None: only in the json) and where in the folder of the photos it belongs."""
         named = content.get("imagePath")
         if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
@@ -147,7 +146,7 @@ class _Importer:
         return found, target
 
     def _check_link(self, source: Path, photo: Path) -> None:
-        """Refuse a photo that is a link out of the folders; in the user's --images folder, only warn about it."""
+        """Refuse a photo that is a link out of the folders; warn if it is in the folder that the user named."""
         if _is_below(photo, self.folder) or _is_below(photo, self.images):
             return
         if not (self.writes and photo.is_relative_to(self.images)):
@@ -160,7 +159,7 @@ class _Importer:
         self.num_links += 1
 
     def _check_target(self, source: Path, target: Path) -> None:
-        """Refuse to write a file without an image suffix, or through a link out of the folder of the photos."""
+        """Refuse to write a file that is not named as an image, or through a link out of the folder of the photos."""
         if target.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{source}: its photo {target.name} has no image suffix ({', '.join(IMAGE_SUFFIXES)})")
         if not _is_below(target.parent, self.images):
@@ -187,7 +186,7 @@ class _Object:
     """An object with one or more shapes."""
 
     label: str
-    entry: str  # the name of its first shape in messages
+    entry: str  # its first shape in messages
     polygons: list[list[float]]
     masks: list[np.ndarray]
 

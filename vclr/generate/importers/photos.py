@@ -1,4 +1,4 @@
-"""Imported photos with their objects, and the COCO json that is written from them."""
+"""Imported photos with their objects, and how they are written as a COCO json."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Photo:
     """A photo and its annotated objects.
 
     Attributes:
-        file_name: the path relative to the folder of the photos, with slashes.
-        height: the height of the upright photo in pixels.
-        width: the width of the upright photo in pixels.
-        objects: class name and segmentation of each object, as polygons or RLE in COCO's format.
+        file_name: path below the folder of the photos, with slashes.
+        height: in pixels, upright.
+        width: in pixels, upright.
+        objects: class name and segmentation of each, polygons or RLE as in COCO.
     """
 
     file_name: str
@@ -41,8 +41,8 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
 
     Args:
         output: the json to write.
-        photos: the photos in any order.
-        names: classes that are categories even if they have no objects.
+        photos: in any order.
+        names: classes that are categories even if they have no object.
 
     Returns:
         The content of the json, in words.

@@ -1,4 +1,4 @@
-"""Convert instance masks in pictures, as PASCAL VOC has them, to one COCO json."""
+"""Convert pictures of instances, as in PASCAL VOC, to one COCO json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.progress import track
 
 log = logging.getLogger("vclr.generate")
 
-# Ordered by their value in SegmentationClass, from 1 on, with COCO's names, which splits and groups use.
+# By the value in SegmentationClass, from 1 on, with COCO's names, which splits and groups use.
 VOC_NAMES = (
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "dining table", "dog", "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv",
@@ -31,19 +31,19 @@ def import_voc(
     classes: Path | None = None,
     quiet: bool = False,
 ) -> str:
-    """Write a COCO json from pictures in which a pixel's value is the number of its object.
+    """Write a COCO json from pictures whose values number the objects of photos.
 
-    0 is the background; 255 (65535 with 16 bits) marks pixels without annotation, such as borders. With fewer than 8
-    bits, every value from 1 on is an object. Photos without such a picture are left out.
+    0 is background; 255 (65535 with 16 bits) marks pixels that are not annotated, such as borders. With fewer than 8
+    bits every value from 1 on is an object. A photo without such a picture is left out.
 
     Args:
-        folder: contains `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
+        folder: holds `JPEGImages`, `SegmentationObject` and, if there are classes, `SegmentationClass`.
         output: the json to write.
         images: the folder of the photos, instead of the one in `folder`.
-        masks: PNG files with the stems of the photos, palette or gray with 1 to 16 bits: the object number per pixel.
-        classes: PNG files with the same names: the class number per pixel. In VOC's layout, classes have VOC's names;
-            else the number is the name.
-        quiet: hide the progress.
+        masks: folder of PNG with the photos' stems, palette or gray, of 1 to 16 bits: the object of each pixel.
+        classes: folder of PNG of the same names: the class of each pixel. In VOC's own layout it gets VOC's name,
+            otherwise its number is the name.
+        quiet: show no progress.
 
     Returns:
         The content of the json, in words.
@@ -95,10 +95,10 @@ def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[s
 
 
 def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the (h, w) values of a picture, uint8 or uint16; with a palette, these are its indices.
+    """Return the (h, w) values of a picture, uint8 or uint16; indices if it has a palette.
 
     Raises:
-        UserError: the picture cannot be read, has colors, or differs from the photo in size.
+        UserError: the picture cannot be read, holds colors, or is not of the photo's size.
     """
     numbers = read_numbers(picture)
     if numbers.shape != size:
