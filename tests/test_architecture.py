@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vclr"
 # other too.
 FLOORS = [
     {
-        "crew",
+        "worker_pool",
         "device",
         "disk_folder",
         "drawing",

@@ -205,7 +205,7 @@ def test_gpu_on_a_build_without_is_one_line(tmp_path: Path, world: dict[str, Any
     write_json(tmp_path / "a.json", world)
     line = refused(2, *train_arguments(tmp_path, "train.device=cuda"))
     assert line.startswith("vclr: train.device=cuda: torch ")
-    assert "is built without CUDA; install one for GPUs (https://pytorch.org/get-started/locally)" in line
+    assert "is built without CUDA; install a build for GPUs (https://pytorch.org/get-started/locally)" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -277,7 +277,7 @@ BAD_WORLDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "polygon out of reach": (
         lambda world: world["annotations"][0].update(segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]),
-        "a.json: annotations[0] (id 0): polygon 0 holds a number that is not a coordinate",
+        "a.json: annotations[0] (id 0): polygon 0 contains a number that cannot be a coordinate",
     ),
 }
 
@@ -571,7 +571,7 @@ def test_doctor_checks_a_configuration_as_train_takes_it(tmp_path: Path, world: 
     (tmp_path / "images" / "b.png").write_text("not an image")
     done = run("doctor", "data", *settings, check=False)
     assert done.returncode == 1
-    assert "images/b.png: is not an image; ends a training when it is read; ends an evaluation" in done.stdout
+    assert "images/b.png: is not an image; stops training when it is read; stops evaluation" in done.stdout
     assert "unknown key 'data.tran'" in refused(2, "doctor", "data", "data.tran=1")
 
 

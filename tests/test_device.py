@@ -1,4 +1,4 @@
-"""The device of a run: chosen without surprises, described in words, and as exact as it is asked to be."""
+"""The device of a run: how it is chosen and described, and the precision of its products."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_cpu_that_was_not_says_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert describe_device(CPU) == f"{begins}Found no NVIDIA driver on your system)"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert describe_device(CPU) == f"{begins}CUDA_VISIBLE_DEVICES= hides all)"
+    assert describe_device(CPU) == f"{begins}CUDA_VISIBLE_DEVICES= hides all GPUs)"
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_a_cpu_that_was_not_says_why(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def linux(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let the machine be one with Linux, and nobody have said how memory is handed out."""
+    """Pretend to be on Linux, with no allocator configured."""
     for variable in VARIABLES:
         monkeypatch.setenv(variable, "")  # so that it is set back
         monkeypatch.delenv(variable)

@@ -16,7 +16,7 @@ from vclr.environment import describe_environment
 
 @pytest.fixture
 def package_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the package lie, for its own eyes, in a folder that no repository holds."""
+    """Pretend that the package is in a folder outside of any repository."""
     folder = tmp_path / "site-packages"
     folder.mkdir()
     monkeypatch.setattr(environment, "__file__", str(folder / "environment.py"))

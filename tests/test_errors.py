@@ -1,4 +1,4 @@
-"""Errors of the user: one line that every terminal shows, with what was meant."""
+"""User errors: one line that every terminal shows, with the nearest valid name."""
 
 from __future__ import annotations
 

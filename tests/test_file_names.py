@@ -1,4 +1,4 @@
-"""File names of other machines: which mean one file, which leave a folder, and what was meant by a missing one."""
+"""File names from other machines: spellings of the same file, names that leave a folder, and nearest names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and what cannot be read is named in one line."""
+"""Files are complete or absent, and a file that cannot be read is named in one line."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
     [
         (b'{"images": [1, 2', "line 1 column 17: not valid json"),
         (b"", "line 1 column 1: not valid json"),
-        (b"\xff\xfe\x00", "line 1: is not UTF-8 text (byte 0x00); convert it: iconv"),
+        (b"\xff\xfe\x00", "line 1: is not UTF-8 text (byte 0x00); convert it, for example with `iconv"),
         (b"[" * 100_000, "not usable json"),
         (b"1" * 10_000, "not usable json"),
         (b'\xef\xbb\xbf{"a"}', "line 1 column 5: not valid json"),
         (b'[1,\n"caf\xe9"]', "line 2: is not UTF-8 text (byte 0xe9)"),
-        (b"NaN", "NaN is not a number that json has"),
-        (b'{"a": {"b": [1, {"c": -Infinity}]}}', "a: b[1].c -Infinity is not a number that json has"),
-        (b'[{}, {"id": 7, "score": NaN}]', "[1] (id 7): score NaN is not a number that json has"),
+        (b"NaN", "NaN is not valid json"),
+        (b'{"a": {"b": [1, {"c": -Infinity}]}}', "a: b[1].c is -Infinity, which is not valid json"),
+        (b'[{}, {"id": 7, "score": NaN}]', "[1] (id 7): score is NaN, which is not valid json"),
     ],
 )
 def test_broken_json_is_one_line(tmp_path: Path, content: bytes, says: str):

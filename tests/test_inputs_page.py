@@ -1,4 +1,4 @@
-"""docs/inputs.md is true: for each of its rows with a line, the input is made, given to vclr, and answered so."""
+"""docs/inputs.md is true: vclr answers the input of each row with exactly the line in the row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def pattern(line: str) -> str:
-    """Return what finds a line of the page, `...` standing for any text."""
+    """Return a pattern that matches a line of the page; `...` stands for any text."""
     text = re.fullmatch(r"(`+) ?(.*?) ?\1", line)
     assert text, f"{line}: is not one piece of code"
     return ".*".join(re.escape(part) for part in text[2].split("..."))

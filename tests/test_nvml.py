@@ -1,4 +1,4 @@
-"""What the driver tells: by the GPU's own name, and nothing at all rather than an error."""
+"""NVML: GPUs are found by UUID, and failures give no value instead of an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NVMLError(Exception):
 
 
 class Driver:
-    """Two GPUs, known by their names; torch counts them the other way around."""
+    """Two GPUs with their UUIDs, which torch numbers in reverse order."""
 
     NVMLError = NVMLError
     names = ("GPU-a", "GPU-b")

@@ -1,4 +1,4 @@
-"""What other programs used of the machine: measured, and said where it matters."""
+"""CPU use of other programs is measured, and mentioned if it is large."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.other_work import OtherWork, describe_other_work
 
 
 def test_share_is_what_neither_this_process_nor_its_children_used(monkeypatch: pytest.MonkeyPatch):
-    """20 s on 4 processors: 30 s of work, 10 s of it our own, in the process and in its children."""
+    """20 s on 4 CPUs: 30 s of work, 10 s of which is by this process and its children."""
     clocks = iter([(100.0, 1000.0, 7.0), (120.0, 1030.0, 17.0), (121.0, 1030.5, 18.0)])
     monkeypatch.setattr(other_work, "_read_clocks", lambda: next(clocks))
     monkeypatch.setattr(other_work.os, "cpu_count", lambda: 4)
@@ -47,9 +47,7 @@ def test_sentence_weighs_records_by_their_steps():
         return {"kind": "train", "iteration": iteration} | ({} if share is None else {"other_work": share})
 
     records = [record(10, 0.0), {"kind": "eval", "iteration": 10}, record(40, 0.6), record(60, None)]
-    assert describe_other_work(records) == (
-        "The time was taken beside other work, which used 45% of the machine's processors."
-    )
+    assert describe_other_work(records) == ("While this was timed, other programs used 45% of the machine's CPU time.")
     two_trainings = [record(30, 0.1), record(10, 0.5)]
     assert "used 20% of" in describe_other_work(two_trainings)
     assert describe_other_work([record(10, 0.02), record(20, 0.1)]) == ""

@@ -1,4 +1,4 @@
-"""Outputs: no command writes over what it reads, or a file of another kind, or finds out late that it cannot write."""
+"""Outputs: no command overwrites its inputs or files of another kind, or notices too late that it cannot write."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("way", [_itself, _detour, _link, _hard_link, _linked_folder])
 def test_an_input_is_refused_by_whatever_name(source: Path, way: Callable[[Path], Path]):
-    with pytest.raises(UsageError, match="is what --annotations reads"):
+    with pytest.raises(UsageError, match="is also given as --annotations"):
         check_output_file(way(source), {"--proposals": None, "--annotations": source}, COCO_KEYS)
-    with pytest.raises(UsageError, match="is what --join reads"):
+    with pytest.raises(UsageError, match="is also given as --join"):
         check_output_file(way(source) if way is _itself else source, {"--join": [Path("b"), source]})
 
 
@@ -78,12 +78,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, is_re
     if not is_refused or not content:  # an empty file holds nothing to lose
         check_output_file(tmp_path / "b.json", {}, COCO_KEYS)
         return
-    with pytest.raises(UsageError, match=r"b\.json: exists, and this command did not write it"):
+    with pytest.raises(UsageError, match=r"b\.json: exists, but was not written by this command"):
         check_output_file(tmp_path / "b.json", {}, COCO_KEYS)
 
 
 def test_a_folder_is_no_file_and_a_file_no_folder(source: Path):
-    with pytest.raises(UsageError, match=r"is a folder; name a file, .*NAME\.json say"):
+    with pytest.raises(UsageError, match=r"is a folder; name a file, .*NAME\.json"):
         check_output_file(source.parent, {})
     with pytest.raises(UsageError, match="is a file; name a folder"):
         check_output_folder(source, {})
@@ -91,7 +91,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(source: Path):
         check_output_file(source / "b.json", {})
     with pytest.raises(UsageError, match=r"x/y: .*a\.json is a file, not a folder"):
         check_output_folder(source / "x" / "y", {})
-    with pytest.raises(UsageError, match=r"a\.json in it is what --predictions reads"):
+    with pytest.raises(UsageError, match=r"a\.json in it is also given as --predictions"):
         check_output_folder(source.parent, {"--predictions": [source]}, {"a.json": ANY})
     check_output_folder(source.parent / "new" / "folder", {"--predictions": source}, {"a.json": ANY})
     assert not (source.parent / "new").exists(), "a check makes nothing"
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(tmp_path:
     try:
         if not user:  # who may write everywhere
             os.seteuid(65534)
-        with pytest.raises(UsageError, match=r"--output .*new/a\.json: cannot be written: .*; name another folder"):
+        with pytest.raises(UsageError, match=r"--output .*new/a\.json: cannot be written: .*; choose another folder"):
             check_output_file(tmp_path / "locked" / "new" / "a.json", {})
     finally:
         os.seteuid(user)
@@ -111,11 +111,11 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(tmp_path:
 
 def test_files_of_others_in_a_folder_are_kept(tmp_path: Path):
     (tmp_path / "metrics.json").write_text('{"a": 1}')
-    with pytest.raises(UsageError, match="exists, and this command did not write it"):
+    with pytest.raises(UsageError, match="exists, but was not written by this command"):
         check_output_folder(tmp_path, {}, EVALUATION)
     (tmp_path / "metrics.json").write_text('{"groups": {}}')
     (tmp_path / "predictions.json").write_text('{"images": []}')
-    with pytest.raises(UsageError, match="exists, and this command did not write it"):
+    with pytest.raises(UsageError, match="exists, but was not written by this command"):
         check_output_folder(tmp_path, {}, EVALUATION)
     (tmp_path / "predictions.json").write_text("[]")
     check_output_folder(tmp_path, {}, EVALUATION)
@@ -125,7 +125,7 @@ def test_files_of_others_in_a_folder_are_kept(tmp_path: Path):
 
 
 def run(*arguments: str | Path) -> tuple[str, int]:
-    """Run a command; return what it says and its exit code."""
+    """Run a command, and return its output and exit code."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     error = result.exception
     return (str(error), error.exit_code) if isinstance(error, UserError) else (result.output, result.exit_code)
@@ -133,7 +133,7 @@ def run(*arguments: str | Path) -> tuple[str, int]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    """A folder with a photo, its json in the forms of COCO and of labelme, results, and a checkpoint."""
+    """A folder with a photo, its annotations for COCO and labelme, results and a checkpoint."""
     write_png(tmp_path / "images" / "a.png", np.full((20, 30, 3), 90, np.uint8))
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2.5, 2, 9, 9], "score": 0.5}
     images = [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}]

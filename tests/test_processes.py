@@ -1,4 +1,4 @@
-"""What processes know of the machine before they import torch."""
+"""What processes find out about the machine before they import torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_cores_are_those_that_are_granted(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("has_driver", [True, False])
 def test_warnings_are_hidden_where_no_gpu_can_be(has_driver: bool, monkeypatch: pytest.MonkeyPatch):
-    """By the driver's library: WSL2 has it, and none of the device files."""
+    """The driver's library decides, because WSL2 has it but no device files."""
 
     def load(name: str) -> None:
         assert name == "libcuda.so.1"

@@ -17,7 +17,7 @@ def make_batch() -> Batch:
 
 @pytest.mark.parametrize(("device", "may_be_on_its_way"), [("cpu", False), ("meta", True)])
 def test_a_copy_to_the_cpu_is_complete(device: str, may_be_on_its_way: bool, monkeypatch: pytest.MonkeyPatch):
-    """Nothing would wait for it; a GPU does what it is given in order."""
+    """Nothing would wait for such a copy; a GPU executes its work in order."""
     asked = []
     to = Tensor.to
 

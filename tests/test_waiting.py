@@ -1,4 +1,4 @@
-"""Threads that wait stop spinning soon: set before torch is imported, for children too, and never against the user."""
+"""Waiting threads spin only briefly: set before torch is imported, for child processes too, unless the user decides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(code: str, **variables: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["vclr", "vclr.cli", "vclr.launch.process", "vclr.data.workers", "vclr.crew"])
+@pytest.mark.parametrize("module", ["vclr", "vclr.cli", "vclr.launch.process", "vclr.data.workers", "vclr.worker_pool"])
 def test_import_of_the_package_sets_it_before_torch(module: str):
     code = "import builtins, os, sys\nseen = []\nimporting = builtins.__import__\ndef watch(name, *rest):\n"
     code += "    if name == 'torch' and not seen: seen.append(os.environ.get('GOMP_SPINCOUNT'))\n"

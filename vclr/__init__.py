@@ -1,7 +1,7 @@
-"""vclr: view-consistent learning for open-world instance segmentation, as whole experiments.
+"""vclr: an experiment platform for view-consistent learning in open-world instance segmentation.
 
-The names below are the package's Python interface. They are imported on first use: reading a configuration takes no
-torch.
+The names below are the package's Python interface. They are imported on first use, so that reading a configuration
+does not import torch.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from typing import Any
 
 from vclr.processes import limit_spinning
 
-limit_spinning()  # here, since whatever is imported from the package comes after this file
+limit_spinning()  # here, because every import from the package runs this file first
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""Which device a run is on, and in which precision."""
+"""The device and the floating-point precision of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch.torch_version import TorchVersion
 
-from vclr.errors import UsageError
+from vclr.errors import UsageError, first_line
 from vclr.nvml import driver_version
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
@@ -20,10 +20,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is CUDA where there is one. Sets up how its memory is handed out.
+    """Return the device called `name`, and configure its memory allocator. `auto` is CUDA if available, else the CPU.
 
     Raises:
-        UsageError: it is none of `DEVICES`, or this machine has none.
+        UsageError: `name` does not match `DEVICES`, or this machine has no such device.
     """
     if not re.fullmatch(DEVICES, name):
         raise UsageError(f"train.device={name}: must be auto, cpu, cuda or cuda:NUMBER")
@@ -37,20 +37,20 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UsageError(f"train.device={name}: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"train.device={name}: {first_line(error)}") from None
 
 
 def resolve_device(name: str) -> str:
-    """Return what `auto` stands for here, CUDA if torch can use a GPU; any other name itself."""
+    """Return `cuda` or `cpu` for `auto`, depending on whether torch can use a GPU; return any other name unchanged."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
 
 
 def reuse_memory() -> None:
-    """Have the C library (glibc only) keep what large tensors leave, instead of giving it back to the system.
+    """Have glibc keep the memory of freed large tensors instead of returning it to the system.
 
-    The system hands memory out page by page, cleared: a tenth of a training step goes into that otherwise.
+    The system clears each page that it hands out, which otherwise takes a tenth of a training step.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
@@ -59,31 +59,28 @@ def reuse_memory() -> None:
 
 
 def use_expandable_segments() -> None:
-    """Have torch take the memory of a GPU in segments that grow, unless the user has said how it is to do that.
+    """Have torch allocate GPU memory in expandable segments, unless the user has configured its allocator.
 
-    With images of many sizes, segments of fixed sizes leave gaps: memory runs out while much of it is free. Works until
-    CUDA is first used. Windows, and Linux in it, have no such segments.
+    With images of many sizes, segments of fixed size fragment the memory, and it runs out while much of it is free.
+    This has no effect once CUDA has been used. Windows and WSL do not support expandable segments.
     """
     is_linux = platform.system() == "Linux" and "microsoft" not in platform.release().lower()
     if is_linux and not os.environ.keys() & {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}:
-        # Torch 2.9 renamed it, but heeds the new name from 2.10 on (pytorch/pytorch#183387).
+        # Torch 2.9 renamed the variable, but only reads the new name from 2.10 on (pytorch/pytorch#183387).
         name = "PYTORCH_ALLOC_CONF" if TorchVersion(torch.__version__) >= "2.10" else "PYTORCH_CUDA_ALLOC_CONF"
         os.environ[name] = "expandable_segments:True"
 
 
 def describe_device(device: torch.device, name: str = "auto") -> str:
-    """Say in words what a device is, and of a CPU, why it is no GPU.
+    """Describe a device in words; for a CPU, also say why no GPU is used.
 
     Args:
-        device: what `choose_device` returned.
-        name: what it was asked for.
+        device: the result of `choose_device`.
+        name: the name passed to it.
     """
     if device.type == "cuda":
-        parts = [
-            torch.cuda.get_device_name(device),
-            f"driver {driver_version() or 'unknown'}",
-            f"CUDA {cuda_version()}",
-        ]
+        versions = f"driver {driver_version() or 'unknown'}", f"CUDA {cuda_version()}"
+        parts = [torch.cuda.get_device_name(device), *versions]
         if is_built_for_gpus() and torch.cuda.get_device_capability(device) >= (8, 0):
             parts.append(f"TF32 {'on' if uses_tf32() else 'off'}")
         return f"{device} ({', '.join(parts)})"
@@ -94,22 +91,22 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
 
 
 def is_built_for_gpus() -> bool:
-    """Tell whether this torch has what only one that is built for GPUs has, such as streams."""
+    """Tell whether this torch is built for GPUs (CUDA or ROCm), and so has streams, for example."""
     return torch.version.cuda is not None or torch.version.hip is not None
 
 
 def no_cuda() -> str:
-    """Say why torch can use no GPU here, and what to do about it."""
+    """Say why torch cannot use a GPU here, and what to do about it."""
     if is_built_for_gpus():
         return f"torch can use no GPU here ({_why_no_gpu()}); `nvidia-smi` shows what the driver sees"
     return (
-        f"torch {torch.__version__} is built without CUDA; install one for GPUs "
-        "(https://pytorch.org/get-started/locally), or leave the device to `auto`"
+        f"torch {torch.__version__} is built without CUDA; install a build for GPUs "
+        "(https://pytorch.org/get-started/locally), or set the device to auto"
     )
 
 
 def cuda_version() -> str | None:
-    """Return the version of CUDA that this torch was built with; None if it was built without."""
+    """Return the CUDA version that this torch was built with, or None."""
     return torch.version.cuda
 
 
@@ -118,22 +115,22 @@ def _why_no_gpu() -> str:
         return "this torch is built without CUDA"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
-        return f"CUDA_VISIBLE_DEVICES={visible} hides all"
+        return f"CUDA_VISIBLE_DEVICES={visible} hides all GPUs"
     try:
         torch.cuda.init()
     except RuntimeError as error:  # no driver, or one that is too old
-        return str(error).strip().splitlines()[0].rstrip(".")
-    return "torch does not say why"
+        return first_line(error).rstrip(".")
+    return "torch gives no reason"
 
 
 @contextmanager
 def float32_precision(tf32: bool) -> Iterator[None]:
-    """In the block (or the function that this decorates), let GPUs compute float32 products in TF32, or forbid it.
+    """Allow or forbid TF32 for float32 products on GPUs, in a block or in the function that this decorates.
 
-    From Ampere on they are several times as fast in it; the factors then have 10 bits of mantissa instead of 23. Torch
-    by itself allows it in convolutions and forbids it in products of matrices. CPUs do not have it.
+    From Ampere on, GPUs compute products several times as fast in TF32, with 10 bits of mantissa instead of 23. By
+    default, torch allows it for convolutions and forbids it for matrix products. CPUs do not have it.
     """
-    # The newer names of the same switches (`fp32_precision`) must not be mixed with these, and torch 2.6 lacks them.
+    # The newer switches (`fp32_precision`) must not be mixed with these, and torch 2.6 does not have them.
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
@@ -143,11 +140,11 @@ def float32_precision(tf32: bool) -> Iterator[None]:
 
 
 def uses_tf32() -> bool:
-    """Tell whether all float32 products may be computed in TF32 now."""
+    """Tell whether TF32 is currently allowed for all float32 products."""
     return torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
 
 
 def autocast(dtype: str, device: torch.device) -> torch.autocast:
-    """Return the mixed-precision context of a dtype, `bfloat16` or `float16`; `float32` is none."""
+    """Return the mixed-precision context for `bfloat16` or `float16`; for `float32`, a context without effect."""
     enabled = dtype != "float32"
     return torch.autocast(device.type, getattr(torch, dtype) if enabled else None, enabled=enabled)

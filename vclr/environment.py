@@ -1,4 +1,4 @@
-"""What a run ran on: revision, versions, hardware."""
+"""The environment of a run: git revision, package versions, hardware."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
     """Describe the code and the machine of this process, ready for json.
 
     Args:
-        device: of a training; it is described as it is set up now.
+        device: the device of the training, described with its current settings.
 
     Returns:
         git_revision (40 hexadecimal digits) and git_dirty (tracked files differ from it), both None outside git;
-        python, torch, numpy, vclr versions (None: not installed); hostname, platform, cpu, cpu_cores (that this
-        process may use), memory_gib, gpus (names); device (its name), driver, cuda and cudnn (versions), tf32 (whether
-        float32 products are computed in it), None without a GPU or before a device was chosen.
+        python, torch, numpy and vclr versions (None if not installed); hostname, platform, cpu, cpu_cores (that this
+        process may use), memory_gib, gpus (names); device (its name), driver, cuda and cudnn (versions), and tf32
+        (whether float32 products use it), each None if there is no GPU or no device has been chosen yet.
     """
     import psutil
     import torch
@@ -56,7 +56,7 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def _git_state() -> tuple[str | None, bool | None]:
-    """Ask the repository that holds the package, then the one of the working directory."""
+    """Return the state of the repository that holds the package, else of the working directory's repository."""
     for folder in (Path(__file__).parent, Path.cwd()):
         revision = _git(folder, "rev-parse", "HEAD")
         if revision:
@@ -66,8 +66,8 @@ def _git_state() -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Run git; None where there is no git, no repository, or no commit yet."""
-    # Reading the state must not take the index lock from somebody who is committing.
+    """Run git and return its output; None without git, without a repository, or before the first commit."""
+    # Reading the state must not take the index lock while somebody is committing.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         answer = subprocess.run(

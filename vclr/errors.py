@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line, no traceback, and what may have been meant."""
+"""Errors that the user can fix: one line without a traceback, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -20,44 +20,43 @@ class UsageError(UserError):
     exit_code = 2
 
 
-MAX_LINE = 1000  # characters of a message
+MAX_LINE = 1000  # characters per message
 
-# How torch and the libraries under it say that memory ran out, besides `torch.OutOfMemoryError`.
+# Messages of torch and its libraries for exhausted memory, besides `torch.OutOfMemoryError`.
 OUT_OF_MEMORY = (
     "out of memory",  # CUDA, cuBLAS, NCCL
     "can't allocate memory",  # torch on a CPU
     "not enough memory: you tried to allocate",  # torch on a CPU, on Windows
     "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN, cuSPARSE
     "HOST_ALLOCATION_FAILED",  # cuDNN
-    "unable to find an engine to execute this computation",  # cuDNN, of which every algorithm wants more memory
+    "unable to find an engine to execute this computation",  # cuDNN, if every algorithm needs more memory
 )
 
-
-ALIKE = 0.7  # from here on, of 1, two names are taken for spellings of one
+ALIKE = 0.7  # similarity, from 0 to 1, above which two names are taken for spellings of the same name
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell the ways to say that memory ran out, on a GPU or not, from other errors."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without its import
+    """Tell whether an error means that memory ran out, on a GPU or not."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name if it says nothing."""
+    """Return the first line of an error's message, or its type's name if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return the word most like a mistyped one."""
+    """Return the word that is most similar to a mistyped one."""
     return difflib.get_close_matches(word, list(words), n=1, cutoff=0.0)[0]
 
 
 def nearest_key(key: str, keys: Iterable[str]) -> str:
-    """Return the dotted key that was most likely meant by a mistyped one.
+    """Return the dotted key that a mistyped key most likely means.
 
-    The last part counts most, since people remember `lr` before they remember `optimizer`; then the parts before it,
-    then the spelling of the whole key. If no last part is alike, the spelling decides.
+    The last part counts most, because people remember `lr` better than `optimizer`; then the parts before it, then the
+    spelling of the whole key. If no last part is similar, only the spelling of the whole key counts.
     """
     *rooms, last = key.split(".")
     keys = list(keys)
@@ -73,16 +72,16 @@ def nearest_key(key: str, keys: Iterable[str]) -> str:
 
 
 def _likeness_of_names(name: str, other: str) -> float:
-    """Return from 0 to 1 how alike two names are; a name whose words are all in the other one counts as the same."""
+    """Return the similarity of two names from 0 to 1; it is 1 if the other name contains all words of the first."""
     is_part = {*name.split("_")} <= {*other.split("_")}
     return 1.0 if is_part else difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def in_one_line(text: str) -> str:
-    """Return a message as one line that every terminal shows, whatever the names and values in it.
+    """Return a message as one line that is safe to print on any terminal, whatever names and values it contains.
 
-    Line breaks and characters without a shape become escapes: a name must not turn the text around, nor color it. Of a
-    very long message the middle is left out.
+    Line breaks and unprintable characters become escapes, because a name must not reverse or color the text. The middle
+    of a very long message is left out.
     """
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.strip())
     if len(shown) <= MAX_LINE:
@@ -91,7 +90,7 @@ def in_one_line(text: str) -> str:
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """Say in one line what went wrong, and what a process exits with; None for a defect, which shows its traceback."""
+    """Return a one-line explanation of an error and the exit code; None for a bug, which shows its traceback."""
     if isinstance(error, UserError):
         return in_one_line(str(error)), error.exit_code
     if isinstance(error, FloatingPointError):

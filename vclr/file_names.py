@@ -1,7 +1,7 @@
-"""File names as data files write them: which of them mean one file, and which file was meant by one that is missing.
+"""File names in data files: which spellings mean the same file, and which file a wrong name probably means.
 
 Names in a json, a zip or a manifest come from other machines: with backslashes from Windows, with decomposed accents
-from a Mac, with `./` in front from a script.
+from a Mac, with a leading `./` from a script.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-MIN_LIKENESS = 0.7  # from 0 to 1, as difflib measures it
-MAX_COMPARED = 3000  # names; more would take seconds
+MIN_LIKENESS = 0.7  # similarity from 0 to 1, as measured by difflib
+MAX_COMPARED = 3000  # names; comparing more takes seconds
 DRIVE = re.compile("[A-Za-z]:")
 CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def file_key(name: str) -> str:
-    """Return what the names of one file have in common: `./x/a.jpg`, `x//a.jpg`, and with a backslash between folders.
+    """Return a key that is the same for all spellings of a file: `./x/a.jpg`, `x//a.jpg`, or with backslashes.
 
-    The two Unicode forms of an accent are one name, too; upper and lower case are two.
+    The two Unicode forms of an accent give the same key; upper and lower case do not.
     """
     if name.isascii() and not any(part in name for part in ("\\", "//", "./")):
         return name
@@ -32,16 +32,16 @@ def file_key(name: str) -> str:
 
 
 def leaves_folder(name: str) -> bool:
-    """Tell whether a name means something else than a file below the folder that it is looked for in.
+    """Tell whether a name may lead outside of the folder in which it is looked up.
 
-    Absolute paths do, of Windows too, and every `..`, also one that comes back.
+    This holds for absolute paths, also of Windows, and for every path with `..`, even if it leads back.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return not parts or parts[0].startswith("/") or ".." in parts or DRIVE.match(parts[0]) is not None
 
 
 def spellings(name: str) -> Iterator[str]:
-    """Yield the other names under which a file may lie on disk that `name` means for certain: see `file_key`."""
+    """Yield the other spellings under which the file called `name` may be stored; see `file_key`."""
     tried = {name}
     for slashes in (name, name.replace("\\", "/"), name.replace("/", "\\")):
         for form in (slashes, *(unicodedata.normalize(kind, slashes) for kind in ("NFC", "NFD"))):
@@ -51,7 +51,7 @@ def spellings(name: str) -> Iterator[str]:
 
 
 class NameIndex:
-    """The names of a folder, to be asked which of them is like one that is not among them."""
+    """An index of the names in a folder, to look up the one that a wrong name probably means."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = sorted(names)
@@ -61,7 +61,7 @@ class NameIndex:
                 self._like.setdefault(form(name), name)
 
     def alike(self, name: str) -> str | None:
-        """Return the name that differs in case, `%20`, Unicode form, folder or suffix alone, None if there is none."""
+        """Return the name that differs only in case, `%20`, Unicode form, folder or suffix; None if there is none."""
         return next((self._like[form(name)] for form in (_alike, _last_part, _stem) if form(name) in self._like), None)
 
     def nearest(self, name: str) -> str | None:
@@ -84,9 +84,9 @@ def _stem(name: str) -> str:
 
 
 def say_nearest(path: str | Path) -> str:
-    """Return `; nearest: OTHER` for a path that does not exist, empty if nothing near it has such a name.
+    """Return `; nearest: OTHER` for a path that does not exist, or an empty string if there is no similar name.
 
-    OTHER is the path with its first wrong part replaced by what its folder has.
+    OTHER is the path up to its first wrong part, with that part replaced by the nearest name in its folder.
     """
     path = Path(path)
     for folder, wrong in zip((*path.parents,), (path, *path.parents), strict=False):

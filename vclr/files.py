@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, checksums, json, manifests."""
+"""Files on disk: atomic writes, checksums, json, manifests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vclr.json_text import parse_json
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its name once the block has ended without an error.
+    """Yield a temporary path next to `path`, and rename it to `path` when the block ends without an error.
 
-    A failed block leaves neither the temporary file nor a changed `path`.
+    If the block fails, the temporary file is removed and `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,21 +31,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(partial, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say whose bytes it refuses
+        error.filename = error.filename or str(path)  # the error of a full disk names no file
         raise
     finally:
         partial.unlink(missing_ok=True)
 
 
 def remove_partials(folder: str | Path) -> None:
-    """Remove the temporary files of `atomic_path` that processes left in a folder when they were killed."""
+    """Remove the temporary files that killed processes left behind in `atomic_path`."""
     for partial in Path(folder).glob(".*.partial"):
         if partial.is_file():
             partial.unlink()
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Bring a folder's entries to the disk: a file that was renamed is there under its new name after a power cut."""
+    """Flush a folder's entries to disk, so that a renamed file keeps its new name after a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -55,7 +55,7 @@ def sync_folder(folder: str | Path) -> None:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces the folder `path` once the block has ended without an error."""
+    """Yield an empty temporary folder that replaces the folder `path` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -77,7 +77,7 @@ def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
 
 
 def dump_json(value: Any, indent: int | None = None) -> str:
-    """Return the text of a json file: with a final newline."""
+    """Return `value` as the text of a json file, with a final newline."""
     return json.dumps(value, indent=indent) + "\n"
 
 
@@ -85,7 +85,7 @@ def read_json(path: str | Path) -> Any:
     """Read a json file.
 
     Raises:
-        UserError: the file is missing or is not valid json (cut off, say); see `parse_json`.
+        UserError: the file is missing or is not valid json, for example truncated; see `parse_json`.
     """
     return parse_json(read_bytes(path), path)
 
@@ -94,7 +94,7 @@ def read_bytes(path: str | Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        UserError: it does not exist, and what does that has such a name; or it cannot be read.
+        UserError: the file does not exist (the error names the nearest path) or cannot be read.
     """
     try:
         return Path(path).read_bytes()
@@ -102,12 +102,12 @@ def read_bytes(path: str | Path) -> bytes:
         raise UserError(f"{path}: cannot be read: no such file{say_nearest(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: cannot be read: is a folder") from None
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null byte
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def sha256(path: str | Path) -> str:
-    """Return the sha256 of a file's bytes as hexadecimal text."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -116,7 +116,7 @@ def sha256(path: str | Path) -> str:
 
 
 def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> Path:
-    """Write `folder/manifest.json`: what made the folder, and each file's size and sha256, sorted by name."""
+    """Write `folder/manifest.json`: how the folder was made, and the size and SHA-256 of each file, sorted by name."""
     entries = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
     }
@@ -124,20 +124,20 @@ def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> P
 
 
 def write_entries(folder: str | Path, entries: dict[str, Any], **facts: Any) -> Path:
-    """Write the manifest of files whose entries are known."""
+    """Write the manifest of a folder from entries that are already known."""
     manifest = Path(folder) / "manifest.json"
     write_json(manifest, make_manifest(entries, **facts), indent=1)
     return manifest
 
 
 def make_manifest(entries: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    """Return what a manifest says of files whose entries are known."""
+    """Return the content of a manifest from entries that are already known."""
     ordered = {name: entries[name] for name in sorted(entries, key=PurePosixPath)}
     return {**facts, "num_files": len(ordered), "files": ordered}
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Give a file a second name, or where the file system cannot, copy it."""
+    """Hard-link a file, or copy it if the file system does not support links."""
     try:
         os.link(source, target)
     except OSError:

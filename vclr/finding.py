@@ -1,4 +1,4 @@
-"""What one check of `vclr doctor` found, and how findings are shown."""
+"""The findings of `vclr doctor`, and how they are printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVELS = (OK, WARNING, ERROR)
 
 
 class Finding(NamedTuple):
-    """How bad it is, what it is about, what is the case, and how to mend it."""
+    """The result of one check: its level, its topic, a description, and how to fix it."""
 
     level: str
     topic: str
@@ -21,13 +21,13 @@ class Finding(NamedTuple):
 
 
 def print_finding(finding: Finding) -> None:
-    """Print a finding at once, and its fix below it."""
+    """Print a finding without buffering, and its fix below it."""
     print(f"{finding.level:8} {in_one_line(f'{finding.topic}: {finding.says}')}", flush=True)
     _print_fix(finding)
 
 
 def print_groups(findings: Iterable[Finding], limit: int) -> None:
-    """Print what is fine, then warnings, then errors; of one topic at most `limit`, and the fix below the last."""
+    """Print notes, then warnings, then errors: at most `limit` per topic, followed by the fix."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.level, finding.topic), []).append(finding)

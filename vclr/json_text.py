@@ -1,4 +1,4 @@
-"""Json as text: how bytes become characters, and in one line what is wrong with them and where."""
+"""Decode and parse json, and say in one line what is wrong with it and where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vclr.errors import UserError
 
-# What a file in another encoding than UTF-8 may begin with; the longer marks first, which begin like the shorter ones.
+# Longer marks come first, because UTF-32's little-endian mark begins with UTF-16's.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -21,12 +21,12 @@ BYTE_ORDER_MARKS = (
 
 
 class BadNumber(NamedTuple):
-    """A number that json does not have.
+    """NaN or an infinity, which json does not allow.
 
     Attributes:
-        key: of the top level, empty if that is a list.
-        position: in the list of that key, None if it is no list.
-        says: in one line, where it is and which number it is.
+        key: the key at the top level; empty if the top level is a list.
+        position: the index in that key's list; None if its value is not a list.
+        says: one line that says where the number is and which number it is.
     """
 
     key: str
@@ -34,35 +34,35 @@ class BadNumber(NamedTuple):
     says: str
 
 
-class _BadNumberError(ValueError):
-    """Say that a text holds NaN or Infinity."""
+class _BadNumberError(Exception):
+    """Raised when a text contains NaN or Infinity."""
 
 
 def decode_text(data: bytes, source: object) -> str:
-    """Return the characters of a text file: of UTF-8, or of what its byte order mark says, which is left out.
+    """Decode a text file as UTF-8, or as its byte order mark says; the mark is removed.
 
     Raises:
-        UserError: the file is of another encoding; names the line and how to convert it.
+        UserError: the file has another encoding; names the line and how to convert it.
     """
     marked = (one for one in BYTE_ORDER_MARKS if data.startswith(one[0]))
     mark, encoding = next(marked, (b"", "utf-8"))
     if data.startswith(b"\x1f\x8b"):
-        raise UserError(f"{source}: is compressed with gzip; unpack it (gunzip)")
+        raise UserError(f"{source}: is compressed with gzip; decompress it with gunzip")
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, len(mark) + error.start) + 1
         says = f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
-        fix = "convert it: iconv -f gb18030 -t utf-8, say, or -f windows-1252"
+        fix = "convert it, for example with `iconv -f windows-1252 -t utf-8` (or `-f gb18030`)"
         raise UserError(f"{source}: line {line}: {says}; {fix}") from None
 
 
 def parse_json(data: bytes, source: object) -> Any:
-    """Return what a json file holds.
+    """Parse a json file.
 
     Raises:
-        UserError: it is no json (cut off, say), or holds NaN or Infinity, which json does not have; names `source`, and
-            line and column or the entry.
+        UserError: it is not json (for example truncated), or contains NaN or Infinity, which json does not allow; names
+            `source`, and the line and column or the entry.
     """
     text = decode_text(data, source)
     try:
@@ -73,10 +73,10 @@ def parse_json(data: bytes, source: object) -> Any:
 
 
 def parse_json_with_bad_numbers(data: bytes, source: object) -> Any:
-    """Return what a json file holds, with NaN and infinity as Python has them; see `find_bad_numbers`.
+    """Parse a json file, with NaN and infinities as Python floats; see `find_bad_numbers`.
 
     Raises:
-        UserError: it is no json.
+        UserError: it is not json.
     """
     return _load(decode_text(data, source), source)
 
@@ -86,9 +86,7 @@ def _load(text: str, source: object, **options: Any) -> Any:
         return json.loads(text, **options)
     except json.JSONDecodeError as error:
         raise UserError(f"{source}: line {error.lineno} column {error.colno}: not valid json: {error.msg}") from None
-    except _BadNumberError:
-        raise
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists without end
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits, or too deeply nested lists
         raise UserError(f"{source}: not usable json: {error}") from None
 
 
@@ -97,11 +95,11 @@ def _refuse(constant: str) -> Any:
 
 
 def find_bad_numbers(content: Any, limit: int | None = None) -> list[BadNumber]:
-    """Find the numbers that are not finite: of each entry of a list the first.
+    """Find numbers that are not finite: the first one in each entry of a list.
 
     Args:
-        content: what Python read of a json.
-        limit: numbers to find at most.
+        content: the parsed json.
+        limit: the maximum number of results.
     """
     found: list[BadNumber] = []
     parts = content.items() if isinstance(content, dict) else [("", content)]
@@ -116,7 +114,7 @@ def find_bad_numbers(content: Any, limit: int | None = None) -> list[BadNumber]:
 
 
 def _walk(entry: Any) -> Iterator[tuple[str, float]]:
-    """Yield the place below an entry and the value of each number that is not finite, in the order of the file."""
+    """Yield the path within an entry and the value of each number that is not finite, in the order of the file."""
     waiting: list[tuple[str, Any]] = [("", entry)]
     while waiting:
         place, value = waiting.pop()
@@ -130,12 +128,12 @@ def _walk(entry: Any) -> Iterator[tuple[str, float]]:
 
 
 def say_bad_number(key: str, position: int | None, entry: Any) -> str:
-    """Say which number of an entry is not finite, the first; nothing if all are.
+    """Return a line about the first number of an entry that is not finite, or an empty string if all are finite.
 
     Args:
-        key: of the top level of a json, empty if that is a list.
-        position: of the entry in the list of that key, None if it is no list.
-        entry: what Python read.
+        key: the key at the top level; empty if the top level is a list.
+        position: the index of the entry in that key's list; None if its value is not a list.
+        entry: the parsed entry.
     """
     first = next(_walk(entry), None)
     if first is None:
@@ -144,5 +142,5 @@ def say_bad_number(key: str, position: int | None, entry: Any) -> str:
     entry_id = f" (id {entry['id']})" if isinstance(entry, dict) and isinstance(entry.get("id"), (int, str)) else ""
     where = f"{key}{'' if position is None else f'[{position}]'}{entry_id}"
     name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    subject = f"{place} {name}" if place else name
-    return f"{where}: {subject} is not a number that json has" if where else f"{subject} is not a number that json has"
+    says = f"{place} is {name}, which is not valid json" if place else f"{name} is not valid json"
+    return f"{where}: {says}" if where else says

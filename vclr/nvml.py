@@ -1,4 +1,4 @@
-"""What NVIDIA's driver tells of GPUs (NVML). Asking it claims no memory on any of them, as asking CUDA would."""
+"""GPU information from NVIDIA's driver (NVML). Unlike CUDA calls, these allocate no memory on the GPUs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @dataclass
 class GpuLoad:
-    """How busy a GPU is, with the work of all processes on it: bytes, and percent of the time."""
+    """The load of a GPU from all processes on it: memory in bytes, and utilization in percent of the time."""
 
     used: int
     total: int
@@ -19,20 +19,20 @@ class GpuLoad:
 
 
 def driver_version() -> str | None:
-    """Return the driver's version; None where there is no driver that tells."""
+    """Return the driver's version; None if there is no driver or it does not answer."""
     nvml = _library()
     return None if nvml is None else str(nvml.nvmlSystemGetDriverVersion())
 
 
 def gpu_load(index: int) -> GpuLoad | None:
-    """Return the load of the GPU to which torch gives this number; None if the driver does not tell.
+    """Return the load of the GPU with this index in torch; None if the driver does not report it.
 
-    It does not, for example, of a part of a GPU (MIG). CUDA must be initialized.
+    For example, it does not report it for a MIG slice of a GPU. CUDA must be initialized.
     """
     nvml = _library()
     if nvml is None:
         return None
-    # The driver's own numbers are others: it does not look at CUDA_VISIBLE_DEVICES.
+    # By UUID, because the driver's own indices ignore CUDA_VISIBLE_DEVICES.
     name = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(name)
@@ -44,7 +44,7 @@ def gpu_load(index: int) -> GpuLoad | None:
 
 @cache
 def _library() -> Any:
-    """Return NVML, ready to be asked; None without the driver (or the package, missing in older environments)."""
+    """Return the initialized NVML module; None without the driver (or the package, in older environments)."""
     try:
         import pynvml
     except ImportError:

@@ -1,7 +1,4 @@
-"""Outputs that may be inputs: what a command checks before it works, so that it writes over nothing that it reads.
-
-Nor over a file that is not of its kind: no command made that one.
-"""
+"""Checks of output paths before a command starts: it must not overwrite its inputs or files that it did not write."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from pathlib import Path
 
 from vclr.errors import UsageError
 
-Inputs = Mapping[str, "Path | str | Iterable[Path] | None"]  # what errors call an input, and the file or files
+Inputs = Mapping[str, "Path | str | Iterable[Path] | None"]  # name of the input in errors, and its file or files
 
-Kind = tuple[tuple[str, ...], tuple[bytes, ...]]  # of a file: top-level keys of its json, or how it begins
+Kind = tuple[tuple[str, ...], tuple[bytes, ...]]  # of a file: top-level keys of its json, or its first bytes
 
-SNIFFED = 1 << 16  # bytes of an existing file that say of which kind it is
-COCO_KEYS = ("images", "annotations", "categories")  # of which one is near the beginning of the file
+SNIFFED = 1 << 16  # bytes of an existing file that are read to tell its kind
+COCO_KEYS = ("images", "annotations", "categories")  # one of them is near the beginning of the file
 EVALUATION: dict[str, Kind] = {
     "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
     "predictions.json": ((), (b"[]", b'[{"image_id"')),
@@ -42,24 +39,24 @@ CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 def check_output_file(
     output: Path, inputs: Inputs, keys: Iterable[str] = (), starts: tuple[bytes, ...] = (), option: str = "--output"
 ) -> None:
-    """Refuse a file that a command should not write.
+    """Refuse an output file that a command must not write.
 
     Args:
         output: the file to write; its folder need not exist.
         inputs: what the command reads.
-        keys: top-level keys of the json that the command writes; a file that is there must have one of them.
-        starts: instead, how the file that the command writes begins.
-        option: what errors call the output.
+        keys: top-level keys of the json that the command writes; an existing file must have one of them.
+        starts: instead of `keys`, possible first bytes of the file that the command writes.
+        option: the name of the output in errors.
 
     Raises:
-        UsageError: it is one of the inputs, also by a link; it is a folder; it exists and was not made by this command;
-            or its folder cannot be made or written to.
+        UsageError: it is one of the inputs, also through a link; it is a folder; it exists and was not written by this
+            command; or its folder cannot be created or written to.
     """
     for name, path in _flatten(inputs):
         if _is_same(output, path):
-            raise UsageError(f"{option} {output}: is what {name} reads; give the output another name")
+            raise UsageError(f"{option} {output}: is also given as {name}; choose another name")
     if os.path.isdir(output):
-        raise UsageError(f"{option} {output}: is a folder; name a file, {output / 'NAME.json'} say")
+        raise UsageError(f"{option} {output}: is a folder; name a file, for example {output / 'NAME.json'}")
     if os.path.exists(output):
         _check_kind(output, tuple(keys), starts, option)
     check_writable(output.parent, f"{option} {output}")
@@ -68,26 +65,26 @@ def check_output_file(
 def check_output_folder(
     output: Path, inputs: Inputs, files: Mapping[str, Kind] | None = None, option: str = "--output"
 ) -> None:
-    """Refuse a folder that a command should not write into.
+    """Refuse an output folder that a command must not write into.
 
     Args:
         output: the folder; it need not exist.
         inputs: what the command reads.
-        files: the files that the command writes in it, each with the kind that one of this name must be of.
-        option: what errors call the output.
+        files: the files that the command writes into it, each with the kind that an existing file must have.
+        option: the name of the output in errors.
 
     Raises:
-        UsageError: it is a file; one of its files is an input, or was not made by this command; or it cannot be made
-            or written to.
+        UsageError: it is a file; one of its files is an input or was not written by this command; or it cannot be
+            created or written to.
     """
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{option} {output}: is a file; name a folder")
     for file, kind in (files or {}).items():
         for name, path in _flatten(inputs):
             if _is_same(output / file, path):
-                raise UsageError(f"{option} {output}: {file} in it is what {name} reads; name another folder")
+                raise UsageError(f"{option} {output}: {file} in it is also given as {name}; choose another folder")
         if os.path.isdir(output / file):
-            raise UsageError(f"{option} {output}: {file} in it is a folder; name another folder")
+            raise UsageError(f"{option} {output}: {file} in it is a folder; choose another folder")
         if os.path.exists(output / file):
             _check_kind(output / file, *kind, option)
     check_writable(output, f"{option} {output}")
@@ -103,7 +100,7 @@ def _flatten(inputs: Inputs) -> Iterable[tuple[str, Path]]:
 
 
 def _is_same(output: Path, path: Path) -> bool:
-    """Tell whether two paths are one file, or, as long as it does not exist, would be."""
+    """Tell whether two paths are the same file, or would be if it existed."""
     try:
         return os.path.samefile(output, path)
     except (OSError, ValueError):
@@ -111,9 +108,9 @@ def _is_same(output: Path, path: Path) -> bool:
 
 
 def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], option: str) -> None:
-    says = f"{option} {output}: exists, and this command did not write it; move it away, or give another name"
-    if not os.path.isfile(output):  # a device, say
-        raise UsageError(f"{option} {output}: is no file that can be replaced; give another name")
+    says = f"{option} {output}: exists, but was not written by this command; move it away, or choose another name"
+    if not os.path.isfile(output):  # a device, for example
+        raise UsageError(f"{option} {output}: is not a regular file; choose another name")
     try:
         with open(output, "rb") as file:
             head = file.read(SNIFFED)
@@ -128,15 +125,15 @@ def _check_kind(output: Path, keys: tuple[str, ...], starts: tuple[bytes, ...], 
 
 
 def check_writable(folder: Path, output: str) -> None:
-    """Refuse a folder that cannot be written to, or that cannot be made in the first folder above it that exists.
+    """Refuse a folder that cannot be written to, or that cannot be created in its nearest existing parent.
 
     Raises:
-        UsageError: names `output`, which is to be written there, and why it cannot be.
+        UsageError: names `output`, which would be written there, and the reason.
     """
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place) or place == place.parent)
     if not os.path.isdir(there):
         raise UsageError(f"{output}: {there} is {'a file' if os.path.exists(there) else 'a broken link'}, not a folder")
-    try:  # what a file system permits, only it knows
+    try:  # permissions alone do not tell whether the file system allows it
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise UsageError(f"{output}: cannot be written: {there}: {error.strerror}; name another folder") from None
+        raise UsageError(f"{output}: cannot be written: {there}: {error.strerror}; choose another folder") from None

@@ -1,4 +1,4 @@
-"""What long work says: log lines, and progress as a bar on a terminal, as a plain line now and then elsewhere."""
+"""Log lines and progress: a bar on a terminal, elsewhere a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 T = TypeVar("T")
-CONSOLE = Console(stderr=True)  # one for bars and log lines, so that neither breaks the other
-# Without a terminal (logs, CI), a line at most this often.
-SECONDS_BETWEEN_LINES = 15.0
+CONSOLE = Console(stderr=True)  # shared by bars and log lines, so that neither garbles the other
+SECONDS_BETWEEN_LINES = 15.0  # at least, without a terminal (logs, CI)
 
 
 def start_logging() -> None:
-    """Show what the package logs, and warnings of others, on the standard error."""
+    """Print the package's log, and warnings of other packages, to stderr."""
     plain = logging.StreamHandler()
     handler = RichHandler(console=CONSOLE, show_path=False, markup=False) if sys.stderr.isatty() else plain
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
@@ -39,10 +38,7 @@ def start_logging() -> None:
 
 
 class Progress:
-    """Count steps towards a total, or bytes, of which the rate is shown too.
-
-    Several threads may count.
-    """
+    """Progress of steps, or of bytes with their rate. Several threads may advance it."""
 
     def __init__(
         self, description: str, total: int | None, done: int = 0, quiet: bool = False, is_bytes: bool = False
@@ -63,12 +59,12 @@ class Progress:
         self.counting = threading.Lock()
 
     def advance(self, steps: int = 1) -> None:
-        """Count one step, or several."""
+        """Advance by one or more steps."""
         with self.counting:
             self._show(self.done + steps, self.total)
 
     def set(self, done: int, total: int | None) -> None:
-        """Say how many are done, of how many; fewer than before where work is done again."""
+        """Set how many steps are done, and the total. The count may fall if work is repeated."""
         with self.counting:
             if done < self.done:
                 self.started, self.done_before = time.monotonic(), done
@@ -80,7 +76,7 @@ class Progress:
         is_due = time.monotonic() >= self.next_line or done == total
         if self.is_plain and not self.is_silent and is_due:
             self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            with suppress(BrokenPipeError):  # a Ctrl-C may end who reads along before the work has come to its end
+            with suppress(BrokenPipeError):  # Ctrl-C may end the reader of the log before this process
                 print(f"{self.description}: {self._counts()} {self.note}".rstrip(), file=sys.stderr, flush=True)
 
     def _counts(self) -> str:
@@ -93,17 +89,17 @@ class Progress:
         return text
 
     def say(self, note: str) -> None:
-        """Show a short note beside the count."""
+        """Show a short note next to the count."""
         self.note = note
         self.bar.update(self.task, note=note)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar from the terminal."""
         self.bar.stop()
 
 
 def track(items: Sequence[T], description: str, quiet: bool = False) -> Iterator[T]:
-    """Yield the items and show how many are done."""
+    """Yield the items, and show how many have been processed."""
     progress = Progress(description, len(items), quiet=quiet)
     try:
         for item in items:

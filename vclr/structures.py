@@ -1,9 +1,9 @@
-"""What flows through the code, and the legend of the shape letters.
+"""The data structures that rooms exchange, and the legend of the shape letters.
 
 | letter | meaning |
 |---|---|
 | b | image in a batch |
-| h w | height and width; of which map, the text says |
+| h w | height and width of the map that the text names |
 | q | query |
 | d | channel |
 | l | feature level |
@@ -12,8 +12,8 @@
 | m | attention head |
 | p | sampling point |
 
-Boxes say their convention in their name or in the docstring: `cxcywh` or `xyxy`, normalized (by the image without its
-padding, unless the text says otherwise) or absolute pixels.
+The name or the docstring of boxes gives their convention: `cxcywh` or `xyxy`, normalized (by the size of the image
+without padding, unless the text says otherwise) or in absolute pixels.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ class Target:
         return len(self.labels)
 
     def pin_memory(self) -> Target:
-        """Return the same in memory that a GPU copies from at once."""
+        """Return a copy in pinned memory, from which copies to a GPU are asynchronous."""
         return Target(self.labels.pin_memory(), self.boxes.pin_memory(), self.masks.pin_memory(), self.image_id)
 
 
 @dataclass
 class Batch:
-    """A padded batch as the model takes it.
+    """A padded batch, the input of the model.
 
     Attributes:
-        images: (b, 3, h, w) uint8 RGB of the chosen view, padded bottom and right with zeros.
-        natural: the same photos in the natural view with the same geometry, for the teacher; `images` itself where all
-            views are the photos, or without a teacher.
-        image_sizes: (height, width) of each image without its padding.
+        images: (b, 3, h, w) uint8 RGB of the chosen view, padded with zeros at the bottom and right.
+        natural: the same photos in the natural view with the same geometry, for the teacher; it is `images` itself if
+            every view is the photo, or without a teacher.
+        image_sizes: (height, width) of each image without padding.
         targets: the objects of each image.
-        views: the view of each image, by name.
+        views: the name of each image's view.
     """
 
     images: Tensor
@@ -77,7 +77,7 @@ class Batch:
         return len(self.targets)
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield every tensor of the batch; one that occurs twice, twice."""
+        """Yield every tensor of the batch; a tensor that occurs twice is yielded twice."""
         yield from (self.images, self.natural)
         for target in self.targets:
             yield from (target.labels, target.boxes, target.masks)
@@ -85,14 +85,14 @@ class Batch:
 
 @dataclass
 class Outputs:
-    """What the detector computes.
+    """The output of the detector.
 
     Attributes:
         pred_logits: (b, q, c) class logits of the last decoder layer.
         pred_boxes: (b, q, 4) cxcywh normalized.
-        queries: (b, q, d) normed outputs of the last decoder layer, what the consistency loss compares.
+        queries: (b, q, d) normalized outputs of the last decoder layer, which the consistency loss compares.
         mask_embeds: (b, q, e) per-query vectors; a mask is their dot product with `mask_features`.
-        mask_features: one (e, h, w) per-pixel map an image, at the finest level's stride, without padding.
+        mask_features: one (e, h, w) per-pixel map per image, at the finest level's stride, without padding.
         aux_outputs: the same for each earlier decoder layer (without queries and mask features).
         enc_outputs: the same for the two-stage proposals.
     """
@@ -125,10 +125,10 @@ class Predictions:
 
 
 def to_device(value: T, device: torch.device) -> T:
-    """Return a `Batch` or `Target` with every tensor on `device`; one that occurs twice is moved once.
+    """Return a `Batch` or `Target` with every tensor on `device`; a tensor that occurs twice is moved once.
 
-    Copies from pinned memory to a GPU may still be on their way: what the same stream is given next waits for them.
-    Nothing on a CPU would wait for a copy to it, so these are complete.
+    Copies from pinned memory to a GPU are asynchronous: later work on the same stream waits for them. Copies to the CPU
+    are synchronous, because nothing on the CPU would wait for them.
     """
     moved: dict[str, object] = {}
     tensors: dict[int, Tensor] = {}

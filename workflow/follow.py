@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-LAST_LINES = 25  # of the log, shown after a failure that no line of ours explains
-SECONDS_BETWEEN_LINES = 60.0  # of one training
+LAST_LINES = 25  # of the log, printed after a failure if no error of `vclr` explains it
+SECONDS_BETWEEN_LINES = 60.0  # about a training
 NOTHING = "Nothing to be done"
 
 
@@ -44,7 +44,7 @@ def follow(arguments: list[str]) -> int:
             print(line, flush=True)
     code = process.wait()
     if code and interrupts:
-        print(f"{arguments[0]}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"{arguments[0]}: interrupted; run the same command again to continue", file=sys.stderr)
     elif code:
         print("\n".join(find_errors(log.read_text(encoding="utf-8").splitlines())), file=sys.stderr)
         print(f"{arguments[0]}: failed; the whole log is {log}", file=sys.stderr)
@@ -52,7 +52,7 @@ def follow(arguments: list[str]) -> int:
 
 
 def find_errors(lines: list[str]) -> list[str]:
-    """Return the one-line errors of `vclr` in a log, each once, or the last lines if there are none."""
+    """Return the distinct one-line errors of `vclr` in a log, or its last lines if there are none."""
     errors = [line for line in lines if line.startswith("vclr: ")]
     return list(dict.fromkeys(errors)) or lines[-LAST_LINES:]
 

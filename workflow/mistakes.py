@@ -1,6 +1,6 @@
 """Report mistakes in configuration, experiment names and targets in one line instead of Snakemake's traceback.
 
-Snakemake wraps every exception of a Snakefile or of an input function, but not a SystemExit.
+Snakemake wraps every exception of a Snakefile or of an input function, except SystemExit.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vclr.errors import UsageError, UserError, nearest
 EXPERIMENTS = Path("configs/experiment")
 # Keys of earlier versions, and what replaces them.
 MOVED = {
-    "training_proposals": "the training set of the experiment says whose proposals it has: "
+    "training_proposals": "was removed; the training set of the experiment determines the proposals: "
     "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
 }
 
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """End the process with one line if the user has made a mistake."""
+    """Turn a user error into one line on stderr and exit."""
     try:
         yield
     except UserError as error:
@@ -33,7 +33,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def refuse(error: UserError) -> NoReturn:
-    """Print what is wrong, and exit."""
+    """Print the error, and exit."""
     print(f"vclr: {error}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code)
 
@@ -88,7 +88,7 @@ def _check_named(key: str, names: list[str], sections: tuple[Mapping[str, Any], 
 
 
 def check_targets(workflow: Any) -> None:
-    """Check that there is a rule for each target of the command line."""
+    """Check that each target on the command line has a rule."""
     with in_one_line():
         rules = {rule.name: rule for rule in workflow.rules}
         for target in _targets():

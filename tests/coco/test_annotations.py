@@ -1,4 +1,4 @@
-"""COCO json: what is wrong is named in one line; selections, masks and run lengths keep what they hold."""
+"""COCO json: problems are named in one line; selections, masks and run lengths keep their content."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def world() -> dict[str, Any]:
 
 
 def refuse(tmp_path: Path, content: Any, images: Path | None = None) -> str:
-    """Return the one line with which a json is refused."""
+    """Return the error line of a json that is refused."""
     path = tmp_path / "world.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UserError) as caught:
@@ -77,8 +77,8 @@ def test_json_cut_off_is_refused(tmp_path: Path, world: dict[str, Any]):
         ({"id": None}, "images[0]: `id` is None"),
         ({"id": 2}, "images[1]: id 2 occurs twice"),
         ({"file_name": 7}, "images[0]: `file_name` is 7"),
-        ({"file_name": ""}, "images[0]: file_name '' names no file"),
-        ({"file_name": "."}, "images[0]: file_name '.' names no file"),
+        ({"file_name": ""}, "images[0]: file_name '' is not the name of a file"),
+        ({"file_name": "."}, "images[0]: file_name '.' is not the name of a file"),
         ({"file_name": "../../etc/passwd"}, "images[0]: file_name '../../etc/passwd' leaves"),
         ({"file_name": "/etc/passwd"}, "images[0]: file_name '/etc/passwd' leaves"),
         ({"file_name": "a/../../b.png"}, "images[0]: file_name 'a/../../b.png' leaves"),
@@ -86,7 +86,7 @@ def test_json_cut_off_is_refused(tmp_path: Path, world: dict[str, Any]):
         ({"file_name": "C:\\b.png"}, "leaves the image folder"),
         ({"height": 0}, "images[0]: size 10x0 is empty"),
         ({"height": -4}, "images[0]: size 10x-4 is empty"),
-        ({"height": 8.0}, "images[0]: `height` is 8.0, of the wrong type"),
+        ({"height": 8.0}, "images[0]: `height` is 8.0, which has the wrong type"),
         ({"height": True}, "images[0]: `height` is True"),
         ({"height": "8"}, "images[0]: `height` is '8'"),
         ({"height": 10**30}, "is too large"),
@@ -115,7 +115,7 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
     [
         (None, "annotations[1]: is not an object"),
         ({"image_id": 99}, "annotations[1] (id 2): image 99 is not in `images`"),
-        ({"image_id": "1"}, "annotations[1] (id 2): image '1' is not in `images` (which has 1, as a number)"),
+        ({"image_id": "1"}, "annotations[1] (id 2): image '1' is not in `images` (it has the number 1)"),
         ({"image_id": [1]}, "annotations[1]: `image_id` is [1]"),
         ({"category_id": 7}, "annotations[1] (id 2): category 7 is not in `categories`"),
         ({"id": 1}, "annotations[1] (id 1): the id occurs twice"),
@@ -123,18 +123,18 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"bbox": ["1", "1", "4", "4"]}, "is not [x, y, width, height]"),
         ({"bbox": [1, 1, 4]}, "is not [x, y, width, height]"),
         ({"bbox": [1, 1, -4, 4]}, "is not [x, y, width, height]"),
-        ({"bbox": [float("nan"), 1, 4, 4]}, "annotations[1] (id 2): bbox[0] NaN is not a number that json has"),
-        ({"bbox": [1, 1, float("inf"), 4]}, "annotations[1] (id 2): bbox[2] Infinity is not a number"),
+        ({"bbox": [float("nan"), 1, 4, 4]}, "annotations[1] (id 2): bbox[0] is NaN, which is not valid json"),
+        ({"bbox": [1, 1, float("inf"), 4]}, "annotations[1] (id 2): bbox[2] is Infinity"),
         ({"bbox": [1, 1, 10**400, 4]}, "is not [x, y, width, height]"),
         ({"bbox": [[1], 1, 4, 4]}, "is not [x, y, width, height]"),
         ({"segmentation": "polygon"}, "segmentation is neither polygons nor RLE"),
-        ({"segmentation": [[1, 1, 5, 5]]}, "polygon 0 has 2 points, needs at least 3"),
+        ({"segmentation": [[1, 1, 5, 5]]}, "polygon 0 has 2 points; at least 3 are needed"),
         ({"segmentation": [*TRIANGLE, []]}, "polygon 1 has 0 points"),
         ({"segmentation": [[1, 1, 5, 5, 3]]}, "polygon 0 has 2.5 points"),
         ({"segmentation": [[1, 1, 5, 5, 3, "x"]]}, "polygon 0 is not a list of numbers"),
         ({"segmentation": [1, 1, 5, 5, 3, 3]}, "polygon 0 is not a list of numbers"),
-        ({"segmentation": [[1, 1, 5, 5, 3, float("nan")]]}, "segmentation[0][5] NaN is not a number"),
-        ({"segmentation": [[1, 1, 5, 5, 3, 1e9]]}, "polygon 0 holds a number that is not a coordinate"),
+        ({"segmentation": [[1, 1, 5, 5, 3, float("nan")]]}, "segmentation[0][5] is NaN"),
+        ({"segmentation": [[1, 1, 5, 5, 3, 1e9]]}, "polygon 0 contains a number that cannot be a coordinate"),
         ({"segmentation": {"size": [8, 10]}}, "RLE counts are neither a list nor text"),
         ({"segmentation": {"size": [10, 8], "counts": [80]}}, "RLE size [10, 8] differs from the image's [8, 10]"),
         ({"segmentation": {"counts": [80]}}, "RLE size None differs"),
@@ -143,8 +143,8 @@ def test_annotations_need_every_key(tmp_path: Path, world: dict[str, Any], key: 
         ({"segmentation": {"size": [8, 10], "counts": ["80"]}}, "RLE counts do not add up"),
         ({"area": "16"}, "area '16' is not a number of pixels"),
         ({"area": None}, "area None is not a number of pixels"),
-        ({"area": float("nan")}, "annotations[1] (id 2): area NaN is not a number that json has"),
-        ({"quality": [{"of": float("-inf")}]}, "annotations[1] (id 2): quality[0].of -Infinity is not a number"),
+        ({"area": float("nan")}, "annotations[1] (id 2): area is NaN, which is not valid json"),
+        ({"quality": [{"of": float("-inf")}]}, "annotations[1] (id 2): quality[0].of is -Infinity"),
         ({"iscrowd": "no"}, "iscrowd 'no' is neither 0 nor 1"),
         ({"iscrowd": None}, "iscrowd None is neither 0 nor 1"),
     ],
@@ -207,7 +207,7 @@ def test_every_image_file_must_be_there(tmp_path: Path, world: dict[str, Any]):
     assert "image 2: file" in refuse(tmp_path, world, tmp_path)
     for impossible in ("a\0b", "a\nb.jpg"):
         world["images"][1]["file_name"] = impossible
-        assert f"images[1]: file_name {impossible!r} holds a control character" in refuse(tmp_path, world, tmp_path)
+        assert f"images[1]: file_name {impossible!r} contains a control character" in refuse(tmp_path, world, tmp_path)
 
 
 def test_select_keeps_images_with_an_object_outside_crowds(world: dict[str, Any]):

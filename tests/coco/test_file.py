@@ -1,4 +1,4 @@
-"""COCO json of any size: what is read and written again is the same, and what is wrong is named as everywhere."""
+"""COCO json of any size: reading and writing preserves the content, and errors are the same as everywhere."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_a_wrong_entry_is_named_and_nothing_is_written(path: Path, tmp_path: Pat
 
 
 BAD_NUMBERS = {
-    '"area": NaN': "annotations[1] (id 2): area NaN",
-    '"quality": {"of": [1, Infinity]}': "annotations[1] (id 2): quality.of[1] Infinity",
-    '"area": -Infinity': "annotations[1] (id 2): area -Infinity",
-    '"area": 1e999': "annotations[1] (id 2): area Infinity",
+    '"area": NaN': "annotations[1] (id 2): area is NaN",
+    '"quality": {"of": [1, Infinity]}': "annotations[1] (id 2): quality.of[1] is Infinity",
+    '"area": -Infinity': "annotations[1] (id 2): area is -Infinity",
+    '"area": 1e999': "annotations[1] (id 2): area is Infinity",
 }
 
 
@@ -79,10 +79,10 @@ BAD_NUMBERS = {
 def test_numbers_that_json_lacks_are_said_alike(path: Path, text: str, reader: Any):
     path.write_text(path.read_text().replace('"extra": {', f'{text}, "extra": {{'))
     if "1e999" in text and reader is read_json:
-        return  # Python reads it; whoever looks at the number refuses it
+        return  # Python reads it as infinity; the checks refuse that later
     with pytest.raises(UserError) as caught:
         reader(path)
-    assert str(caught.value) == f"{path}: {BAD_NUMBERS[text]} is not a number that json has"
+    assert str(caught.value) == f"{path}: {BAD_NUMBERS[text]}, which is not valid json"
 
 
 def test_numbers_that_json_lacks_are_listed(path: Path):
@@ -93,7 +93,7 @@ def test_numbers_that_json_lacks_are_listed(path: Path):
     assert places == [("info", None), ("images", 0), ("annotations", 0)]
     assert [bad.says for bad in coco.bad_numbers][
         2
-    ] == "annotations[0] (id 1): bbox[1] -Infinity is not a number that json has"
+    ] == "annotations[0] (id 1): bbox[1] is -Infinity, which is not valid json"
     first, second = coco.read_annotations()
     assert first["bbox"] == [1, None, 4, 4]
     assert second == WORLD["annotations"][1]  # type: ignore[index]
@@ -108,7 +108,7 @@ def test_a_number_that_json_lacks_in_the_place_of_a_list_is_refused(path: Path, 
 
 def test_a_text_that_is_none_beside_a_number_that_json_lacks_is_one_line(path: Path):
     path.write_text(path.read_text().replace('"year": 2017', r'"year": NaN, "by": "\ud800"'))
-    with pytest.raises(UserError, match="info: year NaN is not a number that json has"):
+    with pytest.raises(UserError, match="info: year is NaN, which is not valid json"):
         open_despite_bad_numbers(path)
 
 
@@ -134,9 +134,9 @@ def test_other_encodings_are_named_with_the_way_out(path: Path, encoding: str):
     [
         (
             [{"id": 2, "name": "dog"}, {"id": 2, "name": "cat"}],
-            r"categories\[1\]: id 2 is 'cat', but categories\[0\] has it",
+            r"categories\[1\]: id 2 is 'cat' here, but 'dog' in categories\[0\]",
         ),
-        ([{"id": "2", "name": "dog"}], r"categories\[0\]: `id` is '2', of the wrong type"),
+        ([{"id": "2", "name": "dog"}], r"categories\[0\]: `id` is '2', which has the wrong type"),
     ],
 )
 def test_one_id_of_two_categories_is_refused(path: Path, categories: Any, says: str):

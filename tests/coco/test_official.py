@@ -1,4 +1,4 @@
-"""Files as LVIS, UVO and Objects365 publish them: their fields, their names, and what is novel in them."""
+"""Files as LVIS, UVO and Objects365 publish them: their fields, their names and their novel classes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def split_of(folder: Path, name: str, coco: dict[str, Any]) -> dict[str, Any]:
 
 
 def lvis_v1() -> dict[str, Any]:
-    """Three images of which two have something that is not COCO's: as v1 has them, without file names and crowds."""
+    """Three images, two with objects outside of COCO; as in v1, without file names and crowds."""
     classes = [name for name in COCO_CLASSES if name != "hot dog"]
     synsets = ["acorn.n.01", *(COCO_SYNSETS[name] for name in classes), "yak.n.02"]
     categories = [

@@ -1,4 +1,4 @@
-"""Predictions and proposals with images of their own are matched by file name, whoever reads them."""
+"""Predictions and proposals with their own images are matched by file name, whichever command reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def coco(names: list[str], first_id: int = 1) -> Json:
-    """Return a json with one object an image, each of another place, numbered in the order of the names."""
+    """Return a json with one object per image, each in another place, numbered in the order of the names."""
     return {
         "images": [
             {"id": number, "file_name": name, "height": 40, "width": 60} for number, name in enumerate(names, first_id)
@@ -33,7 +33,7 @@ def coco(names: list[str], first_id: int = 1) -> Json:
 
 
 def perfect(truth: Json, names: list[str], first_id: int = 1) -> Json:
-    """Return predictions of all objects, by other numbers and under other names of the same images."""
+    """Return predictions of all objects, with other ids and other spellings of the same images."""
     scored = copy.deepcopy(truth)
     numbers = {image["id"]: len(names) - place + first_id for place, image in enumerate(truth["images"])}
     for image, name in zip(scored["images"], names, strict=True):
@@ -73,7 +73,7 @@ def test_predictions_of_other_images_do_not_count_and_are_said(tmp_path: Path, c
     truth = coco(NAMES)
     path = write(tmp_path / "p.json", perfect(truth, ["a.jpg", "z.jpg", "x/c.jpg"]))
     assert len(read_predictions(path, truth["images"], "a.json")) == 2
-    assert "p.json: 1 images are not in a.json: not counted" in caplog.text
+    assert "p.json: 1 images are not in a.json; they are ignored" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_predictions_of_other_images_do_not_count_and_are_said(tmp_path: Path, c
     [
         (
             lambda p: [image.update(file_name=f"{image['id']}.png") for image in p["images"]],
-            r"names no image of a\.json",
+            r"has no image in common with .*a\.json",
         ),
-        (lambda p: p["images"][0].update(width=61), r"images\[0\]: a\.jpg is 61x40, a\.json says 60x40"),
+        (lambda p: p["images"][0].update(width=61), r"images\[0\]: a\.jpg is 61x40, but a\.json says 60x40"),
         (lambda p: p["images"][1].update(file_name="../b.jpg"), r"images\[1\]: file_name '\.\./b\.jpg' leaves"),
         (lambda p: p["images"][1].update(id=4), r"images\[1\]: id 4 occurs twice"),
         (
             lambda p: p["annotations"][1].update(image_id="3"),
-            r"annotations\[1\]: image '3' is not .*\(which has 3, as a nu",
+            r"annotations\[1\]: image '3' is not .*\(it has the number 3",
         ),
         (lambda p: p["annotations"][1].update(image_id=None), r"annotations\[1\]: image None is not in `images`"),
         (lambda p: p["annotations"][1].pop("score"), r"annotations\[1\]: score None is not a finite number"),
-        (lambda p: p.update(annotations={}), "is not a list of COCO results, nor a COCO json with scores"),
+        (lambda p: p.update(annotations={}), "is neither a list of COCO results nor a COCO json with scores"),
         (
             lambda p: [entry.update(bbox=[0.1, 0.1, 0.5, 0.5]) for entry in p["annotations"]],
             "all 3 boxes lie within 1 px",
@@ -112,7 +112,9 @@ def test_wrong_predictions_are_named(tmp_path: Path, change: Any, says: str):
 def test_a_file_that_the_data_set_has_twice_is_ambiguous(tmp_path: Path):
     truth = coco(["a.jpg", "./a.jpg"])
     path = write(tmp_path / "p.json", perfect(coco(["a.jpg"]), ["a.jpg"]))
-    with pytest.raises(UserError, match=r"a\.json: images\[0\] and images\[1\] are both a\.jpg: which"):
+    with pytest.raises(
+        UserError, match=r"a\.json: images\[0\] and images\[1\] are both a\.jpg, so predictions of .* are ambiguous"
+    ):
         read_predictions(path, truth["images"], "a.json")
 
 

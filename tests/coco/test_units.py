@@ -1,4 +1,4 @@
-"""Units: a file whose shapes are all shares of their images is refused, and no file in pixels is."""
+"""Units: a file whose shapes are all fractions of their images is refused; a file in pixels never is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(path: Path, boxes: list[list[float]], segmentations: list[Any] | None 
 @pytest.mark.parametrize(
     ("boxes", "segmentations", "says"),
     [
-        (SHARES, None, r"all 3 boxes lie within 1 px of the corner: are they shares of the image \(0 to 1\)\?"),
+        (SHARES, None, r"all 3 boxes lie within 1 px of the corner: are they fractions of the image size\?"),
         (SHARES[:1], None, "the only one of its boxes lies within 1 px"),
         (SHARES, [corners(box) for box in SHARES], "all 3 boxes"),
         (PIXELS, [corners(box) for box in SHARES], "all 3 polygons lie within 1 px"),

@@ -144,17 +144,17 @@ def test_mask_area_decides_the_size_of_a_false_positive_mask():
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        ({"image_id": 0}, "is not a list"),
+        ({"image_id": 0}, "is neither a list"),
         ([3], r"\[0\]: is not an object"),
         ([{"image_id": 7, "bbox": [0, 0, 1, 1], "score": 1}], r"\[0\]: image_id 7 is not an image"),
         ([{"image_id": 0, "score": 1}], r"\[0\]: has no `bbox`"),
         ([{"image_id": 0, "bbox": [0, 0, 1, 1]}], r"\[0\]: score None"),
-        ([{"image_id": 0, "bbox": [0, 0, 1, 1], "score": float("nan")}], r"\[0\]: score NaN is not a number"),
+        ([{"image_id": 0, "bbox": [0, 0, 1, 1], "score": float("nan")}], r"\[0\]: score is NaN"),
         (
             [{"image_id": "0", "bbox": [0, 0, 1, 1], "score": 1}],
-            r"image_id '0' is not an image .* \(which has 0, as a n",
+            r"image_id '0' is not an image .* \(it has the number 0",
         ),
-        ([{"image_id": 0, "bbox": [0.1, 0.1, 0.5, 0.5], "score": 1}], "within 1 px of the corner: are they shares"),
+        ([{"image_id": 0, "bbox": [0.1, 0.1, 0.5, 0.5], "score": 1}], "within 1 px of the corner: are they fractions"),
         ([{"image_id": 0, "bbox": [0, 0, 1], "score": 1}], r"\[0\]: bbox \[0, 0, 1\]"),
         ([{"image_id": 0, "bbox": "box", "score": 1}], r"\[0\]: bbox 'box'"),
         ([{"image_id": 0, "segmentation": {"size": [5, 5], "counts": "a"}, "score": 1}], r"\[0\]: RLE size"),

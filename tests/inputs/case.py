@@ -1,4 +1,4 @@
-"""A small data set that an input of docs/inputs.md damages, and what the commands of vclr answer."""
+"""A small data set that the inputs of docs/inputs.md damage, and the commands that read it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = tuple[int, str]  # exit code of a command, and all that it prints
 
 
 class Case:
-    """A sound data set of two photos in the current folder, for a row to damage, and what commands say of it."""
+    """A valid data set of two photos in the current folder, for a row to damage, and the commands that read it."""
 
     def __init__(self) -> None:
         for name in ("a.png", "b.png"):
@@ -63,7 +63,7 @@ class Case:
         return self.vclr("split", "one_class", "--annotations", "a.json", "--output", "voc.json")
 
     def photo(self, name: str, image: Image.Image) -> Answer:
-        """Put another photo in the place of a.png."""
+        """Replace a.png by another photo."""
         image.save(Path("photos", name))
         self.json["images"][0] |= {"file_name": name, "height": image.height, "width": image.width}
         return self.doctor()
@@ -92,7 +92,7 @@ class Case:
         return self.vclr("import", "labelme", "labels", "--output", "made.json")
 
     def convert(self, content: Any) -> Answer:
-        """Save a checkpoint, and have it converted."""
+        """Save a checkpoint and convert it."""
         torch.save(content, "a.pt")
         return self.vclr("convert", "a.pt", "--output", "b.pth")
 

@@ -1,4 +1,4 @@
-"""The inputs of docs/inputs.md that programs and command lines are: outputs, checkpoints, configurations."""
+"""The inputs of docs/inputs.md that are not data: outputs, checkpoints, configurations, command lines."""
 
 from __future__ import annotations
 

@@ -192,14 +192,14 @@ def test_a_resumed_history_counts_each_step_once(tmp_path):
 def test_other_work_is_said_of_the_trainings_that_had_it(world, tmp_path):
     history = world / "runs" / "full" / "seed0" / "metrics.jsonl"
     before = history.read_text()
-    assert "beside other work" not in report(world, tmp_path / "one")[0]
+    assert "other programs used" not in report(world, tmp_path / "one")[0]
     history.write_text(before.replace('"step_seconds"', '"other_work": 0.5, "step_seconds"'))
     try:
         page, _ = report(world, tmp_path / "two")
     finally:
         history.write_text(before)
-    assert page.count("beside other work") == 1
-    assert "full: The time was taken beside other work, which used " in page
+    assert page.count("other programs used") == 1
+    assert "full: While this was timed, other programs used " in page
 
 
 def test_leaks_are_said_of_each_protocol(tmp_path):

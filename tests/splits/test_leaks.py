@@ -115,7 +115,7 @@ def names_of(root: Path) -> list[str]:
 @pytest.mark.parametrize("min_blocks", [1, 8])
 def test_copies_are_found(folders: Path, monkeypatch: pytest.MonkeyPatch, min_blocks: int):
     """Alike by this process and by a pool of others."""
-    monkeypatch.setattr("vclr.crew.MIN_BLOCKS", min_blocks)
+    monkeypatch.setattr("vclr.worker_pool.MIN_BLOCKS", min_blocks)
     sets = [read_photo_set(folders / f"{part}.json", folders / part) for part in ("train", "val")]
     found = audit_leaks(*sets, quiet=True)
     names = names_of(folders)
@@ -165,7 +165,7 @@ def test_blank_pictures_are_no_copies_of_each_other(tmp_path: Path):
 
 @pytest.mark.parametrize("min_blocks", [1, 8])
 def test_a_damaged_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, min_blocks: int):
-    monkeypatch.setattr("vclr.crew.MIN_BLOCKS", min_blocks)
+    monkeypatch.setattr("vclr.worker_pool.MIN_BLOCKS", min_blocks)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_text("not an image")
     photos = read_photo_set(write_json_of(tmp_path / "a.json", [{"file_name": "a.png"}]), tmp_path / "images")

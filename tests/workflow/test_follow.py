@@ -114,4 +114,4 @@ def test_ctrl_c_is_no_failure_with_a_cause(tmp_path: Path):
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode not in (0, None)
-    assert errors.splitlines() == ["page: interrupted; run the same command again to go on"]
+    assert errors.splitlines() == ["page: interrupted; run the same command again to continue"]

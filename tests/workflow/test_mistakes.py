@@ -41,7 +41,7 @@ def last_line(checkout, *arguments):
         (["--config", "seed=[1]"], "configs/workflow.yaml or --config: seed: unknown key; nearest: seeds"),
         (
             ["--config", "training_proposals=graph"],
-            "configs/workflow.yaml or --config: training_proposals: the training",
+            "configs/workflow.yaml or --config: training_proposals: was removed; the training",
         ),
         (["--config", "shards={views: 0}"], "configs/workflow.yaml or --config: shards.views: '0'"),
         (

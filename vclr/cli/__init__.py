@@ -1,4 +1,4 @@
-"""The command `vclr`: one verb each for what the platform does. What a verb needs is imported when it runs."""
+"""The command `vclr`, with one verb per task. A verb imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vclr.cli.options import app as app
 from vclr.errors import explain
 from vclr.progress import start_logging
 
-# What a command line is refused with. Typer exports only this child of it.
+# The error for a bad command line. Typer exports only this subclass of it.
 Misuse: Any = typer.BadParameter.__mro__[1]
 
 RENAMED = {"licences": "licenses"}  # verbs whose old names work for one more release
@@ -42,7 +42,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: errors of the user are one line; exit 0 done, 1 failed, 2 misuse, 75 or 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 misused, 75 or 130 interrupted. A user error is one line."""
     write_any_character()
     use_new_name()
     try:
@@ -64,21 +64,21 @@ def use_new_name() -> None:
 
 
 def write_any_character() -> None:
-    """Print escapes for characters that the terminal's encoding lacks and for bytes of file names that are no text."""
+    """Print an escape for each character that the terminal's encoding lacks, and for undecodable file name bytes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def explain_misuse(error: Any) -> tuple[str, int] | None:
-    """Say in one line what is wrong with the arguments, and how they could look; None for another error."""
+    """Return one line that explains bad arguments and gives an example, and the exit code; None for other errors."""
     if isinstance(error, typer.Abort):
         return "aborted", 1
     if not isinstance(error, Misuse):
         return None
     path = error.ctx.command_path if error.ctx else "vclr"
     verb = path.partition(" ")[2]
-    # The error of a group of verbs without a verb says nothing: it has shown the help.
+    # A group of verbs without a verb has printed its help, and its error message is empty.
     message = " ".join(error.format_message().split()).rstrip(".") or "a verb is missing"
     message = f"{verb}: " * bool(verb) + message[0].lower() + message[1:]
     example = example_of(path)

@@ -90,27 +90,27 @@ def split(
     ],
     annotations: Annotated[Path, typer.Option(help="The official json with all classes.")],
     output: Annotated[
-        Path | None, typer.Option("--output", help="Where to write; OUTPUT.record.json beside it.")
+        Path | None, typer.Option("--output", help="File to write; OUTPUT.record.json is written next to it.")
     ] = None,
     proposals: Annotated[
         Path | None, typer.Option(help=f"COCO json of proposals, for {' and '.join(PUBLISHED_TOP_SPLITS)}.")
     ] = None,
     images: ImageFolders = None,
     train: Annotated[
-        Path | None, typer.Option(help="COCO json of a training set: record which images it holds.")
+        Path | None, typer.Option(help="COCO json of a training set; record which images the split shares with it.")
     ] = None,
     train_images: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of the training images, to compare bytes and pictures too; may be repeated."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(help="Say where this published json differs; exit 1 if it does.")
+        Path | None, typer.Option(help="Published json to compare the split with; exit 1 if they differ.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Restrict a json of annotations to known or to novel classes.
+    """Restrict the annotations of a json to known or to novel classes.
 
-    Beside the json is a record of the files, classes and counts.
+    A record of the input files, classes and counts is written next to the json.
     """
     from vclr.splits.compare import compare_split
     from vclr.splits.record import find_leaks, record_path, save_split
@@ -127,7 +127,7 @@ def split(
         check_output_file(output, inputs, COCO_KEYS)
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
-            raise UsageError(f"--output {output}: is no split (it has no record beside it); give it another name")
+            raise UsageError(f"--output {output}: is not a split (it has no record next to it); choose another name")
     made = make_split(name, annotations, proposals, images or None)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)
@@ -190,26 +190,26 @@ def doctor_data(
     Checks the training set and the test set of a configuration, as `vclr train` reads them, with views, proposals and
     groups of classes; or the files that --annotations and --images name.
     """
-    from vclr.crew import Crew
     from vclr.data.doctor.check import DataSet, check_config, check_files
     from vclr.files import write_json
     from vclr.finding import print_groups
     from vclr.processes import count_cpus
+    from vclr.worker_pool import WorkerPool
 
-    crew = Crew(workers or count_cpus(), quiet)
+    pool = WorkerPool(workers or count_cpus(), quiet)
     if annotations is None and not images and not view:
         if config_file is None and not overrides:
             raise UsageError("needs --annotations FILE and --images FOLDER, or --config-file FILE or key=value")
         config = load_config(config_file, overrides or ())
         if output is not None:
             check_output_file(output, {"--config-file": config_file, **_named_files(config)}, REPORT_KEYS)
-        report = check_config(config, crew, decode)
+        report = check_config(config, pool, decode)
     else:
         if annotations is None or not images or config_file is not None or overrides:
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)
-        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), crew, decode)
+        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), pool, decode)
     if output is not None:
         write_json(output, report.as_json(), indent=1)
     print_groups(report.findings, limit)
@@ -218,7 +218,7 @@ def doctor_data(
 
 
 def _named_files(config: Config) -> dict[str, str]:
-    """Return the annotations and proposals of a configuration by the settings that name them."""
+    """Return the annotations and proposals files of a configuration, by setting."""
     sets = {"train": config.data.train, "test": config.data.test}
     files = {f"data.{part}.annotations": data_set.annotations for part, data_set in sets.items()}
     return {**files, "data.train.proposals": config.data.train.proposals}

@@ -1,4 +1,4 @@
-"""An example of each verb, shown by its `--help` and by the error about a missing argument."""
+"""One example per verb, shown at the end of its `--help` and in errors about its arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXAMPLES = {
 
 
 def add_examples(app: typer.Typer, path: str = "") -> None:
-    """Give each verb of a command line, and of those in it, its example as the last line of its help."""
+    """Append to the help of each verb its example, including the verbs of nested groups."""
     for command in app.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         command.epilog = f"Example: {EXAMPLES[path + name]}"
@@ -44,5 +44,5 @@ def add_examples(app: typer.Typer, path: str = "") -> None:
 
 
 def example_of(command_path: str) -> str | None:
-    """Return the example of `vclr VERB`, None if that is no verb."""
+    """Return the example of `vclr VERB`, or None if there is no such verb."""
     return EXAMPLES.get(command_path.partition(" ")[2])

@@ -61,8 +61,8 @@ def train(
     place = read_place()
     if place and num_gpus > 1 and num_gpus not in (place.world_size, place.local_world_size):
         raise UsageError(
-            f"--num-gpus {num_gpus}: WORLD_SIZE={place.world_size} of the environment is another number; "
-            "leave --num-gpus to the launcher, or unset WORLD_SIZE"
+            f"--num-gpus {num_gpus}: WORLD_SIZE={place.world_size} in the environment is another number; "
+            "leave --num-gpus out, or unset WORLD_SIZE"
         )
     if num_gpus > 1 and place is None:
         from vclr.launch.spawn import check_gpus, run_processes
@@ -93,14 +93,14 @@ def _refuse_unused(option: str, unused: list[str]) -> None:
 def launch(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
-    backend: Annotated[str, typer.Option(help="slurm, local or debug: short for launcher.backend=.")] = "",
-    detach: Annotated[bool, typer.Option("--detach", help="Submit, and do not wait for the end.")] = False,
+    backend: Annotated[str, typer.Option(help="Where to train: slurm, local or debug (sets launcher.backend).")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Submit the job, and do not wait for its end.")] = False,
 ) -> None:
-    """Train on a SLURM cluster, or here: submit the training, follow it, and submit it again where it is interrupted.
+    """Train on a SLURM cluster or locally: submit a job, follow it, and resubmit it after an interruption.
 
-    The same command finds its job again wherever it was stopped, and does nothing for a training that is done. Ctrl-C
-    cancels the job, which saves first (launcher.on_interrupt=detach leaves it); any other end of this command leaves
-    it running. What the job asks for are the settings `launcher.*`: docs/slurm.md.
+    If this command was stopped, run it again: it finds its job, or does nothing if the training is done. Ctrl-C cancels
+    the job, which saves first (with launcher.on_interrupt=detach, the job goes on); if this command ends in any other
+    way, the job goes on. The settings `launcher.*` say what the job requests; see docs/slurm.md.
     """
     from vclr.launch.launch import launch as run_launch
 
@@ -266,11 +266,11 @@ def _report(config: Config, metrics: dict[str, Any]) -> None:
 
 @doctor.command("slurm")
 def doctor_slurm(
-    profile: Annotated[Path, typer.Option(help="The Snakemake profile of the site.")] = Path("slurm"),
-    wait: Annotated[float, typer.Option(help="Seconds that the job which looks around may wait.")] = 300.0,
-    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit that job.")] = True,
+    profile: Annotated[Path, typer.Option(help="Folder of the site's Snakemake profile.")] = Path("slurm"),
+    wait: Annotated[float, typer.Option(help="Seconds that the test job may wait in the queue.")] = 300.0,
+    job: Annotated[bool, typer.Option("--job/--no-job", help="Submit a test job, or check without one.")] = True,
 ) -> None:
-    """Check the SLURM cluster against the profile, and say how to mend what is missing; exit 1 if anything is."""
+    """Check that the SLURM cluster fits the profile, say how to fix each problem, and exit 1 if there are errors."""
     from vclr.finding import ERROR, print_finding
     from vclr.launch.doctor import check_slurm
 

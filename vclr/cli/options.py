@@ -1,4 +1,4 @@
-"""The command itself, and the options that several verbs have."""
+"""The command itself, and the options that several verbs share."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from vclr.shards import Shard, parse_shard
 
 FIRST_STEPS = """\b
 First steps:
-  make demo              toy scenes, three trainings, a report; on a CPU
-  vclr doctor data -h    your own photos: check them, then `vclr train -h`
-  vclr fetch -h          the published data: `vclr fetch coco2017 --dry-run`
+  make demo              train three experiments on toy scenes and compare them, on a CPU
+  vclr doctor data -h    check your own data; then see `vclr train -h`
+  vclr fetch -h          download published data; start with `vclr fetch coco2017 --dry-run`
 """
 
 app = typer.Typer(
     help="View-consistent learning for open-world instance segmentation.\n\n" + FIRST_STEPS,
-    invoke_without_command=True,  # it then shows its help
+    invoke_without_command=True,  # it prints its help then
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-doctor = typer.Typer(help="Find out what is wrong before a training does.", no_args_is_help=True)
+doctor = typer.Typer(help="Check the data or the cluster before you train.", no_args_is_help=True)
 app.add_typer(doctor, name="doctor")
 
-importers = typer.Typer(help="Make a COCO json of the annotations of another tool.", no_args_is_help=True)
+importers = typer.Typer(help="Convert the annotations of another tool to COCO json.", no_args_is_help=True)
 app.add_typer(importers, name="import")
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config-file", "-c", help="YAML with the differences from the defaults.")
+    Path | None, typer.Option("--config-file", "-c", help="YAML file with the settings that differ from the defaults.")
 ]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as many as needed; see configs/README.md.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-Output = Annotated[Path, typer.Option("--output", help="Where to write.")]
-Join = Annotated[list[Path] | None, typer.Option("--join", help="What a shard wrote, once for each: make it one.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as key=value; see configs/README.md.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Hide the progress.")]
+Output = Annotated[Path, typer.Option("--output", help="File or folder to write.")]
+Join = Annotated[list[Path] | None, typer.Option("--join", help="Output of a shard; give all shards to join them.")]
 Protocol = Annotated[
     str,
     typer.Option(
@@ -46,5 +46,5 @@ Protocol = Annotated[
 ]
 ShardOption = Annotated[
     Shard | None,
-    typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Only the K-th of N blocks of the images."),
+    typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only block K of N of the images."),
 ]

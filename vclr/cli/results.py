@@ -123,44 +123,44 @@ def licenses(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="step, inference, attention or loader.")],
+    name: Annotated[str, typer.Argument(help="Benchmark to run: step, inference, attention or loader.")],
     overrides: Overrides = None,
     size: Annotated[
         str | None,
         typer.Option(
-            help="HEIGHTxWIDTH; by default 384x512 (step) or 480x640. Several, with commas between them, are the sizes "
-            "of the images of a batch, by turns."
+            help="Image size as HEIGHTxWIDTH (default: 384x512 for step, else 480x640). Several sizes, separated "
+            "by commas, alternate within a batch."
         ),
     ] = None,
-    queries: Annotated[int | None, typer.Option(help="By default 300 (step) or 900.")] = None,
-    objects: Annotated[int | None, typer.Option(help="In each image of a step; by default 10.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at once; by default 1.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto (default): CUDA where there is one.")] = None,
-    runs: Annotated[int | None, typer.Option(help="That are timed; by default 5.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Of torch on the CPU; 0 (default): as it chooses.")] = None,
+    queries: Annotated[int | None, typer.Option(help="Number of queries (default: 300 for step, else 900).")] = None,
+    objects: Annotated[int | None, typer.Option(help="Step: number of objects per image (default: 10).")] = None,
+    batch: Annotated[int | None, typer.Option(help="Number of images per batch (default: 1).")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Precision: float32 (default), bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto (default), which is CUDA if available.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Number of timed runs (default: 5).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of CPU threads; 0 (default) leaves it to torch.")] = None,
     checkpoint: Annotated[
-        bool, typer.Option("--checkpoint", help="Step: keep no activations of encoder and decoder.")
+        bool, typer.Option("--checkpoint", help="Step: recompute the activations of encoder and decoder.")
     ] = False,
     micro_batch: Annotated[
-        int | None, typer.Option(help="Step: images that go through the model at once; 0 (default): all.")
+        int | None, typer.Option(help="Step: number of images per forward pass; 0 (default) is the whole batch.")
     ] = None,
     backend: Annotated[
-        str | None, typer.Option(help="Attention: gather or grid_sample; by default the device's own.")
+        str | None, typer.Option(help="Attention: gather or grid_sample (default: depends on the device).")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Loader: processes that make batches; by default 2.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Loader: number of worker processes (default: 2).")] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibration/--no-calibration", help="Measure the machine itself afterwards.")
+        bool, typer.Option("--calibration/--no-calibration", help="Measure the speed of the machine itself afterwards.")
     ] = True,
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", "-c", help="Another architecture, or the loader's data.")
+        Path | None, typer.Option("--config-file", "-c", help="YAML with another architecture, or the loader's data.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Measure what a training step, inference, deformable attention or the loader costs on this machine.
+    """Measure time and peak memory of a training step, inference, deformable attention or the data loader.
 
-    Seconds and peak memory of the published architecture with untrained weights on random images. Nothing is read but
-    the loader's data (data.train.annotations=A.json data.train.images=DIR). docs/development.md says what is timed.
+    The published architecture runs with random weights on random images. Only the loader benchmark reads data
+    (data.train.annotations=A.json data.train.images=DIR). See docs/development.md for what is timed.
     """
     from vclr.bench.run import run_benchmark
     from vclr.bench.text import describe
@@ -183,12 +183,12 @@ def bench(
 
 @app.command()
 def ui(
-    uri: Annotated[str, typer.Option(help="Where the runs are tracked.")] = "sqlite:///mlflow.db",
+    uri: Annotated[str, typer.Option(help="Tracking database or server of the runs.")] = "sqlite:///mlflow.db",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open the MLflow UI on the tracked runs."""
+    """Open the MLflow UI with the tracked runs."""
     from vclr.tracking.ui import open_ui
 
     open_ui(uri, port, host=host, open_browser=browser)

@@ -1,1 +1,1 @@
-"""COCO json: checked, read entry by entry, selected, rasterized; and the annotation files that become it."""
+"""COCO json: read, check, select and rasterize annotations, also those of data sets that publish other formats."""

@@ -1,4 +1,4 @@
-"""COCO json: read, select, rasterize. Every annotation of the platform passes through here once."""
+"""Read, select and rasterize COCO annotations. Every annotation that the platform uses passes through here."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco.checks import Json as Json  # what every room calls an entry
+from vclr.coco.checks import Json as Json  # re-exported for the other rooms
 from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
 from vclr.file_names import file_key, say_nearest
 from vclr.image_folder import Folder, Images, find_missing, open_folder
 
-# The one category of what is class-agnostic.
+# The only category of class-agnostic annotations.
 OBJECT: Json = {"id": 1, "name": "object"}
-MAX_NAMED = 20  # categories that an error lists; LVIS has 1203
+MAX_NAMED = 20  # an error lists at most this many categories; LVIS has 1203
 
 
 def load_coco(path: str | Path, images: Images | None = None) -> Json:
-    """Read a COCO json and check all that a later stage relies on.
+    """Read a COCO json, and check everything that later stages rely on.
 
     Args:
         path: the json, with `images`, `annotations` and `categories`.
-        images: the folder of the image files, or its zip, or several; if given, each file named must be in one of them.
+        images: the folder of the images, or its zip, or several; if given, they must contain every image of the json.
 
     Raises:
-        UserError: in one line, the file and the entry at fault.
+        UserError: one line that names the file and the bad entry.
     """
     coco = open_coco(path)
     checks = coco.check_images()
@@ -43,10 +43,10 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
 
 
 def open_images(folder: Images, images: list[Json], source: str | Path) -> Folder:
-    """Open the folder of the images of a json, or its zip, in which each of them must be.
+    """Open the image folder of a json, or its zip, and check that it contains every image.
 
     Raises:
-        UserError: no such folder, or an image that is not in it; names `source`, the json, and the file that was meant.
+        UserError: the folder or an image does not exist; names `source` (the json) and the nearest file.
     """
     if (missing := find_missing(folder)) is not None:
         raise UserError(f"{missing}: no such folder (images of {source}){say_nearest(missing)}")
@@ -65,7 +65,7 @@ def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
     """Return the ids of the categories called `names`.
 
     Raises:
-        UserError: a name is not a category of the json; says the nearest.
+        UserError: the json has no category of this name; gives the nearest.
     """
     for problem in list_unknown_categories(coco["categories"], names, source):
         raise UserError(problem)
@@ -73,19 +73,19 @@ def category_ids(coco: Json, names: list[str], source: str) -> set[int]:
 
 
 def list_unknown_categories(categories: list[Json], names: Iterable[str], source: str) -> Iterator[str]:
-    """Say in one line of each name that no category has which is the nearest, and which there are if they are few."""
-    there = list(dict.fromkeys(category["name"] for category in categories))
+    """Yield one line for each name that is not a category, with the nearest one, and all of them if they are few."""
+    known = list(dict.fromkeys(category["name"] for category in categories))
     for name in names:
-        if name not in there:
-            near = f"; nearest: {nearest(name, there)!r}" if there else ""
-            known = f"; it has {', '.join(there)}" if 0 < len(there) <= MAX_NAMED else ""
-            yield f"{source}: has no category {name!r}{near}{known}"
+        if name not in known:
+            near = f"; nearest: {nearest(name, known)!r}" if known else ""
+            listed = f"; it has {', '.join(known)}" if 0 < len(known) <= MAX_NAMED else ""
+            yield f"{source}: has no category {name!r}{near}{listed}"
 
 
 def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = True) -> Json:
-    """Keep the annotations for which `keep` holds, and the images that still have one outside crowds.
+    """Keep the annotations for which `keep` is true, and the images that still have one that is not a crowd.
 
-    With `drop_empty_images=False` all images stay.
+    With `drop_empty_images=False`, all images are kept.
     """
     annotations = [annotation for annotation in coco["annotations"] if keep(annotation)]
     present = {annotation["image_id"] for annotation in annotations if not annotation.get("iscrowd", 0)}
@@ -96,13 +96,13 @@ def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = T
 
 
 def class_agnostic(coco: Json) -> Json:
-    """Return a copy in which every annotation is of the one category `object` (id 1), with an area and `iscrowd`."""
+    """Return a copy in which every annotation has the category `object` (id 1), an area and `iscrowd`."""
     annotations = [as_object(annotation) for annotation in coco["annotations"]]
     return {**coco, "annotations": annotations, "categories": [dict(OBJECT)]}
 
 
 def as_object(annotation: Json) -> Json:
-    """Return a copy of an annotation that is of the category `object`, with an area and `iscrowd`."""
+    """Return a copy of an annotation with the category `object`, an area and `iscrowd`."""
     merged = {**annotation, "category_id": OBJECT["id"]}
     merged.setdefault("iscrowd", 0)
     merged.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
@@ -110,12 +110,12 @@ def as_object(annotation: Json) -> Json:
 
 
 def bbox_corners(bbox: list[float]) -> tuple[float, float, float, float]:
-    """Turn a COCO box [x, y, width, height] into its corners, xyxy."""
+    """Convert a COCO box [x, y, width, height] to its corners, xyxy."""
     return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> Json:
-    """Turn polygons, uncompressed or compressed RLE into one compressed RLE with `counts` as bytes."""
+    """Convert polygons, uncompressed RLE or compressed RLE to one compressed RLE with `counts` as bytes."""
     if isinstance(segmentation, list):
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))  # type: ignore[no-any-return]
     if isinstance(segmentation["counts"], list):
@@ -124,7 +124,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> Json:
 
 
 def outlines(annotation: Json) -> list[list[float]] | None:
-    """Return an annotation's polygons, [x, y, x, y, ...] each; its box where it has no segmentation, None for RLE."""
+    """Return an annotation's polygons, each [x, y, x, y, ...]; its box if it has no segmentation; None for RLE."""
     segmentation = annotation.get("segmentation")
     if not segmentation:
         left, top, right, bottom = bbox_corners(annotation["bbox"])
@@ -133,12 +133,12 @@ def outlines(annotation: Json) -> list[list[float]] | None:
 
 
 def to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Turn polygons or RLE into an (h, w) uint8 mask."""
+    """Convert polygons or RLE to an (h, w) uint8 mask."""
     return coco_mask.decode(to_rle(segmentation, height, width))  # type: ignore[no-any-return]
 
 
 def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:
-    """Return an annotation's (h, w) uint8 mask; its box, filled, where it has no segmentation."""
+    """Return an annotation's (h, w) uint8 mask; if it has no segmentation, its filled box."""
     if annotation.get("segmentation") is not None:
         return to_mask(annotation["segmentation"], height, width)
     mask = np.zeros((height, width), np.uint8)
@@ -148,12 +148,12 @@ def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:
 
 
 def encode_mask(mask: np.ndarray) -> Json:
-    """Turn an (h, w) mask into compressed RLE with `counts` as text, ready for json."""
+    """Convert an (h, w) mask to compressed RLE with `counts` as text, ready for json."""
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 def summarize(coco: Json) -> str:
-    """Say how many images, objects and crowds a json holds."""
+    """Return the numbers of images, objects and crowds in a json, in words."""
     kinds = Counter(bool(annotation.get("iscrowd", 0)) for annotation in coco["annotations"])
     return f"{len(coco['images'])} images, {kinds[False]} objects, {kinds[True]} crowds"

@@ -1,4 +1,4 @@
-"""What the entries of a COCO json must be: one line for the first thing wrong with each."""
+"""Check the entries of a COCO json; an error is one line about the first problem of an entry."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vclr.file_names import CONTROL, leaves_folder
 
 Json = dict[str, Any]
 
-# pycocotools crashes on polygons that reach much farther out, and counts pixels in 32 bits.
+# pycocotools crashes on polygons with much larger coordinates, and counts pixels in 32 bits.
 MAX_COORDINATE = 1e6
 MAX_PIXELS = 2**31 - 1
 
 
 class EntryError(UserError):
-    """Report an entry that cannot be used; `topic` says in two or three words what is wrong with it."""
+    """Report an unusable entry; `topic` names the problem in two or three words."""
 
     def __init__(self, message: str, topic: str = "entry") -> None:
         super().__init__(message)
@@ -28,18 +28,18 @@ class EntryError(UserError):
 
 
 class CocoChecks:
-    """Check the entries of one file, first its images, then its annotations, one after another.
+    """Check the entries of one file: first its images, then its annotations, one by one.
 
     Attributes:
-        sizes: (height, width) of each image that was sound, by its id.
-        units: what `check_units` goes by.
+        sizes: (height, width) of each valid image, by its id.
+        units: the evidence for `check_units`.
     """
 
     def __init__(self, path: str | Path, categories: Any) -> None:
         """Check the categories.
 
         Raises:
-            UserError: they are no list of ids and names, or two have one id.
+            UserError: they are not a list of ids and names, or two categories share an id.
         """
         self.path = path
         self.sizes: dict[Any, tuple[int, int]] = {}
@@ -52,23 +52,23 @@ class CocoChecks:
             self.check_category(position, category)
 
     def check_category(self, position: int, category: Any) -> None:
-        """Check an entry of `categories`. One that is there twice, alike, does no harm.
+        """Check an entry of `categories`; an identical duplicate is accepted.
 
         Raises:
-            EntryError: it has no id or name, or another one has its id.
+            EntryError: it has no id or name, or its id belongs to another category.
         """
         entry = f"{self.path}: categories[{position}]"
         _require(category, entry, id=int, name=str)
         first, name = self._categories.setdefault(category["id"], (position, category["name"]))
         if name != category["name"]:
-            says = f"id {category['id']} is {category['name']!r}, but categories[{first}] has it for {name!r}"
-            raise EntryError(f"{entry}: {says}; give each category an id of its own", "id of two categories")
+            says = f"id {category['id']} is {category['name']!r} here, but {name!r} in categories[{first}]"
+            raise EntryError(f"{entry}: {says}; give each category its own id", "id of two categories")
 
     def check_image(self, position: int, image: Any) -> str:
-        """Check an entry of `images` and return what errors call it.
+        """Check an entry of `images`, and return its name for errors.
 
         Raises:
-            EntryError: in one line, the file, the entry and what is wrong.
+            EntryError: one line that names the file, the entry and the problem.
         """
         entry = f"{self.path}: images[{position}]"
         _require(image, entry, id=(int, str), file_name=str, height=int, width=int)
@@ -83,10 +83,10 @@ class CocoChecks:
         return entry
 
     def check_annotation(self, position: int, annotation: Any) -> None:
-        """Check an entry of `annotations`; where it has no segmentation, `[]` becomes None.
+        """Check an entry of `annotations`; an empty segmentation `[]` becomes None.
 
         Raises:
-            EntryError: in one line, the file, the entry and what is wrong.
+            EntryError: one line that names the file, the entry and the problem.
         """
         entry = self.check_alone(position, annotation)
         if annotation["id"] in self._annotations:
@@ -94,7 +94,7 @@ class CocoChecks:
         self._annotations.add(annotation["id"])
 
     def check_alone(self, position: int, annotation: Any) -> str:
-        """Check an entry of `annotations` but for its id, which others may have too; return what errors call it.
+        """Check an entry of `annotations`, except that its id is unique; return its name for errors.
 
         Raises:
             EntryError: as `check_annotation`.
@@ -110,7 +110,7 @@ class CocoChecks:
             raise EntryError(f"{entry}: {says}", "annotation without category")
         check_box(annotation["bbox"], entry)
         if annotation.get("segmentation") == []:
-            annotation["segmentation"] = None  # sets of boxes write it so
+            annotation["segmentation"] = None  # data sets of boxes write it like this
         if annotation.get("segmentation") is not None:
             check_segmentation(annotation["segmentation"], *self.sizes[annotation["image_id"]], entry)
         _check_evaluated(annotation, entry)
@@ -119,21 +119,21 @@ class CocoChecks:
         return entry
 
     def check_units(self) -> None:
-        """Check, once all annotations have passed, that they count in pixels.
+        """After the last annotation, check that the coordinates are in pixels.
 
         Raises:
-            EntryError: they lie between 0 and 1, as shares of the image.
+            EntryError: they all lie between 0 and 1, as fractions of the image size.
         """
         if says := self.units.say_shares():
             raise EntryError(f"{self.path}: {says}", "units")
 
 
 def say_twin(value: int | str, known: Collection[Any]) -> str:
-    """Say, of an id that is not known, that it is as text, or as a number; empty if it is neither."""
+    """Say that an unknown id is known as the other type, text or number; return an empty string if it is not."""
     if isinstance(value, str):
         twin = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None
-        return f" (which has {twin}, as a number)" if twin in known else ""
-    return f" (which has '{value}', as text)" if str(value) in known else ""
+        return f" (it has the number {twin})" if twin in known else ""
+    return f" (it has the text '{value}')" if str(value) in known else ""
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
@@ -143,20 +143,20 @@ def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
         if key not in item:
             raise EntryError(f"{entry}: has no `{key}`", "form of an entry")
         if not isinstance(item[key], kind) or isinstance(item[key], bool):
-            raise EntryError(f"{entry}: `{key}` is {item[key]!r}, of the wrong type", "form of an entry")
+            raise EntryError(f"{entry}: `{key}` is {item[key]!r}, which has the wrong type", "form of an entry")
 
 
 def _check_file_name(name: str, entry: str) -> None:
     if name in ("", "."):
-        raise EntryError(f"{entry}: file_name {name!r} names no file", "file name")
+        raise EntryError(f"{entry}: file_name {name!r} is not the name of a file", "file name")
     if leaves_folder(name):
         raise EntryError(f"{entry}: file_name {name!r} leaves the image folder", "file name")
     if not name.isprintable() and CONTROL.search(name):
-        raise EntryError(f"{entry}: file_name {name!r} holds a control character", "file name")
+        raise EntryError(f"{entry}: file_name {name!r} contains a control character", "file name")
 
 
 def _check_evaluated(annotation: Json, entry: str) -> None:
-    """Check what only an evaluation looks at, and what may be missing."""
+    """Check the optional keys that only evaluation reads."""
     area, crowd = annotation.get("area", 0), annotation.get("iscrowd", 0)
     if not isinstance(area, (int, float)) or not -MAX_PIXELS <= area <= MAX_PIXELS:
         raise EntryError(f"{entry}: area {area!r} is not a number of pixels", "area")
@@ -174,7 +174,7 @@ def _are_numbers(values: list[Any]) -> bool:
 
 
 def _are_coordinates(numbers: list[float]) -> bool:
-    """Tell numbers of a usable size; NaN and infinity are none. A loop in Python would take most of a reader's time."""
+    """Tell whether all numbers are finite and of a usable size. A Python loop would take most of the reading time."""
     return min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE and not math.isnan(sum(numbers))
 
 
@@ -197,15 +197,17 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
         if not isinstance(polygon, list) or not _are_numbers(polygon):
             raise EntryError(f"{entry}: polygon {number} is not a list of numbers", "polygon")
         if len(polygon) < 6 or len(polygon) % 2:
-            raise EntryError(f"{entry}: polygon {number} has {len(polygon) / 2:g} points, needs at least 3", "polygon")
+            raise EntryError(
+                f"{entry}: polygon {number} has {len(polygon) / 2:g} points; at least 3 are needed", "polygon"
+            )
         if not _are_coordinates(polygon):
-            raise EntryError(f"{entry}: polygon {number} holds a number that is not a coordinate", "polygon")
+            raise EntryError(f"{entry}: polygon {number} contains a number that cannot be a coordinate", "polygon")
 
 
 def _count_pixels(counts: str) -> int | None:
-    """Return how many pixels compressed RLE counts cover, None where they are damaged; pycocotools does not look."""
+    """Return how many pixels compressed RLE counts cover; None if they are damaged, which pycocotools ignores."""
     try:
         (lengths,) = run_lengths([counts.encode("ascii")])
-    except ValueError:  # also what is not ASCII
+    except ValueError:  # includes text that is not ASCII
         return None
     return int(lengths.sum()) if lengths.min() >= 0 else None

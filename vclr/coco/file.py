@@ -1,6 +1,6 @@
-"""COCO json of any size: an annotation stays the bytes that it is in the file until somebody looks at it.
+"""Read a COCO json of any size: annotations stay encoded until they are used.
 
-The annotations of COCO's training set are 0.4 GiB of text and ten times that as Python objects.
+The annotations of COCO's training set are 0.4 GiB of text, and ten times as much as Python objects.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vclr.json_text import BadNumber, decode_text, find_bad_numbers, parse_json,
 
 @dataclass
 class CocoFile:
-    """A COCO json of which only the annotations are not yet read.
+    """A COCO json whose annotations are not decoded yet.
 
     Attributes:
         path: the file.
-        head: all else that is in it, `images` and `categories` among it.
-        annotations: each annotation's text.
-        bad_numbers: the entries with NaN or an infinity, which only `open_despite_bad_numbers` reads.
+        head: everything else in the file, including `images` and `categories`.
+        annotations: the text of each annotation.
+        bad_numbers: the entries with NaN or an infinity, which only `open_despite_bad_numbers` accepts.
     """
 
     path: Path
@@ -48,13 +48,13 @@ class CocoFile:
         return categories
 
     def read_annotations(self, kept: Iterable[int] | None = None) -> Iterator[Any]:
-        """Yield the annotations one after another, each made for this moment.
+        """Decode the annotations and yield them one by one.
 
         Args:
-            kept: a number for each annotation, 0 for those to be passed over.
+            kept: a number for each annotation; those with 0 are skipped.
 
         Raises:
-            UserError: one holds what is no text or no number; that it is json at all is known since it was opened.
+            UserError: an annotation contains a text or a number that cannot be decoded.
         """
         chosen = self.annotations if kept is None else itertools.compress(self.annotations, kept)
         try:
@@ -63,10 +63,10 @@ class CocoFile:
             raise _unreadable(self.path, error) from None
 
     def check_images(self) -> CocoChecks:
-        """Check categories and images, and return the checks that the annotations are still to pass.
+        """Check categories and images, and return the object that checks the annotations.
 
         Raises:
-            UserError: in one line, the file, the entry and what is wrong.
+            UserError: one line that names the file, the entry and the problem.
         """
         checks = CocoChecks(self.path, self.categories)
         for position, image in enumerate(self.images):
@@ -74,10 +74,10 @@ class CocoFile:
         return checks
 
     def check(self) -> Iterator[Json]:
-        """Check the images, then yield the annotations, each checked, and in the end their units.
+        """Check the images, yield each annotation after its check, and check their units in the end.
 
         Raises:
-            UserError: in one line, the file, the entry and what is wrong.
+            UserError: one line that names the file, the entry and the problem.
         """
         checks = self.check_images()
         for position, annotation in enumerate(self.read_annotations()):
@@ -87,7 +87,7 @@ class CocoFile:
 
 
 def open_coco(path: str | Path) -> CocoFile:
-    """Open a COCO json; without categories it has the one called `object`.
+    """Open a COCO json; if it has no categories, it gets one called `object`.
 
     Raises:
         UserError: the file is missing, is not json, or lacks `images` or `annotations`.
@@ -99,19 +99,19 @@ def open_coco(path: str | Path) -> CocoFile:
 
 
 def open_annotations(path: str | Path) -> CocoFile:
-    """Open a json of annotations; whether it is COCO's, with `images`, or another's is for the caller to see.
+    """Open a json of annotations; the caller checks whether it has `images`, as COCO has, or another format.
 
     Raises:
         UserError: the file is missing, is not json, or lacks the list `annotations`.
     """
     data = read_bytes(path)
     if not data.isascii():
-        decode_text(data, path)  # the encoding is wrong in parts, too, that are looked at later or never
+        decode_text(data, path)  # this also checks the parts that are decoded later or never
     try:
         return _take_apart(path, data)
     except _UNREADABLE:
         pass
-    # Takes longer, and says what is wrong where; or the file begins with a byte order mark.
+    # This parser is slower, but says what is wrong and where, and accepts a byte order mark.
     content = parse_json(data, path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise other_json(path)
@@ -122,10 +122,10 @@ def open_annotations(path: str | Path) -> CocoFile:
 
 
 def open_despite_bad_numbers(path: str | Path) -> CocoFile:
-    """Open a COCO json as `open_coco` does, also one with NaN or infinities, which it lists, with None in their place.
+    """Open a COCO json like `open_coco`, but list NaN and infinities and replace them by None.
 
     Raises:
-        UserError: as `open_coco`, for all else.
+        UserError: as `open_coco`, for all other problems.
     """
     try:
         return open_coco(path)
@@ -139,7 +139,7 @@ def open_despite_bad_numbers(path: str | Path) -> CocoFile:
     ):
         raise other_json(path) from None
     try:
-        coco = _take_apart(path, msgspec.json.encode(content))  # which writes null
+        coco = _take_apart(path, msgspec.json.encode(content))  # writes bad numbers as null
     except _UNREADABLE as error:
         raise _unreadable(path, error, content) from None
     coco.bad_numbers = bad_numbers
@@ -158,23 +158,23 @@ def _take_apart(path: str | Path, data: bytes) -> CocoFile:
 
 
 def _unreadable(path: Path | str, error: Exception, content: Any = None) -> UserError:
-    """Return the error of a json that cannot be read; without its content it is read again, to say what is wrong."""
+    """Return the error for a json that cannot be decoded; parse it again for the details if `content` is not given."""
     try:
         content = content if content is not None else parse_json(read_bytes(path), path)
     except UserError as exact:
         return exact
-    if bad_numbers := find_bad_numbers(content, limit=1):  # 1e999, say
+    if bad_numbers := find_bad_numbers(content, limit=1):  # such as 1e999
         return UserError(f"{path}: {bad_numbers[0].says}")
     return UserError(f"{path}: not usable json: {error}")
 
 
 def other_json(path: str | Path) -> UserError:
-    """Return the error of a file that is another kind of json."""
+    """Return the error for a json of another kind."""
     return UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
 
 
 def write_coco(path: str | Path, head: Json, annotations: Iterable[Json]) -> None:
-    """Write a COCO json, the annotations one after another as they come, atomically."""
+    """Write a COCO json atomically, with its annotations one by one as they come."""
     encode = msgspec.json.Encoder().encode
     with atomic_path(path) as partial, open(partial, "wb") as file:
         file.write(b"{")

@@ -1,4 +1,4 @@
-"""Annotation files as their publishers write them, read as COCO json: what differs from set to set stands here."""
+"""Read published annotation files as COCO json. The differences between the data sets are handled here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vclr.file_names import file_key
 
 
 def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
-    """Open a COCO json, LVIS's, Objects365's, or UVO's with videos, whose frames are then its images.
+    """Open a json of COCO, LVIS or Objects365, or of UVO with videos, whose frames become the images.
 
     Args:
         path: the json.
-        without_folders: leave the folders out of the file names, for images that lie flat.
+        without_folders: remove the folders from the file names, for images in one flat folder.
 
     Raises:
-        UserError: the file is missing, is no json of annotations, or two file names differ by their folder alone.
+        UserError: the file is missing, is not a json of annotations, or two file names differ only in their folder.
     """
     coco = open_annotations(path)
     if not isinstance(coco.head.get("images"), list):
@@ -28,9 +28,9 @@ def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
     names: set[str] = set()
     for position, image in enumerate(coco.images):
         if not isinstance(image, dict):
-            continue  # the checks say so
+            continue  # the checks report it
         if "file_name" not in image and isinstance(image.get("coco_url"), str):
-            image["file_name"] = last_part(image["coco_url"])  # LVIS v1 has no other name
+            image["file_name"] = last_part(image["coco_url"])  # LVIS v1 has no `file_name`
         if without_folders and isinstance(image.get("file_name"), str):
             image["file_name"] = last_part(image["file_name"])
             if image["file_name"] in names:
@@ -40,5 +40,5 @@ def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
 
 
 def last_part(name: str) -> str:
-    """Return the last part of a file name or url."""
+    """Return the last part of a file name or URL."""
     return PurePosixPath(file_key(name)).name

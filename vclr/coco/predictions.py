@@ -1,4 +1,4 @@
-"""Predictions for the images of a data set: COCO results, or a COCO json of its own whose annotations have scores."""
+"""Read predictions for the images of a data set: COCO results, or a COCO json whose annotations have scores."""
 
 from __future__ import annotations
 
@@ -19,36 +19,34 @@ from vclr.files import read_json
 
 log = logging.getLogger("vclr.coco")
 
-ELSEWHERE = object()  # in the place of a prediction for an image that is not in the data set
+ELSEWHERE = object()  # stands for a prediction for an image that is not in the data set
 
 
 def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> list[Json]:
-    """Read and check predictions of a file.
+    """Read and check a file of predictions.
 
-    Results go by the ids of the data set. A COCO json that has `images` of its own has ids of its own, too: its images
-    are found by file name, and predictions for others do not count.
+    COCO results use the image ids of the data set. A COCO json with its own `images` also has its own ids: its images
+    are matched by file name, and predictions for images outside of the data set are ignored.
 
     Args:
         path: the file.
         images: `images` of the data set.
-        annotations: what errors call the data set.
+        annotations: the name of the data set in errors.
 
     Returns:
         As `check_predictions`.
 
     Raises:
-        UserError: the file or an entry of it is not what it should be, or no image is one of the data set.
+        UserError: the file or one of its entries is not valid, or none of its images is in the data set.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        found = check_predictions(content, images, str(path), units := Units())
-    elif not isinstance(entries := content.get("annotations"), list):
-        raise UserError(f"{path}: is not a list of COCO results, nor a COCO json with scores")
-    elif not isinstance(content.get("images"), list):
-        found = check_predictions(entries, images, f"{path}: annotations", units := Units())
-    else:
-        renumbered = list(_renumber(content, path, images, annotations))
-        found = check_predictions(renumbered, images, f"{path}: annotations", units := Units())
+    content, source, units = read_json(path), str(path), Units()
+    if isinstance(content, dict):
+        if not isinstance(content.get("annotations"), list):
+            raise UserError(f"{path}: is neither a list of COCO results nor a COCO json with scores")
+        source += ": annotations"
+        has_images = isinstance(content.get("images"), list)
+        content = list(_renumber(content, path, images, annotations)) if has_images else content["annotations"]
+    found = check_predictions(content, images, source, units)
     if says := units.say_shares():
         raise UserError(f"{path}: {says}")
     return found
@@ -58,16 +56,16 @@ def check_predictions(entries: Any, images: list[Json], source: str, units: Unit
     """Check predictions for the images of a data set.
 
     Args:
-        entries: `image_id`, `score`, `bbox` xywh absolute or `segmentation`, maybe `category_id`.
+        entries: each with `image_id`, `score`, `bbox` (xywh absolute) or `segmentation`, and optionally `category_id`.
         images: `images` of the data set.
-        source: what errors call the predictions.
-        units: looks at all boxes and polygons.
+        source: the name of the predictions in errors.
+        units: collects evidence from all boxes and polygons.
 
     Returns:
-        `image_id`, `category_id`, `score`, `bbox` and `segmentation` (None if there is none) of each.
+        The `image_id`, `category_id`, `score`, `bbox` and `segmentation` (None if missing) of each.
 
     Raises:
-        UserError: it is no list, an entry is not sound, or some have a segmentation and others not.
+        UserError: it is not a list, an entry is not valid, or only some entries have a segmentation.
     """
     if not isinstance(entries, list):
         raise UserError(f"{source}: is not a list of COCO results")
@@ -90,13 +88,13 @@ def check_predictions(entries: Any, images: list[Json], source: str, units: Unit
 
 
 def _renumber(content: Json, path: str | Path, images: list[Json], annotations: str | Path) -> Iterator[Any]:
-    """Yield the annotations of a json with the data set's ids of their images, ELSEWHERE in the place of others."""
+    """Yield the annotations of a json with the image ids of the data set, or ELSEWHERE for other images."""
     checks = CocoChecks(path, [])
     for position, image in enumerate(content["images"]):
         checks.check_image(position, image)
     same = match_images(content["images"], path, images, annotations)
     if same.num_others:
-        log.warning("%s: %d images are not in %s: not counted", path, same.num_others, annotations)
+        log.warning("%s: %d images are not in %s; they are ignored", path, same.num_others, annotations)
     for position, prediction in enumerate(content["annotations"]):
         image_id = prediction.get("image_id") if isinstance(prediction, dict) else None
         if not isinstance(image_id, (int, str)) or image_id not in checks.sizes:
@@ -106,7 +104,7 @@ def _renumber(content: Json, path: str | Path, images: list[Json], annotations: 
         if len(places) > 1:
             names = " and ".join(f"images[{place}]" for place in places[:2])
             file_name = images[places[0]]["file_name"]
-            raise UserError(f"{annotations}: {names} are both {file_name}: which of them {path} means is not known")
+            raise UserError(f"{annotations}: {names} are both {file_name}, so predictions of {path} are ambiguous")
         yield {**prediction, "image_id": images[places[0]]["id"]} if places else ELSEWHERE
 
 
@@ -123,7 +121,7 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         raise UserError(f"{entry}: score {value!r} is not a finite number")
     box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
     if segmentation == []:
-        segmentation = None  # sets of boxes write it so
+        segmentation = None  # data sets of boxes write it like this
     if segmentation is not None:
         check_segmentation(segmentation, *sizes[image_id], entry)
     elif box is None:
@@ -135,6 +133,6 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
     check_box(box, entry)
     category = prediction.get("category_id", 1)
     if not isinstance(category, int):
-        raise UserError(f"{entry}: category_id {category!r} is not a whole number")
+        raise UserError(f"{entry}: category_id {category!r} is not an integer")
     kept = {"image_id": image_id, "category_id": category, "score": value, "bbox": box}
     return {**kept, "segmentation": segmentation}

@@ -1,4 +1,4 @@
-"""Run lengths: how COCO writes masks that are no polygons."""
+"""Decode compressed RLE, the run lengths in which COCO stores masks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 def run_lengths(counts: list[bytes]) -> list[np.ndarray]:
     """Return the run lengths of compressed RLE counts, (k,) int64 each, zeros first.
 
-    A count is a little-endian number of 5 bits a character, of which the sixth bit says that more follow; from the
-    fourth count on it is the difference to the last but one.
+    A count is a little-endian number with 5 bits per character; the sixth bit says that more characters follow. From
+    the fourth count on, it is the difference to the count before the previous one.
 
     Raises:
-        ValueError: counts are damaged.
+        ValueError: the counts are damaged.
     """
     codes = np.frombuffer(b"".join(counts), np.uint8).astype(np.int64) - 48
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:

@@ -1,4 +1,4 @@
-"""The images that two COCO json have in common, by file name: each json numbers its own."""
+"""Match the images of two COCO json files by file name, because each file has its own image ids."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = logging.getLogger("vclr.coco")
 
 @dataclass(frozen=True)
 class SameImages:
-    """Which images of a json (proposals, predictions) are images of a data set.
+    """The images of a json (proposals, predictions) that are also in a data set.
 
     Attributes:
-        positions: for each image of the json that is in the data set, by its id, the positions of the data set's
-            entries of it: one, or several if they name one file.
-        num_common: entries of the data set that the json has, too.
-        num_others: images of the json that are not in the data set.
+        positions: maps the id of each common image to the positions of its entries in the data set, which are several
+            if entries name the same file.
+        num_common: number of entries of the data set that are in the json.
+        num_others: number of images of the json that are not in the data set.
     """
 
     positions: dict[Any, list[int]]
@@ -31,18 +31,18 @@ class SameImages:
 
 
 def match_images(theirs: list[Json], source: str | Path, ours: list[Json], annotations: str | Path) -> SameImages:
-    """Find the images of a data set among those of another json, both checked.
+    """Match the checked images of a json with those of a data set.
 
-    Names that mean the same file (`./a.jpg`, `a.jpg`; see `file_key`) are the same.
+    Spellings of the same file name (`./a.jpg`, `a.jpg`; see `file_key`) match.
 
     Args:
-        theirs: `images` of the other json.
-        source: what errors call it.
+        theirs: `images` of the json.
+        source: the name of the json in errors.
         ours: `images` of the data set.
-        annotations: what errors call it.
+        annotations: the name of the data set in errors.
 
     Raises:
-        UserError: no image in common, or one that the two files have in two sizes.
+        UserError: they have no image in common, or an image has different sizes in the two files.
     """
     by_key: dict[str, list[int]] = {}
     for position, image in enumerate(ours):
@@ -55,17 +55,19 @@ def match_images(theirs: list[Json], source: str | Path, ours: list[Json], annot
             continue
         for wanted in (ours[place] for place in places):
             if (image["height"], image["width"]) != (wanted["height"], wanted["width"]):
-                sizes = f"{image['width']}x{image['height']}, {annotations} says {wanted['width']}x{wanted['height']}"
+                sizes = (
+                    f"{image['width']}x{image['height']}, but {annotations} says {wanted['width']}x{wanted['height']}"
+                )
                 raise UserError(f"{source}: images[{position}]: {image['file_name']} is {sizes}")
         positions[image["id"]] = places
         common.update(places)
     if ours and theirs and not common:
-        names = f"({ours[0]['file_name']}, say); it has {theirs[0]['file_name']}"
-        raise UserError(f"{source}: names no image of {annotations} {names}")
+        names = f"it has {theirs[0]['file_name']}, for example, and {annotations} has {ours[0]['file_name']}"
+        raise UserError(f"{source}: has no image in common with {annotations}: {names}")
     return SameImages(positions, len(common), len(theirs) - len(positions))
 
 
 def warn_of_missing(same: SameImages, source: str | Path, num_images: int, annotations: str | Path) -> None:
-    """Say in one line how many images of a data set a json of proposals has, if not all."""
+    """Warn in one line if a json of proposals does not have all images of a data set."""
     if same.num_common < num_images:
-        log.warning("%s: has %d of the %d images of %s", source, same.num_common, num_images, annotations)
+        log.warning("%s: has only %d of the %d images of %s", source, same.num_common, num_images, annotations)

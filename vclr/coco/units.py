@@ -1,7 +1,7 @@
-"""Units of boxes and polygons: COCO counts in pixels, and other formats in shares of the image, from 0 to 1.
+"""Detect boxes and polygons in the wrong unit: COCO uses pixels, other formats use fractions of the image size.
 
-Shares taken as pixels put every object into the first pixel: nothing can be learned from them, and nothing found. Of a
-single box that is no proof; of all boxes of a file it is.
+Fractions read as pixels put every object into the first pixel, so that nothing can be learned or found. A single box
+like this proves nothing; if all boxes of a file are like this, the unit is wrong.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-NEAR_ONE = 1.001  # the largest share, with what rounding adds
-MIN_SIDE = 3  # of an image; below, the first pixel is a large part of it
+NEAR_ONE = 1.001  # the largest fraction, plus rounding
+MIN_SIDE = 3  # in smaller images, the first pixel is a large part of the image
 
 
 @dataclass
 class Units:
-    """What the shapes of a file have in common so far; to be asked only while `are_open`.
+    """The evidence about the unit so far; `add` is only needed while `are_open`.
 
     Attributes:
-        are_open: neither boxes nor polygons have been seen in pixels.
+        are_open: the boxes or the polygons may still be fractions.
     """
 
     are_open: bool = True
@@ -30,7 +30,7 @@ class Units:
     _has_fraction: bool = False
 
     def add(self, shape: Json, size: tuple[int, int]) -> None:
-        """Look at the box and the polygons of a sound annotation or result, in an image of (height, width)."""
+        """Add the box and the polygons of a valid annotation or result, in an image of (height, width)."""
         if max(size) < MIN_SIDE:
             return
         left, top, width, height = shape["bbox"]
@@ -40,11 +40,11 @@ class Units:
         if isinstance(segmentation, list):
             self._see("polygons", segmentation[0])
         elif segmentation is not None:
-            self._in_pixels.add("polygons")  # run lengths have no other unit
+            self._in_pixels.add("polygons")  # run lengths are always in pixels
         self.are_open = len(self._in_pixels) < len(self._counts)
 
     def merge(self, other: Units) -> None:
-        """Take in what another part of the same file has."""
+        """Add the evidence from another part of the same file."""
         for kind in self._counts:
             self._counts[kind] += other._counts[kind]
         self._in_pixels |= other._in_pixels
@@ -57,12 +57,12 @@ class Units:
             self._in_pixels.add(kind)
 
     def say_shares(self) -> str:
-        """Say that all boxes, or all polygons, are shares of their images; nothing if any of them is in pixels."""
-        for kind, count in self._counts.items() if self._has_fraction else ():  # one pixel can be an object
+        """Return a line if all boxes or all polygons look like fractions; empty if any of them is in pixels."""
+        for kind, count in self._counts.items() if self._has_fraction else ():  # objects of 1x1 px are possible
             if count and kind not in self._in_pixels:
                 them = f"all {count} {kind} lie" if count > 1 else f"the only one of its {kind} lies"
                 return (
-                    f"{them} within 1 px of the corner: are they shares of the image (0 to 1)? COCO counts in pixels; "
+                    f"{them} within 1 px of the corner: are they fractions of the image size? COCO uses pixels; "
                     "multiply x and width by the image's width, y and height by its height"
                 )
         return ""

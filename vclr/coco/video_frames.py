@@ -1,7 +1,7 @@
-"""Annotated videos as annotated frames: what UVO publishes, which is the format of YouTube-VIS, read as COCO.
+"""Read annotated videos (UVO, in the format of YouTube-VIS) as annotated frames in COCO's format.
 
-`videos` have `file_names`, one a frame, and one size; `annotations` are objects through a video, with the lists
-`segmentations`, `bboxes` and `areas`: one entry a frame, None where the object is not to be seen.
+Each of `videos` has `file_names`, one per frame, and one size. Each of `annotations` is an object throughout a video,
+with the lists `segmentations`, `bboxes` and `areas`: one entry per frame, None if the object is not visible.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.errors import UserError
 
-# Lists of an annotation with one entry a frame.
+# Lists of an annotation with one entry per frame.
 FRAME_LISTS = ("segmentations", "bboxes", "areas")
 
 
 class VideoFile(CocoFile):
-    """A json of annotated videos, read as if its frames were images.
+    """A json of annotated videos, whose frames become the images.
 
-    Frames are numbered from 1 in the order of the videos, and so are their annotations, track by track. An image keeps
-    what it was of as `video_id` and `frame`, an annotation as `track_id`.
+    Frames are numbered from 1 in the order of the videos, and annotations from 1, track by track. The origin of an
+    image is kept in `video_id` and `frame`, that of an annotation in `track_id`.
 
     Raises:
-        UserError: a video that is not as above; names it.
+        UserError: a video does not have the format above.
     """
 
     def __init__(self, source: CocoFile) -> None:
-        """Take the place of a json as `open_annotations` opened it."""
+        """Wrap a json that `open_annotations` opened."""
         head = dict(source.head)
         self._videos: dict[Any, tuple[int, Json]] = {}  # id -> (id of its first frame, video)
         images: list[Json] = []
@@ -41,7 +41,7 @@ class VideoFile(CocoFile):
             if not isinstance(video, dict) or not {"id", "file_names", "height", "width"} <= video.keys():
                 raise UserError(f"{entry}: needs `id`, `file_names`, `height` and `width`")
             if video["id"] in self._videos or not isinstance(video["file_names"], list):
-                raise UserError(f"{entry}: id {video['id']!r} occurs twice, or its `file_names` are no list")
+                raise UserError(f"{entry}: id {video['id']!r} occurs twice, or its `file_names` is not a list")
             self._videos[video["id"]] = len(images) + 1, video
             size = {"height": video["height"], "width": video["width"]}
             for frame, name in enumerate(video["file_names"]):
@@ -50,7 +50,7 @@ class VideoFile(CocoFile):
         super().__init__(source.path, {"images": images, **head}, source.annotations)
 
     def read_annotations(self, kept: Iterable[int] | None = None) -> Iterator[Any]:
-        """Yield the annotations of frames; `kept` has a number for each of these."""
+        """Yield the annotations of the frames; `kept` has one number for each."""
         flat = (
             annotation
             for position, track in enumerate(super().read_annotations())
@@ -60,7 +60,7 @@ class VideoFile(CocoFile):
         return numbered if kept is None else itertools.compress(numbered, kept)
 
     def check_images(self) -> CocoChecks:
-        """Check the frames; errors speak of them as the entries that they have become."""
+        """Check the frames; errors name their entries in the converted json."""
         path, self.path = self.path, self.path.with_name(f"{self.path.name} as frames")
         try:
             return super().check_images()
@@ -68,7 +68,7 @@ class VideoFile(CocoFile):
             self.path = path
 
     def _flatten(self, position: int, track: Any) -> Iterator[Json]:
-        """Yield an object in each frame in which it is to be seen."""
+        """Yield the object's annotation in each frame in which it is visible."""
         entry = f"{self.path}: annotations[{position}]"
         if not isinstance(track, dict) or not {"id", "video_id", "category_id", "bboxes"} <= track.keys():
             raise UserError(f"{entry}: needs `id`, `video_id`, `category_id` and `bboxes`")

@@ -19,10 +19,10 @@ import numpy as np
 
 from vclr.coco.annotations import Json, open_images
 from vclr.coco.official import last_part, open_official
-from vclr.crew import Crew
 from vclr.image_folder import Folder, Images
 from vclr.processes import count_cpus
 from vclr.splits.picture_hash import DECODED_SIZE, MAX_COARSE, coarse_distance, find_copies, hash_picture
+from vclr.worker_pool import WorkerPool
 
 REASONS = ("name", "coco", "bytes", "near", "mirrored")
 MAX_PAIRS = 1000  # pairs that are listed
@@ -163,7 +163,7 @@ def _same_bytes(evaluation: PhotoSet, training: PhotoSet) -> Iterator[Pair]:
 def _hash(photos: PhotoSet, description: str, quiet: bool) -> dict[int, np.ndarray]:
     """Return the hashes of the pictures of a set by position, without blank ones; computed on all CPUs."""
     names = [image["file_name"] for image in photos.images]
-    blocks = Crew(count_cpus(), quiet).work(_hash_block, _folder(photos), names, BLOCK, description)
+    blocks = WorkerPool(count_cpus(), quiet).map_blocks(_hash_block, _folder(photos), names, BLOCK, description)
     hashes = itertools.chain.from_iterable(blocks)
     return {position: found for position, found in enumerate(hashes) if found is not None}
 

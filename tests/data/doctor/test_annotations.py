@@ -1,4 +1,4 @@
-"""Entries of a json: damaged in one way each is one finding, with entry and consequence."""
+"""Entries of a json: each kind of damage gives one finding, with the entry and the consequence."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
         {"area": 1500},
         WARNING,
         "area off its mask",
-        ["area 1500, the mask has 160 px (medium, the mask is small)", "goes by `area`"],
+        ["area is 1500, but the mask has 160 px (medium instead of small)", "evaluation uses `area`"],
     ),
     "area of zero": ({"area": 0}, WARNING, "area of zero", ["evaluated as a small object"]),
     "negative area": ({"area": -2.5}, WARNING, "negative area", ["area -2.5", "left out of evaluation"]),
@@ -65,7 +65,7 @@ DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
         {"segmentation": [[4, 4, 24, 12]]},
         ERROR,
         "polygon",
-        ["polygon 0 has 2 points, needs at least 3", "refused before anything starts"],
+        ["polygon 0 has 2 points; at least 3 are needed", "refused before anything starts"],
     ),
     "damaged run lengths": (
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
@@ -124,8 +124,8 @@ def test_crowds_are_no_matter(world: World):
     assert wrong(report) == []
     found = [finding for finding in report.findings if "annotations[0]" in finding.says]
     assert {finding.topic for finding in found} == {"box outside the image", "area off its mask"}
-    assert all("no matter, as it is a crowd" in finding.says for finding in found)
-    assert "1 annotations are crowds: left out of training" in notes(report)["crowds"]
+    assert all("harmless, because it is a crowd" in finding.says for finding in found)
+    assert "has 1 crowds: left out of training" in notes(report)["crowds"]
 
 
 def test_ways_to_write_a_mask_are_counted(world: World):
@@ -135,7 +135,7 @@ def test_ways_to_write_a_mask_are_counted(world: World):
     del world.annotations[2]["area"]
     report = world.check()
     assert wrong(report) == []
-    assert "4 as polygons, 1 as uncompressed RLE, 1 as compressed RLE: all are read" in notes(report)["masks"]
-    assert "1 annotations have none: sizes in evaluation go by the box" in notes(report)["area"]
+    assert "4 as polygons, 1 as uncompressed RLE, 1 as compressed RLE; all are read" in notes(report)["masks"]
+    assert "no area in 1 annotations; evaluation takes the size of the box" in notes(report)["area"]
     world.annotations[3]["segmentation"] = []
-    assert "1 annotations have none: taken to fill their boxes" in notes(world.check())["masks"]
+    assert "no mask in 1 annotations; their boxes are used as masks" in notes(world.check())["masks"]

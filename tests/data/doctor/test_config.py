@@ -1,4 +1,4 @@
-"""What a configuration names beside photos: views, groups of classes, proposals, a second set."""
+"""The other data of a configuration: views, class groups, proposals, a second data set."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_views(world: World):
     assert f"{depth}: view depth of a.png: does not exist; refused" in only(world.check(), "missing view", ERROR)
     (depth / "a.png").write_text("not an image")
     says = only(world.check(), "unreadable view", ERROR)
-    assert f"{depth}/a.png: is not an image; ends a training when it is read" in says
+    assert f"{depth}/a.png: is not an image; stops training when it is read" in says
     write_png(depth / "a.png", np.zeros((HEIGHT, WIDTH - 1, 3), np.uint8))
     says = only(world.check_config(), "size of a view", ERROR)
-    assert f"{depth}/a.png: is 59x40, its photo a.png 60x40" in says
+    assert f"{depth}/a.png: is 59x40, but its photo a.png is 60x40" in says
     assert wrong(world.check_config("views.weights={natural: 1, depth: 0}")) == [], "a view that is not drawn"
 
 
@@ -42,7 +42,7 @@ def test_groups_of_classes(world: World):
     assert "evaluation.groups.novel: " in says
     assert "has no category 'cap'; nearest: 'cup'; it has dog, cup; refused" in says
     says = only(world.check_config("evaluation.groups={known: [dog]}"), "class in no group", WARNING)
-    assert "category 'cup' (id 2) with 3 annotations; its objects count in no group" in says
+    assert "category 'cup' (id 2) with 3 annotations; its objects are in no group" in says
     world.categories[1]["name"] = "dog"
     says = only(world.check_config("evaluation.groups={known: [dog]}"), "class name twice", WARNING)
     assert "2 categories are called 'dog'" in says
@@ -64,25 +64,25 @@ def test_wrong_categories(world: World, categories: Any):
 
 
 def test_proposals(world: World):
-    assert "p.json: 1 for 1 photos; 2 of the training set have none" in notes(world.check_config())["proposals"]
+    assert "p.json: 1 proposals for 1 of 3 photos of the training set" in notes(world.check_config())["proposals"]
     proposal = world.proposals["annotations"][0]
     proposal["score"] = "high"
     says = only(world.check_config(), "proposal without score", ERROR)
-    assert "p.json: annotations[0] (id 1): has no number as `score`; refused" in says
+    assert "p.json: annotations[0] (id 1): has no numeric `score`; refused" in says
     proposal["score"] = 1
     world.proposals["images"][1]["file_name"] = "z.png"
     says = only(world.check_config(), "proposals of other photos", WARNING)
-    assert "p.json: 1 of 3 images are not of the training set; ignored in training" in says
+    assert "p.json: 1 of 3 images are not in the training set; ignored in training" in says
     world.proposals["images"][1].update(file_name="b.png", width=WIDTH + 1)
     says = only(world.check_config(), "size of proposals", ERROR)
-    assert "images[1] (b.png): is 61x40, in the training set 60x40; refused before anything starts" in says
+    assert "images[1] (b.png): is 61x40, but 60x40 in the training set; refused before anything starts" in says
     world.proposals["images"][1]["width"] = WIDTH
     proposal["bbox"] = [1, 1]
     assert "p.json: annotations[0] (id 1): bbox [1, 1]" in only(world.check_config(), "box", ERROR)
 
 
 def test_two_sets(world: World, tmp_path: Path):
-    """Each is checked for its own use; photos of both are named, and so are ids that mean another photo."""
+    """Each is checked for its own use; common photos are reported, and ids that stand for different photos."""
     assert "a.json: is the training set and the test set" in notes(world.check_config())["one set"]
     world.annotations[0]["area"] = 900
     train = world.write()
@@ -93,7 +93,10 @@ def test_two_sets(world: World, tmp_path: Path):
     report = world.check_config(f"data.test.annotations={tmp_path}/b.json")
     area, common = wrong(report)
     assert "b.json: annotations[0]" in area.says, "a training does not look at areas"
-    assert "b.json: 2 of 3 photos are in the training set too; evaluated on what was trained on" in common.says
-    assert "2 image ids mean another photo in" in notes(report)["image ids"]
+    assert (
+        "b.json: 2 of 3 photos are also in the training set; the evaluation includes photos of the training"
+        in common.says
+    )
+    assert "2 image ids stand for other photos in" in notes(report)["image ids"]
     assert "other images" not in notes(report), "what the other json names is used"
     assert report.summarize().startswith("6 images, 12 annotations: 0 errors, 2 warnings")

@@ -1,4 +1,4 @@
-"""What the doctor says of a kind is what training and evaluation do."""
+"""Training and evaluation do what the doctor says about each kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AS_IT_IS = Geometry(False, None, (0, 0, HEIGHT, WIDTH), (HEIGHT, WIDTH))
 
 
 def damage(world: World, case: str) -> str:
-    """Damage the only annotation and return what the doctor says of it."""
+    """Damage the only annotation, and return the doctor's findings about it."""
     world.annotations = [{**world.annotations[0], **DAMAGED[case][0]}]
     world.images = world.images[:1]
     (finding,) = (finding for finding in wrong(world.check()) if "annotations[0]" in finding.says)
@@ -35,13 +35,13 @@ def test_training(world: World, case: str):
     )
     assert ("dropped from training" in says) == (len(boxes) == 0)
     if "no pixel" in says:
-        assert ("trained on with its box and no pixel" in says) == (masks.whole().sum() == 0 and len(boxes) == 1)
+        assert ("trained on with its box, and an empty mask" in says) == (masks.whole().sum() == 0 and len(boxes) == 1)
     if "cut at the border" in says:
         assert boxes[0, 0] + boxes[0, 2] / 2 == 1
 
 
 def perfect(annotation: Json) -> Json:
-    """Return what a detector finds, which knows no more of the world than the image."""
+    """Return the predictions of a detector that sees only the image."""
     left, top, width, height = annotation["bbox"]
     x, y = min(left, WIDTH), min(top, HEIGHT)
     box = [x, y, min(left + width, WIDTH) - x, min(top + height, HEIGHT) - y]
@@ -51,7 +51,7 @@ def perfect(annotation: Json) -> Json:
 
 @pytest.mark.parametrize("case", USABLE)
 def test_evaluation(world: World, case: str):
-    """Of a detector that finds exactly what is annotated."""
+    """Evaluate a detector that finds exactly the annotated objects."""
     says = damage(world, case)
     metrics = score(world.folder / "a.json", [perfect(world.annotations[0])])
     if "object that cannot be found" in says:

@@ -1,4 +1,4 @@
-"""What the doctor says of names: files that lie under another spelling, links, classes and ids that are doubled."""
+"""The doctor's findings about names: files with another spelling, links, duplicate classes and ids."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.data.doctor.world import World, notes, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
 from vclr.data.doctor.report import Report
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UserError
 from vclr.finding import ERROR, WARNING
+from vclr.worker_pool import WorkerPool
 
 NFC, NFD = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
 NATURAL = ("views.weights={natural: 1}", "data.train.proposals=''")
@@ -23,11 +23,11 @@ NATURAL = ("views.weights={natural: 1}", "data.train.proposals=''")
 def check(world: World) -> Report:
     """Check the photos without their views, which tests do not rename."""
     world.write()
-    return check_files(DataSet(world.folder / "a.json", world.folder / "images"), Crew(), decode=False)
+    return check_files(DataSet(world.folder / "a.json", world.folder / "images"), WorkerPool(), decode=False)
 
 
 def rename(world: World, file: str, name: str) -> None:
-    """Give the photo b.png another name on disk and its entry one of its own."""
+    """Give the photo b.png one name on disk and another one in its entry."""
     (world.folder / "images" / file).parent.mkdir(exist_ok=True)
     (world.folder / "images" / "b.png").rename(world.folder / "images" / file)
     world.images[1]["file_name"] = name
@@ -38,7 +38,7 @@ def test_other_spellings_are_found_and_said(world: World, file: str, name: str):
     rename(world, file, name)
     report = check(world)
     assert not wrong(report)
-    assert f"1 names are written otherwise than the files ({name} for {file}): found" in notes(report)["names"]
+    assert f"in 1 of 3 names ({name} is {file}, for example); the files were found" in notes(report)["names"]
     samples = TrainingSamples(world.config(*NATURAL))
     assert len(samples) == 3
     assert samples.images.open(1).size == (60, 40)
@@ -74,13 +74,13 @@ def test_links_out_of_the_folder_are_said_and_followed(world: World, tmp_path: P
     os.symlink("c.png", world.folder / "images" / "again.png")  # a link within the folder is not worth a word
     report = check(world)
     assert not wrong(report)
-    assert f"1 photos are links to files elsewhere (a.png -> {disk.resolve()}/1.png ...)" in notes(report)["links"]
+    assert f"elsewhere: 1 of 3 photos (a.png -> {disk.resolve()}/1.png, for example)" in notes(report)["links"]
 
 
 def test_one_id_of_two_classes(world: World):
     world.categories.append({"id": 1, "name": "cup"})
     says = only(world.check(), "id of two categories", ERROR)
-    assert "a.json: categories[2]: id 1 is 'cup', but categories[0] has it for 'dog'" in says
+    assert "a.json: categories[2]: id 1 is 'cup' here, but 'dog' in categories[0]" in says
 
 
 @pytest.mark.parametrize(("name", "says"), [("dog", "2 categories are called 'dog'"), ("Dog ", "'dog' and 'Dog '")])
@@ -91,7 +91,7 @@ def test_one_name_of_two_classes(world: World, name: str, says: str):
 
 def test_ids_as_text_are_told_from_numbers(world: World):
     world.annotations[0]["image_id"] = "0"
-    assert "image '0' is not in `images` (which has 0, as a number)" in only(
+    assert "image '0' is not in `images` (it has the number 0)" in only(
         world.check(), "annotation without image", ERROR
     )
 
@@ -101,9 +101,9 @@ def test_proposals_of_other_names_for_the_same_files(world: World):
         image["file_name"] = f"./{image['file_name']}"
     report = world.check_config()
     assert not wrong(report)
-    assert "p.json: 1 for 1 photos; 2 of the training set have none" in notes(report)["proposals"]
+    assert "p.json: 1 proposals for 1 of 3 photos of the training set" in notes(report)["proposals"]
     for image in world.proposals["images"]:
         image["file_name"] += ".jpg"
-    assert "3 of 3 images are not of the training set; refused" in only(
+    assert "3 of 3 images are not in the training set; refused" in only(
         world.check_config(), "proposals of other photos", ERROR
     )

@@ -1,4 +1,4 @@
-"""What the doctor says of numbers: those that json lacks, units, and layouts of boxes."""
+"""The doctor's findings about numbers: NaN and infinities, units, and layouts of boxes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.data.doctor.world import HEIGHT, WIDTH, World, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import check_files
 from vclr.data.doctor.kinds import REFUSED
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UserError
 from vclr.finding import ERROR, WARNING
+from vclr.worker_pool import WorkerPool
 
 
 def test_a_number_that_json_lacks_hides_nothing_else(world: World):
@@ -24,9 +24,9 @@ def test_a_number_that_json_lacks_hides_nothing_else(world: World):
     says = [finding.says for finding in wrong(world.check()) if finding.level == ERROR]
     path = world.folder / "a.json"
     assert says[:3] == [
-        f"{path}: images[2] (id 2): extra -Infinity is not a number that json has; refused before anything starts",
-        f"{path}: annotations[0] (id 0): quality NaN is not a number that json has; refused before anything starts",
-        f"{path}: annotations[1] (id 1): bbox[2] Infinity is not a number that json has; {REFUSED}",
+        f"{path}: images[2] (id 2): extra is -Infinity, which is not valid json; refused before anything starts",
+        f"{path}: annotations[0] (id 0): quality is NaN, which is not valid json; refused before anything starts",
+        f"{path}: annotations[1] (id 1): bbox[2] is Infinity, which is not valid json; {REFUSED}",
     ]
     assert "annotations[3] (id 3): category 9" in says[3]
     assert "a.png: does not exist" in says[4]
@@ -52,7 +52,7 @@ def test_shares_of_the_image(world: World):
     boxes(world, lambda _, box: [box[0] / WIDTH, box[1] / HEIGHT, box[2] / WIDTH, box[3] / HEIGHT])
     errors = [finding for finding in wrong(world.check()) if finding.level == ERROR]
     assert [finding.topic for finding in errors] == ["units"]
-    assert "a.json: all 6 boxes lie within 1 px of the corner: are they shares" in errors[0].says
+    assert "a.json: all 6 boxes lie within 1 px of the corner: are they fractions" in errors[0].says
     assert sum(finding.topic == "box below a pixel" for finding in wrong(world.check())) == 6
 
 
@@ -61,7 +61,7 @@ def test_corners_in_place_of_sides(world: World):
     findings = [finding for finding in wrong(world.check()) if finding.topic == "form of the boxes"]
     (finding,) = findings
     assert finding.level == WARNING
-    assert "6 of 6 boxes reach beyond their images, but none if all are [x, y, x2, y2]" in finding.says
+    assert "6 of 6 boxes reach beyond their images, but none would as [x, y, x2, y2]" in finding.says
 
 
 @pytest.mark.parametrize("box", [[30, 15, 25, 38], [20, 15, 62, 38], [4, 4, 30, 30]])
@@ -74,7 +74,7 @@ def test_a_box_that_cannot_be_corners_settles_it(world: World, box: list[float])
 
 @pytest.mark.parametrize(("side", "count"), [(160, 1), (160, 0), (120, 0)])
 def test_percentages(world: World, side: int, count: int):
-    """Boxes up to 100 are doubted in larger images only, and none if one box is beyond."""
+    """Boxes up to 100 are only doubted in larger images, and not if one box is beyond 100."""
     for image in world.images:
         image.update(height=side, width=side)
     one = {"image_id": 0, "category_id": 1, "bbox": [20.5, 30.25, 60, 69]}
@@ -87,7 +87,7 @@ def test_percentages(world: World, side: int, count: int):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("1e999", "annotations[1] (id 1): area Infinity is not a number that json has"),
+        ("1e999", "annotations[1] (id 1): area is Infinity, which is not valid json"),
         ('"\\ud800"', "not usable json"),
         ("[" * 5000 + "]" * 5000, "not usable json"),
     ],
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_of_one_annotation_hides_no_other(world: World, text
     world.annotations[2]["category_id"] = 9
     path = world.write()
     path.write_text(path.read_text().replace('"HERE"', text))
-    found = [finding.says for finding in wrong(check_files(world.files(), Crew())) if finding.level == ERROR]
+    found = [finding.says for finding in wrong(check_files(world.files(), WorkerPool())) if finding.level == ERROR]
     assert says in found[0]
     assert len(found) == 1 or "category 9" in found[-1]  # else the file as a whole cannot be taken apart
     assert len(found) == 2 or text != "1e999"

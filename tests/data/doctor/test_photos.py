@@ -1,4 +1,4 @@
-"""Photos and their files: damaged in one way each is one finding."""
+"""Photos and their files: each kind of damage gives one finding."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.data.doctor.world import HEIGHT, NAMES, WIDTH, World, notes, only, wrong
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_files
 from vclr.data.doctor.kinds import REFUSED
 from vclr.finding import ERROR, WARNING
 from vclr.pictures import write_png
+from vclr.worker_pool import WorkerPool
 
 
 def test_missing_image(world: World):
@@ -30,7 +30,7 @@ def test_unreadable_image(world: World, damage: str):
     path.write_bytes(b"not an image" if damage == "text" else path.read_bytes()[:-900])
     says = only(world.check(), "unreadable image", ERROR)
     assert f"images[1] (id 1): {path}: " in says
-    assert "ends a training when it is read; ends an evaluation when it is read" in says
+    assert "stops training when it is read; stops evaluation when it is read" in says
     assert bool(wrong(world.check(decode=False))) == (damage == "text"), "the pixels are not looked at"
 
 
@@ -39,7 +39,7 @@ def test_image_of_another_size(world: World, decode: bool):
     write_png(world.folder / "images" / "b.png", np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8))
     says = only(world.check(decode), "size of an image", ERROR)
     assert "images[1] (id 1)" in says
-    assert "is 61x40, the entry says 60x40; ends a training when it is read" in says
+    assert "is 61x40, but the entry says 60x40; stops training when it is read" in says
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -53,12 +53,12 @@ def test_turned_image(world: World, suffix: str):
         report = world.check(decode)
         says = only(report, "size of an image", ERROR)
         assert "images[1]" in says
-        assert "is 40x60 turned upright by its EXIF data, the entry says 60x40" in says
-        assert "2 photos are turned upright" in notes(report)["turned photos"]
+        assert "is 40x60 turned upright by its EXIF data, but the entry says 60x40" in says
+        assert "EXIF data turn 2 of 3 photos upright" in notes(report)["turned photos"]
 
 
 def write_kind(path: Path, kind: str) -> None:
-    """Write a picture of the world's size whose pixels are of a kind of their own."""
+    """Write a picture of the world's size with pixels of an unusual kind."""
     ramp = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH))
     if kind == "16 bits":
         Image.fromarray((ramp * 600).astype(np.uint16)).save(path, format="TIFF")
@@ -97,7 +97,7 @@ def test_photos_of_several_frames_are_said(world: World):
     frames[0].save(world.folder / "images" / "b.png", save_all=True, append_images=frames[1:])
     report = world.check()
     assert wrong(report) == []
-    assert "1 photos hold several frames or pages (b.png ...)" in notes(report)["photos of several frames"]
+    assert "several frames or pages in 1 of 3 photos (b.png, for example)" in notes(report)["photos of several frames"]
 
 
 def test_other_images_in_the_folder(world: World):
@@ -105,7 +105,7 @@ def test_other_images_in_the_folder(world: World):
         (world.folder / "images" / name).write_text("")
     report = world.check()
     assert wrong(report) == []
-    assert "2 are named by no entry (y.JPG ...): not used" in notes(report)["other images"]
+    assert "not used, because no entry names them: 2 images (y.JPG, for example)" in notes(report)["other images"]
 
 
 def test_images_in_folders(world: World):
@@ -114,7 +114,7 @@ def test_images_in_folders(world: World):
     world.images[1]["file_name"] = "more/b.png"
     report = world.check()
     assert wrong(report) == []
-    assert "1 are named by no entry (b.png ...)" in notes(report)["other images"]
+    assert "because no entry names them: 1 images (b.png, for example)" in notes(report)["other images"]
 
 
 def test_image_without_object(world: World):
@@ -122,11 +122,11 @@ def test_image_without_object(world: World):
     world.annotations[4]["iscrowd"] = 1
     assert "(id 2, c.png): has only crowds; left out" in only(world.check(), "image without object", WARNING)
     del world.annotations[4]
-    assert "images[2] (id 2, c.png): has no annotation; left out" in only(
+    assert "images[2] (id 2, c.png): has no annotations; left out" in only(
         world.check(), "image without object", WARNING
     )
     keep = "dataloader.train.dataset.filter_empty=False"
-    assert only(world.check_config(keep), "image without object", WARNING).endswith("has no annotation; left out")
+    assert only(world.check_config(keep), "image without object", WARNING).endswith("has no annotations; left out")
     assert "trained on as background" in notes(world.check_config(keep))["image without object"]
 
 
@@ -134,27 +134,30 @@ def test_no_object_at_all(world: World):
     world.annotations = []
     errors = [finding for finding in wrong(world.check()) if finding.level == ERROR]
     assert [finding.says for finding in errors] == [
-        f"{world.folder}/a.json: holds no image with an object; refused before anything starts"
+        f"{world.folder}/a.json: has no image with an object; refused before anything starts"
     ]
 
 
 def test_same_file_twice(world: World):
     world.images[1]["file_name"] = "./a.png"
     says = only(world.check(), "same file twice", WARNING)
-    assert "images[1] (id 1): ./a.png is the file of images[0] too; trained on as two images" in says
+    assert "images[1] (id 1): ./a.png is also the file of images[0]; trained on as two images" in says
 
 
 def test_same_stem(world: World):
     (world.folder / "images" / "b.png").rename(world.folder / "images" / "a.bmp")
     world.images[1]["file_name"] = "a.bmp"
     says = only(world.check(), "same stem", ERROR)
-    assert "images[1] (id 1): a.bmp has the stem of a.png (images[0]); both are trained with the views of one" in says
-    report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), Crew())
-    assert "`vclr views` refuses them" in only(report, "same stem", WARNING)
+    assert (
+        "images[1] (id 1): a.bmp has the same stem as a.png (images[0]); both are trained with the same view files"
+        in says
+    )
+    report = check_files(DataSet(world.folder / "a.json", world.folder / "images"), WorkerPool())
+    assert "refused by `vclr views`" in only(report, "same stem", WARNING)
 
 
 def test_wrong_image_entry_is_said_once(world: World):
-    """Nothing is said of its annotations."""
+    """Its annotations are not reported."""
     del world.images[1]["height"]
     assert "images[1]: has no `height`; refused" in only(world.check(), "form of an entry", ERROR)
 
@@ -176,18 +179,18 @@ def test_image_id_twice(world: World):
 @pytest.mark.parametrize("text", ['{"images": [', "[]", "\x00"])
 def test_unreadable_json(world: World, text: str):
     (world.folder / "a.json").write_text(text)
-    assert "a.json: " in only(check_files(world.files(), Crew()), "json", ERROR)
+    assert "a.json: " in only(check_files(world.files(), WorkerPool()), "json", ERROR)
 
 
 def test_missing_files(world: World):
     world.write()
     files = DataSet(world.folder / "absent.json", world.folder / "absent", {"depth": world.folder / "absent"})
-    assert [finding.says for finding in wrong(check_files(files, Crew()))] == [
+    assert [finding.says for finding in wrong(check_files(files, WorkerPool()))] == [
         f"--annotations {world.folder}/absent.json: does not exist; nearest: {world.folder}/a.json; {REFUSED}",
         f"--images {world.folder}/absent: does not exist; {REFUSED}",
     ]
     files = DataSet(world.folder / "a.json", world.folder / "a.json")
-    assert "a.json: is not a folder; refused" in only(check_files(files, Crew()), "missing file", ERROR)
+    assert "a.json: is not a folder; refused" in only(check_files(files, WorkerPool()), "missing file", ERROR)
     paths = ("data.train.annotations", "data.train.images", "data.train.proposals", "data.test.images")
     report = world.check_config(*[f"{key}=absent" for key in paths])
     assert [finding.says.split("=")[0] for finding in wrong(report)] == list(paths)
@@ -198,7 +201,7 @@ def test_nobody_misses_a_test_set_that_nobody_set(world: World, tmp_path: Path):
     settings = ["data.test={annotations: '', images: ''}", f"data.root={tmp_path}/data"]
     findings = wrong(world.check_config(*settings, "train.eval_period=0"))
     assert {finding.level for finding in findings} == {WARNING}
-    assert all("`vclr evaluate` refuses that" in finding.says for finding in findings)
+    assert all("refused by `vclr evaluate`" in finding.says for finding in findings)
     assert {finding.level for finding in wrong(world.check_config(*settings))} == {ERROR}
 
 
@@ -208,7 +211,7 @@ def test_values_of_fewer_bits_in_a_file_of_16_are_said(world: World, brightest: 
     values = np.linspace(0, brightest, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
     Image.fromarray(values).save(world.folder / "images" / "b.png")
     says = notes(world.check()).get("dark pictures", "")
-    assert ("b.png: its brightest value is" in says) == warned
+    assert ("pictures (b.png has no value above" in says) == warned
 
 
 def test_photos_with_other_bytes_in_a_second_folder(world: World):
@@ -219,7 +222,7 @@ def test_photos_with_other_bytes_in_a_second_folder(world: World):
     (world.folder / "images" / "a.png").unlink()
     folders = [world.folder / "images", second]
     files = DataSet(world.write(), folders)
-    assert wrong(check_files(files, Crew())) == []
+    assert wrong(check_files(files, WorkerPool())) == []
     write_png(second / "b.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    says = only(check_files(files, Crew()), "photos in several folders", WARNING)
+    says = only(check_files(files, WorkerPool()), "photos in several folders", WARNING)
     assert f"{folders[0]}, {second}: 1 photos have other bytes in another of the folders (b.png ...)" in says

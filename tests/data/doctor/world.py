@@ -1,4 +1,4 @@
-"""A small sound data set that tests damage, and how they ask what was found."""
+"""A small valid data set that tests damage, and helpers to read the findings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, load_config
-from vclr.crew import Crew
 from vclr.data.doctor.check import DataSet, check_config, check_files
 from vclr.data.doctor.report import Report
 from vclr.files import write_json
 from vclr.finding import OK, Finding
 from vclr.pictures import write_png
+from vclr.worker_pool import WorkerPool
 
 Json = dict[str, Any]
 HEIGHT, WIDTH = 40, 60
@@ -32,7 +32,7 @@ def run_lengths(left: int, top: int, width: int, height: int) -> Json:
 
 
 class World:
-    """A sound data set of three photos with a view and proposals; a test damages the entries or the files."""
+    """A valid data set of three photos with a view and proposals; a test damages the entries or the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class World:
 
     def check(self, decode: bool = True) -> Report:
         self.write()
-        return check_files(self.files(), Crew(), decode)
+        return check_files(self.files(), WorkerPool(), decode)
 
     def config(self, *overrides: str) -> Config:
         paths = [f"data.{part}.annotations={self.folder}/a.json" for part in ("train", "test")]
@@ -81,7 +81,7 @@ class World:
 
     def check_config(self, *overrides: str) -> Report:
         self.write()
-        return check_config(self.config(*overrides), Crew())
+        return check_config(self.config(*overrides), WorkerPool())
 
 
 def wrong(report: Report) -> list[Finding]:
@@ -93,7 +93,7 @@ def notes(report: Report) -> dict[str, str]:
 
 
 def only(report: Report, topic: str, level: str) -> str:
-    """Return what the one finding of a report says, and that it is of this topic."""
+    """Check that a report has only one finding, with this topic, and return its text."""
     (finding,) = wrong(report)
     assert (finding.level, finding.topic) == (level, topic)
     return finding.says

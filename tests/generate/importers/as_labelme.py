@@ -1,4 +1,4 @@
-"""COCO annotations as labelme writes them."""
+"""Convert COCO annotations to labelme's format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def write_labelme(coco: Json, folder: Path) -> None:
-    """Write what is annotated outside crowds, a file for each photo."""
+    """Write all annotations that are not crowds, one file per photo."""
     for image in coco["images"]:
         shapes = [
             {

@@ -1,4 +1,4 @@
-"""Labels in another encoding than UTF-8 are read if a byte order mark says which, else refused with the way out."""
+"""Labels that are not UTF-8 are read if they have a byte order mark, else refused with a way to convert them."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def test_other_encodings_are_one_line_with_the_way_out(tmp_path: Path, label: st
     says = str(caught.value)
     assert says.startswith(f"{tmp_path}/a.json: ")
     assert "is not UTF-8 text" in says
-    assert "iconv -f gb18030 -t utf-8" in says
+    assert "`iconv -f windows-1252 -t utf-8` (or `-f gb18030`)" in says
     assert not (tmp_path / "out.json").exists()

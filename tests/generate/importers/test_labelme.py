@@ -1,4 +1,4 @@
-"""labelme: what goes in as shapes comes out as the objects that they are, and what is wrong is named with its shape."""
+"""labelme: shapes become the right objects, and errors name the bad shape."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SQUARE = {"label": "dog", "points": [[4, 4], [24, 4], [24, 14], [4, 14]], "group
 
 
 def write(path: Path, *shapes: Json, photo: Path | None = None, **other: Any) -> Path:
-    """Write a labelme json, and beside it, or where `photo` says, its photo."""
+    """Write a labelme json, and its photo next to it or at `photo`."""
     photo = photo or path.with_suffix(".png")
     photo.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,8 +123,8 @@ def test_what_has_no_area_is_left_out_and_named(tmp_path: Path, caplog: pytest.L
     assert len(coco["annotations"]) == 1
     assert [category["name"] for category in coco["categories"]] == ["dog"]
     assert caplog.messages == [
-        f"{tmp_path}/a.json: shapes[0] (rope): a linestrip has no area: left out",
-        f"{tmp_path}/a.json: shapes[2] (dog): covers no pixel of the photo: left out",
+        f"{tmp_path}/a.json: shapes[0] (rope): left out, because a linestrip has no area",
+        f"{tmp_path}/a.json: shapes[2] (dog): left out, because it covers no pixel of the photo",
     ]
 
 
@@ -174,7 +174,7 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
     photo.unlink()
     write_embedded = {"imageData": base64.b64encode(content).decode()}
     source.write_text(json.dumps({**json.loads(source.read_text()), **write_embedded}))
-    with pytest.raises(UserError, match=r"a\.json: its photo a\.png is only in the json: .* \(--images\)"):
+    with pytest.raises(UserError, match=r"a\.json: its photo a\.png is only in the json; .* --images"):
         run(tmp_path / "json")
     run(tmp_path / "json", images=tmp_path / "photos")
     assert (tmp_path / "photos" / "a.png").read_bytes() == content
@@ -189,17 +189,20 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
         ({"shapes": None}, "is not a labelme json"),
         ({"shapes": [None]}, "shapes[0]: has no label"),
         ({"shapes": [{**SQUARE, "label": 5}]}, "shapes[0]: has no label"),
-        ({"shapes": [SQUARE, {**SQUARE, "points": [[1, 1], [2, 2]]}]}, "shapes[1] (dog): a polygon of 2 points"),
+        ({"shapes": [SQUARE, {**SQUARE, "points": [[1, 1], [2, 2]]}]}, "shapes[1] (dog): a polygon has 2 points"),
         ({"shapes": [{**SQUARE, "points": [[1, 1], [2]]}]}, "shapes[0] (dog): `points` is not a list of [x, y]"),
         ({"shapes": [{**SQUARE, "points": [[1, 1], [2, "2"]]}]}, "shapes[0] (dog): `points` is not a list of [x, y]"),
-        ({"shapes": [{**SQUARE, "points": [[1, 1], [2, 2], [1e9, 0]]}]}, "shapes[0] (dog): polygon 0 holds a number"),
-        ({"shapes": [{**SQUARE, "shape_type": "circle"}]}, "shapes[0] (dog): a circle of 4 points"),
-        ({"shapes": [{**SQUARE, "shape_type": "cuboid"}]}, "shapes[0] (dog): a cuboid of 4 points is not a shape"),
+        (
+            {"shapes": [{**SQUARE, "points": [[1, 1], [2, 2], [1e9, 0]]}]},
+            "shapes[0] (dog): polygon 0 contains a number",
+        ),
+        ({"shapes": [{**SQUARE, "shape_type": "circle"}]}, "shapes[0] (dog): a circle has 4 points"),
+        ({"shapes": [{**SQUARE, "shape_type": "cuboid"}]}, "shapes[0] (dog): cannot import a cuboid with 4 points"),
         ({"shapes": [{**SQUARE, "shape_type": "mask", "mask": "x"}]}, "shapes[0] (dog): `mask` is not an image"),
         ({"shapes": [{**SQUARE, "shape_type": "mask"}]}, "shapes[0] (dog): `mask` is not an image"),
         (
             {"shapes": [{**SQUARE, "shape_type": "mask", "mask": picture(np.ones((37, 5), np.uint8))}]},
-            "shapes[0] (dog): its mask reaches beyond the photo of 60x40 px",
+            "shapes[0] (dog): its mask reaches beyond the photo, which is 60x40 px",
         ),
         (
             {"shapes": [{**SQUARE, "points": [[1, 1], [2, 10**400]]}]},
@@ -207,12 +210,12 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
         ),
         (
             {"shapes": [{**SQUARE, "shape_type": "circle", "points": [[0, 0], [1e200, 0]]}]},
-            "shapes[0] (dog): a circle with a radius of 1e+200 px",
+            "shapes[0] (dog): a radius of 1e+200 px is too large",
         ),
         ({"imagePath": "b\0.png"}, "not the name of a photo"),
         ({"imageHeight": 41}, "imageHeight is 41, but its photo a.png is 60x40 px"),
         ({"imagePath": None}, "imagePath is None, not the name of a photo"),
-        ({"imagePath": "b.png"}, "its photo b.png does not exist, and the file does not hold it"),
+        ({"imagePath": "b.png"}, "its photo b.png does not exist, and is not embedded in the json"),
         ({"imagePath": "b.png", "imageData": "!"}, "its photo b.png is only in the json"),
     ],
 )
@@ -242,7 +245,7 @@ def test_no_photo_comes_before_all_files_are_read(tmp_path: Path, is_embedded: b
         source.with_suffix(".png").unlink()
         source.write_text(json.dumps({**json.loads(source.read_text()), "imageData": data}))
     write(tmp_path / "json" / "b.json", {**SQUARE, "points": [[1, 1]]})
-    with pytest.raises(UserError, match=r"b\.json: shapes\[0\] \(dog\): a polygon of 1 points"):
+    with pytest.raises(UserError, match=r"b\.json: shapes\[0\] \(dog\): a polygon has 1 points"):
         run(tmp_path / "json", images=tmp_path / "photos")
     assert not (tmp_path / "photos").exists()
     write(tmp_path / "json" / "b.json", SQUARE)
@@ -252,7 +255,7 @@ def test_no_photo_comes_before_all_files_are_read(tmp_path: Path, is_embedded: b
 def test_photo_annotated_twice_is_one_line(tmp_path: Path):
     write(tmp_path / "a.json", SQUARE)
     write(tmp_path / "b.json", SQUARE, imagePath="a.png")
-    with pytest.raises(UserError, match=r"b\.json: its photo a\.png is annotated in .*/a\.json too"):
+    with pytest.raises(UserError, match=r"b\.json: its photo a\.png is also annotated in .*/a\.json"):
         run(tmp_path)
 
 
@@ -268,7 +271,7 @@ def test_folder_without_labelme_files(tmp_path: Path):
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """Return an image outside of all folders that are given to the importer."""
+    """Return an image outside of all folders that the importer may read."""
     path = tmp_path / "secret" / "key.png"
     path.parent.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(path)
@@ -285,7 +288,7 @@ def test_image_path_does_not_leave_the_folders(tmp_path: Path, secret: Path, for
     source = write(tmp_path / "json" / "a.json", SQUARE, imagePath=form.format(secret))
     source.with_suffix(".png").unlink()
     options = {"images": tmp_path / "photos"} if with_photos else {}
-    with pytest.raises(UserError, match=r"a\.json: its photo .*key\.png is outside of .*json: .* \(--images\)"):
+    with pytest.raises(UserError, match=r"a\.json: its photo .*key\.png is outside of .*json; .* --images"):
         run(tmp_path / "json", **options)
     assert not (tmp_path / "photos").exists()
     # Its name may still be that of a photo beside the json, or in the folder of the photos.
@@ -334,7 +337,7 @@ def test_nothing_but_images_comes_into_the_folder_of_the_photos(tmp_path: Path):
         run(tmp_path / "json", images=tmp_path / "photos")
     data = base64.b64encode(source.with_suffix(".png").read_bytes()).decode()
     write(source, SQUARE, imagePath="run.sh", imageData=data)
-    with pytest.raises(UserError, match=r"a\.json: its photo run\.sh has no image's suffix"):
+    with pytest.raises(UserError, match=r"a\.json: its photo run\.sh has no image suffix"):
         run(tmp_path / "json", images=tmp_path / "photos")
     assert not (tmp_path / "photos").exists()
 
@@ -345,14 +348,14 @@ def test_embedded_photo_is_not_written_through_a_link(tmp_path: Path, secret: Pa
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "sub").symlink_to(secret.parent)
     before = listing(secret.parent)
-    with pytest.raises(UserError, match=r"a\.json: .*photos/sub is a link out of .*photos: nothing is written there"):
+    with pytest.raises(UserError, match=r"a\.json: .*photos/sub is a link out of .*photos; nothing is written there"):
         run(tmp_path / "json", images=tmp_path / "photos")
     assert listing(secret.parent) == before
 
 
 @pytest.mark.parametrize("height", [WIDTH, HEIGHT])
 def test_annotations_of_the_upright_photo_are_imported(tmp_path: Path, height: int):
-    """labelme shows a photo turned by whatever says so; here by EXIF data behind the pixels."""
+    """labelme turns a photo by any orientation that it has; here EXIF data after the pixels."""
     source = write(tmp_path / "a.json", SQUARE, imageHeight=height, imageWidth=WIDTH + HEIGHT - height)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Pictures of instances: the objects that they number come out, with their classes, and nothing of the borders."""
+"""Pictures of instances: their numbered objects are imported with their classes, and without borders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def classes() -> np.ndarray:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """Return a folder in VOC's layout, of two photos of which one has masks."""
+    """Return a folder in VOC's layout with two photos, one of which has masks."""
     for name in ("2007_01", "2007_02"):
         (tmp_path / "JPEGImages").mkdir(exist_ok=True)
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "JPEGImages" / f"{name}.jpg")
@@ -124,13 +124,13 @@ def test_mask_of_black_and_white_is_no_object(voc: Path, tmp_path: Path, caplog:
     save(tmp_path / "masks" / "2007_01.png", (scene() == 1).astype(np.uint8) * 255)
     with caplog.at_level(logging.WARNING, "vclr.generate"):
         run(None, tmp_path / "out.json", images=voc / "JPEGImages", masks=tmp_path / "masks")
-    assert "2007_01.png: holds no object; its highest value, 255, is no object" in caplog.messages[0]
+    assert "2007_01.png: has no object; the value 255 does not count as one" in caplog.messages[0]
 
 
 def test_photos_without_masks_are_counted(voc: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "vclr.generate"):
         run(voc, tmp_path / "out.json")
-    assert "1 of 2 photos have no picture in" in caplog.messages[0]
+    assert "left out 1 of 2 photos without a picture in" in caplog.messages[0]
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_what_is_wrong_is_one_line(voc: Path, tmp_path: Path, case: str):
     masks, kinds = voc / "SegmentationObject" / "2007_01.png", voc / "SegmentationClass" / "2007_01.png"
     says = {
         "colors": f"{masks}: its pixels are colors (RGB)",
-        "size": f"{masks}: is 59x40, its photo 2007_01.jpg is 60x40",
+        "size": f"{masks}: is 59x40, but its photo 2007_01.jpg is 60x40",
         "text": f"{masks}: is not an image",
         "no photo": "SegmentationObject/2007_09.png: has no photo in",
         "no class": f"{masks}: object 1: none of its pixels has a class",
-        "class 21": f"{masks}: object 1: is of class 21; there are 20",
+        "class 21": f"{masks}: object 1: has class 21, but there are only 20",
         "classes missing": f"{kinds}: cannot be read",
-        "stem": "JPEGImages/2007_01.png: has the stem of 2007_01.jpg",
+        "stem": "JPEGImages/2007_01.png: has the same stem as 2007_01.jpg",
     }
     if case == "colors":
         Image.new("RGB", (WIDTH, HEIGHT)).save(masks)
@@ -179,7 +179,7 @@ def test_needs_a_layout_or_two_folders(voc: Path, tmp_path: Path):
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
 def test_real_photos_there_and_back(tmp_path: Path):
-    """What of each object is not behind another comes back; of one that nothing hides, all."""
+    """The visible part of each object is imported; for an object that nothing hides, all of it."""
     original = load_coco(PHOTOS / "annotations_val.json")
     painted: dict[str, list[tuple[str, np.ndarray]]] = {}
     names = {category["id"]: category["name"] for category in original["categories"]}
@@ -218,5 +218,8 @@ def test_real_photos_there_and_back(tmp_path: Path):
 def test_boxes_without_masks_are_not_read(tmp_path: Path):
     save(tmp_path / "JPEGImages" / "a.png", scene())
     (tmp_path / "Annotations").mkdir()
-    with pytest.raises(UserError, match="SegmentationObject: no such folder; the boxes of .*Annotations alone"):
+    with pytest.raises(
+        UserError,
+        match="SegmentationObject: no such folder; without masks, the boxes in .*Annotations cannot be imported",
+    ):
         import_voc(tmp_path, tmp_path / "a.json")

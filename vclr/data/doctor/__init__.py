@@ -1,1 +1,1 @@
-"""`vclr doctor data`: everything that is wrong with a data set, before a training finds the first of it."""
+"""`vclr doctor data`: list all problems of a data set before training stops at the first one."""

@@ -1,4 +1,4 @@
-"""Check every entry of a COCO json, of any size, without stopping at the first that is wrong."""
+"""Check every entry of a COCO json of any size, without stopping at the first bad one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import msgspec
 from vclr.coco.checks import CocoChecks, EntryError, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.units import Units
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.box_layout import BoxLayout
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
@@ -23,25 +22,26 @@ from vclr.data.doctor.objects import examine_object
 from vclr.errors import UserError
 from vclr.finding import ERROR, OK, Finding
 from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
+from vclr.worker_pool import WorkerPool
 
 BLOCK = 2000  # annotations: half a second of work
-WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # to write a mask
+WAYS = ("polygons", "uncompressed RLE", "compressed RLE")  # formats of a mask
 
 
 @dataclass
 class Contents:
-    """What of a json can be used.
+    """The usable content of a json.
 
     Attributes:
-        images: the entries, by their positions in the json.
+        images: the entries, by their position in the json.
         categories: the entries.
-        with_object: ids of the images that have an annotation outside crowds.
+        with_object: ids of the images that have an annotation that is not a crowd.
         with_crowd: ids of the images that have a crowd.
-        num_objects: annotations outside crowds.
-        num_crowds: the others.
-        by_class: annotations of each category id.
-        masks: annotations by the way in which their masks are written, and those without `area`.
-        without_score: positions and ids of the annotations without a number as `score`.
+        num_objects: number of annotations that are not crowds.
+        num_crowds: number of annotations that are crowds.
+        by_class: number of annotations by category id.
+        masks: number of annotations by the format of their masks, and of those without `area`.
+        without_score: positions and ids of the annotations whose `score` is not a number.
     """
 
     images: dict[int, Json] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Contents:
 
 
 class _Seen(NamedTuple):
-    """What of an annotation is counted, and compared with others."""
+    """The part of an annotation that is counted and compared with other annotations."""
 
     position: int
     id: Any
@@ -69,7 +69,7 @@ class _Seen(NamedTuple):
 
 @dataclass
 class _Examined:
-    """What there is to say of a block of annotations."""
+    """The results for a block of annotations."""
 
     errors: list[tuple[str, str]] = field(default_factory=list)  # topic and line
     found: list[tuple[Kind, str]] = field(default_factory=list)
@@ -80,42 +80,28 @@ class _Examined:
 
 
 class _Examiner(NamedTuple):
-    """What the examination of a block needs to know of the whole json."""
+    """What the check of a block needs to know about the whole json."""
 
     checks: CocoChecks
-    unusable: set[Any]  # ids of images of which something was said already
-    bad_numbers: set[int]  # positions of annotations of which it was said that they hold NaN or an infinity
+    unusable: set[Any]  # ids of images that have been reported already
+    bad_numbers: set[int]  # positions of annotations whose NaN or infinity has been reported already
 
 
-def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Finding], Contents]:
-    """Check the entries of a json, each by itself and against each other.
+def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[Finding], Contents]:
+    """Check the entries of a json individually and against each other.
 
     Returns:
-        What was found, and what of the json can be used.
+        The findings, and the usable content of the json.
     """
     checks = CocoChecks(coco.path, [])
     findings = [_refusal("number", f"{coco.path}: {bad.says}") for bad in coco.bad_numbers]
     contents = Contents(categories=_usable_categories(coco, checks, findings))
-    bad_numbers = {
-        key: {bad.position for bad in coco.bad_numbers if bad.key == key} for key in ("images", "annotations")
-    }
-    examiner = _Examiner(checks, set(), {position for position in bad_numbers["annotations"] if position is not None})
-    for position, image in enumerate(coco.images):
-        if position in bad_numbers["images"]:
-            examiner.unusable.add(_usable_id(image.get("id") if isinstance(image, dict) else None))
-            continue
-        try:
-            checks.check_image(position, image)
-            contents.images[position] = image
-        except EntryError as error:
-            findings.append(_refusal(error.topic, str(error)))
-            if isinstance(image, dict):
-                examiner.unusable.add(_usable_id(image.get("id")))
-    examiner.unusable.discard(None)
+    contents.images, unusable = _usable_images(coco, checks, findings)
+    examiner = _Examiner(checks, unusable, _bad_positions(coco, "annotations"))
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
     units, layout = Units(), BoxLayout()
-    for block in crew.work(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
+    for block in pool.map_blocks(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
         findings += [_refusal(topic, says) for topic, says in block.errors]
         findings += [finding for kind, says in block.found for finding in kind.found(use, says)]
         contents.masks += block.masks
@@ -128,7 +114,7 @@ def check_annotations(coco: CocoFile, use: Use, crew: Crew) -> tuple[list[Findin
                 continue
             first = first_of_digest.setdefault(seen.digest, seen.position)
             if first != seen.position:
-                findings += kinds.DUPLICATE.found(use, f"{entry}: has image, class and box of annotations[{first}]")
+                findings += kinds.DUPLICATE.found(use, f"{entry}: repeats image, class and box of annotations[{first}]")
             _count(seen, contents)
     if says := units.say_shares():
         findings.append(_refusal("units", f"{coco.path}: {says}"))
@@ -149,6 +135,26 @@ def _usable_categories(coco: CocoFile, checks: CocoChecks, findings: list[Findin
         except EntryError as error:
             findings.append(_refusal(error.topic, str(error)))
     return usable
+
+
+def _usable_images(coco: CocoFile, checks: CocoChecks, findings: list[Finding]) -> tuple[dict[int, Json], set[Any]]:
+    """Return the usable images by their position, and the ids of the others."""
+    usable, unusable, bad_positions = {}, set(), _bad_positions(coco, "images")
+    for position, image in enumerate(coco.images):
+        if position not in bad_positions:
+            try:
+                checks.check_image(position, image)
+                usable[position] = image
+                continue
+            except EntryError as error:
+                findings.append(_refusal(error.topic, str(error)))
+        if isinstance(image, dict):
+            unusable.add(_usable_id(image.get("id")))
+    return usable, unusable - {None}
+
+
+def _bad_positions(coco: CocoFile, key: str) -> set[int]:
+    return {bad.position for bad in coco.bad_numbers if bad.key == key and bad.position is not None}
 
 
 def _refusal(topic: str, says: str) -> Finding:
@@ -189,7 +195,7 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
 
 
 def _say_unreadable(path: str | Path, position: int, text: bytes, error: Exception) -> str:
-    """Say what is wrong with an annotation that is json, but too deep, or with a number beyond all others."""
+    """Say what is wrong with an annotation that is json, but nested too deeply or with too large a number."""
     try:
         bad_number = say_bad_number("annotations", position, parse_json_with_bad_numbers(text, path))
     except UserError as exact:
@@ -227,35 +233,37 @@ def _count(seen: _Seen, contents: Contents) -> None:
 
 
 def _check_images(coco: CocoFile, contents: Contents, use: Use) -> list[Finding]:
-    """Find images without an object, and sets without any."""
+    """Find images without objects, and data sets without any object."""
     findings = []
     keeps = replace(use, trains=use.trains and use.keeps_empty_train, evaluates=use.evaluates and use.keeps_empty_test)
     drops = replace(use, trains=use.trains and not keeps.trains, evaluates=use.evaluates and not keeps.evaluates)
     for position, image in contents.images.items():
         if image["id"] not in contents.with_object:
-            has = "only crowds" if image["id"] in contents.with_crowd else "no annotation"
+            has = "only crowds" if image["id"] in contents.with_crowd else "no annotations"
             says = f"{coco.path}: images[{position}] (id {image['id']}, {image['file_name']}): has {has}"
             findings += kinds.EMPTY_IMAGE.found(drops, says) + kinds.KEPT_EMPTY_IMAGE.found(keeps, says)
     if not contents.with_object:
         nothing_left = drops if contents.images else use
-        findings += kinds.NO_OBJECT.found(nothing_left, f"{coco.path}: holds no image with an object")
+        findings += kinds.NO_OBJECT.found(nothing_left, f"{coco.path}: has no image with an object")
     return findings
 
 
 def note_contents(coco: CocoFile, contents: Contents) -> list[Finding]:
-    """Say what a json holds, and what of it is read in a way of its own."""
+    """Describe the content of a json, and which parts of it are treated specially."""
     path, masks = coco.path, contents.masks
     classes = f"{len(contents.by_class)} classes"
     counts = f"{len(contents.images)} images, {contents.num_objects} objects, {contents.num_crowds} crowds, {classes}"
     notes = [Finding(OK, "contents", f"{path}: {counts}")]
     if contents.num_crowds:
-        says = "left out of training; in evaluation what is found on one counts neither way"
-        notes.append(Finding(OK, "crowds", f"{path}: {contents.num_crowds} annotations are crowds: {says}"))
+        says = "left out of training; in evaluation, detections on a crowd are ignored"
+        notes.append(Finding(OK, "crowds", f"{path}: has {contents.num_crowds} crowds: {says}"))
     if written := [f"{masks[way]} as {way}" for way in WAYS if masks[way]]:
-        notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}: all are read"))
+        notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}; all are read"))
     if masks["none"]:
-        notes.append(Finding(OK, "masks", f"{path}: {masks['none']} annotations have none: taken to fill their boxes"))
+        notes.append(
+            Finding(OK, "masks", f"{path}: no mask in {masks['none']} annotations; their boxes are used as masks")
+        )
     if masks["without area"]:
-        says = f"{masks['without area']} annotations have none: sizes in evaluation go by the box"
+        says = f"no area in {masks['without area']} annotations; evaluation takes the size of the box"
         notes.append(Finding(OK, "area", f"{path}: {says}"))
     return notes

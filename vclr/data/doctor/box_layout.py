@@ -1,4 +1,4 @@
-"""What all boxes of a file together say of its author's layout and units, which no single box can."""
+"""Detect another box layout or unit from all boxes of a file, because a single box is not enough evidence."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from vclr.data.doctor import kinds
 from vclr.data.doctor.kinds import Use
 from vclr.finding import Finding
 
-MIN_OUTSIDE = 2  # boxes beyond their images before a layout is doubted
-MIN_BOXES, MAX_PERCENT, MIN_SIDE = 20, 100.001, 150  # when boxes are taken for percentages of images of this size
+MIN_OUTSIDE = 2  # boxes beyond their images from which the layout is doubted
+MIN_BOXES, MAX_PERCENT, MIN_SIDE = 20, 100.001, 150  # when boxes are taken for percentages
 ROUNDING = 1.0  # pixels
 
 
 @dataclass
 class BoxLayout:
-    """Facts of all boxes with a size.
+    """Statistics of all boxes that are not empty.
 
     Attributes:
-        count: boxes.
-        num_outside: boxes that reach beyond their images.
-        are_corners: each box, read as [x, y, x2, y2], lies inside its image.
-        largest: coordinate of a box, in pixels.
-        smallest_side: of an image with a box, in pixels.
-        has_fraction: a coordinate is no whole number.
+        count: number of boxes.
+        num_outside: number of boxes that reach beyond their images.
+        are_corners: every box, read as [x, y, x2, y2], lies inside its image.
+        largest: the largest coordinate of a box, in pixels.
+        smallest_side: the smallest side of an image with a box, in pixels.
+        has_fraction: a coordinate is not an integer.
     """
 
     count: int = 0
@@ -34,7 +34,7 @@ class BoxLayout:
     has_fraction: bool = False
 
     def add(self, box: list[float], height: int, width: int) -> None:
-        """Look at a box, COCO's [x, y, width, height], in an image of this size."""
+        """Add a box [x, y, width, height] in an image of this size."""
         left, top, across, down = box
         if across <= 0 or down <= 0:
             return
@@ -46,7 +46,7 @@ class BoxLayout:
         self.has_fraction |= any(number % 1 for number in box)
 
     def merge(self, other: BoxLayout) -> None:
-        """Take in what another part of the same file has."""
+        """Add the statistics of another part of the same file."""
         self.count += other.count
         self.num_outside += other.num_outside
         self.are_corners &= other.are_corners
@@ -55,12 +55,12 @@ class BoxLayout:
         self.has_fraction |= other.has_fraction
 
     def examine(self, path: object, use: Use) -> list[Finding]:
-        """Say if the boxes look like those of another layout or unit."""
+        """Report boxes that seem to have another layout or unit."""
         if self.are_corners and self.num_outside >= MIN_OUTSIDE:
             says = f"{path}: {self.num_outside} of {self.count} boxes reach beyond their images"
-            return kinds.OTHER_LAYOUT.found(use, f"{says}, but none if all are [x, y, x2, y2]: are they?")
+            return kinds.OTHER_LAYOUT.found(use, f"{says}, but none would as [x, y, x2, y2]; is this their layout?")
         is_small = 1 < self.largest <= MAX_PERCENT and self.smallest_side >= MIN_SIDE
         if is_small and self.has_fraction and self.count >= MIN_BOXES:
-            says = f"{path}: all {self.count} boxes lie within 100 px of the corner: are they percentages of the image?"
+            says = f"{path}: all {self.count} boxes lie within 100 px of the corner: are they percentages?"
             return kinds.PERCENTAGES.found(use, says)
         return []

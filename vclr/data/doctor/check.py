@@ -1,4 +1,4 @@
-"""Check a data set, named by its files or by a configuration, and list everything that is wrong with it."""
+"""Check a data set, given by its files or by a configuration, and list all problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config
-from vclr.crew import Crew
 from vclr.data.data_sets import evaluated_groups, evaluates_while_training, list_missing_files, test_set, training_set
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
@@ -21,11 +20,12 @@ from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folder import Images, each_folder, find_missing, locate, open_folder
 from vclr.views.choice import list_unknown_views, view_weights
+from vclr.worker_pool import WorkerPool
 
 
 @dataclass
 class DataSet:
-    """The files of a data set, and what is done with them."""
+    """The files of a data set, and their use."""
 
     annotations: Path
     images: Images
@@ -36,7 +36,7 @@ class DataSet:
 
 @dataclass
 class _Checked:
-    """A data set of which the json could be read."""
+    """A data set whose json could be read."""
 
     files: DataSet
     coco: CocoFile
@@ -44,20 +44,20 @@ class _Checked:
     photos: set[FileIdentity] = field(default_factory=set)
 
 
-def check_files(files: DataSet, crew: Crew, decode: bool = True) -> Report:
-    """Check a data set that may be trained on or evaluated.
+def check_files(files: DataSet, pool: WorkerPool, decode: bool = True) -> Report:
+    """Check a data set that may be used for training or evaluation.
 
     Args:
-        files: of the data set.
-        crew: who does it.
-        decode: read every pixel of every image; else only its size.
+        files: the files of the data set.
+        pool: the worker processes.
+        decode: decode every image instead of reading only its size.
     """
     report = Report()
     if not files.annotations.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")
     if (missing := find_missing(files.images)) is not None and not missing.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--images {_say_missing(missing)}")
-    _check([files], {}, crew, decode, report)
+    _check([files], {}, pool, decode, report)
     return report
 
 
@@ -65,11 +65,11 @@ def _say_missing(path: Path) -> str:
     return f"{path}: does not exist{say_nearest(path)}"
 
 
-def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
-    """Check the training set and the test set of a configuration, with the views, proposals and groups that it names.
+def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Report:
+    """Check the training set and the test set of a configuration, with its views, proposals and class groups.
 
     Raises:
-        UsageError: the configuration names no such data set.
+        UsageError: the configuration names an unknown data set.
     """
     report = Report()
     train, test = training_set(config), test_set(config)
@@ -93,14 +93,14 @@ def check_config(config: Config, crew: Crew, decode: bool = True) -> Report:
         report.findings.append(Finding(OK, "one set", says))
     else:
         sets = [training, tested]
-    _check(sets, evaluated_groups(config), crew, decode, report)
+    _check(sets, evaluated_groups(config), pool, decode, report)
     return report
 
 
 def _check_paths(config: Config) -> list[Finding]:
-    """Find files that the configuration names and that do not exist."""
+    """Find files of the configuration that do not exist."""
     findings = []
-    # What nobody set is not missed before somebody evaluates.
+    # A test set that is not configured is only missing if there is an evaluation.
     is_needed = bool(config.data.test.annotations) or evaluates_while_training(config)
     for problem in list_missing_files(training_set(config), "train"):
         findings += kinds.MISSING_FILE.found(Use(evaluates=False), problem)
@@ -110,7 +110,7 @@ def _check_paths(config: Config) -> list[Finding]:
     return findings
 
 
-def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report) -> None:
+def _check(sets: list[DataSet], groups: dict[str, list[str]], pool: WorkerPool, decode: bool, report: Report) -> None:
     checked = []
     for files in sets:
         if files.annotations.exists():
@@ -119,7 +119,7 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
             except UserError as error:
                 report.findings += kinds.UNREADABLE_JSON.found(files.use, str(error))
                 continue
-            checked.append(_check_set(files, coco, groups, crew, decode, report))
+            checked.append(_check_set(files, coco, groups, pool, decode, report))
     for folder in {folder: None for one in checked for folder in each_folder(one.files.images) if locate(folder)}:
         contents = [one.contents for one in checked if folder in each_folder(one.files.images)]
         names = {image["file_name"] for one in contents for image in one.images.values()}
@@ -129,11 +129,11 @@ def _check(sets: list[DataSet], groups: dict[str, list[str]], crew: Crew, decode
 
 
 def _check_set(
-    files: DataSet, coco: CocoFile, groups: dict[str, list[str]], crew: Crew, decode: bool, report: Report
+    files: DataSet, coco: CocoFile, groups: dict[str, list[str]], pool: WorkerPool, decode: bool, report: Report
 ) -> _Checked:
     report.num_images += len(coco.images)
     report.num_annotations += len(coco.annotations)
-    findings, contents = check_annotations(coco, files.use, crew)
+    findings, contents = check_annotations(coco, files.use, pool)
     checked = _Checked(files, coco, contents)
     report.findings += note_contents(coco, contents)
     report.findings += findings
@@ -142,27 +142,27 @@ def _check_set(
     missing = find_missing(files.images)
     if missing is None:
         photos = open_folder(files.images)
-        found, checked.photos = check_photos(coco, contents, photos, files.use, decode, crew)
+        found, checked.photos = check_photos(coco, contents, photos, files.use, decode, pool)
         report.findings += found
     elif missing.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"{missing}: is not a folder")
     for view, folder in files.views.items():
-        report.findings += check_views(coco, contents, view, folder, decode, crew)
+        report.findings += check_views(contents, view, folder, decode, pool)
     if files.proposals is not None and files.proposals.exists():
-        report.findings += check_proposals(files.proposals, contents, crew)
+        report.findings += check_proposals(files.proposals, contents, pool)
     return checked
 
 
 def _compare(training: _Checked, test: _Checked) -> list[Finding]:
-    """Say what the training set and the test set have in common."""
+    """Report what the training set and the test set have in common."""
     findings = []
     if common := len(training.photos & test.photos):
-        says = f"{test.coco.path}: {common} of {len(test.photos)} photos are in the training set too"
+        says = f"{test.coco.path}: {common} of {len(test.photos)} photos are also in the training set"
         findings += kinds.SEEN_PHOTOS.found(test.files.use, says)
     names = {image["id"]: file_key(image["file_name"]) for image in training.contents.images.values()}
     keys = ((image["id"], file_key(image["file_name"])) for image in test.contents.images.values())
     num_shared = sum(names.get(image_id, key) != key for image_id, key in keys)
     if num_shared:
-        says = f"{num_shared} image ids mean another photo in {training.coco.path}: each json has its own"
+        says = f"{num_shared} image ids stand for other photos in {training.coco.path}; each json has its own ids"
         findings.append(Finding(OK, "image ids", f"{test.coco.path}: {says}"))
     return findings

@@ -1,4 +1,4 @@
-"""Check the classes of a json: what groups of the evaluation and a training make of them."""
+"""Check the classes of a json against the class groups of an evaluation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from vclr.finding import Finding
 
 
 def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str]], use: Use) -> list[Finding]:
-    """Compare the categories of a json with the groups of classes of an evaluation.
+    """Compare the categories of a json with the class groups of an evaluation.
 
     Args:
         coco: the json.
-        contents: what of it can be used.
-        groups: those that are evaluated apart, names of categories by name.
-        use: what is done with the json.
+        contents: its usable content.
+        groups: the category names of each group that is evaluated separately, by the name of the group.
+        use: how the json is used.
     """
     findings = []
     if len(contents.by_class) > 1:
         says = f"{coco.path}: has objects of {len(contents.by_class)} classes"
         findings += kinds.SEVERAL_CLASSES.found(use, says)
-    by_id = {category["id"]: category["name"] for category in contents.categories}  # an entry may be there twice
+    by_id = {category["id"]: category["name"] for category in contents.categories}  # an entry may occur twice
     names = Counter(by_id.values())
     findings += _check_names(coco, names, use)
     if not groups or not use.evaluates:
@@ -42,7 +42,7 @@ def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str
 
 
 def _check_names(coco: CocoFile, names: Counter[str], use: Use) -> list[Finding]:
-    """Find names that several categories have, and names that differ in case and spaces alone."""
+    """Find names that several categories share, and names that differ only in case and spaces."""
     findings = []
     by_form: dict[str, str] = {}
     for name, count in names.items():

@@ -1,4 +1,4 @@
-"""Whether the box, the mask and the area of an annotation fit each other and the image."""
+"""Check whether the box, the mask and the area of an annotation fit each other and the image."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from vclr.coco.annotations import Json, bbox_corners, to_rle
 from vclr.data.doctor import kinds
 from vclr.data.doctor.kinds import Kind
 
-MAX_BEYOND = 1.0  # pixels that a box may reach beyond the image: rounding
+MAX_BEYOND = 1.0  # pixels by which rounding may move a box beyond the image
 MAX_OFF = 3.0  # pixels between a box and the box around its mask
-MAX_AREA_OFF = 0.05  # of the mask's own area
+MAX_AREA_OFF = 0.05  # relative to the area of the mask
 Corners = tuple[float, float, float, float]  # xyxy
-SIZES = ((32**2, "small"), (96**2, "medium"), (float("inf"), "large"))  # of COCO, by area
+SIZES = ((32**2, "small"), (96**2, "medium"), (float("inf"), "large"))  # COCO's sizes by area
 
 
 def examine_object(annotation: Json, height: int, width: int) -> Iterator[tuple[Kind, str]]:
-    """Find what is wrong with an annotation that can be used, and say it with its measures.
+    """Yield the problems of a usable annotation, each with its measurements.
 
     Args:
-        annotation: as `CocoChecks` passed it.
-        height: of the image.
-        width: of the image.
+        annotation: an annotation that `CocoChecks` accepted.
+        height: the height of the image.
+        width: the width of the image.
     """
     corners = bbox_corners(annotation["bbox"])
     inside = _clip(corners, height, width)
@@ -50,19 +50,19 @@ def _examine_mask(annotation: Json, box: Corners | None, height: int, width: int
     rle = to_rle(segmentation, height, width)
     pixels = int(coco_mask.area(rle))
     if not pixels:
-        yield (kinds.EMPTY_POLYGON if is_outlined else kinds.EMPTY_RLE), "the mask has no pixel"
+        yield (kinds.EMPTY_POLYGON if is_outlined else kinds.EMPTY_RLE), "the mask has no pixels"
         return
     if box is not None:
         around = bbox_corners(coco_mask.toBbox(rle).tolist())
         off = max(_largest_difference(box, around), _largest_difference(_sides(box), _sides(around)))
         if off > MAX_OFF:
-            yield kinds.BOX_OFF, f"by {off:.1f} px"
+            yield kinds.BOX_OFF, f"the box is off by {off:.1f} px"
     area = annotation.get("area", 0)
-    # Of a thin thing drawn in pixels and of its outline the areas differ; either is right.
+    # For a thin object, the areas of the outline and of its pixels differ; both are right.
     if area > 0 and _is_off(area, pixels) and not (is_outlined and not _is_off(area, _area_of(segmentation))):
-        says = f"area {area:g}, the mask has {pixels} px"
+        says = f"area is {area:g}, but the mask has {pixels} px"
         is_other = _size(area) != _size(pixels)
-        yield kinds.AREA_OFF, says + (f" ({_size(area)}, the mask is {_size(pixels)})" if is_other else "")
+        yield kinds.AREA_OFF, says + (f" ({_size(area)} instead of {_size(pixels)})" if is_other else "")
 
 
 def _clip(corners: Corners, height: int, width: int) -> Corners:

@@ -1,4 +1,4 @@
-"""Check the files of photos, and of their views: they are there, can be read, and have the size of their entries."""
+"""Check the files of photos and of their views: they exist, can be read, and have the size of their entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vclr.coco.file import CocoFile
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
 from vclr.data.doctor.kinds import Use
@@ -20,11 +19,12 @@ from vclr.finding import OK, Finding
 from vclr.folder_list import FolderList
 from vclr.image_folder import Folder, locate, open_folder
 from vclr.views.files import find_suffix, view_name
+from vclr.worker_pool import WorkerPool
 
-DARK = 32  # of 255: below it lies every pixel of 12 bits, or of a depth in millimeters, in a file of 16 bits
+DARK = 32  # of 255; pixels of 12 bits, or depth in millimeters, stay below it in a file of 16 bits
 BLOCK = 64  # images: half a second of decoding
 
-FileIdentity = tuple[int, ...]  # the same for links and for folders of two names
+FileIdentity = tuple[int, ...]  # the same for links and for two names of a folder
 
 
 class _Wanted(NamedTuple):
@@ -34,124 +34,125 @@ class _Wanted(NamedTuple):
 
 
 class _Examined(NamedTuple):
-    """What there is to say of an image file."""
+    """The result for an image file."""
 
     damage: str = ""
-    size: str = ""  # where it is not the wanted one
+    size: str = ""  # if it is not the wanted size
     is_turned: bool = False
     has_frames: bool = False
-    brightest: int = 255  # value of a pixel, if it was read
-    identity: FileIdentity | None = None  # None: there is no such file
+    brightest: int = 255  # the largest pixel value, if the file was decoded
+    identity: FileIdentity | None = None  # None: the file does not exist
 
 
 def check_photos(
-    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, crew: Crew
+    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, pool: WorkerPool
 ) -> tuple[list[Finding], set[FileIdentity]]:
     """Check the photos of a json.
 
     Args:
         coco: the json.
-        contents: what of it can be used.
-        folder: where the photos are.
-        use: what is done with them.
-        decode: read every pixel; else only what a file says in front.
-        crew: who does it.
+        contents: its usable content.
+        folder: the folder of the photos.
+        use: how the data set is used.
+        decode: decode every image instead of reading only its header.
+        pool: the worker processes.
 
     Returns:
-        What was found, and which files the photos are.
+        The findings, and the identities of the photos' files.
     """
     findings: list[Finding] = []
-    images = contents.images
-    wanted = [_Wanted(image["file_name"], image["height"], image["width"]) for image in images.values()]
-    identities, num_turned, linked = set(), 0, []
-    with_frames: list[str] = []
-    dark: list[tuple[str, int]] = []
+    wanted = [_Wanted(image["file_name"], image["height"], image["width"]) for image in contents.images.values()]
+    existing: list[tuple[str, _Examined]] = []
+    identities = set()
     index: NameIndex | None = None
-    for (position, image), examined in zip(images.items(), _examine(folder, wanted, decode, crew), strict=True):
-        entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(image['file_name'])}"
+    results = _examine(folder, wanted, decode, pool)
+    for (position, image), file, examined in zip(contents.images.items(), wanted, results, strict=True):
+        entry = f"{coco.path}: images[{position}] (id {image['id']}): {folder.path_of(file.name)}"
         if examined.identity is None:
-            index = index or folder.index({file_key(file.name) for file in wanted})
-            near = index.alike(image["file_name"])
+            index = index or folder.index({file_key(one.name) for one in wanted})
+            near = index.alike(file.name)
             kind = kinds.MISSING_IMAGE if near is None else kinds.OTHER_NAME
-            says = "does not exist" + (f"; nearest: {folder.path_of(near)}" if near is not None else "")
-            findings += kind.found(use, f"{entry}: {says}")
+            nearest = f"; nearest: {folder.path_of(near)}" if near is not None else ""
+            findings += kind.found(use, f"{entry}: does not exist{nearest}")
             continue
-        if (target := folder.leads_outside(image["file_name"])) is not None:
-            linked.append((image["file_name"], target))
         if examined.damage:
             findings += kinds.UNREADABLE_IMAGE.found(use, f"{entry}: {examined.damage}")
         elif examined.size:
-            says = f"{examined.size}, the entry says {image['width']}x{image['height']}"
+            says = f"{examined.size}, but the entry says {file.width}x{file.height}"
             findings += kinds.OTHER_SIZE.found(use, f"{entry}: {says}")
         identities.add(examined.identity)
-        num_turned += examined.is_turned
-        with_frames += [image["file_name"]] * examined.has_frames
-        dark += [(image["file_name"], examined.brightest)] * (examined.brightest < DARK)
-    if num_turned:
-        says = f"{num_turned} photos are turned upright by their EXIF data: boxes, masks and views must fit that"
-        findings.append(Finding(OK, "turned photos", f"{folder.path}: {says}"))
-    if with_frames:
-        says = f"{len(with_frames)} photos hold several frames or pages ({with_frames[0]} ...): the first is used"
-        findings.append(Finding(OK, "photos of several frames", f"{folder.path}: {says}"))
-    if linked:
-        says = f"{len(linked)} photos are links to files elsewhere ({linked[0][0]} -> {linked[0][1]} ...): followed"
-        findings.append(Finding(OK, "links", f"{folder.path}: {says}"))
-    findings += _say_dark(folder, dark)
-    if isinstance(folder, FolderList) and (names := folder.conflicts(image["file_name"] for image in images.values())):
+        existing.append((file.name, examined))
+    if isinstance(folder, FolderList) and (names := folder.conflicts(file.name for file in wanted)):
         says = f"{folder.path}: {len(names)} photos have other bytes in another of the folders ({names[0]} ...)"
         findings += kinds.OTHER_BYTES.found(use, says)
-    return findings + _say_other_names(folder, [file.name for file in wanted]), identities
+    notes = [*_note_content(folder, existing), *_note_dark(folder, existing), *_note_names(folder, wanted)]
+    return findings + [Finding(OK, topic, f"{folder.path}: {says}") for topic, says in notes], identities
 
 
-def _say_dark(folder: Folder, dark: list[tuple[str, int]]) -> list[Finding]:
-    """Say of pictures in which next to nothing is to see."""
-    if not dark:
-        return []
-    name, brightest = dark[0]
-    says = f"{folder.path}: {len(dark)} pictures are nearly black ({name}: its brightest value is {brightest} of 255)"
-    bits = "of 16 bits per channel the highest 8 are read, which values of 12 bits or depth in millimeters hardly reach"
-    return [Finding(OK, "dark pictures", f"{says}; {bits}")]
+def _note_content(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+    """Yield topic and text about photos that are turned, have several frames, or are links."""
+    of_all = f"of {len(existing)} photos"
+    if num_turned := sum(examined.is_turned for _, examined in existing):
+        says = f"EXIF data turn {num_turned} {of_all} upright; boxes, masks and views must match the turned photos"
+        yield "turned photos", says
+    if with_frames := [name for name, examined in existing if examined.has_frames]:
+        says = f"several frames or pages in {len(with_frames)} {of_all} ({with_frames[0]}, for example)"
+        yield "photos of several frames", f"{says}; only the first is used"
+    targets = ((name, folder.leads_outside(name)) for name, _ in existing)
+    if linked := [f"{name} -> {target}" for name, target in targets if target is not None]:
+        yield "links", f"links to files elsewhere: {len(linked)} {of_all} ({linked[0]}, for example); they are followed"
 
 
-def _say_other_names(folder: Folder, names: list[str]) -> list[Finding]:
-    """Say how many files are found although the json writes slashes or accents of their names otherwise."""
-    doubtful = (name for name in names if not name.isascii() or "\\" in name or "/" in name)
+def _note_dark(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+    """Yield topic and text about pictures in which almost nothing is visible."""
+    if dark := [(name, examined.brightest) for name, examined in existing if examined.brightest < DARK]:
+        name, brightest = dark[0]
+        says = f"nearly black: {len(dark)} of {len(existing)} pictures ({name} has no value above {brightest} of 255)"
+        bits = (
+            "of 16 bits per channel, the highest 8 are used, which 12-bit values or depth in millimeters hardly reach"
+        )
+        yield "dark pictures", f"{says}; {bits}"
+
+
+def _note_names(folder: Folder, files: list[_Wanted]) -> Iterator[tuple[str, str]]:
+    """Yield topic and text about files that are found although the json spells slashes or accents differently."""
+    doubtful = (file.name for file in files if not file.name.isascii() or "\\" in file.name or "/" in file.name)
     others = [(name, found) for name in doubtful if (found := folder.find(name)) not in (None, name)]
-    if not others:
-        return []
-    says = f"{len(others)} names are written otherwise than the files ({others[0][0]} for {others[0][1]}): found"
-    return [Finding(OK, "names", f"{folder.path}: {says}")]
+    if others:
+        says = f"other slashes or accents than on disk in {len(others)} of {len(files)} names"
+        yield "names", f"{says} ({others[0][0]} is {others[0][1]}, for example); the files were found"
 
 
-def check_views(coco: CocoFile, contents: Contents, view: str, folder: Path, decode: bool, crew: Crew) -> list[Finding]:
-    """Check the files of a view of the photos of a training set."""
+def check_views(contents: Contents, view: str, folder: Path, decode: bool, pool: WorkerPool) -> list[Finding]:
+    """Check the files of a view of the training photos."""
     use = Use(evaluates=False)
     if locate(folder) is None:
         return kinds.NO_VIEW_FOLDER.found(use, f"view {view}: {folder}: does not exist")
     findings: list[Finding] = []
     files = open_folder(folder)
     photos, wanted = [], []
-    dark: list[tuple[str, int]] = []
     for image in contents.images.values():
         suffix = find_suffix(files, image["file_name"])
         if suffix is None:
             findings += kinds.MISSING_VIEW.found(use, f"{folder}: view {view} of {image['file_name']}: does not exist")
         else:
-            photos.append(image)
+            photos.append(image["file_name"])
             wanted.append(_Wanted(view_name(image["file_name"], suffix), image["height"], image["width"]))
-    for file, image, examined in zip(wanted, photos, _examine(files, wanted, decode, crew), strict=True):
+    results = list(_examine(files, wanted, decode, pool))
+    for file, photo, examined in zip(wanted, photos, results, strict=True):
         path = files.path_of(file.name)
-        dark += [(file.name, examined.brightest)] * (examined.brightest < DARK)
         if examined.damage:
             findings += kinds.UNREADABLE_VIEW.found(use, f"{path}: {examined.damage}")
         elif examined.size:
-            says = f"{examined.size}, its photo {image['file_name']} {image['width']}x{image['height']}"
+            says = f"{examined.size}, but its photo {photo} is {file.width}x{file.height}"
             findings += kinds.OTHER_VIEW_SIZE.found(use, f"{path}: {says}")
-    return findings + _say_dark(files, dark)
+    examined_files = [(file.name, examined) for file, examined in zip(wanted, results, strict=True)]
+    notes = _note_dark(files, examined_files)
+    return findings + [Finding(OK, topic, f"{files.path}: {says}") for topic, says in notes]
 
 
 def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -> list[Finding]:
-    """Find photos that are named twice, and those whose views would have one name."""
+    """Find photos that occur twice, and photos whose view files would have the same name."""
     findings = []
     first_of: dict[str, int] = {}
     first_of_stem: dict[str, tuple[int, str]] = {}
@@ -159,35 +160,34 @@ def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -
         name = file_key(image["file_name"])
         entry = f"{coco.path}: images[{position}] (id {image['id']}): {image['file_name']}"
         if (first := first_of.setdefault(name, position)) != position:
-            findings += kinds.SAME_FILE.found(use, f"{entry} is the file of images[{first}] too")
+            findings += kinds.SAME_FILE.found(use, f"{entry} is also the file of images[{first}]")
             continue
         other, other_name = first_of_stem.setdefault(os.path.splitext(name)[0], (position, name))
         if other != position:
             kind = kinds.SAME_STEM_WITH_VIEWS if has_views else kinds.SAME_STEM
-            findings += kind.found(use, f"{entry} has the stem of {other_name} (images[{other}])")
+            findings += kind.found(use, f"{entry} has the same stem as {other_name} (images[{other}])")
     return findings
 
 
 def count_others(folder: Folder, names: set[str]) -> list[Finding]:
-    """Say how many images a folder holds that no entry names.
+    """Report how many images of a folder are not in a json.
 
     Args:
-        folder: of the photos.
-        names: of all entries that have their photos there.
+        folder: the folder of the photos.
+        names: the file names of all entries with this folder.
     """
     known = {file_key(name) for name in names}
     folders = sorted({os.path.dirname(name) for name in known})
     others = [name for below in folders for name in folder.images_below(below) if file_key(name) not in known]
     if not others:
         return []
-    return [
-        Finding(OK, "other images", f"{folder.path}: {len(others)} are named by no entry ({min(others)} ...): not used")
-    ]
+    says = f"not used, because no entry names them: {len(others)} images ({min(others)}, for example)"
+    return [Finding(OK, "other images", f"{folder.path}: {says}")]
 
 
-def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, crew: Crew) -> Iterator[_Examined]:
+def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
     size = BLOCK if decode else 16 * BLOCK
-    for block in crew.work(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
+    for block in pool.map_blocks(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
         yield from block
 
 

@@ -1,35 +1,35 @@
-"""Check object proposals against the training set that they join."""
+"""Check object proposals against the training set for which they are used."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from vclr.coco.file import open_despite_bad_numbers
-from vclr.crew import Crew
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations
 from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.file_names import file_key
 from vclr.finding import OK, Finding
+from vclr.worker_pool import WorkerPool
 
 
-def check_proposals(path: Path, training: Contents, crew: Crew) -> list[Finding]:
-    """Check a json of proposals, whose images are found by file name.
+def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Finding]:
+    """Check a json of proposals, whose images are matched by file name.
 
     Args:
         path: the json.
-        training: what of the training set's json can be used.
-        crew: who does it.
+        training: the usable content of the training set's json.
+        pool: the worker processes.
     """
     use = Use(evaluates=False)
     try:
         coco = open_despite_bad_numbers(path)
     except UserError as error:
         return kinds.UNREADABLE_JSON.found(use, str(error))
-    findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), crew)
+    findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), pool)
     for position, entry_id in contents.without_score:
-        says = f"{path}: annotations[{position}] (id {entry_id}): has no number as `score`"
+        says = f"{path}: annotations[{position}] (id {entry_id}): has no numeric `score`"
         findings += kinds.NO_SCORE.found(use, says)
     sizes = {file_key(image["file_name"]): (image["height"], image["width"]) for image in training.images.values()}
     others = 0
@@ -39,14 +39,14 @@ def check_proposals(path: Path, training: Contents, crew: Crew) -> list[Finding]
         others += wanted is None
         if wanted is not None and size != wanted:
             says = f"{path}: images[{position}] ({image['file_name']}): is {size[1]}x{size[0]}"
-            findings += kinds.OTHER_PROPOSAL_SIZE.found(use, f"{says}, in the training set {wanted[1]}x{wanted[0]}")
+            findings += kinds.OTHER_PROPOSAL_SIZE.found(use, f"{says}, but {wanted[1]}x{wanted[0]} in the training set")
     if others:
         kind = kinds.NO_COMMON_PHOTO if others == len(contents.images) and sizes else kinds.UNKNOWN_PHOTO
-        says = f"{path}: {others} of {len(contents.images)} images are not of the training set"
+        says = f"{path}: {others} of {len(contents.images)} images are not in the training set"
         findings += kind.found(use, says)
     with_proposals = {
         file_key(image["file_name"]) for image in contents.images.values() if image["id"] in contents.with_object
     }
-    without = sum(name not in with_proposals for name in sizes)
-    says = f"{path}: {contents.num_objects} for {len(sizes) - without} photos; {without} of the training set have none"
+    num_with = sum(name in with_proposals for name in sizes)
+    says = f"{path}: {contents.num_objects} proposals for {num_with} of {len(sizes)} photos of the training set"
     return [*findings, Finding(OK, "proposals", says)]

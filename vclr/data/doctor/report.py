@@ -1,4 +1,4 @@
-"""What `vclr doctor data` says in the end."""
+"""The result of `vclr doctor data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vclr.finding import ERROR, WARNING, Finding
 
 @dataclass
 class Report:
-    """All that was found, and in how much."""
+    """All findings, and how many entries were checked."""
 
     findings: list[Finding] = field(default_factory=list)
     num_images: int = 0
@@ -18,21 +18,21 @@ class Report:
 
     @property
     def num_errors(self) -> int:
-        """How many findings are errors."""
+        """The number of errors."""
         return sum(finding.level == ERROR for finding in self.findings)
 
     @property
     def num_warnings(self) -> int:
-        """How many findings are warnings."""
+        """The number of warnings."""
         return sum(finding.level == WARNING for finding in self.findings)
 
     def summarize(self) -> str:
-        """Say in one line how much was checked, and how much is wrong."""
+        """Return one line with the numbers of checked entries and of problems."""
         checked = f"{self.num_images} images, {self.num_annotations} annotations"
         return f"{checked}: {self.num_errors} errors, {self.num_warnings} warnings"
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, ready for json."""
+        """Return the report, ready for json."""
         counts = {"images": self.num_images, "annotations": self.num_annotations}
         counts |= {"errors": self.num_errors, "warnings": self.num_warnings}
         return {**counts, "findings": [finding._asdict() for finding in self.findings]}

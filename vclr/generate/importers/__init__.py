@@ -1,1 +1,1 @@
-"""Annotations of other tools become COCO json."""
+"""Convert the annotations of other tools to COCO json."""

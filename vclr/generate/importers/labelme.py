@@ -32,7 +32,7 @@ WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
 def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet: bool = False) -> str:
-    """Write a COCO json of all labelme files in a folder and below it.
+    """Write a COCO json of all labelme files in a folder and its subfolders.
 
     Shapes of one label and one `group_id` are one object. Polygons, rectangles and circles become polygons; an object
     with a mask becomes RLE. Lines, points, and objects that cover no pixel are left out with a warning.
@@ -46,25 +46,25 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
         quiet: show no progress.
 
     Returns:
-        What the json holds, in words.
+        The content of the json, in words.
 
     Raises:
-        UserError: in one line, the file and the shape at fault.
+        UserError: one line that names the file and the bad shape.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
     photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
-    importer.bring_photos()
+    importer.copy_photos()
     return write_photos(output, photos)
 
 
-class _Errand(NamedTuple):
-    """A photo to bring into the folder of the photos."""
+class _Copy(NamedTuple):
+    """A photo to copy into the folder of the photos."""
 
     source: Path  # the json file
-    found: Path | None  # None: the json file holds the photo
+    found: Path | None  # None: the photo is only inside the json file
     target: Path
 
 
@@ -79,19 +79,19 @@ class _Importer:
         self.images = Path(os.path.abspath(images)) if images is not None else self.folder
         self.writes = images is not None
         self.sources: dict[str, Path] = {}
-        self.to_bring: list[_Errand] = []
+        self.copies: list[_Copy] = []
         self.num_links = 0
 
     def read(self, source: Path) -> Photo:
         if not _is_below(source, self.folder):
-            raise UserError(f"{source}: is a link to a file outside of {self.folder}: copy that file here")
+            raise UserError(f"{source}: is a link to a file outside of {self.folder}; copy the file into the folder")
         content = read_json(source)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise UserError(f"{source}: is not a labelme json (needs the list `shapes`)")
         found, target = self._find_photo(source, content)
         file_name = target.relative_to(self.images).as_posix()
         if file_name in self.sources:
-            raise UserError(f"{source}: its photo {file_name} is annotated in {self.sources[file_name]} too")
+            raise UserError(f"{source}: its photo {file_name} is also annotated in {self.sources[file_name]}")
         self.sources[file_name] = source
         if found is not None:
             header = read_image_header(found)  # only images are copied
@@ -104,16 +104,16 @@ class _Importer:
                 raise UserError(f"{source}: {key} is {content[key]!r}, but {says}")
         objects = _read_objects(content["shapes"], header.height, header.width, source)
         if found != target:
-            self.to_bring.append(_Errand(source, found, target))
+            self.copies.append(_Copy(source, found, target))
         return Photo(file_name, header.height, header.width, objects)
 
-    def bring_photos(self) -> None:
+    def copy_photos(self) -> None:
         """Link each photo into the folder of the photos, or write it there from its json file."""
-        for source, found, target in self.to_bring:
+        for source, found, target in self.copies:
             with atomic_path(target) as partial:
                 if found is not None:
                     link_file(found, partial)
-                else:  # read again: the bytes of all photos together may be more than the memory
+                else:  # read again, because all photos together may not fit into memory
                     partial.write_bytes(_embedded(read_json(source), source))
 
     def _find_photo(self, source: Path, content: Json) -> tuple[Path | None, Path]:
@@ -121,7 +121,9 @@ class _Importer:
         named = content.get("imagePath")
         if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
-        named = re.sub(r"^[A-Za-z]:.*/", "", named.replace("\\", "/"))  # of a path on another machine, the name
+        named = re.sub(
+            r"^[A-Za-z]:.*/", "", named.replace("\\", "/")
+        )  # keep only the name of a path on another machine
         path = Path(os.path.abspath(source.parent / named))
         below = path.relative_to(self.folder) if path.is_relative_to(self.folder) else Path(path.name)
         target = self.images / below
@@ -134,12 +136,12 @@ class _Importer:
                 return found, found
         elif not content.get("imageData"):
             if not inside:
-                fix = "put the photo beside the json, or name its folder (--images)"
-                raise UserError(f"{source}: its photo {named} is outside of {self.folder}: {fix}")
-            raise UserError(f"{source}: its photo {named} does not exist, and the file does not hold it")
+                fix = "move the photo next to the json, or give its folder with --images"
+                raise UserError(f"{source}: its photo {named} is outside of {self.folder}; {fix}")
+            raise UserError(f"{source}: its photo {named} does not exist, and is not embedded in the json")
         if not self.writes:
             where = "is only in the json" if found is None else f"is not in {self.folder}"
-            raise UserError(f"{source}: its photo {named} {where}: name a folder to put it in (--images)")
+            raise UserError(f"{source}: its photo {named} {where}; give a folder to copy it to with --images")
         self._check_target(source, target)
         return found, target
 
@@ -150,27 +152,27 @@ class _Importer:
         if not (self.writes and photo.is_relative_to(self.images)):
             target = os.path.realpath(photo)
             raise UserError(
-                f"{source}: its photo {photo} is a link to {target}, outside of {self.folder}: copy it here"
+                f"{source}: its photo {photo} is a link to {target}, outside of {self.folder}; copy it into the folder"
             )
         if not self.num_links:
-            log.warning("%s: is a link to a file outside of %s, as others may be: read", photo, self.images)
+            log.warning("%s: is a link to a file outside of %s; such links are followed", photo, self.images)
         self.num_links += 1
 
     def _check_target(self, source: Path, target: Path) -> None:
         """Refuse to write a file that is not named as an image, or through a link out of the folder of the photos."""
         if target.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{source}: its photo {target.name} has no image's suffix ({', '.join(IMAGE_SUFFIXES)})")
+            raise UserError(f"{source}: its photo {target.name} has no image suffix ({', '.join(IMAGE_SUFFIXES)})")
         if not _is_below(target.parent, self.images):
-            raise UserError(f"{source}: {target.parent} is a link out of {self.images}: nothing is written there")
+            raise UserError(f"{source}: {target.parent} is a link out of {self.images}; nothing is written there")
 
 
 def _is_below(path: Path, folder: Path) -> bool:
-    """Tell whether a file lies in a folder or below it, once all links are followed."""
+    """Tell whether a file is in a folder or its subfolders after all links are resolved."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _embedded(content: Json, source: Path) -> bytes:
-    """Return the photo that a json file holds."""
+    """Return the photo that is embedded in a json file."""
     try:
         photo = base64.b64decode(content["imageData"])
         read_image_header(source, photo)
@@ -181,7 +183,7 @@ def _embedded(content: Json, source: Path) -> bytes:
 
 @dataclass
 class _Object:
-    """An object of one shape or several."""
+    """An object with one or more shapes."""
 
     label: str
     entry: str  # its first shape in messages
@@ -205,7 +207,7 @@ def _read_objects(shapes: list[Any], height: int, width: int, source: Path) -> l
         label, kind = shape["label"], shape.get("shape_type") or "polygon"
         entry += f" ({label})"
         if kind in WITHOUT_AREA:
-            log.warning("%s: a %s has no area: left out", entry, kind)
+            log.warning("%s: left out, because a %s has no area", entry, kind)
             continue
         group = shape.get("group_id")
         key = (label, str(group)) if group is not None else number
@@ -222,7 +224,7 @@ def _read_objects(shapes: list[Any], height: int, width: int, source: Path) -> l
         if count_pixels(segmentation, height, width):
             found.append((one.label, segmentation))
         else:
-            log.warning("%s: covers no pixel of the photo: left out", one.entry)
+            log.warning("%s: left out, because it covers no pixel of the photo", one.entry)
     return found
 
 
@@ -234,7 +236,7 @@ def _read_points(shape: Json, entry: str) -> list[tuple[float, float]]:
 
 
 def _is_point(point: Any) -> bool:
-    """Tell whether something is a list of two numbers that a float can hold."""
+    """Tell whether a value is a list of two numbers that fit into a float."""
     if not isinstance(point, list) or len(point) != 2:
         return False
     return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in point)
@@ -248,26 +250,26 @@ def _outline(kind: str, points: list[tuple[float, float]], entry: str) -> list[f
     elif kind == "circle":
         points = _circle(points, entry)
     elif kind not in OUTLINES and not (kind == "rectangle" and len(points) == 4):
-        raise UserError(f"{entry}: a {kind} of {len(points)} points is not a shape that can be imported")
+        raise UserError(f"{entry}: cannot import a {kind} with {len(points)} points")
     if len(points) < 3:
-        raise UserError(f"{entry}: a {kind} of {len(points)} points, needs at least 3")
+        raise UserError(f"{entry}: a {kind} has {len(points)} points; at least 3 are needed")
     return [float(value) for point in points for value in point]
 
 
 def _circle(points: list[tuple[float, float]], entry: str) -> list[tuple[float, float]]:
     if len(points) != 2:
-        raise UserError(f"{entry}: a circle of {len(points)} points, needs its center and one on its line")
+        raise UserError(f"{entry}: a circle has {len(points)} points; it needs its center and a point on its edge")
     (x, y), edge = points
     radius = math.dist((x, y), edge)
     if radius > MAX_RADIUS:
-        raise UserError(f"{entry}: a circle with a radius of {radius:g} px")
-    count = max(12, math.ceil(7 * math.sqrt(radius)))  # within a tenth of a pixel
+        raise UserError(f"{entry}: a radius of {radius:g} px is too large")
+    count = max(12, math.ceil(7 * math.sqrt(radius)))  # accurate to a tenth of a pixel
     angles = [2 * math.pi * step / count for step in range(count)]
     return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
 
 def _read_mask(shape: Json, height: int, width: int, entry: str) -> np.ndarray:
-    """Return a mask (h, w) uint8 whose picture lies at the shape's first point."""
+    """Return an (h, w) uint8 mask; its picture starts at the shape's first point."""
     points = _read_points(shape, entry)
     try:
         picture = (read_numbers(entry, base64.b64decode(shape.get("mask") or "")) > 0).astype(np.uint8)
@@ -275,7 +277,7 @@ def _read_mask(shape: Json, height: int, width: int, entry: str) -> np.ndarray:
         raise UserError(f"{entry}: `mask` is not an image in base64") from None
     left, top = (int(value) for value in points[0]) if points else (0, 0)
     if left < 0 or top < 0 or top + picture.shape[0] > height or left + picture.shape[1] > width:
-        raise UserError(f"{entry}: its mask reaches beyond the photo of {width}x{height} px")
+        raise UserError(f"{entry}: its mask reaches beyond the photo, which is {width}x{height} px")
     mask = np.zeros((height, width), np.uint8)
     mask[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return mask

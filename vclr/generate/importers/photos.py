@@ -16,7 +16,7 @@ from vclr.files import write_json
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and what is annotated in it.
+    """A photo and its annotated objects.
 
     Attributes:
         file_name: path below the folder of the photos, with slashes.
@@ -37,7 +37,7 @@ def count_pixels(segmentation: Any, height: int, width: int) -> int:
 
 
 def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = ()) -> str:
-    """Write a COCO json. Ids count from 1: images by file name, categories by name, annotations by image.
+    """Write a COCO json. Ids start at 1: images are ordered by file name, categories by name, annotations by image.
 
     Args:
         output: the json to write.
@@ -45,14 +45,14 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
         names: classes that are categories even if they have no object.
 
     Returns:
-        What it holds, in words.
+        The content of the json, in words.
 
     Raises:
         UserError: there are no photos.
     """
     ordered = sorted(photos, key=lambda photo: photo.file_name)
     if not ordered:
-        raise UserError(f"{output}: nothing to write: no annotated photo was found")
+        raise UserError(f"{output}: nothing to write, because no annotated photo was found")
     found = {name for photo in ordered for name, _ in photo.objects}
     categories = [{"id": number, "name": name} for number, name in enumerate(sorted(found.union(names)), start=1)]
     ids = {category["name"]: category["id"] for category in categories}

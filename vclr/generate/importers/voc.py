@@ -46,10 +46,10 @@ def import_voc(
         quiet: show no progress.
 
     Returns:
-        What the json holds, in words.
+        The content of the json, in words.
 
     Raises:
-        UserError: in one line, the file and the object at fault.
+        UserError: one line that names the file and the bad object.
     """
     names: tuple[str, ...] = ()
     if folder is not None:
@@ -57,18 +57,18 @@ def import_voc(
         if classes is None and (folder / "SegmentationClass").is_dir():
             classes, names = folder / "SegmentationClass", VOC_NAMES
     if images is None or masks is None:
-        raise UsageError("needs a folder in the layout of VOC, or --images FOLDER and --masks FOLDER")
+        raise UsageError("needs a folder in VOC's layout, or --images FOLDER and --masks FOLDER")
     if folder is not None and not masks.is_dir() and (folder / "Annotations").is_dir():
         raise UserError(
-            f"{masks}: no such folder; the boxes of {folder / 'Annotations'} alone, without masks, are not read"
+            f"{masks}: no such folder; without masks, the boxes in {folder / 'Annotations'} cannot be imported"
         )
     photos: dict[str, Path] = {}
     for photo in list_images(images):
         if photos.setdefault(photo.stem, photo) != photo:
-            raise UserError(f"{photo}: has the stem of {photos[photo.stem].name}, so whose mask is whose is not known")
+            raise UserError(f"{photo}: has the same stem as {photos[photo.stem].name}, so its mask is ambiguous")
     pictures = [picture for picture in list_images(masks) if picture.suffix.lower() == ".png"]
     if missing := len(photos.keys() - {picture.stem for picture in pictures}):
-        log.info("%s: %d of %d photos have no picture in %s: left out", images, missing, len(photos), masks)
+        log.info("%s: left out %d of %d photos without a picture in %s", images, missing, len(photos), masks)
     read = []
     for picture in track(pictures, "reading masks", quiet):
         if picture.stem not in photos:
@@ -90,7 +90,7 @@ def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[s
             name = _name_class(kinds[mask], names, f"{picture}: object {number}")
         objects.append((name, encode_mask(mask)))
     if not objects:
-        log.warning("%s: holds no object; its highest value, %d, is no object", picture, np.iinfo(numbers.dtype).max)
+        log.warning("%s: has no object; the value %d does not count as one", picture, np.iinfo(numbers.dtype).max)
     return Photo(photo.name, *size, objects)
 
 
@@ -103,7 +103,7 @@ def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarr
     numbers = read_numbers(picture)
     if numbers.shape != size:
         (height, width), (wanted_height, wanted_width) = numbers.shape, size
-        raise UserError(f"{picture}: is {width}x{height}, its photo {photo.name} is {wanted_width}x{wanted_height}")
+        raise UserError(f"{picture}: is {width}x{height}, but its photo {photo.name} is {wanted_width}x{wanted_height}")
     return numbers
 
 
@@ -112,7 +112,7 @@ def _is_annotated(numbers: np.ndarray) -> np.ndarray:
 
 
 def _name_class(kinds: np.ndarray, names: tuple[str, ...], entry: str) -> str:
-    """Return the class that most pixels of an object have."""
+    """Return the name of the class that most pixels of an object have."""
     annotated = kinds[_is_annotated(kinds)]
     if not len(annotated):
         raise UserError(f"{entry}: none of its pixels has a class")
@@ -121,5 +121,5 @@ def _name_class(kinds: np.ndarray, names: tuple[str, ...], entry: str) -> str:
     if not names:
         return str(value)
     if value > len(names):
-        raise UserError(f"{entry}: is of class {value}; there are {len(names)}")
+        raise UserError(f"{entry}: has class {value}, but there are only {len(names)}")
     return names[value - 1]

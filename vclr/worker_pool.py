@@ -1,4 +1,4 @@
-"""Work on many items, block by block: in this process, or in several where there is enough to do."""
+"""A pool of worker processes that work through a list block by block; in this process if there is little to do."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from vclr.progress import Progress
 T = TypeVar("T")
 R = TypeVar("R")
 
-MIN_BLOCKS = 8  # below, starting processes takes longer than the work
+MIN_BLOCKS = 8  # for fewer blocks, starting processes takes longer than the work
 
-_shared: Any = None  # of a worker: what all its blocks need
+_shared: Any = None  # in a worker: what every block needs
 
 
 @dataclass(frozen=True)
-class Crew:
-    """How many processes work, and whether progress is shown."""
+class WorkerPool:
+    """The number of worker processes, and whether to hide the progress."""
 
     num_workers: int = 1
     quiet: bool = True
 
-    def work(
+    def map_blocks(
         self,
         function: Callable[[Any, int, Sequence[T]], R],
         shared: Any,
@@ -38,10 +38,10 @@ class Crew:
         block_size: int,
         description: str,
     ) -> Iterator[R]:
-        """Yield `function(shared, start, items[start : start + block_size])` for every block, in order.
+        """Yield `function(shared, start, items[start : start + block_size])` for each block, in order.
 
         Raises:
-            UserError: a process died.
+            UserError: a worker process died.
         """
         starts = range(0, len(items), block_size)
         progress = Progress(description, len(items), quiet=self.quiet)
@@ -59,7 +59,7 @@ class Crew:
     def _in_processes(
         self, function: Callable[[Any, int, Sequence[T]], R], shared: Any, items: Sequence[T], block_size: int
     ) -> Iterator[R]:
-        # Not forked: that is no longer safe in a process that has threads, as the one of the progress bar.
+        # Spawned, because forking is not safe in a process with threads, and the progress bar has one.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(self.num_workers, context, initializer=_start_worker, initargs=(shared,))
         waiting: deque[Future[R]] = deque()
@@ -67,11 +67,11 @@ class Crew:
             for start in range(0, len(items), block_size):
                 if len(waiting) == 2 * self.num_workers:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(_work, function, start, items[start : start + block_size]))
+                waiting.append(pool.submit(_run_block, function, start, items[start : start + block_size]))
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise UserError("a process that shared the work died (out of memory?)") from None
+            raise UserError("a worker process died (out of memory?)") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -79,9 +79,9 @@ class Crew:
 def _start_worker(shared: Any) -> None:
     global _shared
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _shared = shared
 
 
-def _work(function: Callable[[Any, int, Sequence[T]], R], start: int, block: Sequence[T]) -> R:
+def _run_block(function: Callable[[Any, int, Sequence[T]], R], start: int, block: Sequence[T]) -> R:
     return function(_shared, start, block)
