@@ -340,7 +340,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "make study": [studied],
     "vclr fetch coco2017 lvis --dry-run": [planned],
     "vclr split nonvoc": [split_made],
-    "vclr licences": [listed],
+    "vclr licenses": [listed],
     "snakemake all --cores 8": [NETWORK],
     "vclr doctor slurm": [CLUSTER],
     "snakemake --profile slurm all": [CLUSTER],
