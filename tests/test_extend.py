@@ -8,11 +8,12 @@ A block of a recipe is headed by a sentence, which says what becomes of it:
   each other;
 - "Run:" runs the commands.
 
-A block under any other sentence is for the reader alone.
+A block under any other sentence is for the reader alone. The copy has `photos/` and `photos.json`, as the page says.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -22,13 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vclr.launch.profile import read_profile
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "extend.md"
-RECIPES = ["A loss", "A view", "A proposal method", "A data set with a protocol", "A backbone", "A SLURM site"]
 COPIED = ("vclr", "configs", "workflow", "Snakefile", "slurm")
 
 
@@ -94,8 +96,26 @@ def run(root: Path, command: str) -> str:
     return done.stdout + done.stderr
 
 
+def write_photos(root: Path) -> None:
+    """Write four photos, each with a bright rectangle on a dark gradient, and their annotations."""
+    (root / "photos").mkdir()
+    images, annotations = [], []
+    for number in range(1, 5):
+        pixels = np.tile(np.arange(64, dtype=np.uint8)[:, None, None], (1, 96, 3))
+        pixels[8:40, 10 * number : 10 * number + 40] = (250, 200, 150)
+        Image.fromarray(pixels).save(root / f"photos/{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 96})
+        x, y, right, bottom = 10 * number, 8, 10 * number + 40, 40
+        polygon = [x, y, right, y, right, bottom, x, bottom]
+        entry = {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "area": 40 * 32}
+        annotations.append({**entry, "bbox": [x, y, 40, 32], "segmentation": [polygon]})
+    contents = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
+    (root / "photos.json").write_text(json.dumps(contents))
+
+
 def carry_out(root: Path, steps: list[Step]) -> str:
     """Copy what recipes change into a folder, take the steps there, and return what the commands print."""
+    write_photos(root)
     for name in COPIED:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
@@ -111,6 +131,54 @@ def carry_out(root: Path, steps: list[Step]) -> str:
 # --- what must come out of each recipe -------------------------------------------------------------------------------
 
 
+def loss_is_trained(root: Path, printed: str) -> None:
+    """The loss has a value in each step, which compares a teacher with a student that saw a corrupted photo."""
+    lines = (root / "runs/boxes/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    losses = [json.loads(line)["loss_box_consistency"] for line in lines if "loss_box_consistency" in line]
+    assert len(losses) == 2
+    assert all(loss > 0 for loss in losses)
+
+
+def view_is_written(root: Path, printed: str) -> None:
+    """The files of the view have four brightness levels, and its name may be drawn in trainings."""
+    for number in range(1, 5):
+        pixels = np.asarray(Image.open(root / f"posterized/{number}.png"))
+        assert pixels.shape == (64, 96, 3)
+        assert set(np.unique(pixels)) <= {0, 85, 170, 255}
+    choice = "from vclr.config import *; from vclr.views.choice import *; config = load_config(None, WEIGHTS)"
+    choice = choice.replace("WEIGHTS", "['views.weights={natural: 1, posterize: 1}']")
+    run(root, f'python -c "{choice}; check_view_names(config.views, config.data.train)"')
+
+
+def proposals_are_written(root: Path, printed: str) -> None:
+    """The rectangle of each photo is proposed, and a training set has these proposals in its name."""
+    proposals = json.loads((root / "bright.json").read_text())["annotations"]
+    assert [proposal["bbox"] for proposal in proposals] == [[10 * number, 8, 40, 32] for number in range(1, 5)]
+    assert all(proposal["score"] == pytest.approx(40 * 32 / (64 * 96), abs=1e-3) for proposal in proposals)
+    name = "openworld_voc_classes_train2017_bright"
+    code = f"from vclr.catalog.data_sets import DATA_SETS; print(DATA_SETS['{name}'].recipe.proposals)"
+    assert run(root, f'python -c "{code}"') == "proposals/coco2017/train_bright.json\n"
+
+
+def data_set_is_planned(root: Path, printed: str) -> None:
+    """The workflow fetches the data set, makes its split, and evaluates the training on it."""
+    assert "raw/tabletop" in printed
+    assert "data/splits/tabletop_val_objects.json" in printed
+    assert "results/voc_to_tabletop/seed0/tabletop" in printed
+    assert "CC BY 4.0" in run(root, "vclr licenses")
+    assert "tabletop/images.zip" in run(root, "vclr fetch tabletop --dry-run")
+
+
+def backbone_is_measured(root: Path, printed: str) -> None:
+    """A detector with this backbone runs; a setting that the family does not have is refused."""
+    assert json.loads(printed)["median_s"] > 0
+    build = "from vclr.config import load_config; from vclr.models.backbone import build_backbone"
+    build += "; build_backbone(load_config(None, ['model.backbone.name=convnet', 'SETTING']).model.backbone, 32)"
+    run(root, f'python -c "{build.replace("SETTING", "model.backbone.stem_out_channels=32")}"')
+    with pytest.raises(AssertionError, match=r"model\.backbone\.depth: a convnet"):
+        run(root, f'python -c "{build.replace("SETTING", "model.backbone.depth=18")}"')
+
+
 def site_is_read(root: Path, printed: str) -> None:
     """A training of the site asks for what the page says, other jobs for its partition and account."""
     profile = read_profile(root / "mysite/config.yaml")
@@ -121,13 +189,20 @@ def site_is_read(root: Path, printed: str) -> None:
     assert profile.others["mem_mb"] == read_profile(ROOT / "slurm/config.yaml").others["mem_mb"]
 
 
-RESULTS: dict[str, Callable[[Path, str], None]] = {"A SLURM site": site_is_read}
+RESULTS: dict[str, Callable[[Path, str], None]] = {
+    "A loss": loss_is_trained,
+    "A view": view_is_written,
+    "A proposal method": proposals_are_written,
+    "A data set with a protocol": data_set_is_planned,
+    "A backbone": backbone_is_measured,
+    "A SLURM site": site_is_read,
+}
 
 
-def test_page_has_its_recipes_and_those_with_steps_are_carried_out():
+def test_every_recipe_of_the_page_has_steps_and_a_result():
     recipes = read_recipes(PAGE.read_text(encoding="utf-8"))
-    assert list(recipes) == RECIPES
-    assert {heading for heading, steps in recipes.items() if steps} == set(RESULTS)
+    assert list(recipes) == list(RESULTS)
+    assert all(recipes.values())
 
 
 @pytest.mark.parametrize("heading", RESULTS)
