@@ -132,11 +132,12 @@ def carry_out(root: Path, steps: list[Step]) -> str:
 
 
 def loss_is_trained(root: Path, printed: str) -> None:
-    """The loss has a value in each step, which compares a teacher with a student that saw a corrupted photo."""
+    """The loss has a value in both steps. In the first, teacher and student may still predict the same boxes."""
     lines = (root / "runs/boxes/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [json.loads(line)["loss_box_consistency"] for line in lines if "loss_box_consistency" in line]
     assert len(losses) == 2
-    assert all(loss > 0 for loss in losses)
+    assert losses[0] >= 0
+    assert losses[1] > 0
 
 
 def view_is_written(root: Path, printed: str) -> None:
@@ -156,8 +157,8 @@ def proposals_are_written(root: Path, printed: str) -> None:
     assert [proposal["bbox"] for proposal in proposals] == [[10 * number, 8, 40, 32] for number in range(1, 5)]
     assert all(proposal["score"] == pytest.approx(40 * 32 / (64 * 96), abs=1e-3) for proposal in proposals)
     name = "openworld_voc_classes_train2017_bright"
-    code = f"from vclr.catalog.data_sets import DATA_SETS; print(DATA_SETS['{name}'].recipe.proposals)"
-    assert run(root, f'python -c "{code}"') == "proposals/coco2017/train_bright.json\n"
+    code = f"from vclr.catalog.data_sets import DATA_SETS; print(DATA_SETS['{name}'].annotations)"
+    assert run(root, f'python -c "{code}"') == "splits/coco2017_train_voc_top10_bright.json\n"
 
 
 def data_set_is_planned(root: Path, printed: str) -> None:
