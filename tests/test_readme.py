@@ -101,6 +101,15 @@ def test_anchors_exist(page: Path):
         assert anchor in read_anchors(linked.read_text(encoding="utf-8")), f"{page.name}: {target}#{anchor}"
 
 
+def test_code_cites_sections_of_the_method_that_exist():
+    sections = re.findall(r"^## (\d) ", (ROOT / "docs/method.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sources = [path for folder in ("vclr", "configs", "docs") for path in (ROOT / folder).rglob("*.*")]
+    texts = {path: path.read_text(encoding="utf-8") for path in sources if path.suffix in (".py", ".yaml", ".md")}
+    cited = {path: re.findall(r"method\.md,? sections? (\d)", " ".join(text.split())) for path, text in texts.items()}
+    assert any(cited.values())
+    assert not {path: numbers for path, numbers in cited.items() if set(numbers) - set(sections)}
+
+
 def test_map_of_the_readme_shows_the_rooms_in_the_order_of_their_imports():
     shown = read_map(README.read_text(encoding="utf-8"))
     rooms = {folder.parent.name for folder in (ROOT / "vclr").glob("*/__init__.py")}
