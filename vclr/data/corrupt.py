@@ -1,4 +1,4 @@
-"""Corruption: noise that only the student sees, after its view is chosen (docs/method.md, section 1)."""
+"""Corruption: noise that only the student sees, after its view is chosen (METHOD section 3, `image_transform`)."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Geometry:
 
 
 def draw_training_geometry(config: TrainMapperConfig, size: Size, generator: np.random.Generator) -> Geometry:
-    """Draw flip, crop and scale for an image of (height, width) `size` (docs/method.md, section 1)."""
+    """Draw flip, crop and scale for an image of (height, width) `size` (METHOD: DETR's augmentation)."""
     has_crop = generator.random() < config.crop_probability
     flip = bool(generator.random() < 0.5)
     crop_size, crop_box = None, (0, 0, *size)
