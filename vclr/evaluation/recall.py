@@ -1,7 +1,7 @@
 """Average recall and precision of class-agnostic boxes and masks, from two json files or from what was read of them.
 
-pycocotools' `COCOeval` counts; the names of the metrics and what they mean (docs/method.md, section 7) are ours. All values
-are in percent. A metric that has no ground truth is `None`.
+pycocotools' `COCOeval` counts; the names of the metrics and what they mean (docs/method.md, section 7) are ours. All
+values are in percent. A metric that has no ground truth is `None`.
 """
 
 from __future__ import annotations
