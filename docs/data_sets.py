@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS
 
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def splits() -> Table:

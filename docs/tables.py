@@ -14,6 +14,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
+from docs import data_sets
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config
@@ -67,6 +68,9 @@ PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
     "proposal methods": partial(names_table, "method", PROPOSAL_METHODS),
+    "splits": lambda: table(*data_sets.splits()),
+    "training sets": lambda: table(*data_sets.training_sets()),
+    "protocols": lambda: table(*data_sets.protocols()),
 }
 
 

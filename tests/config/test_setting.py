@@ -33,7 +33,6 @@ HASHES = {
 # Accepted and read by nobody, each for a reason.
 UNREAD = {
     ("TrainMapperConfig", "instance_mask_format"),  # for the reference's overrides: both its values mean the same here
-    ("ProposalsConfig", "method"),  # until the paths of proposals take {method}
 }
 
 

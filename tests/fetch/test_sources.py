@@ -14,7 +14,6 @@ from vclr.catalog.data_sets import DATA_SETS
 from vclr.errors import UsageError, UserError
 from vclr.fetch.selection import select
 from vclr.fetch.sources import archive_stem, read_catalog
-from vclr.image_folder import each_folder
 
 SHIPPED = read_catalog()
 # As several public scripts have them.

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
@@ -166,8 +165,6 @@ def audit(
     leaks = audit_leaks(photos["train"], photos["test"], quiet)
     write_json(output, leaks, indent=1)
     print(summarize_leaks(leaks))
-
-
 
 
 @doctor.command("data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from vclr.catalog.losses import teacher_losses
 from vclr.config.model import ModelConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
@@ -24,11 +25,8 @@ def check_values(config: Config) -> None:
     smallest, largest = config.dataloader.train.mapper.crop_size
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
-    if config.model.criterion.weight_dict.loss_consistency and not config.train.model_ema.enabled:
-        raise UsageError(
-            "train.model_ema.enabled=False: the consistency loss needs the teacher; "
-            "set model.criterion.weight_dict.loss_consistency=0 too"
-        )
+    _check_teacher(config)
+    _check_folders(config)
 
 
 def check_share(batch_size: int, world_size: int) -> None:
@@ -71,6 +69,24 @@ def _check_views(weights: dict[str, float]) -> None:
             raise UsageError(f"views.weights.{name}={weight}: must not be negative")
     if weights and not sum(weights.values()) > 0:
         raise UsageError("views.weights: at least one view needs a weight above 0")
+
+
+def _check_teacher(config: Config) -> None:
+    """Check that the teacher is on if a loss needs it."""
+    needed = teacher_losses(vars(config.model.criterion.weight_dict))
+    if needed and not config.train.model_ema.enabled:
+        advice = " ".join(f"model.criterion.weight_dict.{name}=0" for name in needed)
+        raise UsageError(f"train.model_ema.enabled=False: {', '.join(needed)} needs the teacher; set {advice} too")
+
+
+def _check_folders(config: Config) -> None:
+    """Check the settings that are a folder or a list of folders, which their type does not say."""
+    own = {f"evaluation.test_sets.{name}": data_set for name, data_set in config.evaluation.test_sets.items()}
+    for key, data_set in {"data.train": config.data.train, "data.test": config.data.test, **own}.items():
+        value = data_set.images
+        is_list = isinstance(value, list) and value and all(isinstance(folder, str) and folder for folder in value)
+        if not isinstance(value, str) and not is_list:
+            raise UsageError(f"{key}.images={value}: must be a folder or a list of folders")
 
 
 def _check_channels(model: ModelConfig) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from vclr.catalog.classes import CLASS_LISTS
+from vclr.catalog.data_sets import PROTOCOLS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
 from vclr.config.setting import section, setting
@@ -12,7 +15,7 @@ from vclr.config.setting import section, setting
 @dataclass
 class DataSetConfig:
     annotations: str = setting("", "COCO json of annotations.")
-    images: str = setting("", "Folder of photos, or its zip.")
+    images: Any = setting("", "Folder of photos, or its zip; or a list of folders, searched in order.")
     views: dict[str, str] = setting(
         {},
         "View name: folder, or its zip, of files with the photos' stems. Training reads them. Evaluation reads photos "
@@ -24,10 +27,16 @@ class DataSetConfig:
         "what the workflow evaluates for comparison.",
     )
 
+    def __post_init__(self) -> None:
+        if isinstance(self.images, int | float):  # a name such as 2017, which YAML takes for a number
+            self.images = str(self.images)
+
 
 @dataclass
 class DataConfig:
-    root: str = setting("data", "Folder that holds the catalog's data sets.")
+    root: str = setting(
+        "data", "Folder of the catalog's data sets. In the workflow, set `data` of workflow.yaml instead."
+    )
     train: DataSetConfig = section(DataSetConfig)
     test: DataSetConfig = section(DataSetConfig, changes="evaluation")
 
@@ -62,8 +71,8 @@ class ProposalsConfig:
 class EvaluationConfig:
     protocol: str = setting(
         "",
-        "What the headline metrics measure: a name of `groups` or `test_sets`, or a protocol of the catalog (nonvoc, "
-        "lvis, uvo, objects365).",
+        "What the headline metrics measure: a name of `groups` or `test_sets`, or a protocol of the catalog "
+        f"(`{'`, `'.join(PROTOCOLS)}`).",
     )
     protocols: list[str] = setting(
         [],
@@ -76,7 +85,11 @@ class EvaluationConfig:
         "Protocols of your own: `evaluation.test_sets.NAME.annotations`, `.images` and `.proposals` name the files of "
         "one. Groups are evaluated on it as on `data.test`.",
     )
-    groups: dict[str, list[str]] = setting({}, "Group name: category names. Each group is measured on its own.")
+    groups: dict[str, Any] = setting(
+        {},
+        "Group name: its classes, as a list of names or as the name of a list "
+        f"(`{'`, `'.join(CLASS_LISTS)}`). Each group is measured on its own.",
+    )
     max_dets: list[int] = setting(
         [1, 10, 20, 30, 50, 100, 300], "Numbers of detections per image at which recall is measured.", at_least=1
     )

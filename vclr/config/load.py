@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vclr.catalog.classes import resolve_groups
 from vclr.config.checks import check_values
 from vclr.config.renamed import follow_renames
 from vclr.config.setting import settings_of
@@ -64,6 +65,7 @@ def _as_config(tree: DictConfig) -> Config:
     except OmegaConfBaseException as error:  # also a value that refers to another one
         raise UsageError(f"{error.full_key}: {first_line(error)}") from None
     check_values(config)
+    resolve_groups(config.evaluation.groups)
     return config
 
 

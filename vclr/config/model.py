@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vclr.catalog.backbones import BACKBONES
 from vclr.config.setting import section, setting
 
 
 @dataclass
 class BackboneConfig:
+    name: str = setting("resnet", "Family of the backbone.", choices=tuple(BACKBONES), before="resnet")
     depth: int = setting(50, "Layers of the ResNet; 50 and 101 are bottlenecks.", choices=(10, 18, 34, 50, 101))
     norm: str = setting(
         "FrozenBN",

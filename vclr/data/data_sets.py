@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vclr.catalog.classes import resolve_groups
-from vclr.catalog.data_sets import DATA_SETS, DataSet, PROTOCOLS, split_command
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, DataSet, split_command
 from vclr.config import Config, DataSetConfig
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from vclr.catalog.views import NATURAL
-from vclr.config import flat_config
+from vclr.config import changed_by, flat_config
 from vclr.data.data_sets import training_set
 from vclr.report.experiments import Experiment, trainings
-from vclr.run_settings import RUN_SETTINGS
 from vclr.views.choice import view_weights
 
 OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
-# Settings that change neither what a training learns nor what an evaluation finds.
-WITHOUT_EFFECT = (*RUN_SETTINGS, "train.seed", "dataloader.test.batch_size", "dataloader.test.num_workers")
 # Settings that say where data is and how it is scored. What is compared instead: the test set and the groups, the files
 # of the training set, and the views that it draws from.
 DATA = (
@@ -58,8 +55,9 @@ def differing_settings(one: Experiment, other: Experiment) -> dict[str, tuple[An
 
 
 def _effective_settings(experiment: Experiment) -> dict[str, Any]:
-    files, ignored = training_set(experiment.config), WITHOUT_EFFECT + DATA
-    settings = {key: value for key, value in flat_config(experiment.config).items() if not key.startswith(ignored)}
+    files, flat = training_set(experiment.config), flat_config(experiment.config)
+    keys = [key for key in flat if changed_by(key) != "nothing" and not key.startswith(("train.seed", *DATA))]
+    settings = {key: flat[key] for key in keys}
     settings |= {f"data.train.{key}": getattr(files, key) for key in ("annotations", "images", "proposals")}
     return settings | {"views.weights": _describe_views(experiment)} | _view_folders(experiment)
 
