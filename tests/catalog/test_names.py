@@ -99,4 +99,4 @@ def test_records_agree_with_splits_and_sources():
     assert find_part("coco2017", "train") is DATA_SETS["openworld_voc_classes_train2017_graph"]
     assert find_part("lvis") is DATA_SETS["openworld_LVIS_noncoco_val2017"]
     assert find_part("lvis", "train").json == "raw/lvis/annotations_train.json"
-    assert find_part("mine", "val").images == "raw/mine/images"
+    assert find_part("mine", "val").images == ("raw/mine/images",)

@@ -70,7 +70,7 @@ def test_catalog_of_data_sets_is_filled():
         made |= set(source.hub.places.values()) if source.hub else set()
         made |= set(source.manual.folders) if source.manual else set()
     for data_set in DATA_SETS.values():
-        assert {*data_set.photos, *data_set.view_folders.values()} <= made
+        assert {*data_set.images, *data_set.view_folders.values()} <= made
 
 
 def test_packed_photos_bear_the_name_of_their_folder():

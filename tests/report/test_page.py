@@ -211,19 +211,19 @@ def test_leaks_are_said_of_each_protocol(tmp_path):
         "0 of 4 images of nonvoc.json are in train.json (compared: name)",
         "0 of 7 images of uvo.json are in train.json (compared: name)",
     ]
-    assert describe_leaks(tmp_path / "leaks") == ["not looked for (vclr audit)"]
+    assert describe_leaks(tmp_path / "leaks") == ["not looked for (run vclr audit)"]
 
 
 def test_leaks_and_licenses_are_said(world, tmp_path):
     page, _ = report(world, tmp_path / "one")
-    assert page.count("not looked for (vclr audit)") == 1
+    assert page.count("not looked for (run vclr audit)") == 1
     assert page.count("own data") == 5  # annotations and photos of both parts, a view
     photos = read_photo_set(world / "train.json", world / "images")
     write_json(world / "results" / "full" / "leaks.json", audit_leaks(photos, photos, quiet=True))
     try:
         page, _ = report(world, tmp_path / "two")
         assert "6 of 6 images of train.json are in train.json (6 name, 36 bytes)" in page  # all of one gray
-        assert page.count("not looked for (vclr audit)") == 1
+        assert page.count("not looked for (run vclr audit)") == 1
         write_json(world / "results" / "full" / "leaks.json", [])
         with pytest.raises(UserError, match=r"leaks\.json: is not what vclr audit writes"):
             report(world, tmp_path / "three")

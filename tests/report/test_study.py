@@ -9,6 +9,7 @@ from scipy import stats
 
 from vclr.config import dump_config, load_config
 from vclr.errors import UserError
+from vclr.report.findings import evidence
 from vclr.report.paired_test import paired_test
 from vclr.report.read_experiments import read_experiments
 from vclr.report.study import summarize_study, write_study
@@ -87,7 +88,10 @@ def test_edges_of_the_paired_test():
     equal = paired_test([1.0, 2.0], [1.0, 2.0])
     assert (equal.p_t, equal.p_permutation, equal.low, equal.high) == (1, 1, 0, 0)
     assert paired_test([2.0, 3.0], [1.0, 2.0]).p_t == 0
-    assert paired_test([1.0] * 21, [0.5] * 20 + [0.0]).p_permutation is None
+    assert paired_test([1.0] * 12, [0.5] * 11 + [0.0]).p_permutation == 2 / 2**12
+    assert paired_test([1.0] * 13, [0.5] * 12 + [0.0]).p_permutation is None
+    assert "= 0.00049." in evidence(12)
+    assert evidence(13).endswith("would take too long for more than 12 seeds.")
     for a, b in (([], []), ([1.0], [1.0, 2.0])):
         with pytest.raises(ValueError, match="pairs"):
             paired_test(a, b)

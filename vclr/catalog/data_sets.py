@@ -75,10 +75,10 @@ class DataSet:
         name: what `dataloader.*.dataset.names` calls it; the reference's name if it has this set.
         source: what `vclr fetch` calls the source of the photos.
         part: `train` or `val`.
-        images: folder of the photos, or several to be searched in order.
+        images: folders of the photos, searched in order.
         linked: folder that earlier versions of `vclr fetch` filled with the photos; used if it exists.
         json: official annotations with all classes.
-        split: the split that makes `splits/{file}.json` of them; "" if the official json is used as it is.
+        split: the split that makes `splits/{file}.json` of them; "" if the official json itself is used.
         file: name of that file, without `.json`.
         views: views that are published with the photos, in `views/{source}/{view}`.
         method: the proposal method whose proposals the split adds; "" for none, or if the json has them already.
@@ -90,7 +90,7 @@ class DataSet:
     name: str
     source: str
     part: str
-    images: str | tuple[str, ...]
+    images: tuple[str, ...]
     json: str
     split: str = ""
     file: str = ""
@@ -100,11 +100,6 @@ class DataSet:
     protocol: str = ""
     title: str = ""
     linked: str = ""
-
-    @property
-    def photos(self) -> tuple[str, ...]:
-        """The folders of the photos."""
-        return (self.images,) if isinstance(self.images, str) else self.images
 
     @property
     def annotations(self) -> str:
@@ -122,7 +117,7 @@ class DataSet:
         return f"proposals/{self.source}/{self.part}_{self.method}.json" if self.method else ""
 
     def in_folder(self, root: Path) -> DataSet:
-        """Return the data set as it is made from what there is in a data folder."""
+        """Return the data set as it is made from the official files in a data folder."""
         if self.instead is None or (root / self.json).is_file():
             return self
         return replace(self, split=self.instead[0], json=self.instead[1])
@@ -141,7 +136,7 @@ def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
             name=f"{name}_{method}" if method else name,
             source="coco2017",
             part="train",
-            images="raw/coco2017/train2017",
+            images=("raw/coco2017/train2017",),
             json=json,
             split=split,
             file=f"coco2017_train_{top_split}_{method or 'cutler'}",
@@ -161,7 +156,7 @@ _RECORDS = (
         name="openworld_nonvoc_classes_val2017",
         source="coco2017",
         part="val",
-        images="raw/coco2017/val2017",
+        images=("raw/coco2017/val2017",),
         json="raw/coco2017/annotations/instances_val2017.json",
         split="nonvoc",
         file="coco2017_val_nonvoc",
@@ -184,7 +179,7 @@ _RECORDS = (
         name="openworld_uvo_nonvoc_val2017",
         source="uvo",
         part="val",
-        images="raw/uvo/uvo_videos_dense_frames",
+        images=("raw/uvo/uvo_videos_dense_frames",),
         json="raw/uvo/uvo_val_dense.json",
         split="uvo_nonvoc",
         file="uvo_val_nonvoc",
@@ -197,7 +192,7 @@ _RECORDS = (
         name="openworld_objects365_noncoco_val2017",
         source="objects365",
         part="val",
-        images="raw/objects365/val",
+        images=("raw/objects365/val",),
         json="raw/objects365/zhiyuan_objv2_val.json",
         split="objects365_noncoco",
         file="objects365_val_noncoco",
@@ -208,13 +203,13 @@ _RECORDS = (
         name="toy_train",
         source="toy",
         part="train",
-        images="raw/toy/images",
+        images=("raw/toy/images",),
         json="raw/toy/annotations_train.json",
         split="toy_known",
         file="toy_train_toy_known",
         views=("depth", "style"),
     ),
-    DataSet(name="toy_val", source="toy", part="val", images="raw/toy/images", json="raw/toy/annotations_val.json"),
+    DataSet(name="toy_val", source="toy", part="val", images=("raw/toy/images",), json="raw/toy/annotations_val.json"),
 )
 DATA_SETS = {record.name: record for record in _RECORDS}
 # What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
@@ -234,7 +229,7 @@ def find_part(source: str, part: str = "") -> DataSet:
 
 
 def _own_part(source: str, part: str) -> DataSet:
-    return DataSet("", source, part, f"raw/{source}/images", f"raw/{source}/annotations_{part}.json")
+    return DataSet("", source, part, (f"raw/{source}/images",), f"raw/{source}/annotations_{part}.json")
 
 
 def _named_split(file: str) -> DataSet | None:

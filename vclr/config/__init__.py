@@ -12,6 +12,7 @@ from vclr.config.dataloader import TrainMapperConfig as TrainMapperConfig
 from vclr.config.launcher import LauncherConfig as LauncherConfig
 from vclr.config.load import config_from_text as config_from_text
 from vclr.config.load import config_hash as config_hash
+from vclr.config.load import differing_values as differing_values
 from vclr.config.load import dump_config as dump_config
 from vclr.config.load import flat_config as flat_config
 from vclr.config.load import list_keys as list_keys

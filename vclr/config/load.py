@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
+from itertools import chain
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,9 @@ def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
 def _is_known(tree: DictConfig, key: str) -> bool:
     node: Any = tree
     for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            return False
         if OmegaConf.get_type(node) is dict:
             return True  # free keys: view folders and weights, class groups
-        if part not in node:
+        if not isinstance(node, DictConfig) or part not in node:
             return False
         node = node[part]
     return True
@@ -173,6 +172,15 @@ def dump_config(config: Config) -> str:
 def flat_config(config: Config) -> dict[str, Any]:
     """Return every setting by its dotted name, as plain numbers, texts, lists and empty dicts."""
     return dict(_flatten(asdict(config)))
+
+
+def differing_values(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the settings that differ between flat configurations, each with its value in every configuration.
+
+    The value is None if a configuration lacks the setting, such as a view or a group of classes.
+    """
+    values = {key: [one.get(key) for one in settings] for key in dict.fromkeys(chain(*settings))}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
 def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

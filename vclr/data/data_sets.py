@@ -107,7 +107,7 @@ def _photos(published: DataSet, root: Path) -> str | list[str]:
     """Return the folders of the photos of a published set: the linked one if it exists."""
     if published.linked and locate(root / published.linked):
         return str(root / published.linked)
-    folders = [str(root / folder) for folder in published.photos]
+    folders = [str(root / folder) for folder in published.images]
     return folders if len(folders) > 1 else folders[0]
 
 

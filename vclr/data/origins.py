@@ -68,7 +68,7 @@ class Origins:
 
     def images_of(self, name: str, part: str = "") -> str:
         """Return the folder of the photos of a part of a set, by default of its first one."""
-        return f"{self.root}/{find_part(name, part).photos[0]}"
+        return f"{self.root}/{find_part(name, part).images[0]}"
 
     def annotations_of(self, name: str, part: str) -> str:
         """Return the json that names the photos of a part of a set."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from vclr.config import Config, changed_by, flat_config, is_as_before
+from vclr.config import Config, changed_by, differing_values, flat_config, is_as_before
 
 TEST_SET = "test_"  # before the names of its hashes
 
@@ -16,15 +16,10 @@ def is_same_training(one: Config, other: Config) -> bool:
     return not differing_settings(one, other)
 
 
-def differing_settings(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that weights and metrics depend on and that differ between two configurations.
-
-    Returns:
-        The values of both by the setting's name; None for a view or group that one of them does not have.
-    """
-    first, second = flat_config(one), flat_config(other)
-    values = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
-    return {key: pair for key, pair in values.items() if pair[0] != pair[1] and changed_by(key) == "training"}
+def differing_settings(one: Config, other: Config) -> dict[str, list[Any]]:
+    """Return the settings that weights and metrics depend on and that differ, each with both values."""
+    changed = differing_values([flat_config(one), flat_config(other)])
+    return {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,35 +26,39 @@ class Comparison:
 
     Attributes:
         first, second: the experiments; the results are `first - second`.
-        group: the group of classes that the results are of.
+        group: the group of classes that was evaluated.
         results: for each metric that both have, the paired result.
-        differences: the settings that the two trainings differ in, each with its values in the first and the second.
+        differences: the settings that differ between the two trainings, each with its value in the first and in the
+            second.
     """
 
     first: Experiment
     second: Experiment
     group: str
     results: dict[str, PairedResult]
-    differences: dict[str, tuple[Any, Any]]
+    differences: dict[str, list[Any]]
 
     @property
     def further(self) -> list[str]:
-        """The settings that differ if there are several: the results then do not tell which of them is the cause."""
+        """The settings that differ, if there are several: then nobody can tell which of them is the cause."""
         return list(self.differences) if len(self.differences) > 1 else []
 
     def shown(self, metric: str) -> float:
-        """Return the difference of a metric as it agrees with the means that are shown."""
+        """Return the difference of the means that are shown for a metric."""
         return shown_difference(self.first.values(self.group, metric), self.second.values(self.group, metric))
 
 
-def check_pairs(pairs: Pairs, experiments: Iterable[str]) -> None:
+def check_pairs(pairs: Pairs, names: Sequence[str]) -> None:
     """Check the pairs to compare.
 
+    Args:
+        pairs: the pairs.
+        names: the names of the experiments.
+
     Raises:
-        UsageError: a pair names an experiment that is not among `experiments` (the error names the nearest) or one
-            experiment twice, or is there twice.
+        UsageError: a pair names an unknown experiment (the error names the nearest) or one experiment twice, or occurs
+            twice.
     """
-    names = list(experiments)
     for position, pair in enumerate(pairs):
         shown = ":".join(pair)
         for name in pair:
@@ -63,15 +67,15 @@ def check_pairs(pairs: Pairs, experiments: Iterable[str]) -> None:
         if pair[0] == pair[1]:
             raise UsageError(f"pair {shown}: names one experiment twice; name two experiments")
         if pair in pairs[:position]:
-            raise UsageError(f"pair {shown}: is there twice; name it once")
+            raise UsageError(f"pair {shown}: is named twice; name it once")
 
 
 def warn_of_apart(pairs: Pairs, by_set: Mapping[str, list[Experiment]]) -> None:
-    """Warn of pairs that were not evaluated on a common test set, which no table compares."""
+    """Warn of pairs that have no common test set, so that no table compares them."""
     together = [{experiment.name for experiment in experiments} for experiments in by_set.values()]
     for pair in pairs:
         if not any(names.issuperset(pair) for names in together):
-            log.warning("pair %s: is not compared, as the two were not evaluated on the same test set", ":".join(pair))
+            log.warning("pair %s: is not compared; the two were evaluated on different test sets", ":".join(pair))
 
 
 def compare(experiments: list[Experiment], pairs: Pairs = ()) -> dict[str, Comparison]:
@@ -79,10 +83,10 @@ def compare(experiments: list[Experiment], pairs: Pairs = ()) -> dict[str, Compa
 
     Args:
         experiments: those that were evaluated on the test set.
-        pairs: which to compare, as far as they are among them; without pairs, each with the first.
+        pairs: those to compare, if both are among `experiments`; without pairs, each is compared with the first.
 
     Returns:
-        By pair: `demo - demo_views`, ...
+        The comparisons by name: `demo - demo_views`, ...
     """
     group, by_name = target_group(experiments), {experiment.name: experiment for experiment in experiments}
     first_name, *others = by_name
@@ -100,9 +104,10 @@ def _compare(first: Experiment, second: Experiment, group: str) -> Comparison:
 
 
 def shown_difference(a: list[float], b: list[float]) -> float:
-    """Return the difference of two means as a reader finds it who subtracts what is shown, one decimal each."""
-    return float(f"{_shown(a) - _shown(b):.1f}") + 0.0  # no -0.0
+    """Return the difference that a reader computes from two means as shown, with one decimal each."""
+    return float(f"{shown_mean(a) - shown_mean(b):.1f}") + 0.0  # no -0.0
 
 
-def _shown(values: list[float]) -> float:
+def shown_mean(values: list[float]) -> float:
+    """Return a mean with the one decimal that is shown."""
     return float(f"{np.mean(values):.1f}")

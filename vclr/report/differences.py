@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vclr.catalog.views import NATURAL
-from vclr.config import changed_by, flat_config
+from vclr.config import changed_by, differing_values, flat_config
 from vclr.data.data_sets import training_set
 from vclr.report.experiments import Experiment, trainings
 from vclr.views.choice import view_weights
@@ -22,10 +22,8 @@ OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
 
 def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
     """Return the settings that differ between experiments, each with its value in every experiment."""
-    flat = [flat_config(experiment.config) for experiment in trainings(experiments)]
-    keys = sorted({key for settings in flat for key in settings} - set(OWN_NAMES))
-    values = {key: [settings.get(key) for settings in flat] for key in keys}
-    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+    changed = differing_values([flat_config(experiment.config) for experiment in trainings(experiments)])
+    return {key: row for key, row in sorted(changed.items()) if key not in OWN_NAMES}
 
 
 def format_setting(value: Any) -> str:
@@ -35,22 +33,20 @@ def format_setting(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def differing_settings(one: Experiment, other: Experiment) -> dict[str, tuple[Any, Any]]:
+def differing_settings(one: Experiment, other: Experiment) -> dict[str, list[Any]]:
     """Return the settings that two trainings differ in and that can change results, each with both values.
 
     Views count by their share of the training, files by the paths that are read and, if both runs recorded them, by
     their bytes.
     """
-    settings = [_effective_settings(experiment) for experiment in (one, other)]
-    pairs = {key: (settings[0].get(key), settings[1].get(key)) for key in settings[0] | settings[1]}
+    changed = differing_values([_effective_settings(experiment) for experiment in (one, other)])
     # The weights of the views say already that one of the trainings does not draw from a view.
     unused = _view_folders(one).keys() ^ _view_folders(other).keys()
     unused |= set() if _use_teacher(one) and _use_teacher(other) else {*OF_TEACHER}
-    found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in unused}
-    for key in sorted(one.data_hashes.keys() & other.data_hashes.keys()):
-        if one.data_hashes[key] != other.data_hashes[key]:
-            hashes = one.data_hashes[key], other.data_hashes[key]
-            found[f"content of the {key.replace('_', ' ')}"] = (hashes[0][:12], hashes[1][:12])
+    found = {key: pair for key, pair in changed.items() if key not in unused}
+    for key, hashes in sorted(differing_values([one.data_hashes, other.data_hashes]).items()):
+        if all(hashes):
+            found[f"content of the {key.replace('_', ' ')}"] = [value[:12] for value in hashes]
     return found
 
 
@@ -80,7 +76,7 @@ def _use_teacher(experiment: Experiment) -> bool:
     return bool(experiment.consistency or experiment.config.train.model_ema.use_ema_weights_for_eval_only)
 
 
-def describe_differences(found: dict[str, tuple[Any, Any]], max_named: int | None = None, mark: str = "") -> str:
+def describe_differences(found: dict[str, list[Any]], max_named: int | None = None, mark: str = "") -> str:
     """Say in a sentence what two trainings differ in.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vclr.report.comparison import Comparison, Pairs, compare, shown_difference
 from vclr.report.differences import describe_differences
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric
-from vclr.report.paired_test import PairedResult
+from vclr.report.paired_test import MAX_EXACT, PairedResult
 
 MAX_NAMED = 3  # settings that a sentence names
 
@@ -72,6 +72,8 @@ def evidence(num_seeds: int) -> str:
     """Say how much this many seeds can show."""
     if num_seeds == 1:
         return "One seed is no evidence: a difference between two runs may be chance."
+    if num_seeds > MAX_EXACT:
+        return f"The exact sign-flip test is left out: it would take too long for more than {MAX_EXACT} seeds."
     text = f"With {num_seeds} seeds the exact sign-flip test cannot give less than p = {2 / 2**num_seeds:.2g}"
     return text + (", so it cannot reach 0.05 by itself." if 2 / 2**num_seeds > 0.05 else ".")
 

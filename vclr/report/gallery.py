@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,16 @@ from vclr.data.data_sets import training_set
 from vclr.errors import UserError
 from vclr.evaluation.raw_predictions import draw_raw
 from vclr.files import read_json
-from vclr.image_folder import Folder, open_folder
+from vclr.image_folder import open_folder
 from vclr.report.experiments import Experiment, target_group
 from vclr.views.reader import ViewReader
-
-log = logging.getLogger("vclr.evaluation")
 
 NUM_SCENES = 4  # training images shown
 NUM_EXAMPLES = 6  # evaluated images shown
 TOP_PREDICTIONS = 30  # per image, among which the best-fitting are shown
-NUM_INSTEAD = 5  # best predictions shown where none of those fits an object
+NUM_INSTEAD = 5  # best predictions shown if none of those fits an object
 RAW_SCORE = 0.5  # above which every prediction of one image is shown
-NUM_UNSURE = 10  # best predictions shown where none is above that
+NUM_UNSURE = 10  # best predictions shown if none is above that
 FADE = 0.85  # of the photo behind what was found
 ANNOTATED = (255, 255, 255)  # outline of an annotated object
 PICTURE_SIDE = 360  # pixels of a picture's long side in the report
@@ -42,11 +40,7 @@ Pictures = list[tuple[np.ndarray, str]]
 
 
 def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str], list[list[np.ndarray]]]:
-    """Draw some images of a training set in every view of the experiment that has the most views.
-
-    Args:
-        experiments: those that train on this set.
-        coco: the annotations of the set.
+    """Draw some images of the training set of experiments in every view of the one that has the most views.
 
     Returns:
         The names of the views, and for each image its picture in each view with the annotations drawn.
@@ -70,16 +64,12 @@ def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str
 
 
 def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictures], Pictures]:
-    """Draw some images of a test set, and what the first seed of each experiment found in them.
-
-    Args:
-        experiments: those that were evaluated on this set.
-        coco: the annotations of the set.
+    """Draw some images of the test set of experiments, and what the first seed of each found in them.
 
     Returns:
         A row per image with the objects of the target group and, for each of these, the prediction that fits best; and
         a row for the first of these images with all its objects and all predictions above a score, or the best few if
-        there are none.
+        none is.
     """
     test_set = experiments[0].test_set
     every_object, names = _objects(coco), experiments[0].classes.get(target_group(experiments))
@@ -90,15 +80,13 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
     images = _pick(coco, objects, NUM_EXAMPLES)
     found = [_read_predictions(experiment.predictions, images) for experiment in experiments]
     photos = open_folder(test_set.images)
-    rows = [
-        _best_row(_open(photos, image), image, objects[image["id"]], [by_image[image["id"]] for by_image in found])
-        for image in images
-    ]
-    raw: Pictures = []
-    for image in images[:1]:
-        shown = [by_image[image["id"]] for by_image in found]
-        raw = _raw_row(_open(photos, image), image, every_object[image["id"]], shown)
-    return rows, raw
+
+    def draw(draw_row: Callable[..., Pictures], image: Json, objects: dict[Any, list[Json]]) -> Pictures:
+        photo, image_id = np.asarray(photos.open(image["file_name"])), image["id"]
+        return draw_row(photo, image, objects[image_id], [by_image[image_id] for by_image in found])
+
+    rows = [draw(_best_row, image, objects) for image in images]
+    return rows, draw(_raw_row, images[0], every_object) if images else []
 
 
 def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:
@@ -125,11 +113,12 @@ def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[li
         # A detector that is sure of nothing would look as if it made no mistakes.
         shown = _masks(above or entries[:NUM_UNSURE], image)
         picture, unmatched = draw_raw(photo, masks, shown, fade=FADE)
-        caption = f"{len(shown)} predicted, {unmatched} fit none"
-        if not above:
-            caption = (
-                f"none above {RAW_SCORE}; of its {len(shown)} best {unmatched} fit none" if shown else "none at all"
-            )
+        if above:
+            caption = f"{len(shown)} predicted, {unmatched} fit none"
+        elif shown:
+            caption = f"none above {RAW_SCORE}; of its {len(shown)} best {unmatched} fit none"
+        else:
+            caption = "none at all"
         row.append((_finish(picture), caption))
     return row
 
@@ -137,7 +126,7 @@ def _raw_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[li
 def _photo_and_objects(
     photo: np.ndarray, image: Json, objects: list[Json], called: str
 ) -> tuple[list[np.ndarray], Pictures]:
-    """Return the masks of the annotated objects, and what each row begins with: the photo, and the objects in it."""
+    """Return the masks of the annotated objects, and the pictures that begin a row: the photo, and its objects."""
     masks = _masks(objects, image)
     there = drawing.draw_objects(photo, masks, fade=FADE)
     return masks, [(_finish(drawing.draw_objects(photo, [])), ""), (_finish(there), f"{len(masks)} {called}")]
@@ -145,10 +134,6 @@ def _photo_and_objects(
 
 def _masks(entries: list[Json], image: Json) -> list[np.ndarray]:
     return [coco_json.rasterize(entry, image["height"], image["width"]) for entry in entries]
-
-
-def _open(photos: Folder, image: Json) -> np.ndarray:
-    return np.asarray(photos.open(image["file_name"]))
 
 
 def _objects(coco: Json) -> dict[Any, list[Json]]:
@@ -161,7 +146,7 @@ def _objects(coco: Json) -> dict[Any, list[Json]]:
 
 
 def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
-    """Take evenly spaced images, of those with several objects if there are enough: not chosen by result."""
+    """Take evenly spaced images, not chosen by result: if possible, of those with several objects."""
     several = [image for image in coco["images"] if len(objects.get(image["id"], [])) > 1]
     images = several if len(several) >= count else [image for image in coco["images"] if image["id"] in objects]
     positions = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
@@ -172,7 +157,7 @@ def _read_predictions(path: Path, images: list[Json]) -> dict[Any, list[Json]]:
     """Read what was found in some images, best first.
 
     Raises:
-        UserError: an entry of the file is not a COCO result, or is not of an image of this size.
+        UserError: an entry of the file is not a COCO result, or its mask has another size than the image.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in images}
     by_image: dict[Any, list[Json]] = {image["id"]: [] for image in images}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json, load_coco
@@ -18,22 +17,15 @@ from vclr.data.data_sets import fill_method, training_set
 from vclr.drawing import contact_sheet
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
-from vclr.image_folder import each_folder, say_folders
+from vclr.image_folder import each_folder
 from vclr.other_work import describe_other_work
 from vclr.pictures import write_png
 from vclr.report.comparison import Pairs, check_pairs, compare, warn_of_apart
 from vclr.report.curves import draw_curves, draw_line_sample, draw_overview
 from vclr.report.differences import differences, format_setting
-from vclr.report.experiments import (
-    Experiment,
-    by_test_set,
-    groups_of,
-    main_metric,
-    provenance,
-    trainings,
-)
+from vclr.report.experiments import Experiment, by_test_set, groups_of, main_metric, provenance, trainings
 from vclr.report.findings import evidence, findings
-from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, Pictures, data_uri, found_objects, training_scenes
+from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_objects, training_scenes
 from vclr.report.history import read_history
 from vclr.report.licenses import terms_in_use
 from vclr.report.read_experiments import read_experiments
@@ -43,13 +35,7 @@ from vclr.splits.leaks import summarize_leaks
 
 
 def write_report(
-    experiments: list[str],
-    seeds: list[int],
-    runs: Path,
-    results: Path,
-    output: Path,
-    title: str,
-    pairs: Pairs = (),
+    experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str, pairs: Pairs = ()
 ) -> str:
     """Write `output/report.html` and `output/summary.json`, and the report's pictures as `scenes.png`, `examples.png`.
 
@@ -60,17 +46,13 @@ def write_report(
         experiments: names, in the order of the report; it reads best with the baseline first.
         seeds: seeds that each experiment was trained with.
         runs: holds `<experiment>/seed<k>/config.yaml` and `metrics.jsonl`.
-        results: holds `<experiment>/seed<k>/metrics.json` and `predictions.json`, maybe `<experiment>/untrained/`.
+        results: holds `<experiment>/seed<k>/metrics.json` and `predictions.json`; possibly `<experiment>/untrained/`.
         output: the folder to write.
         title: heading of the report.
         pairs: which experiments to compare; without pairs, each with the first.
 
     Returns:
         The main results as text, for a terminal.
-
-    Raises:
-        UsageError: a pair names an experiment that is not compared.
-        UserError: a file is missing or damaged; names it.
     """
     results, output = Path(results), Path(output)
     check_pairs(pairs, experiments)
@@ -91,7 +73,7 @@ def write_report(
         samples=[draw_line_sample(number) for number in range(len(trained))],
         evidence=evidence(len(seeds)),
         num_seeds=len(seeds),
-        has_gap=any(section.table["has_gap"] for section in test_sections),
+        has_gap=any(section["table"]["has_gap"] for section in test_sections),
         top=TOP_PREDICTIONS,
         raw_score=RAW_SCORE,
         curves=draw_curves(histories),
@@ -101,17 +83,17 @@ def write_report(
         terms=list(dict.fromkeys(term for one in read for term in terms_in_use(one.config, _evaluated_files(one)))),
     )
     for number, scenes in enumerate(training_sections, start=1):
-        if scenes.pictures:
-            write_png(output / _numbered("scenes", number), contact_sheet(scenes.pictures, scenes.views))
+        if scenes["pictures"]:
+            write_png(output / _numbered("scenes", number), contact_sheet(scenes["pictures"], scenes["views"]))
     for number, section in enumerate(test_sections, start=1):
-        if section.examples:
-            sheet = [[picture for picture, _ in row] for row in section.examples]
-            names = [experiment.name for experiment in section.experiments]
+        if section["examples"]:
+            sheet = [[picture for picture, _ in row] for row in section["examples"]]
+            names = [experiment.name for experiment in section["experiments"]]
             write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
     write_json(output / "summary.json", summarize(read, pairs), indent=1)
     with atomic_path(output / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    text = [line for section in test_sections for line in section.describe(len(test_sections) > 1)]
+    text = [line for section in test_sections for line in _describe_section(section, len(test_sections) > 1)]
     return "\n".join([*text, evidence(len(seeds)), "", f"The report: {output / 'report.html'}"])
 
 
@@ -119,47 +101,34 @@ def _numbered(name: str, number: int) -> str:
     return f"{name}.png" if number == 1 else f"{name}-{number}.png"
 
 
-@dataclass
-class _TestSection:
-    """What the report says of one test set."""
-
-    title: str
-    experiments: list[Experiment]
-    findings: list[str]
-    overview: Markup | None
-    table: Json
-    examples: list[Pictures]
-    raw: Pictures
-    has_changed: bool
-    data: dict[str, str]
-
-    def describe(self, has_title: bool) -> list[str]:
-        """Return the results as lines for a terminal."""
-        heading = [f"On {self.title}:", ""] if has_title else []
-        return ["", *heading, *markdown_results(self.experiments), "", *self.findings]
+def _describe_section(section: Json, has_title: bool) -> list[str]:
+    """Return the results on a test set as lines for a terminal."""
+    heading = [f"On {section['title']}:", ""] if has_title else []
+    return ["", *heading, *markdown_results(section["experiments"]), "", *section["findings"]]
 
 
 def _test_section(
     title: str, experiments: list[Experiment], pairs: Pairs, histories: dict[str, Any], lines: dict[str, int]
-) -> _TestSection:
+) -> Json:
+    """Return what the template says about one test set."""
     test_set = experiments[0].test_set
     coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
-    data |= {"sha256": test_set.sha256, "images": say_folders(test_set.images)}
+    data |= {"sha256": test_set.sha256, "images": test_set.photos}
     groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
-    return _TestSection(
-        title,
-        experiments,
-        findings(experiments, pairs) + _about_time(experiments, histories),
-        draw_overview(experiments, lines),
-        results_table(experiments, histories),
-        examples,
-        raw,
-        has_changed,
-        data,
-    )
+    return {
+        "title": title,
+        "experiments": experiments,
+        "findings": findings(experiments, pairs) + _about_time(experiments, histories),
+        "overview": draw_overview(experiments, lines),
+        "table": results_table(experiments, histories),
+        "examples": examples,
+        "raw": raw,
+        "has_changed": has_changed,
+        "data": data,
+    }
 
 
 def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> list[str]:
@@ -172,17 +141,8 @@ def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> lis
     return sentences
 
 
-@dataclass
-class _TrainingSection:
-    """What the report shows of one training set: its experiments, what it holds, pictures of it in all views."""
-
-    experiments: list[Experiment]
-    facts: str
-    views: list[str]
-    pictures: list[list[np.ndarray]]
-
-
-def _training_sections(experiments: list[Experiment]) -> list[_TrainingSection]:
+def _training_sections(experiments: list[Experiment]) -> list[Json]:
+    """Return what the template shows of each training set: its experiments and facts, and pictures in all views."""
     by_files: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
         files = training_set(experiment.config)
@@ -190,7 +150,8 @@ def _training_sections(experiments: list[Experiment]) -> list[_TrainingSection]:
     sections = []
     for (path, *_), those in by_files.items():
         coco = load_coco(path)
-        sections.append(_TrainingSection(those, f"{path} ({summarize_coco(coco)})", *training_scenes(those, coco)))
+        section = {"experiments": those, "facts": f"{path} ({summarize_coco(coco)})"}
+        sections.append(section | dict(zip(("views", "pictures"), training_scenes(those, coco), strict=True)))
     return sections
 
 
@@ -259,7 +220,7 @@ def _shorten(value: Any) -> Any:
 
 
 def describe_leaks(results: Path) -> list[str]:
-    """Say what `vclr audit` found in the test sets of an experiment, if it was asked.
+    """Say what `vclr audit` found in the test sets of an experiment, if it was run.
 
     Args:
         results: the folder of the experiment's results, with `leaks.json`, or a file for each protocol in `leaks/`.
@@ -274,4 +235,4 @@ def describe_leaks(results: Path) -> list[str]:
             if not isinstance(leaks, dict) or "pairs_by" not in leaks:
                 raise UserError(f"{path}: is not what vclr audit writes")
             sentences.append(summarize_leaks(leaks))
-    return sentences or ["not looked for (vclr audit)"]
+    return sentences or ["not looked for (run vclr audit)"]

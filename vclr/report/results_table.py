@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json
-from vclr.config import flat_config
-from vclr.report.comparison import shown_difference
+from vclr.config import CriterionConfig, ModelConfig
+from vclr.report.comparison import shown_difference, shown_mean
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric, target_group
 from vclr.report.history import training_minutes
 from vclr.report.study import format_gap, format_values
@@ -19,18 +18,19 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
     """Build the table of results of experiments on one test set.
 
     Returns:
-        `groups` and `metrics` for the heading, `has_gap`, `has_floor` for whether there is an untrained model; `rows`:
-        name, settings and cells, each cell a text and whether it is the best of its column; `references`: name and
-        cells of what was not trained.
+        `groups` and `metrics` for the heading; `has_gap`; `has_floor`, which tells whether an untrained model was
+        evaluated; `rows` with name, settings and cells, each a text and whether it is the best of its column;
+        `references` with name and cells of what was not trained.
     """
     groups, metric = groups_of(experiments), main_metric(experiments)
     metrics = [
-        name
-        for name in TABLE_METRICS
-        if any(experiment.values(group, name) for experiment in experiments for group in groups)
+        name for name in TABLE_METRICS if any(one.values(group, name) for one in experiments for group in groups)
     ]
     columns = [[experiment.values(group, name) for experiment in experiments] for group in groups for name in metrics]
-    cells = [_mark_best([(format_values(values), _mean(values)) for values in column], max) for column in columns]
+    cells = [
+        _mark_best([(format_values(values), shown_mean(values) if values else None) for values in column], max)
+        for column in columns
+    ]
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
     if has_gap:
         gaps = [(format_gap(experiment, metric), _shown_gap(experiment, metric)) for experiment in experiments]
@@ -73,10 +73,6 @@ def _format_one(value: float | None) -> str:
     return format_values([] if value is None else [value])
 
 
-def _mean(values: list[float]) -> float | None:
-    return float(f"{np.mean(values):.1f}") if values else None
-
-
 def _shown_gap(experiment: Experiment, metric: str) -> float | None:
     known, novel = (experiment.values(group, metric) for group in (KNOWN, NOVEL))
     return shown_difference(known, novel) if known and novel else None
@@ -90,19 +86,15 @@ def _mark_best(column: list[tuple[str, float | None]], best: Any) -> list[tuple[
 
 
 def _untrained_model(experiment: Experiment, experiments: list[Experiment]) -> dict[str, Any]:
-    """Return the metrics of the model before training: its own, or those of an experiment with the same model."""
+    """Return the metrics of the untrained model: the experiment's own, or those of another with the same model."""
     same = (other for other in experiments if other.untrained and _model(other) == _model(experiment))
     return experiment.untrained or next((other.untrained for other in same), {})
 
 
-def _model(experiment: Experiment) -> dict[str, Any]:
+def _model(experiment: Experiment) -> tuple[ModelConfig, str]:
     """Return the settings that the weights before training depend on."""
-    settings = flat_config(experiment.config)
-    return {
-        key: value
-        for key, value in settings.items()
-        if key.startswith(("model.", "train.init_checkpoint")) and not key.startswith("model.criterion.")
-    }
+    own = replace(experiment.config.model, criterion=CriterionConfig())
+    return own, experiment.config.train.init_checkpoint
 
 
 def _above(values: list[float], floor: float | None) -> str:
