@@ -426,7 +426,9 @@ def test_audit_of_an_experiment(tmp_path: Path, world: dict[str, Any]):
     )
 
     split = ["split", "toy_known", "--annotations", tmp_path / "a.json", "--train", tmp_path / "a.json"]
-    assert "goes into the record of --output FILE" in refused(2, *split, "--compare", tmp_path / "a.json")
+    assert "needs --output FILE, whose record says what is found" in refused(
+        2, *split, "--compare", tmp_path / "a.json"
+    )
     split += ["--output", tmp_path / "part.json", "--train-images", tmp_path / "images", "--quiet"]
     assert "--train-images: needs --train FILE and --images FOLDER" in refused(2, *split)
     assert "2 of 2 images of a.json are in a.json" in run(*split, "--images", tmp_path / "images").stdout

@@ -117,7 +117,7 @@ def test_folder_of_the_photos_is_no_output(photo: Path, tmp_path: Path):
 def test_files_of_somebody_else_are_not_replaced(photo: Path, tmp_path: Path, name: str, content: bytes):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(content)
-    with pytest.raises(UsageError, match=rf"out/{name}: is no result of `vclr predict`, and would be replaced"):
+    with pytest.raises(UsageError, match=rf"out/{name}: was not written by `vclr predict`; name another folder"):
         predict_files([photo], NO_MODEL, tmp_path / "out", 0.3, "cpu")
     assert (tmp_path / "out" / name).read_bytes() == content
     assert names_in(tmp_path / "out") == [name]
@@ -132,7 +132,7 @@ def test_own_results_are_replaced_beside_files_of_others(checkpoint: Path, photo
     (tmp_path / "out" / "a.json").unlink()  # as an interrupted run leaves it
     predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu")
     (tmp_path / "out" / "a.json").write_text('{"shapes": []}')  # the picture, annotated with labelme
-    with pytest.raises(UsageError, match=r"out/a\.json: is no result"):
+    with pytest.raises(UsageError, match=r"out/a\.json: was not written by"):
         predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu")
 
 
@@ -141,8 +141,8 @@ def test_output_that_cannot_be_written_is_found_first(photo: Path, tmp_path: Pat
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
     for output, says in (
         (tmp_path / "file" / "out", f"{tmp_path}/file is a file, not a folder"),
-        (tmp_path / "file", "is no folder; the results need one"),
-        (tmp_path / "nowhere", "is no folder; the results need one"),
+        (tmp_path / "file", "is not a folder; name a folder for the results"),
+        (tmp_path / "nowhere", "is not a folder; name a folder for the results"),
         (Path("/proc/found"), "cannot be written: "),
     ):
         with pytest.raises(UserError) as caught:

@@ -238,10 +238,10 @@ def test_one_name_for_two_test_sets_is_told_apart(world, template):
         (
             "full/untrained/there",
             {"test_set": {"sha256": "0"}},
-            r"untrained/there/metrics.json: is of another test set",
+            r"untrained/there/metrics.json: has another test set",
         ),
-        ("full/proposals/here", {"test_set": {"images": "no"}}, r"proposals/here/metrics.json: is of another test set"),
-        ("full/seed0/there", {"checkpoint": {"sha256": "0"}}, r"seed0/there: is of another checkpoint than \S*here"),
+        ("full/proposals/here", {"test_set": {"images": "no"}}, r"proposals/here/metrics.json: has another test set"),
+        ("full/seed0/there", {"checkpoint": {"sha256": "0"}}, r"seed0/there: has another checkpoint than \S*here"),
         (
             "full/seed0/there",
             {"test_set": {"sha256": 5}},
@@ -261,7 +261,7 @@ def test_seeds_of_different_test_sets_are_refused(world):
     for folder in ("runs", "results"):
         shutil.copytree(world / folder / "views/seed0", world / folder / "views/seed1")
     change(world / "results/views/seed1/metrics.json", test_set={"sha256": "0"})
-    with pytest.raises(UserError, match=r"seed1/metrics.json: is of another test set than \S*seed0/metrics.json"):
+    with pytest.raises(UserError, match=r"seed1/metrics.json: has another test set than \S*seed0/metrics.json"):
         read(world, ["views"], seeds=[0, 1])
 
 
@@ -295,7 +295,7 @@ def test_a_training_without_seed_folders_is_found(world):
         (world / folder / "full" / "seed0").rename(world / folder / "mine")
     (mine, _) = read(world, ["mine"])
     assert mine.values("novel", "mask_ar@100") == [pytest.approx(66.667, abs=0.01)]
-    with pytest.raises(UserError, match="mine/seed0/config.yaml: no such file"):
+    with pytest.raises(UserError, match="mine/seed0/config.yaml: does not exist"):
         read(world, ["mine"], seeds=[0, 1])
 
 

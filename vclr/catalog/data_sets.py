@@ -19,13 +19,13 @@ class Split:
     """What `vclr split NAME` keeps of a json.
 
     Attributes:
-        keeps: the same in words.
+        keeps: what it keeps, in words.
         classes: names of the classes to keep or, if `inverted`, to leave out.
         inverted: see `classes`.
         match: how these classes are found in the json, a key of `splits.class_matching.MATCHERS`.
-        is_one_class: everything that is kept becomes the single category `object`, as in the published files.
+        is_one_class: whether everything that is kept becomes the single category `object`, as in the published files.
         top_k: object proposals per image that are added.
-        without_folders: file names lose their folders.
+        without_folders: whether folders are removed from file names.
     """
 
     keeps: str
@@ -216,7 +216,7 @@ DATA_SETS = {record.name: record for record in _RECORDS}
 # test sets of a configuration.
 PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
 
-# Sources that have jsons for other sources' photos.
+# Sources whose jsons annotate the photos of other sources.
 COLLECTIONS = {record.json.split("/")[1] for record in _RECORDS} - {record.source for record in _RECORDS}
 
 
@@ -232,32 +232,28 @@ def _own_part(source: str, part: str) -> DataSet:
     return DataSet("", source, part, (f"raw/{source}/images",), f"raw/{source}/annotations_{part}.json")
 
 
-def _named_split(file: str) -> DataSet | None:
-    """Return the data set of the user's own that the name of a split's file says: `{source}_{part}_{split}`."""
-    match = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", file)
-    return replace(_own_part(match[1], match[2]), split=match[3], file=file) if match else None
-
-
-# Published splits; those of the toy scenes are named, and lie, like the user's own.
+# Published splits; those of the toy scenes have names and folders like the user's own.
 SPLIT_FILES = {record.file: record for record in _RECORDS if record.split and record.source != "toy"}
 
 
 def find_split_file(path: str | Path) -> DataSet | None:
     """Return the data set whose annotations a file in a folder `splits` is; None if its name is not that of a split.
 
-    Besides the published ones these are `{source}_{part}_{split}.json`, made of `raw/{source}/annotations_{part}.json`.
+    Besides the published names, `{source}_{part}_{split}.json` is made of `raw/{source}/annotations_{part}.json`.
     """
     path = Path(path)
     if path.parent.name != "splits" or path.suffix != ".json":
         return None
-    record = SPLIT_FILES.get(path.stem)
-    return record.in_folder(path.parent.parent) if record else _named_split(path.stem)
+    if record := SPLIT_FILES.get(path.stem):
+        return record.in_folder(path.parent.parent)
+    own = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", path.stem)
+    return replace(_own_part(own[1], own[2]), split=own[3], file=path.stem) if own else None
 
 
 def split_command(path: str | Path) -> str:
     """Return the command that makes a split's file; empty if its name is not that of a split.
 
-    A split of the user's own photos also needs its annotations to be there.
+    For a split of the user's own photos, it is also empty if the annotations do not exist.
     """
     data_set, root = find_split_file(path), Path(path).parent.parent
     if data_set is None or (Path(path).stem not in SPLIT_FILES and not (root / data_set.json).is_file()):

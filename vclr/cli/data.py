@@ -9,28 +9,33 @@ from typing import Annotated
 import typer
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
-from vclr.cli.options import ConfigFile, Output, Overrides, Protocol, Quiet, app, doctor
+from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, check_output_file
 
 ImageFolders = Annotated[
-    list[Path] | None, typer.Option(help="Folder of the photos; may be repeated, and is searched in this order.")
+    list[Path] | None,
+    typer.Option(help="Folder of the photos; repeat the option for more folders, which are searched in this order."),
 ]
 REPORT_KEYS = ("findings",)  # of `vclr doctor data --output`
 
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="SOURCE or SOURCE/PART: toy, coco2017/val2017, owis ...")],
+    names: Annotated[
+        list[str], typer.Argument(help="What to fetch, as SOURCE or SOURCE/PART: toy, coco2017/val2017, owis ...")
+    ],
     output: Annotated[Path, typer.Option("--output", help="The data folder.")] = Path("data"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Hash all files again, and fetch damaged ones.")] = False,
     packed: Annotated[bool, typer.Option("--packed", help="Do not unpack zips of photos.")] = False,
     keep_packed: Annotated[
-        bool, typer.Option("--keep-packed", help="Do not unpack zips of photos that are there already.")
+        bool, typer.Option("--keep-packed", help="Do not unpack zips of photos that were downloaded before.")
     ] = False,
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Do not delete unpacked archives.")] = False,
+    keep_archives: Annotated[
+        bool, typer.Option("--keep-archives", help="Keep archives after they are unpacked.")
+    ] = False,
     update_lock: Annotated[
         bool, typer.Option("--update-lock", help="Accept files that differ from data.lock.")
     ] = False,
@@ -118,7 +123,7 @@ def split(
     if output is None and compare is None:
         raise UsageError("needs --output FILE, or --compare FILE")
     if train is not None and output is None:
-        raise UsageError("--train: what it finds goes into the record of --output FILE")
+        raise UsageError("--train: needs --output FILE, whose record says what is found")
     if train_images and (train is None or not images):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     if output is not None:
@@ -143,13 +148,13 @@ def split(
 
 @app.command()
 def audit(
-    output: Output,
+    output: OutputFile,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
-    """Find the images of the test set that are also in the training set: by name, by bytes, by what they show."""
+    """Find images of the test set that are also in the training set, by name, by bytes, and by what they show."""
     from vclr.data.data_sets import missing_files, test_set, training_set, with_protocol
     from vclr.files import write_json
     from vclr.splits.leaks import audit_leaks, read_photo_set, summarize_leaks
@@ -175,17 +180,17 @@ def doctor_data(
     images: ImageFolders = None,
     view: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a view; may be repeated.")] = None,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Read every pixel, or only the size of each image.")
+        bool, typer.Option("--decode/--no-decode", help="Decode every image completely, or read only its size.")
     ] = True,
     limit: Annotated[int, typer.Option(min=0, help="Number of findings of each kind to print.")] = 20,
     output: Annotated[Path | None, typer.Option(help="Write all findings to this json file.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one per CPU.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Number of worker processes; 0 for one per CPU.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Check a data set; list everything that is wrong with it and the consequences; exit 1 if anything is wrong.
 
-    Checks the training set and the test set of a configuration, as `vclr train` reads them, with views, proposals and
-    groups of classes; or the files that --annotations and --images name.
+    This checks either the training set and the test set of a configuration, as `vclr train` reads them, with views,
+    proposals and groups of classes, or the files that --annotations and --images name.
     """
     from vclr.data.doctor.check import DataSet, check_config, check_files
     from vclr.files import write_json

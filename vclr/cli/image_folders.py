@@ -9,7 +9,7 @@ import typer
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
-from vclr.cli.options import Join, Output, Quiet, ShardOption, app, importers
+from vclr.cli.options import Join, OutputFile, OutputFolder, Quiet, ShardOption, app, importers
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
@@ -18,7 +18,7 @@ PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its
 
 @app.command()
 def views(
-    output: Output,
+    output: OutputFolder,
     view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
     images: PhotoFolder = None,
     seed: Annotated[int, typer.Option(help="Seed of the views that are random, combined with each photo's name.")] = 0,
@@ -31,8 +31,8 @@ def views(
 ) -> None:
     """Render a folder of photos in another view with the same geometry.
 
-    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
-    is rendered; --join of all N parts gives the same folder as one command without shards.
+    After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
+    rendered; --join of all N parts gives the same folder as one command without shards.
     """
     from vclr.views.write import join_views, write_views
 
@@ -48,7 +48,7 @@ def views(
 
 @app.command()
 def proposals(
-    output: Output,
+    output: OutputFile,
     images: PhotoFolder = None,
     method: Annotated[
         str, typer.Option(help=f"How to find objects. {'; '.join(map(': '.join, PROPOSAL_METHODS.items()))}.")
@@ -60,8 +60,8 @@ def proposals(
 ) -> None:
     """Propose objects of any class in photos, without labels.
 
-    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
-    is searched; --join of all N parts gives the same json as one command without shards.
+    After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
+    searched; --join of all N parts gives the same json as one command without shards.
     """
     from vclr.object_proposals.write import join_proposals, write_proposals
 
@@ -102,13 +102,13 @@ def pack(
 @importers.command("labelme")
 def import_labelme_files(
     folder: Annotated[Path, typer.Argument(help="Folder of the json files.")],
-    output: Output,
+    output: OutputFile,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos, if it is another; photos that it lacks are added.")
+        Path | None, typer.Option(help="Folder of the photos, if not FOLDER; photos that it lacks are added.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Import polygons, rectangles, circles and masks of labelme; shapes of one label and group are one object."""
+    """Import labelme's polygons, rectangles, circles and masks; shapes with the same label and group are one object."""
     from vclr.generate.importers.labelme import import_labelme
 
     check_output_file(output, {}, COCO_KEYS)  # the json files of labelme have none of these keys
@@ -117,17 +117,19 @@ def import_labelme_files(
 
 @importers.command("voc")
 def import_voc_pictures(
-    output: Output,
+    output: OutputFile,
     folder: Annotated[
         Path | None, typer.Argument(help="Folder with JPEGImages, SegmentationObject and SegmentationClass.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if it is another.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if not FOLDER/JPEGImages.")] = None,
     masks: Annotated[
         Path | None,
-        typer.Option(help="Folder of PNG whose values number the objects; 0 is background, the highest is no object."),
+        typer.Option(
+            help="Folder of PNG files whose values number the objects; 0 is background, the highest value is ignored."
+        ),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Folder of PNG of the same names, whose values number the classes.")
+        Path | None, typer.Option(help="Folder of PNG files with the same names, whose values number the classes.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:

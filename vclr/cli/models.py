@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.cli.examples import EXAMPLES
-from vclr.cli.options import ConfigFile, Output, Overrides, Protocol, Quiet, ShardOption, app, doctor
+from vclr.cli.options import ConfigFile, OutputFile, OutputFolder, Overrides, Protocol, Quiet, ShardOption, app, doctor
 from vclr.config import Config, load_config
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
@@ -26,14 +26,13 @@ def train(
     num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU (or on the CPU).")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
     eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
-    replay: Annotated[Path | None, typer.Option(help="Instead, repeat the step saved in this nonfinite-N.pt.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Repeat the step saved in this nonfinite-N.pt instead.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector.
 
-    On SIGTERM, SIGUSR1 or SIGUSR2 it finishes the current step, saves, and exits with 75, which means "start again with
-    --resume". Ctrl-C does the same with 130; a second Ctrl-C stops at once and leaves the last checkpoint. See
-    docs/resume.md.
+    On SIGTERM, SIGUSR1 or SIGUSR2 the command finishes the current step, saves, and exits with 75, which means "start
+    again with --resume". Ctrl-C does the same with 130; a second Ctrl-C stops at once. See docs/resume.md.
     """
     if replay is not None:
         unused = {
@@ -94,13 +93,13 @@ def launch(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     backend: Annotated[str, typer.Option(help="Where to train: slurm, local or debug (sets launcher.backend).")] = "",
-    detach: Annotated[bool, typer.Option("--detach", help="Submit the job, and do not wait for its end.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit the job and do not wait for it to end.")] = False,
 ) -> None:
     """Train on a SLURM cluster or locally: submit a job, follow it, and resubmit it after an interruption.
 
     If this command was stopped, run it again: it finds its job, or does nothing if the training is done. Ctrl-C cancels
-    the job, which saves first (with launcher.on_interrupt=detach, the job goes on); if this command ends in any other
-    way, the job goes on. The settings `launcher.*` say what the job requests; see docs/slurm.md.
+    the job, which saves first (with launcher.on_interrupt=detach, the job continues); if this command ends in any other
+    way, the job continues. The settings `launcher.*` say what the job requests; see docs/slurm.md.
     """
     from vclr.launch.launch import launch as run_launch
 
@@ -110,7 +109,7 @@ def launch(
 
 @app.command()
 def evaluate(
-    output: Output,
+    output: OutputFolder,
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[
@@ -118,13 +117,13 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Evaluate this file of results or proposals instead; give it once per shard to join shards."),
+        typer.Option(help="Evaluate this file of results or proposals instead; repeat the option to join shards."),
     ] = None,
     shard: ShardOption = None,
     protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a detector: metrics.json and predictions.json.
+    """Evaluate a detector: write metrics.json and predictions.json.
 
     With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
@@ -213,21 +212,24 @@ def score(
 @app.command()
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Photos, folders of them, or patterns ('photos/**/*.jpg').")
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Photos, folders of photos, or patterns ('photos/**/*.jpg')."),
     ],
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint, run folder, or weights of the reference.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
-    min_score: Annotated[float, typer.Option(help="Lowest score of objects that are drawn; the json has all.")] = 0.3,
-    max_objects: Annotated[int, typer.Option(min=0, help="Largest number of objects that are drawn, best first.")] = 12,
+    min_score: Annotated[
+        float, typer.Option(help="Minimum score of objects that are drawn; the json has all objects.")
+    ] = 0.3,
+    max_objects: Annotated[int, typer.Option(min=0, help="Maximum number of objects that are drawn, best first.")] = 12,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     config_file: Annotated[
         Path | None,
         typer.Option(
-            "--config-file", "-c", help="Configuration of weights that have none (default: the published one)."
+            "--config-file", "-c", help="YAML file for weights without a configuration (default: the published one)."
         ),
     ] = None,
 ) -> None:
-    """Find the objects of photos: a json and an overlay picture per photo.
+    """Find the objects in photos: write a json and an overlay picture per photo.
 
     The picture shows the best objects, each once. Results need a folder of their own and never replace other files.
     """
@@ -242,7 +244,7 @@ def predict(
 @app.command(name="convert")
 def convert_weights(
     source: Annotated[Path, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")],
-    output: Output,
+    output: OutputFile,
     overrides: Overrides = None,
     to: Annotated[str, typer.Option(help="Layout to write: vclr or reference.")] = "vclr",
     config_file: ConfigFile = None,

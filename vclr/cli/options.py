@@ -35,8 +35,9 @@ ConfigFile = Annotated[
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings as key=value; see configs/README.md.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Hide the progress.")]
-Output = Annotated[Path, typer.Option("--output", help="File or folder to write.")]
-Join = Annotated[list[Path] | None, typer.Option("--join", help="Output of a shard; give all shards to join them.")]
+OutputFile = Annotated[Path, typer.Option("--output", help="File to write.")]
+OutputFolder = Annotated[Path, typer.Option("--output", help="Folder to write.")]
+Join = Annotated[list[Path] | None, typer.Option("--join", help="Output of a shard; repeat the option for all shards.")]
 Protocol = Annotated[
     str,
     typer.Option(
@@ -46,5 +47,5 @@ Protocol = Annotated[
 ]
 ShardOption = Annotated[
     Shard | None,
-    typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only block K of N of the images."),
+    typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only part K of N of the images."),
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from vclr.cli.options import ConfigFile, Output, Overrides, app
+from vclr.cli.options import ConfigFile, OutputFolder, Overrides, app
 from vclr.config import load_config
 from vclr.errors import UsageError
 from vclr.outputs import REPORT, STUDY, check_output_folder
@@ -25,7 +25,7 @@ PairsOption = Annotated[
 
 @app.command()
 def report(
-    output: Output,
+    output: OutputFolder,
     experiments: Annotated[list[str], typer.Option(help="Names of the experiments, separated by commas.")],
     seeds: Annotated[str, typer.Option(help="Seeds of each experiment, separated by commas.")] = "0",
     pairs: PairsOption = None,
@@ -33,7 +33,7 @@ def report(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Experiments",
 ) -> None:
-    """Compare experiments: report.html (one file) and summary.json."""
+    """Compare experiments: write report.html, which opens offline, and summary.json."""
     from vclr.report.page import write_report
 
     check_output_folder(output, {}, REPORT)
@@ -43,7 +43,7 @@ def report(
 
 @app.command()
 def study(
-    output: Output,
+    output: OutputFolder,
     experiments: Annotated[
         list[str], typer.Option(help="Names of the experiments, separated by commas; the baseline first.")
     ],
@@ -52,7 +52,7 @@ def study(
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
-    """Compare experiments over several seeds: means, spread, paired tests."""
+    """Compare experiments over several seeds: write study.md and study.json with means, spread and paired tests."""
     from vclr.report.study import write_study
 
     check_output_folder(output, {}, STUDY)
@@ -106,7 +106,7 @@ def licenses(
     """List the licenses of the data, weights, proposals and views of an experiment, or of all sources without one.
 
     Photos count by the license that their json gives each of them. A license.yaml in the folder of your own data states
-    its terms: `name`, `commercial: true|false`, `because`, maybe `url`.
+    its terms: `name`, `commercial: true|false`, `because`, and optionally `url`.
     """
     from vclr.report.licenses import catalog_terms, refuse_unsafe, terms_in_use
 
@@ -136,31 +136,32 @@ def bench(
     objects: Annotated[int | None, typer.Option(help="Step: number of objects per image (default: 10).")] = None,
     batch: Annotated[int | None, typer.Option(help="Number of images per batch (default: 1).")] = None,
     dtype: Annotated[str | None, typer.Option(help="Precision: float32 (default), bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto (default), which is CUDA if available.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device: auto (default), cpu, cuda, cuda:1 ...")] = None,
     runs: Annotated[int | None, typer.Option(help="Number of timed runs (default: 5).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Number of CPU threads; 0 (default) leaves it to torch.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of CPU threads; 0 (default) for torch's choice.")] = None,
     checkpoint: Annotated[
         bool, typer.Option("--checkpoint", help="Step: recompute the activations of encoder and decoder.")
     ] = False,
     micro_batch: Annotated[
-        int | None, typer.Option(help="Step: number of images per forward pass; 0 (default) is the whole batch.")
+        int | None, typer.Option(help="Step: number of images per forward pass; 0 (default) for the whole batch.")
     ] = None,
     backend: Annotated[
         str | None, typer.Option(help="Attention: gather or grid_sample (default: depends on the device).")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Loader: number of worker processes (default: 2).")] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibration/--no-calibration", help="Measure the speed of the machine itself afterwards.")
+        bool, typer.Option("--calibration/--no-calibration", help="Also measure the speed of the machine itself.")
     ] = True,
     config_file: Annotated[
-        Path | None, typer.Option("--config-file", "-c", help="YAML with another architecture, or the loader's data.")
+        Path | None,
+        typer.Option("--config-file", "-c", help="YAML file with another architecture, or with the loader's data."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure time and peak memory of a training step, inference, deformable attention or the data loader.
 
     The published architecture runs with random weights on random images. Only the loader benchmark reads data
-    (data.train.annotations=A.json data.train.images=DIR). See docs/development.md for what is timed.
+    (data.train.annotations=FILE data.train.images=FOLDER). docs/development.md says what is timed.
     """
     from vclr.bench.run import run_benchmark
     from vclr.bench.text import describe

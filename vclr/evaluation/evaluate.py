@@ -77,7 +77,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     """Evaluate the predictions of all shards, and write and return what `evaluate` would have.
 
     Raises:
-        UserError: a file holds no COCO results, two files have those of one image, or they are not of one evaluation.
+        UserError: a file holds no COCO results, two files hold those of one image, or the evaluations differ.
     """
     samples = _open_test_set(config)
     predictions = _join(parts, samples)
@@ -98,7 +98,7 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 
 
 def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
-    """Return the headline metrics of a detector during a training, which may end the evaluation by an exception."""
+    """Return the headline metrics of a detector during a training. `between_batches` may end it by an exception."""
     samples = _open_test_set(config)
     predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
     headline = evaluated_groups(config).get(config.evaluation.protocol)
@@ -106,7 +106,7 @@ def evaluate_model(model: Detector, config: Config, between_batches: Callable[[]
 
 
 def _open_test_set(config: Config) -> TestSamples:
-    """Open the test set, and check that it has all classes of the groups before the long work begins."""
+    """Open the test set, and check early that it has all classes of the groups."""
     samples = TestSamples(config)
     check_groups(config, samples.coco["categories"])
     return samples
@@ -125,7 +125,7 @@ def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:
                 raise UserError(f"{part}: holds predictions for image {image_id}, and so does {found_in[image_id]}")
             found_in[image_id] = part
         predictions += entries
-    if missing := len(samples) - len(found_in):  # either nothing was found in them, or a shard was forgotten
+    if missing := len(samples) - len(found_in):  # nothing was found in them, or a shard was forgotten
         log.warning("%d of %d images have no predictions: are these all the shards?", missing, len(samples))
     return predictions
 

@@ -1,12 +1,14 @@
-"""The test set that metrics are of: which one it is, whether it is still the same, what to call it."""
+"""The test set of an evaluation: which one it is, whether it is still the same, what to call it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+
+import msgspec
 
 from vclr.catalog.data_sets import PROTOCOLS
 from vclr.coco.annotations import Json
@@ -16,18 +18,16 @@ from vclr.errors import UserError
 from vclr.files import sha256
 from vclr.image_folder import each_folder, say_folders
 
-SAID = ("annotations", "sha256", "images")  # of a test set, in the provenance of metrics.json
-
 
 @dataclass(frozen=True)
 class EvaluatedSet:
-    """A test set as an evaluation read it.
+    """A test set as an evaluation read it, and as `test_set` in the provenance of metrics.json names it.
 
     Attributes:
         annotations: path of the json.
-        sha256: of the json's bytes; empty if it is no longer known.
-        images: path of the image folder, or of those that are searched.
-        protocol: the protocol that has this test set; empty for the test set of `data.test`.
+        sha256: hash of the json's bytes; empty if it is not known.
+        images: path of the image folder, or paths of several folders that are searched in order.
+        protocol: the protocol with this test set; empty for the test set of `data.test`.
     """
 
     annotations: str
@@ -37,13 +37,13 @@ class EvaluatedSet:
 
     @property
     def key(self) -> tuple[str, tuple[Path, ...]]:
-        """What two test sets share if and only if they are the same: bytes of the annotations, and image folder."""
+        """What two test sets share if and only if they are the same: bytes of the annotations, and image folders."""
         folders = tuple(folder.resolve() for folder in each_folder(self.images))
         return self.sha256 or str(Path(self.annotations).resolve()), folders
 
     @property
     def photos(self) -> str:
-        """The image folder as a text names it, or those that are searched."""
+        """The image folders, as a text."""
         return say_folders(self.images)
 
     @property
@@ -70,12 +70,12 @@ def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str)
 
     Args:
         metrics: content of the file.
-        path: of the file, for errors.
-        config: of the training.
-        protocol: the folder of the protocol that the file is in; "" for a file beside these folders.
+        path: path of the file, for errors.
+        config: configuration of the training.
+        protocol: protocol whose folder holds the file; "" for a file beside these folders.
 
     Raises:
-        UserError: the file's record of its test set is damaged.
+        UserError: the file does not name its test set properly.
     """
     groups = {*config.evaluation.groups, *metrics.get("groups", {})}
     said = metrics.get("provenance")
@@ -84,12 +84,12 @@ def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str)
         files = test_set(with_protocol(config, protocol))
         own = "" if protocol in groups else protocol
         return EvaluatedSet(files.annotations, _hash(files.annotations), files.images, own)
-    facts = said.get("test_set") if isinstance(said, dict) else None
-    if not isinstance(facts, dict) or not all(_is_text(facts.get(key), key == "images") for key in SAID):
-        raise UserError(f"{path}: provenance: does not name the test set; evaluate again")
+    try:
+        evaluated = msgspec.convert(said["test_set"], EvaluatedSet)
+    except (KeyError, TypeError, msgspec.ValidationError):
+        raise UserError(f"{path}: provenance: does not name the test set; evaluate again") from None
     protocol = str(said.get("protocol") or "")
-    own = "" if protocol in groups else protocol
-    return EvaluatedSet(facts["annotations"], facts["sha256"], facts["images"], own)
+    return replace(evaluated, protocol="" if protocol in groups else protocol)
 
 
 def unique_titles(sets: Sequence[EvaluatedSet], root: str) -> list[str]:
@@ -99,11 +99,6 @@ def unique_titles(sets: Sequence[EvaluatedSet], root: str) -> list[str]:
         counts = Counter(titles)
         titles = [form.format(one) if counts[title] > 1 else title for one, title in zip(sets, titles, strict=True)]
     return titles
-
-
-def _is_text(value: object, or_list: bool) -> bool:
-    values = value if or_list and isinstance(value, list) else [value]
-    return all(isinstance(one, str) for one in values)
 
 
 def _hash(path: str) -> str:

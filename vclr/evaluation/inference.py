@@ -22,13 +22,13 @@ from vclr.structures import Predictions
 
 
 def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333) -> Predictions:
-    """Find the objects of a photo.
+    """Find the objects in a photo.
 
     Args:
-        model: a detector, on the device that shall do the work.
+        model: a detector on the device to compute on.
         image: (h, w, 3) uint8 RGB.
-        short_edge: the shorter side that the photo is resized to; None leaves it as it is.
-        max_size: upper limit of its longer side.
+        short_edge: the shorter side that the photo is resized to; None keeps the photo's size.
+        max_size: maximum length of its longer side.
     """
     if short_edge is None:
         short_edge, max_size = min(image.shape[:2]), max(image.shape[:2])
@@ -39,7 +39,7 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 @torch.no_grad()
 @float32_precision(tf32=False)
 def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
-    """Find the objects of a batch of images; float32 means full float32, since TF32 would move scores."""
+    """Find the objects in a batch of images. float32 is never TF32 here, which would change scores."""
     was_training = model.training
     model.eval()
     images, image_sizes = pad_images([sample.image for sample in samples])
@@ -62,9 +62,9 @@ def predict_data_set(
     between_batches: Callable[[], None] | None = None,
     shard: Shard = WHOLE,
 ) -> list[dict[str, Any]]:
-    """Find the objects of every image of a set, or of a shard of it, as COCO results of category 1 with RLE masks.
+    """Find the objects in every image of a set, or of a shard, as COCO results of category 1 with RLE masks.
 
-    `between_batches` is called after each batch; it may end the work by an exception.
+    `between_batches` is called after each batch; it may end the evaluation by an exception.
     """
     results: list[dict[str, Any]] = []
     batches = list_test_batches(config, samples, shard)
@@ -82,7 +82,7 @@ def predict_data_set(
 
 
 def to_coco_results(predictions: Predictions, image_id: int) -> list[dict[str, Any]]:
-    """Turn predictions into entries of a COCO results json."""
+    """Return predictions as entries of a COCO results json."""
     results = []
     for box, score, mask in zip(predictions.boxes, predictions.scores, predictions.masks, strict=True):
         left, top, right, bottom = (float(value) for value in box)

@@ -1,4 +1,4 @@
-"""The photos that a command line names: files, folders, and patterns that the shell was kept from expanding."""
+"""The photos that a command line names: files, folders, and quoted patterns, which the shell does not expand."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WILDCARDS = set("*?[")
 
 
 def find_photos(arguments: Sequence[Path]) -> list[Path]:
-    """List the photos that arguments name, each once, in their order.
+    """List the photos that arguments name, each once, in the order of the arguments.
 
-    A file is taken whatever its name. From a folder, and from the matches of a pattern such as `photos/**/*.jpg`, the
-    files with the suffix of an image are taken.
+    A file may have any name. From a folder, and from the matches of a pattern such as `photos/**/*.jpg`, only image
+    files are taken, which their suffix tells.
 
     Raises:
         UserError: a file does not exist, a folder holds no image, or a pattern matches none.
-        UsageError: two photos have one stem, so their results would have one name.
+        UsageError: two photos have the same stem, so their results would have the same name.
     """
     photos = list(dict.fromkeys(photo for argument in arguments for photo in _expand(Path(argument))))
     by_stem: dict[str, Path] = {}
@@ -32,7 +32,7 @@ def find_photos(arguments: Sequence[Path]) -> list[Path]:
             )
     for photo in photos:
         if not os.path.isfile(photo):
-            raise UserError(f"{photo}: {'is no file' if os.path.exists(photo) else 'does not exist'}")
+            raise UserError(f"{photo}: {'is not a file' if os.path.exists(photo) else 'does not exist'}")
     return photos
 
 
@@ -41,7 +41,7 @@ def _expand(argument: Path) -> Iterable[Path]:
         return [path for path in list_images(argument) if path.is_file()]
     if os.path.lexists(argument) or not WILDCARDS & set(str(argument)):
         return [argument]
-    # A folder may itself be called `what?` or `[1]`: what exists is no pattern.
+    # A folder may itself be called `what?` or `[1]`: a path that exists is not a pattern.
     parts = argument.parts
     length = next(count for count in range(len(parts), -1, -1) if Path(*parts[:count]).exists())
     pattern = os.path.join(*parts[length:])

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vclr.device import describe_device
 from vclr.drawing import draw_objects
 from vclr.errors import UsageError, UserError
@@ -25,7 +23,7 @@ from vclr.structures import Predictions
 log = logging.getLogger("vclr.evaluation")
 
 SOFTWARE = "vclr predict"  # noted in each picture, so that a later run knows what it may overwrite
-OPACITY, LINE = 0.3, 1 / 220  # of what is drawn: the photo stays visible
+OPACITY, LINE = 0.3, 1 / 220  # of the objects that are drawn: the photo stays visible
 
 
 def predict_files(
@@ -39,23 +37,23 @@ def predict_files(
 ) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
 
-    One line per photo on the standard output says how many objects the json has, how many are drawn, and where.
+    Print one line per photo: the numbers of objects in the json and in the picture, and the picture's path.
 
     Args:
         photos: image files, folders of them, and patterns; see `find_photos`.
-        checkpoint: a file, whose configuration builds the model and says how photos are resized; or the folder of a
-            training, whose last checkpoint is used.
+        checkpoint: a file, whose configuration builds the model and says how photos are resized; or a run folder, whose
+            last checkpoint is used.
         output: folder.
         min_score: objects with a lower score are in the json, but not drawn.
         device: auto, cpu, cuda ...
         config_file: the configuration of weights that hold none (the reference's); by default the published one.
-        max_objects: upper limit of the objects that are drawn: the best ones that do not show the same.
+        max_objects: maximum number of objects that are drawn: the best ones that show different objects.
 
     Raises:
-        UserError: a photo or the checkpoint cannot be read, or nothing can be written to `output`. Photos before it are
-            done, nothing half-written is left.
-        UsageError: two photos have one stem; or `output` holds the photos, or files of others that would be replaced.
-            Then nothing is done.
+        UserError: a photo or the checkpoint cannot be read, or `output` cannot be written. The results of earlier
+            photos are complete.
+        UsageError: two photos have the same stem; or `output` holds the photos, or files of others that would be
+            replaced. Then nothing is written.
     """
     photos = find_photos(photos)
     _check_output(photos, output)
@@ -67,16 +65,11 @@ def predict_files(
         found = predict(model, image, mapper.short_edge_length, mapper.max_size)
         shown = choose_shown(found, min_score, max_objects)
         json_file, picture = _results_of(photo, output)
-        # The picture first: it says whose the two are, should one be missing.
-        write_png(picture, draw(image, found, shown), software=SOFTWARE)
+        masks = [found.masks[index] for index in reversed(shown)]  # the weakest first
+        # The picture is written first: it tells a later run that both files are results of this command.
+        write_png(picture, draw_objects(image, masks, opacity=OPACITY, line=LINE), software=SOFTWARE)
         write_json(json_file, _as_results(found, photo))
         print(_describe(photo, found, shown, min_score, picture), flush=True)
-
-
-def draw(image: np.ndarray, found: Predictions, shown: Sequence[int]) -> np.ndarray:
-    """Draw some of the objects that were found, weaker ones first, with a thin outline and a light tint."""
-    masks = [found.masks[index] for index in reversed(shown)]
-    return draw_objects(image, masks, opacity=OPACITY, line=LINE)
 
 
 def _results_of(photo: Path, output: Path) -> tuple[Path, Path]:
@@ -100,9 +93,9 @@ def _describe(photo: Path, found: Predictions, shown: Sequence[int], min_score: 
 
 
 def _check_output(photos: Sequence[Path], output: Path) -> None:
-    """Refuse a folder in which results would replace the photos or files of others."""
+    """Refuse a folder in which results would replace the photos or other files."""
     if os.path.lexists(output) and not output.is_dir():
-        raise UsageError(f"{output}: is no folder; the results need one")
+        raise UsageError(f"{output}: is not a folder; name a folder for the results")
     own = output.resolve()
     for photo in photos:
         if own in (photo.resolve().parent, Path(os.path.abspath(photo)).parent.resolve()):
@@ -111,12 +104,12 @@ def _check_output(photos: Sequence[Path], output: Path) -> None:
         json_file, picture = _results_of(photo, output)
         for path, is_own in ((picture, software_of(picture) == SOFTWARE), (json_file, _is_own(json_file, picture))):
             if os.path.lexists(path) and not is_own:
-                raise UsageError(f"{path}: is no result of `vclr predict`, and would be replaced; name another folder")
+                raise UsageError(f"{path}: was not written by `vclr predict`; name another folder")
     check_writable(output, str(output))
 
 
 def _is_own(json_file: Path, picture: Path) -> bool:
-    """Tell whether a json is a result of `vclr predict`: it looks like one, and is beside a picture of it."""
+    """Tell whether `vclr predict` wrote a json: its content looks like it, and so does the picture beside it."""
     if json_file.is_symlink() or software_of(picture) != SOFTWARE:
         return False
     try:

@@ -1,4 +1,4 @@
-"""What was evaluated: checkpoint, test set, protocol and settings, for metrics.json. Imports no torch."""
+"""What was evaluated, for metrics.json: checkpoint, test set, protocol and settings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FILE = "provenance.json"  # beside the predictions of a shard
 
 
 def settings_hash(config: Config) -> str:
-    """Return a short hash of the settings, besides the checkpoint, that the result of an evaluation depends on.
+    """Return a short hash of the settings that the result of an evaluation depends on, besides the checkpoint.
 
-    The seed is among them, as it makes the weights of an untrained model.
+    The seed is among them, because it decides the weights of an untrained model.
     """
     test, tested = config.dataloader.test, test_set(config)
     loader = DataloaderConfig(test=replace(TestLoaderConfig(), mapper=test.mapper, batch_size=test.batch_size))
@@ -39,7 +39,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
     `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings.
 
     Args:
-        config: of the evaluation.
+        config: configuration of the evaluation.
         checkpoint: its `path`, `sha256` and `iteration`; None for an untrained model, or for a file of predictions of
             unknown source.
     """
@@ -61,46 +61,46 @@ def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Return what `provenance` says of a checkpoint.
 
     Args:
-        path: of the file.
-        content: what was read from it; weights from other programs name no iteration.
+        path: path of the file.
+        content: content of the file; weights from other programs name no iteration.
     """
     iteration = content.get("iteration")
     return {"path": str(path), "sha256": sha256(path), "iteration": iteration if isinstance(iteration, int) else None}
 
 
 def write_beside(predictions: Path, provenance: dict[str, Any]) -> None:
-    """Write down beside the predictions of a shard what was evaluated."""
+    """Record beside the predictions of a shard what was evaluated."""
     write_json(predictions.parent / FILE, provenance, indent=1)
 
 
 def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return the common provenance of the predictions of all shards, without a checkpoint if a shard names none.
+    """Return the common provenance of the predictions of all shards, without a checkpoint if a shard lacks one.
 
     Args:
         parts: the files of predictions.
         expected: the provenance of the evaluation that joins them, without a checkpoint.
 
     Raises:
-        UserError: two are of different checkpoints, or one is of another test set, protocol or configuration.
+        UserError: the checkpoints differ, or a shard has another test set, protocol or configuration.
     """
     found = {part: _read_beside(part) for part in parts if (part.parent / FILE).is_file()}
     for part, provenance in found.items():
         for key in ("test_set", "protocol", "config"):
             if provenance.get(key) != expected[key]:
                 raise UserError(
-                    f"{part}: its {key} is {provenance.get(key)}, that of this evaluation {expected[key]}; "
+                    f"{part}: its {key} is {provenance.get(key)}, but that of this evaluation is {expected[key]}; "
                     "evaluate all shards with the same settings"
                 )
     checkpoints = [provenance["checkpoint"] for provenance in found.values()]
     for part, checkpoint in zip(found, checkpoints, strict=True):
         if checkpoint != checkpoints[0]:
             first = next(iter(found))
-            raise UserError(f"{part}: is of another checkpoint than {first}; evaluate all shards with the same one")
+            raise UserError(f"{part}: has another checkpoint than {first}; evaluate all shards with the same one")
     return {**expected, "checkpoint": checkpoints[0] if len(found) == len(parts) else None}
 
 
 def _read_beside(predictions: Path) -> dict[str, Any]:
     provenance = read_json(predictions.parent / FILE)
     if not isinstance(provenance, dict) or "checkpoint" not in provenance:
-        raise UserError(f"{predictions.parent / FILE}: is not what `vclr evaluate --shard` writes")
+        raise UserError(f"{predictions.parent / FILE}: was not written by `vclr evaluate --shard`; evaluate it again")
     return provenance

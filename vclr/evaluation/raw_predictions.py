@@ -1,4 +1,4 @@
-"""Pictures of everything that a detector predicts with some confidence, including what fits no object."""
+"""Pictures of everything that a detector predicts with some confidence, including masks that fit no object."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def draw_raw(
     min_iou: float = 0.5,
     fade: float = 0.0,
 ) -> tuple[np.ndarray, int]:
-    """Draw predicted masks: filled where one fits an object, as a dashed black outline where it fits none.
+    """Draw predicted masks: filled if they fit an object, as a dashed black outline if they fit none.
 
     Args:
         image: (h, w, 3) uint8 RGB.
         objects: (h, w) each, the annotated masks; the n-th has the n-th color of the palette.
         predictions: (h, w) each, the predicted masks. Each object has at most one; a second mask for it fits none.
-        min_iou: smallest overlap that counts as fitting.
+        min_iou: minimum overlap of a mask that fits.
         fade: as of `draw_objects`.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Average recall and precision of class-agnostic boxes and masks, from two json files or from what was read of them.
+"""Average recall and precision of class-agnostic boxes and masks, from two json files or their contents.
 
-pycocotools' `COCOeval` counts; the names of the metrics and what they mean (docs/method.md, section 7) are ours. All
-values are in percent. A metric that has no ground truth is `None`.
+pycocotools' `COCOeval` counts; docs/method.md, section 7, explains the metrics and their names. All values are in
+percent. A metric without ground truth is `None`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def score(
     Args:
         ground_truth: a COCO json, as a file or as `load_coco` returned it. If only some of its annotations have a
             segmentation, the others count by their filled box.
-        predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list, or
-            the file of a COCO json whose annotations have scores, as object proposals have; its images are found by
+        predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list; or
+            the file of a COCO json whose annotations have scores, such as object proposals; its images are found by
             file name. A missing box is taken from the mask. Predictions for images that are left out do not count.
         max_dets: numbers of best detections per image at which recall is measured.
         categories: names of the categories that count; the others' annotations and the images that then have none are
@@ -55,7 +55,7 @@ def score(
         ground truth or the predictions have no segmentation at all.
 
     Raises:
-        UserError: a file or an entry of it is not what it should be.
+        UserError: a file or an entry of it is invalid.
         UsageError: `max_dets` holds something other than positive integers.
     """
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
@@ -141,7 +141,7 @@ def _number_images(images: list[Json]) -> dict[int | str, int]:
 
 
 def _prepare(coco: Json, numbers: dict[int | str, int]) -> Json:
-    """Give images their numbers, annotations numbers from 1 and one category."""
+    """Number images as `numbers` says and annotations from 1, and give all annotations one category."""
     images = [{**image, "id": numbers[image["id"]]} for image in coco["images"]]
     annotations = [
         {**annotation, "id": number, "image_id": numbers[annotation["image_id"]], "category_id": 1}
@@ -168,7 +168,7 @@ def _score_kind(
 
 
 def _count(kind: str, truth: Json, found: list[Json], max_dets: Sequence[int]) -> Metrics:
-    """Let pycocotools count, and name what it finds."""
+    """Let pycocotools count, and name its results."""
     counts = sorted({*max_dets, AP_DETECTIONS})
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
         iou_type = "segm" if kind == "mask" else "bbox"
@@ -187,8 +187,7 @@ def _count(kind: str, truth: Json, found: list[Json], max_dets: Sequence[int]) -
         at_count = recall[:, 0, :, counts.index(count)]
         scores[f"{kind}_ar@{count}"] = _percent(at_count[:, 0])
         if count >= AP_DETECTIONS:
-            sized = {f"{kind}_ar@{count}_{size}": _percent(at_count[:, area]) for area, size in enumerate(SIZES, 1)}
-            scores |= sized
+            scores |= {f"{kind}_ar@{count}_{size}": _percent(at_count[:, area]) for area, size in enumerate(SIZES, 1)}
     return scores
 
 
@@ -218,6 +217,6 @@ def _index(dataset: Json) -> COCO:
 
 
 def _percent(values: np.ndarray) -> float | None:
-    """Average what has ground truth."""
+    """Average the values that have ground truth."""
     present = values[values > -1]
     return float(present.mean()) * 100 if present.size else None

@@ -1,4 +1,4 @@
-"""Which of many predictions a picture shows: the best ones, and each object once."""
+"""Which of many predictions a picture shows: the best ones, each object once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SIDE = 384  # pixels of the longer side at which masks are compared
 def choose_shown(found: Predictions, min_score: float, max_objects: int) -> list[int]:
     """Choose predictions to draw, best first.
 
-    A detector's own suppression keeps whatever helps recall: the whole, its parts, and groups of it. Of masks that
-    overlap, or of which one lies in the other, only the best is drawn.
+    The suppression within the detector keeps everything that helps recall: an object, its parts, and groups of objects.
+    Of masks that overlap, or that lie within each other, only the best is drawn.
 
     Args:
         found: sorted by score.
-        min_score: lowest score that is drawn.
-        max_objects: upper limit of how many are drawn.
+        min_score: minimum score.
+        max_objects: maximum number of predictions.
 
     Returns:
         Indices into `found`.

@@ -19,15 +19,14 @@ from vclr.report.experiments import KNOWN, NOVEL, Experiment, main_metric
 # Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
 INK = "#010203"
 LINE_COLORS = tuple(f"#0000a{number}" for number in range(8))
-# Lines are told apart without color too: by dashes, and by markers at some points. There are as many as make the first
-# 35 lines differ in one or the other.
+# Dashes and markers distinguish lines without color. The first 35 lines differ in one or the other.
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5, 3, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NUM_MARKED = 6  # points of a line that carry its marker
 
 
 def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup]:
-    """Draw the loss, its parts and, if a training evaluated on its way, recall; one line per training."""
+    """Draw the loss, its parts and, if it was measured during a training, recall; one line per training."""
     panels = [("train", name) for name in _losses(histories)]
     panels += [("eval", name) for name in (HEADLINE, BOX_HEADLINE)]
     drawn = []
@@ -44,7 +43,7 @@ def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup
 
 
 def _losses(histories: dict[str, list[list[dict[str, Any]]]]) -> list[str]:
-    """List the losses that the trainings wrote down: the sum first, then its parts in the order of their writing."""
+    """List the losses that the trainings recorded: the sum first, then its parts in recorded order."""
     records = (record for seeds in histories.values() for history in seeds for record in history)
     names = dict.fromkeys(name for record in records if record["kind"] == "train" for name in record)
     return sorted((name for name in names if name.split("_")[0] == "loss"), key=lambda name: name != "loss")
@@ -76,7 +75,7 @@ def _look(number: int) -> dict[str, Any]:
 
 
 def draw_line_sample(number: int) -> Markup:
-    """Draw a piece of the lines of the n-th experiment, for a legend."""
+    """Draw a short line that looks like those of the n-th experiment, for a legend."""
     figure = Figure(figsize=(0.55, 0.16))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.plot((0, 1, 2), (0, 0, 0), **_look(number), linewidth=1.4, markevery=(1, 2))

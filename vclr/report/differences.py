@@ -10,9 +10,9 @@ from vclr.data.data_sets import training_set
 from vclr.report.experiments import Experiment, trainings
 from vclr.views.choice import view_weights
 
-OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that name a run and change nothing in it
-# Settings that say where data is and how it is scored. What is compared instead: the test set and the groups, the files
-# of the training set, and the views that it draws from.
+OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that only name a run
+# Settings that say where data is and how it is scored. Compared instead are the test set and the groups, the files of
+# the training set, and the views that are drawn.
 DATA = (
     *("data.", "views.weights", "dataloader.train.dataset.names", "dataloader.test.dataset.names"),
     *("evaluation.protocol", "evaluation.test_sets", "evaluation.groups", "evaluation.max_dets"),
@@ -27,20 +27,20 @@ def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
 
 
 def format_setting(value: Any) -> str:
-    """Write the value of a setting for a reader: lists with commas, a dash where there is none."""
+    """Write the value of a setting for a reader: lists with commas, a dash for an empty value."""
     if value is None or value == {} or value == []:
         return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def differing_settings(one: Experiment, other: Experiment) -> dict[str, list[Any]]:
-    """Return the settings that two trainings differ in and that can change results, each with both values.
+    """Return the settings that differ between two trainings and that can change results, each with both values.
 
-    Views count by their share of the training, files by the paths that are read and, if both runs recorded them, by
-    their bytes.
+    Views are compared by their share of the training, files by the paths that are read and, if both runs recorded
+    hashes, by their bytes.
     """
     changed = differing_values([_effective_settings(experiment) for experiment in (one, other)])
-    # The weights of the views say already that one of the trainings does not draw from a view.
+    # The weights of the views already say if only one of the trainings draws a view.
     unused = _view_folders(one).keys() ^ _view_folders(other).keys()
     unused |= set() if _use_teacher(one) and _use_teacher(other) else {*OF_TEACHER}
     found = {key: pair for key, pair in changed.items() if key not in unused}
@@ -59,7 +59,7 @@ def _effective_settings(experiment: Experiment) -> dict[str, Any]:
 
 
 def _describe_views(experiment: Experiment) -> str:
-    """Name the views that a training draws from, with their shares unless these are equal."""
+    """Name the views that a training draws, with their shares unless these are equal."""
     weights = view_weights(experiment.config.views, training_set(experiment.config))
     views, total = sorted(weights, key=lambda view: (view != NATURAL, view)), sum(weights.values())
     are_equal = len(set(weights.values())) <= 1
@@ -77,12 +77,12 @@ def _use_teacher(experiment: Experiment) -> bool:
 
 
 def describe_differences(found: dict[str, list[Any]], max_named: int | None = None, mark: str = "") -> str:
-    """Say in a sentence what two trainings differ in.
+    """Say in a sentence how two trainings differ.
 
     Args:
         found: what `differing_settings` found.
-        max_named: how many settings are named at most; the others are counted. All are named by default.
-        mark: what stands before and after the name of a setting.
+        max_named: maximum number of settings that are named; the others are counted (default: name all).
+        mark: text before and after the name of a setting.
     """
     names = [f"{mark}{key}{mark}" for key in found]
     if not names:

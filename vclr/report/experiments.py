@@ -28,17 +28,17 @@ class Experiment:
         name: its name in `runs/` and `results/`.
         seeds: the seeds, in the order of all lists below.
         config: the resolved configuration of the first seed.
-        test_set: what the metrics are of.
-        groups: for each group of classes, the metrics of each seed. Without groups, the headline metrics alone under
-            `all` (`by_test_set` gives them the protocol's name).
-        classes: for each group, the names of its classes; a test set without groups has none.
+        test_set: the test set that was evaluated.
+        groups: for each group of classes, the metrics of each seed. Without groups, only the headline metrics, as the
+            group `all` (which `by_test_set` renames to the protocol).
+        classes: for each group, the names of its classes; empty for a test set without groups.
         untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
-        proposals: the same for the object proposals of the test set, which no training made.
+        proposals: the same for the object proposals of the test set.
         runs: the run folder of each seed.
         predictions: the file with the predictions of the first seed.
         checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
-        environment: what the first run wrote about code and machine; may be empty.
-        data_hashes: what the first run wrote about the bytes of its training data; may be empty.
+        environment: code and machine of the first run, as it recorded them; may be empty.
+        data_hashes: hashes of the training data of the first run; may be empty.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Experiment:
         return self.config.model.criterion.weight_dict.loss_consistency
 
     def values(self, group: str, metric: str) -> list[float]:
-        """Return a metric seed by seed; empty where it does not exist."""
+        """Return a metric seed by seed; empty if a seed lacks it."""
         values = [metrics.get(metric) for metrics in self.groups.get(group, [])]
         present = [value for value in values if value is not None]
         return present if len(present) == len(values) else []
@@ -88,17 +88,16 @@ class Experiment:
 
 
 def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
-    """Sort experiments by what they can be compared on: the same test set with the same classes in a group.
+    """Group experiments that can be compared: on the same test set, with the same classes in each group.
 
     Returns:
         For each test set its title and the experiments that were evaluated on it.
     """
     compared: list[list[Experiment]] = []
     for experiment in experiments:
-        for others in compared:
-            if all(_are_comparable(experiment, other) for other in others):
-                others.append(experiment)
-                break
+        fitting = (others for others in compared if all(_are_comparable(experiment, other) for other in others))
+        if (others := next(fitting, None)) is not None:
+            others.append(experiment)
         else:
             compared.append([experiment])
     sets = [next((one.test_set for one in others if one.test_set.protocol), others[0].test_set) for others in compared]
@@ -110,9 +109,8 @@ def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]
 
 
 def _are_comparable(one: Experiment, other: Experiment) -> bool:
-    if one.test_set.key != other.test_set.key or one.name == other.name:
-        return False
-    return have_same_classes(one.classes, other.classes)
+    is_same_set = one.test_set.key == other.test_set.key and have_same_classes(one.classes, other.classes)
+    return is_same_set and one.name != other.name
 
 
 def have_same_classes(first: dict[str, list[str]], second: dict[str, list[str]]) -> bool:
@@ -154,7 +152,7 @@ def target_group(experiments: list[Experiment]) -> str:
 
 
 def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
-    """Return one of each name: what was trained, on however many test sets it was evaluated."""
+    """Return one experiment of each name: a training, however many test sets it was evaluated on."""
     by_name: dict[str, Experiment] = {}
     for experiment in experiments:
         by_name.setdefault(experiment.name, experiment)
@@ -162,7 +160,7 @@ def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:
 
 
 def provenance(environment: dict[str, Any]) -> dict[str, str]:
-    """Say in a few words what code on what machine made a run, as far as it was recorded."""
+    """Describe the code and the machine of a run briefly, as far as they were recorded."""
     revision = str(environment.get("git_revision") or "")[:12]
     versions = [f"{name} {environment[name]}" for name in ("vclr", "python", "torch") if environment.get(name)]
     machine = [str(environment["cpu"])] if environment.get("cpu") else []

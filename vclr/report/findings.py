@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: no more than the trainings and the seeds allow, and never across test sets."""
+"""What the numbers say, in sentences: no more than trainings and seeds allow, and never across test sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_NAMED = 3  # settings that a sentence names
 
 
 def findings(experiments: list[Experiment], pairs: Pairs = ()) -> list[str]:
-    """Say what experiments reached on one test set, and how the pairs of them compare."""
+    """Say what experiments reached on one test set, and how pairs of them compare."""
     metric = main_metric(experiments)
     sentences = []
     for experiment in experiments:
@@ -50,7 +50,7 @@ def _certainty(test: PairedResult) -> str:
 
 
 def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
-    """Say for which groups the object proposals, which no training made, find more than every detector."""
+    """Say for which groups the object proposals find more than every detector."""
     proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), {})
     ahead = []
     for group in groups_of(experiments):
@@ -69,7 +69,7 @@ def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
 
 
 def evidence(num_seeds: int) -> str:
-    """Say how much this many seeds can show."""
+    """Say how much a number of seeds can show."""
     if num_seeds == 1:
         return "One seed is no evidence: a difference between two runs may be chance."
     if num_seeds > MAX_EXACT:

@@ -10,7 +10,7 @@ from vclr.errors import UserError
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`; a resumed training repeats iterations, of which the last record counts.
+    """Read `metrics.jsonl`. A resumed training may repeat an iteration; its last record counts.
 
     Raises:
         UserError: the file is missing or a line is not a record.

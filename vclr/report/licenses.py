@@ -27,7 +27,7 @@ ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright
 
 @dataclass(frozen=True)
 class Term:
-    """What is used, the path or address where it is, what it is of, and its license."""
+    """Something in use: what it is, its path or address, the source that it comes from, and its license."""
 
     what: str
     path: str
@@ -35,7 +35,7 @@ class Term:
     license: License
 
     def __str__(self) -> str:
-        """Say it in two lines."""
+        """Describe it in two lines."""
         allowed = "yes" if self.license.commercial else "no"
         of = f"{self.of}: " if self.of else ""
         address = f" <{self.license.url}>" if self.license.url else ""
@@ -44,7 +44,7 @@ class Term:
 
 
 def catalog_terms() -> list[Term]:
-    """List the terms of all that `vclr fetch` knows."""
+    """List the terms of everything that `vclr fetch` knows."""
     terms = []
     for source in read_catalog().values():
         terms.append(Term(source.name, source.homepage, source.title, source.license))
@@ -57,10 +57,10 @@ def catalog_terms() -> list[Term]:
 
 
 def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list[Term]:
-    """List the terms of what an experiment trains on, is evaluated with and begins from.
+    """List the terms of the training set, the test set and the first weights of an experiment.
 
-    The test set is `evaluated`, by default the one that the configuration names. Photos count by the license that their
-    json gives each of them, if it does.
+    The test set is `evaluated`, by default the one that the configuration names. Each photo counts by the license that
+    its json names, if it names one.
 
     Raises:
         UserError: a json or a declaration is damaged.
@@ -76,10 +76,10 @@ def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list
 
 
 def refuse_unsafe(terms: Iterable[Term]) -> None:
-    """Refuse what does not allow commercial use.
+    """Refuse terms that do not allow commercial use.
 
     Raises:
-        UserError: names all of it, and why.
+        UserError: names all of them, and why.
     """
     unsafe = [
         f"{term.what} ({term.license.name}: {term.license.because})" for term in terms if not term.license.commercial
@@ -89,7 +89,7 @@ def refuse_unsafe(terms: Iterable[Term]) -> None:
 
 
 class _Ledger:
-    """Find out what a path is of: a source of the catalog, or own data, which may have a declaration."""
+    """Find out what a path belongs to: a source of the catalog, or own data, which may have a declaration."""
 
     def __init__(self, root: Path, catalog: Mapping[str, Source]) -> None:
         self.root, self.catalog = root, catalog
@@ -107,7 +107,7 @@ class _Ledger:
             yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
 
     def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
-        """Yield the terms of annotations, and of the proposals among them, as the record of their split tells them."""
+        """Yield the terms of annotations and of the proposals among them, as the record of their split says."""
         sources = _read_sources(path.with_suffix(".record.json"))
         for key, what in (("annotations", f"annotations ({part})"), ("proposals", f"object proposals ({part})")):
             if key in sources or key == "annotations":
@@ -116,7 +116,7 @@ class _Ledger:
                 yield Term(what, path.as_posix(), term.of, term.license)
 
     def _find(self, name: str) -> Path | None:
-        """Find the file that a split was made of by the name that the split's record gives."""
+        """Find a file that a split was made of by the name in the split's record."""
         places = (path for depth in ("*/*", "*/*/*") for path in sorted(self.root.glob(f"{depth}/{glob.escape(name)}")))
         return next(places, None)
 
@@ -143,13 +143,13 @@ class _Ledger:
 
     @staticmethod
     def _is_rendered(folder: Path) -> bool:
-        """Tell a view that `vclr views` made of the photos."""
+        """Tell whether `vclr views` made a view from the photos."""
         manifest = folder / "manifest.json"
         content = read_json(manifest) if manifest.is_file() else {}
         return isinstance(content, dict) and "view" in content
 
     def _declared(self, path: Path) -> License:
-        """Return what the nearest declaration says."""
+        """Return what the nearest declaration says, from the folder of a path upwards."""
         if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
             path = self.root / "raw" / path.name.partition("_")[0] / path.name
         for folder in (path, *path.parents):
@@ -160,10 +160,10 @@ class _Ledger:
 
 
 def _read_sources(record: Path) -> dict[str, str]:
-    """Return the names of the files that a split was made of, by what they are; nothing if it has no record.
+    """Return the names of the annotations and proposals that a split was made of; empty without a record.
 
     Raises:
-        UserError: the record is not one.
+        UserError: the file is not a record of a split.
     """
     content = read_json(record) if record.is_file() else {}
     names: dict[str, str] = {}
@@ -178,7 +178,7 @@ def _read_sources(record: Path) -> dict[str, str]:
 
 
 def count_licenses(annotations: Path) -> License | None:
-    """Return the licenses of a json's photos as one, None if it does not say them.
+    """Return the licenses of a json's photos as one, or None if it does not name them.
 
     Raises:
         UserError: the json cannot be read.
@@ -195,10 +195,9 @@ def count_licenses(annotations: Path) -> License | None:
     for name, count in counts.items():
         reasons[_forbids(name)] += count
     allowed = reasons.pop("", 0)
-    because = ", ".join(
-        f"{count} of {sum(counts.values())} photos: {reason}" for reason, count in reasons.most_common()
-    )
-    kinds = f"{len(counts)} licenses of their own" if len(counts) > 1 else f"{next(iter(counts)).split(' http')[0]}"
+    total = len(coco.images)
+    because = ", ".join(f"{count} of {total} photos: {reason}" for reason, count in reasons.most_common())
+    kinds = f"{len(counts)} licenses of their own" if len(counts) > 1 else next(iter(counts)).split(" http")[0]
     return License(kinds, not reasons, because or f"all {allowed} photos allow it")
 
 
@@ -211,7 +210,7 @@ def _names_of_licenses(coco: CocoFile) -> dict[str, str]:
 
 
 def _forbids(license_name: str) -> str:
-    """Return why a photo under a license is not safe for commercial use, "" if it is."""
+    """Return why a photo under a license is not safe for commercial use; "" if it is safe."""
     for reason, pattern in FORBIDDEN.items():
         if re.search(pattern, license_name, re.IGNORECASE):
             return reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,9 @@ def _test_section(
 
 def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> list[str]:
     """Say which trainings shared the machine with other work while their times were taken."""
-    sentences = []
-    for experiment in trainings(experiments):
-        records = [record for history in histories[experiment.name] for record in history]
-        if said := describe_other_work(records):
-            sentences.append(f"{experiment.name}: {said}")
-    return sentences
+    names = [experiment.name for experiment in trainings(experiments)]
+    said = {name: describe_other_work([*chain(*histories[name])]) for name in names}
+    return [f"{name}: {text}" for name, text in said.items() if text]
 
 
 def _training_sections(experiments: list[Experiment]) -> list[Json]:
@@ -161,7 +159,7 @@ def _evaluated_files(experiment: Experiment) -> DataSetConfig:
 
 
 def _code_facts(experiments: list[Experiment]) -> dict[str, list[str]]:
-    """Return what code on what machine made the runs: one text if it was the same for all, else one per experiment."""
+    """Describe code and machine of the runs: in one text if it is the same for all, else in one per experiment."""
     facts = {experiment.name: provenance(experiment.environment) for experiment in experiments}
     said: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for one in facts.values() for key in one):
@@ -186,8 +184,8 @@ def _render(**content: Any) -> str:
 def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
     """Return what `summary.json` holds: means over the seeds, gaps, the references, the comparisons.
 
-    It has the main metrics only, as DVC shows and compares this file. With several test sets, all of that is below
-    `test_sets` and the name of each.
+    It has only the main metrics, because DVC shows and compares this file. With several test sets, it holds all of that
+    in `test_sets`, by the name of the test set.
     """
     sets = {title: _summarize_set(compared, pairs) for title, compared in by_test_set(experiments).items()}
     rounded: Json = _shorten(next(iter(sets.values())) if len(sets) == 1 else {"test_sets": sets})
@@ -223,7 +221,7 @@ def describe_leaks(results: Path) -> list[str]:
     """Say what `vclr audit` found in the test sets of an experiment, if it was run.
 
     Args:
-        results: the folder of the experiment's results, with `leaks.json`, or a file for each protocol in `leaks/`.
+        results: the folder of the experiment's results, with `leaks.json` or, per protocol, a file in `leaks/`.
 
     Raises:
         UserError: a file is damaged.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, load_config
 from vclr.errors import UserError
@@ -21,7 +23,7 @@ from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
 
-REFERENCES = ("untrained", "proposals")  # results that no training made, beside those of the seeds
+REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
 
 
 def read_experiments(experiments: list[str], seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
@@ -35,15 +37,15 @@ def read_experiments(experiments: list[str], seeds: list[int], runs: Path, resul
             different test sets; or no experiment or seed is named.
     """
     if not experiments or not seeds:
-        raise UserError("no experiment and seed to report on")
+        raise UserError("no experiment or no seed to compare; name at least one of each")
     return [read for name in experiments for read in _read_experiment(name, seeds, Path(runs), Path(results))]
 
 
 def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> list[Experiment]:
     folders = [_folder_of(runs / name, seed, seeds, "config.yaml") for seed in seeds]
-    for folder in folders:
-        if not (folder / "config.yaml").is_file():
-            raise UserError(f"{folder / 'config.yaml'}: no such file (is {name} trained with this seed?)")
+    for file in (folder / "config.yaml" for folder in folders):
+        if not file.is_file():
+            raise UserError(f"{file}: does not exist (was {name} trained with this seed?)")
     config = load_config(folders[0] / "config.yaml")
     environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
     scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
@@ -86,8 +88,8 @@ def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
 
 def _protocols_in(folder: Path) -> list[str]:
     """List the protocols that have metrics in a folder; "" stands for metrics of no protocol."""
-    there = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
-    own = [name for name in there if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
+    names = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
+    own = [name for name in names if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
     return own + [""] * (folder / "metrics.json").is_file()
 
 
@@ -101,11 +103,11 @@ class _Scores:
     """A file of metrics.
 
     Attributes:
-        path: of the file.
-        test_set: what the metrics are of.
+        path: path of the file.
+        test_set: the test set that was evaluated.
         groups: the metrics of each group.
         classes: the names of the classes of each group that has some.
-        checkpoint: the sha256 of what was evaluated, "" if it was not recorded.
+        checkpoint: the sha256 of the checkpoint, "" if it was not recorded.
     """
 
     path: Path
@@ -137,30 +139,28 @@ def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list
     """Return the classes of each group from the file, or for older files from the configuration of the run."""
     if not isinstance(provenance, dict) or "groups" not in provenance:
         return resolve_groups(config.evaluation.groups)
-    said = provenance["groups"]
-    lists = said.values() if isinstance(said, dict) else [None]
-    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-        raise UserError(f"{path}: provenance: does not name the classes of its groups; evaluate again")
-    classes: dict[str, list[str]] = said
-    return classes
+    try:
+        return msgspec.convert(provenance["groups"], dict[str, list[str]])
+    except msgspec.ValidationError:
+        raise UserError(f"{path}: provenance: does not name the classes of its groups; evaluate again") from None
 
 
 def _check_same_set(scores: list[_Scores]) -> None:
     for other in scores[1:]:
         if other.test_set.key != scores[0].test_set.key:
-            raise UserError(f"{other.path}: is of another test set than {scores[0].path}; evaluate again")
+            raise UserError(f"{other.path}: has another test set than {scores[0].path}; evaluate again")
         if not have_same_classes(other.classes, scores[0].classes):
             raise UserError(f"{other.path}: has groups of other classes than {scores[0].path}; evaluate again")
 
 
 def _check_same_checkpoints(experiments: list[Experiment]) -> None:
-    """Refuse results that are of different trainings."""
+    """Refuse results of different trainings."""
     for other in experiments[1:]:
         for position, pair in enumerate(zip(experiments[0].checkpoints, other.checkpoints, strict=True)):
             if all(pair) and pair[0] != pair[1]:
                 folders = [experiment.predictions.parent for experiment in (other, experiments[0])]
                 raise UserError(
-                    f"{folders[0]}: is of another checkpoint than {folders[1]} (seed {other.seeds[position]}); "
+                    f"{folders[0]}: has another checkpoint than {folders[1]} (seed {other.seeds[position]}); "
                     "evaluate again"
                 )
 

@@ -32,20 +32,8 @@ def write_study(
 ) -> None:
     """Write `output/study.json` and `output/study.md`: means and spread over the seeds, paired tests, configuration.
 
-    Experiments that were evaluated on several test sets are compared on each separately: study.json then holds these
-    comparisons below `test_sets` and the name of each.
-
-    Args:
-        experiments: names, in the order of the tables.
-        seeds: seeds that each experiment was trained with.
-        runs: as in `write_report`.
-        results: as in `write_report`.
-        output: the folder to write.
-        pairs: which experiments to compare; without pairs, each with the first.
-
-    Raises:
-        UsageError: a pair names an experiment that is not compared.
-        UserError: a file of a run is missing or damaged; names it.
+    If the experiments were evaluated on several test sets, they are compared on each separately, and study.json holds
+    the comparisons in `test_sets` by the name of the test set. The arguments are those of `write_report`.
     """
     check_pairs(pairs, experiments)
     read = read_experiments(experiments, seeds, runs, results)
@@ -78,7 +66,7 @@ def _describe_set(experiments: list[Experiment], pairs: Pairs) -> dict[str, Any]
 
 
 def _describe(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment's metrics seed by seed, with mean and spread."""
+    """Return an experiment's metrics seed by seed, with mean and standard deviation."""
     described: dict[str, Any] = {"views": experiment.views, "consistency": experiment.consistency}
     described |= {"iterations": experiment.config.train.max_iter, "groups": {}}
     for group, seeds in experiment.groups.items():
@@ -128,12 +116,10 @@ def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
 
 
 def _test_rows(pair: str, comparison: Comparison, shown: list[str]) -> list[list[str]]:
-    """Write a row per metric; a difference agrees with the means if these are shown."""
+    """Return a row per metric; a difference agrees with the means if they are shown."""
     rows = []
     for metric, test in comparison.results.items():
-        difference = test.mean_difference
-        if metric in shown:
-            difference = comparison.shown(metric)
+        difference = comparison.shown(metric) if metric in shown else test.mean_difference
         interval = "–" if test.low is None else f"{test.low:+.1f} to {test.high:+.1f}"
         tests = [format_p(test.p_t), format_p(test.p_permutation)]
         rows.append([pair, f"`{metric}`", f"{difference:+.1f}", interval, *tests])
@@ -171,7 +157,7 @@ def format_values(values: list[float]) -> str:
 
 
 def format_gap(experiment: Experiment, metric: str) -> str:
-    """Write how far the novel classes lie below the known ones, as the difference of the means that are shown."""
+    """Write how far novel classes lie below known ones, as the difference of the means that are shown."""
     gaps = experiment.gaps(metric)
     if not gaps:
         return "–"
