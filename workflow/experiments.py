@@ -36,7 +36,7 @@ class Experiments:
         self.overrides = shlex.join(self._overrides)
 
     def read(self, experiment: str, protocol: str = "") -> Config:
-        """Load an experiment as it is evaluated for a wildcard `protocol`."""
+        """Load an experiment with the protocol of a wildcard `protocol`."""
         if experiment not in self._read:
             with mistakes.in_one_line():
                 self._read[experiment] = self._load(experiment)

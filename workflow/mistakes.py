@@ -80,7 +80,7 @@ def _check_experiments(experiments: list[str], untrained: list[str], sections: t
 
 
 def _check_named(key: str, names: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
-    """Check that each experiment that a key names is one of those to run, here or by the file as it is written."""
+    """Check that each experiment that a key names is to run, by this configuration or by the file without overrides."""
     to_run = sorted({name for section in sections for name in section["experiments"]})
     for name in names:
         if name not in to_run:

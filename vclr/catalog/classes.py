@@ -57,7 +57,7 @@ def resolve_groups(groups: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the class names of each group of `evaluation.groups`, which lists them or names one of `CLASS_LISTS`.
 
     Raises:
-        UsageError: there is no such list (names the nearest), or a group is neither a name nor a list of names.
+        UsageError: a list is unknown (the error names the nearest), or a group is neither a name nor a list of names.
     """
     return {group: _resolve(group, classes) for group, classes in groups.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 NATURAL = "natural"  # the view that is the photo itself
 
-# Views that are computed from a photo alone, each with what it keeps and what it changes.
+# Views that are computed from a photo alone: what each keeps and what it changes.
 COMPUTED_VIEWS: dict[str, str] = {
     "edge": "keeps outlines; removes color and shading",
     "palette": "keeps areas of similar color; changes the colors, and may swap light and dark",

@@ -220,7 +220,7 @@ def doctor_data(
 
 
 def _named_files(config: Config) -> dict[str, str]:
-    """Return the annotations and proposals files of a configuration, by setting."""
+    """Return the annotations and proposals files of a configuration, by the name of the setting."""
     sets = {"train": config.data.train, "test": config.data.test}
     files = {f"data.{part}.annotations": data_set.annotations for part, data_set in sets.items()}
     return {**files, "data.train.proposals": config.data.train.proposals}

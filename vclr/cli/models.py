@@ -35,15 +35,11 @@ def train(
     again with --resume". Ctrl-C does the same with 130; a second Ctrl-C stops at once. See docs/resume.md.
     """
     if replay is not None:
-        unused = {
-            "--num-gpus": num_gpus != 1,
-            "--resume": resume,
-            "--eval-only": eval_only,
-            "--config-file": config_file,
-        }
-        _refuse_unused(
-            "--replay", [*(name for name, is_given in unused.items() if is_given), *_other_settings(overrides)]
-        )
+        # The step has its own settings.
+        given = {"--num-gpus": num_gpus != 1, "--resume": resume, "--eval-only": eval_only}
+        given["--config-file"] = config_file is not None
+        settings = [text for text in overrides or () if text.partition("=")[0] != "train.device"]
+        _refuse_unused("--replay", [*(name for name in given if given[name]), *settings])
         from vclr.engine.replay import replay as take_again
 
         take_again(replay, load_config(None, overrides or ()).train.device)
@@ -76,11 +72,6 @@ def train(
 
     with leaving_at_once():
         run_training(config, resume=resume, quiet=quiet)
-
-
-def _other_settings(overrides: list[str] | None) -> list[str]:
-    """Return the overrides that a repeated step ignores, because it has its own settings."""
-    return [override for override in overrides or () if override.partition("=")[0] != "train.device"]
 
 
 def _refuse_unused(option: str, unused: list[str]) -> None:
@@ -145,7 +136,7 @@ def evaluate(
         return
     if checkpoint is not None or shard:
         other = "--checkpoint" if checkpoint is not None else "--shard"
-        raise UsageError(f"--predictions and {other}: one of them, not both")
+        raise UsageError(f"--predictions and {other}: give one of them, not both")
     from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 
     if (place := read_place()) and place.rank:
@@ -257,7 +248,7 @@ def convert_weights(
 
 
 def _report(config: Config, metrics: dict[str, Any]) -> None:
-    """Print the results, and store them in the tracked run of the training that was evaluated."""
+    """Print the results and add them to the tracked run of the evaluated training."""
     from vclr.catalog.metrics import PRINTED_METRICS
     from vclr.tracking.results import store_results
 

@@ -78,7 +78,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _check_once(values: list[Any], option: str) -> None:
-    """Refuse a repeated value: it would count as two results and make a difference look certain."""
+    """Refuse a repeated value, which would count as two results and make a difference look certain."""
     for value in values:
         if values.count(value) > 1:
             raise UsageError(f"{option}: names {value} twice; name each once")
@@ -86,7 +86,7 @@ def _check_once(values: list[Any], option: str) -> None:
 
 def _pairs(options: list[str]) -> list[tuple[str, str]]:
     pairs = []
-    for text in ",".join(options).split(",") if options else []:
+    for text in (part for option in options for part in option.split(",")):
         first, _, second = (part.strip() for part in text.partition(":"))
         if not first or not second or ":" in second:
             raise UsageError(f"--pairs {text!r}: expected FIRST:SECOND, separated by commas")

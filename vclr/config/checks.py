@@ -1,4 +1,4 @@
-"""Which values a setting may have, beyond what its type says."""
+"""Which values a setting may have, beyond its type."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vclr.errors import UsageError
 
 
 def check_values(config: Config) -> None:
-    """Check every setting by itself, and those that depend on each other.
+    """Check every setting by itself, and the settings that depend on each other.
 
     Raises:
-        UsageError: a value is not allowed; says which values are.
+        UsageError: a value is not allowed; the error says which values are.
     """
     for setting in settings_of(config):
         _check_value(setting)
@@ -30,11 +30,7 @@ def check_values(config: Config) -> None:
 
 
 def check_share(batch_size: int, world_size: int) -> None:
-    """Check that processes can share a batch evenly.
-
-    Raises:
-        UsageError: the batch is not a multiple of the processes.
-    """
+    """Check that processes can share a batch evenly."""
     if batch_size % world_size:
         raise UsageError(
             f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
@@ -80,7 +76,7 @@ def _check_teacher(config: Config) -> None:
 
 
 def _check_folders(config: Config) -> None:
-    """Check the settings that are a folder or a list of folders, which their type does not say."""
+    """Check the settings that are a folder or a list of folders, which no type expresses."""
     own = {f"evaluation.test_sets.{name}": data_set for name, data_set in config.evaluation.test_sets.items()}
     for key, data_set in {"data.train": config.data.train, "data.test": config.data.test, **own}.items():
         value = data_set.images
@@ -90,7 +86,7 @@ def _check_folders(config: Config) -> None:
 
 
 def _check_channels(model: ModelConfig) -> None:
-    """Channels are shared out among attention heads, norm groups, and the sines and cosines of two axes."""
+    """Check that attention heads, norm groups, and the sines and cosines of two axes can share channels evenly."""
     heads = {part: getattr(model.transformer, part).num_heads for part in ("encoder", "decoder")}
     divisors = {f"model.transformer.{part}.num_heads": number for part, number in heads.items()}
     groups = {"model.norm_groups": model.norm_groups}

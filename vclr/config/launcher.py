@@ -9,7 +9,7 @@ from vclr.config.setting import setting
 
 @dataclass
 class LauncherConfig:
-    """Where `vclr launch` runs a training and what it requests; 0 and empty leave it to the cluster."""
+    """Where `vclr launch` runs a training and what it requests; 0 and empty text leave a value to the cluster."""
 
     backend: str = setting(
         "local",
@@ -25,10 +25,10 @@ class LauncherConfig:
         at_least=0,
     )
     gpus_per_node: int = setting(-1, "GPUs per node; -1 for one per process if the partition has any.", at_least=-1)
-    gpu_type: str = setting("", "Type of the GPUs, for a site that wants to be told: `a100`.")
-    gres: str = setting("", "GPUs in SLURM's own words, instead of the two settings above: `gpu:a100:4`.")
+    gpu_type: str = setting("", "Type of the GPUs, if the site requires it: `a100`.")
+    gres: str = setting("", "GPUs in SLURM's notation, instead of the two settings above: `gpu:a100:4`.")
     mem_mb: int = setting(0, "Memory per node, in MiB.", at_least=0)
-    runtime: int = setting(0, "Minutes that a job may take; then the next job goes on.", at_least=0)
+    runtime: int = setting(0, "Minutes that a job may take; then the next job continues.", at_least=0)
     partition: str = setting("", "SLURM partition.")
     account: str = setting("", "SLURM account.")
     qos: str = setting("", "SLURM quality of service.")
@@ -37,7 +37,7 @@ class LauncherConfig:
     warning_seconds: int = setting(
         120, "Seconds before the time limit at which a job saves: time for a step and a checkpoint.", at_least=1
     )
-    poll_seconds: float = setting(10.0, "Seconds between two questions to the cluster.", at_least=1)
+    poll_seconds: float = setting(10.0, "Seconds between two queries of the cluster.", at_least=1)
     max_resubmissions: int = setting(20, "Maximum number of resubmissions, whatever the reason.", at_least=0)
     max_failures: int = setting(2, "Maximum number of failures without progress in between.", at_least=1)
     on_interrupt: str = setting("cancel", "What Ctrl-C does to the job.", choices=("cancel", "detach"))

@@ -29,8 +29,8 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
     A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one.
 
     Raises:
-        UsageError: a file that does not exist or is not YAML, an unknown key (names the nearest), a wrong type, a
-            value that no setting of that name can have.
+        UsageError: a file does not exist or is not YAML, or a key is unknown (the error names the nearest), or a value
+            has a wrong type or is not allowed.
     """
     tree: DictConfig = OmegaConf.structured(Config)
     for layer, source in _layers(path):
@@ -47,10 +47,10 @@ def config_from_text(text: str, source: str) -> Config:
     """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
 
     Raises:
-        UsageError: it is not a mapping, has an unknown key, or a wrong type or value; names `source`.
+        UsageError: as of `load_config`; names `source`.
     """
     layer = _read_yaml(lambda: OmegaConf.create(text), source)
-    follow_renames(layer, source="")  # nobody typed what a checkpoint holds: no notice
+    follow_renames(layer, source="")  # without a notice, because nobody typed it
     try:
         return _as_config(_merge(OmegaConf.structured(Config), layer, source))
     except UsageError as error:
@@ -59,7 +59,7 @@ def config_from_text(text: str, source: str) -> Config:
 
 
 def _as_config(tree: DictConfig) -> Config:
-    """Return what was loaded as dataclasses, with every value checked."""
+    """Return a loaded tree as dataclasses, with every value checked."""
     try:
         config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
         OmegaConf.structured(config)  # refuses a list in a list, which a merge lets through
@@ -71,7 +71,7 @@ def _as_config(tree: DictConfig) -> Config:
 
 
 def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
-    """Read a YAML file after the one that it names as its base, and so on."""
+    """Read a YAML file and, before it, the file that it names as its base, and so on."""
     layers: list[tuple[DictConfig, str]] = []
     read: set[Path] = set()
     named_by = ""  # names the file whose base is read, for errors
@@ -91,7 +91,7 @@ def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
 
 
 def _read_layer(path: Path) -> tuple[DictConfig, str | None]:
-    """Read one YAML file; return its settings, and the name of its base."""
+    """Read one YAML file; return its settings and the name of its base."""
     layer = _read_yaml(lambda: OmegaConf.load(path), str(path))
     base = layer.pop("base", None)
     if base is not None and not isinstance(base, str):
@@ -192,7 +192,7 @@ def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:
-    """Return a short hash of some roots of the configuration, for rules that depend on these only."""
+    """Return a short hash of some roots of the configuration, for rules that depend only on these."""
     container = asdict(config)
     for key, value in flat_config(config).items():
         if is_as_before(key, value):

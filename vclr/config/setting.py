@@ -1,4 +1,4 @@
-"""How a setting is declared: once, with its default, its meaning, the values it may have and what it changes."""
+"""How a setting is declared: once, with its default, its meaning, the allowed values and what it changes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-# What a setting changes: the weights of a training; only its length, or how it rounds; only what an evaluation finds;
-# or no result at all.
+# What a setting changes: the weights of a training, only its length, only its rounding, only the results of an
+# evaluation, or nothing.
 Changes = Literal["training", "length", "rounding", "evaluation", "nothing"]
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class About:
-    """What is said about a setting.
+    """The facts about a setting.
 
     Attributes:
         meaning: one or two sentences for configs/README.md, in Markdown.
         at_least, at_most: range of the number, or of each number of a list.
-        choices: the only values it may have; empty if there is no such list.
-        length: how many numbers a list must have.
+        choices: the allowed values; empty if they are not listed.
+        length: number of entries of a list; None for any.
         may_be_empty: whether a list of numbers may be empty.
-        changes: what it changes; None if the section around it says so.
-        before: for a setting that was added later, the value that every run had until then; a hash of settings leaves
-            it out at that value, so that runs of before stay valid.
+        changes: what the setting changes; None if its section says so.
+        before: for a setting that was added later, the value of every earlier run; at this value a hash of settings
+            leaves the setting out, so that earlier runs stay valid.
     """
 
     meaning: str = ""
@@ -57,12 +57,12 @@ def setting(default: Value, meaning: str, **rules: Any) -> Value:
 
 
 def section(make: Callable[[], Value], changes: Changes | None = None) -> Value:
-    """Declare a field that holds a dataclass of settings, and what they change if they do not say it themselves."""
+    """Declare a field that holds a dataclass of settings; `changes` applies to those that do not say it themselves."""
     return field(default_factory=make, metadata={"about": About(changes=changes)})
 
 
 def settings_of(tree: Any, prefix: str = "", changes: Changes = "training") -> Iterator[Setting]:
-    """Yield every setting of a configuration or of a part of it, in the order in which they are declared."""
+    """Yield every setting of a configuration or of a part of it, in the order of declaration."""
     for part in fields(tree):
         about, key, value = part.metadata["about"], f"{prefix}{part.name}", getattr(tree, part.name)
         if is_dataclass(value):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vclr.config.setting import section, setting
 
-MAX_THREADS = 1024  # far more crash the process that starts them
+MAX_THREADS = 1024  # a far higher number crashes the process
 
 
 @dataclass
@@ -93,7 +93,7 @@ class TrainConfig:
 
 @dataclass
 class CompatConfig:
-    """What the reference does wrong and the published weights were trained with; docs/parity.md measures each."""
+    """Faults of the reference that the published weights were trained with; docs/parity.md measures each."""
 
     batch_norm: bool = setting(False, "Compute the batch norm of the mask branch per process, not over the batch.")
     padding: bool = setting(False, "In training, let padding leak into features, proposals and mask losses.")

@@ -3,7 +3,7 @@
 The roots `model dataloader optimizer train` carry the reference's keys; `data views proposals evaluation launcher
 tracking compat` are our own. The tables of `configs/README.md` are generated from what each setting says here.
 
-This module imports no torch: Snakemake reads configurations too.
+This module imports no torch, because Snakemake reads configurations too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Config:
 
 
 def changed_by(key: str) -> Changes:
-    """Tell what a setting changes, by its dotted name; free keys (`data.test.views.depth`) count as their mapping."""
+    """Return what a setting changes, by its dotted name; free keys (`data.test.views.depth`) count as their mapping."""
     declared = _declared()
     while key and key not in declared:
         key = key.rpartition(".")[0]
@@ -44,7 +44,7 @@ def changed_by(key: str) -> Changes:
 
 
 def is_as_before(key: str, value: Any) -> bool:
-    """Tell whether a setting has the value that every run had before the setting existed."""
+    """Tell whether a setting has the value of every run from before the setting existed."""
     declared = _declared()
     return key in declared and declared[key].about.before is not None and declared[key].about.before == value
 

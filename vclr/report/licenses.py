@@ -61,9 +61,6 @@ def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list
 
     The test set is `evaluated`, by default the one that the configuration names. Each photo counts by the license that
     its json names, if it names one.
-
-    Raises:
-        UserError: a json or a declaration is damaged.
     """
     ledger = _Ledger(Path(config.data.root), read_catalog())
     terms = [
@@ -178,11 +175,7 @@ def _read_sources(record: Path) -> dict[str, str]:
 
 
 def count_licenses(annotations: Path) -> License | None:
-    """Return the licenses of a json's photos as one, or None if it does not name them.
-
-    Raises:
-        UserError: the json cannot be read.
-    """
+    """Return the licenses of a json's photos as one, or None if it does not name them."""
     coco = open_coco(annotations)
     names = _names_of_licenses(coco)
     for position, image in enumerate(coco.images):

@@ -1,7 +1,7 @@
 # Data sets, generated or downloaded from their publishers, and the splits of them that experiments use. Downloads need the
 # network, so these rules run where Snakemake runs: a login node has it. `data/` stands for the key `data`.
 #
-# inputs:  data/raw/{set}/annotations_{part}.json of one's own sets; of UVO and Objects365, what `vclr fetch` asks for
+# inputs:  data/raw/{set}/annotations_{part}.json of your own sets; for UVO and Objects365, the files that `vclr fetch` asks for
 # outputs: data/raw/toy/, data/views/toy/{depth,style}/, data/raw/{coco2017,lvis,uvo,objects365,owis}/, data/weights/,
 #          data/views/coco2017/{depth,style}/, data/splits/{set}_{part}_{split}.json
 
