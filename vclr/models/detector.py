@@ -23,7 +23,6 @@ from vclr.models.two_stage import ProposalStage, TopkProposals, join_proposals
 from vclr.structures import Outputs, Size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
-Encoded = tuple[Levels, Tensor]  # the levels of a part, and its memory
 
 
 class Detector(nn.Module):
@@ -97,15 +96,12 @@ class Detector(nn.Module):
             with_masks: False leaves the mask branch out (the teacher needs none).
         """
         with self._query_precision(images.device):
-            encoded = self._encode(images, image_sizes)
-        mask_features = None
-        if with_masks:
-            mask_features = self.mask_branch([levels.split(memory) for levels, memory in encoded])
+            parts = self._encode(images, image_sizes)
+        mask_features = self.mask_branch([memory.split() for memory in parts]) if with_masks else None
         with self._query_precision(images.device):
-            proposals = join_proposals([self._propose(memory, levels) for levels, memory in encoded])
-            levels = join_levels(*zip(*encoded, strict=True))
+            proposals = join_proposals([self._propose(memory) for memory in parts])
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, proposals.boxes.detach(), levels, self.bbox_embed)
+            states, boxes = self.decoder(queries, proposals.boxes.detach(), join_levels(parts), self.bbox_embed)
             return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
@@ -116,15 +112,15 @@ class Detector(nn.Module):
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Encoded]:
-        """Return the levels and the memory of each part of the batch: backbone, neck and encoder."""
+    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Levels]:
+        """Return the memory of each part of the batch: backbone, neck and encoder."""
         at_once = self.images_at_once if self.training else 0
         parts = split_batch(images, image_sizes, self._lets_padding_leak(), at_once)
         if not at_once:
             return self._encode_parts(parts)
-        return [encoded for part in parts for encoded in checkpoint(self._encode_parts, [part], use_reentrant=False)]
+        return [memory for part in parts for memory in checkpoint(self._encode_parts, [part], use_reentrant=False)]
 
-    def _encode_parts(self, parts: list[Part]) -> list[Encoded]:
+    def _encode_parts(self, parts: list[Part]) -> list[Levels]:
         levels = []
         features = self.backbone([images for images, _ in parts])
         for (images, image_sizes), maps in zip(parts, map(self.neck, features), strict=True):
@@ -132,14 +128,14 @@ class Detector(nn.Module):
                 levels.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
             else:
                 levels.append(flatten_levels(maps))
-        return list(zip(levels, self.encoder(levels), strict=True))
+        return self.encoder(levels)  # type: ignore[no-any-return]
 
     def _lets_padding_leak(self) -> bool:
         return self.training and self.pads_like_reference
 
-    def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
-        num_queries = self.config.num_queries
-        return self.proposal_stage(memory, levels, self.class_embed[-1], self.bbox_embed[-1], num_queries)  # type: ignore[no-any-return]
+    def _propose(self, memory: Levels) -> TopkProposals:
+        class_embed, bbox_embed = self.class_embed[-1], self.bbox_embed[-1]
+        return self.proposal_stage(memory, class_embed, bbox_embed, self.config.num_queries)  # type: ignore[no-any-return]
 
     def _predict(
         self, states: Tensor, boxes: Tensor, proposals: TopkProposals, mask_features: list[Tensor] | None

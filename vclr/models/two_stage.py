@@ -34,16 +34,16 @@ class ProposalStage(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(
-        self, memory: Tensor, levels: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
+        self, memory: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
     ) -> TopkProposals:
-        """Choose from memory (b, s, d) by the largest class logit.
+        """Choose cells of the memory by their largest class logit.
 
         Cells too near the border are zeroed and share one logit, but can still be chosen; their box is the whole image
         (1, 1, 1, 1). If an image has fewer cells than `num_queries`, which the reference cannot process, its cells are
         repeated in the same order.
         """
-        proposal_logits, usable = levels.proposals()
-        cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
+        proposal_logits, usable = memory.proposals()
+        cells = self.norm(self.output(memory.features.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
         best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices
