@@ -98,11 +98,7 @@ def _choose_own_device(name: str, place: Place) -> torch.device:
 
 
 def _check_own_device(device: torch.device, place: Place) -> None:
-    """Refuse processes that share a GPU.
-
-    Raises:
-        UsageError: in all processes.
-    """
+    """Raise an error in all processes if two of them share a GPU."""
     is_doubtful = device.type == "cuda" and torch.cuda.device_count() < place.local_world_size
     own = (platform.node(), str(torch.cuda.get_device_properties(device).uuid)) if is_doubtful else None
     devices: list[tuple[str, str] | None] = [None] * place.world_size

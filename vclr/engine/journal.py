@@ -9,7 +9,6 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from vclr.config import Config
@@ -53,9 +52,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Close everything, and record how the training ended."""
         is_stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
         status = "FINISHED" if kind is None else "KILLED" if is_stopped else "FAILED"

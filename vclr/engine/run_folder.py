@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from vclr.config import Config, config_from_text, dump_config
@@ -59,9 +59,7 @@ class RunFolder:
         self._locked = self._lock()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.log.exists() and not self.log.stat().st_size:
             self.log.unlink()
         for folder in self._made:
@@ -153,20 +151,13 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """Read the logged records, except for a line that was cut off when a training was killed."""
+        text = self.metrics.read_text(encoding="utf-8", errors="replace") if self.metrics.exists() else ""
         records = []
-        for line in (
-            self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else ()
-        ):
-            try:
+        for line in text.splitlines():
+            with suppress(ValueError, AttributeError):  # AttributeError: the line is not an object
                 record = json.loads(line)
-            except ValueError:
-                continue
-            if (
-                isinstance(record, dict)
-                and type(record.get("iteration")) is int
-                and isinstance(record.get("kind"), str)
-            ):
-                records.append(record)
+                if type(record.get("iteration")) is int and isinstance(record.get("kind"), str):
+                    records.append(record)
         return records
 
     def forget_after(self, iteration: int) -> None:
@@ -189,11 +180,7 @@ class RunFolder:
         return checkpoint
 
     def _check(self, checkpoint: dict[str, Any], name: str) -> None:
-        """Check that a file holds the whole state of a training and agrees with the folder's log.
-
-        Raises:
-            UserError: it does not; says why in one line.
-        """
+        """Check that a file holds the whole state of a training and agrees with the folder's log."""
         if not is_checkpoint(checkpoint):
             raise UserError(f"{name}: is not a vclr checkpoint; convert it with `vclr convert`")
         config = check_form(checkpoint, name)

@@ -79,7 +79,7 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
         outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
         if objective.needs_teacher:
-            assert state.teacher is not None  # load_config sees to it
+            assert state.teacher is not None  # load_config has checked this
             natural = student.normalize(batch.natural, batch.image_sizes)
             taught = state.teacher(natural, batch.image_sizes)
     return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)

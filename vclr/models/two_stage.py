@@ -33,9 +33,7 @@ class ProposalStage(nn.Module):
         self.output = nn.Linear(embed_dim, embed_dim)
         self.norm = nn.LayerNorm(embed_dim)
 
-    def forward(
-        self, memory: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
-    ) -> TopkProposals:
+    def forward(self, memory: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int) -> TopkProposals:
         """Choose cells of the memory by their largest class logit.
 
         Cells too near the border are zeroed and share one logit, but can still be chosen; their box is the whole image

@@ -139,11 +139,7 @@ def load_weights(
 
 
 def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model: Detector, name: str) -> None:
-    """Refuse a backbone that fits only in part: some weights of ResNet-18 have names that ResNet-50 has too.
-
-    Raises:
-        UserError: names both backbones.
-    """
+    """Refuse a backbone that fits only in part: some weights of ResNet-18 have names that ResNet-50 has too."""
     lacking = {key for key in model.state_dict() if key.startswith("backbone.")}.difference(report.loaded)
     surplus = [key for key in report.unexpected if report.layout in BACKBONE_LAYOUTS or key.startswith("backbone.")]
     has_backbone = report.layout in BACKBONE_LAYOUTS or any(key.startswith("backbone.") for key in renamed)

@@ -81,12 +81,7 @@ class TrackedRun:
         """Store the values of an iteration; a value of None (nothing to measure) is left out."""
         if self._thread is None:
             return
-        time_ms = now_ms()
-        self._arrived.extend(
-            Point(valid_key(key), float(value), iteration, time_ms)
-            for key, value in metrics.items()
-            if value is not None
-        )
+        self._arrived.extend(_points(metrics, iteration))
         self._newest_iteration = iteration
 
     def finish(self, status: str = "FINISHED", checkpoint: Path | None = None) -> None:
@@ -144,15 +139,11 @@ class TrackedRun:
         self._record.write(self._unstored)
 
     def _sample(self) -> None:
-        if self._newest_iteration is None or time.monotonic() < self._next_sample:
+        iteration = self._newest_iteration
+        if iteration is None or time.monotonic() < self._next_sample:
             return
         self._next_sample = time.monotonic() + SYSTEM_PERIOD
-        iteration, time_ms = self._newest_iteration, now_ms()
-        self._succeeds(
-            lambda: self._unstored.extend(
-                Point(key, value, iteration, time_ms) for key, value in sample_system().items()
-            )
-        )
+        self._succeeds(lambda: self._unstored.extend(_points(sample_system(), iteration)))
 
     def _close(self) -> None:
         (status, checkpoint), record = self._ending, self._record
@@ -167,16 +158,15 @@ class TrackedRun:
         try:
             work()
         except Exception as error:
-            self._warn(error)
+            # A warning for the first error only; the next ones are usually the same.
+            level = logging.DEBUG if self._has_warned else logging.WARNING
+            logger.log(level, "tracking in %s: %s; training goes on", self._config.tracking.uri, first_line(error))
+            self._has_warned = True
             return False
         return True
 
-    def _warn(self, error: Exception) -> None:
-        """Tell the user about the first error only; the next ones are usually the same."""
-        logger.log(
-            logging.DEBUG if self._has_warned else logging.WARNING,
-            "tracking in %s: %s; training goes on",
-            self._config.tracking.uri,
-            first_line(error),
-        )
-        self._has_warned = True
+
+def _points(metrics: dict[str, float], iteration: int) -> list[Point]:
+    time_ms = now_ms()
+    known = {valid_key(key): float(value) for key, value in metrics.items() if value is not None}
+    return [Point(key, value, iteration, time_ms) for key, value in known.items()]
