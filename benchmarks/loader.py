@@ -25,7 +25,7 @@ from benchmarks.timing import compare, print_table
 from vclr.bench.loader import skip
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config, load_config
-from vclr.data.loader import training_loader
+from vclr.data.loader import TrainingLoader
 from vclr.data.samples import TrainingSamples
 from vclr.generate.toy import write_toy_world
 from vclr.views.computed import render_view
@@ -40,7 +40,7 @@ LOADERS: dict[str, Loader] = {
     "... one read": lambda config: straightforward_loader(
         config, StraightforwardSamples(config, reads_photo_once=True)
     ),
-    "vclr": lambda config: training_loader(config, TrainingSamples(config)),
+    "vclr": lambda config: TrainingLoader(config, TrainingSamples(config)),
 }
 
 

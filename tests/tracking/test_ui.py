@@ -43,7 +43,7 @@ COMMAND = "import sys; from vclr.tracking import open_ui; open_ui(sys.argv[1], i
 @pytest.fixture
 def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
     """Track a run, serve the page from a process of its own, and end it as a batch system would."""
-    tracked = TrackedRun.open(config, run_dir, {})
+    tracked = TrackedRun(config, run_dir, {})
     tracked.log({"loss": 0.5}, 10)
     tracked.finish()
     before = set(tmp_path.iterdir())

@@ -34,7 +34,7 @@ class Journal:
         records = folder.records()
         self.evaluated = {record["iteration"] for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
-        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
+        self.tracked = TrackedRun(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
         # After a kill the store may lack some points; it takes only those that it lacks.
         for record in records:
             self._track(record["kind"], record["iteration"], record)

@@ -170,11 +170,7 @@ class RunFolder:
         sync_folder(self.path)
 
     def load_checkpoint(self) -> dict[str, Any]:
-        """Read the newest intact checkpoint, with a warning if it is not the last one.
-
-        Raises:
-            UserError: none is intact.
-        """
+        """Read the newest intact checkpoint, as `Checkpoints.load` does."""
         checkpoint = self.checkpoints.load(self._check)
         self._built = None
         return checkpoint

@@ -12,7 +12,7 @@ import torch
 
 from vclr.config import Config
 from vclr.config.checks import check_share
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
@@ -60,7 +60,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
-        loader = training_loader(config, samples, state.iteration, rank(), world_size(), device)
+        loader = TrainingLoader(config, samples, state.iteration, rank(), world_size(), device)
         with (
             open_journal(folder, state, averages, quiet) as journal,
             closing(read_batches(loader)) as batches,

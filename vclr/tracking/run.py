@@ -36,11 +36,27 @@ class TrackedRun:
     same numbers, so nothing is lost if the server cannot be reached.
     """
 
-    def __init__(self, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        data_hashes: dict[str, str],
+        environment: dict[str, Any] | None = None,
+        resume: bool = True,
+    ) -> None:
+        """Start tracking in the background.
+
+        Args:
+            config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
+            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
+            data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
+            environment: what `describe_environment` returned for the training (default: what it returns now).
+            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
+        """
         self._config = config
-        self._run_dir = run_dir
+        self._run_dir = Path(run_dir)
         self._data_hashes = data_hashes
-        self._environment = environment
+        self._environment = environment or describe_environment()
         self._record: RunRecord | None = None
         self._arrived: deque[Point] = deque(maxlen=MAX_WAITING)
         self._unstored: deque[Point] = deque(maxlen=MAX_WAITING)
@@ -51,31 +67,10 @@ class TrackedRun:
         self._is_ending = threading.Event()
         self._ending: tuple[str, Path | None] = ("FINISHED", None)
         self._thread: threading.Thread | None = None
-
-    @classmethod
-    def open(
-        cls,
-        config: Config,
-        run_dir: Path,
-        data_hashes: dict[str, str],
-        environment: dict[str, Any] | None = None,
-        resume: bool = True,
-    ) -> TrackedRun:
-        """Start tracking in the background.
-
-        Args:
-            config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
-            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
-            data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
-            environment: what `describe_environment` returned for the training (default: what it returns now).
-            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
-        """
-        run = cls(config, Path(run_dir), data_hashes, environment or describe_environment())
         if config.tracking.enabled:
             if not resume:
-                (run._run_dir / RUN_FILE).unlink(missing_ok=True)
-            run._start()
-        return run
+                (self._run_dir / RUN_FILE).unlink(missing_ok=True)
+            self._start()
 
     def log(self, metrics: dict[str, float], iteration: int) -> None:
         """Store the values of an iteration; a value of None (nothing to measure) is left out."""
