@@ -52,7 +52,7 @@ class Checkpoints:
                 problems.append(str(error))
                 continue
             if problems:
-                log.warning("%s; going on from %s", problems[0], path)
+                log.warning("%s; continuing from %s", problems[0], path)
             else:
                 self.saved = checkpoint["iteration"]
             return checkpoint

@@ -83,7 +83,7 @@ class Journal:
         self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
         log.info(
-            "iteration %d/%d loss %.3f (%.2f s a step, %.0f min left)",
+            "iteration %d/%d loss %.3f (%.2f s per step, %.0f min left)",
             *(iteration, self.last, record["loss"], record["step_seconds"], remaining / 60),
         )
         self.progress.say(f"loss {record['loss']:.3f}")

@@ -76,5 +76,5 @@ class StopSignals:
         """
         if self.requested:
             assert self._received is not None
-            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume goes on from there"
+            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume continues from there"
             raise StoppedError(says, EXIT_CODES[self._received])

@@ -106,7 +106,7 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
     """Load the checkpoint or the first weights into a state; return the journal's part of the checkpoint."""
     if checkpoint:
         state.load_state_dict(checkpoint)
-        log.info("going on from iteration %d", state.iteration)
+        log.info("continuing from iteration %d", state.iteration)
         return checkpoint.get("journal")
     if state.config.train.init_checkpoint:
         state.initialize(state.config.train.init_checkpoint)

@@ -168,7 +168,7 @@ def _interrupted(config: Config) -> UserError:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
     while not backend.state(job).has_ended:
         time.sleep(LOOK_SECONDS)
-    cancelled = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
+    cancelled = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command continues from its checkpoint"
     return InterruptedLaunchError(cancelled)
 
 
@@ -204,7 +204,7 @@ def _say_what_changed(job: Job, before: JobState, now: JobState) -> None:
     if now.name == UNKNOWN and before.name != UNKNOWN:
         log.warning("%s: %s; still following job %s", job.name, now.reason, job.job_id)
     elif now.restarts > before.restarts and before.name:
-        log.info("%s: job %s was put back into the queue; it goes on from its checkpoint", job.name, job.job_id)
+        log.info("%s: job %s was put back into the queue; it continues from its checkpoint", job.name, job.job_id)
     elif now.name == "PENDING" and now.reason not in ("None", before.reason):
         log.info("%s: job %s waits (%s)", job.name, job.job_id, now.reason)
     elif now.name == "RUNNING" and before.name != "RUNNING":

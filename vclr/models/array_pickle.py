@@ -47,6 +47,10 @@ def _make_array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.nd
     return np.frombuffer(content, dtype.dtype).reshape(shape, order=order).copy()
 
 
+def _make_scalar(dtype: Any, content: Any) -> np.ndarray:
+    return _make_array(content, dtype, ())
+
+
 def _encode(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"encodes bytes as {encoding}")
@@ -58,10 +62,7 @@ _STAND_INS: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _DType,
     **{f"numpy.{core}.multiarray._reconstruct": _Array for core in ("core", "_core")},
-    **{
-        f"numpy.{core}.multiarray.scalar": lambda dtype, content: _make_array(content, dtype, ())
-        for core in ("core", "_core")
-    },
+    **{f"numpy.{core}.multiarray.scalar": _make_scalar for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _make_array for core in ("core", "_core")},
     "_codecs.encode": _encode,
     "__builtin__.bytes": lambda: b"",  # the content of an empty array in a Python 2 pickle

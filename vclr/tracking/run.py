@@ -155,7 +155,7 @@ class TrackedRun:
         except Exception as error:
             # A warning for the first error only; the next ones are usually the same.
             level = logging.DEBUG if self._has_warned else logging.WARNING
-            logger.log(level, "tracking in %s: %s; training goes on", self._config.tracking.uri, first_line(error))
+            logger.log(level, "tracking in %s: %s; training continues", self._config.tracking.uri, first_line(error))
             self._has_warned = True
             return False
         return True
