@@ -11,7 +11,7 @@ def describe(figures: dict[str, Any]) -> str:
     if "forward_s" in figures:
         rows["forward alone"] = _seconds(figures["forward_s"])
     if "images_per_s" in figures:
-        rows["images per second"] = f"{figures['images_per_s']:.1f}"
+        rows["throughput"] = f"{figures['images_per_s']:.1f} images per second"
     if figures.get("skipped_steps"):
         rows["no update in"] = f"{figures['skipped_steps']} steps, whose gradient overflowed"
     rows["peak memory"] = f"{figures['peak_gib']:.2f} GiB"
@@ -21,7 +21,7 @@ def describe(figures: dict[str, Any]) -> str:
     if figures["calibration"]:
         conv, matmul = (figures["calibration"][f"{product}_gflops"] for product in ("conv", "matmul"))
         rows["calibration"] = f"convolution {conv:.0f} GFLOP/s, matrix product {matmul:.0f} GFLOP/s"
-    return "\n".join(f"{name:17} {value}" for name, value in rows.items())
+    return "\n".join(f"{name:16} {value}" for name, value in rows.items())
 
 
 def _describe_case(figures: dict[str, Any]) -> str:
