@@ -1,6 +1,6 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
 
-Without a name, those run that take a CPU a few minutes; `annotations`, `data_scale`, `cuda` and `waiting` must be named.
+Without a name, those run that take a CPU a few minutes: all but `annotations`, `data_scale`, `cuda` and `waiting`.
 """
 
 from __future__ import annotations

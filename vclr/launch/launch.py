@@ -168,10 +168,8 @@ def _interrupted(config: Config) -> UserError:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
     while not backend.state(job).has_ended:
         time.sleep(LOOK_SECONDS)
-    cancelled = (
-        f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command continues from its checkpoint"
-    )
-    return InterruptedLaunchError(cancelled)
+    says = f"job {job.job_id} is cancelled, the same command continues from its checkpoint"
+    return InterruptedLaunchError(f"{job.name}: interrupted; {says}")
 
 
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
