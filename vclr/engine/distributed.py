@@ -45,11 +45,8 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
     If the block fails, the other processes are told why, and the caller must end this one with `leaving_at_once`: the
     process group is not taken down, because that could wait for the others forever.
 
-    Args:
-        device: `train.device`.
-
     Yields:
-        The device of this process: its own GPU of the node if `device` is CUDA.
+        The device of this process: its own GPU of the node if `device` (`train.device`) is CUDA.
 
     Raises:
         UsageError: there is no such device, or too few GPUs for the processes.

@@ -45,13 +45,7 @@ REFUSALS = {
 
 
 def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> Verdict:
-    """Decide how a job ended.
-
-    Args:
-        state: what the cluster reports.
-        outcomes: what the processes recorded, by rank.
-        num_processes: number of processes of the job.
-    """
+    """Decide how a job ended, from the state that the cluster reports and the recorded outcomes by rank."""
     if state.name in INTERRUPTIONS:
         return Verdict(Ending.INTERRUPTED, INTERRUPTIONS[state.name])
     if state.name in REFUSALS:

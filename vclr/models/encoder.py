@@ -41,11 +41,7 @@ class Encoder(nn.Module):
         self.use_checkpoint = config.use_checkpoint
 
     def forward(self, parts: list[Levels]) -> list[Levels]:
-        """Return the memory of each part of a batch.
-
-        Args:
-            parts: one part, or one per image; several pass as one sequence in which each part reads itself alone.
-        """
+        """Return the memory of each part of a batch. They pass as one sequence in which each part reads only itself."""
         memory = _join([part.features for part in parts])
         positions = _join([self._positions(part) for part in parts])
         spans = [Span(part.reference_points(), part.spatial_shapes, part.padding_mask) for part in parts]

@@ -71,9 +71,7 @@ def from_reference(state: Mapping[str, Tensor], detector: Detector) -> dict[str,
 def to_reference(detector: Detector, unused: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a detector's state by the reference's names and in its order: parameters, then buffers (`ema_state`).
 
-    Args:
-        detector: whose state it is.
-        unused: the weights that only the reference has.
+    It includes the `unused` weights, which only the reference has.
     """
     state = detector.state_dict()
     renamed = {theirs: state[key] for key, theirs in reference_keys(detector).items()} | dict(unused)

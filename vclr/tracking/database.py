@@ -44,9 +44,6 @@ def prepare_database(uri: str) -> str:
     and a temporary name, and an older one is migrated under the same lock. Servers manage their own. In a database that
     was copied or moved from another folder, the addresses of artifacts are updated.
 
-    Args:
-        uri: any MLflow tracking URI.
-
     Returns:
         The URI with an absolute path, which stays valid if the working directory changes.
 
@@ -72,11 +69,7 @@ def prepare_database(uri: str) -> str:
 
 
 def check_database(database: Path) -> None:
-    """Refuse a file that the installed MLflow cannot use.
-
-    Raises:
-        UserError: says in one line what the file is and what to do.
-    """
+    """Refuse a file that the installed MLflow cannot use."""
     if database.is_dir():
         raise UserError(f"{shown_path(database)}: is a folder, not a database: move it away")
     with _reading(database) as connection:
