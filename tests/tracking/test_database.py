@@ -20,7 +20,7 @@ TRAINING = """
 import sys
 from pathlib import Path
 from vclr.config import Config
-from vclr.tracking import TrackedRun
+from vclr.tracking.run import TrackedRun
 config = Config()
 config.tracking.uri, config.train.output_dir = sys.argv[1:]
 Path(config.train.output_dir).mkdir(parents=True)

@@ -15,7 +15,7 @@ import pytest
 from vclr.config import Config, flat_config, load_config
 from vclr.environment import describe_environment
 from vclr.files import read_json, sha256
-from vclr.tracking import TrackedRun
+from vclr.tracking.run import TrackedRun
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -214,5 +214,6 @@ def test_log_is_cheap(config: Config, run_dir: Path):
 
 
 def test_import_is_light():
-    script = "import sys; import vclr.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    names = "vclr.tracking.run, vclr.tracking.ui"
+    script = f"import sys; import {names}; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

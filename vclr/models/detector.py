@@ -19,7 +19,7 @@ from vclr.models.encoder import Encoder
 from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
-from vclr.models.two_stage import ProposalStage, TopkProposals, join_proposals
+from vclr.models.two_stage import ProposalStage, TopkProposals
 from vclr.structures import Outputs, Size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
@@ -96,12 +96,13 @@ class Detector(nn.Module):
             with_masks: False leaves the mask branch out (the teacher needs none).
         """
         with self._query_precision(images.device):
-            parts = self._encode(images, image_sizes)
-        mask_features = self.mask_branch([memory.split() for memory in parts]) if with_masks else None
+            memory = self._encode(images, image_sizes)  # one entry per part of the batch, see `split_batch`
+        mask_features = self.mask_branch([part.split() for part in memory]) if with_masks else None
         with self._query_precision(images.device):
-            proposals = join_proposals([self._propose(memory) for memory in parts])
+            heads = self.class_embed[-1], self.bbox_embed[-1]
+            proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, proposals.boxes.detach(), join_levels(parts), self.bbox_embed)
+            states, boxes = self.decoder(queries, proposals.boxes.detach(), join_levels(memory), self.bbox_embed)
             return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
@@ -133,14 +134,10 @@ class Detector(nn.Module):
     def _lets_padding_leak(self) -> bool:
         return self.training and self.pads_like_reference
 
-    def _propose(self, memory: Levels) -> TopkProposals:
-        class_embed, bbox_embed = self.class_embed[-1], self.bbox_embed[-1]
-        return self.proposal_stage(memory, class_embed, bbox_embed, self.config.num_queries)  # type: ignore[no-any-return]
-
     def _predict(
-        self, states: Tensor, boxes: Tensor, proposals: TopkProposals, mask_features: list[Tensor] | None
+        self, states: list[Tensor], boxes: list[Tensor], proposals: TopkProposals, mask_features: list[Tensor] | None
     ) -> Outputs:
-        """Apply the heads to the layers that somebody reads: the losses read all, evaluation reads the last."""
+        """Apply the heads to the layers whose outputs are used: all in training, the last one in evaluation."""
 
         def predict(layer: int, state: Tensor, logits: Tensor, boxes: Tensor) -> Outputs:
             mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
