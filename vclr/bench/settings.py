@@ -122,7 +122,7 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
     for key in given:
         if key not in used:
             users = [f"`vclr bench {other}`" for other in USED if key in USED[other]]
-            raise UsageError(f"{_option(key)}: is of {' and '.join(users)}, not of `vclr bench {name}`")
+            raise UsageError(f"{_option(key)}: belongs to {' and '.join(users)}, not to `vclr bench {name}`")
     if "size" in used:
         used["sizes"] = tuple(read_size(text) for text in used.pop("size").split(","))
     for override in used.get("overrides", ()):
@@ -134,10 +134,10 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
     if "batch" in USED[name]:
         check_memory(settings)
     if name == "attention" and len(settings.sizes) > 1:
-        raise UsageError(f"--size {given['size']}: vclr bench attention takes one")
+        raise UsageError(f"--size {given['size']}: vclr bench attention takes one size")
     if len(settings.sizes) > settings.batch:
         raise UsageError(
-            f"--size {given['size']}: more sizes than images; --batch {len(settings.sizes)} has all of them"
+            f"--size {given['size']}: more sizes than images; --batch {len(settings.sizes)} covers all of them"
         )
     return settings
 

@@ -86,7 +86,7 @@ def _choose_own_device(name: str, place: Place) -> torch.device:
     num_devices = torch.cuda.device_count()
     if place.local_rank >= num_devices > 1:
         raise UsageError(
-            f"a process for each GPU: there are {num_devices} here, process {place.local_rank + 1} has none"
+            f"each process needs its own GPU: this machine has {num_devices}, process {place.local_rank + 1} has none"
         )
     # If each process sees only one GPU (SLURM's --gpus-per-task), that is its own.
     number = place.local_rank if num_devices > 1 else 0
@@ -102,7 +102,7 @@ def _check_own_device(device: torch.device, place: Place) -> None:
     distributed.all_gather_object(devices, own, group=_hosts)
     for other, first in enumerate(map(devices.index, devices)):
         if first != other and (used := devices[other]):
-            raise UsageError(f"a process for each GPU: processes {first} and {other} on {used[0]} have the same")
+            raise UsageError(f"each process needs its own GPU: {first} and {other} on {used[0]} have the same")
 
 
 def agree_on_largest(number: int) -> int:

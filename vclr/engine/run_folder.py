@@ -211,14 +211,14 @@ class RunFolder:
         path = self.path / "data.json"
         before = read_json(path) if path.exists() else {}
         if not isinstance(before, dict):
-            raise UserError(f"{path}: is not a json of hashes; take it away, and the data is not compared")
+            raise UserError(f"{path}: is not a json of hashes; remove it to leave the data uncompared")
         return differing_data(before, self.data_hashes)
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):
             raise UsageError(
-                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one of "
-                "these settings; to start one here leave --resume out"
+                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one "
+                "with these settings; to start one here, leave --resume out"
             )
         log.info("%s: holds no training yet; starting one", self.path)
 

@@ -161,8 +161,8 @@ def _interrupted(config: Config) -> UserError:
     if job is None or backend is None or not job.job_id or backend.state(job).has_ended:
         return InterruptedLaunchError("interrupted")
     if config.launcher.on_interrupt == "detach":
-        goes_on = f"{job.name}: interrupted; job {job.job_id} keeps running; run the same command to follow it"
-        return InterruptedLaunchError(goes_on)
+        says = f"job {job.job_id} keeps running; run the same command to follow it"
+        return InterruptedLaunchError(f"{job.name}: interrupted; {says}")
     log.info("%s: interrupted; job %s saves and is cancelled", job.name, job.job_id)
     backend.cancel(job)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
