@@ -1,5 +1,6 @@
-"""Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one with its options. Without a name, all that a CPU
-does in minutes; `annotations`, `data_scale`, `cuda` and `waiting` are for who asks.
+"""Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
+
+Without a name, those run that take a CPU a few minutes: all but `annotations`, `data_scale`, `cuda` and `waiting`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ ALSO = ("annotations", "data_scale", "cuda", "waiting")
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmarks that are named first; the rest of the arguments is theirs."""
+    """Run the benchmarks named by the first arguments; the remaining arguments are options of a single one."""
     names = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
     for name in names:
         if name not in (*NAMES, *ALSO):
             sys.exit(f"no benchmark {name!r}; there are: {', '.join((*NAMES, *ALSO))}")
     if len(names) != 1 and len(arguments) > len(names):
-        sys.exit("options go with the name of one benchmark")
+        sys.exit("options need the name of exactly one benchmark")
     for name in names or NAMES:
         importlib.import_module(f"benchmarks.{name}").main(arguments[len(names) :])
 

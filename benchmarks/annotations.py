@@ -1,4 +1,4 @@
-"""How much memory a worker process takes for the annotations of a large data set, as it reads all of them.
+"""How much memory a worker process needs to read all annotations of a large data set.
 
 Simulates COCO's training set: 118,000 images, 860,000 objects with polygons. Needs 8 GB of memory.
 """
@@ -24,7 +24,7 @@ NUM_IMAGES, NUM_OBJECTS = 118_000, 860_000
 
 
 def main(arguments: list[str]) -> None:
-    """Print what a worker's own memory grows by: with lists of dictionaries, and packed."""
+    """Print how much a worker's own memory grows, with lists of dictionaries and with packed lists."""
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     images = [
         {"id": number, "file_name": f"{number:012}.jpg", "height": 480, "width": 640} for number in range(NUM_IMAGES)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 
 def simulate_objects() -> list[list[Json]]:
-    """Make the annotations of each image, with about 23 points a polygon as COCO's have."""
+    """Make the annotations of each image, with about 23 points per polygon as in COCO."""
     generator = random.Random(0)
     objects: list[list[Json]] = [[] for _ in range(NUM_IMAGES)]
     for number in range(NUM_OBJECTS):
@@ -53,7 +53,7 @@ def simulate_objects() -> list[list[Json]]:
 
 
 def report(name: str, read: Callable[[int], Any]) -> None:
-    """Fork a process that reads every image's annotations; print what its own memory grew by."""
+    """Fork a process that reads every image's annotations; print how much its own memory grew."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     worker = multiprocessing.get_context("fork").Process(target=iterate, args=(read, sender))
     worker.start()
@@ -71,7 +71,7 @@ def iterate(read: Callable[[int], Any], sender: Any) -> None:
 
 
 def own_megabytes() -> float:
-    """Return the memory that this process shares with no other."""
+    """Return the memory that this process does not share with another one."""
     return float(psutil.Process().memory_full_info().uss) / 1e6
 
 

@@ -1,6 +1,6 @@
-"""Measure cases of `vclr bench` side by side: each in a process of its own, by turns, so that a noisy moment hits all.
+"""Measure cases of `vclr bench` side by side: in separate processes that take turns, so that a noisy moment hits all.
 
-The peak of memory is the process's, and nothing that one case leaves behind reaches the next.
+The peak memory is that of the process, and no case is affected by what an earlier one leaves behind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.table import Row, Table, describe_machine
 from vclr.files import atomic_path, write_json
 
 Figures = dict[str, Any]
-Results = dict[str, dict[str, list[Figures]]]  # by the comparison's title, then the case's name: one for each process
+Results = dict[str, dict[str, list[Figures]]]  # title of the comparison -> name of the case -> one per process
 OUT_OF_MEMORY = "out of memory"
 AN_HOUR = 3600.0
 
@@ -33,9 +33,9 @@ class Comparison:
         title: what is compared.
         shared: arguments of `vclr bench` that all cases have, the benchmark's name first.
         cases: the case's name and its own arguments.
-        rounds: how often each case gets a process.
-        runs: that are timed in each process.
-        also: other lists of seconds to show in a table of their own: name and key.
+        rounds: number of processes per case.
+        runs: number of timed runs per process.
+        also: other lists of seconds, each shown in a separate table: title and key.
     """
 
     title: str
@@ -53,22 +53,22 @@ def compare(
     output: Path | None = None,
     longest: float = AN_HOUR,
 ) -> None:
-    """Measure the comparisons and print a table of each. A case that fails says why in its row; the others go on.
+    """Measure the comparisons and print a table for each. If a case fails, its row says why, and the others continue.
 
     Args:
         comparisons: what to measure.
-        description: of the benchmark, for `--help`.
-        arguments: of the command line.
-        output: where the tables go too, unless `--output` says; after each process anew.
-        longest: seconds that a process may take; one that hangs must not keep the others from being measured.
+        description: the text of `--help`.
+        arguments: the command line.
+        output: the file to which the tables are written after each process (default of `--output`).
+        longest: time limit of a process in seconds, so that one that hangs does not stop the others.
 
     Raises:
-        SystemExit: a case failed, and not of too little memory.
+        SystemExit: a case failed for another reason than too little memory.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, help="processes of each case, by turns")
-    parser.add_argument("--runs", type=int, help="timed runs in each process")
-    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as it chooses")
+    parser.add_argument("--rounds", type=int, help="number of processes per case; cases take turns")
+    parser.add_argument("--runs", type=int, help="number of timed runs per process")
+    parser.add_argument("--threads", type=int, default=0, help="number of torch's threads (default: torch's choice)")
     parser.add_argument(
         "--output", type=Path, default=output, help="write the tables here (.md) and all figures (.json)"
     )
@@ -79,7 +79,7 @@ def compare(
         figures: dict[str, list[Figures]] = {name: [] for name in comparison.cases}
         results[comparison.title] = figures
         for _ in measure_cases(comparison, figures, rounds, runs, options.threads, longest):
-            if options.output:  # what is measured stays, whatever comes then
+            if options.output:  # after each process, so that nothing is lost if a later one fails
                 write_results(comparisons, results, options.output)
         for table in make_tables(comparison, figures):
             print(f"\n{table}", flush=True)
@@ -96,7 +96,7 @@ def measure_cases(
     threads: int,
     longest: float = AN_HOUR,
 ) -> Iterator[None]:
-    """Add to the figures what each process of each case measures, and yield after each; a failed case has no more."""
+    """Run the processes, append their results to `figures`, and yield after each; a case that failed is skipped."""
     for number in range(rounds):
         for name, own in comparison.cases.items():
             print(f"{comparison.title}: {name}, {number + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -107,7 +107,7 @@ def measure_cases(
 
 
 def run_bench(arguments: list[str], longest: float = AN_HOUR, environment: dict[str, str] | None = None) -> Figures:
-    """Run `vclr bench` in a process of its own; return its figures, or why there are none as `{"failed": reason}`."""
+    """Run `vclr bench` in a new process; return its figures, or `{"failed": reason}`."""
     command = [sys.executable, "-m", "vclr.cli", "bench", *arguments, "--json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=longest, env=environment)
@@ -116,13 +116,13 @@ def run_bench(arguments: list[str], longest: float = AN_HOUR, environment: dict[
     if done.returncode == 0:
         return json.loads(done.stdout)  # type: ignore[no-any-return]
     reason = (done.stderr.strip().splitlines() or [""])[-1].removeprefix("vclr: ")
-    if OUT_OF_MEMORY in reason or done.returncode in (-9, 137):  # the kernel kills what takes too much
+    if OUT_OF_MEMORY in reason or done.returncode in (-9, 137):  # the kernel kills a process that takes too much
         return {"failed": OUT_OF_MEMORY}
     return {"failed": textwrap.shorten(reason or f"ended with {done.returncode}", 100, placeholder=" ...")}
 
 
 def write_results(comparisons: list[Comparison], results: Results, output: Path) -> None:
-    """Write the tables of what is measured so far, and all figures in a file beside."""
+    """Write the tables of everything measured so far, and all figures to a json file beside them."""
     begun = [comparison for comparison in comparisons if comparison.title in results]
     tables = [str(table) for one in begun for table in make_tables(one, results[one.title])]
     with atomic_path(output.with_suffix(".md")) as path:
@@ -131,15 +131,15 @@ def write_results(comparisons: list[Comparison], results: Results, output: Path)
 
 
 def _has_failed(measured: list[Figures]) -> bool:
-    """Tell whether a case failed, of anything but too little memory, which is a result."""
+    """Tell whether a case failed for another reason than too little memory, which is a result."""
     return any(one.get("failed", OUT_OF_MEMORY) != OUT_OF_MEMORY for one in measured)
 
 
 def make_tables(comparison: Comparison, figures: dict[str, list[Figures]]) -> list[Table]:
-    """Join the processes of each case: the main table, and one for each other figure."""
+    """Join the processes of each case; return the main table, and one for each entry of `also`."""
     complete = [one for measured in figures.values() for one in measured if "failed" not in one]
     machine = describe_machine(complete[0]) if complete else ""
-    figures = {name: measured for name, measured in figures.items() if measured}  # the others' turn is to come
+    figures = {name: measured for name, measured in figures.items() if measured}  # the others have not run yet
     tables = [Table(comparison.title, [_main_row(name, measured) for name, measured in figures.items()], machine)]
     for label, key in comparison.also.items():
         rows = [Row(name, _pool(measured, key)) for name, measured in figures.items() if "failed" not in measured[-1]]

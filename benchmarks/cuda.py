@@ -1,7 +1,7 @@
 """The published detector on a GPU: seconds and memory at the size it is trained at, 800x1333 with 2000 queries.
 
-Writes benchmarks/results/<device>.md and .json after each case, what matters most first; about ten minutes. Memory is
-of the tensors on the GPU.
+Writes benchmarks/results/<device>.md and .json after each case, the most important ones first; takes about ten minutes.
+The memory is that of the tensors on the GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 LONGEST_SECONDS = 180.0
 STEP = ["step", "--device", "cuda", "--queries", "2000"]
 SAME = ["--size", "800x1333"]
-DIFFERENT = ["--size", "800x1333,704x1056"]  # as photos of one orientation have them, drawn anew in each batch
+DIFFERENT = ["--size", "800x1333,704x1056"]  # as of photos of one orientation, drawn for each batch
 BFLOAT16 = ["--dtype", "bfloat16"]
 PRECISIONS = {"float32": [], "bfloat16": BFLOAT16}
 COMPARISONS = [

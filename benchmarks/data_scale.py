@@ -1,8 +1,8 @@
 """What a data set of COCO's size costs before a training step: seconds and memory, as it grows from 10 000 images.
 
-Simulates photos and two views as small files, and annotations as COCO's (7 objects an image, 23 points a polygon). Each
-step runs in a process of its own: opening the training set, a split, a manifest, DVC; then all again with each folder
-packed in a zip (`vclr pack`). Needs 3 GB of disk and some minutes.
+Simulates photos and two views as small files, and annotations like COCO's (7 objects per image, 23 points per polygon).
+Each step runs in a separate process: opening the training set, a split, a manifest, DVC; then the same with each folder
+packed in a zip (`vclr pack`). Needs 3 GB of disk space and some minutes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of images")
-    parser.add_argument("--folder", type=Path, help="where the data is simulated; by default among temporary files")
+    parser.add_argument("--folder", type=Path, help="the folder for the simulated data (default: a temporary one)")
     options = parser.parse_args(arguments)
     costs = {}
     for size in options.sizes:
@@ -77,7 +77,7 @@ def simulate(data: Path, num_images: int) -> None:
 
 
 def simulate_objects(num_images: int) -> Iterator[Json]:
-    """Make annotations, as many an image and as long as COCO's."""
+    """Make annotations, as many per image and as long as COCO's."""
     generator = random.Random(0)
     for number in range(num_images * 860_001 // 118_287):
         polygon = [round(generator.uniform(0, 480), 2) for _ in range(2 * generator.randint(6, 40))]
@@ -88,7 +88,7 @@ def simulate_objects(num_images: int) -> Iterator[Json]:
 
 
 def run_dvc(folder: Path, kind: str) -> dict[str, Cost]:
-    """Have DVC record the data for the first time, and look at it again."""
+    """Let DVC record the data for the first time, then check it again."""
     shutil.rmtree(folder / ".dvc", ignore_errors=True)
     (folder / "data.dvc").unlink(missing_ok=True)
     run(folder, PYTHON, "-m", "dvc", "init", "--no-scm", "--quiet")
@@ -97,9 +97,9 @@ def run_dvc(folder: Path, kind: str) -> dict[str, Cost]:
 
 
 def run(folder: Path, *command: str) -> Cost:
-    """Run a command in a folder; return the seconds that it took, its start among them, and its peak of memory."""
+    """Run a command in a folder; return the seconds that it took, including its start, and its peak memory."""
     print(f"{' '.join(command[2:5])} ...", file=sys.stderr, flush=True)
-    os.sync()  # else the step waits until the disk has what was written before it
+    os.sync()  # otherwise the step would wait for earlier writes
     started = time.perf_counter()
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def make_table(costs: dict[int, dict[str, Cost]]) -> str:
 
 def open_samples() -> None:
     """Open the training set as a training does: annotations, photos, views."""
-    # Not above: what a process takes begins with what the one that starts it has.
+    # Not above: the peak memory of a process includes that of the process that starts it.
     from vclr.data.samples import TrainingSamples
 
     weights = "views.weights={natural: 1, depth: 1, style: 1}"

@@ -1,7 +1,7 @@
 """The training loader against a straightforward one (`straightforward.py`), and what computed views cost in it.
 
-Reads the photos of `$VCLR_SHARED/data/tiny_coco` where there are some, else toy scenes, which are smaller and of one
-size. `--runs` says how often each variant is timed, `--batches` for how many batches of eight.
+Reads the photos of `$VCLR_SHARED/data/tiny_coco` if there are any, otherwise toy scenes, which are smaller and of one
+size. `--runs` is the number of timed runs per variant, `--batches` the number of batches of eight per run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.timing import compare, print_table
 from vclr.bench.loader import skip
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config, load_config
-from vclr.data.loader import training_loader
+from vclr.data.loader import TrainingLoader
 from vclr.data.samples import TrainingSamples
 from vclr.generate.toy import write_toy_world
 from vclr.views.computed import render_view
@@ -40,7 +40,7 @@ LOADERS: dict[str, Loader] = {
     "... one read": lambda config: straightforward_loader(
         config, StraightforwardSamples(config, reads_photo_once=True)
     ),
-    "vclr": lambda config: training_loader(config, TrainingSamples(config)),
+    "vclr": lambda config: TrainingLoader(config, TrainingSamples(config)),
 }
 
 
@@ -76,7 +76,7 @@ def find_photos(folder: Path) -> list[str]:
 
 
 def compare_loaders(title: str, config: Config, runs: int, num_batches: int) -> None:
-    """Time the loaders by turns; print seconds a batch, images a second, and what an image takes of the processors."""
+    """Time the loaders in turns; print seconds per batch, images per second, and processor time per image."""
     seconds: dict[str, list[float]] = {name: [] for name in LOADERS}
     costs: dict[str, list[float]] = {name: [] for name in LOADERS}
     num_workers = config.dataloader.train.num_workers
@@ -94,11 +94,11 @@ def compare_loaders(title: str, config: Config, runs: int, num_batches: int) -> 
             name,
             measured,
             note=f"{BATCH_SIZE / statistics.median(measured):.1f} images/s, "
-            f"{1000 * statistics.median(costs[name]):.1f} ms of processor an image",
+            f"{1000 * statistics.median(costs[name]):.1f} ms of processor time per image",
         )
         for name, measured in seconds.items()
     ]
-    print_table(f"{title}, {num_workers} workers, a batch of {BATCH_SIZE} ({num_batches} batches a run)", rows)
+    print_table(f"{title}, {num_workers} workers, batches of {BATCH_SIZE} ({num_batches} per run)", rows)
 
 
 def processor_seconds() -> float:
@@ -110,7 +110,7 @@ def processor_seconds() -> float:
 def compare_computed_views() -> None:
     """Print what the computed views cost."""
     generator = np.random.default_rng(0)
-    # Smooth noise: as a photo, neither flat nor all edges.
+    # Smooth noise: like a photo, neither flat nor all edges.
     photo = np.kron(generator.integers(0, 256, (30, 40, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     views = {
         view: lambda view=view: render_view(view, photo, 0, 0, lambda generator: photo[::-1]) for view in COMPUTED_VIEWS

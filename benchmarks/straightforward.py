@@ -1,9 +1,10 @@
-"""The training mapper as one writes it at first: what the loader of the package is compared with.
+"""The training mapper in its most obvious form, with which the loader of the package is compared.
 
-Follows detectron2's mapper and the reference's: annotations as dictionaries, images as arrays between the steps, each
-polygon cut by shapely and each object rasterized to a mask of the full size by pycocotools, a batch in float32. The
-natural photo is read and transformed beside the chosen view, as the reference does; `reads_photo_once` leaves that out
-where the view is the photo. Draws the same random numbers as the package, so that both make the same samples.
+It follows the mappers of detectron2 and the reference: annotations are dictionaries, images are arrays between the
+steps, shapely cuts each polygon, pycocotools rasterizes each object to a mask of the full size, and batches are
+float32. Like the reference, it reads and transforms the natural photo in addition to the chosen view; with
+`reads_photo_once` it does not if the view is the photo. It draws the same random numbers as the package, so both make
+the same samples.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def transform_image(image: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Flip, resize and crop, resize; as arrays, step by step."""
+    """Flip, resize and crop, then resize; the image is an array after each step."""
     if geometry.flip:
         image = np.flip(image, axis=1)
     if geometry.crop_size is not None:
@@ -116,7 +117,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def transform_objects(
     annotations: list[dict[str, Any]], geometry: Geometry, size: tuple[int, int]
 ) -> tuple[np.ndarray, list[Tensor]]:
-    """Transform boxes (xyxy) and masks; leave out the objects that a crop left nothing of."""
+    """Transform boxes (xyxy) and masks; leave out objects outside the crop."""
     boxes, masks = [], []
     for annotation in annotations:
         x, y, width, height = annotation["bbox"]
@@ -142,7 +143,7 @@ def transform_objects(
 
 
 def transform_polygon(polygon: list[float], geometry: Geometry, size: tuple[int, int]) -> list[np.ndarray]:
-    """Transform a polygon and cut it to the crop; (k, 2) for each part."""
+    """Transform a polygon and cut it to the crop; return the points (k, 2) of each part."""
     points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
     height, width = size
     if geometry.flip:
@@ -216,5 +217,5 @@ def straightforward_loader(config: Config, samples: StraightforwardSamples) -> D
 
 
 def one_thread(_: int) -> None:
-    """As the package's workers do."""
+    """Use one thread, as the package's workers do."""
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Row:
-    """A variant: the seconds of its runs and, where they are known, its peak in GiB and more."""
+    """A variant: the seconds of its runs and, if known, its peak in GiB, its calibration and a note."""
 
     name: str
     seconds: list[float] = field(default_factory=list)
@@ -57,12 +57,12 @@ class Table:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds for a person."""
+    """Return seconds as readable text."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
 def describe_machine(figures: dict[str, Any]) -> str:
-    """Return in one line what figures were measured on, from what `vclr bench` says."""
+    """Return one line that describes the machine of some figures of `vclr bench`."""
     parts = [figures["machine"], f"threads: {figures['threads']}"]
     parts += [f"{name} {str(figures[name])[:12]}" for name in ("torch", "vclr", "revision") if figures[name]]
     return "; ".join(parts)

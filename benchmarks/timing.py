@@ -1,4 +1,4 @@
-"""Time functions of one process by turns, so that a noisy moment hits all of them, and compare medians."""
+"""Time functions within one process. They take turns, so that a noisy moment hits all, and medians are compared."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How threads wait for each other, on a machine as it is and beside two busy loops: steps of the demo's detector.
+"""How threads wait for each other, with and without two busy loops at the same time: steps of the demo's detector.
 
-Each case is a process of its own, and the cases take turns. The first row is what OpenMP does by itself, the second
-what `import vclr` sets (`vclr.processes.WAITING`). One thread waits for nobody: beside other work it is the ideal.
+Each case runs in a separate process, and the cases take turns. The first row is OpenMP's default, the second is what
+`import vclr` sets (`vclr.processes.WAITING`). A single thread waits for no other: beside other work it is the ideal.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ LONGEST = 300.0  # seconds of one process
 def main(arguments: list[str]) -> None:
     """Measure all cases, first without and then with busy loops in each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="processes of each case, by turns")
-    parser.add_argument("--runs", type=int, default=6, help="timed steps in each process")
+    parser.add_argument("--rounds", type=int, default=3, help="number of processes per case; cases take turns")
+    parser.add_argument("--runs", type=int, default=6, help="number of timed steps per process")
     options = parser.parse_args(arguments)
-    titles = {0: "a step on the machine as it is", NUM_LOOPS: f"a step beside {NUM_LOOPS} busy loops"}
+    titles = {0: "a step without busy loops", NUM_LOOPS: f"a step beside {NUM_LOOPS} busy loops"}
     rows = {loops: {name: Row(name) for name in CASES} for loops in titles}
     others = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
     machine = ""
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
-    """Run programs that want a processor each, for the length of a block."""
+    """Run programs that each keep one processor busy, for the length of a block."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

@@ -306,7 +306,7 @@ def converted(clone: Clone, output: str) -> None:
 
 
 def resumed(clone: Clone, output: str) -> None:
-    assert "going on from iteration 2" in output
+    assert "continuing from iteration 2" in output
     assert (clone.folder / "runs/voc/DONE").is_file()
 
 

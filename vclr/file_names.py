@@ -97,3 +97,9 @@ def say_nearest(path: str | Path) -> str:
         near = NameIndex(name for name in names if not name.startswith(".")).nearest(wrong.name)
         return f"; nearest: {folder / near}" if near is not None and near != wrong.name else ""
     return ""
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path as messages show it: relative to the working directory if it is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

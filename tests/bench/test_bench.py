@@ -239,8 +239,8 @@ def test_prints_rows_for_a_person():
         ("step", {"size": "384x512x3"}, "--size 384x512x3: expected"),
         ("step", {"size": "8x512"}, "--size 8x512: each side must be from 32 to 16384"),
         ("step", {"size": "64x96,"}, "--size : expected HEIGHTxWIDTH"),
-        ("step", {"size": "64x96,96x64", "batch": 1}, "more sizes than images; --batch 2 has all of them"),
-        ("attention", {"size": "64x96,96x64", "batch": 2}, "vclr bench attention takes one"),
+        ("step", {"size": "64x96,96x64", "batch": 1}, "more sizes than images; --batch 2 covers all of them"),
+        ("attention", {"size": "64x96,96x64", "batch": 2}, "vclr bench attention takes one size"),
         ("step", {"dtype": "int8"}, "--dtype int8: must be one of float32, bfloat16, float16"),
         ("step", {"device": "tpu"}, "--device tpu: must be one of auto, cpu, cuda"),
         ("attention", {"backend": "triton"}, "--backend triton: must be one of grid_sample, gather"),
@@ -277,9 +277,9 @@ def test_absent_gpu_is_misuse(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("name", "option", "says"),
     [
-        ("attention", {"queries": 5}, "--queries: is of `vclr bench step` and `vclr bench inference`, not of"),
-        ("step", {"backend": "gather"}, "--backend: is of `vclr bench attention`, not of `vclr bench step`"),
-        ("step", {"workers": 2}, "--workers: is of `vclr bench loader`, not of `vclr bench step`"),
+        ("attention", {"queries": 5}, "--queries: belongs to `vclr bench step` and `vclr bench inference`, not to"),
+        ("step", {"backend": "gather"}, "--backend: belongs to `vclr bench attention`, not to `vclr bench step`"),
+        ("step", {"workers": 2}, "--workers: belongs to `vclr bench loader`, not to `vclr bench step`"),
     ],
 )
 def test_option_of_another_benchmark_is_misuse(name: str, option: dict[str, Any], says: str):

@@ -13,7 +13,7 @@ from tests.shared import PHOTOS
 from vclr.config import Config, WeightDict
 from vclr.data import loader
 from vclr.data.batches import pad_images
-from vclr.data.loader import list_test_batches, training_loader
+from vclr.data.loader import TrainingLoader, list_test_batches
 from vclr.data.loader import test_loader as make_test_loader
 from vclr.data.sampler import EpochSampler
 from vclr.data.samples import TestSamples as EvaluatedSamples
@@ -31,7 +31,7 @@ CPU, OTHER = torch.device("cpu"), torch.device("meta")  # for one that is no CPU
 
 
 def take(config: Config, count: int, first: int = 0, device: torch.device = CPU) -> list[Batch]:
-    return list(islice(training_loader(config, TrainingSamples(config), first_batch=first, device=device), count))
+    return list(islice(TrainingLoader(config, TrainingSamples(config), first_batch=first, device=device), count))
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
@@ -73,7 +73,7 @@ def test_no_slot_is_asked_to_be_filled_before_it_is_emptied(
 ):
     """When batch k is taken out, the last one asked for is of a number whose slot is another; and no slot is idle."""
     workers = [f"dataloader.train.num_workers={num_workers}", f"dataloader.train.prefetch_factor={prefetch_factor}"]
-    batches = training_loader(make_config(*workers), TrainingSamples(make_config()), device=device)
+    batches = TrainingLoader(make_config(*workers), TrainingSamples(make_config()), device=device)
     num_slots, asked, ahead = num_workers * prefetch_factor + 1, 0, []
     iterate, unpack = EpochSampler.__iter__, SharedSlots.unpack
 
@@ -111,7 +111,7 @@ def test_batches_larger_than_their_slots_change_nothing(make_config: MakeConfig,
 def test_processes_train_on_parts_of_one_batch(first: int, make_config: MakeConfig):
     config = make_config("dataloader.train.total_batch_size=6")
     samples = TrainingSamples(config)
-    parts = [islice(training_loader(config, samples, first, rank, world_size=3), 3) for rank in range(3)]
+    parts = [islice(TrainingLoader(config, samples, first, rank, world_size=3), 3) for rank in range(3)]
     for whole, *batches in zip(take(config, 3, first), *parts, strict=True):
         ids = [target.image_id for batch in batches for target in batch.targets]
         assert ids == [target.image_id for target in whole.targets]
@@ -121,7 +121,7 @@ def test_processes_train_on_parts_of_one_batch(first: int, make_config: MakeConf
 def test_processes_that_cannot_share_a_batch_are_told(make_config: MakeConfig):
     config = make_config("dataloader.train.total_batch_size=6")
     with pytest.raises(UsageError, match="total_batch_size=6: must be a multiple of the 4 processes"):
-        training_loader(config, TrainingSamples(config), rank=0, world_size=4)
+        TrainingLoader(config, TrainingSamples(config), rank=0, world_size=4)
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for photos")
@@ -131,7 +131,7 @@ def test_photos_are_grouped_by_orientation(make_config: MakeConfig):
     mixed = {}
     for grouping in ("True", "False"):
         settings = [*data, f"dataloader.train.aspect_ratio_grouping={grouping}"]
-        batches = training_loader(make_config(*settings), TrainingSamples(make_config(*settings)))
+        batches = TrainingLoader(make_config(*settings), TrainingSamples(make_config(*settings)))
         is_wide = batches.samples.images.is_wide()
         kinds = [{bool(is_wide[index]) for _, index in keys} for keys in islice(batches.sampler, 60)]
         mixed[grouping] = sum(len(kind) == 2 for kind in kinds)
@@ -177,7 +177,7 @@ def test_without_a_teacher_nobody_reads_the_photo_beside_a_view(
     expected = take(make_config(settings[0]), 1)[0]
     samples = TrainingSamples(make_config(*settings))
     monkeypatch.setattr(samples.images, "open", lambda index: pytest.fail("read a photo"))
-    batch = next(iter(training_loader(make_config(*settings), samples)))
+    batch = next(iter(TrainingLoader(make_config(*settings), samples)))
     assert batch.natural is batch.images
     assert torch.equal(batch.images, expected.images)
 

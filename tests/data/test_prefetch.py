@@ -19,7 +19,7 @@ import torch
 
 from vclr.config import Config, dump_config
 from vclr.data import loader, prefetch
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.prefetch import Upload, one_batch_ahead
 from vclr.data.samples import TrainingSamples
 from vclr.data.workers import BLOCKED
@@ -128,7 +128,7 @@ def test_a_batch_that_never_comes_does_not_keep_the_training(monkeypatch: pytest
 def test_closing_a_loader_ends_thread_and_workers(num_workers: int, make_config: MakeConfig):
     config = make_config(f"dataloader.train.num_workers={num_workers}")
     before = psutil.Process().children()
-    with closing(read_batches(training_loader(config, TrainingSamples(config), device=OTHER))) as batches:
+    with closing(read_batches(TrainingLoader(config, TrainingSamples(config), device=OTHER))) as batches:
         next(batches)
         assert len(threads()) == 1
         assert len([child for child in psutil.Process().children() if child not in before]) == num_workers
@@ -137,7 +137,7 @@ def test_closing_a_loader_ends_thread_and_workers(num_workers: int, make_config:
 
 
 def test_a_training_on_the_cpu_has_no_thread_beside_it(make_config: MakeConfig):
-    with closing(read_batches(training_loader(make_config(), TrainingSamples(make_config())))) as batches:
+    with closing(read_batches(TrainingLoader(make_config(), TrainingSamples(make_config())))) as batches:
         next(batches)
         assert threads() == []
 
@@ -155,7 +155,7 @@ def test_data_that_cannot_be_used_is_one_line(
 
     monkeypatch.setattr(samples.images, "open", fail)
     with pytest.raises(UserError) as caught:
-        next(read_batches(training_loader(config, samples, device=device)))
+        next(read_batches(TrainingLoader(config, samples, device=device)))
     assert str(caught.value) == "photo.jpg: cannot be read"
     assert threads() == []
 
@@ -171,7 +171,7 @@ def test_a_training_on_the_cpu_pins_nothing(make_config: MakeConfig, monkeypatch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(loader, "collate", note)
-    with closing(read_batches(training_loader(make_config(), TrainingSamples(make_config())))) as batches:
+    with closing(read_batches(TrainingLoader(make_config(), TrainingSamples(make_config())))) as batches:
         next(batches)
     assert set(asked) == {False}
 
@@ -196,11 +196,11 @@ def test_a_process_ends_at_once_and_leaves_nobody(
 import os, signal, sys, time
 import torch
 from vclr.config import load_config
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import read_batches, TrainingLoader
 from vclr.data.samples import TrainingSamples
 
 config = load_config(sys.argv[1])
-batches = read_batches(training_loader(config, TrainingSamples(config), device=torch.device("meta")))
+batches = read_batches(TrainingLoader(config, TrainingSamples(config), device=torch.device("meta")))
 next(batches)
 print("ready", flush=True)
 sys.stdin.readline()

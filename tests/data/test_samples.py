@@ -14,7 +14,7 @@ import torch
 
 from tests.object_proposals.joined import add_proposals
 from vclr.config import Config
-from vclr.data.loader import training_loader
+from vclr.data.loader import TrainingLoader
 from vclr.data.samples import TestSamples as EvaluatedSamples
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
@@ -96,7 +96,7 @@ def test_packed_sets_are_shared_by_workers(make_config: MakeConfig, packed_confi
     batches = []
     for make in (make_config, packed_config):
         config = make(f"dataloader.train.num_workers={workers}")
-        loader = iter(training_loader(config, TrainingSamples(config)))
+        loader = iter(TrainingLoader(config, TrainingSamples(config)))
         batches.append([next(loader) for _ in range(4)])
         del loader
     for first, second in zip(*batches, strict=True):

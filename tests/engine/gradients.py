@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vclr.config import load_config
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.samples import TrainingSamples
 from vclr.engine.distributed import joined_processes, rank, sum_on_hosts, world_size
 from vclr.engine.state import TrainState
@@ -36,7 +36,7 @@ def main(config_file: str, output: str) -> None:
         state = TrainState(config, device)
         leave_kinks(state)
         objective = Objective(config.model.criterion)
-        loader = training_loader(config, TrainingSamples(config), 0, rank(), world_size())
+        loader = TrainingLoader(config, TrainingSamples(config), 0, rank(), world_size())
         steps = []
         for batch in islice(read_batches(loader), 2):
             losses = compute_gradients(state, batch, objective)

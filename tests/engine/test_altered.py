@@ -276,7 +276,7 @@ def test_resume_falls_back_with_one_warning(
     assert loaded is not None and loaded["iteration"] == 3
     (warning,) = caplog.messages
     assert warning.startswith(f"{last}: ")
-    assert warning.endswith(f"; going on from {last.with_name('step00000003.pt')}")
+    assert warning.endswith(f"; continuing from {last.with_name('step00000003.pt')}")
     with pytest.raises(UserError, match=says):
         raise UserError(warning)
     last.with_name("step00000003.pt").unlink()

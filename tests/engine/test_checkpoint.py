@@ -115,7 +115,7 @@ def test_damaged_last_one_falls_back_with_one_warning(tmp_path: Path, caplog: py
     with caplog.at_level(logging.WARNING):
         assert checkpoints.load(accept)["iteration"] == 20
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert re.fullmatch(f"{tmp_path}/last.pt: {says}; going on from {tmp_path}/{step(20)}", warning)
+    assert re.fullmatch(f"{tmp_path}/last.pt: {says}; continuing from {tmp_path}/{step(20)}", warning)
     with pytest.raises(UserError, match=f"^{tmp_path}/last.pt: {says}$"):
         read_intact(tmp_path / "last.pt")
 

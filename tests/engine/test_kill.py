@@ -223,7 +223,7 @@ def test_signal_to_the_process_group_saves_and_exits_with_75(run_folder: Path, m
     code, line = stop(run_folder, signal.SIGUSR1, True)
     iteration = checkpoint(run_folder)["iteration"]
     assert code == 75
-    assert line == f"vclr: SIGUSR1: stopped and saved at iteration {iteration}; --resume goes on from there"
+    assert line == f"vclr: SIGUSR1: stopped and saved at iteration {iteration}; --resume continues from there"
     for folder in (run_folder, tmp_path / "straight"):
         settings = (*SETTINGS, f"train.max_iter={iteration + 6}", f"train.output_dir={folder}")
         train(make_config(*settings), resume=True, quiet=True)

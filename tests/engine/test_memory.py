@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vclr.config import Config
-from vclr.data.loader import training_loader
+from vclr.data.loader import TrainingLoader
 from vclr.data.samples import TrainingSamples
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
@@ -29,7 +29,7 @@ MakeConfig = Callable[..., Config]
 def take_steps(config: Config, count: int = 2) -> TrainState:
     state = TrainState(config, torch.device("cpu"))
     objective = Objective(config.model.criterion)
-    for batch in islice(training_loader(config, TrainingSamples(config)), count):
+    for batch in islice(TrainingLoader(config, TrainingSamples(config)), count):
         training_step(state, batch, objective)
     return state
 

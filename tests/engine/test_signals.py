@@ -54,7 +54,7 @@ def test_signal_saves_after_the_step_and_resume_is_exact(
     config = make_config(f"train.output_dir={tmp_path}/seed0", *SETTINGS)
     before = signal.getsignal(number)
     interrupt_calls(monkeypatch, train_module, "training_step", 4, number)
-    says = f"{number.name}: stopped and saved at iteration 5; --resume goes on from there"
+    says = f"{number.name}: stopped and saved at iteration 5; --resume continues from there"
     with pytest.raises(StoppedError, match=f"^{says}$") as raised:
         train(config, quiet=True)
     assert raised.value.exit_code == (130 if number == signal.SIGINT else 75)
@@ -153,18 +153,18 @@ def test_evaluation_changes_neither_random_state_nor_mode(
 ):
     import random
 
-    seen, evaluate_if_due = [], train_module.evaluate_if_due
+    seen, stop_or_evaluate = [], train_module.stop_or_evaluate
 
     def watch(state: Any, *arguments: Any) -> None:
         for when in ("before", "after"):
             if when == "after":
-                evaluate_if_due(state, *arguments)
+                stop_or_evaluate(state, *arguments)
             modes = tuple(module.training for module in state.student.modules())
             randomness = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
             seen.append((modes, randomness))
         assert seen[-1] == seen[-2]
 
-    monkeypatch.setattr(train_module, "evaluate_if_due", watch)
+    monkeypatch.setattr(train_module, "stop_or_evaluate", watch)
     workers = ("dataloader.test.num_workers=1", "train.eval_period=1", "train.max_iter=2")
     train(make_config(f"train.output_dir={tmp_path}/seed0", *workers), quiet=True)
     assert len(seen) == 2 * 3

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vclr
 from vclr.coco.annotations import load_coco, rasterize
@@ -75,7 +76,8 @@ def test_training_mode_is_put_back(model: Detector):
 
 
 def test_images_of_one_size_do_not_touch_in_a_batch(model: Detector):
-    batch = [samples.make_test_sample(draw_photo(64, 80, seed), CONFIG.dataloader.test.mapper) for seed in range(3)]
+    photos = [Image.fromarray(draw_photo(64, 80, seed)) for seed in range(3)]
+    batch = [samples.make_test_sample(photo, CONFIG.dataloader.test.mapper) for photo in photos]
     for together, sample in zip(predict_samples(model, batch), batch, strict=True):
         alone = predict_samples(model, [sample])[0]
         assert len(alone) == len(together)

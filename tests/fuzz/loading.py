@@ -35,7 +35,7 @@ def load_training(
     """Return what reads all samples of a training set as `vclr train` does, and the first batch."""
 
     def load() -> Any:
-        from vclr.data.loader import read_batches, training_loader
+        from vclr.data.loader import TrainingLoader, read_batches
         from vclr.data.samples import TrainingSamples
         from vclr.engine.train import hash_training_data
 
@@ -48,7 +48,7 @@ def load_training(
         )
         hash_training_data(config)
         samples = TrainingSamples(config)
-        next(read_batches(training_loader(config, samples)))
+        next(read_batches(TrainingLoader(config, samples)))
         drawn = [samples[0, index] for index in range(len(samples))]
         return [(samples.images.ids[index], sample) for index, sample in enumerate(drawn)]
 

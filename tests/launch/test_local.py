@@ -86,7 +86,7 @@ def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
     with launch.start() as process:
         launch.wait_for_records(2, process)
         output = launch.interrupt(process, times=3)
-    assert "is cancelled, the same command goes on from its checkpoint" in output
+    assert "is cancelled, the same command continues from its checkpoint" in output
     assert not processes_of(launch)
     saved = json.loads((launch.jobs[0] / "outcome0.json").read_text())
     assert saved["message"].startswith("SIGTERM: stopped and saved at iteration")

@@ -268,7 +268,7 @@ def test_interrupted_client_may_leave_its_job(disturbed: Launch):
     with disturbed.start("launcher.on_interrupt=detach") as process:
         disturbed.wait_for_records(2, process)
         output = disturbed.interrupt(process)
-    assert "goes on" in last_line(output)
+    assert "keeps running" in last_line(output)
     assert "RUNNING" in queue(disturbed)
     disturbed.run()
     assert len(all_jobs(disturbed)) == 1

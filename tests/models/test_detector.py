@@ -248,7 +248,7 @@ def test_normalized_padding_is_zero():
 def test_an_image_with_fewer_cells_than_queries_offers_them_again():
     model = shake(build_model(demo_config())).eval()
     seen = []
-    model.proposal_stage.register_forward_hook(lambda _, inputs, output: seen.append((inputs[1], output)))
+    model.proposal_stage.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0][0], output)))
     with torch.no_grad():
         outputs = model(*draw_images(1, 9, 9))
     assert outputs.pred_boxes.shape == (1, 20, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from vclr.models.cells import padding_mask
@@ -21,14 +23,14 @@ def test_split_undoes_flatten():
     maps = [torch.randn(2, 16, *shape) for shape in SHAPES]
     levels = flatten_levels(maps)
     assert levels.padding_mask is None
-    for given, back in zip(maps, levels.split(levels.features), strict=True):
+    for given, back in zip(maps, levels.split(), strict=True):
         assert torch.equal(given, back)
 
 
 def test_images_of_different_sizes_are_padded_bottom_and_right():
     sizes = [[(8, 12), (4, 6)], [(5, 7), (3, 4)], [(2, 13), (1, 7)]]
     parts = [flatten_levels([torch.randn(1, 16, *shape) for shape in shapes]) for shapes in sizes]
-    levels = join_levels(parts, [2 * part.features for part in parts])
+    levels = join_levels([replace(part, features=2 * part.features) for part in parts])
     joined = levels.features
     assert levels.spatial_shapes == ((8, 13), (4, 7))
     assert levels.valid_sizes == tuple(tuple(shapes[level] for shapes in sizes) for level in range(2))
@@ -40,7 +42,7 @@ def test_images_of_different_sizes_are_padded_bottom_and_right():
 
 def test_a_single_part_is_the_batch():
     part = flatten_levels([torch.randn(2, 16, *shape) for shape in SHAPES])
-    assert join_levels([part], [part.features]) == part
+    assert join_levels([part]) == part
 
 
 def test_positions_are_those_of_a_mask_that_masks_nothing():

@@ -95,7 +95,7 @@ def test_backbone_and_neck(run: Run):
 def test_encoder(run: Run):
     for layer in range(len(run.detector.encoder.layers)):
         assert_stage(run.stages[f"encoder{layer}"][0], run.golden, f"enc{layer}", every(37, 8))
-    assert_stage(run.stages["encoder"][0][0], run.golden, "memory", every(17, 8))
+    assert_stage(run.stages["encoder"][0].features[0], run.golden, "memory", every(17, 8))
 
 
 def test_proposals(run: Run):

@@ -179,7 +179,7 @@ def test_proposals_zero_what_cannot_be_chosen():
     levels = golden_levels(golden)
     stage = ProposalStage(256)
     stage.output = _Recorder()
-    stage(golden["gen_memory"], levels, nn.Linear(256, 1), nn.Linear(256, 4), 5)
+    stage([levels], nn.Linear(256, 1), nn.Linear(256, 4), 5)
     _, usable = levels.proposals()
     assert (stage.output.seen[~usable] == 0).all()
     assert (stage.output.seen[usable] == golden["gen_memory"][usable]).all()

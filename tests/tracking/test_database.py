@@ -20,13 +20,13 @@ TRAINING = """
 import sys
 from pathlib import Path
 from vclr.config import Config
-from vclr.tracking import TrackedRun
+from vclr.tracking.run import TrackedRun
 config = Config()
 config.tracking.uri, config.train.output_dir = sys.argv[1:]
 Path(config.train.output_dir).mkdir(parents=True)
 print("ready", flush=True)
 sys.stdin.readline()
-run = TrackedRun.open(config, Path(config.train.output_dir), {})
+run = TrackedRun(config, Path(config.train.output_dir), {})
 for iteration in range(50):
     run.log({"loss": 1.0}, iteration)
 run.finish()

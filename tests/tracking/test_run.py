@@ -15,7 +15,7 @@ import pytest
 from vclr.config import Config, flat_config, load_config
 from vclr.environment import describe_environment
 from vclr.files import read_json, sha256
-from vclr.tracking import TrackedRun
+from vclr.tracking.run import TrackedRun
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -36,7 +36,7 @@ def curve(config: Config, run_dir: Path, key: str) -> list[tuple[int, float]]:
 
 
 def track(config: Config, run_dir: Path, iterations: range, status: str = "FINISHED") -> None:
-    tracked = TrackedRun.open(config, run_dir, HASHES)
+    tracked = TrackedRun(config, run_dir, HASHES)
     for iteration in iterations:
         tracked.log({"loss": 10.0 - iteration, "lr": 0.1}, iteration)
     tracked.finish(status)
@@ -45,7 +45,7 @@ def track(config: Config, run_dir: Path, iterations: range, status: str = "FINIS
 def test_everything_reads_back(config: Config, run_dir: Path, tmp_path: Path):
     checkpoint = run_dir / "last.pt"
     checkpoint.write_bytes(b"weights")
-    tracked = TrackedRun.open(config, run_dir, HASHES)
+    tracked = TrackedRun(config, run_dir, HASHES)
     tracked.log({"loss": 3.0, "box_ar@100": 20.5, "nothing_to_measure": None}, 20)
     tracked.log({"loss": math.nan}, 40)
     tracked.finish(checkpoint=checkpoint)
@@ -76,7 +76,7 @@ def test_everything_reads_back(config: Config, run_dir: Path, tmp_path: Path):
 def test_what_it_runs_on_is_stored_as_it_was_described(config: Config, run_dir: Path, tmp_path: Path):
     """Not as it is when the store is written: an evaluation may have forbidden TF32 for its while."""
     environment = describe_environment() | {"device": "cuda:3", "driver": "570.1", "cuda": "12.8", "tf32": True}
-    TrackedRun.open(config, run_dir, HASHES, environment).finish()
+    TrackedRun(config, run_dir, HASHES, environment).finish()
     client, run = stored_run(config, run_dir)
     assert (run.data.tags["device"], run.data.tags["tf32"]) == ("cuda:3", "True")
     assert (run.data.tags["version.driver"], run.data.tags["version.cuda"]) == ("570.1", "12.8")
@@ -88,7 +88,7 @@ def test_checkpoint_is_copied_when_asked(config: Config, run_dir: Path, tmp_path
     config.tracking.log_checkpoint = True
     checkpoint = run_dir / "last.pt"
     checkpoint.write_bytes(b"weights")
-    tracked = TrackedRun.open(config, run_dir, HASHES)
+    tracked = TrackedRun(config, run_dir, HASHES)
     tracked.finish(checkpoint=checkpoint)
     client, run = stored_run(config, run_dir)
     copy = client.download_artifacts(run.info.run_id, "checkpoints/last.pt", str(tmp_path))
@@ -133,7 +133,7 @@ def test_new_run_where_the_old_one_does_not_continue(config: Config, run_dir: Pa
         client.delete_run(old.info.run_id)
     if reason == "other_store":
         config.tracking.uri = f"sqlite:///{tmp_path}/other.db"
-    tracked = TrackedRun.open(config, run_dir, HASHES, resume=reason != "started_anew")
+    tracked = TrackedRun(config, run_dir, HASHES, resume=reason != "started_anew")
     tracked.log({"loss": 1.0}, 0)
     tracked.finish()
     _, new = stored_run(config, run_dir)
@@ -167,7 +167,7 @@ def test_unreachable_server_costs_no_time(config: Config, run_dir: Path, caplog:
         track(config, run_dir, range(100))
     assert time.monotonic() - start < 5
     warnings = [record.getMessage() for record in caplog.records]
-    assert len([text for text in warnings if "training goes on" in text]) == 1
+    assert len([text for text in warnings if "training continues" in text]) == 1
     assert config.tracking.uri in warnings[0]
     assert "values were not stored" in warnings[-1]
 
@@ -178,21 +178,21 @@ def test_silent_server_does_not_hold_up_training(config: Config, run_dir: Path, 
         server.bind(("127.0.0.1", 0))
         server.listen()
         config.tracking.uri = f"http://127.0.0.1:{server.getsockname()[1]}"
-        tracked = TrackedRun.open(config, run_dir, HASHES)
+        tracked = TrackedRun(config, run_dir, HASHES)
         start = time.monotonic()
         for iteration in range(100):
             tracked.log({"loss": 1.0}, iteration)
         assert time.monotonic() - start < 1
     with caplog.at_level(logging.WARNING, "vclr"):
         tracked.finish("FAILED")  # the server is gone now, which breaks the waiting request off
-    assert any("training goes on" in record.getMessage() for record in caplog.records)
+    assert any("training continues" in record.getMessage() for record in caplog.records)
 
 
 def test_store_that_comes_back_gets_everything(config: Config, run_dir: Path, tmp_path: Path):
     """A file stands where the database's folder belongs, and is taken away during the training."""
     (tmp_path / "place").write_text("in the way")
     config.tracking.uri = f"sqlite:///{tmp_path}/place/mlflow.db"
-    tracked = TrackedRun.open(config, run_dir, HASHES)
+    tracked = TrackedRun(config, run_dir, HASHES)
     tracked.log({"loss": 1.0}, 1)
     time.sleep(0.5)
     (tmp_path / "place").unlink()
@@ -202,7 +202,7 @@ def test_store_that_comes_back_gets_everything(config: Config, run_dir: Path, tm
 
 
 def test_log_is_cheap(config: Config, run_dir: Path):
-    tracked = TrackedRun.open(config, run_dir, HASHES)
+    tracked = TrackedRun(config, run_dir, HASHES)
     metrics = {f"loss_{index}": 1.0 for index in range(20)}
     start = time.perf_counter()
     for iteration in range(1000):
@@ -214,5 +214,6 @@ def test_log_is_cheap(config: Config, run_dir: Path):
 
 
 def test_import_is_light():
-    script = "import sys; import vclr.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    names = "vclr.tracking.run, vclr.tracking.ui"
+    script = f"import sys; import {names}; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

@@ -17,9 +17,9 @@ import pytest
 from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
-from vclr.tracking import TrackedRun, open_ui
 from vclr.tracking.database import newest_experiment
-from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, _server_environment, start_page
+from vclr.tracking.run import TrackedRun
+from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, _server_environment, open_ui, start_page
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -37,13 +37,13 @@ def fetch(address: str, body: dict | None = None) -> bytes:
         return answer.read()
 
 
-COMMAND = "import sys; from vclr.tracking import open_ui; open_ui(sys.argv[1], int(sys.argv[2]))"
+COMMAND = "import sys; from vclr.tracking.ui import open_ui; open_ui(sys.argv[1], int(sys.argv[2]))"
 
 
 @pytest.fixture
 def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
     """Track a run, serve the page from a process of its own, and end it as a batch system would."""
-    tracked = TrackedRun.open(config, run_dir, {})
+    tracked = TrackedRun(config, run_dir, {})
     tracked.log({"loss": 0.5}, 10)
     tracked.finish()
     before = set(tmp_path.iterdir())

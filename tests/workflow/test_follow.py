@@ -67,7 +67,7 @@ def test_a_line_for_each_job_and_nothing_to_do_the_second_time(tmp_path: Path):
 
 
 def test_a_training_is_heard_of_now_and_then(monkeypatch: pytest.MonkeyPatch):
-    lines = [f"iteration {number}/900 loss 3.210 (0.31 s a step, 4 min left)" for number in (20, 40)]
+    lines = [f"iteration {number}/900 loss 3.210 (0.31 s per step, 4 min left)" for number in (20, 40)]
     assert list(follow_module.describe_progress(lines)) == []  # a minute is not over
     monkeypatch.setattr(follow_module, "SECONDS_BETWEEN_LINES", 0.0)
     assert list(follow_module.describe_progress(lines[:1])) == ["           training: iteration 20 of 900, 4 min left"]

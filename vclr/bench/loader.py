@@ -19,18 +19,14 @@ import torch
 from vclr.bench.measure import Measurement, time_once
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.samples import TrainingSamples
 
 NUM_BATCHES = 12
 
 
 def measure_batches(settings: Settings, device: torch.device) -> Measurement:
-    """Time the loader of `data.train`, or of the configuration's data set; `images_per_s` is of the median run.
-
-    Raises:
-        UserError: the data cannot be used.
-    """
+    """Time the loader of `data.train`, or of the configuration's data set; `images_per_s` is of the median run."""
     config = load_config(settings.config_file, settings.overrides)
     seconds = time_batches(config, settings.workers, NUM_BATCHES, settings.runs)
     batch_size = config.dataloader.train.total_batch_size
@@ -46,7 +42,7 @@ def time_batches(config: Config, num_workers: int, num_batches: int, runs: int =
     config = copy.deepcopy(config)
     loader = config.dataloader.train
     loader.num_workers = num_workers
-    with closing(read_batches(training_loader(config, TrainingSamples(config)))) as batches:
+    with closing(read_batches(TrainingLoader(config, TrainingSamples(config)))) as batches:
         # The clock starts and stops with nothing in store.
         skip(batches, num_workers * loader.prefetch_factor + 1)
         run = partial(skip, batches, num_batches)

@@ -122,7 +122,7 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
     for key in given:
         if key not in used:
             users = [f"`vclr bench {other}`" for other in USED if key in USED[other]]
-            raise UsageError(f"{_option(key)}: is of {' and '.join(users)}, not of `vclr bench {name}`")
+            raise UsageError(f"{_option(key)}: belongs to {' and '.join(users)}, not to `vclr bench {name}`")
     if "size" in used:
         used["sizes"] = tuple(read_size(text) for text in used.pop("size").split(","))
     for override in used.get("overrides", ()):
@@ -134,20 +134,16 @@ def choose_settings(name: str, given: Mapping[str, Any]) -> Settings:
     if "batch" in USED[name]:
         check_memory(settings)
     if name == "attention" and len(settings.sizes) > 1:
-        raise UsageError(f"--size {given['size']}: vclr bench attention takes one")
+        raise UsageError(f"--size {given['size']}: vclr bench attention takes one size")
     if len(settings.sizes) > settings.batch:
         raise UsageError(
-            f"--size {given['size']}: more sizes than images; --batch {len(settings.sizes)} has all of them"
+            f"--size {given['size']}: more sizes than images; --batch {len(settings.sizes)} covers all of them"
         )
     return settings
 
 
 def read_size(text: str) -> Size:
-    """Read a size as a person writes it.
-
-    Raises:
-        UsageError: it is not a size.
-    """
+    """Read a size that is written as HEIGHTxWIDTH."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match:
         raise UsageError(f"--size {text}: expected HEIGHTxWIDTH in pixels, as in 384x512, or several: 384x512,512x384")
@@ -158,11 +154,7 @@ def read_size(text: str) -> Size:
 
 
 def check_settings(settings: Settings) -> None:
-    """Check the values.
-
-    Raises:
-        UsageError: an option has an invalid value, or the device does not exist.
-    """
+    """Refuse invalid values, and a device that does not exist."""
     for key, (least, most) in LIMITS.items():
         if not least <= (value := getattr(settings, key)) <= most:
             limit = f"at least {least}" if value < least else f"at most {most}"
@@ -178,18 +170,14 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_memory(settings: Settings) -> None:
-    """Refuse a batch that cannot fit in memory: the system would kill the process silently.
-
-    Raises:
-        UserError: says how much memory the batch needs, and how much is free.
-    """
+    """Refuse a batch that cannot fit in memory: the system would kill the process silently."""
     import psutil
 
-    need = BYTES_PER_PIXEL * sum(height * width for height, width in settings.image_sizes)
-    there = psutil.virtual_memory().available
-    if need > there:
+    needed = BYTES_PER_PIXEL * sum(height * width for height, width in settings.image_sizes)
+    free = psutil.virtual_memory().available
+    if needed > free:
         raise UserError(
-            f"--batch {settings.batch}: needs more than {need / GIB:.0f} GiB of memory, and {there / GIB:.0f} GiB "
+            f"--batch {settings.batch}: needs more than {needed / GIB:.0f} GiB of memory, and {free / GIB:.0f} GiB "
             "are free; choose a smaller --batch or --size"
         )
 

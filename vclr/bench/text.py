@@ -11,7 +11,7 @@ def describe(figures: dict[str, Any]) -> str:
     if "forward_s" in figures:
         rows["forward alone"] = _seconds(figures["forward_s"])
     if "images_per_s" in figures:
-        rows["images a second"] = f"{figures['images_per_s']:.1f}"
+        rows["throughput"] = f"{figures['images_per_s']:.1f} images per second"
     if figures.get("skipped_steps"):
         rows["no update in"] = f"{figures['skipped_steps']} steps, whose gradient overflowed"
     rows["peak memory"] = f"{figures['peak_gib']:.2f} GiB"

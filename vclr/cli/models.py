@@ -131,6 +131,7 @@ def evaluate(
     if predictions and len(predictions) == 1:
         del files["predictions.json"]
     check_output_folder(output, inputs, files)
+    place = read_place()
     if not predictions:
         _evaluate(config, checkpoint, output, quiet, shard)
         return
@@ -139,7 +140,7 @@ def evaluate(
         raise UsageError(f"--predictions and {other}: give one of them, not both")
     from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 
-    if (place := read_place()) and place.rank:
+    if place and place.rank:
         return  # the first process of several is enough for it
     if len(predictions) > 1:
         _report(config, evaluate_parts(predictions, config, output))

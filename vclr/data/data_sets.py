@@ -18,9 +18,7 @@ from vclr.image_folder import each_folder, locate
 def training_set(config: Config) -> DataSetConfig:
     """Return the files of the training set: those of `data.train`, or else of the catalog."""
     check_protocols(config)
-    return _resolve(
-        fill_method(config, config.data.train), config.dataloader.train.dataset.names, config.data.root, "train"
-    )
+    return _resolve(config, config.data.train, config.dataloader.train.dataset.names, "train")
 
 
 def test_set(config: Config) -> DataSetConfig:
@@ -30,10 +28,8 @@ def test_set(config: Config) -> DataSetConfig:
     if evaluation.protocol in evaluation.test_sets:
         return fill_method(config, evaluation.test_sets[evaluation.protocol])
     if evaluation.protocol and evaluation.protocol not in evaluation.groups:
-        return _resolve(DataSetConfig(), PROTOCOLS[evaluation.protocol].name, config.data.root, "test")
-    return _resolve(
-        fill_method(config, config.data.test), config.dataloader.test.dataset.names, config.data.root, "test"
-    )
+        return _resolve(config, DataSetConfig(), PROTOCOLS[evaluation.protocol].name, "test")
+    return _resolve(config, config.data.test, config.dataloader.test.dataset.names, "test")
 
 
 def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
@@ -87,19 +83,21 @@ def check_protocols(config: Config) -> None:
             raise UsageError(f"evaluation.protocols: names {protocol} twice")
 
 
-def _resolve(own: DataSetConfig, name: str, root: str, part: str) -> DataSetConfig:
+def _resolve(config: Config, own: DataSetConfig, name: str, part: str) -> DataSetConfig:
+    """Complete the user's own files with those of a published data set if they name no annotations."""
+    own = fill_method(config, own)
     if own.annotations:
         return own
     if name not in DATA_SETS:
         raise UsageError(
             f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, DATA_SETS)}"
         )
-    published, below = DATA_SETS[name], Path(root)
+    published, root = DATA_SETS[name], Path(config.data.root)
     return replace(
         own,
-        annotations=str(below / published.annotations),
-        images=own.images or _photos(published, below),
-        views={view: str(below / folder) for view, folder in published.view_folders.items()} | own.views,
+        annotations=str(root / published.annotations),
+        images=own.images or _photos(published, root),
+        views={view: str(root / folder) for view, folder in published.view_folders.items()} | own.views,
     )
 
 

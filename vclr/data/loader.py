@@ -34,9 +34,20 @@ class TrainingLoader:
     """
 
     def __init__(
-        self, config: Config, samples: TrainingSamples, sampler: EpochSampler, device: torch.device = CPU
+        self,
+        config: Config,
+        samples: TrainingSamples,
+        first_batch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device = CPU,
     ) -> None:
-        self.config, self.samples, self.sampler, self.device = config, samples, sampler, device
+        """Begin with batch number `first_batch`; each of several processes gets its slots of the same batches."""
+        self.config, self.samples, self.device = config, samples, device
+        loader = config.dataloader.train
+        groups = samples.images.is_wide() if loader.aspect_ratio_grouping else None
+        batch_size, seed = loader.total_batch_size, config.train.seed
+        self.sampler = EpochSampler(len(samples), batch_size, seed, first_batch, groups, rank, world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         loader, slots = self.config.dataloader.train, self._make_slots()
@@ -46,7 +57,7 @@ class TrainingLoader:
             batch_size=None,  # the sampler makes the batches
             sampler=((number % num_slots, keys) for number, keys in enumerate(self.sampler)),
             num_workers=loader.num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
             prefetch_factor=loader.prefetch_factor if loader.num_workers else None,
             worker_init_fn=prepare_worker,
         )
@@ -86,28 +97,6 @@ class _SentSamples(Dataset[Any]):
         return self.slots.pack(packed, slot) if self.slots else packed
 
 
-def training_loader(
-    config: Config,
-    samples: TrainingSamples,
-    first_batch: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    device: torch.device = CPU,
-) -> TrainingLoader:
-    """Return the endless training batches from number `first_batch` on; they arrive on the device if it is a GPU.
-
-    If several processes train together, each gets its slots of the same batches (see `EpochSampler`).
-
-    Raises:
-        UsageError: the processes cannot share a batch evenly.
-    """
-    loader = config.dataloader.train
-    groups = samples.images.is_wide() if loader.aspect_ratio_grouping else None
-    batch_size, seed = loader.total_batch_size, config.train.seed
-    sampler = EpochSampler(len(samples), batch_size, seed, first_batch, groups, rank, world_size)
-    return TrainingLoader(config, samples, sampler, device)
-
-
 def list_test_batches(config: Config, samples: TestSamples, shard: Shard) -> Sequence[list[int]]:
     """List the sample indices of each batch in a shard of the test set, in order.
 
@@ -141,5 +130,5 @@ def read_batches(loader: Iterable[T]) -> Generator[T, None, None]:
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("vclr.errors.UserError: ")) from None
 
 
-def _as_it_is(item: T) -> T:
+def _unchanged(item: T) -> T:
     return item

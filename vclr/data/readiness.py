@@ -34,7 +34,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         UsageError: a name is unknown; names the nearest.
         UserError: a file, photo or class does not exist.
     """
-    tested = _check_names(config)
+    tested = check_names(config)
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
@@ -73,18 +73,13 @@ def check_test_set(config: Config) -> None:
         check_groups(config, tested.head["categories"])
 
 
-def check_names(config: Config) -> None:
-    """Check the names in an experiment, as far as the existing data allows.
+def check_names(config: Config) -> CocoFile | None:
+    """Check the names in an experiment, as far as the existing data allows; return the test set if that needed it.
 
     Raises:
         UsageError: a view, data set or protocol is unknown; names the nearest.
         UserError: the test set lacks a class of `evaluation.groups`.
     """
-    _check_names(config)
-
-
-def _check_names(config: Config) -> CocoFile | None:
-    """Do the work of `check_names`, and return the test set if that needed it."""
     check_view_names(config.views, training_set(config))
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:

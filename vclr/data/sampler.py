@@ -40,10 +40,7 @@ class EpochSampler(Sampler[list[Key]]):
             groups: (num_samples,) the group of each sample; None: a single group.
             rank: number of this process; it gets the slots [rank * k, (rank + 1) * k) of each batch, with
                 k = batch_size / world_size.
-            world_size: number of processes that share a batch.
-
-        Raises:
-            UsageError: the processes cannot share a batch evenly.
+            world_size: number of processes that share a batch evenly.
         """
         check_share(batch_size, world_size)
         self.batch_size, self.seed, self.first_batch = batch_size, seed, first_batch

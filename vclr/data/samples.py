@@ -138,15 +138,11 @@ class TestSamples(Dataset[TestSample]):
 
     def __getitem__(self, index: int) -> TestSample:
         """Read the image at `index`."""
-        return _make_test_sample(self.images.open(index), self.mapper, self.images.ids[index])
+        return make_test_sample(self.images.open(index), self.mapper, self.images.ids[index])
 
 
-def make_test_sample(photo: np.ndarray, mapper: TestMapperConfig, image_id: int = 0) -> TestSample:
-    """Resize a photo (h, w, 3) uint8 as evaluation does."""
-    return _make_test_sample(Image.fromarray(photo), mapper, image_id)
-
-
-def _make_test_sample(photo: Image.Image, mapper: TestMapperConfig, image_id: int) -> TestSample:
+def make_test_sample(photo: Image.Image, mapper: TestMapperConfig, image_id: int = 0) -> TestSample:
+    """Resize a photo as evaluation does."""
     size = photo.height, photo.width
     resized = test_geometry(mapper, size).apply_to_image(photo)
     return TestSample(torch.from_numpy(_to_array(resized)), image_id, size)

@@ -37,10 +37,8 @@ class Causes:
     def __init__(self, place: Place, when_stuck: Callable[[str], None]) -> None:
         """Connect to the store, and listen.
 
-        Args:
-            place: the place of this process.
-            when_stuck: called in the listening thread with the cause of another process's failure if `stop` is not
-                called within `STUCK_SECONDS`.
+        If another process fails and `stop` is not called within `STUCK_SECONDS`, the listening thread calls
+        `when_stuck` with the cause.
         """
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A separate connection: that of the process group is blocked while a collective is set up.

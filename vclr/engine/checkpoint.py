@@ -52,7 +52,7 @@ class Checkpoints:
                 problems.append(str(error))
                 continue
             if problems:
-                log.warning("%s; going on from %s", problems[0], path)
+                log.warning("%s; continuing from %s", problems[0], path)
             else:
                 self.saved = checkpoint["iteration"]
             return checkpoint
@@ -105,11 +105,7 @@ def read_intact(path: Path) -> dict[str, Any]:
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint.
-
-    Raises:
-        OSError: the disk's error, which torch would hide if it were given a path.
-    """
+    """Write a checkpoint through an open file: if torch were given a path, it would hide the disk's error."""
     try:
         with path.open("wb") as file:
             torch.save(checkpoint, file)

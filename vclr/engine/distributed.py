@@ -45,11 +45,8 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
     If the block fails, the other processes are told why, and the caller must end this one with `leaving_at_once`: the
     process group is not taken down, because that could wait for the others forever.
 
-    Args:
-        device: `train.device`.
-
     Yields:
-        The device of this process: its own GPU of the node if `device` is CUDA.
+        The device of this process: its own GPU of the node if `device` (`train.device`) is CUDA.
 
     Raises:
         UsageError: there is no such device, or too few GPUs for the processes.
@@ -89,7 +86,7 @@ def _choose_own_device(name: str, place: Place) -> torch.device:
     num_devices = torch.cuda.device_count()
     if place.local_rank >= num_devices > 1:
         raise UsageError(
-            f"a process for each GPU: there are {num_devices} here, process {place.local_rank + 1} has none"
+            f"each process needs its own GPU: this machine has {num_devices}, process {place.local_rank + 1} has none"
         )
     # If each process sees only one GPU (SLURM's --gpus-per-task), that is its own.
     number = place.local_rank if num_devices > 1 else 0
@@ -98,18 +95,14 @@ def _choose_own_device(name: str, place: Place) -> torch.device:
 
 
 def _check_own_device(device: torch.device, place: Place) -> None:
-    """Refuse processes that share a GPU.
-
-    Raises:
-        UsageError: in all processes.
-    """
+    """Raise an error in all processes if two of them share a GPU."""
     is_doubtful = device.type == "cuda" and torch.cuda.device_count() < place.local_world_size
     own = (platform.node(), str(torch.cuda.get_device_properties(device).uuid)) if is_doubtful else None
     devices: list[tuple[str, str] | None] = [None] * place.world_size
     distributed.all_gather_object(devices, own, group=_hosts)
     for other, first in enumerate(map(devices.index, devices)):
         if first != other and (used := devices[other]):
-            raise UsageError(f"a process for each GPU: processes {first} and {other} on {used[0]} have the same")
+            raise UsageError(f"each process needs its own GPU: {first} and {other} on {used[0]} have the same")
 
 
 def agree_on_largest(number: int) -> int:

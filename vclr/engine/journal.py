@@ -9,7 +9,6 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from vclr.config import Config
@@ -35,7 +34,7 @@ class Journal:
         records = folder.records()
         self.evaluated = {record["iteration"] for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
-        self.tracked = TrackedRun.open(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
+        self.tracked = TrackedRun(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
         # After a kill the store may lack some points; it takes only those that it lacks.
         for record in records:
             self._track(record["kind"], record["iteration"], record)
@@ -53,9 +52,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Close everything, and record how the training ended."""
         is_stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
         status = "FINISHED" if kind is None else "KILLED" if is_stopped else "FAILED"
@@ -86,7 +83,7 @@ class Journal:
         self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
         log.info(
-            "iteration %d/%d loss %.3f (%.2f s a step, %.0f min left)",
+            "iteration %d/%d loss %.3f (%.2f s per step, %.0f min left)",
             *(iteration, self.last, record["loss"], record["step_seconds"], remaining / 60),
         )
         self.progress.say(f"loss {record['loss']:.3f}")

@@ -21,19 +21,13 @@ ADVICE = "a smaller dataloader.train.total_batch_size, train.amp.enabled=True or
 
 
 def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> T:
-    """Compute something; if memory runs out, retry in a way that needs less, which the state then keeps.
+    """Compute something; if memory runs out, retry in a slower way that needs less, which the state then keeps.
 
     Fewer images go through backbone and encoder at once, and their layers are computed again for the gradient
-    (`train.micro_batch_size`): the same numbers, later.
-
-    Args:
-        state: the state of the training.
-        batch: the batch of the step.
-        compute: leaves the state as it was if it raises.
+    (`train.micro_batch_size`). The results are the same. If `compute` raises, it must leave the state unchanged.
 
     Raises:
-        UserError: there is too little memory even so; or this is one of several processes, and the others cannot
-            retry.
+        UserError: memory is too small even so, or this is one of several processes, and the others cannot retry.
     """
     while True:
         result, reason = _attempt(compute)
@@ -50,16 +44,15 @@ def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> 
         )
 
 
-def or_refuse(compute: Callable[[], T]) -> T:
+def or_refuse(compute: Callable[[], object]) -> None:
     """Compute something that cannot be retried with less memory.
 
     Raises:
         UserError: memory runs out.
     """
-    result, reason = _attempt(compute)
+    _, reason = _attempt(compute)
     if reason:
         raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
-    return cast(T, result)
 
 
 def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:

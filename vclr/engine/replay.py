@@ -68,7 +68,9 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     """Take the step on the parts of a batch, and print its outcome."""
     config = state.config
     try:
-        batch = join_batches([_read_batch(part) for part in parts])
+        batch = join_batches(
+            [Batch(**part | {"targets": [Target(**own) for own in part["targets"]]}) for part in parts]
+        )
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
     culprits = watch_modules(state.student)
@@ -80,10 +82,8 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
         print(f"first output that is not finite: {culprits[0]}")
     check_finite({name: value.item() for name, value in losses.items()}, state.iteration, batch)
     backward(state, losses)
-    broken = [
-        name for name, p in state.student.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
-    ]
-    if broken:
+    gradients = {name: p.grad for name, p in state.student.named_parameters() if p.grad is not None}
+    if broken := [name for name, gradient in gradients.items() if not gradient.isfinite().all()]:
         print(f"gradients that are not finite: {len(broken)}, among them that of {broken[0]}")
     clip_gradients_and_read(state, losses, batch)
     print("all losses and gradients are finite this time")
@@ -114,7 +114,3 @@ def join_batches(parts: list[Batch]) -> Batch:
     targets = [target for part in parts for target in part.targets]
     views = [view for part in parts for view in part.views]
     return Batch(join([p.images for p in parts]), join([p.natural for p in parts]), sizes, targets, views)
-
-
-def _read_batch(part: dict[str, Any]) -> Batch:
-    return Batch(**{**part, "targets": [Target(**target) for target in part["targets"]]})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from vclr.config import Config, config_from_text, dump_config
@@ -59,9 +59,7 @@ class RunFolder:
         self._locked = self._lock()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.log.exists() and not self.log.stat().st_size:
             self.log.unlink()
         for folder in self._made:
@@ -153,20 +151,13 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """Read the logged records, except for a line that was cut off when a training was killed."""
+        text = self.metrics.read_text(encoding="utf-8", errors="replace") if self.metrics.exists() else ""
         records = []
-        for line in (
-            self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else ()
-        ):
-            try:
+        for line in text.splitlines():
+            with suppress(ValueError, AttributeError):  # AttributeError: the line is not an object
                 record = json.loads(line)
-            except ValueError:
-                continue
-            if (
-                isinstance(record, dict)
-                and type(record.get("iteration")) is int
-                and isinstance(record.get("kind"), str)
-            ):
-                records.append(record)
+                if type(record.get("iteration")) is int and isinstance(record.get("kind"), str):
+                    records.append(record)
         return records
 
     def forget_after(self, iteration: int) -> None:
@@ -179,21 +170,13 @@ class RunFolder:
         sync_folder(self.path)
 
     def load_checkpoint(self) -> dict[str, Any]:
-        """Read the newest intact checkpoint, with a warning if it is not the last one.
-
-        Raises:
-            UserError: none is intact.
-        """
+        """Read the newest intact checkpoint, as `Checkpoints.load` does."""
         checkpoint = self.checkpoints.load(self._check)
         self._built = None
         return checkpoint
 
     def _check(self, checkpoint: dict[str, Any], name: str) -> None:
-        """Check that a file holds the whole state of a training and agrees with the folder's log.
-
-        Raises:
-            UserError: it does not; says why in one line.
-        """
+        """Check that a file holds the whole state of a training and agrees with the folder's log."""
         if not is_checkpoint(checkpoint):
             raise UserError(f"{name}: is not a vclr checkpoint; convert it with `vclr convert`")
         config = check_form(checkpoint, name)
@@ -228,14 +211,14 @@ class RunFolder:
         path = self.path / "data.json"
         before = read_json(path) if path.exists() else {}
         if not isinstance(before, dict):
-            raise UserError(f"{path}: is not a json of hashes; take it away, and the data is not compared")
+            raise UserError(f"{path}: is not a json of hashes; remove it to leave the data uncompared")
         return differing_data(before, self.data_hashes)
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):
             raise UsageError(
-                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one of "
-                "these settings; to start one here leave --resume out"
+                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one "
+                "with these settings; to start one here, leave --resume out"
             )
         log.info("%s: holds no training yet; starting one", self.path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from vclr.engine.distributed import agree_on_largest
@@ -49,9 +49,7 @@ class StopSignals:
                     self._handlers[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
@@ -78,5 +76,5 @@ class StopSignals:
         """
         if self.requested:
             assert self._received is not None
-            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume goes on from there"
+            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume continues from there"
             raise StoppedError(says, EXIT_CODES[self._received])

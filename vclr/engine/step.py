@@ -38,21 +38,18 @@ def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict
 def compute_gradients(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
     """Do the first half of a step: compute the losses and their clipped gradient.
 
-    Raises:
-        FloatingPointError: a loss or the gradient is not finite.
-        torch.OutOfMemoryError, RuntimeError: from torch. Whatever is raised, the state is as it was before.
+    If anything is raised, the state is unchanged.
     """
     statistics = [buffer.clone() for buffer in state.student.mask_branch.buffers()]
     try:
         losses = compute_losses(state, batch, objective)
         backward(state, losses)
-        values = clip_gradients_and_read(state, losses, batch)
+        return clip_gradients_and_read(state, losses, batch)
     except Exception:
         state.forget_step()
         for buffer, before in zip(state.student.mask_branch.buffers(), statistics, strict=True):
             buffer.copy_(before)
         raise
-    return values
 
 
 def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Losses:
@@ -79,7 +76,7 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
         outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
         if objective.needs_teacher:
-            assert state.teacher is not None  # load_config sees to it
+            assert state.teacher is not None  # load_config has checked this
             natural = student.normalize(batch.natural, batch.image_sizes)
             taught = state.teacher(natural, batch.image_sizes)
     return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
@@ -154,11 +151,7 @@ def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:
-    """Stop a training that has diverged.
-
-    Raises:
-        FloatingPointError: names the losses and the images.
-    """
+    """Raise a FloatingPointError that names the losses that are not finite, and the images."""
     broken = [name for name, value in losses.items() if not math.isfinite(value)]
     if broken:
         images = ", ".join(str(target.image_id) for target in batch.targets)

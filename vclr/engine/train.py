@@ -12,7 +12,7 @@ import torch
 
 from vclr.config import Config
 from vclr.config.checks import check_share
-from vclr.data.loader import read_batches, training_loader
+from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
@@ -60,7 +60,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
-        loader = training_loader(config, samples, state.iteration, rank(), world_size(), device)
+        loader = TrainingLoader(config, samples, state.iteration, rank(), world_size(), device)
         with (
             open_journal(folder, state, averages, quiet) as journal,
             closing(read_batches(loader)) as batches,
@@ -106,7 +106,7 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
     """Load the checkpoint or the first weights into a state; return the journal's part of the checkpoint."""
     if checkpoint:
         state.load_state_dict(checkpoint)
-        log.info("going on from iteration %d", state.iteration)
+        log.info("continuing from iteration %d", state.iteration)
         return checkpoint.get("journal")
     if state.config.train.init_checkpoint:
         state.initialize(state.config.train.init_checkpoint)
@@ -134,23 +134,11 @@ def run_iterations(
     state: TrainState, batches: Iterator[Batch], folder: RunFolder, journal: Journal | None, signals: StopSignals
 ) -> None:
     """Take steps until `train.max_iter`, with checkpoints and evaluations along the way."""
-    config, train_config = state.config, state.config.train
-    objective = Objective(config.model.criterion)
+    config = state.config.train
+    objective = Objective(state.config.model.criterion)
     while True:
-        signals.agree()
-        try:
-            if signals.requested:
-                on_first_process(lambda: signals.check(state.iteration))
-            evaluate_if_due(state, journal, signals)
-        except StoppedError:
-            save(state, folder, journal)
-            wait_for_all()
-            raise
-        except SystemExit as told:  # the first process stops; launchers end the remaining ones when one leaves
-            if told.code in EXIT_CODES.values():
-                wait_for_all()
-            raise
-        if state.iteration == train_config.max_iter:
+        stop_or_evaluate(state, folder, journal, signals)
+        if state.iteration == config.max_iter:
             return
         started = time.perf_counter()
         batch = next(batches)
@@ -161,25 +149,36 @@ def run_iterations(
         except FloatingPointError as error:
             raise keep_for_replay(error, state, batch, folder.path) from None
         except Exception:
-            if signals.requested and train_config.compile and world_size() == 1:
+            if signals.requested and config.compile and world_size() == 1:
                 continue  # the signal that ended the compiler, and so the step, also asks this process to stop
             raise
         if journal:
             journal.step(state.iteration, losses, lr, data_seconds)
-        is_last = state.iteration == train_config.max_iter
-        if is_last or state.iteration % train_config.checkpointer.period == 0:
+        if state.iteration == config.max_iter or state.iteration % config.checkpointer.period == 0:
             save(state, folder, journal)
 
 
-def evaluate_if_due(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate every `train.eval_period` iterations, unless that was done before the training was stopped here.
+def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | None, signals: StopSignals) -> None:
+    """Stop if a process received a signal; otherwise evaluate every `train.eval_period` iterations.
 
     Raises:
-        StoppedError: a signal arrived; the evaluation is postponed.
+        StoppedError: there was a signal, possibly during the evaluation; everything is saved.
     """
     period = state.config.train.eval_period
-    if period and state.iteration and state.iteration % period == 0:
-        on_first_process(lambda: evaluate(state, journal, signals))
+    signals.agree()
+    try:
+        if signals.requested:
+            on_first_process(lambda: signals.check(state.iteration))
+        if period and state.iteration and state.iteration % period == 0:
+            on_first_process(lambda: evaluate(state, journal, signals))
+    except StoppedError:
+        save(state, folder, journal)
+        wait_for_all()
+        raise
+    except SystemExit as told:  # the first process stops; launchers end the remaining ones when one leaves
+        if told.code in EXIT_CODES.values():
+            wait_for_all()
+        raise
 
 
 def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:

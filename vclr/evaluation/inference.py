@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
@@ -33,7 +34,7 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
     if short_edge is None:
         short_edge, max_size = min(image.shape[:2]), max(image.shape[:2])
     mapper = TestMapperConfig(short_edge_length=short_edge, max_size=max_size)
-    return predict_samples(model, [make_test_sample(image, mapper)])[0]
+    return predict_samples(model, [make_test_sample(Image.fromarray(image), mapper)])[0]
 
 
 @torch.no_grad()

@@ -28,8 +28,7 @@ def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> It
         wait_seconds: how long the job that probes the nodes may wait in the queue.
         with_job: whether to submit that job.
     """
-    missing = [command for command in COMMANDS if shutil.which(command) is None]
-    if missing:
+    if missing := [command for command in COMMANDS if shutil.which(command) is None]:
         fix = "log in to a login node of the cluster, or load its module (module load slurm)"
         yield Finding(ERROR, "commands", f"not found: {', '.join(missing)}", fix)
         return
@@ -49,9 +48,8 @@ def check_slurm(profile: Path, wait_seconds: float, with_job: bool = True) -> It
     yield partition
     if partition.level == ERROR:
         return
-    for check in (_check_accounting, _check_gpus, _check_training, _check_other_jobs):
-        yield check(site, settings)
-    for check in (_check_requeue, _check_preemption, _check_time):
+    checks = (_check_accounting, _check_gpus, _check_training, _check_other_jobs)
+    for check in (*checks, _check_requeue, _check_preemption, _check_time):
         yield check(site, settings)
     if with_job:
         yield from check_nodes(site.training, wait_seconds)
@@ -161,9 +159,9 @@ def _try_submission(site: Profile, what: str, topic: str, flags: list[str]) -> F
 
 
 def _check_requeue(site: Profile, settings: dict[str, str]) -> Finding:
-    if settings.get("JobRequeue") == "1":
-        return Finding(OK, "requeue", "SLURM requeues a job that was preempted or whose node failed")
-    return Finding(OK, "requeue", "off by default (JobRequeue=0); trainings ask for it, and `vclr launch` resubmits")
+    off = "off by default (JobRequeue=0); trainings ask for it, and `vclr launch` resubmits"
+    is_on = settings.get("JobRequeue") == "1"
+    return Finding(OK, "requeue", "SLURM requeues a job that was preempted or whose node failed" if is_on else off)
 
 
 def _check_preemption(site: Profile, settings: dict[str, str]) -> Finding:

@@ -65,16 +65,13 @@ class Job:
         write_json(self.folder / RECORD, fields | {"code": str(self.code)}, indent=1)
 
 
-def read_job(folder: Path) -> Job:
-    """Read the record of a job."""
-    fields = read_json(folder / RECORD)
-    return Job(**{**fields, "folder": folder, "code": Path(fields["code"])})
-
-
 def last_job(jobs: Path) -> Job | None:
     """Return the newest job of a training, or None."""
     folders = [folder for folder in _numbered(jobs) if (folder / RECORD).exists()]
-    return read_job(folders[-1]) if folders else None
+    if not folders:
+        return None
+    fields = read_json(folders[-1] / RECORD)
+    return Job(**{**fields, "folder": folders[-1], "code": Path(fields["code"])})
 
 
 @contextmanager

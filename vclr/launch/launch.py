@@ -20,6 +20,7 @@ from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
 from vclr.file_lock import lock_file
+from vclr.file_names import shown_path
 from vclr.launch.backends import Backend, choose_backend
 from vclr.launch.cluster import UNKNOWN, JobState
 from vclr.launch.job import Job, last_job, new_job_folder, prepare_job
@@ -96,7 +97,8 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
     """
     jobs = _jobs_folder(config)
     jobs.mkdir(parents=True, exist_ok=True)
-    with _alone_in(jobs):
+    busy = f"{jobs}/lock: another `vclr launch` has held it for {SUBMISSION_SECONDS:.0f} s"
+    with lock_file(jobs / "lock", busy, SUBMISSION_SECONDS):
         job = last_job(jobs)
         if job is not None and (running := _attach(job, config)):
             return running
@@ -105,20 +107,12 @@ def attach_or_submit(config: Config, before: Job | None = None) -> Job:
             job = prepare_job(folder, config, num_processes(config), before if goes_on else None)
             choose_backend(job.backend).submit(job, config.launcher)
             job.save()
-    log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, _shown(job.log_file()))
+    log.info("%s: submitted as job %s; log: %s", job.name, job.job_id, shown_path(job.log_file()))
     return job
 
 
 def _jobs_folder(config: Config) -> Path:
     return Path(config.train.output_dir, "jobs").absolute()
-
-
-@contextmanager
-def _alone_in(jobs: Path) -> Iterator[None]:
-    """Keep other clients of the training out for the moment of a submission."""
-    busy = f"{jobs}/lock: another `vclr launch` has held it for {SUBMISSION_SECONDS:.0f} s"
-    with lock_file(jobs / "lock", busy, SUBMISSION_SECONDS):
-        yield
 
 
 def _attach(job: Job, config: Config) -> Job | None:
@@ -167,15 +161,15 @@ def _interrupted(config: Config) -> UserError:
     if job is None or backend is None or not job.job_id or backend.state(job).has_ended:
         return InterruptedLaunchError("interrupted")
     if config.launcher.on_interrupt == "detach":
-        goes_on = f"{job.name}: interrupted; job {job.job_id} keeps running; run the same command to follow it"
-        return InterruptedLaunchError(goes_on)
+        says = f"job {job.job_id} keeps running; run the same command to follow it"
+        return InterruptedLaunchError(f"{job.name}: interrupted; {says}")
     log.info("%s: interrupted; job %s saves and is cancelled", job.name, job.job_id)
     backend.cancel(job)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
     while not backend.state(job).has_ended:
         time.sleep(LOOK_SECONDS)
-    cancelled = f"{job.name}: interrupted; job {job.job_id} is cancelled, the same command goes on from its checkpoint"
-    return InterruptedLaunchError(cancelled)
+    says = f"job {job.job_id} is cancelled, the same command continues from its checkpoint"
+    return InterruptedLaunchError(f"{job.name}: interrupted; {says}")
 
 
 def follow(backend: Backend, job: Job, poll_seconds: float) -> Verdict:
@@ -210,7 +204,7 @@ def _say_what_changed(job: Job, before: JobState, now: JobState) -> None:
     if now.name == UNKNOWN and before.name != UNKNOWN:
         log.warning("%s: %s; still following job %s", job.name, now.reason, job.job_id)
     elif now.restarts > before.restarts and before.name:
-        log.info("%s: job %s was put back into the queue; it goes on from its checkpoint", job.name, job.job_id)
+        log.info("%s: job %s was put back into the queue; it continues from its checkpoint", job.name, job.job_id)
     elif now.name == "PENDING" and now.reason not in ("None", before.reason):
         log.info("%s: job %s waits (%s)", job.name, job.job_id, now.reason)
     elif now.name == "RUNNING" and before.name != "RUNNING":
@@ -223,13 +217,13 @@ def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
     Raises:
         UserError: another job would not help; says why, and where the log is.
     """
-    where = f"log: {_shown(job.log_file(verdict.rank))}"
+    where = f"log: {shown_path(job.log_file(verdict.rank))}"
     what = f"{job.name}: job {job.job_id} ended: {verdict.reason}"
     if verdict.ending is Ending.REFUSED:
         raise UserError(f"{what}; {where}")
     if not read_outcomes(job.folder, job.num_processes) and not job.log_file().exists():
         raise UserError(
-            f"{what}, and left nothing in {_shown(job.folder)}; `vclr doctor slurm` checks whether the nodes see it"
+            f"{what}, and left nothing in {shown_path(job.folder)}; `vclr doctor slurm` checks whether the nodes see it"
         )
     limits = config.launcher
     job = replace(job, resubmissions=job.resubmissions + 1)
@@ -305,9 +299,3 @@ def _launch_here(config: Config) -> None:
         job = prepare_job(folder, config, 1)
     work = TrainingProcess(str(job.folder), str(Path.cwd()), None, job.backend)
     submitit.DebugExecutor(job.folder).submit(work).results()
-
-
-def _shown(path: Path) -> str:
-    """Return a path relative to the working directory if it is below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -20,12 +20,7 @@ GRACE = 20.0
 
 
 def check_gpus(num_processes: int, device: str) -> None:
-    """Refuse more processes than this machine has GPUs.
-
-    Args:
-        num_processes: what `--num-gpus` says.
-        device: `train.device`; `auto` is the CPU if there is no GPU.
-    """
+    """Refuse more processes than this machine has GPUs; on `train.device=auto`, a machine without GPUs uses its CPU."""
     if device == "cpu":
         return
     import torch

@@ -36,24 +36,20 @@ INTERRUPTIONS = {
     "BOOT_FAIL": "a node did not start",
     "REVOKED": "the cluster revoked it",
 }
+# States of a job that would end in the same way again.
+REFUSALS = {
+    "CANCELLED": "it was cancelled",
+    "OUT_OF_MEMORY": "it needs more memory than it requested: raise launcher.mem_mb",
+    "DEADLINE": "its deadline has passed",
+}
 
 
 def judge(state: JobState, outcomes: dict[int, Outcome], num_processes: int) -> Verdict:
-    """Decide how a job ended.
-
-    Args:
-        state: what the cluster reports.
-        outcomes: what the processes recorded, by rank.
-        num_processes: number of processes of the job.
-    """
+    """Decide how a job ended, from the state that the cluster reports and the recorded outcomes by rank."""
     if state.name in INTERRUPTIONS:
         return Verdict(Ending.INTERRUPTED, INTERRUPTIONS[state.name])
-    if state.name == "CANCELLED":
-        return Verdict(Ending.REFUSED, "it was cancelled")
-    if state.name == "OUT_OF_MEMORY":
-        return Verdict(Ending.REFUSED, "it needs more memory than it requested: raise launcher.mem_mb")
-    if state.name == "DEADLINE":
-        return Verdict(Ending.REFUSED, "its deadline has passed")
+    if state.name in REFUSALS:
+        return Verdict(Ending.REFUSED, REFUSALS[state.name])
     if len(outcomes) == num_processes and all(outcome.kind == DONE for outcome in outcomes.values()):
         return Verdict(Ending.DONE, "")
     for kind, ending in ((REFUSED, Ending.REFUSED), (CRASHED, Ending.FAILED)):

@@ -76,10 +76,7 @@ class HungarianMatcher:
     def __call__(self, logits: Tensor, boxes: Tensor, targets: list[Target]) -> Matching:
         """Match every layer's queries to the objects of their image; the host waits once, for the costs.
 
-        Args:
-            logits: (l, b, q, c) class logits, float32.
-            boxes: (l, b, q, 4) cxcywh normalized, float32.
-            targets: the objects of each image.
+        Class logits (l, b, q, c) and boxes (l, b, q, 4), cxcywh normalized, are float32.
         """
         counts, (num_layers, _, num_queries, _) = list(map(len, targets)), logits.shape
         tables = [self.cost(*of_image) for of_image in zip(logits.unbind(1), boxes.unbind(1), targets, strict=True)]

@@ -53,8 +53,7 @@ class Objective:
             generators: one per image, on its device, for the points at which masks are compared.
         """
         losses, matching = self.detection(student, targets, num_boxes, generators, teacher)
-        if self.teacher_driven:
+        for name, weight, loss in self.teacher_driven:
             assert teacher is not None  # callers ask needs_teacher
-            for name, weight, loss in self.teacher_driven:
-                losses[name] = weight * loss(student, teacher, matching, num_pairs)
+            losses[name] = weight * loss(student, teacher, matching, num_pairs)
         return losses

@@ -57,11 +57,6 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    """Return the content of an empty array in a Python 2 pickle."""
-    return b""
-
-
 # NumPy 2 moved its internals from `numpy.core` to `numpy._core`.
 _STAND_INS: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": _Array,
@@ -70,7 +65,7 @@ _STAND_INS: dict[str, Callable[..., Any]] = {
     **{f"numpy.{core}.multiarray.scalar": _make_scalar for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _make_array for core in ("core", "_core")},
     "_codecs.encode": _encode,
-    "__builtin__.bytes": _no_bytes,
+    "__builtin__.bytes": lambda: b"",  # the content of an empty array in a Python 2 pickle
     "collections.OrderedDict": OrderedDict,
 }
 

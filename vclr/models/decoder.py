@@ -45,14 +45,14 @@ class Decoder(nn.Module):
         self.use_checkpoint = config.use_checkpoint
 
     def forward(
-        self, queries: Tensor, reference_points: Tensor, levels: Levels, bbox_embed: nn.ModuleList
+        self, queries: Tensor, reference_points: Tensor, memory: Levels, bbox_embed: nn.ModuleList
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Refine queries and boxes.
 
         Args:
             queries: (b, q, d) initial content.
             reference_points: (b, q, 4) initial boxes, cxcywh normalized, without gradient.
-            levels: the memory that the queries read.
+            memory: what the queries read.
             bbox_embed: the box head of each layer.
 
         Returns:
@@ -60,17 +60,17 @@ class Decoder(nn.Module):
         """
         states, boxes = [], []
         attached = reference_points
-        scale, padding_mask = levels.valid_ratios.repeat(1, 1, 2)[:, None], levels.padding_mask
+        scale, padding_mask = memory.valid_ratios.repeat(1, 1, 2)[:, None], memory.padding_mask
         for layer, box_head in zip(self.layers, bbox_embed[: len(self.layers)], strict=True):
             scaled = reference_points[:, :, None] * scale
-            span = Span(scaled, levels.spatial_shapes, padding_mask)
+            span = Span(scaled, memory.spatial_shapes, padding_mask)
             # The reference embeds the box relative to the padded finest level, so its position depends on the padding.
-            embedded = scaled[:, :, 0] if levels.pads_like_reference else reference_points
+            embedded = scaled[:, :, 0] if memory.pads_like_reference else reference_points
             query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
-                queries = checkpoint(layer, queries, query_pos, levels.features, span, use_reentrant=False)
+                queries = checkpoint(layer, queries, query_pos, memory.features, span, use_reentrant=False)
             else:
-                queries = layer(queries, query_pos, levels.features, span)
+                queries = layer(queries, query_pos, memory.features, span)
             states.append(self.norm(queries))
             # A layer's box passes its gradient to the previous refinement; the next reference point does not.
             boxes.append((box_head(states[-1]).float() + inverse_sigmoid(attached)).sigmoid())

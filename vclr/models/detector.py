@@ -19,11 +19,10 @@ from vclr.models.encoder import Encoder
 from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
-from vclr.models.two_stage import ProposalStage, TopkProposals, join_proposals
+from vclr.models.two_stage import ProposalStage, TopkProposals
 from vclr.structures import Outputs, Size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
-Encoded = tuple[Levels, Tensor]  # the levels of a part, and its memory
 
 
 class Detector(nn.Module):
@@ -97,15 +96,13 @@ class Detector(nn.Module):
             with_masks: False leaves the mask branch out (the teacher needs none).
         """
         with self._query_precision(images.device):
-            encoded = self._encode(images, image_sizes)
-        mask_features = None
-        if with_masks:
-            mask_features = self.mask_branch([levels.split(memory) for levels, memory in encoded])
+            memory = self._encode(images, image_sizes)  # one entry per part of the batch, see `split_batch`
+        mask_features = self.mask_branch([part.split() for part in memory]) if with_masks else None
         with self._query_precision(images.device):
-            proposals = join_proposals([self._propose(memory, levels) for levels, memory in encoded])
-            levels = join_levels(*zip(*encoded, strict=True))
+            heads = self.class_embed[-1], self.bbox_embed[-1]
+            proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
             queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, proposals.boxes.detach(), levels, self.bbox_embed)
+            states, boxes = self.decoder(queries, proposals.boxes.detach(), join_levels(memory), self.bbox_embed)
             return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
@@ -116,15 +113,15 @@ class Detector(nn.Module):
         """
         return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
 
-    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Encoded]:
-        """Return the levels and the memory of each part of the batch: backbone, neck and encoder."""
+    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Levels]:
+        """Return the memory of each part of the batch: backbone, neck and encoder."""
         at_once = self.images_at_once if self.training else 0
         parts = split_batch(images, image_sizes, self._lets_padding_leak(), at_once)
         if not at_once:
             return self._encode_parts(parts)
-        return [encoded for part in parts for encoded in checkpoint(self._encode_parts, [part], use_reentrant=False)]
+        return [memory for part in parts for memory in checkpoint(self._encode_parts, [part], use_reentrant=False)]
 
-    def _encode_parts(self, parts: list[Part]) -> list[Encoded]:
+    def _encode_parts(self, parts: list[Part]) -> list[Levels]:
         levels = []
         features = self.backbone([images for images, _ in parts])
         for (images, image_sizes), maps in zip(parts, map(self.neck, features), strict=True):
@@ -132,19 +129,15 @@ class Detector(nn.Module):
                 levels.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
             else:
                 levels.append(flatten_levels(maps))
-        return list(zip(levels, self.encoder(levels), strict=True))
+        return self.encoder(levels)  # type: ignore[no-any-return]
 
     def _lets_padding_leak(self) -> bool:
         return self.training and self.pads_like_reference
 
-    def _propose(self, memory: Tensor, levels: Levels) -> TopkProposals:
-        num_queries = self.config.num_queries
-        return self.proposal_stage(memory, levels, self.class_embed[-1], self.bbox_embed[-1], num_queries)  # type: ignore[no-any-return]
-
     def _predict(
-        self, states: Tensor, boxes: Tensor, proposals: TopkProposals, mask_features: list[Tensor] | None
+        self, states: list[Tensor], boxes: list[Tensor], proposals: TopkProposals, mask_features: list[Tensor] | None
     ) -> Outputs:
-        """Apply the heads to the layers that somebody reads: the losses read all, evaluation reads the last."""
+        """Apply the heads to the layers whose outputs are used: all in training, the last one in evaluation."""
 
         def predict(layer: int, state: Tensor, logits: Tensor, boxes: Tensor) -> Outputs:
             mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -38,12 +40,8 @@ class Encoder(nn.Module):
         self.level_embeds = nn.Parameter(torch.randn(num_levels, embed_dim))
         self.use_checkpoint = config.use_checkpoint
 
-    def forward(self, parts: list[Levels]) -> list[Tensor]:
-        """Return the memory (b, s, d) of each part of a batch.
-
-        Args:
-            parts: one part, or one per image; several pass as one sequence in which each part reads itself alone.
-        """
+    def forward(self, parts: list[Levels]) -> list[Levels]:
+        """Return the memory of each part of a batch. They pass as one sequence in which each part reads only itself."""
         memory = _join([part.features for part in parts])
         positions = _join([self._positions(part) for part in parts])
         spans = [Span(part.reference_points(), part.spatial_shapes, part.padding_mask) for part in parts]
@@ -52,7 +50,8 @@ class Encoder(nn.Module):
                 memory = checkpoint(layer, memory, positions, spans, use_reentrant=False)
             else:
                 memory = layer(memory, positions, spans)
-        return list(memory.split([part.features.shape[1] for part in parts], 1))
+        by_part = memory.split([part.features.shape[1] for part in parts], 1)
+        return [replace(part, features=own) for part, own in zip(parts, by_part, strict=True)]
 
     def _positions(self, levels: Levels) -> Tensor:
         """Return the embedding (b or 1, s, d) of cell and level."""

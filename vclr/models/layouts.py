@@ -43,9 +43,8 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
     """
     state = unwrap(state)
     if any(key.startswith("transformer.") for key in state):
-        renamed, unused = from_reference(state, detector)
-        reasons = {key: reason for key in unused for part, reason in UNUSED.items() if key.startswith(part)}
-        return "reference", renamed, reasons
+        unused = {key: reason for key in state for part, reason in UNUSED.items() if key.startswith(part)}
+        return "reference", from_reference(state, detector), unused
     for layout, anchor in (("detectron2", DETECTRON2_ANCHOR), ("torchvision", TORCHVISION_ANCHOR)):
         for key in state:
             if key.endswith(anchor):

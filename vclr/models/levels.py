@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,23 +60,23 @@ class Levels:
         """Return one box per cell (b, s, 4), and which are usable (b, s), as `cells.proposals` does; b as above."""
         return cells.proposals(*self._sizes(), self.features.device, torch.float32)
 
-    def split(self, sequence: Tensor) -> list[Tensor]:
-        """Turn a sequence (b, s, d) into one (b, d, h, w) map per level."""
-        return [level.permute(0, 3, 1, 2) for level in self._maps(sequence)]
+    def split(self) -> list[Tensor]:
+        """Return the features as one (b, d, h, w) map per level."""
+        return [level.permute(0, 3, 1, 2) for level in self._maps()]
 
-    def pad(self, sequence: Tensor, shapes: cells.Shapes) -> Tensor:
-        """Pad each level of a sequence (b, s, d) with zeros, bottom and right, to levels of other shapes."""
+    def padded_features(self, shapes: cells.Shapes) -> Tensor:
+        """Return the features (b, s, d), each level padded with zeros, bottom and right, to another shape."""
         if shapes == self.spatial_shapes:
-            return sequence
+            return self.features
         padded = [
             functional.pad(level, (0, 0, 0, width - level.shape[2], 0, height - level.shape[1])).flatten(1, 2)
-            for level, (height, width) in zip(self._maps(sequence), shapes, strict=True)
+            for level, (height, width) in zip(self._maps(), shapes, strict=True)
         ]
         return torch.cat(padded, 1)
 
-    def _maps(self, sequence: Tensor) -> list[Tensor]:
-        """View a sequence (b, s, d) as one (b, h, w, d) map per level."""
-        parts = sequence.split([height * width for height, width in self.spatial_shapes], dim=1)
+    def _maps(self) -> list[Tensor]:
+        """View the features as one (b, h, w, d) map per level."""
+        parts = self.features.split([height * width for height, width in self.spatial_shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.spatial_shapes, strict=True)]
 
     def _by_level(self) -> zip[tuple[Size, tuple[Size, ...]]]:
@@ -108,8 +107,8 @@ def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_si
     return Levels(_flatten(maps), _shapes(maps), sizes, pads_like_reference=True)
 
 
-def join_levels(parts: Sequence[Levels], sequences: Sequence[Tensor]) -> Levels:
-    """Join the sequences (n, s, d) of parts of a batch; if sizes differ, each level is padded, bottom and right."""
+def join_levels(parts: list[Levels]) -> Levels:
+    """Join the parts of a batch; if sizes differ, each level is padded, bottom and right."""
     shapes = tuple(
         (max(height for height, _ in level), max(width for _, width in level))
         for level in zip(*(part.spatial_shapes for part in parts), strict=True)
@@ -118,7 +117,7 @@ def join_levels(parts: Sequence[Levels], sequences: Sequence[Tensor]) -> Levels:
         tuple(size for of_part in level for size in of_part)
         for level in zip(*(part.valid_sizes for part in parts), strict=True)
     )
-    padded = [part.pad(sequence, shapes) for part, sequence in zip(parts, sequences, strict=True)]
+    padded = [part.padded_features(shapes) for part in parts]
     joined = padded[0] if len(padded) == 1 else torch.cat(padded)
     return Levels(joined, shapes, sizes, parts[0].pads_like_reference)
 

@@ -41,14 +41,9 @@ SCHEDULER_KEYS = {
 
 
 def check_moments(optimizer: Any, iteration: int, may_skip: bool, where: str, must_be_finite: bool) -> None:
-    """Check the state of each parameter, and that the groups number the parameters.
+    """Check the state of each parameter in an optimizer's state dict, and that the groups number the parameters.
 
-    Args:
-        optimizer: its state dict.
-        iteration: the iteration of the checkpoint.
-        may_skip: steps may have been skipped.
-        where: the file and part, for errors.
-        must_be_finite: refuse moments that are not finite.
+    With `may_skip`, steps may have been skipped until `iteration`. Errors begin with `where`, the file and its part.
 
     Raises:
         UserError: says in one line what is wrong.
@@ -117,8 +112,8 @@ def check_rates(
             "weight_decay": any(_are_close(group.get("weight_decay"), decay) for decay in decays),
             "betas": _are_list(group.get("betas"), config.betas),
         }
-        rules |= {key: type(group.get(key, value)) is type(value) and group.get(key, value) == value
-                  for key, value in FIXED.items()}  # fmt: skip
+        given = {key: group.get(key, value) for key, value in FIXED.items()}
+        rules |= {key: type(given[key]) is type(value) and given[key] == value for key, value in FIXED.items()}
         rules |= {key: isinstance(group.get(key), (bool, type(None))) for key in ("fused", "foreach")}
         if wrong := [key for key, is_right in rules.items() if not is_right]:
             raise UserError(f"{where}: {wrong[0]} is not that of its settings")

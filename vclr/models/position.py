@@ -32,14 +32,9 @@ def embed_sides(cells: Tensor, num_features: int) -> Tensor:
 
 
 def embed_cells(padding_mask: Tensor, embed_dim: int) -> Tensor:
-    """Embed the cell centers of a level, y first, normalized over the part that is not padded.
+    """Embed the cell centers of a level as (b, h, w, embed_dim): first y, then x, half of the features each.
 
-    Args:
-        padding_mask: (b, h, w) bool, True where padded.
-        embed_dim: d, half for each axis.
-
-    Returns:
-        (b, h, w, d).
+    They are normalized over the part that is not padded, where `padding_mask` (b, h, w) is False.
     """
     valid = (~padding_mask).float()
     rows = embed_sides(valid.cumsum(1).transpose(1, 2), embed_dim // 2).transpose(1, 2)

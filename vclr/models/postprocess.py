@@ -18,7 +18,7 @@ def postprocess(
     """Turn outputs into one `Predictions` per image.
 
     Args:
-        outputs: of a batch, with masks.
+        outputs: the detector's outputs for a batch, with masks.
         original_sizes: (height, width) of each image on disk.
         max_detections: how many queries are considered, best first.
         nms_threshold: IoU above which the worse of two boxes is dropped.
@@ -48,11 +48,9 @@ def postprocess(
 
 
 def score_queries(logits: Tensor, mask_logits: Tensor) -> Tensor:
-    """Return scores (q,): the geometric mean of class probability and mean mask probability inside the mask.
+    """Return scores (q,) from class logits (q, 1) and mask logits (q, h, w).
 
-    Args:
-        logits: (q, 1) class logits.
-        mask_logits: (q, h, w).
+    A score is the geometric mean of the class probability and the mean mask probability inside the mask.
     """
     inside = (mask_logits > 0).float()
     mask_scores = (mask_logits.sigmoid() * inside).sum((-2, -1)) / (inside.sum((-2, -1)) + 1e-10)
@@ -62,11 +60,7 @@ def score_queries(logits: Tensor, mask_logits: Tensor) -> Tensor:
 
 
 def paint_masks(mask_logits: Tensor, size: Size) -> Tensor:
-    """Resize mask logits (n, h, w) from the finest level straight to the original image, bilinear, and threshold them.
-
-    Returns:
-        (n, height, width) bool.
-    """
+    """Resize mask logits (n, h, w) of the finest level to the original `size`, bilinear, and threshold them to bool."""
     masks = torch.zeros((len(mask_logits), *size), dtype=torch.bool, device=mask_logits.device)
     for mask, logits in zip(masks, mask_logits, strict=True):  # one at a time: a large photo has large masks
         mask.copy_(

@@ -18,9 +18,7 @@ from vclr.models.weights import config_of, find_checkpoint, load_weights, read_w
 log = logging.getLogger("vclr")
 
 
-def open_detector(
-    checkpoint: Path, device: str | torch.device = "auto", config_file: Path | None = None
-) -> tuple[Detector, Config]:
+def open_detector(checkpoint: Path, device: str = "auto", config_file: Path | None = None) -> tuple[Detector, Config]:
     """Open the detector of a checkpoint, ready for inference, with its configuration.
 
     Args:
@@ -35,8 +33,7 @@ def open_detector(
     path = find_checkpoint(checkpoint)
     content = read_weights(path)
     config = config_of(content, path, config_file)
-    chosen = choose_device(device) if isinstance(device, str) else device
-    return fill_detector(config, content, str(path), chosen), config
+    return fill_detector(config, content, str(path), choose_device(device)), config
 
 
 def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, device: torch.device) -> Detector:
@@ -45,8 +42,8 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
     Args:
         config: chooses the teacher or the student by `train.model_ema.use_ema_weights_for_eval_only`.
         content: what `read_weights` read; None leaves the detector untrained.
-        name: of the file, for errors.
-        device: where the detector is to work.
+        name: the name of the file, for errors.
+        device: where the detector works.
 
     Raises:
         UserError: the weights do not fit.

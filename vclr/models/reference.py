@@ -49,40 +49,29 @@ def reference_parameters(detector: Detector, unused: Iterable[str]) -> list[str]
     return [*names[:position], *unused, *names[position:]]
 
 
-def from_reference(state: Mapping[str, Tensor], detector: Detector) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Rename a state of the reference.
-
-    Returns:
-        The weights by our names (or by their own if we have none), and those that our detector does not use.
+def from_reference(state: Mapping[str, Tensor], detector: Detector) -> dict[str, Tensor]:
+    """Return the used weights of the reference by our names, or by their own if we have none.
 
     Raises:
         UserError: a head's two names hold different weights.
     """
     ours = {theirs: key for key, theirs in reference_keys(detector).items()}
     renamed: dict[str, Tensor] = {}
-    unused: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.startswith(tuple(UNUSED)):
-            unused[key] = value
             continue
         name = HEADS_PREFIX + key if key.startswith(HEADS) else key
         name = ours.get(name, name)
-        if name in renamed and not _is_same(renamed[name], value):
+        if name in renamed and not (renamed[name].dtype == value.dtype and torch.equal(renamed[name], value)):
             raise UserError(f"{key}: differs from {HEADS_PREFIX}{key}, which is the same tensor in the reference")
         renamed[name] = value
-    return renamed, unused
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and torch.equal(one, other)
+    return renamed
 
 
 def to_reference(detector: Detector, unused: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a detector's state by the reference's names and in its order: parameters, then buffers (`ema_state`).
 
-    Args:
-        detector: whose state it is.
-        unused: the weights that only the reference has.
+    It includes the `unused` weights, which only the reference has.
     """
     state = detector.state_dict()
     renamed = {theirs: state[key] for key, theirs in reference_keys(detector).items()} | dict(unused)

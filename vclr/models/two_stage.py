@@ -34,16 +34,21 @@ class ProposalStage(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(
-        self, memory: Tensor, levels: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
+        self, memory: list[Levels], class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int
     ) -> TopkProposals:
-        """Choose from memory (b, s, d) by the largest class logit.
+        """Choose cells by their largest class logit; the memory comes in parts of the batch, in order.
 
         Cells too near the border are zeroed and share one logit, but can still be chosen; their box is the whole image
         (1, 1, 1, 1). If an image has fewer cells than `num_queries`, which the reference cannot process, its cells are
         repeated in the same order.
         """
-        proposal_logits, usable = levels.proposals()
-        cells = self.norm(self.output(memory.masked_fill(~usable[..., None], 0.0)))
+        parts = [self._choose(part, class_embed, bbox_embed, num_queries) for part in memory]
+        names = [field.name for field in fields(TopkProposals)]
+        return TopkProposals(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def _choose(self, memory: Levels, class_embed: nn.Module, bbox_embed: nn.Module, num_queries: int) -> TopkProposals:
+        proposal_logits, usable = memory.proposals()
+        cells = self.norm(self.output(memory.features.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
         best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices
@@ -55,8 +60,3 @@ class ProposalStage(nn.Module):
             logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),
             boxes=boxes.gather(1, best.expand(-1, -1, 4)),
         )
-
-
-def join_proposals(parts: list[TopkProposals]) -> TopkProposals:
-    """Join the proposals of several parts of a batch in order."""
-    return TopkProposals(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(TopkProposals)))

@@ -32,7 +32,6 @@ from vclr.models.layouts import BACKBONE_LAYOUTS, backbone_depth, rename
 STUDENT_KEYS = ("model", "state_dict")
 TEACHER_KEYS = ("teacher", "ema_state")
 
-
 # If fewer of its tensors fit, a file is of another model, even if some names and shapes agree.
 LEAST_SHARE = 0.5
 
@@ -139,11 +138,7 @@ def load_weights(
 
 
 def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model: Detector, name: str) -> None:
-    """Refuse a backbone that fits only in part: some weights of ResNet-18 have names that ResNet-50 has too.
-
-    Raises:
-        UserError: names both backbones.
-    """
+    """Refuse a backbone that fits only in part: some weights of ResNet-18 have names that ResNet-50 has too."""
     lacking = {key for key in model.state_dict() if key.startswith("backbone.")}.difference(report.loaded)
     surplus = [key for key in report.unexpected if report.layout in BACKBONE_LAYOUTS or key.startswith("backbone.")]
     has_backbone = report.layout in BACKBONE_LAYOUTS or any(key.startswith("backbone.") for key in renamed)
@@ -271,11 +266,7 @@ def _explain(error: Exception, is_archive: bool) -> str:
 
 
 def count_queries(content: Mapping[str, Any], name: str) -> int | None:
-    """Return the number of queries that a file's weights are for; None if they are of a backbone alone.
-
-    Raises:
-        UserError: a weight is not a tensor; names the file.
-    """
+    """Return the number of queries that a file's weights are for; None if they are of a backbone alone."""
     for key, value in find_state(content, False, name).items():
         if key.endswith(("query_content.weight", "transformer.tgt_embed.weight")) and value.dim():
             return len(value)

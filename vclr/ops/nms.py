@@ -9,12 +9,9 @@ from vclr.ops.boxes import area
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Return the indices of the boxes that no better box overlaps with an IoU above `threshold`, best first.
+    """Return the indices of the (n, 4) xyxy boxes that no box with a higher score (n,) overlaps, best first.
 
-    Args:
-        boxes: (n, 4) xyxy.
-        scores: (n,).
-        threshold: IoU above which the lower-scored box is dropped.
+    Two boxes overlap if their IoU is above `threshold`.
     """
     order = scores.argsort(descending=True, stable=True)
     ranked = boxes[order].float()

@@ -11,14 +11,9 @@ MASKS_AT_ONCE = 256
 
 
 def sample_at_points(maps: Tensor, points: Tensor) -> Tensor:
-    """Read maps at points, bilinear, zero outside, pixel centers at half integers.
+    """Read maps (n, h, w) at points (n, p, 2): (n, p), bilinear, zero outside, pixel centers at half integers.
 
-    Args:
-        maps: (n, h, w).
-        points: (n, p, 2) as (x, y), normalized to [0, 1] over the map.
-
-    Returns:
-        (n, p).
+    Points are (x, y), normalized to [0, 1] over the map.
     """
     grid = 2.0 * points[:, :, None] - 1.0
     return functional.grid_sample(maps[:, None], grid, align_corners=False)[:, 0, :, 0]

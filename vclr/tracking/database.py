@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 
 from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
+from vclr.file_names import shown_path
 from vclr.files import atomic_path
 from vclr.tracking.quiet import quiet_mlflow
 
@@ -43,9 +44,6 @@ def prepare_database(uri: str) -> str:
     and a temporary name, and an older one is migrated under the same lock. Servers manage their own. In a database that
     was copied or moved from another folder, the addresses of artifacts are updated.
 
-    Args:
-        uri: any MLflow tracking URI.
-
     Returns:
         The URI with an absolute path, which stays valid if the working directory changes.
 
@@ -57,7 +55,7 @@ def prepare_database(uri: str) -> str:
         return uri
     quiet_mlflow()
     database.parent.mkdir(parents=True, exist_ok=True)
-    busy = f"{_shown(database)}: another process has been creating or migrating it for {LOCK_TIMEOUT:.0f} s"
+    busy = f"{shown_path(database)}: another process has been creating or migrating it for {LOCK_TIMEOUT:.0f} s"
     with lock_file(Path(f"{database}.lock"), busy, LOCK_TIMEOUT):
         if database.exists():
             check_database(database)
@@ -71,13 +69,9 @@ def prepare_database(uri: str) -> str:
 
 
 def check_database(database: Path) -> None:
-    """Refuse a file that the installed MLflow cannot use.
-
-    Raises:
-        UserError: says in one line what the file is and what to do.
-    """
+    """Refuse a file that the installed MLflow cannot use."""
     if database.is_dir():
-        raise UserError(f"{_shown(database)}: is a folder, not a database: move it away")
+        raise UserError(f"{shown_path(database)}: is a folder, not a database: move it away")
     with _reading(database) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
         if not tables:
@@ -92,7 +86,7 @@ def check_database(database: Path) -> None:
     known = {script.revision for script in ScriptDirectory(str(migrations)).walk_revisions()}
     if not versions or not known.issuperset(versions):
         raise UserError(
-            f"{_shown(database)}: is of a newer MLflow than {mlflow.__version__} (schema {', '.join(versions)}): "
+            f"{shown_path(database)}: is of a newer MLflow than {mlflow.__version__} (schema {', '.join(versions)}): "
             "install that one, or move the file away"
         )
 
@@ -124,7 +118,9 @@ def _migrate(database: Path) -> None:
     try:
         db.commands.main(["upgrade", f"{SQLITE_PREFIX}{database}"], standalone_mode=False)
     except DatabaseError as error:  # parts of the file are damaged, or it is read-only
-        raise UserError(f"{_shown(database)}: cannot be used by MLflow: {first_line(error.orig or error)}") from None
+        raise UserError(
+            f"{shown_path(database)}: cannot be used by MLflow: {first_line(error.orig or error)}"
+        ) from None
 
 
 def _follow_move(database: Path) -> None:
@@ -154,7 +150,7 @@ def _follow_move(database: Path) -> None:
     for before_move in sorted(moved):
         log.warning(
             "%s: was copied or moved; its artifacts are no longer in %s, but in %s",
-            *(_shown(database), before_move, _shown(folder)),
+            *(shown_path(database), before_move, shown_path(folder)),
         )
 
 
@@ -170,15 +166,10 @@ def _errors_named(database: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:  # locked, not readable, not writable
-        raise UserError(f"{_shown(database)}: cannot be used: {error}") from None
+        raise UserError(f"{shown_path(database)}: cannot be used: {error}") from None
     except sqlite3.DatabaseError:
         raise _not_ours(database, "is not a database") from None
 
 
 def _not_ours(database: Path, what: str) -> UserError:
-    return UserError(f"{_shown(database)}: {what}: move it away; metrics.jsonl of each run folder has its numbers")
-
-
-def _shown(database: Path) -> Path:
-    """Return a path relative to the working directory if it is below it."""
-    return database.relative_to(Path.cwd()) if database.is_relative_to(Path.cwd()) else database
+    return UserError(f"{shown_path(database)}: {what}: move it away; metrics.jsonl of each run folder has its numbers")

@@ -10,6 +10,7 @@ from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.config import Config
 from vclr.errors import first_line
 from vclr.files import read_json
+from vclr.tracking.database import prepare_database
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, now_ms, valid_key
 
@@ -21,11 +22,8 @@ def store_results(config: Config, metrics: dict[str, Any]) -> None:
 
     The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
     `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
-    `results/all/{metric}`. The iteration is the checkpoint's. An error of MLflow is only a warning.
-
-    Args:
-        config: of the evaluation.
-        metrics: what metrics.json holds.
+    `results/all/{metric}`. The iteration is the checkpoint's. An error of MLflow is only a warning. `metrics` is the
+    content of metrics.json.
     """
     checkpoint = metrics["provenance"]["checkpoint"]
     if not config.tracking.enabled or checkpoint is None:
@@ -64,8 +62,6 @@ def _store(run: dict[str, str], values: dict[str, float], iteration: int, tags: 
     quiet_mlflow()
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
-
-    from vclr.tracking.database import prepare_database
 
     client = MlflowClient(prepare_database(run["uri"]))
     stored = {metric.key: metric for metric in client.get_run(run["run_id"]).data.to_proto().metrics}

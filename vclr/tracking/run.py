@@ -36,11 +36,27 @@ class TrackedRun:
     same numbers, so nothing is lost if the server cannot be reached.
     """
 
-    def __init__(self, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        data_hashes: dict[str, str],
+        environment: dict[str, Any] | None = None,
+        resume: bool = True,
+    ) -> None:
+        """Start tracking in the background.
+
+        Args:
+            config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
+            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
+            data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
+            environment: what `describe_environment` returned for the training (default: what it returns now).
+            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
+        """
         self._config = config
-        self._run_dir = run_dir
+        self._run_dir = Path(run_dir)
         self._data_hashes = data_hashes
-        self._environment = environment
+        self._environment = environment or describe_environment()
         self._record: RunRecord | None = None
         self._arrived: deque[Point] = deque(maxlen=MAX_WAITING)
         self._unstored: deque[Point] = deque(maxlen=MAX_WAITING)
@@ -51,42 +67,16 @@ class TrackedRun:
         self._is_ending = threading.Event()
         self._ending: tuple[str, Path | None] = ("FINISHED", None)
         self._thread: threading.Thread | None = None
-
-    @classmethod
-    def open(
-        cls,
-        config: Config,
-        run_dir: Path,
-        data_hashes: dict[str, str],
-        environment: dict[str, Any] | None = None,
-        resume: bool = True,
-    ) -> TrackedRun:
-        """Start tracking in the background.
-
-        Args:
-            config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
-            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
-            data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
-            environment: what `describe_environment` returned for the training (default: what it returns now).
-            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
-        """
-        run = cls(config, Path(run_dir), data_hashes, environment or describe_environment())
         if config.tracking.enabled:
             if not resume:
-                (run._run_dir / RUN_FILE).unlink(missing_ok=True)
-            run._start()
-        return run
+                (self._run_dir / RUN_FILE).unlink(missing_ok=True)
+            self._start()
 
     def log(self, metrics: dict[str, float], iteration: int) -> None:
         """Store the values of an iteration; a value of None (nothing to measure) is left out."""
         if self._thread is None:
             return
-        time_ms = now_ms()
-        self._arrived.extend(
-            Point(valid_key(key), float(value), iteration, time_ms)
-            for key, value in metrics.items()
-            if value is not None
-        )
+        self._arrived.extend(_points(metrics, iteration))
         self._newest_iteration = iteration
 
     def finish(self, status: str = "FINISHED", checkpoint: Path | None = None) -> None:
@@ -144,15 +134,11 @@ class TrackedRun:
         self._record.write(self._unstored)
 
     def _sample(self) -> None:
-        if self._newest_iteration is None or time.monotonic() < self._next_sample:
+        iteration = self._newest_iteration
+        if iteration is None or time.monotonic() < self._next_sample:
             return
         self._next_sample = time.monotonic() + SYSTEM_PERIOD
-        iteration, time_ms = self._newest_iteration, now_ms()
-        self._succeeds(
-            lambda: self._unstored.extend(
-                Point(key, value, iteration, time_ms) for key, value in sample_system().items()
-            )
-        )
+        self._succeeds(lambda: self._unstored.extend(_points(sample_system(), iteration)))
 
     def _close(self) -> None:
         (status, checkpoint), record = self._ending, self._record
@@ -167,16 +153,15 @@ class TrackedRun:
         try:
             work()
         except Exception as error:
-            self._warn(error)
+            # A warning for the first error only; the next ones are usually the same.
+            level = logging.DEBUG if self._has_warned else logging.WARNING
+            logger.log(level, "tracking in %s: %s; training continues", self._config.tracking.uri, first_line(error))
+            self._has_warned = True
             return False
         return True
 
-    def _warn(self, error: Exception) -> None:
-        """Tell the user about the first error only; the next ones are usually the same."""
-        logger.log(
-            logging.DEBUG if self._has_warned else logging.WARNING,
-            "tracking in %s: %s; training goes on",
-            self._config.tracking.uri,
-            first_line(error),
-        )
-        self._has_warned = True
+
+def _points(metrics: dict[str, float], iteration: int) -> list[Point]:
+    time_ms = now_ms()
+    known = {valid_key(key): float(value) for key, value in metrics.items() if value is not None}
+    return [Point(key, value, iteration, time_ms) for key, value in known.items()]

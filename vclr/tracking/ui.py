@@ -32,12 +32,7 @@ STOP_TIMEOUT = 10.0  # seconds after which a server that does not end is killed
 
 
 def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: bool = False) -> None:
-    """Serve the page until Ctrl-C. If `uri` is a server, only print its address, and open it if asked to.
-
-    Raises:
-        UserError: there is no database yet, or the server fails.
-        UsageError: the port is taken.
-    """
+    """Serve the page until Ctrl-C. If `uri` is a server, only print its address, and open it if asked to."""
     if uri.startswith(("http://", "https://")):
         _show(uri.rstrip("/") + EXPERIMENTS_PAGE, open_browser)
         return
