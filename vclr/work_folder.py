@@ -4,7 +4,7 @@ Beside the output NAME lies `.NAME.work` until the output is complete; it holds
 
     lock            locked by the process that is at work
     settings.json   what every result depends on, besides the photos
-    journal.jsonl   one line per finished photo (see `vclr.photo_walk`)
+    journal.jsonl   one line per finished photo (see `vclr.image_folders.walk`)
     files/          the files of finished photos
     failed.txt      why the photos that failed did
 """

@@ -17,7 +17,7 @@ from vclr.coco.official import open_official
 from vclr.errors import UserError
 from vclr.fetch.counts import check_counts
 from vclr.files import read_json
-from vclr.image_folder import fingerprint
+from vclr.image_folders.open import fingerprint
 
 NAMES = ("train2017/1.jpg", "train2017/2.jpg", "val2017/3.jpg")
 

@@ -14,8 +14,8 @@ import pytest
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_manifest
 from vclr.generate.pack import pack_folder
-from vclr.image_folder import fingerprint, open_folder
-from vclr.packed_folder import PackedFolder
+from vclr.image_folders.open import fingerprint, open_folder
+from vclr.image_folders.packed import PackedFolder
 from vclr.pictures import write_png
 from vclr.views.write import write_views
 

@@ -14,7 +14,8 @@ from vclr.coco.checks import Json as Json  # re-exported for the other rooms
 from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
 from vclr.file_names import file_key, say_nearest
-from vclr.image_folder import Folder, Images, find_missing, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import Images, find_missing, open_folder
 
 # The only category of class-agnostic annotations.
 OBJECT: Json = {"id": 1, "name": "object"}
@@ -42,7 +43,7 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
     return {**coco.head, "annotations": annotations}
 
 
-def open_images(folder: Images, images: list[Json], source: str | Path) -> Folder:
+def open_images(folder: Images, images: list[Json], source: str | Path) -> ImageFolder:
     """Open the image folder of a json, or its zip, and check that it contains every image.
 
     Raises:

@@ -28,7 +28,7 @@ from vclr.fetch.sources import archive_stem
 from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.file_lock import lock_file
 from vclr.files import sha256
-from vclr.image_folder import MANIFEST
+from vclr.image_folders.open import MANIFEST
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")

@@ -11,7 +11,7 @@ from vclr.fetch.counts import check_counts
 from vclr.fetch.manifest import Manifest, list_entries, list_files
 from vclr.fetch.sources import Manual, Source, is_archive
 from vclr.files import sha256
-from vclr.image_folder import open_folder
+from vclr.image_folders.open import open_folder
 
 
 def missing_paths(manual: Manual, output: Path) -> list[str]:

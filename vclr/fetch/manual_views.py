@@ -13,7 +13,8 @@ from vclr.fetch.hub import hub_name, place_files
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.selection import Wanted
 from vclr.files import read_json
-from vclr.image_folder import MANIFEST, Folder, locate, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import MANIFEST, locate, open_folder
 from vclr.progress import track
 from vclr.views.files import find_suffix, view_name
 
@@ -102,7 +103,7 @@ def list_view(view: Path, photos: Path, quiet: bool = False) -> dict[str, dict[s
     return entries
 
 
-def _compare_sizes(pictures: Folder, picture: str, originals: Folder, photo: str) -> None:
+def _compare_sizes(pictures: ImageFolder, picture: str, originals: ImageFolder, photo: str) -> None:
     has, wanted = pictures.read_header(picture), originals.read_header(photo)
     if (has.width, has.height) != (wanted.width, wanted.height):
         raise UserError(

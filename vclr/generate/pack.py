@@ -10,13 +10,12 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
-from vclr.image_folder import MANIFEST
+from vclr.image_folders.open import MANIFEST
+from vclr.image_folders.packed import PackedFolder
 from vclr.outputs import check_output_file
-from vclr.packed_folder import PackedFolder
 from vclr.progress import Progress
 
 BLOCK = 1 << 20
@@ -182,10 +181,9 @@ def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
 
 def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:
     """Refuse a zip that does not hold exactly the files of the folder, apart from a manifest."""
-    source = DiskFolder(folder)
     different = (set(packed.names()) ^ set(files)) - ({MANIFEST} - set(files))
     for name in files if not different else ():
-        if packed.read(name) != source.read(name):
+        if packed.read(name) != (folder / name).read_bytes():
             different = {name}
             break
         progress.advance()

@@ -20,7 +20,8 @@ from vclr.data.data_sets import training_set
 from vclr.errors import UserError
 from vclr.evaluation.raw_predictions import draw_raw
 from vclr.files import read_json
-from vclr.image_folder import Folder, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import open_folder
 from vclr.report.experiments import Experiment, target_group
 from vclr.views.reader import ViewReader
 
@@ -147,7 +148,7 @@ def _masks(entries: list[Json], image: Json) -> list[np.ndarray]:
     return [coco_json.rasterize(entry, image["height"], image["width"]) for entry in entries]
 
 
-def _open(photos: Folder, image: Json) -> np.ndarray:
+def _open(photos: ImageFolder, image: Json) -> np.ndarray:
     return np.asarray(photos.open(image["file_name"]))
 
 

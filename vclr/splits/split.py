@@ -16,7 +16,7 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
-from vclr.image_folder import Images
+from vclr.image_folders.open import Images
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import MATCHERS
 

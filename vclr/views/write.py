@@ -11,8 +11,8 @@ from typing import Any
 from vclr.errors import UsageError, UserError
 from vclr.file_names import leaves_folder
 from vclr.files import link_file, read_json, write_entries
-from vclr.image_folder import MANIFEST, open_folder
-from vclr.photo_walk import Photos, walk_photos
+from vclr.image_folders.open import MANIFEST, open_folder
+from vclr.image_folders.walk import Photos, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import check_view, render_view
@@ -33,7 +33,7 @@ def write_views(
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
     The id of a photo, on which its randomness depends, is its stem, as in the loader. The folder appears whole or not
-    at all; it replaces an earlier rendering. An interrupted rendering goes on (see `vclr.photo_walk`).
+    at all; it replaces an earlier rendering. An interrupted rendering goes on (see `vclr.image_folders.walk`).
 
     Args:
         view: one of `vclr.catalog.views.COMPUTED_VIEWS`.

@@ -18,7 +18,7 @@ from vclr.data.doctor.report import Report
 from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
-from vclr.image_folder import Images, each_folder, find_missing, locate, open_folder
+from vclr.image_folders.open import Images, each_folder, find_missing, locate, open_folder
 from vclr.views.choice import list_unknown_views, view_weights
 from vclr.worker_pool import WorkerPool
 

@@ -16,8 +16,9 @@ from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
-from vclr.folder_list import FolderList
-from vclr.image_folder import Folder, locate, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import locate, open_folder
+from vclr.image_folders.several import SeveralFolders
 from vclr.views.files import find_suffix, view_name
 from vclr.worker_pool import WorkerPool
 
@@ -45,7 +46,7 @@ class _Examined(NamedTuple):
 
 
 def check_photos(
-    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, pool: WorkerPool
+    coco: CocoFile, contents: Contents, folder: ImageFolder, use: Use, decode: bool, pool: WorkerPool
 ) -> tuple[list[Finding], set[FileIdentity]]:
     """Check the photos of a json.
 
@@ -82,14 +83,14 @@ def check_photos(
             findings += kinds.OTHER_SIZE.found(use, f"{entry}: {says}")
         identities.add(examined.identity)
         existing.append((file.name, examined))
-    if isinstance(folder, FolderList) and (names := folder.conflicts(file.name for file in wanted)):
+    if isinstance(folder, SeveralFolders) and (names := folder.conflicts(file.name for file in wanted)):
         says = f"{folder.path}: {len(names)} photos have other bytes in another of the folders ({names[0]} ...)"
         findings += kinds.OTHER_BYTES.found(use, says)
     notes = [*_note_content(folder, existing), *_note_dark(folder, existing), *_note_names(folder, wanted)]
     return findings + [Finding(OK, topic, f"{folder.path}: {says}") for topic, says in notes], identities
 
 
-def _note_content(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+def _note_content(folder: ImageFolder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about photos that are turned, have several frames, or are links."""
     of_all = f"of {len(existing)} photos"
     if num_turned := sum(examined.is_turned for _, examined in existing):
@@ -103,7 +104,7 @@ def _note_content(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iter
         yield "links", f"links to files elsewhere: {len(linked)} {of_all} ({linked[0]}, for example); they are followed"
 
 
-def _note_dark(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+def _note_dark(folder: ImageFolder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about pictures in which almost nothing is visible."""
     if dark := [(name, examined.brightest) for name, examined in existing if examined.brightest < DARK]:
         name, brightest = dark[0]
@@ -114,7 +115,7 @@ def _note_dark(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterato
         yield "dark pictures", f"{says}; {bits}"
 
 
-def _note_names(folder: Folder, files: list[_Wanted]) -> Iterator[tuple[str, str]]:
+def _note_names(folder: ImageFolder, files: list[_Wanted]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about files that are found although the json spells slashes or accents differently."""
     doubtful = (file.name for file in files if not file.name.isascii() or "\\" in file.name or "/" in file.name)
     others = [(name, found) for name in doubtful if (found := folder.find(name)) not in (None, name)]
@@ -169,7 +170,7 @@ def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -
     return findings
 
 
-def count_others(folder: Folder, names: set[str]) -> list[Finding]:
+def count_others(folder: ImageFolder, names: set[str]) -> list[Finding]:
     """Report how many images of a folder are not in a json.
 
     Args:
@@ -185,18 +186,18 @@ def count_others(folder: Folder, names: set[str]) -> list[Finding]:
     return [Finding(OK, "other images", f"{folder.path}: {says}")]
 
 
-def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
+def _examine(folder: ImageFolder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
     size = BLOCK if decode else 16 * BLOCK
     for block in pool.map_blocks(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
         yield from block
 
 
-def _examine_block(task: tuple[Folder, bool], start: int, files: Sequence[_Wanted]) -> list[_Examined]:
+def _examine_block(task: tuple[ImageFolder, bool], start: int, files: Sequence[_Wanted]) -> list[_Examined]:
     folder, decode = task
     return [_examine_file(folder, file, decode) for file in files]
 
 
-def _examine_file(folder: Folder, file: _Wanted, decode: bool) -> _Examined:
+def _examine_file(folder: ImageFolder, file: _Wanted, decode: bool) -> _Examined:
     identity = folder.identity(file.name)
     if identity is None:
         return _Examined()

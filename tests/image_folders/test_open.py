@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.files import sha256, write_manifest
-from vclr.image_folder import fingerprint, locate, open_folder
-from vclr.packed_folder import PackedFolder
+from vclr.image_folders.disk import DiskFolder
+from vclr.image_folders.open import fingerprint, locate, open_folder
+from vclr.image_folders.packed import PackedFolder
 
 
 @pytest.fixture

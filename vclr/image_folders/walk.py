@@ -18,7 +18,7 @@ from numpy.random import Generator
 
 from vclr.errors import UserError
 from vclr.files import link_file, sha256
-from vclr.image_folder import Folder
+from vclr.image_folders.folder import ImageFolder
 from vclr.pictures import open_image
 from vclr.progress import track
 from vclr.work_folder import JOURNAL, Journal, Json, work_beside
@@ -27,7 +27,7 @@ from vclr.work_folder import JOURNAL, Journal, Json, work_beside
 class Photos:
     """The photos of a folder. It notes which of them a result was made from."""
 
-    def __init__(self, folder: Folder, names: Sequence[str] = ()) -> None:
+    def __init__(self, folder: ImageFolder, names: Sequence[str] = ()) -> None:
         """Take a folder, and the names of the photos from which `draw` draws."""
         self.folder, self.names = folder, names
         self.listing = hashlib.sha256(json.dumps(names).encode()).hexdigest()
