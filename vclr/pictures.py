@@ -205,7 +205,7 @@ def list_images(folder: str | Path) -> list[Path]:
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise UserError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        raise UserError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
     return images
 
 

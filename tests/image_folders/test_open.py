@@ -333,3 +333,9 @@ def test_contents_stand_for_a_zip_without_a_manifest(folder: Path):
     (folder / "notes.txt").write_text("not A picture")
     pack(folder)
     assert fingerprint(zipped) != first
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UserError, match=r"a\.jpg: is a file; name a folder, or its zip"):
+        open_folder(tmp_path / "a.jpg")

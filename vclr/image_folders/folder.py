@@ -55,7 +55,7 @@ class ImageFolder(ABC):
         """
         names = sorted(self.images_below(""))
         if not names:
-            raise UserError(f"{self.path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            raise UserError(f"{self.path}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
         return names
 
     @abstractmethod

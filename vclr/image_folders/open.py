@@ -64,7 +64,8 @@ def open_folder(images: Images) -> ImageFolder:
 def _open_one(path: Path) -> DiskFolder | PackedFolder:
     found = locate(path)
     if found is None:
-        raise UserError(f"{path}: no such folder{say_nearest(path)}")
+        problem = "is a file; name a folder, or its zip" if path.exists() else f"no such folder{say_nearest(path)}"
+        raise UserError(f"{path}: {problem}")
     facts = found.stat()
     return _open_unchanged(found, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
