@@ -94,11 +94,7 @@ class CocoChecks:
         self._annotations.add(annotation["id"])
 
     def check_alone(self, position: int, annotation: Any) -> str:
-        """Check an entry of `annotations`, except that its id is unique; return its name for errors.
-
-        Raises:
-            EntryError: as `check_annotation`.
-        """
+        """Check an entry of `annotations`, except that its id is unique; return its name for errors."""
         entry = f"{self.path}: annotations[{position}]"
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
         entry += f" (id {annotation['id']})"

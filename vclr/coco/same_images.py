@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from vclr.coco.checks import Json
 from vclr.errors import UserError
 from vclr.file_names import file_key
-
-log = logging.getLogger("vclr.coco")
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,3 @@ def match_images(theirs: list[Json], source: str | Path, ours: list[Json], annot
         names = f"it has {theirs[0]['file_name']}, for example, and {annotations} has {ours[0]['file_name']}"
         raise UserError(f"{source}: has no image in common with {annotations}: {names}")
     return SameImages(positions, len(common), len(theirs) - len(positions))
-
-
-def warn_of_missing(same: SameImages, source: str | Path, num_images: int, annotations: str | Path) -> None:
-    """Warn in one line if a json of proposals does not have all images of a data set."""
-    if same.num_common < num_images:
-        log.warning("%s: has only %d of the %d images of %s", source, same.num_common, num_images, annotations)

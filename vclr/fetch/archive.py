@@ -29,6 +29,8 @@ CHUNK = 1 << 20
 # Where nobody says how much an archive holds: what a compressed one of text may, and a small one of anything.
 MAX_GROWTH = 100
 ALWAYS_ALLOWED = 1 << 30
+NO_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+DAMAGE = (*NO_ARCHIVE, EOFError, NotImplementedError, RuntimeError, UnicodeError, ValueError)
 
 
 def unpack(
@@ -80,11 +82,7 @@ def unpack(
 
 
 def count_members(archive: Path, folder: str) -> int:
-    """Return how many files a zip archive has in one of its folders.
-
-    Raises:
-        UserError: it is not a zip archive.
-    """
+    """Return how many files a zip archive has in one of its folders."""
     with _as_user_error(archive), zipfile.ZipFile(archive) as file:
         return sum(info.filename.startswith(f"{folder}/") and not info.is_dir() for info in file.infolist())
 
@@ -215,18 +213,7 @@ def _unpack_tar(archive: Path, writer: _Writer) -> None:
 def _as_user_error(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        UnicodeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise UserError(f"{archive}: is damaged or no archive: {' '.join(str(error).split())}") from None
     except OSError as error:
         if error.errno is not None:

@@ -66,9 +66,6 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
     """Return, for each path in the repository, the file to download and the folder into which an archive is unpacked.
 
     An archive is unpacked into the place of the folder that contains it or that has its name.
-
-    Raises:
-        UserError: a path in the listing leaves the data folder.
     """
     placed = {}
     for path, entry in sorted(listing.files.items()):
@@ -89,11 +86,6 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
             strip=tuple(name for name in (PurePosixPath(prefix).name, PurePosixPath(folder).name) if name and unpack),
         )
     return placed
-
-
-def name_files(hub: Hub) -> Listing:
-    """Return the files that a repository is known to have, without asking the hub: the newest versions, of any size."""
-    return Listing(hub.revision, {name: HubFile(None, None) for name in hub.names})
 
 
 def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:

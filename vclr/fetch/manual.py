@@ -62,11 +62,7 @@ def find_fault(source: Source, output: Path) -> str:
 
 
 def verify(source: Source, output: Path, manifest: Manifest, quiet: bool = False) -> None:
-    """Check the files that a person put in place, and record them.
-
-    Raises:
-        UserError: the first thing that is wrong.
-    """
+    """Check the files that a person put in place, and record them."""
     manual = source.manual
     assert manual is not None
     check(source, output)

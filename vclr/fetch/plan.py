@@ -229,6 +229,7 @@ def _look(
     wants_packed = settings.packed or (settings.keep_packed and target.is_file())
     stays_packed = wants_packed and file.path.endswith(".zip") and packed_folder in file.yields
     state, received = State.MISSING, 0
+    yields = {settings.output / path: number for path, number in file.yields.items()}
     expected = _expected(file, lock, settings)
     record = manifest.files.get(file.path)
     if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):
@@ -236,7 +237,7 @@ def _look(
         state = State.ARRIVED if is_other and target.is_file() else State.MISSING if is_other else State.THERE
     elif target.is_file() and not (file.path in damaged and record is not None and "unpacked" not in record):
         state = State.ARRIVED
-    elif record is None and file.yields and _counts_agree(file.yields, settings.output):
+    elif record is None and yields and all(path.exists() and count_files(path) == yields[path] for path in yields):
         state = State.FOUND
     elif received := received_bytes(target):
         state = State.PARTIAL
@@ -255,7 +256,3 @@ def _expected(file: RemoteFile, lock: DataLock, settings: Settings) -> Expected:
         return Expected(file.bytes)
     origin = f"{lock.path} has it since {entry['since']}; --update-lock accepts another"
     return Expected(entry["bytes"], None, entry["sha256"], origin)
-
-
-def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:
-    return all((output / path).exists() and count_files(output / path) == number for path, number in yields.items())

@@ -40,11 +40,7 @@ class Wanted:
 
 
 def select(names: Sequence[str], catalog: Mapping[str, Source]) -> list[Wanted]:
-    """Turn `source` and `source/part` into the sources to fetch, each after those that it requires.
-
-    Raises:
-        UsageError: there is no such source or part; names the nearest one.
-    """
+    """Turn `source` and `source/part` into the sources to fetch, each after those that it requires."""
     selected: dict[str, Wanted] = {}
     for name in names:
         _add(name, catalog, selected)

@@ -114,7 +114,10 @@ def _write(target: Path, folder: Path, files: dict[str, tuple[int, int]], progre
                     member.write(manifest)
                 entries[MANIFEST] = _entry(manifest)
         progress.say("comparing")
-        _verify(PackedFolder(partial), entries, target)
+        arrived = PackedFolder(partial)
+        for name, entry in entries.items():  # read every file of the new zip, as trainings will
+            if _entry(arrived.read(name)) != entry:
+                raise UserError(f"{target}: {name} did not arrive in it whole; is the disk sound?")
         newest = max(os.stat(folder).st_mtime_ns, *(time for _, time in files.values()))
         os.utime(partial, ns=(newest, newest))
     if MANIFEST in files:
@@ -170,13 +173,6 @@ def _check(folder: Path, manifest: Path, prefix: str, entries: Entries) -> None:
             raise UserError(f"{folder / name}: is missing, but {manifest} names it")
         if isinstance(entry, dict) and entry.get("sha256", entries[name]["sha256"]) != entries[name]["sha256"]:
             raise UserError(f"{folder / name}: is not what {manifest} says")
-
-
-def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
-    """Read every file of a new zip, as trainings will."""
-    for name, entry in entries.items():
-        if _entry(packed.read(name)) != entry:
-            raise UserError(f"{target}: {name} did not arrive in it whole; is the disk sound?")
 
 
 def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:

@@ -17,7 +17,7 @@ from vclr.pictures import IMAGE_SUFFIXES
 
 # The subfolders that may hold patches. There are 51 patches.
 ABOVE_PATCHES = ("", "images", "v1", "v2", "images/v1", "images/v2", "val", "val/images/v1", "val/images/v2")
-PATCH = re.compile(r"patch\d+")
+PATCH = re.compile(r"(?:(.+)/)?patch\d+/[^/]+")
 
 
 class Patches(dict[str, str]):
@@ -47,12 +47,8 @@ def find_patches(folder: ImageFolder) -> list[str]:
 
 def find_packed_patches(names: Iterable[str]) -> list[str]:
     """List the photos in patches among the names of the files of a zip."""
-    return [name for name in names if _is_in_patch(PurePosixPath(name)) and name.lower().endswith(IMAGE_SUFFIXES)]
-
-
-def _is_in_patch(path: PurePosixPath) -> bool:
-    above = "/".join(path.parts[:-2])
-    return len(path.parts) > 1 and PATCH.fullmatch(path.parts[-2]) is not None and above in ABOVE_PATCHES
+    found = (PATCH.fullmatch(name) for name in names if name.lower().endswith(IMAGE_SUFFIXES))
+    return [match[0] for match in found if match is not None and (match[1] or "") in ABOVE_PATCHES]
 
 
 def index_patches(folder: ImageFolder, paths: Iterable[str]) -> Patches:

@@ -146,9 +146,6 @@ def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Phot
         settings: everything besides the photos that a result depends on.
         items: one value per photo, which json can hold and which tells it from the others.
         photos: the photos that are read.
-
-    Raises:
-        UserError: another process is at work on the output.
     """
     with work_beside(output, settings) as folder:
         files = folder / "files"

@@ -49,11 +49,7 @@ class PhotoSet:
 
 
 def photo_set(annotations: str | Path, images: list[Json], folder: Images | None) -> PhotoSet:
-    """Return the images of a checked json; if a folder is given, their files must exist there.
-
-    Raises:
-        UserError: no such folder, or a file that is not in it.
-    """
+    """Return the images of a checked json; if a folder is given, their files must exist there."""
     opened = None if folder is None else open_images(folder, images, annotations)
     return PhotoSet(Path(annotations).name, images, opened)
 
@@ -78,9 +74,6 @@ def audit_leaks(training: PhotoSet, evaluation: PhotoSet, quiet: bool = False) -
         `first_pairs`: up to 1000 of them, in the order of the evaluation set: `evaluation` and `training` file name,
         `why`, and `distance` in bits, None if pictures were not compared: a large one shows that two images share
         nothing but a name.
-
-    Raises:
-        UserError: an image is damaged.
     """
     why: dict[Pair, list[str]] = defaultdict(list)
     for reason, keys_of in (("name", _names), ("coco", _coco_numbers)):

@@ -36,9 +36,6 @@ def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, dr
 
     Returns:
         (h, w, 3) uint8.
-
-    Raises:
-        UsageError: there is no such view.
     """
     check_view(view)
     rendered: np.ndarray = import_module(f"vclr.views.{view}").render(

@@ -66,11 +66,7 @@ def _say_missing(path: Path) -> str:
 
 
 def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check the training set and the test set of a configuration, with its views, proposals and class groups.
-
-    Raises:
-        UsageError: the configuration names an unknown data set.
-    """
+    """Check the training set and the test set of a configuration, with its views, proposals and class groups."""
     report = Report()
     train, test = training_set(config), test_set(config)
     report.findings += _check_paths(config)
