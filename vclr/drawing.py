@@ -49,7 +49,7 @@ def draw_objects(
         labels: one short text for each mask, at the top left of its box or mask.
         colors: one for each mask; the palette in turn by default.
         fill: for each mask whether its inside is tinted or only its outline drawn; all are by default.
-        fade: from 0, the image as it is, to 1, a pale gray one, on which the colors of the objects stand out.
+        fade: from 0, the image unchanged, to 1, a pale gray image on which the colors of the objects stand out.
         opacity: of the tint inside the objects, from 0 to 1.
         line: width of the outlines as a share of the picture's short side.
 
@@ -126,7 +126,7 @@ def match_masks(
 
 
 def mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
-    """Return intersection over union of two (h, w) masks; 0 where both are empty."""
+    """Return intersection over union of two (h, w) masks; 0 if both are empty."""
     inside, other_inside = np.asarray(mask) > 0, np.asarray(other) > 0
     union = np.count_nonzero(inside | other_inside)
     return np.count_nonzero(inside & other_inside) / union if union else 0.0

@@ -25,13 +25,13 @@ def views(
     shard: ShardOption = None,
     join: Join = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output even if it holds files but no manifest.json.")
+        bool, typer.Option("--overwrite", help="Replace the output even if it contains files but no manifest.json.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Render a folder of photos in another view with the same geometry.
 
-    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
+    Start an interrupted command again to resume it. With --shard K/N, only a part of the photos
     is rendered; --join of all N parts gives the same folder as one command without shards.
     """
     from vclr.views.write import join_views, write_views
@@ -60,7 +60,7 @@ def proposals(
 ) -> None:
     """Propose objects of any class in photos, without labels.
 
-    An interrupted command goes on where it ended when it is started again. With --shard K/N, only a part of the photos
+    Start an interrupted command again to resume it. With --shard K/N, only a part of the photos
     is searched; --join of all N parts gives the same json as one command without shards.
     """
     from vclr.object_proposals.write import join_proposals, write_proposals

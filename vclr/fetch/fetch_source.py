@@ -1,4 +1,4 @@
-"""Fetch one source: download, verify, unpack, count and record it, resuming where an earlier run ended."""
+"""Fetch one source: download, verify, unpack, count and record it, and resume an earlier run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from vclr.coco.official import check_counts
 from vclr.errors import UserError
 from vclr.fetch import manual as by_hand
 from vclr.fetch import manual_views
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
-from vclr.fetch.counts import check_counts
 from vclr.fetch.data_lock import DataLock
 from vclr.fetch.download import download
 from vclr.fetch.http_session import HttpSession
@@ -84,7 +84,7 @@ def refuse_missing(plans: Sequence[Plan], settings: Settings) -> None:
 
 @contextmanager
 def _alone(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a source; while another process holds it, say so and wait."""
+    """Hold the lock of a source. If another process holds it, log that and wait."""
     busy = f"{name}: another process fetches it ({path} is locked); waiting for it to finish"
     try:
         file = lock_file(path, busy, timeout=0)
@@ -96,7 +96,7 @@ def _alone(path: Path, name: str) -> Iterator[None]:
 
 
 def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: DataLock) -> list[str]:
-    """Hash everything that is recorded again, and return what has changed."""
+    """Hash all recorded files again, and return the downloads and folders that have changed."""
     manifest = Manifest(wanted.source, settings.output)
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
@@ -220,7 +220,7 @@ class _SourceFetch:
         except UserError as error:
             known = self.lock.listing(hub_name(self.source.hub)) if self.source.hub is not None else None
             if known is not None and item.file not in self.source.files:
-                hint = f"{self.lock.path} has the hub's listing of {known[1]}; --update-lock lists it anew"
+                hint = f"{self.lock.path} has the hub's listing of {known.since}; --update-lock lists it anew"
                 raise UserError(f"{error} ({hint})") from None
             raise
 
@@ -234,14 +234,14 @@ class _SourceFetch:
             entries = unpack(target, self.output / file.unpack, limit, yields, file.strip, progress.advance)
         finally:
             progress.close()
-        entries.pop(MANIFEST, None)  # of a view: it gets one of its own
+        entries.pop(MANIFEST, None)  # a view gets a new manifest
         self.manifest.record_unpacked(file.path, file.unpack, entries)
         self._save(at_once=True)  # the archive goes when its contents are known
         if not item.keeps_archive:
             target.unlink()
 
     def _adopt(self, item: Item) -> None:
-        """Record what somebody else has unpacked: sizes in folders, and the hash of a json, for a later --verify."""
+        """Record files that were unpacked by hand, for a later --verify: sizes in folders, and the hash of a json."""
         for path in item.file.yields:
             if path not in self.manifest.files and (self.output / path).is_file():
                 self.manifest.record_file(path, "", (self.output / path).stat().st_size, sha256(self.output / path))
@@ -263,7 +263,7 @@ class _SourceFetch:
             record, entry = self.manifest.files.get(item.file.path), self.lock.entry(item.file.path)
             if item.file.is_published or record is None:
                 continue
-            if entry is None or (self.settings.update_lock and entry["sha256"] != record["sha256"]):
+            if entry is None or (self.settings.update_lock and entry.sha256 != record["sha256"]):
                 entries[item.file.path] = record
         self.lock.record_files(entries)
 

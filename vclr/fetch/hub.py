@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+import msgspec
 
 from vclr.errors import UserError
 from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_archive
 
 
-@dataclass(frozen=True)
-class HubFile:
+class HubFile(msgspec.Struct, frozen=True):
     bytes: int | None  # None if only its name is known
     sha256: str | None  # the hub has it for large files
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """The files of a repository at one commit, by their paths there."""
 
     commit: str

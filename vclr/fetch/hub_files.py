@@ -29,9 +29,9 @@ def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
 
 
 def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> tuple[list[RemoteFile], str]:
-    """Return the files of a repository that are known by name, or that a mirror may have, and why there are no others.
+    """Return the files of a repository that are known by name or may be on a mirror, and why the others are unknown.
 
-    A mirror holds a data folder, in which folders may be packed: `MIRROR/views/coco2017/depth.zip`.
+    A mirror is a data folder, in which folders may be packed: `MIRROR/views/coco2017/depth.zip`.
     """
     source, hub = wanted.source, wanted.source.hub
     assert hub is not None
@@ -61,7 +61,7 @@ def find_listing(source: Source, settings: Settings, lock: DataLock, fresh: List
     assert source.hub is not None
     known = lock.listing(hugging_face.hub_name(source.hub))
     if known is not None and not settings.update_lock:
-        return known[0]
+        return known
     if fresh is not None:
         return fresh
     if settings.offline:

@@ -7,7 +7,7 @@
      "counts": {json: {list in it: its length}}
     }
 
-`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that a person filled.
+`files` are downloads; without `unpacked`, a download is still at its path. `folders` were filled by hand.
 Paths are relative to the data folder, those of `files` within them to their folder; each has `bytes` and `sha256`. The
 key `licence` keeps its first spelling, because trainings hash the manifests of views.
 """
@@ -106,7 +106,7 @@ class Manifest:
 
         Args:
             path: path of the download.
-            is_packed: whether an archive may be left as it is.
+            is_packed: whether an archive may stay packed.
         """
         record = self.files.get(path)
         if record is None:

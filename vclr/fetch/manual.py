@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vclr.coco.official import last_part
+from vclr.coco.official import check_counts, last_part
 from vclr.errors import UserError
-from vclr.fetch.counts import check_counts
 from vclr.fetch.manifest import Manifest, list_entries, list_files
 from vclr.fetch.sources import Manual, Source, is_archive
 from vclr.files import sha256

@@ -56,7 +56,7 @@ def look(wanted: Wanted, output: Path, manifest: Manifest, lock: DataLock, damag
     if hub is None or not hub.photos:
         return views
     known = lock.listing(hub_name(hub))
-    listed = [file.path for file in place_files(hub, known[0]).values() if file.unpack is None] if known else []
+    listed = [file.path for file in place_files(hub, known).values() if file.unpack is None] if known else []
     for prefix, place in hub.places.items():
         if place not in hub.photos or not wanted.has(prefix, place) or manifest.has_downloaded(place):
             continue

@@ -167,7 +167,7 @@ def make_plan(
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
-    """Plan a source that a person puts in place; None if it can be downloaded and nobody has put it there."""
+    """Plan a source that a person puts in place; None if it can be downloaded and is not in place."""
     if source.manual is None:
         return None
     missing = tuple(by_hand.missing_paths(source.manual, output))
@@ -254,5 +254,5 @@ def _expected(file: RemoteFile, lock: DataLock, settings: Settings) -> Expected:
         return Expected(file.bytes, file.md5, file.sha256)
     if entry is None or settings.update_lock:
         return Expected(file.bytes)
-    origin = f"{lock.path} has it since {entry['since']}; --update-lock accepts another"
-    return Expected(entry["bytes"], None, entry["sha256"], origin)
+    origin = f"{lock.path} has it since {entry.since}; --update-lock accepts another"
+    return Expected(entry.bytes, None, entry.sha256, origin)

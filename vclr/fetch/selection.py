@@ -83,7 +83,7 @@ def _check_part(source: Source, part: str) -> None:
 
 
 def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
-    """Report that there is no such part, and which one is nearest."""
+    """Raise the error for an unknown part, which names the nearest one."""
     if not names:
         raise UsageError(f"{source.name}/{part}: {source.name} has no parts")
     raise UsageError(f"{source.name}/{part}: there is no such part; nearest: {source.name}/{nearest(part, names)}")

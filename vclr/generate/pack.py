@@ -43,9 +43,9 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
         The zip. If it already holds the files, it is left alone.
 
     Raises:
-        UsageError: the zip exists and holds something else.
-        UserError: the folder is missing, is empty, changes meanwhile, holds something that a zip cannot hold (a link,
-            say), or disagrees with its manifest; or there is too little space.
+        UsageError: the zip exists and has other contents.
+        UserError: the folder is missing or empty, changes meanwhile, contains something that a zip cannot store (such as
+            a link), or disagrees with its manifest; or the disk is too full.
     """
     folder = Path(folder)
     if not folder.is_dir():

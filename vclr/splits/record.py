@@ -30,7 +30,7 @@ def find_leaks(
 
 
 def record_path(output: str | Path) -> Path:
-    """Return where the record of a split lies."""
+    """Return the path of the record of a split."""
     return Path(output).with_suffix(".record.json")
 
 

@@ -32,7 +32,7 @@ def write_views(
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
     The id of a photo, on which its randomness depends, is its stem, as in the loader. The folder appears whole or not
-    at all; it replaces an earlier rendering. An interrupted rendering goes on (see `vclr.image_folders.walk`).
+    at all; it replaces an earlier rendering. An interrupted rendering resumes (see `vclr.image_folders.walk`).
 
     Args:
         view: one of `vclr.catalog.views.COMPUTED_VIEWS`.
@@ -41,7 +41,7 @@ def write_views(
         seed: seed of the views that draw something at random.
         quiet: show no progress.
         shard: render these photos alone, for `join_views`; they look as they do in the whole folder.
-        overwrite: replace `output` even if it holds files but no manifest.
+        overwrite: replace `output` even if it contains files but no manifest.
 
     Returns:
         The manifest.
@@ -165,15 +165,17 @@ def _check_stems(folder: Path, photos: list[str]) -> None:
 
 
 def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace a folder that is, or holds, an input, or anything else that is not a rendering."""
+    """Refuse to replace a folder of inputs, or a folder with other contents than a rendering."""
     if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
-        raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
+        raise UsageError(f"{output}: contains the {kind}; choose another folder for the views")
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: is a file; the views need a folder")
+        raise UsageError(f"{output}: is a file; name a folder for the views")
     if output.is_symlink():
         raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
     if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
-        raise UsageError(f"{output}: holds files but no manifest.json of a view, so it is not replaced")
+        raise UsageError(
+            f"{output}: contains files but no manifest.json of a view; choose another folder, or replace it with --overwrite"
+        )
 
 
 def _is_rendering(folder: Path) -> bool:
