@@ -49,8 +49,8 @@ def unpack(
     Args:
         archive: the file, which is kept.
         folder: the target folder, which need not exist.
-        limit: maximum number of bytes, declared and unpacked; by default 100 times the size of the archive, and at least
-            1 GiB. The free space is a limit too.
+        limit: maximum number of bytes, declared and unpacked; by default 100 times the archive's size, at least 1 GiB.
+            The free space is a limit too.
         yields: path in the folder -> number of files that it must contain; 1 for a file.
         strip: if all members are in a folder with one of these names, its contents are unpacked without it.
         report: called with the number of bytes just written.

@@ -189,7 +189,10 @@ class _SourceFetch:
         if item.is_unpacked:
             self._unpack(item, target)
         elif item.stays_packed:
-            _check_packed(item, target)
+            folder = archive_stem(target.name)
+            expected, count = item.file.yields[f"{item.file.unpack}/{folder}"], count_members(target, folder)
+            if count != expected:
+                raise UserError(f"{target}: holds {count} files in {folder}, expected {expected}")
 
     def _is_right(self, item: Item, target: Path) -> bool:
         """Verify a file that is there already, and record it; return False if it must be downloaded again.
@@ -281,10 +284,3 @@ class _SourceFetch:
 def _is_small(item: Item) -> bool:
     size = item.file.bytes
     return item.needs_network and size is not None and size < SMALL and item.file.unpack is None
-
-
-def _check_packed(item: Item, archive: Path) -> None:
-    folder = archive_stem(archive.name)
-    expected, count = item.file.yields[f"{item.file.unpack}/{folder}"], count_members(archive, folder)
-    if count != expected:
-        raise UserError(f"{archive}: holds {count} files in {folder}, expected {expected}")

@@ -16,6 +16,8 @@ import msgspec
 from vclr.errors import UserError
 from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_archive
 
+TIMEOUT = 30.0  # seconds
+
 
 class HubFile(msgspec.Struct, frozen=True):
     bytes: int | None  # None if only its name is known
@@ -29,7 +31,7 @@ class Listing(msgspec.Struct, frozen=True):
     files: Mapping[str, HubFile]
 
 
-def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
+def list_hub(hub: Hub) -> Listing:
     """Ask the hub, or the server that `HF_ENDPOINT` names, for the files of a repository, with the user's token.
 
     Raises:
@@ -40,7 +42,7 @@ def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
-        info = api.repo_info(hub.repository, repo_type=hub.kind, revision=hub.revision, timeout=timeout)
+        info = api.repo_info(hub.repository, repo_type=hub.kind, revision=hub.revision, timeout=TIMEOUT)
         commit = info.sha
         entries = api.list_repo_tree(hub.repository, recursive=True, revision=commit, repo_type=hub.kind)
         files = {

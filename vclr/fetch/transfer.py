@@ -34,7 +34,7 @@ from vclr.fetch.responses import (
     parse_content_range,
     validator,
 )
-from vclr.fetch.retry import RetryPolicy
+from vclr.fetch.settings import RetryPolicy
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")

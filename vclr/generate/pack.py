@@ -44,8 +44,8 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
 
     Raises:
         UsageError: the zip exists and has other contents.
-        UserError: the folder is missing or empty, changes meanwhile, contains something that a zip cannot store (such as
-            a link), or disagrees with its manifest; or the disk is too full.
+        UserError: the folder is missing or empty, changes meanwhile, contains something that a zip cannot store (such
+            as a link), or disagrees with its manifest; or the disk is too full.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -173,9 +173,8 @@ def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bo
     if output.is_symlink():
         raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
     if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
-        raise UsageError(
-            f"{output}: contains files but no manifest.json of a view; choose another folder, or replace it with --overwrite"
-        )
+        fix = "choose another folder, or replace it with --overwrite"
+        raise UsageError(f"{output}: contains files but no manifest.json of a view; {fix}")
 
 
 def _is_rendering(folder: Path) -> bool:

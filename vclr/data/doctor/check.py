@@ -45,13 +45,7 @@ class _Checked:
 
 
 def check_files(files: DataSet, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check a data set that may be used for training or evaluation.
-
-    Args:
-        files: the files of the data set.
-        pool: the worker processes.
-        decode: decode every image instead of reading only its size.
-    """
+    """Check a data set for training or evaluation; without `decode`, only the size of each image is read."""
     report = Report()
     if not files.annotations.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")

@@ -48,15 +48,7 @@ class _Examined(NamedTuple):
 def check_photos(
     coco: CocoFile, contents: Contents, folder: ImageFolder, use: Use, decode: bool, pool: WorkerPool
 ) -> tuple[list[Finding], set[FileIdentity]]:
-    """Check the photos of a json.
-
-    Args:
-        coco: the json.
-        contents: its usable content.
-        folder: the folder of the photos.
-        use: how the data set is used.
-        decode: decode every image instead of reading only its header.
-        pool: the worker processes.
+    """Check the photos of a json; without `decode`, only the header of each image is read.
 
     Returns:
         The findings, and the identities of the photos' files.
@@ -171,12 +163,7 @@ def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -
 
 
 def count_others(folder: ImageFolder, names: set[str]) -> list[Finding]:
-    """Report how many images of a folder are not in a json.
-
-    Args:
-        folder: the folder of the photos.
-        names: the file names of all entries with this folder.
-    """
+    """Report how many images of a folder are not among the file names of all its entries."""
     known = {file_key(name) for name in names}
     folders = sorted({os.path.dirname(name) for name in known})
     others = [name for below in folders for name in folder.images_below(below) if file_key(name) not in known]
