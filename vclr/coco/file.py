@@ -122,9 +122,8 @@ def open_despite_bad_numbers(path: str | Path) -> CocoFile:
         bad_numbers = find_bad_numbers(content)
         if not bad_numbers:
             raise
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
+    lists = ("images", "annotations")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise other_json(path) from None
     try:
         coco = _take_apart(path, msgspec.json.encode(content))  # writes bad numbers as null

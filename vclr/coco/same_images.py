@@ -52,10 +52,9 @@ def match_images(theirs: list[Json], source: str | Path, ours: list[Json], annot
             continue
         for wanted in (ours[place] for place in places):
             if (image["height"], image["width"]) != (wanted["height"], wanted["width"]):
-                sizes = (
-                    f"{image['width']}x{image['height']}, but {annotations} says {wanted['width']}x{wanted['height']}"
-                )
-                raise UserError(f"{source}: images[{position}]: {image['file_name']} is {sizes}")
+                size, other = (f"{one['width']}x{one['height']}" for one in (image, wanted))
+                name = f"{source}: images[{position}]: {image['file_name']}"
+                raise UserError(f"{name} is {size}, but {annotations} says {other}")
         positions[image["id"]] = places
         common.update(places)
     if ours and theirs and not common:

@@ -143,17 +143,15 @@ class _Writer:
         leaves = ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name) is not None
         path = str(PurePosixPath(name))
         if leaves or "\\" in name or "\0" in name or path == "." or name.endswith("/"):
-            raise UserError(
-                f"{self.archive}: the member {name[:200]!r} does not stay in the folder; nothing is unpacked"
-            )
+            says = f"the member {name[:200]!r} does not stay in the folder; nothing is unpacked"
+            raise UserError(f"{self.archive}: {says}")
         return path
 
     def _check_size(self, size: int) -> None:
         for limit, what in ((self.limit, "it may"), (self.free, "are free")):
             if size > limit:
-                raise UserError(
-                    f"{self.archive}: holds more than the {decimal(limit)} that {what}; nothing is unpacked"
-                )
+                says = f"holds more than the {decimal(limit)} that {what}; nothing is unpacked"
+                raise UserError(f"{self.archive}: {says}")
 
 
 def _unpack_zip(archive: Path, writer: _Writer) -> None:

@@ -93,11 +93,8 @@ def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:
     """Return the longest prefix of a path; an archive `folder.zip` or `folder_1.tar` counts as part of `folder/`."""
 
     def fits(prefix: str) -> bool:
-        if path.startswith(prefix):
-            return True
-        return (
-            is_archive(path) and prefix.endswith("/") and archive_stem(path).startswith(prefix[:-1]) and "/" not in path
-        )
+        is_top_archive = is_archive(path) and "/" not in path and prefix.endswith("/")
+        return path.startswith(prefix) or (is_top_archive and archive_stem(path).startswith(prefix[:-1]))
 
     return max(filter(fits, prefixes), key=len, default=None)
 

@@ -23,9 +23,8 @@ def missing_paths(manual: Manual, output: Path) -> list[str]:
 
 def is_recorded(manual: Manual, output: Path, manifest: Manifest) -> bool:
     """Tell by sizes whether the files are those that were verified."""
-    folders = all(
-        path in manifest.folders and not manifest.changed(manifest.folders[path], path) for path in manual.folders
-    )
+    recorded = {path: manifest.folders.get(path) for path in manual.folders}
+    folders = all(record and not manifest.changed(record, path) for path, record in recorded.items())
     return folders and all(manifest.holds(path, is_packed=True) for path in _present(manual, output))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -155,15 +155,8 @@ def make_plan(
         if (settings.verify or manifest.counts.get(path) != numbers)
         and any(path == one or path.startswith(f"{one}/") for one in made)
     )
-    return Plan(
-        source,
-        tuple(items),
-        views_by_hand=views.found,
-        recorded_views=views.recorded,
-        to_count=to_count,
-        listing=listing,
-        unlisted=unlisted,
-    )
+    plan = Plan(source, tuple(items), to_count=to_count, listing=listing, unlisted=unlisted)
+    return replace(plan, views_by_hand=views.found, recorded_views=views.recorded)
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:

@@ -91,6 +91,5 @@ def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
 
 def _is_part(part: str, path: str, source: Source) -> bool:
     """Tell whether a path, the path below the source's folder, or its name starts with a part."""
-    return any(
-        text.startswith(part) for text in (path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name)
-    )
+    texts = path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name
+    return any(text.startswith(part) for text in texts)

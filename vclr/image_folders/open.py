@@ -40,6 +40,11 @@ def find_missing(images: Images) -> Path | None:
     return next((folder for folder in each_folder(images) if locate(folder) is None), None)
 
 
+def say_missing(path: Path) -> str:
+    """Say why a path is neither a folder of images nor its zip."""
+    return "is a file; name a folder, or its zip" if path.exists() else f"no such folder{say_nearest(path)}"
+
+
 def locate(path: str | Path) -> Path | None:
     """Return the path of an image folder or of its zip, None if neither exists."""
     path = Path(path)
@@ -64,8 +69,7 @@ def open_folder(images: Images) -> ImageFolder:
 def _open_one(path: Path) -> DiskFolder | PackedFolder:
     found = locate(path)
     if found is None:
-        problem = "is a file; name a folder, or its zip" if path.exists() else f"no such folder{say_nearest(path)}"
-        raise UserError(f"{path}: {problem}")
+        raise UserError(f"{path}: {say_missing(path)}")
     facts = found.stat()
     return _open_unchanged(found, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 

@@ -108,9 +108,8 @@ class PackedFolder(ImageFolder):
     def read(self, name: str) -> bytes:
         place = self._place(name)
         if self._methods[place] == UNREADABLE:
-            raise UserError(
-                f"{self.path_of(name)}: is encrypted, or neither stored nor deflated; pack it again with `vclr pack`"
-            )
+            says = "is encrypted, or neither stored nor deflated; pack it again with `vclr pack`"
+            raise UserError(f"{self.path_of(name)}: {says}")
         size = int(self._sizes[place])
         try:
             data = self._read_packed(int(self._offsets[place]), int(self._packed_sizes[place]))

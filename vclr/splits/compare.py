@@ -92,10 +92,9 @@ def _compare_images(mine: Table, other: Table) -> list[str]:
     lines += _only_in("images", [name for name in other.images if name not in mine.images], "the file")
     differ = [name for name, size in mine.images.items() if other.images.get(name, size) != size]
     if differ:
-        shown = (
-            "{} is {}x{}, in the file {}x{}".format(name, *mine.images[name], *other.images[name]) for name in differ
-        )
-        lines.append(f"sizes of images: {len(differ)} differ: {_few(list(shown))}")
+        says = "{} is {}x{}, in the file {}x{}"
+        shown = [says.format(name, *mine.images[name], *other.images[name]) for name in differ]
+        lines.append(f"sizes of images: {len(differ)} differ: {_few(shown)}")
     return lines
 
 

@@ -101,9 +101,7 @@ def _note_dark(folder: ImageFolder, existing: list[tuple[str, _Examined]]) -> It
     if dark := [(name, examined.brightest) for name, examined in existing if examined.brightest < DARK]:
         name, brightest = dark[0]
         says = f"nearly black: {len(dark)} of {len(existing)} pictures ({name} has no value above {brightest} of 255)"
-        bits = (
-            "of 16 bits per channel, the highest 8 are used, which 12-bit values or depth in millimeters hardly reach"
-        )
+        bits = "of 16 bits per channel, the highest 8 are used, which 12-bit values or depth in mm hardly reach"
         yield "dark pictures", f"{says}; {bits}"
 
 
@@ -139,8 +137,7 @@ def check_views(contents: Contents, view: str, folder: Path, decode: bool, pool:
         elif examined.size:
             says = f"{examined.size}, but its photo {photo} is {file.width}x{file.height}"
             findings += kinds.OTHER_VIEW_SIZE.found(use, f"{path}: {says}")
-    examined_files = [(file.name, examined) for file, examined in zip(wanted, results, strict=True)]
-    notes = _note_dark(files, examined_files)
+    notes = _note_dark(files, [(file.name, examined) for file, examined in zip(wanted, results, strict=True)])
     return findings + [Finding(OK, topic, f"{files.path}: {says}") for topic, says in notes]
 
 
