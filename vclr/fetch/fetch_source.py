@@ -102,9 +102,8 @@ def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: DataLock
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
     if changed := manifest.damaged(adopted, settings.quiet):
         names = _name_some([name for listed in changed.values() for name in listed])
-        raise UserError(
-            f"{wanted.source.name}: damaged: {names}; put them in place again, or remove them to fetch them"
-        )
+        fix = "put them in place again, or remove them to fetch them"
+        raise UserError(f"{wanted.source.name}: damaged: {names}; {fix}")
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
     paths += [*plan.recorded_views, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)

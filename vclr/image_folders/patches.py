@@ -28,7 +28,9 @@ class Patches(dict[str, str]):
 
         All other names are returned unchanged.
         """
-        *parents, last = PurePosixPath(file_key(name)).parts or ("",) if self else ("",)
+        if not self:
+            return name
+        *parents, last = PurePosixPath(file_key(name)).parts or ("",)
         place = self.get(last)
         if place is None or (parents and parents[-1] != PurePosixPath(place).parts[-2]):
             return name
