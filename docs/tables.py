@@ -66,6 +66,7 @@ def allowed(setting: Setting) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
+    "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
     "proposal methods": partial(names_table, "method", PROPOSAL_METHODS),
     "splits": lambda: table(*data_sets.splits()),

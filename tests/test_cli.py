@@ -356,7 +356,7 @@ def test_folders_are_packed_and_read_from_their_zips(tmp_path: Path, world: dict
         ([{"image_id": 0, "score": "high", "bbox": [1, 1, 2, 2]}], "found.json: [0]: score 'high'"),
         ([{"image_id": 0, "score": 0.5, "bbox": [1, 1, -2, 2]}], "found.json: [0]: bbox"),
         ([None], "found.json: [0]: is not an object"),
-        ({"a": 1}, "found.json: is not a list"),
+        ({"a": 1}, "found.json: is neither a list of COCO results nor a COCO json with scores"),
         (
             [{"image_id": 0, "score": 0.5, "segmentation": {"size": [40, 60], "counts": "garbage"}}],
             "found.json: [0]: RLE counts are damaged",

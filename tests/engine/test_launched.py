@@ -176,12 +176,12 @@ def test_processes_with_one_gpu_each_are_told_from_those_that_share_one(
         distributed._check_own_device(torch.device("cpu"), Place(0, 3, 0, 3))
 
 
-@pytest.mark.parametrize(("device", "number", "message"), [("cuda", 0, "are 0 GPUs"), ("auto", 1, "are 1 GPUs")])
+@pytest.mark.parametrize(("device", "number", "message"), [("cuda", 0, "has 0 GPUs"), ("auto", 1, "has 1 GPUs")])
 def test_more_processes_than_gpus_are_not_started(
     monkeypatch: pytest.MonkeyPatch, device: str, number: int, message: str
 ):
     Gpus(number, monkeypatch)
-    with pytest.raises(UsageError, match=f"^--num-gpus 2: train.device={device}, and there {message} here$"):
+    with pytest.raises(UsageError, match=f"^--num-gpus 2: train.device={device}, but this machine {message}$"):
         spawn.check_gpus(2, device)
 
 

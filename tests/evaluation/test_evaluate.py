@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from vclr.cli import app
 from vclr.coco.predictions import check_predictions
 from vclr.config import Config, load_config
+from vclr.data.data_sets import evaluated_groups
 from vclr.errors import UserError
 from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_model, evaluate_parts, evaluate_shard
 from vclr.evaluation.recall import score
@@ -129,7 +130,7 @@ def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path
     again = evaluate_file(tmp_path / "one" / "predictions.json", config, tmp_path / "two")
     assert checked == [len(read_json(tmp_path / "one" / "predictions.json"))]
     assert again == metrics
-    for group, names in {**config.evaluation.groups, "": None}.items():
+    for group, names in {**evaluated_groups(config), "": None}.items():
         alone = score(world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names)
         assert (again["groups"][group] if group else {key: again[key] for key in alone}) == alone
 

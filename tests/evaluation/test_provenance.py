@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vclr.catalog.classes import TOY_KNOWN_CLASSES, TOY_NOVEL_CLASSES
 from vclr.cli.options import app
 from vclr.config import Config, load_config
 from vclr.errors import UserError
@@ -50,7 +51,7 @@ def test_untrained_model_has_no_checkpoint(world: Path, tmp_path: Path):
             "images": f"{world}/images",
         },
         "protocol": "novel",
-        "groups": config.evaluation.groups,
+        "groups": {"known": list(TOY_KNOWN_CLASSES), "novel": list(TOY_NOVEL_CLASSES)},
         "config": settings_hash(config),
     }
 

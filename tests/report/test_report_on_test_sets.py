@@ -374,7 +374,7 @@ def test_files_that_somebody_else_wrote_are_not_replaced(world, verb, name, cont
     arguments = [verb, "--experiments", "views", "--seeds", "0", "--output", str(world / "out")]
     refused = CliRunner().invoke(app, [*arguments, "--runs", str(world / "runs"), "--results", str(world / "results")])
     assert isinstance(refused.exception, UsageError)
-    assert "exists, and this command did not write it" in str(refused.exception)
+    assert "exists, but was not written by this command" in str(refused.exception)
     assert (world / "out" / name).read_text() == content
 
 
