@@ -86,7 +86,7 @@ def test_folders_that_killed_processes_left_are_removed(tmp_path: Path):
         (tmp_path / ".views.1.partial" / "half").touch()
         alive = alive.rename(tmp_path / ".views.2.partial")  # as if another process were at work
         with atomic_folder(tmp_path / "views"):
-            assert sorted(names_in(tmp_path))[:1] == [".views.2.partial"]
+            assert ".views.2.partial" in names_in(tmp_path)
             assert ".views.1.partial" not in names_in(tmp_path)
         alive.rename(tmp_path / f".views.{os.getpid()}.partial")
     assert names_in(tmp_path) == ["views"]
