@@ -36,7 +36,7 @@ def test_small_images_are_enlarged_by_a_whole_factor(size, expected):
 )
 def test_pictures_are_bounded_and_keep_their_proportions(size, expected):
     mask = np.ones(size, bool)
-    picture = draw_objects(np.zeros((*size, 3), np.uint8), [mask], boxes=[(0, 0, size[1], size[0])], labels=["a"])
+    picture = draw_objects(np.zeros((*size, 3), np.uint8), [mask], boxes=[(0, 0, size[1], size[0])])
     assert picture.shape[:2] == expected
     assert picture.any()
 
@@ -54,23 +54,23 @@ def test_masks_are_tinted_outlined_and_nothing_else_changes():
 
 def test_the_image_itself_stays_as_it_was():
     image = GRAY.copy()
-    draw_objects(image, [disk(64, 80, 30)], boxes=[(50, 34, 110, 94)], labels=["cup 0.93"])
+    draw_objects(image, [disk(64, 80, 30)], boxes=[(50, 34, 110, 94)])
     assert np.array_equal(image, GRAY)
 
 
-def test_boxes_and_labels_stay_inside_the_picture():
+def test_boxes_stay_inside_the_picture():
     corners = [disk(0, 0, 20), disk(127, 159, 20)]
     plain = draw_objects(GRAY, corners)
     boxes = [(-10, -10, 20, 20), (139, 107, 400, 400)]
-    marked = draw_objects(GRAY, corners, boxes=boxes, labels=["a long label 0.93", "b"])
+    marked = draw_objects(GRAY, corners, boxes=boxes)
     assert marked.shape == plain.shape
     assert tuple(marked[214, 300]) == PALETTE[1]  # the top edge of the second box, at twice its coordinates
     for center in ((10, 10), (250, 310)):
         assert not np.array_equal(marked[center], (120, 120, 120))
 
 
-def test_an_empty_mask_with_a_label_is_drawn_without_complaint():
-    assert draw_objects(GRAY, [np.zeros((128, 160), bool)], labels=["nothing"]).shape == (256, 320, 3)
+def test_an_empty_mask_is_drawn_without_complaint():
+    assert draw_objects(GRAY, [np.zeros((128, 160), bool)]).shape == (256, 320, 3)
 
 
 def test_one_color_and_one_box_belong_to_each_mask():

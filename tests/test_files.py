@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_folder_replaces_the_old_one_as_a_whole(tmp_path: Path):
         with atomic_folder(tmp_path / "views") as partial:
             (partial / name).write_text(name)
     assert names_in(tmp_path / "views") == ["second"]
+
+
+def test_folders_that_killed_processes_left_are_removed(tmp_path: Path):
+    with atomic_folder(tmp_path / "views") as alive:
+        (tmp_path / ".views.1.partial").mkdir()
+        (tmp_path / ".views.1.partial" / "half").touch()
+        alive = alive.rename(tmp_path / ".views.2.partial")  # as if another process were at work
+        with atomic_folder(tmp_path / "views"):
+            assert ".views.2.partial" in names_in(tmp_path)
+            assert ".views.1.partial" not in names_in(tmp_path)
+        alive.rename(tmp_path / f".views.{os.getpid()}.partial")
+    assert names_in(tmp_path) == ["views"]
 
 
 def test_json_round_trip(tmp_path: Path):

@@ -350,7 +350,7 @@ def test_folders_list_their_images_by_name(tmp_path: Path):
     with pytest.raises(UserError, match="no such folder"):
         list_images(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no image"):
+    with pytest.raises(UserError, match="contains no images"):
         list_images(tmp_path / "empty")
 
 

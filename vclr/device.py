@@ -79,7 +79,7 @@ def describe_device(device: torch.device, name: str = "auto") -> str:
         name: the name passed to it.
     """
     if device.type == "cuda":
-        versions = f"driver {driver_version() or 'unknown'}", f"CUDA {cuda_version()}"
+        versions = f"driver {driver_version() or 'unknown'}", f"CUDA {torch.version.cuda}"
         parts = [torch.cuda.get_device_name(device), *versions]
         if is_built_for_gpus() and torch.cuda.get_device_capability(device) >= (8, 0):
             parts.append(f"TF32 {'on' if uses_tf32() else 'off'}")
@@ -103,11 +103,6 @@ def no_cuda() -> str:
         f"torch {torch.__version__} is built without CUDA; install a build for GPUs "
         "(https://pytorch.org/get-started/locally), or set the device to auto"
     )
-
-
-def cuda_version() -> str | None:
-    """Return the CUDA version that this torch was built with, or None."""
-    return torch.version.cuda
 
 
 def _why_no_gpu() -> str:

@@ -33,23 +33,21 @@ def draw_objects(
     image: np.ndarray,
     masks: Sequence[np.ndarray],
     boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
-    labels: Sequence[str] | None = None,
     colors: Sequence[Color] | None = None,
     fill: Sequence[bool] | None = None,
     fade: float = 0.0,
     opacity: float = MASK_OPACITY,
     line: float = 1 / 160,
 ) -> np.ndarray:
-    """Draw objects on an image: translucent masks with crisp outlines, thin boxes, small labels.
+    """Draw objects on an image: translucent masks with crisp outlines, and thin boxes.
 
     Args:
         image: (h, w, 3) uint8 RGB.
         masks: (h, w) each, nonzero inside; may be empty.
         boxes: xyxy absolute, one for each mask; None draws none.
-        labels: one short text for each mask, at the top left of its box or mask.
         colors: one for each mask; the palette in turn by default.
         fill: for each mask whether its inside is tinted or only its outline drawn; all are by default.
-        fade: from 0, the image as it is, to 1, a pale gray one, on which the colors of the objects stand out.
+        fade: from 0, the image unchanged, to 1, a pale gray image on which the colors of the objects stand out.
         opacity: of the tint inside the objects, from 0 to 1.
         line: width of the outlines as a share of the picture's short side.
 
@@ -75,18 +73,11 @@ def draw_objects(
     for box, color in zip(boxes if boxes is not None else (), colors, strict=boxes is not None):
         left, top, right, bottom = (float(value) * factor for value in box)
         pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=1)
-    for number, label in enumerate(labels or ()):
-        corner = _top_left(enlarged[number], boxes[number] if boxes is not None else None, factor)
-        _write_label(pen, corner, label, colors[number], picture.size)
     return np.asarray(picture)
 
 
 def draw_found(
-    image: np.ndarray,
-    objects: Sequence[np.ndarray],
-    predictions: Sequence[np.ndarray],
-    min_iou: float = 0.5,
-    fade: float = 0.0,
+    image: np.ndarray, objects: Sequence[np.ndarray], predictions: Sequence[np.ndarray], fade: float = 0.0
 ) -> tuple[np.ndarray, int]:
     """Draw for each object the predicted mask that fits it best; outline in red the objects that none fits.
 
@@ -94,13 +85,12 @@ def draw_found(
         image: (h, w, 3) uint8 RGB.
         objects: (h, w) each, the masks to find; the n-th has the n-th color of the palette.
         predictions: (h, w) each, the predicted masks to choose from; one mask serves one object at most.
-        min_iou: smallest overlap that counts as found.
         fade: as of `draw_objects`.
 
     Returns:
         The picture, enlarged as by `draw_objects`, and the number of objects found.
     """
-    pairs = match_masks(objects, predictions, min_iou)
+    pairs = match_masks(objects, predictions)
     found = [index for index in range(len(objects)) if index in pairs]
     missed = [index for index in range(len(objects)) if index not in pairs]
     picture = draw_objects(
@@ -126,7 +116,7 @@ def match_masks(
 
 
 def mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
-    """Return intersection over union of two (h, w) masks; 0 where both are empty."""
+    """Return intersection over union of two (h, w) masks; 0 if both are empty."""
     inside, other_inside = np.asarray(mask) > 0, np.asarray(other) > 0
     union = np.count_nonzero(inside | other_inside)
     return np.count_nonzero(inside & other_inside) / union if union else 0.0
@@ -219,22 +209,3 @@ def _outline(mask: np.ndarray, width: int) -> np.ndarray:
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)  # type: ignore[return-value]
-
-
-def _top_left(mask: np.ndarray, box: Sequence[float] | np.ndarray | None, factor: int) -> tuple[float, float]:
-    if box is not None:
-        return float(box[0]) * factor, float(box[1]) * factor
-    rows, columns = np.nonzero(mask)
-    return (float(columns.min()), float(rows.min())) if len(rows) else (0.0, 0.0)
-
-
-def _write_label(
-    pen: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, color: Color, size: tuple[int, int]
-) -> None:
-    """Write dark text on a plate of the object's color, inside the picture."""
-    font = _font(max(11, min(size) // 24))
-    width, height = font.getlength(label) + 6, font.size + 4
-    x = min(max(0.0, corner[0]), max(0.0, size[0] - width))
-    y = min(max(0.0, corner[1] - height), max(0.0, size[1] - height))
-    pen.rectangle((x, y, x + width, y + height), fill=color)
-    pen.text((x + 3, y + height / 2), label, fill=(16, 16, 16), font=font, anchor="lm")

@@ -32,7 +32,7 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
     import psutil
     import torch
 
-    from vclr.device import cuda_version, uses_tf32
+    from vclr.device import uses_tf32
     from vclr.nvml import driver_version
 
     revision, dirty = _git_state()
@@ -46,10 +46,10 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cpu_cores": count_cpus(),
         "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
-        "gpus": _gpu_names(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "device": None if device is None else str(device),
         "driver": driver_version(),
-        "cuda": cuda_version(),
+        "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "tf32": uses_tf32() if device is not None and device.type == "cuda" else None,
     }
@@ -92,9 +92,3 @@ def _cpu_model() -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
-
-
-def _gpu_names() -> list[str]:
-    import torch
-
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

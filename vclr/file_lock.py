@@ -51,8 +51,8 @@ def lock_file(path: Path, busy: str, timeout: float | None = None) -> BinaryIO:
             time.sleep(PAUSE)
 
 
-def try_lock(file: BinaryIO) -> bool | None:
-    """Lock an open file if no other process holds its lock.
+def try_lock(file: BinaryIO | int) -> bool | None:
+    """Lock an open file (or folder, by its descriptor) if no other process holds its lock.
 
     Returns:
         Whether it is locked now; None if the file system has no locks.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vclr.errors import UserError
+from vclr.file_lock import try_lock
 from vclr.file_names import say_nearest
 from vclr.json_text import parse_json
 
@@ -55,19 +57,36 @@ def sync_folder(folder: str | Path) -> None:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces the folder `path` when the block ends without an error."""
+    """Yield an empty temporary folder that replaces the folder `path` when the block ends without an error.
+
+    What killed processes left behind is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(NotADirectoryError, FileNotFoundError), _lock_folder(partial) as is_locked:
+            if is_locked:
+                shutil.rmtree(partial, ignore_errors=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        with _lock_folder(partial):
+            yield partial
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder until the block or the process ends; yield what `try_lock` returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:

@@ -73,11 +73,7 @@ def parse_json(data: bytes, source: object) -> Any:
 
 
 def parse_json_with_bad_numbers(data: bytes, source: object) -> Any:
-    """Parse a json file, with NaN and infinities as Python floats; see `find_bad_numbers`.
-
-    Raises:
-        UserError: it is not json.
-    """
+    """Parse a json file, with NaN and infinities as Python floats; see `find_bad_numbers`."""
     return _load(decode_text(data, source), source)
 
 

@@ -62,32 +62,29 @@ def check_output_file(
     check_writable(output.parent, f"{option} {output}")
 
 
-def check_output_folder(
-    output: Path, inputs: Inputs, files: Mapping[str, Kind] | None = None, option: str = "--output"
-) -> None:
+def check_output_folder(output: Path, inputs: Inputs, files: Mapping[str, Kind] | None = None) -> None:
     """Refuse an output folder that a command must not write into.
 
     Args:
         output: the folder; it need not exist.
         inputs: what the command reads.
         files: the files that the command writes into it, each with the kind that an existing file must have.
-        option: the name of the output in errors.
 
     Raises:
         UsageError: it is a file; one of its files is an input or was not written by this command; or it cannot be
             created or written to.
     """
     if os.path.exists(output) and not os.path.isdir(output):
-        raise UsageError(f"{option} {output}: is a file; name a folder")
+        raise UsageError(f"--output {output}: is a file; name a folder")
     for file, kind in (files or {}).items():
         for name, path in _flatten(inputs):
             if _is_same(output / file, path):
-                raise UsageError(f"{option} {output}: {file} in it is also given as {name}; choose another folder")
+                raise UsageError(f"--output {output}: {file} in it is also given as {name}; choose another folder")
         if os.path.isdir(output / file):
-            raise UsageError(f"{option} {output}: {file} in it is a folder; choose another folder")
+            raise UsageError(f"--output {output}: {file} in it is a folder; choose another folder")
         if os.path.exists(output / file):
-            _check_kind(output / file, *kind, option)
-    check_writable(output, f"{option} {output}")
+            _check_kind(output / file, *kind, "--output")
+    check_writable(output, f"--output {output}")
 
 
 def _flatten(inputs: Inputs) -> Iterable[tuple[str, Path]]:

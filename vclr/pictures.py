@@ -156,9 +156,8 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
     with _open_file(path, data) as image:
         is_wide = image.mode == "I" and image.format not in SCALED_TO_16_BITS
         if image.mode not in NUMBERS or is_wide:
-            raise UserError(
-                f"{path}: its pixels are colors ({image.mode}); a mask needs a palette, or gray of 1 to 16 bits"
-            )
+            says = f"its pixels are colors ({image.mode}); a mask needs a palette, or gray of 1 to 16 bits"
+            raise UserError(f"{path}: {says}")
         tiles = getattr(image, "tile", ())
         spread = SPREAD.get(tiles[0][3], 1) if tiles and isinstance(tiles[0][3], str) else 1
         image.load()
@@ -205,7 +204,7 @@ def list_images(folder: str | Path) -> list[Path]:
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise UserError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        raise UserError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
     return images
 
 

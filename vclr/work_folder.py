@@ -1,12 +1,12 @@
-"""The folder in which a long work keeps what is finished, so that a process that was killed loses next to nothing.
+"""The folder in which a long computation keeps its finished parts, so that a killed process loses next to nothing.
 
-Beside the output NAME lies `.NAME.work` until the output is complete; it holds
+Until the output NAME is complete, the folder `.NAME.work` beside it contains
 
-    lock            locked by the process that is at work
+    lock            locked by the process that computes
     settings.json   what every result depends on, besides the photos
-    journal.jsonl   one line per finished photo (see `vclr.photo_walk`)
+    journal.jsonl   one line per finished photo (see `vclr.image_folders.walk`)
     files/          the files of finished photos
-    failed.txt      why the photos that failed did
+    failed.txt      errors of the photos that failed
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _remove(folder: Path) -> None:
 
 
 def publish(files: Path, output: Path, names: Collection[str]) -> None:
-    """Put a folder of finished files, the named ones alone, in the place of the folder `output`."""
+    """Replace the folder `output` with a folder of finished files, of which only the named ones are kept."""
     for path in files.iterdir():
         if path.name not in names:  # the file of a photo that is gone, or half of one when the process was killed
             path.unlink()

@@ -14,7 +14,7 @@ from vclr.data.origins import Origins
 from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.evaluation import provenance
-from vclr.image_folder import each_folder
+from vclr.image_folders.open import each_folder
 from vclr.views.choice import view_weights
 from workflow import mistakes
 

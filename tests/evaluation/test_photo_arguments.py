@@ -50,7 +50,7 @@ def test_photos_are_found(folder: Path, arguments: list[str], names: str):
         ("*.gif", "*.gif: matches no image"),
         ("absent/*.png", "absent/*.png: matches no image"),
         ("a**b/*.png", "a**b/*.png: "),
-        ("empty", "empty: holds no image"),
+        ("empty", "empty: contains no images"),
     ],
 )
 def test_what_names_no_photo_is_one_line(folder: Path, argument: str, says: str):

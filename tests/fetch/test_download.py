@@ -18,7 +18,7 @@ from vclr.fetch.download import download
 from vclr.fetch.http_session import Address, HttpSession
 from vclr.fetch.partial import Partial, received_bytes
 from vclr.fetch.responses import retry_after
-from vclr.fetch.retry import RetryPolicy
+from vclr.fetch.settings import RetryPolicy
 from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.files import read_json
 from vclr.progress import Progress

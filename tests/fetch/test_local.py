@@ -13,11 +13,10 @@ from tests.fetch.conftest import Fetcher
 from tests.fetch.packing import zipped
 from tests.fetch.server import FileServer
 from vclr.coco.annotations import open_images
-from vclr.coco.official import open_official
+from vclr.coco.official import check_counts, open_official
 from vclr.errors import UserError
-from vclr.fetch.counts import check_counts
 from vclr.files import read_json
-from vclr.image_folder import fingerprint
+from vclr.image_folders.open import fingerprint
 
 NAMES = ("train2017/1.jpg", "train2017/2.jpg", "val2017/3.jpg")
 

@@ -14,8 +14,8 @@ import pytest
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_manifest
 from vclr.generate.pack import pack_folder
-from vclr.image_folder import fingerprint, open_folder
-from vclr.packed_folder import PackedFolder
+from vclr.image_folders.open import fingerprint, open_folder
+from vclr.image_folders.packed import PackedFolder
 from vclr.pictures import write_png
 from vclr.views.write import write_views
 
@@ -200,5 +200,5 @@ def test_views_of_a_zip_are_those_of_its_folder(folder: Path, tmp_path: Path):
     second = write_views("random_conv", folder, tmp_path / "second", quiet=True)
     assert first.read_bytes() == second.read_bytes()
     for images in (folder, f"{folder}.zip"):
-        with pytest.raises(UsageError, match="holds the photos"):  # the folder would hide the zip
+        with pytest.raises(UsageError, match="contains the photos"):  # the folder would hide the zip
             write_views("edge", Path(images), folder, quiet=True)

@@ -66,8 +66,8 @@ def test_misuse_is_refused_and_nothing_is_lost(images: Path, tmp_path: Path) -> 
     (precious / "thesis.txt").write_text("years of work")
     for view, output, message in [
         ("edges", tmp_path / "out", "nearest: edge"),
-        ("edge", images, "folder of their own"),
-        ("edge", tmp_path, "folder of their own"),
+        ("edge", images, "choose another folder for the views"),
+        ("edge", tmp_path, "choose another folder for the views"),
         ("edge", precious, r"no manifest\.json"),
         ("edge", photos[0], "is a file"),
     ]:
@@ -92,7 +92,7 @@ def test_files_without_a_manifest_are_replaced_on_request(images: Path, tmp_path
     (tmp_path / "edge" / "photo9.png").write_bytes(b"of a photo that is gone")
     assert write_views("edge", images, tmp_path / "edge", quiet=True, overwrite=True).read_bytes() == before
     assert len(list((tmp_path / "edge").iterdir())) == 4
-    with pytest.raises(UsageError, match="folder of their own"):
+    with pytest.raises(UsageError, match="choose another folder for the views"):
         write_views("edge", images, images, quiet=True, overwrite=True)
 
 
@@ -157,7 +157,7 @@ def test_shards_that_make_no_whole_leave_the_earlier_rendering(images: Path, tmp
     write_json(second / "manifest.json", {**read_json(second / "manifest.json"), "sources": {}})
     with pytest.raises(UserError, match="is of 3 photos, the shards together have 1"):
         join_views([first, second], whole.parent)
-    with pytest.raises(UsageError, match="holds the shards"):
+    with pytest.raises(UsageError, match="contains the shards"):
         join_views([first, second], tmp_path / "shards")
     assert whole.read_bytes() == before
     assert [path.name for path in whole.parents[1].iterdir()] == ["edge"]
@@ -186,7 +186,7 @@ def test_a_shard_names_nothing_outside_of_it(images: Path, tmp_path: Path, name:
 
 def test_a_folder_of_another_command_is_not_replaced(images: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "raw" / "manifest.json", {"source": "toy", "files": {}})
-    with pytest.raises(UsageError, match=r"holds files but no manifest\.json of a view, so it is not replaced"):
+    with pytest.raises(UsageError, match=r"contains files but no manifest\.json of a view; choose another folder"):
         write_views("edge", images, tmp_path / "raw", quiet=True)
     (tmp_path / "link").symlink_to(tmp_path / "raw", target_is_directory=True)
     with pytest.raises(UsageError, match="link: is a link"):

@@ -58,8 +58,7 @@ def fetch(
     The toy scenes are generated, with the same bytes on every machine.
     """
     from vclr.fetch.fetch import fetch as fetch_sources
-    from vclr.fetch.retry import retry_policy_from_environment
-    from vclr.fetch.settings import Settings, offline_variable
+    from vclr.fetch.settings import Settings, offline_variable, retry_policy_from_environment
     from vclr.fetch.sources import read_catalog
 
     def generate(name: str) -> None:

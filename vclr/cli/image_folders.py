@@ -25,7 +25,7 @@ def views(
     shard: ShardOption = None,
     join: Join = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output even if it holds files but no manifest.json.")
+        bool, typer.Option("--overwrite", help="Replace the output even if it contains files but no manifest.json.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:

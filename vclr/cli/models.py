@@ -151,7 +151,6 @@ def evaluate(
 def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
     from vclr.data.readiness import check_test_set
 
-    read_place()  # a place that is left over in the environment is refused first
     check_test_set(config)  # before the checkpoint is read, which takes long
     import torch
 

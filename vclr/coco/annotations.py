@@ -13,8 +13,9 @@ from pycocotools import mask as coco_mask
 from vclr.coco.checks import Json as Json  # re-exported for the other rooms
 from vclr.coco.file import open_coco
 from vclr.errors import UserError, nearest
-from vclr.file_names import file_key, say_nearest
-from vclr.image_folder import Folder, Images, find_missing, open_folder
+from vclr.file_names import file_key
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import Images, find_missing, open_folder, say_missing
 
 # The only category of class-agnostic annotations.
 OBJECT: Json = {"id": 1, "name": "object"}
@@ -42,14 +43,14 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
     return {**coco.head, "annotations": annotations}
 
 
-def open_images(folder: Images, images: list[Json], source: str | Path) -> Folder:
+def open_images(folder: Images, images: list[Json], source: str | Path) -> ImageFolder:
     """Open the image folder of a json, or its zip, and check that it contains every image.
 
     Raises:
         UserError: the folder or an image does not exist; names `source` (the json) and the nearest file.
     """
     if (missing := find_missing(folder)) is not None:
-        raise UserError(f"{missing}: no such folder (images of {source}){say_nearest(missing)}")
+        raise UserError(f"images of {source}: {missing}: {say_missing(missing)}")
     opened = open_folder(folder)
     for image in images:
         if image["file_name"] not in opened:

@@ -94,11 +94,7 @@ class CocoChecks:
         self._annotations.add(annotation["id"])
 
     def check_alone(self, position: int, annotation: Any) -> str:
-        """Check an entry of `annotations`, except that its id is unique; return its name for errors.
-
-        Raises:
-            EntryError: as `check_annotation`.
-        """
+        """Check an entry of `annotations`, except that its id is unique; return its name for errors."""
         entry = f"{self.path}: annotations[{position}]"
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
         entry += f" (id {annotation['id']})"
@@ -197,9 +193,8 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
         if not isinstance(polygon, list) or not _are_numbers(polygon):
             raise EntryError(f"{entry}: polygon {number} is not a list of numbers", "polygon")
         if len(polygon) < 6 or len(polygon) % 2:
-            raise EntryError(
-                f"{entry}: polygon {number} has {len(polygon) / 2:g} points; at least 3 are needed", "polygon"
-            )
+            says = f"polygon {number} has {len(polygon) / 2:g} points; at least 3 are needed"
+            raise EntryError(f"{entry}: {says}", "polygon")
         if not _are_coordinates(polygon):
             raise EntryError(f"{entry}: polygon {number} contains a number that cannot be a coordinate", "polygon")
 

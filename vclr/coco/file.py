@@ -63,22 +63,14 @@ class CocoFile:
             raise _unreadable(self.path, error) from None
 
     def check_images(self) -> CocoChecks:
-        """Check categories and images, and return the object that checks the annotations.
-
-        Raises:
-            UserError: one line that names the file, the entry and the problem.
-        """
+        """Check categories and images, and return the object that checks the annotations."""
         checks = CocoChecks(self.path, self.categories)
         for position, image in enumerate(self.images):
             checks.check_image(position, image)
         return checks
 
     def check(self) -> Iterator[Json]:
-        """Check the images, yield each annotation after its check, and check their units in the end.
-
-        Raises:
-            UserError: one line that names the file, the entry and the problem.
-        """
+        """Check the images, yield each annotation after its check, and check their units in the end."""
         checks = self.check_images()
         for position, annotation in enumerate(self.read_annotations()):
             checks.check_annotation(position, annotation)
@@ -122,11 +114,7 @@ def open_annotations(path: str | Path) -> CocoFile:
 
 
 def open_despite_bad_numbers(path: str | Path) -> CocoFile:
-    """Open a COCO json like `open_coco`, but list NaN and infinities and replace them by None.
-
-    Raises:
-        UserError: as `open_coco`, for all other problems.
-    """
+    """Open a COCO json like `open_coco`, but list NaN and infinities and replace them by None."""
     try:
         return open_coco(path)
     except UserError:
@@ -134,9 +122,8 @@ def open_despite_bad_numbers(path: str | Path) -> CocoFile:
         bad_numbers = find_bad_numbers(content)
         if not bad_numbers:
             raise
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
+    lists = ("images", "annotations")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise other_json(path) from None
     try:
         coco = _take_apart(path, msgspec.json.encode(content))  # writes bad numbers as null

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from vclr.coco.file import CocoFile, open_annotations, other_json
@@ -36,6 +37,20 @@ def open_official(path: str | Path, without_folders: bool = False) -> CocoFile:
             if image["file_name"] in names:
                 raise UserError(f"{path}: images[{position}]: file name {image['file_name']} occurs twice")
             names.add(image["file_name"])
+    return coco
+
+
+def check_counts(path: Path, expected: Mapping[str, int]) -> CocoFile:
+    """Open a json and compare the lengths of its lists (`images`, `annotations` or others) with the expected ones.
+
+    Raises:
+        UserError: the file is not a json of annotations, or a list has another length.
+    """
+    coco = open_official(path)
+    lists = {**coco.head, "annotations": coco.annotations}
+    for name, number in expected.items():
+        if len(lists.get(name, ())) != number:
+            raise UserError(f"{path}: holds {len(lists.get(name, ()))} {name}, expected {number}")
     return coco
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from vclr.coco.checks import Json
 from vclr.errors import UserError
 from vclr.file_names import file_key
-
-log = logging.getLogger("vclr.coco")
 
 
 @dataclass(frozen=True)
@@ -55,19 +52,12 @@ def match_images(theirs: list[Json], source: str | Path, ours: list[Json], annot
             continue
         for wanted in (ours[place] for place in places):
             if (image["height"], image["width"]) != (wanted["height"], wanted["width"]):
-                sizes = (
-                    f"{image['width']}x{image['height']}, but {annotations} says {wanted['width']}x{wanted['height']}"
-                )
-                raise UserError(f"{source}: images[{position}]: {image['file_name']} is {sizes}")
+                size, other = (f"{one['width']}x{one['height']}" for one in (image, wanted))
+                name = f"{source}: images[{position}]: {image['file_name']}"
+                raise UserError(f"{name} is {size}, but {annotations} says {other}")
         positions[image["id"]] = places
         common.update(places)
     if ours and theirs and not common:
         names = f"it has {theirs[0]['file_name']}, for example, and {annotations} has {ours[0]['file_name']}"
         raise UserError(f"{source}: has no image in common with {annotations}: {names}")
     return SameImages(positions, len(common), len(theirs) - len(positions))
-
-
-def warn_of_missing(same: SameImages, source: str | Path, num_images: int, annotations: str | Path) -> None:
-    """Warn in one line if a json of proposals does not have all images of a data set."""
-    if same.num_common < num_images:
-        log.warning("%s: has only %d of the %d images of %s", source, same.num_common, num_images, annotations)

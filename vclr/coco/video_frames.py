@@ -87,8 +87,5 @@ class VideoFile(CocoFile):
             if box is None:
                 box = coco_mask.toBbox(to_rle(segmentation, video["height"], video["width"])).tolist()
             where = {"image_id": first + frame, "track_id": track["id"], "bbox": box}
-            yield {**shared, **where, **_given(segmentation=segmentation, area=area)}
-
-
-def _given(**values: Any) -> Json:
-    return {key: value for key, value in values.items() if value is not None}
+            optional = {"segmentation": segmentation, "area": area}
+            yield {**shared, **where, **{key: value for key, value in optional.items() if value is not None}}

@@ -12,7 +12,7 @@ from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, DataSet, split_command
 from vclr.config import Config, DataSetConfig
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
-from vclr.image_folder import each_folder, locate
+from vclr.image_folders.open import each_folder, locate
 
 
 def training_set(config: Config) -> DataSetConfig:

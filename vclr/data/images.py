@@ -8,7 +8,7 @@ from PIL import Image
 from vclr.coco.annotations import Json
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
-from vclr.image_folder import Images, open_folder
+from vclr.image_folders.open import Images, open_folder
 from vclr.structures import Size
 
 

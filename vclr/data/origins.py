@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vclr.catalog.data_sets import COLLECTIONS, SPLIT_FILES, find_part
 from vclr.fetch.sources import Source, read_catalog
-from vclr.image_folder import locate
+from vclr.image_folders.open import locate
 
 
 class Origins:

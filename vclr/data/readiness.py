@@ -14,7 +14,7 @@ from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, evaluates_while_training, missing_files, test_set, training_set
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
-from vclr.image_folder import find_missing, locate
+from vclr.image_folders.open import find_missing, locate
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.files import ViewFiles
 

@@ -12,7 +12,7 @@ from vclr.data.data_sets import evaluates_while_training, missing_files, test_se
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
-from vclr.image_folder import Images, each_folder, fingerprint
+from vclr.image_folders.open import Images, each_folder, fingerprint
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.views.choice import view_weights
 

@@ -17,7 +17,7 @@ from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
-from vclr.image_folder import each_folder
+from vclr.image_folders.open import each_folder
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
 from vclr.models.detector import Detector

@@ -16,7 +16,7 @@ from vclr.config import Config, DataSetConfig
 from vclr.data.data_sets import test_set, with_protocol
 from vclr.errors import UserError
 from vclr.files import sha256
-from vclr.image_folder import each_folder, say_folders
+from vclr.image_folders.open import each_folder, say_folders
 
 
 @dataclass(frozen=True)

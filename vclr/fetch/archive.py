@@ -1,6 +1,6 @@
-"""Unpack archives that nobody has looked into: whole, checked, and nothing outside the folder they are meant for.
+"""Unpack untrusted archives: check every member, and write nothing outside of the target folder.
 
-Everything is written into a temporary folder beside, hashed as it is written, and moved in place at the end.
+All files are written into a temporary folder, hashed on the way, and moved into place at the end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from vclr.errors import UserError
 
 MAX_MEMBERS = 5_000_000
 CHUNK = 1 << 20
-# Where nobody says how much an archive holds: what a compressed one of text may, and a small one of anything.
+# Limits for archives of unknown content: the compression ratio of text, and the bytes that any archive may contain.
 MAX_GROWTH = 100
 ALWAYS_ALLOWED = 1 << 30
+NO_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+DAMAGE = (*NO_ARCHIVE, EOFError, NotImplementedError, RuntimeError, UnicodeError, ValueError)
 
 
 def unpack(
@@ -41,16 +43,16 @@ def unpack(
 ) -> dict[str, dict[str, Any]]:
     """Unpack a zip or tar archive into a folder; files of the same names there are replaced, others stay.
 
-    Members are regular files and folders with paths that stay below the folder: anything else is refused, as is an
-    archive that is damaged or larger than it may be. Modes, owners and times of the archive are not taken over.
+    Members must be regular files and folders with paths below the folder. An archive with any other member is refused,
+    and so is one that is damaged or too large. Modes, owners and times in the archive are ignored.
 
     Args:
-        archive: the file; it stays.
-        folder: where to; made where it is not there.
-        limit: bytes that it may hold, both as it says and as they come; None: a hundred times its own, at least 1 GiB.
+        archive: the file, which is kept.
+        folder: the target folder, which need not exist.
+        limit: maximum number of bytes, declared and unpacked; by default 100 times the archive's size, at least 1 GiB.
             The free space is a limit too.
-        yields: path in the folder -> number of files that must be there; 1 for a file.
-        strip: where all members are in a folder of one of these names, what is in it is unpacked instead.
+        yields: path in the folder -> number of files that it must contain; 1 for a file.
+        strip: if all members are in a folder with one of these names, its contents are unpacked without it.
         report: called with the number of bytes just written.
 
     Returns:
@@ -80,17 +82,13 @@ def unpack(
 
 
 def count_members(archive: Path, folder: str) -> int:
-    """Return how many files a zip archive has in one of its folders.
-
-    Raises:
-        UserError: it is not a zip archive.
-    """
+    """Return how many files a zip archive has in one of its folders."""
     with _as_user_error(archive), zipfile.ZipFile(archive) as file:
         return sum(info.filename.startswith(f"{folder}/") and not info.is_dir() for info in file.infolist())
 
 
 class _Writer:
-    """Writes members below a folder and refuses what does not belong there."""
+    """Writes members below a folder, and refuses members that do not belong there."""
 
     def __init__(self, archive: Path, folder: Path, limit: int, free: int, report: Callable[[int], None]) -> None:
         self.archive, self.folder, self.limit, self.free, self.report = archive, folder, limit, free, report
@@ -99,14 +97,14 @@ class _Writer:
         self.declared = self.written = 0
 
     def check(self, name: str, declared: int) -> str:
-        """Return the path of a file below the folder, before anything of it is written."""
+        """Check the name and the size of a file before it is written, and return its path below the folder."""
         path = self._path(name)
         if path in self.entries or path in self.folders:
-            raise UserError(f"{self.archive}: holds {name!r} twice")
+            raise UserError(f"{self.archive}: contains {name!r} twice")
         parents = [str(parent) for parent in PurePosixPath(path).parents]
         for parent in parents:
             if parent in self.entries:
-                raise UserError(f"{self.archive}: {parent!r} is a file in it and a folder too")
+                raise UserError(f"{self.archive}: contains {parent!r} as a file and as a folder")
         self.folders.update(parents)
         self.declared += declared
         self._check_size(self.declared)
@@ -119,7 +117,7 @@ class _Writer:
         if name.strip("/") not in ("", "."):
             path = self._path(name.rstrip("/"))
             if path in self.entries:
-                raise UserError(f"{self.archive}: {path!r} is a file in it and a folder too")
+                raise UserError(f"{self.archive}: contains {path!r} as a file and as a folder")
             self.folders.add(path)
 
     def write(self, path: str, source: IO[bytes], declared: int) -> None:
@@ -145,21 +143,19 @@ class _Writer:
         leaves = ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name) is not None
         path = str(PurePosixPath(name))
         if leaves or "\\" in name or "\0" in name or path == "." or name.endswith("/"):
-            raise UserError(
-                f"{self.archive}: the member {name[:200]!r} does not stay in the folder; nothing is unpacked"
-            )
+            says = f"the member {name[:200]!r} does not stay in the folder; nothing is unpacked"
+            raise UserError(f"{self.archive}: {says}")
         return path
 
     def _check_size(self, size: int) -> None:
         for limit, what in ((self.limit, "it may"), (self.free, "are free")):
             if size > limit:
-                raise UserError(
-                    f"{self.archive}: holds more than the {decimal(limit)} that {what}; nothing is unpacked"
-                )
+                says = f"holds more than the {decimal(limit)} that {what}; nothing is unpacked"
+                raise UserError(f"{self.archive}: {says}")
 
 
 def _unpack_zip(archive: Path, writer: _Writer) -> None:
-    """Check all members, then write them."""
+    """Check all members before the first one is written."""
     with zipfile.ZipFile(archive) as file:
         wanted = []
         for info in file.infolist():
@@ -180,7 +176,7 @@ def _unpack_zip(archive: Path, writer: _Writer) -> None:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose damaged header is an error; tarfile by itself takes it for the archive's end."""
+    """A member that raises an error for a damaged header, which tarfile takes for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Member:
@@ -191,7 +187,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _unpack_tar(archive: Path, writer: _Writer) -> None:
-    """Write one member after another, each checked first: a compressed archive is read once."""
+    """Check and write the members one by one, so that a compressed archive is read only once."""
     with tarfile.open(archive, "r:*", tarinfo=_Member) as file:
         for member in file:
             if member.isdir():
@@ -208,25 +204,14 @@ def _unpack_tar(archive: Path, writer: _Writer) -> None:
         while data := file.fileobj.read(CHUNK):  # type: ignore[union-attr]  # to the checksum of a compressed archive
             rest += len(data)
             if rest > ALWAYS_ALLOWED or data.strip(b"\0"):
-                raise UserError(f"{archive}: holds something behind its end")
+                raise UserError(f"{archive}: contains data after its end")
 
 
 @contextmanager
 def _as_user_error(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        UnicodeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise UserError(f"{archive}: is damaged or no archive: {' '.join(str(error).split())}") from None
     except OSError as error:
         if error.errno is not None:
@@ -235,7 +220,7 @@ def _as_user_error(archive: Path) -> Iterator[None]:
 
 
 def _strip_top(paths: Sequence[str], names: Sequence[str]) -> str:
-    """Return the folders, with a final slash, that all paths start with, down to the first of one of the names."""
+    """Return the folders that all paths share, down to the first one with one of the names, with a final slash."""
     if not paths or not names:
         return ""
     shared = os.path.commonpath([str(PurePosixPath(path).parent) for path in paths]).split("/")
@@ -251,7 +236,7 @@ def _check_yields(archive: Path, entries: Mapping[str, Any], yields: Mapping[str
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move what is in a folder into another one; folders that are there already are filled."""
+    """Move the contents of a folder into another one, and merge folders that both have."""
     for entry in sorted(source.iterdir()):
         place = target / entry.name
         if place.is_dir() and entry.is_dir():

@@ -15,12 +15,36 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vclr.errors import UsageError, UserError
-from vclr.fetch.hub import HubFile, Listing
+from vclr.fetch.hub import Listing
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json
 
 GUARDED = 60.0  # seconds to wait for another process that writes it
+
+
+class LockedFile(msgspec.Struct):
+    """Size and hash of a file at its first fetch."""
+
+    bytes: int
+    sha256: str
+    since: str
+    url: str = ""
+
+
+class LockedListing(Listing, frozen=True):
+    """The files of a repository at its first fetch."""
+
+    since: str
+
+
+class Content(msgspec.Struct):
+    """The content of `data.lock`."""
+
+    files: dict[str, LockedFile] = {}
+    listings: dict[str, LockedListing] = {}
 
 
 class DataLock:
@@ -38,55 +62,45 @@ class DataLock:
         self.guard = output / ".data.lock"  # locked by the process that writes
         self.content = self._read()
 
-    def entry(self, path: str) -> dict[str, Any] | None:
-        """Return the `bytes`, `sha256` and `since` that are recorded for a file, or None."""
-        return self.content["files"].get(path)
+    def entry(self, path: str) -> LockedFile | None:
+        """Return what is recorded for a file."""
+        return self.content.files.get(path)
 
-    def listing(self, repository: str) -> tuple[Listing, str] | None:
-        """Return the listing of a repository from its first fetch, and the date of that fetch."""
-        entry = self.content["listings"].get(repository)
-        if entry is None:
-            return None
-        files = {path: HubFile(file["bytes"], file["sha256"]) for path, file in entry["files"].items()}
-        return Listing(entry["commit"], files), entry["since"]
+    def listing(self, repository: str) -> LockedListing | None:
+        """Return the listing of a repository from its first fetch."""
+        return self.content.listings.get(repository)
 
     def record_files(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Record the `bytes`, `sha256` and `url` of files by their paths."""
-        entries = {
-            path: {"bytes": record["bytes"], "sha256": record["sha256"], "since": today(), "url": record["url"]}
-            for path, record in records.items()
-        }
-        self._record("files", entries)
+        self._record(
+            {path: LockedFile(one["bytes"], one["sha256"], today(), one["url"]) for path, one in records.items()}
+        )
 
     def record_listing(self, repository: str, listing: Listing, replace: bool = False) -> None:
-        """Record a listing of the hub, unless there is one; with `replace`, unless it is of the same commit."""
-        known = self.content["listings"].get(repository)
-        if known is not None and (not replace or known["commit"] == listing.commit):
-            return
-        files = {path: {"bytes": file.bytes, "sha256": file.sha256} for path, file in listing.files.items()}
-        self._record("listings", {repository: {"commit": listing.commit, "since": today(), "files": files}})
+        """Record a listing of the hub if there is none yet; with `replace`, also if it is of another commit."""
+        known = self.listing(repository)
+        if known is None or (replace and known.commit != listing.commit):
+            self._record(listings={repository: LockedListing(listing.commit, listing.files, today())})
 
-    def _record(self, section: str, entries: Mapping[str, Any]) -> None:
-        if not entries:
+    def _record(
+        self, files: Mapping[str, LockedFile] | None = None, listings: Mapping[str, LockedListing] | None = None
+    ) -> None:
+        if not files and not listings:
             return
         with lock_file(self.guard, f"{self.guard}: another process has held it for {GUARDED:.0f} s", GUARDED):
             self.content = self._read()  # others may have written
-            self.content[section].update(entries)
+            self.content.files |= files or {}
+            self.content.listings |= listings or {}
             with atomic_path(self.path) as partial:
-                partial.write_text(json.dumps(self.content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+                text = json.dumps(msgspec.to_builtins(self.content), indent=1, sort_keys=True)
+                partial.write_text(text + "\n", encoding="utf-8")
 
-    def _read(self) -> dict[str, Any]:
-        content = read_json(self.path) if self.path.exists() else {}
-        if not isinstance(content, dict):
-            raise UserError(f"{self.path}: is not a lock file of `vclr fetch`; restore it from git")
+    def _read(self) -> Content:
         try:
-            for entry in content.get("files", {}).values():
-                _ = entry["bytes"] + 0, entry["sha256"] + "", entry["since"] + ""
-            for entry in content.get("listings", {}).values():
-                _ = entry["commit"] + "", entry["since"] + "", [file["bytes"] + 0 for file in entry["files"].values()]
-        except (AttributeError, KeyError, TypeError):
-            raise UserError(f"{self.path}: is not a lock file of `vclr fetch`; restore it from git") from None
-        return {"files": {}, "listings": {}, **content}
+            return msgspec.convert(read_json(self.path) if self.path.exists() else {}, Content)
+        except msgspec.ValidationError as error:
+            says = f"is not a lock file of `vclr fetch` ({error}); restore it from git"
+            raise UserError(f"{self.path}: {says}") from None
 
 
 def today() -> str:

@@ -10,7 +10,7 @@ from vclr.fetch.checksums import Expected, Found
 from vclr.fetch.http_session import Address, HttpSession
 from vclr.fetch.partial import Partial
 from vclr.fetch.responses import AddressError
-from vclr.fetch.retry import RetryPolicy
+from vclr.fetch.settings import RetryPolicy
 from vclr.fetch.transfer import Transfer
 from vclr.progress import Progress
 

@@ -74,29 +74,24 @@ def fetch(
 
 
 def _refuse_unsafe(plans: Sequence[Plan]) -> None:
-    unsafe = {
-        f"{plan.source.name}: {name} ({because})": None
-        for plan in plans
-        for name, because in unsafe_licenses(plan).items()
-    }
-    if unsafe:
+    found = [(plan.source.name, *license) for plan in plans for license in unsafe_licenses(plan).items()]
+    if unsafe := dict.fromkeys(f"{source}: {name} ({because})" for source, name, because in found):
         raise UserError(f"--commercial-safe: nothing was fetched, because of {'; '.join(unsafe)}")
 
 
 def _ask_person(plans: Sequence[Plan], output: Path) -> None:
-    """Print what a person must put in place."""
+    """Print what a person must put in place.
+
+    Raises:
+        UserError: something is not in place; names all of it.
+    """
     missing = []
     for plan in plans:
-        assert plan.source.manual is not None
-        print(f"\n{plan.source.title}: in {output}/\n{plan.source.manual.text}", flush=True)
-        missing += _name_missing(plan, output)
+        manual = plan.source.manual
+        assert manual is not None
+        print(f"\n{plan.source.title}: in {output}/\n{manual.text}", flush=True)
+        missing += [str(output / path) for path in plan.by_hand if path not in manual.annotations]
+        jsons = [str(output / path) for path in plan.by_hand if path in manual.annotations]
+        missing += [" or ".join(jsons)] if manual.one_is_enough and jsons else jsons
     if missing:
         raise UserError(f"put these in place by hand, as described above: {', '.join(missing)}")
-
-
-def _name_missing(plan: Plan, output: Path) -> list[str]:
-    manual = plan.source.manual
-    assert manual is not None
-    jsons = [str(output / path) for path in plan.by_hand if path in manual.annotations]
-    others = [str(output / path) for path in plan.by_hand if path not in manual.annotations]
-    return [*others, *([" or ".join(jsons)] if manual.one_is_enough and jsons else jsons)]

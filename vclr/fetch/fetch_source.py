@@ -1,4 +1,4 @@
-"""Fetch one source: download, verify, unpack, count and record it, resuming where an earlier run ended."""
+"""Fetch one source: download, verify, unpack, count and record it, and resume an earlier run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from vclr.coco.official import check_counts
 from vclr.errors import UserError
 from vclr.fetch import manual as by_hand
 from vclr.fetch import manual_views
 from vclr.fetch.archive import count_members, unpack
 from vclr.fetch.checksums import Found, hash_file
-from vclr.fetch.counts import check_counts
 from vclr.fetch.data_lock import DataLock
 from vclr.fetch.download import download
 from vclr.fetch.http_session import HttpSession
@@ -28,7 +28,7 @@ from vclr.fetch.sources import archive_stem
 from vclr.fetch.transfer import SMALLEST_BLOCK
 from vclr.file_lock import lock_file
 from vclr.files import sha256
-from vclr.image_folder import MANIFEST
+from vclr.image_folders.open import MANIFEST
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
@@ -84,7 +84,7 @@ def refuse_missing(plans: Sequence[Plan], settings: Settings) -> None:
 
 @contextmanager
 def _alone(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a source; while another process holds it, say so and wait."""
+    """Hold the lock of a source. If another process holds it, log that and wait."""
     busy = f"{name}: another process fetches it ({path} is locked); waiting for it to finish"
     try:
         file = lock_file(path, busy, timeout=0)
@@ -96,15 +96,14 @@ def _alone(path: Path, name: str) -> Iterator[None]:
 
 
 def _find_damaged(wanted: Wanted, plan: Plan, settings: Settings, lock: DataLock) -> list[str]:
-    """Hash everything that is recorded again, and return what has changed."""
+    """Hash all recorded files again, and return the downloads and folders that have changed."""
     manifest = Manifest(wanted.source, settings.output)
     plan = make_plan(wanted, settings, lock, listing=plan.listing)
     adopted = [path for item in plan.items if item.state is State.FOUND for path in item.file.yields]
     if changed := manifest.damaged(adopted, settings.quiet):
         names = _name_some([name for listed in changed.values() for name in listed])
-        raise UserError(
-            f"{wanted.source.name}: damaged: {names}; put them in place again, or remove them to fetch them"
-        )
+        fix = "put them in place again, or remove them to fetch them"
+        raise UserError(f"{wanted.source.name}: damaged: {names}; {fix}")
     paths = [item.file.path for item in plan.items if item.state is State.THERE]
     paths += [*plan.recorded_views, *([*manifest.folders, *manifest.files] if plan.is_by_hand else [])]
     damaged = manifest.damaged(paths, settings.quiet)
@@ -189,7 +188,10 @@ class _SourceFetch:
         if item.is_unpacked:
             self._unpack(item, target)
         elif item.stays_packed:
-            _check_packed(item, target)
+            folder = archive_stem(target.name)
+            expected, count = item.file.yields[f"{item.file.unpack}/{folder}"], count_members(target, folder)
+            if count != expected:
+                raise UserError(f"{target}: holds {count} files in {folder}, expected {expected}")
 
     def _is_right(self, item: Item, target: Path) -> bool:
         """Verify a file that is there already, and record it; return False if it must be downloaded again.
@@ -220,7 +222,7 @@ class _SourceFetch:
         except UserError as error:
             known = self.lock.listing(hub_name(self.source.hub)) if self.source.hub is not None else None
             if known is not None and item.file not in self.source.files:
-                hint = f"{self.lock.path} has the hub's listing of {known[1]}; --update-lock lists it anew"
+                hint = f"{self.lock.path} has the hub's listing of {known.since}; --update-lock lists it anew"
                 raise UserError(f"{error} ({hint})") from None
             raise
 
@@ -234,14 +236,14 @@ class _SourceFetch:
             entries = unpack(target, self.output / file.unpack, limit, yields, file.strip, progress.advance)
         finally:
             progress.close()
-        entries.pop(MANIFEST, None)  # of a view: it gets one of its own
+        entries.pop(MANIFEST, None)  # a view gets a new manifest
         self.manifest.record_unpacked(file.path, file.unpack, entries)
         self._save(at_once=True)  # the archive goes when its contents are known
         if not item.keeps_archive:
             target.unlink()
 
     def _adopt(self, item: Item) -> None:
-        """Record what somebody else has unpacked: sizes in folders, and the hash of a json, for a later --verify."""
+        """Record files that were unpacked by hand, for a later --verify: sizes in folders, and the hash of a json."""
         for path in item.file.yields:
             if path not in self.manifest.files and (self.output / path).is_file():
                 self.manifest.record_file(path, "", (self.output / path).stat().st_size, sha256(self.output / path))
@@ -263,7 +265,7 @@ class _SourceFetch:
             record, entry = self.manifest.files.get(item.file.path), self.lock.entry(item.file.path)
             if item.file.is_published or record is None:
                 continue
-            if entry is None or (self.settings.update_lock and entry["sha256"] != record["sha256"]):
+            if entry is None or (self.settings.update_lock and entry.sha256 != record["sha256"]):
                 entries[item.file.path] = record
         self.lock.record_files(entries)
 
@@ -281,10 +283,3 @@ class _SourceFetch:
 def _is_small(item: Item) -> bool:
     size = item.file.bytes
     return item.needs_network and size is not None and size < SMALL and item.file.unpack is None
-
-
-def _check_packed(item: Item, archive: Path) -> None:
-    folder = archive_stem(archive.name)
-    expected, count = item.file.yields[f"{item.file.unpack}/{folder}"], count_members(archive, folder)
-    if count != expected:
-        raise UserError(f"{archive}: holds {count} files in {folder}, expected {expected}")

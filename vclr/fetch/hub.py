@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+import msgspec
 
 from vclr.errors import UserError
 from vclr.fetch.sources import Hub, RemoteFile, archive_stem, check_path, is_archive
 
+TIMEOUT = 30.0  # seconds
 
-@dataclass(frozen=True)
-class HubFile:
+
+class HubFile(msgspec.Struct, frozen=True):
     bytes: int | None  # None if only its name is known
     sha256: str | None  # the hub has it for large files
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """The files of a repository at one commit, by their paths there."""
 
     commit: str
     files: Mapping[str, HubFile]
 
 
-def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
+def list_hub(hub: Hub) -> Listing:
     """Ask the hub, or the server that `HF_ENDPOINT` names, for the files of a repository, with the user's token.
 
     Raises:
@@ -41,7 +42,7 @@ def list_hub(hub: Hub, timeout: float = 30.0) -> Listing:
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
-        info = api.repo_info(hub.repository, repo_type=hub.kind, revision=hub.revision, timeout=timeout)
+        info = api.repo_info(hub.repository, repo_type=hub.kind, revision=hub.revision, timeout=TIMEOUT)
         commit = info.sha
         entries = api.list_repo_tree(hub.repository, recursive=True, revision=commit, repo_type=hub.kind)
         files = {
@@ -66,9 +67,6 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
     """Return, for each path in the repository, the file to download and the folder into which an archive is unpacked.
 
     An archive is unpacked into the place of the folder that contains it or that has its name.
-
-    Raises:
-        UserError: a path in the listing leaves the data folder.
     """
     placed = {}
     for path, entry in sorted(listing.files.items()):
@@ -91,20 +89,12 @@ def place_files(hub: Hub, listing: Listing) -> dict[str, RemoteFile]:
     return placed
 
 
-def name_files(hub: Hub) -> Listing:
-    """Return the files that a repository is known to have, without asking the hub: the newest versions, of any size."""
-    return Listing(hub.revision, {name: HubFile(None, None) for name in hub.names})
-
-
 def _prefix_of(path: str, prefixes: Iterable[str]) -> str | None:
     """Return the longest prefix of a path; an archive `folder.zip` or `folder_1.tar` counts as part of `folder/`."""
 
     def fits(prefix: str) -> bool:
-        if path.startswith(prefix):
-            return True
-        return (
-            is_archive(path) and prefix.endswith("/") and archive_stem(path).startswith(prefix[:-1]) and "/" not in path
-        )
+        is_top_archive = is_archive(path) and "/" not in path and prefix.endswith("/")
+        return path.startswith(prefix) or (is_top_archive and archive_stem(path).startswith(prefix[:-1]))
 
     return max(filter(fits, prefixes), key=len, default=None)
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from vclr.errors import UserError
 from vclr.fetch import hub as hugging_face
 from vclr.fetch.data_lock import DataLock
-from vclr.fetch.hub import Listing
+from vclr.fetch.hub import HubFile, Listing
 from vclr.fetch.manual_views import Views
 from vclr.fetch.selection import Wanted, refuse_part
 from vclr.fetch.settings import Settings
@@ -15,11 +15,7 @@ from vclr.fetch.sources import RemoteFile, Source
 
 
 def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
-    """Return the files of a repository that are wanted.
-
-    Raises:
-        UsageError: it has no such part; names the nearest one.
-    """
+    """Return the files of a repository that are wanted."""
     hub = wanted.source.hub
     assert hub is not None
     placed = hugging_face.place_files(hub, listing)
@@ -33,14 +29,14 @@ def list_wanted(wanted: Wanted, listing: Listing) -> list[RemoteFile]:
 
 
 def guess_wanted(wanted: Wanted, settings: Settings, views: Views, why: str) -> tuple[list[RemoteFile], str]:
-    """Return the files of a repository that are known by name, or that a mirror may have, and why there are no others.
+    """Return the files of a repository that are known by name or may be on a mirror, and why the others are unknown.
 
-    A mirror holds a data folder, in which folders may be packed: `MIRROR/views/coco2017/depth.zip`.
+    A mirror is a data folder, in which folders may be packed: `MIRROR/views/coco2017/depth.zip`.
     """
     source, hub = wanted.source, wanted.source.hub
     assert hub is not None
-    named = list(hugging_face.place_files(hub, hugging_face.name_files(hub)).items())
-    files = [file for path, file in named if wanted.has(path, file.path)]
+    listing = Listing(hub.revision, dict.fromkeys(hub.names, HubFile(None, None)))
+    files = [file for path, file in hugging_face.place_files(hub, listing).items() if wanted.has(path, file.path)]
     folders = {prefix: place for prefix, place in hub.places.items() if prefix.endswith("/")}
     wanted_folders = {prefix: place for prefix, place in folders.items() if wanted.has(prefix, place)}
     if settings.mirror:
@@ -65,7 +61,7 @@ def find_listing(source: Source, settings: Settings, lock: DataLock, fresh: List
     assert source.hub is not None
     known = lock.listing(hugging_face.hub_name(source.hub))
     if known is not None and not settings.update_lock:
-        return known[0]
+        return known
     if fresh is not None:
         return fresh
     if settings.offline:

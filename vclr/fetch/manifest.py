@@ -7,7 +7,7 @@
      "counts": {json: {list in it: its length}}
     }
 
-`files` are downloads; one without `unpacked` lies where it was downloaded to. `folders` are those that a person filled.
+`files` are downloads; without `unpacked`, a download is still at its path. `folders` were filled by hand.
 Paths are relative to the data folder, those of `files` within them to their folder; each has `bytes` and `sha256`. The
 key `licence` keeps its first spelling, because trainings hash the manifests of views.
 """
@@ -94,10 +94,8 @@ class Manifest:
         yield from ((f"{place}/{name}", entry) for name, entry in by_hand.items())
         for path, record in self.files.items():
             unpacked = record.get("unpacked", {"folder": "", "files": {}})
-            found = {f"{unpacked['folder']}/{name}": entry for name, entry in unpacked["files"].items()} or {
-                path: record
-            }
-            for name, entry in found.items():
+            found = {f"{unpacked['folder']}/{name}": entry for name, entry in unpacked["files"].items()}
+            for name, entry in (found or {path: record}).items():
                 if name.startswith(f"{place}/"):
                     yield name, {"bytes": entry["bytes"], "sha256": entry["sha256"]}
 
@@ -106,7 +104,7 @@ class Manifest:
 
         Args:
             path: path of the download.
-            is_packed: whether an archive may be left as it is.
+            is_packed: whether an archive may stay packed.
         """
         record = self.files.get(path)
         if record is None:
@@ -118,10 +116,9 @@ class Manifest:
     def changed(self, record: Mapping[str, Any], folder: str | None = None) -> list[str]:
         """Return the files of a folder that are missing or whose sizes have changed."""
         folder = folder or record["folder"]
-        files = record["files"]
         sizes: dict[str, dict[str, int]] = {}
         wrong = []
-        for path, entry in files.items():
+        for path, entry in record["files"].items():
             below, _, name = path.rpartition("/")
             if below not in sizes:
                 sizes[below] = _sizes(self.output / folder / below)
@@ -179,10 +176,8 @@ def list_entries(folder: Path, quiet: bool = False, hashed: bool = True) -> dict
     paths = list_files(folder)
     entries = {}
     for path in track(paths, f"hashing {folder}", quiet) if hashed else paths:
-        entries[path] = {
-            "bytes": (folder / path).stat().st_size,
-            "sha256": sha256(folder / path) if hashed else None,
-        }
+        digest = sha256(folder / path) if hashed else None
+        entries[path] = {"bytes": (folder / path).stat().st_size, "sha256": digest}
     return entries
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vclr.coco.official import last_part
+from vclr.coco.official import check_counts, last_part
 from vclr.errors import UserError
-from vclr.fetch.counts import check_counts
 from vclr.fetch.manifest import Manifest, list_entries, list_files
 from vclr.fetch.sources import Manual, Source, is_archive
 from vclr.files import sha256
-from vclr.image_folder import open_folder
+from vclr.image_folders.open import open_folder
 
 
 def missing_paths(manual: Manual, output: Path) -> list[str]:
@@ -24,9 +23,8 @@ def missing_paths(manual: Manual, output: Path) -> list[str]:
 
 def is_recorded(manual: Manual, output: Path, manifest: Manifest) -> bool:
     """Tell by sizes whether the files are those that were verified."""
-    folders = all(
-        path in manifest.folders and not manifest.changed(manifest.folders[path], path) for path in manual.folders
-    )
+    recorded = {path: manifest.folders.get(path) for path in manual.folders}
+    folders = all(record and not manifest.changed(record, path) for path, record in recorded.items())
     return folders and all(manifest.holds(path, is_packed=True) for path in _present(manual, output))
 
 
@@ -62,11 +60,7 @@ def find_fault(source: Source, output: Path) -> str:
 
 
 def verify(source: Source, output: Path, manifest: Manifest, quiet: bool = False) -> None:
-    """Check the files that a person put in place, and record them.
-
-    Raises:
-        UserError: the first thing that is wrong.
-    """
+    """Check the files that a person put in place, and record them."""
     manual = source.manual
     assert manual is not None
     check(source, output)

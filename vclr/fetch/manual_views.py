@@ -13,7 +13,7 @@ from vclr.fetch.hub import hub_name, place_files
 from vclr.fetch.manifest import Manifest, list_entries
 from vclr.fetch.selection import Wanted
 from vclr.files import read_json
-from vclr.image_folder import MANIFEST, Folder, locate, open_folder
+from vclr.image_folders.open import MANIFEST, locate, open_folder
 from vclr.progress import track
 from vclr.views.files import find_suffix, view_name
 
@@ -55,7 +55,7 @@ def look(wanted: Wanted, output: Path, manifest: Manifest, lock: DataLock, damag
     if hub is None or not hub.photos:
         return views
     known = lock.listing(hub_name(hub))
-    listed = [file.path for file in place_files(hub, known[0]).values() if file.unpack is None] if known else []
+    listed = [file.path for file in place_files(hub, known).values() if file.unpack is None] if known else []
     for prefix, place in hub.places.items():
         if place not in hub.photos or not wanted.has(prefix, place) or manifest.has_downloaded(place):
             continue
@@ -95,20 +95,17 @@ def list_view(view: Path, photos: Path, quiet: bool = False) -> dict[str, dict[s
     """
     pictures, originals = open_folder(view), open_folder(photos)
     for name in track(originals.image_names(), f"comparing {view} with its photos", quiet):
-        _compare_sizes(pictures, view_name(name, find_suffix(pictures, name) or ""), originals, name)
+        picture = view_name(name, find_suffix(pictures, name) or "")
+        has, wanted = pictures.read_header(picture), originals.read_header(name)
+        if (has.width, has.height) != (wanted.width, wanted.height):
+            raise UserError(
+                f"{pictures.path_of(picture)}: is {has.width}x{has.height}, its photo {name} is "
+                f"{wanted.width}x{wanted.height}; a view must have the size of its photo"
+            )
     entries = list_entries(view, quiet)
     if entries.pop(MANIFEST, None) is not None:
         _compare_manifest(view, entries)
     return entries
-
-
-def _compare_sizes(pictures: Folder, picture: str, originals: Folder, photo: str) -> None:
-    has, wanted = pictures.read_header(picture), originals.read_header(photo)
-    if (has.width, has.height) != (wanted.width, wanted.height):
-        raise UserError(
-            f"{pictures.path_of(picture)}: is {has.width}x{has.height}, its photo {photo} is "
-            f"{wanted.width}x{wanted.height}; a view must have the size of its photo"
-        )
 
 
 def _compare_manifest(view: Path, entries: dict[str, dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -155,19 +155,12 @@ def make_plan(
         if (settings.verify or manifest.counts.get(path) != numbers)
         and any(path == one or path.startswith(f"{one}/") for one in made)
     )
-    return Plan(
-        source,
-        tuple(items),
-        views_by_hand=views.found,
-        recorded_views=views.recorded,
-        to_count=to_count,
-        listing=listing,
-        unlisted=unlisted,
-    )
+    plan = Plan(source, tuple(items), to_count=to_count, listing=listing, unlisted=unlisted)
+    return replace(plan, views_by_hand=views.found, recorded_views=views.recorded)
 
 
 def _plan_by_hand(source: Source, output: Path, manifest: Manifest, damaged: Sequence[str]) -> Plan | None:
-    """Plan a source that a person puts in place; None if it can be downloaded and nobody has put it there."""
+    """Plan a source that a person puts in place; None if it can be downloaded and is not in place."""
     if source.manual is None:
         return None
     missing = tuple(by_hand.missing_paths(source.manual, output))
@@ -229,6 +222,7 @@ def _look(
     wants_packed = settings.packed or (settings.keep_packed and target.is_file())
     stays_packed = wants_packed and file.path.endswith(".zip") and packed_folder in file.yields
     state, received = State.MISSING, 0
+    yields = {settings.output / path: number for path, number in file.yields.items()}
     expected = _expected(file, lock, settings)
     record = manifest.files.get(file.path)
     if file.path not in damaged and manifest.holds(file.path, stays_packed or file.unpack is None):
@@ -236,7 +230,7 @@ def _look(
         state = State.ARRIVED if is_other and target.is_file() else State.MISSING if is_other else State.THERE
     elif target.is_file() and not (file.path in damaged and record is not None and "unpacked" not in record):
         state = State.ARRIVED
-    elif record is None and file.yields and _counts_agree(file.yields, settings.output):
+    elif record is None and yields and all(path.exists() and count_files(path) == yields[path] for path in yields):
         state = State.FOUND
     elif received := received_bytes(target):
         state = State.PARTIAL
@@ -253,9 +247,5 @@ def _expected(file: RemoteFile, lock: DataLock, settings: Settings) -> Expected:
         return Expected(file.bytes, file.md5, file.sha256)
     if entry is None or settings.update_lock:
         return Expected(file.bytes)
-    origin = f"{lock.path} has it since {entry['since']}; --update-lock accepts another"
-    return Expected(entry["bytes"], None, entry["sha256"], origin)
-
-
-def _counts_agree(yields: Mapping[str, int], output: Path) -> bool:
-    return all((output / path).exists() and count_files(output / path) == number for path, number in yields.items())
+    origin = f"{lock.path} has it since {entry.since}; --update-lock accepts another"
+    return Expected(entry.bytes, None, entry.sha256, origin)

@@ -40,11 +40,7 @@ class Wanted:
 
 
 def select(names: Sequence[str], catalog: Mapping[str, Source]) -> list[Wanted]:
-    """Turn `source` and `source/part` into the sources to fetch, each after those that it requires.
-
-    Raises:
-        UsageError: there is no such source or part; names the nearest one.
-    """
+    """Turn `source` and `source/part` into the sources to fetch, each after those that it requires."""
     selected: dict[str, Wanted] = {}
     for name in names:
         _add(name, catalog, selected)
@@ -87,7 +83,7 @@ def _check_part(source: Source, part: str) -> None:
 
 
 def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
-    """Report that there is no such part, and which one is nearest."""
+    """Raise the error for an unknown part, which names the nearest one."""
     if not names:
         raise UsageError(f"{source.name}/{part}: {source.name} has no parts")
     raise UsageError(f"{source.name}/{part}: there is no such part; nearest: {source.name}/{nearest(part, names)}")
@@ -95,6 +91,5 @@ def refuse_part(source: Source, part: str, names: Sequence[str]) -> NoReturn:
 
 def _is_part(part: str, path: str, source: Source) -> bool:
     """Tell whether a path, the path below the source's folder, or its name starts with a part."""
-    return any(
-        text.startswith(part) for text in (path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name)
-    )
+    texts = path, path.removeprefix(f"{source.folder}/"), PurePosixPath(path).name
+    return any(text.startswith(part) for text in texts)

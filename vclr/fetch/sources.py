@@ -128,11 +128,7 @@ def read_catalog(extra: Path | None = None) -> dict[str, Source]:
 
 
 def read_license(path: Path) -> License:
-    """Read the terms that a person declared for their own data: `name`, `commercial`, `because` and maybe `url`.
-
-    Raises:
-        UserError: the file is not a license.
-    """
+    """Read the terms that a person declared for their own data: `name`, `commercial`, `because` and maybe `url`."""
     return _build(License, _read_yaml(path), str(path))
 
 

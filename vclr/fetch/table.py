@@ -26,9 +26,8 @@ def describe(plans: Sequence[Plan], settings: Settings, mbit: float) -> str:
         if plan.is_by_hand and source.manual is not None:
             paths = [*source.manual.folders, *source.manual.annotations]
             there = "complete" if plan.is_verified else "to be verified"
-            rows += [
-                (path, "-", "-", path, "put it there by hand" if path in plan.by_hand else there) for path in paths
-            ]
+            states = ("put it there by hand" if path in plan.by_hand else there for path in paths)
+            rows += [(path, "-", "-", path, state) for path, state in zip(paths, states, strict=True)]
         if plan.unlisted:
             notes.append(f"{source.name}: not known: {plan.unlisted}")
         unsafe = unsafe_licenses(plan)

@@ -34,7 +34,7 @@ from vclr.fetch.responses import (
     parse_content_range,
     validator,
 )
-from vclr.fetch.retry import RetryPolicy
+from vclr.fetch.settings import RetryPolicy
 from vclr.progress import Progress
 
 log = logging.getLogger("vclr.fetch")
@@ -243,7 +243,7 @@ class Transfer:
     # --- responses ---------------------------------------------------------------------------------------------------
 
     def _check_size(self, total: int | None) -> None:
-        """Refuse a file of another size at once if there is no checksum to tell it from the right one."""
+        """Refuse a file of another size at once if no checksum can tell whether it is the right file."""
         if self.expected.bytes not in (None, total) and total is not None and not self.expected.has_checksum:
             raise AddressError(self.expected.difference(Found(total, "", "")))
 

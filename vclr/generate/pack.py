@@ -10,13 +10,12 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path, dump_json, make_manifest, read_json, sync_folder
-from vclr.image_folder import MANIFEST
+from vclr.image_folders.open import MANIFEST
+from vclr.image_folders.packed import PackedFolder
 from vclr.outputs import check_output_file
-from vclr.packed_folder import PackedFolder
 from vclr.progress import Progress
 
 BLOCK = 1 << 20
@@ -44,9 +43,9 @@ def pack_folder(folder: Path, remove: bool = False, overwrite: bool = False, qui
         The zip. If it already holds the files, it is left alone.
 
     Raises:
-        UsageError: the zip exists and holds something else.
-        UserError: the folder is missing, is empty, changes meanwhile, holds something that a zip cannot hold (a link,
-            say), or disagrees with its manifest; or there is too little space.
+        UsageError: the zip exists and has other contents.
+        UserError: the folder is missing or empty, changes meanwhile, contains something that a zip cannot store (such
+            as a link), or disagrees with its manifest; or the disk is too full.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -115,7 +114,10 @@ def _write(target: Path, folder: Path, files: dict[str, tuple[int, int]], progre
                     member.write(manifest)
                 entries[MANIFEST] = _entry(manifest)
         progress.say("comparing")
-        _verify(PackedFolder(partial), entries, target)
+        arrived = PackedFolder(partial)
+        for name, entry in entries.items():  # read every file of the new zip, as trainings will
+            if _entry(arrived.read(name)) != entry:
+                raise UserError(f"{target}: {name} did not arrive in it whole; is the disk sound?")
         newest = max(os.stat(folder).st_mtime_ns, *(time for _, time in files.values()))
         os.utime(partial, ns=(newest, newest))
     if MANIFEST in files:
@@ -173,19 +175,11 @@ def _check(folder: Path, manifest: Path, prefix: str, entries: Entries) -> None:
             raise UserError(f"{folder / name}: is not what {manifest} says")
 
 
-def _verify(packed: PackedFolder, entries: Entries, target: Path) -> None:
-    """Read every file of a new zip, as trainings will."""
-    for name, entry in entries.items():
-        if _entry(packed.read(name)) != entry:
-            raise UserError(f"{target}: {name} did not arrive in it whole; is the disk sound?")
-
-
 def _compare(packed: PackedFolder, folder: Path, files: dict[str, tuple[int, int]], progress: Progress) -> None:
     """Refuse a zip that does not hold exactly the files of the folder, apart from a manifest."""
-    source = DiskFolder(folder)
     different = (set(packed.names()) ^ set(files)) - ({MANIFEST} - set(files))
     for name in files if not different else ():
-        if packed.read(name) != source.read(name):
+        if packed.read(name) != (folder / name).read_bytes():
             different = {name}
             break
         progress.advance()

@@ -17,6 +17,7 @@ same on every machine: see `toy_shapes` and `toy_textures` for the arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -36,11 +37,13 @@ from vclr.progress import track
 # The difficulty: the looks of known and novel objects.
 UNANNOTATED_FRACTION = 0.2  # of the training scenes hold novel objects, which the split of known classes drops
 NUM_UNANNOTATED = (1, 3)  # novel objects in such a scene
-KNOWN_HUES, NOVEL_HUES = "warm", "any"
-TRAIN_BACKGROUND_HUES, NOVEL_BACKGROUND_HUES = "cold", "any"
-KNOWN_PATTERNS = ("plain", "stripes", "checkerboard", "dots", "gradient")
-NOVEL_PATTERNS = ("wood", "zigzag", "bricks", "plaid", "facets")
+Look = tuple[Sequence[str], str]  # patterns and hues to draw from
+KNOWN_LOOK: Look = ("plain", "stripes", "checkerboard", "dots", "gradient"), "warm"
+NOVEL_LOOK: Look = ("wood", "zigzag", "bricks", "plaid", "facets"), "any"
 BACKGROUND_PATTERNS = ("plain", "clouds", "stripes", "checkerboard", "dots", "gradient")
+TRAIN_GROUND: Look = BACKGROUND_PATTERNS, "cold"
+NOVEL_GROUND: Look = BACKGROUND_PATTERNS, "any"
+ANY_LOOK: Look = tuple(PATTERNS), "any"
 
 # The composition; lengths are fractions of the image's side.
 NUM_OBJECTS = (3, 10)
@@ -103,11 +106,12 @@ def render_scene(seed: int, index: int, split: str, size: int = 128) -> Scene:
     for label, pose in enumerate(poses, start=1):
         stamp(samples, pose, label, SUPERSAMPLING)
     regions = _regions(samples, len(poses) + 1)
-    is_novel_scene = all(pose.shape in NOVEL_SHAPES for pose in poses)
+    ground = NOVEL_GROUND if all(pose.shape in NOVEL_SHAPES for pose in poses) else TRAIN_GROUND
+    looks = [KNOWN_LOOK if pose.shape in KNOWN_SHAPES else NOVEL_LOOK for pose in poses]
     return Scene(
-        natural=_paint(natural, regions, _dress(natural, poses, is_novel_scene, size), size),
+        natural=_paint(natural, regions, _dress(natural, poses, ground, looks, size), size),
         depth=_paint_depth(depth, regions, poses, size),
-        style=_paint(style, regions, _dress_anyhow(style, poses, size), size),
+        style=_paint(style, regions, _dress(style, poses, ANY_LOOK, [ANY_LOOK] * len(poses), size), size),
         objects=[SceneObject(CATEGORY_IDS[pose.shape], labels == label) for label, pose in enumerate(poses, start=1)],
     )
 
@@ -170,32 +174,14 @@ def _lay_out(rng: np.random.Generator, names: list[str], size: int) -> tuple[lis
     return poses, labels
 
 
-def _dress(rng: np.random.Generator, poses: list[Pose], is_novel_scene: bool, size: int) -> list[Texture]:
-    """Draw the textures of the natural view: of the background, then of each object."""
-    hues = NOVEL_BACKGROUND_HUES if is_novel_scene else TRAIN_BACKGROUND_HUES
-    textures = [draw_texture(rng, BACKGROUND_PATTERNS, hues, size * BACKGROUND_PERIOD)]
-    for pose in poses:
-        is_known = pose.shape in KNOWN_SHAPES
-        patterns, hues = (KNOWN_PATTERNS, KNOWN_HUES) if is_known else (NOVEL_PATTERNS, NOVEL_HUES)
-        around = _textures_around(pose, poses, textures)
-        textures.append(draw_texture(rng, patterns, hues, size * OBJECT_PERIOD, (pose.x, pose.y), around))
+def _dress(rng: np.random.Generator, poses: list[Pose], ground: Look, looks: list[Look], size: int) -> list[Texture]:
+    """Draw the texture of the background, then of each object, which stands out from those that it may touch."""
+    textures = [draw_texture(rng, *ground, size * BACKGROUND_PERIOD)]
+    for pose, look in zip(poses, looks, strict=True):
+        touching = (texture for other, texture in zip(poses, textures[1:], strict=False) if pose.may_touch(other))
+        around = [textures[0], *touching]
+        textures.append(draw_texture(rng, *look, size * OBJECT_PERIOD, (pose.x, pose.y), around))
     return textures
-
-
-def _dress_anyhow(rng: np.random.Generator, poses: list[Pose], size: int) -> list[Texture]:
-    """Draw the textures of the style view: any pattern in any color, for the background and the objects alike."""
-    textures = [draw_texture(rng, list(PATTERNS), "any", size * BACKGROUND_PERIOD)]
-    for pose in poses:
-        around = _textures_around(pose, poses, textures)
-        textures.append(draw_texture(rng, list(PATTERNS), "any", size * OBJECT_PERIOD, (pose.x, pose.y), around))
-    return textures
-
-
-def _textures_around(pose: Pose, poses: list[Pose], textures: list[Texture]) -> list[Texture]:
-    """Return the background's texture and those of the objects so far that may touch `pose`."""
-    ground, *drawn = textures
-    touching = (texture for other, texture in zip(poses, drawn, strict=False) if pose.may_touch(other))
-    return [ground, *touching]
 
 
 def _regions(samples: np.ndarray, count: int) -> list[Region]:

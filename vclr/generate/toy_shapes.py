@@ -96,7 +96,7 @@ def draw_turn(rng: np.random.Generator) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Pose:
-    """A shape class and where one object of it lies.
+    """The shape class and the position of an object.
 
     Attributes:
         shape: a name of `SHAPES`.

@@ -5,6 +5,7 @@ The proposals stay text: only their boxes and scores are read of all, and the re
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ import numpy as np
 from vclr.coco.annotations import as_object
 from vclr.coco.checks import Json, check_box, say_twin
 from vclr.coco.file import CocoFile, open_coco
-from vclr.coco.same_images import match_images, warn_of_missing
+from vclr.coco.same_images import match_images
 from vclr.errors import UserError
 from vclr.object_proposals.choose import MAX_IOU, choose_proposals, read_score
+
+log = logging.getLogger("vclr.coco")
 
 
 class BoxTable:
@@ -104,7 +107,8 @@ def choose_from_file(
     source = open_coco(path)
     checks = source.check_images()
     same = match_images(source.images, path, images, annotations)
-    warn_of_missing(same, path, len(images), annotations)
+    if same.num_common < len(images):
+        log.warning("%s: has only %d of the %d images of %s", path, same.num_common, len(images), annotations)
     candidates, file_positions = BoxTable(), array("q")
     for position, candidate in enumerate(_read_candidates(source)):
         entry = f"{path}: annotations[{position}] (id {candidate.id})"

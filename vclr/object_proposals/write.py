@@ -23,8 +23,8 @@ from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.coco.annotations import OBJECT, Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import atomic_path
-from vclr.image_folder import open_folder
-from vclr.photo_walk import Photos, walk_photos
+from vclr.image_folders.open import open_folder
+from vclr.image_folders.walk import Photos, walk_photos
 from vclr.shards import WHOLE, Shard, order_parts
 
 MAX_PROPOSALS = 30  # per photo

@@ -20,7 +20,7 @@ from vclr.data.data_sets import training_set
 from vclr.errors import UserError
 from vclr.evaluation.raw_predictions import draw_raw
 from vclr.files import read_json
-from vclr.image_folder import open_folder
+from vclr.image_folders.open import open_folder
 from vclr.report.experiments import Experiment, target_group
 from vclr.views.reader import ViewReader
 

@@ -15,7 +15,7 @@ from vclr.data.data_sets import test_set, training_set
 from vclr.errors import UserError
 from vclr.fetch.sources import License, Source, read_catalog, read_license
 from vclr.files import read_json
-from vclr.image_folder import each_folder
+from vclr.image_folders.open import each_folder
 
 # Files that state the terms of your own data, in its folder or in one above; the second is the older spelling.
 DECLARATIONS = ("license.yaml", "licence.yaml")

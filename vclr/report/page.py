@@ -18,7 +18,7 @@ from vclr.data.data_sets import fill_method, training_set
 from vclr.drawing import contact_sheet
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
-from vclr.image_folder import each_folder
+from vclr.image_folders.open import each_folder
 from vclr.other_work import describe_other_work
 from vclr.pictures import write_png
 from vclr.report.comparison import Pairs, check_pairs, compare, warn_of_apart

@@ -51,11 +51,7 @@ Matcher = Callable[[list[Json], Iterable[str], str], set[int]]
 
 
 def match_names(categories: list[Json], classes: Iterable[str], source: str) -> set[int]:
-    """Find classes by their own names.
-
-    Raises:
-        UserError: a class is no category of the json; names the nearest.
-    """
+    """Find classes by their own names."""
     return category_ids({"categories": categories}, list(classes), source)
 
 
@@ -74,11 +70,7 @@ def match_synsets(categories: list[Json], classes: Iterable[str], source: str) -
 
 
 def match_objects365(categories: list[Json], classes: Iterable[str], source: str) -> set[int]:
-    """Find COCO classes, and their finer kinds, in Objects365, whatever the capitals.
-
-    Raises:
-        UserError: a COCO class that has no counterpart in the json; names the nearest category.
-    """
+    """Find COCO classes, and their finer kinds, in Objects365, whatever the capitals."""
     by_name: dict[str, set[int]] = {}
     for category in categories:
         by_name.setdefault(_plain(category["name"]), set()).add(category["id"])

@@ -43,11 +43,7 @@ class Table:
 
 
 def compare_split(made: MadeSplit, published: str | Path) -> list[str]:
-    """Describe the differences between a published json and a split, one line per kind; none if they agree.
-
-    Raises:
-        UserError: the json is not sound; names file and entry.
-    """
+    """Describe the differences between a published json and a split, one line per kind; none if they agree."""
     theirs = open_coco(published)
     theirs.check_images()
     lines = _compare_categories(made.categories, theirs.categories)
@@ -74,9 +70,8 @@ def _tabulate(images: list[Json], annotations: Iterable[Json], classes: set[int]
 
 def _compare_categories(ours: list[Json], theirs: list[Json]) -> list[str]:
     mine, other = ({(category["id"], category["name"]) for category in categories} for categories in (ours, theirs))
-    return _only_in(
-        "categories", [f"{name} ({number})" for number, name in sorted(mine - other)], "the split"
-    ) + _only_in("categories", [f"{name} ({number})" for number, name in sorted(other - mine)], "the file")
+    only = [[f"{name} ({number})" for number, name in sorted(found)] for found in (mine - other, other - mine)]
+    return _only_in("categories", only[0], "the split") + _only_in("categories", only[1], "the file")
 
 
 def _forget_folders(mine: Table, other: Table) -> list[str]:
@@ -97,10 +92,9 @@ def _compare_images(mine: Table, other: Table) -> list[str]:
     lines += _only_in("images", [name for name in other.images if name not in mine.images], "the file")
     differ = [name for name, size in mine.images.items() if other.images.get(name, size) != size]
     if differ:
-        shown = (
-            "{} is {}x{}, in the file {}x{}".format(name, *mine.images[name], *other.images[name]) for name in differ
-        )
-        lines.append(f"sizes of images: {len(differ)} differ: {_few(list(shown))}")
+        says = "{} is {}x{}, in the file {}x{}"
+        shown = [says.format(name, *mine.images[name], *other.images[name]) for name in differ]
+        lines.append(f"sizes of images: {len(differ)} differ: {_few(shown)}")
     return lines
 
 
@@ -110,7 +104,7 @@ def _compare_annotations(mine: Table, other: Table) -> list[str]:
     ours, theirs = (_by_image(table, common) for table in (mine, other))
     only: tuple[list[str], list[str]] = ([], [])
     for number in _images_to_match(ours, theirs, len(common)):
-        rows = [_rows_of(table, number) for table in (ours, theirs)]
+        rows = [table[slice(*np.searchsorted(table[:, 0], (number, number + 1)))] for table in (ours, theirs)]
         unmatched = _match(*rows)
         for found, of_image, positions in zip(only, rows, unmatched, strict=True):
             found += [_describe(common[number], of_image[position]) for position in positions]
@@ -134,11 +128,6 @@ def _images_to_match(ours: np.ndarray, theirs: np.ndarray, count: int) -> np.nda
     first, second = (rows[is_even[rows[:, 0].astype(np.int64)]] for rows in (ours, theirs))
     differ = (np.abs(first - second) > TOLERANCES).any(axis=1)
     return np.union1d(np.flatnonzero(~is_even), first[differ, 0].astype(np.int64))
-
-
-def _rows_of(rows: np.ndarray, image: int) -> np.ndarray:
-    start, stop = np.searchsorted(rows[:, 0], (image, image + 1))
-    return rows[start:stop]
 
 
 def _match(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from vclr.coco.annotations import Json, open_images
 from vclr.coco.official import last_part, open_official
-from vclr.image_folder import Folder, Images
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import Images
 from vclr.processes import count_cpus
 from vclr.splits.picture_hash import DECODED_SIZE, MAX_COARSE, coarse_distance, find_copies, hash_picture
 from vclr.worker_pool import WorkerPool
@@ -44,15 +45,11 @@ class PhotoSet:
 
     file: str
     images: list[Json]
-    folder: Folder | None
+    folder: ImageFolder | None
 
 
 def photo_set(annotations: str | Path, images: list[Json], folder: Images | None) -> PhotoSet:
-    """Return the images of a checked json; if a folder is given, their files must exist there.
-
-    Raises:
-        UserError: no such folder, or a file that is not in it.
-    """
+    """Return the images of a checked json; if a folder is given, their files must exist there."""
     opened = None if folder is None else open_images(folder, images, annotations)
     return PhotoSet(Path(annotations).name, images, opened)
 
@@ -77,9 +74,6 @@ def audit_leaks(training: PhotoSet, evaluation: PhotoSet, quiet: bool = False) -
         `first_pairs`: up to 1000 of them, in the order of the evaluation set: `evaluation` and `training` file name,
         `why`, and `distance` in bits, None if pictures were not compared: a large one shows that two images share
         nothing but a name.
-
-    Raises:
-        UserError: an image is damaged.
     """
     why: dict[Pair, list[str]] = defaultdict(list)
     for reason, keys_of in (("name", _names), ("coco", _coco_numbers)):
@@ -168,7 +162,7 @@ def _hash(photos: PhotoSet, description: str, quiet: bool) -> dict[int, np.ndarr
     return {position: found for position, found in enumerate(hashes) if found is not None}
 
 
-def _hash_block(folder: Folder, start: int, names: Sequence[str]) -> list[np.ndarray | None]:
+def _hash_block(folder: ImageFolder, start: int, names: Sequence[str]) -> list[np.ndarray | None]:
     return [hash_picture(folder.open(name, at_least=DECODED_SIZE)) for name in names]
 
 
@@ -191,6 +185,6 @@ def _distance(hashes: tuple[Any, Any] | None, mine: int, theirs: int) -> int | N
     return min(coarse_distance(version, hashes[1][theirs][0]) for version in hashes[0][mine])
 
 
-def _folder(photos: PhotoSet) -> Folder:
+def _folder(photos: PhotoSet) -> ImageFolder:
     assert photos.folder is not None
     return photos.folder

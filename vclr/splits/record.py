@@ -11,7 +11,7 @@ import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
 from vclr.files import sha256, sync_folder, write_json
-from vclr.image_folder import Images
+from vclr.image_folders.open import Images
 from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
 from vclr.splits.split import MadeSplit
@@ -30,7 +30,7 @@ def find_leaks(
 
 
 def record_path(output: str | Path) -> Path:
-    """Return where the record of a split lies."""
+    """Return the path of the record of a split."""
     return Path(output).with_suffix(".record.json")
 
 

@@ -16,7 +16,7 @@ from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
 from vclr.errors import UsageError, nearest
-from vclr.image_folder import Images
+from vclr.image_folders.open import Images
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import MATCHERS
 
@@ -45,7 +45,7 @@ class MadeSplit:
         split: what it keeps.
         source: the json with all classes.
         category_ids: of the source, those that are kept.
-        images: those with at least one object that is no crowd.
+        images: those with at least one object that is not a crowd.
         kept: whether the class of each annotation of the source is kept.
         proposals: those that are added.
     """
@@ -88,7 +88,7 @@ class MadeSplit:
 def make_split(
     name: str, annotations: str | Path, proposals: str | Path | None = None, images: Images | None = None
 ) -> MadeSplit:
-    """Find what a split keeps of a file: annotations by class, and images that have one of them that is no crowd.
+    """Find what a split keeps of a file: annotations by class, and the images with one that is not a crowd.
 
     Args:
         name: one of `SPLITS`, or `voc_top10`, `coco_top5` and others of the same form: the known annotations of an

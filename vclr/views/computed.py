@@ -14,6 +14,7 @@ seed, the photo's id and what was drawn, and on nothing else.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib import import_module
 
 import numpy as np
@@ -21,7 +22,8 @@ from numpy.random import Generator
 
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.errors import UsageError, nearest
-from vclr.views.rendering import DrawPhoto
+
+DrawPhoto = Callable[[Generator], np.ndarray]  # returns another photo, (h', w', 3) uint8
 
 
 def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, draw_photo: DrawPhoto) -> np.ndarray:
@@ -36,9 +38,6 @@ def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, dr
 
     Returns:
         (h, w, 3) uint8.
-
-    Raises:
-        UsageError: there is no such view.
     """
     check_view(view)
     rendered: np.ndarray = import_module(f"vclr.views.{view}").render(
@@ -58,3 +57,8 @@ def view_generator(view: str, seed: int, image_id: int | str) -> Generator:
     """Return the random generator of one image in one view, the same in every process and on every machine."""
     digest = hashlib.sha256(f"{seed}/{view}/{image_id}".encode()).digest()
     return np.random.default_rng(np.random.SeedSequence(int.from_bytes(digest, "big")))
+
+
+def round_to_bytes(image: np.ndarray) -> np.ndarray:
+    """Round and clip pixels to uint8."""
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from vclr.views.rendering import DrawPhoto, round_to_bytes
+from vclr.views.computed import DrawPhoto, round_to_bytes
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:

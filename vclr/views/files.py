@@ -10,7 +10,8 @@ from PIL import Image
 
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
-from vclr.image_folder import Folder, locate, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import locate, open_folder
 from vclr.pictures import IMAGE_SUFFIXES
 
 
@@ -47,7 +48,7 @@ class ViewFiles:
         return view_name(self.file_names[index], self.suffixes[self._kinds[index]])
 
 
-def find_suffix(folder: Folder, photo: str) -> str | None:
+def find_suffix(folder: ImageFolder, photo: str) -> str | None:
     """Return the suffix of the file that a folder has for a photo, None if it has none.
 
     PNG, JPEG and the photo's own suffix are tried first, because they are the most likely.

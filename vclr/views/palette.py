@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from vclr.views.rendering import DrawPhoto, round_to_bytes
+from vclr.views.computed import DrawPhoto, round_to_bytes
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 

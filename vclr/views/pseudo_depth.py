@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import felzenszwalb
 
-from vclr.views.rendering import DrawPhoto
+from vclr.views.computed import DrawPhoto
 
 WORKING_SIDE = 240  # pixels of the longer side at which regions are found
 

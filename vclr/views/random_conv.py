@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 
-from vclr.views.rendering import DrawPhoto, round_to_bytes
+from vclr.views.computed import DrawPhoto, round_to_bytes
 
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:

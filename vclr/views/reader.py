@@ -11,7 +11,7 @@ from PIL import Image
 from vclr.catalog.views import NATURAL
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
-from vclr.image_folder import open_folder
+from vclr.image_folders.open import open_folder
 from vclr.structures import Size
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.computed import render_view

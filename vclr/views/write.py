@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
+
+import msgspec
 
 from vclr.errors import UsageError, UserError
 from vclr.file_names import leaves_folder
-from vclr.files import link_file, read_json, write_entries
-from vclr.image_folder import MANIFEST, open_folder
-from vclr.photo_walk import Photos, walk_photos
+from vclr.files import atomic_folder, link_file, read_json, write_entries
+from vclr.image_folders.open import MANIFEST, open_folder
+from vclr.image_folders.walk import Photos, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import check_view, render_view
-from vclr.work_folder import publish, work_beside
-
-SHARD_FACTS = {"view", "seed", "shard", "num_photos", "sources", "files"}  # in the manifest of a shard
+from vclr.work_folder import publish
 
 
 def write_views(
@@ -33,7 +32,7 @@ def write_views(
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
     The id of a photo, on which its randomness depends, is its stem, as in the loader. The folder appears whole or not
-    at all; it replaces an earlier rendering. An interrupted rendering goes on (see `vclr.photo_walk`).
+    at all; it replaces an earlier rendering. An interrupted rendering resumes (see `vclr.image_folders.walk`).
 
     Args:
         view: one of `vclr.catalog.views.COMPUTED_VIEWS`.
@@ -42,7 +41,7 @@ def write_views(
         seed: seed of the views that draw something at random.
         quiet: show no progress.
         shard: render these photos alone, for `join_views`; they look as they do in the whole folder.
-        overwrite: replace `output` even if it holds files but no manifest.
+        overwrite: replace `output` even if it contains files but no manifest.
 
     Returns:
         The manifest.
@@ -97,48 +96,59 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     """
     output = Path(output)
     _check_output(output, "shards", parts, overwrite)
-    manifests = _read_manifests(parts)
-    sources = {name: digest for manifest in manifests.values() for name, digest in manifest["sources"].items()}
-    files: dict[str, Any] = {}
-    first = next(iter(manifests))
-    for part, manifest in manifests.items():
+    manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
+    shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
+    first = next(iter(shards))
+    for part, shard in shards.items():
         for fact in ("view", "seed", "num_photos"):
-            if manifest[fact] != manifests[first][fact]:
-                raise UserError(f"{part}: its {fact} is {manifest[fact]}, that of {first} {manifests[first][fact]}")
-        files |= manifest["files"]
-    view, seed, num_photos = (manifests[first][fact] for fact in ("view", "seed", "num_photos"))
+            value, others = getattr(shard, fact), getattr(shards[first], fact)
+            if value != others:
+                raise UserError(f"{part}: its {fact} is {value}, that of {first} {others}")
+    view, seed, num_photos = shards[first].view, shards[first].seed, shards[first].num_photos
+    sources = {name: digest for shard in shards.values() for name, digest in shard.sources.items()}
     if len(sources) != num_photos:  # photos came, or went, between one shard and another
         raise UserError(f"{first}: is of {num_photos} photos, the shards together have {len(sources)}")
-    with work_beside(output, {"join": [manifests[part]["shard"] for part in manifests]}) as folder:
-        joined = folder / "files"
-        shutil.rmtree(joined, ignore_errors=True)
-        joined.mkdir()
-        for part, manifest in manifests.items():
-            for name, entry in manifest["files"].items():
+    files: dict[str, FileFacts] = {}
+    with atomic_folder(output) as joined:
+        for part, shard in shards.items():
+            files |= shard.files
+            for name, facts in shard.files.items():
                 link_file(part / name, joined / name)
-                if (joined / name).stat().st_size != entry["bytes"]:
+                if (joined / name).stat().st_size != facts["bytes"]:
                     raise UserError(f"{part / name}: is not what {part / MANIFEST} says")
         write_entries(joined, files, view=view, seed=seed, source_sha256=_hash_sources(sources))
-        publish(joined, output, {*files, MANIFEST})
     return output / MANIFEST
 
 
-def _read_manifests(parts: Sequence[Path]) -> dict[Path, dict[str, Any]]:
-    """Read the manifests of all shards, in the order of the shards."""
-    manifests = {Path(part): read_json(Path(part) / MANIFEST) for part in parts}
-    for part, manifest in manifests.items():
-        if not isinstance(manifest, dict) or not manifest.keys() >= SHARD_FACTS:
-            raise UserError(f"{part}: was not written by a shard")
-        if not all(isinstance(manifest[key], dict) for key in ("files", "sources")):
-            raise UserError(f"{part}: was not written by a shard: `files` and `sources` are not lists of files")
-        for name, entry in manifest["files"].items():
-            if leaves_folder(name):
-                raise UserError(f"{part}: file {name!r} of its manifest.json leaves the folder")
-            if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys() or not (part / name).is_file():
-                raise UserError(f"{part / name}: is missing, or manifest.json does not say its size")
-    return {
-        part: manifests[part] for part in order_parts((part, manifests[part]["shard"]) for part in map(Path, parts))
-    }
+class FileFacts(TypedDict):
+    """What a manifest says of a file."""
+
+    bytes: int
+    sha256: str
+
+
+class ShardManifest(msgspec.Struct):
+    """The manifest of a shard."""
+
+    view: str
+    seed: int
+    shard: str
+    num_photos: int
+    sources: dict[str, str]
+    files: dict[str, FileFacts]
+
+
+def _read_manifest(part: Path) -> ShardManifest:
+    try:
+        manifest = msgspec.convert(read_json(part / MANIFEST), ShardManifest)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{part}: was not written by a shard: {error}") from None
+    for name in manifest.files:
+        if leaves_folder(name):
+            raise UserError(f"{part}: file {name!r} of its manifest.json leaves the folder")
+        if not (part / name).is_file():
+            raise UserError(f"{part / name}: is missing; {part / MANIFEST} names it")
+    return manifest
 
 
 def _hash_sources(sources: dict[str, str]) -> str:
@@ -155,15 +165,16 @@ def _check_stems(folder: Path, photos: list[str]) -> None:
 
 
 def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace a folder that is, or holds, an input, or anything else that is not a rendering."""
+    """Refuse to replace a folder of inputs, or a folder with other contents than a rendering."""
     if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
-        raise UsageError(f"{output}: holds the {kind}; the views need a folder of their own")
+        raise UsageError(f"{output}: contains the {kind}; choose another folder for the views")
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: is a file; the views need a folder")
+        raise UsageError(f"{output}: is a file; name a folder for the views")
     if output.is_symlink():
         raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
     if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
-        raise UsageError(f"{output}: holds files but no manifest.json of a view, so it is not replaced")
+        fix = "choose another folder, or replace it with --overwrite"
+        raise UsageError(f"{output}: contains files but no manifest.json of a view; {fix}")
 
 
 def _is_rendering(folder: Path) -> bool:

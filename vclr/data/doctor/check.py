@@ -18,7 +18,7 @@ from vclr.data.doctor.report import Report
 from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
-from vclr.image_folder import Images, each_folder, find_missing, locate, open_folder
+from vclr.image_folders.open import Images, each_folder, find_missing, locate, open_folder
 from vclr.views.choice import list_unknown_views, view_weights
 from vclr.worker_pool import WorkerPool
 
@@ -45,13 +45,7 @@ class _Checked:
 
 
 def check_files(files: DataSet, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check a data set that may be used for training or evaluation.
-
-    Args:
-        files: the files of the data set.
-        pool: the worker processes.
-        decode: decode every image instead of reading only its size.
-    """
+    """Check a data set for training or evaluation; without `decode`, only the size of each image is read."""
     report = Report()
     if not files.annotations.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"--annotations {_say_missing(files.annotations)}")
@@ -66,11 +60,7 @@ def _say_missing(path: Path) -> str:
 
 
 def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Report:
-    """Check the training set and the test set of a configuration, with its views, proposals and class groups.
-
-    Raises:
-        UsageError: the configuration names an unknown data set.
-    """
+    """Check the training set and the test set of a configuration, with its views, proposals and class groups."""
     report = Report()
     train, test = training_set(config), test_set(config)
     report.findings += _check_paths(config)

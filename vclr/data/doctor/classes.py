@@ -13,14 +13,7 @@ from vclr.finding import Finding
 
 
 def check_classes(coco: CocoFile, contents: Contents, groups: dict[str, list[str]], use: Use) -> list[Finding]:
-    """Compare the categories of a json with the class groups of an evaluation.
-
-    Args:
-        coco: the json.
-        contents: its usable content.
-        groups: the category names of each group that is evaluated separately, by the name of the group.
-        use: how the json is used.
-    """
+    """Compare the categories of a json with the class groups of an evaluation: the names of each group's categories."""
     findings = []
     if len(contents.by_class) > 1:
         says = f"{coco.path}: has objects of {len(contents.by_class)} classes"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vclr.finding import ERROR, OK, WARNING, Finding
 
 REFUSED = "refused before anything starts"
-STOPS_TRAINING, STOPS_EVALUATION = "stops training when it is read", "stops evaluation when it is read"
+STOPS = "stops training when it is read", "stops evaluation when it is read"
 AS_A_CROWD = "harmless, because it is a crowd"
 AS_IT_IS = "box and mask are used as they are"
 NEVER_FOUND = "evaluated as an object that cannot be found"
@@ -77,17 +77,12 @@ OTHER_NAME = Kind(
     ERROR, "name of an image", REFUSED, REFUSED, "write the name in the json as on disk, or rename the file"
 )
 UNREADABLE_IMAGE = Kind(
-    ERROR,
-    "unreadable image",
-    STOPS_TRAINING,
-    STOPS_EVALUATION,
-    "get the file again, or remove its entry and annotations from the json",
+    ERROR, "unreadable image", *STOPS, "get the file again, or remove its entry and annotations from the json"
 )
 OTHER_SIZE = Kind(
     ERROR,
     "size of an image",
-    STOPS_TRAINING,
-    STOPS_EVALUATION,
+    *STOPS,
     "boxes and masks are in pixels of the size in the json: use photos and annotations of the same size",
 )
 SAME_FILE = Kind(
@@ -157,8 +152,8 @@ NO_VIEW_FOLDER = Kind(ERROR, "missing view", REFUSED, "")
 MISSING_VIEW = Kind(
     ERROR, "missing view", REFUSED, "", "name the file like the photo, with any image suffix (.png, .jpg, .tif ...)"
 )
-UNREADABLE_VIEW = Kind(ERROR, "unreadable view", STOPS_TRAINING, "", "render it again")
-OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS_TRAINING, "", "render it again at the photo's size")
+UNREADABLE_VIEW = Kind(ERROR, "unreadable view", STOPS[0], "", "render it again")
+OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS[0], "", "render it again at the photo's size")
 
 # --- classes ---------------------------------------------------------------------------------------------------------
 

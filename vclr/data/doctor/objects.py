@@ -19,13 +19,7 @@ SIZES = ((32**2, "small"), (96**2, "medium"), (float("inf"), "large"))  # COCO's
 
 
 def examine_object(annotation: Json, height: int, width: int) -> Iterator[tuple[Kind, str]]:
-    """Yield the problems of a usable annotation, each with its measurements.
-
-    Args:
-        annotation: an annotation that `CocoChecks` accepted.
-        height: the height of the image.
-        width: the width of the image.
-    """
+    """Yield the problems of an annotation that `CocoChecks` accepted, each with its measurements."""
     corners = bbox_corners(annotation["bbox"])
     inside = _clip(corners, height, width)
     beyond = _largest_difference(corners, inside)

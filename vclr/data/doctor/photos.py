@@ -16,8 +16,9 @@ from vclr.data.doctor.kinds import Use
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key
 from vclr.finding import OK, Finding
-from vclr.folder_list import FolderList
-from vclr.image_folder import Folder, locate, open_folder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.open import locate, open_folder
+from vclr.image_folders.several import SeveralFolders
 from vclr.views.files import find_suffix, view_name
 from vclr.worker_pool import WorkerPool
 
@@ -45,17 +46,9 @@ class _Examined(NamedTuple):
 
 
 def check_photos(
-    coco: CocoFile, contents: Contents, folder: Folder, use: Use, decode: bool, pool: WorkerPool
+    coco: CocoFile, contents: Contents, folder: ImageFolder, use: Use, decode: bool, pool: WorkerPool
 ) -> tuple[list[Finding], set[FileIdentity]]:
-    """Check the photos of a json.
-
-    Args:
-        coco: the json.
-        contents: its usable content.
-        folder: the folder of the photos.
-        use: how the data set is used.
-        decode: decode every image instead of reading only its header.
-        pool: the worker processes.
+    """Check the photos of a json; without `decode`, only the header of each image is read.
 
     Returns:
         The findings, and the identities of the photos' files.
@@ -82,14 +75,14 @@ def check_photos(
             findings += kinds.OTHER_SIZE.found(use, f"{entry}: {says}")
         identities.add(examined.identity)
         existing.append((file.name, examined))
-    if isinstance(folder, FolderList) and (names := folder.conflicts(file.name for file in wanted)):
+    if isinstance(folder, SeveralFolders) and (names := folder.conflicts(file.name for file in wanted)):
         says = f"{folder.path}: {len(names)} photos have other bytes in another of the folders ({names[0]} ...)"
         findings += kinds.OTHER_BYTES.found(use, says)
     notes = [*_note_content(folder, existing), *_note_dark(folder, existing), *_note_names(folder, wanted)]
     return findings + [Finding(OK, topic, f"{folder.path}: {says}") for topic, says in notes], identities
 
 
-def _note_content(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+def _note_content(folder: ImageFolder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about photos that are turned, have several frames, or are links."""
     of_all = f"of {len(existing)} photos"
     if num_turned := sum(examined.is_turned for _, examined in existing):
@@ -103,18 +96,16 @@ def _note_content(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iter
         yield "links", f"links to files elsewhere: {len(linked)} {of_all} ({linked[0]}, for example); they are followed"
 
 
-def _note_dark(folder: Folder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
+def _note_dark(folder: ImageFolder, existing: list[tuple[str, _Examined]]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about pictures in which almost nothing is visible."""
     if dark := [(name, examined.brightest) for name, examined in existing if examined.brightest < DARK]:
         name, brightest = dark[0]
         says = f"nearly black: {len(dark)} of {len(existing)} pictures ({name} has no value above {brightest} of 255)"
-        bits = (
-            "of 16 bits per channel, the highest 8 are used, which 12-bit values or depth in millimeters hardly reach"
-        )
+        bits = "of 16 bits per channel, the highest 8 are used, which 12-bit values or depth in mm hardly reach"
         yield "dark pictures", f"{says}; {bits}"
 
 
-def _note_names(folder: Folder, files: list[_Wanted]) -> Iterator[tuple[str, str]]:
+def _note_names(folder: ImageFolder, files: list[_Wanted]) -> Iterator[tuple[str, str]]:
     """Yield topic and text about files that are found although the json spells slashes or accents differently."""
     doubtful = (file.name for file in files if not file.name.isascii() or "\\" in file.name or "/" in file.name)
     others = [(name, found) for name in doubtful if (found := folder.find(name)) not in (None, name)]
@@ -146,8 +137,7 @@ def check_views(contents: Contents, view: str, folder: Path, decode: bool, pool:
         elif examined.size:
             says = f"{examined.size}, but its photo {photo} is {file.width}x{file.height}"
             findings += kinds.OTHER_VIEW_SIZE.found(use, f"{path}: {says}")
-    examined_files = [(file.name, examined) for file, examined in zip(wanted, results, strict=True)]
-    notes = _note_dark(files, examined_files)
+    notes = _note_dark(files, [(file.name, examined) for file, examined in zip(wanted, results, strict=True)])
     return findings + [Finding(OK, topic, f"{files.path}: {says}") for topic, says in notes]
 
 
@@ -169,13 +159,8 @@ def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -
     return findings
 
 
-def count_others(folder: Folder, names: set[str]) -> list[Finding]:
-    """Report how many images of a folder are not in a json.
-
-    Args:
-        folder: the folder of the photos.
-        names: the file names of all entries with this folder.
-    """
+def count_others(folder: ImageFolder, names: set[str]) -> list[Finding]:
+    """Report how many images of a folder are not among the file names of all its entries."""
     known = {file_key(name) for name in names}
     folders = sorted({os.path.dirname(name) for name in known})
     others = [name for below in folders for name in folder.images_below(below) if file_key(name) not in known]
@@ -185,18 +170,18 @@ def count_others(folder: Folder, names: set[str]) -> list[Finding]:
     return [Finding(OK, "other images", f"{folder.path}: {says}")]
 
 
-def _examine(folder: Folder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
+def _examine(folder: ImageFolder, files: Sequence[_Wanted], decode: bool, pool: WorkerPool) -> Iterator[_Examined]:
     size = BLOCK if decode else 16 * BLOCK
     for block in pool.map_blocks(_examine_block, (folder, decode), files, size, f"reading {folder.path.name}"):
         yield from block
 
 
-def _examine_block(task: tuple[Folder, bool], start: int, files: Sequence[_Wanted]) -> list[_Examined]:
+def _examine_block(task: tuple[ImageFolder, bool], start: int, files: Sequence[_Wanted]) -> list[_Examined]:
     folder, decode = task
     return [_examine_file(folder, file, decode) for file in files]
 
 
-def _examine_file(folder: Folder, file: _Wanted, decode: bool) -> _Examined:
+def _examine_file(folder: ImageFolder, file: _Wanted, decode: bool) -> _Examined:
     identity = folder.identity(file.name)
     if identity is None:
         return _Examined()

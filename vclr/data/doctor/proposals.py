@@ -15,13 +15,7 @@ from vclr.worker_pool import WorkerPool
 
 
 def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Finding]:
-    """Check a json of proposals, whose images are matched by file name.
-
-    Args:
-        path: the json.
-        training: the usable content of the training set's json.
-        pool: the worker processes.
-    """
+    """Check a json of proposals, whose images are matched with the training set's by file name."""
     use = Use(evaluates=False)
     try:
         coco = open_despite_bad_numbers(path)

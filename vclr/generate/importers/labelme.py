@@ -121,9 +121,7 @@ class _Importer:
         named = content.get("imagePath")
         if not isinstance(named, str) or "\0" in named or not PurePosixPath(named.replace("\\", "/")).name:
             raise UserError(f"{source}: imagePath is {named!r}, not the name of a photo")
-        named = re.sub(
-            r"^[A-Za-z]:.*/", "", named.replace("\\", "/")
-        )  # keep only the name of a path on another machine
+        named = re.sub(r"^[A-Za-z]:.*/", "", named.replace("\\", "/"))  # of a path on Windows, only the name
         path = Path(os.path.abspath(source.parent / named))
         below = path.relative_to(self.folder) if path.is_relative_to(self.folder) else Path(path.name)
         target = self.images / below

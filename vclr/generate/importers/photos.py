@@ -63,14 +63,9 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
         images.append({"id": number, "file_name": photo.file_name, **size})
         for name, segmentation in photo.objects:
             owner = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[name], "iscrowd": 0}
-            annotations.append({**owner, **_describe(segmentation, photo)})
+            rle = to_rle(segmentation, photo.height, photo.width)
+            shape = {"bbox": coco_mask.toBbox(rle).tolist(), "area": int(coco_mask.area(rle))}
+            annotations.append({**owner, **shape, "segmentation": segmentation})
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_json(output, coco)
     return f"{output}: {summarize(coco)}, {len(categories)} classes"
-
-
-def _describe(segmentation: Any, photo: Photo) -> Json:
-    """Return a segmentation with its box and area."""
-    rle = to_rle(segmentation, photo.height, photo.width)
-    area = int(coco_mask.area(rle))
-    return {"bbox": coco_mask.toBbox(rle).tolist(), "area": area, "segmentation": segmentation}

@@ -95,11 +95,7 @@ def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[s
 
 
 def _read_numbers(picture: Path, photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the (h, w) values of a picture, uint8 or uint16; indices if it has a palette.
-
-    Raises:
-        UserError: the picture cannot be read, holds colors, or is not of the photo's size.
-    """
+    """Return the (h, w) values of a picture, uint8 or uint16; indices if it has a palette."""
     numbers = read_numbers(picture)
     if numbers.shape != size:
         (height, width), (wanted_height, wanted_width) = numbers.shape, size

@@ -1,7 +1,6 @@
-"""Folders of image files: on disk, or packed in one zip, which is read without unpacking it.
+"""Open the folder of images that a setting names, or several, and tell whether their files are still the same.
 
-`FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself. A data set may name several
-folders, which are searched in order.
+`FOLDER.zip` stands for a FOLDER that does not exist, and a path may end in `.zip` itself.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.files import read_json, sha256
-from vclr.folder_list import FolderList, OneFolder
-from vclr.packed_folder import PackedFolder
-from vclr.patch_folder import PatchFolder, find_packed_patches, find_patches
+from vclr.image_folders.disk import DiskFolder
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.packed import PackedFolder
+from vclr.image_folders.patches import find_packed_patches, find_patches, index_patches
+from vclr.image_folders.several import SeveralFolders
 
 MANIFEST = "manifest.json"
 
-Folder = OneFolder | FolderList
 Images = str | Path | Sequence[str] | Sequence[Path]  # a folder, or several
 
 
@@ -41,6 +40,11 @@ def find_missing(images: Images) -> Path | None:
     return next((folder for folder in each_folder(images) if locate(folder) is None), None)
 
 
+def say_missing(path: Path) -> str:
+    """Say why a path is neither a folder of images nor its zip."""
+    return "is a file; name a folder, or its zip" if path.exists() else f"no such folder{say_nearest(path)}"
+
+
 def locate(path: str | Path) -> Path | None:
     """Return the path of an image folder or of its zip, None if neither exists."""
     path = Path(path)
@@ -52,29 +56,31 @@ def locate(path: str | Path) -> Path | None:
     return None
 
 
-def open_folder(images: Images) -> Folder:
+def open_folder(images: Images) -> ImageFolder:
     """Open a folder of images, or its zip, or several of them. A process reads the table of contents of a zip once.
 
     Raises:
         UserError: a folder does not exist, or a zip is damaged.
     """
     folders = [_open_one(folder) for folder in each_folder(images)]
-    return folders[0] if len(folders) == 1 else FolderList(folders)
+    return folders[0] if len(folders) == 1 else SeveralFolders(folders)
 
 
-def _open_one(path: Path) -> OneFolder:
+def _open_one(path: Path) -> DiskFolder | PackedFolder:
     found = locate(path)
     if found is None:
-        raise UserError(f"{path}: no such folder{say_nearest(path)}")
+        raise UserError(f"{path}: {say_missing(path)}")
     facts = found.stat()
     return _open_unchanged(found, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
-def _open_unchanged(path: Path, *_: int) -> OneFolder:
+def _open_unchanged(path: Path, *_: int) -> DiskFolder | PackedFolder:
     folder = DiskFolder(path) if path.is_dir() else PackedFolder(path)
-    patches = find_patches(folder) if isinstance(folder, DiskFolder) else find_packed_patches(folder.names())
-    return PatchFolder(folder, patches) if patches else folder
+    photos = find_patches(folder) if isinstance(folder, DiskFolder) else find_packed_patches(folder.names())
+    if photos:
+        folder.patches = index_patches(folder, photos)
+    return folder
 
 
 def fingerprint(images: Images) -> str | None:
@@ -93,7 +99,6 @@ def fingerprint(images: Images) -> str | None:
 
 def _fingerprint_one(path: Path) -> str | None:
     folder = _open_one(path) if locate(path) else None
-    folder = folder.inner if isinstance(folder, PatchFolder) else folder
     if folder is not None and MANIFEST in folder:
         return hashlib.sha256(folder.read(MANIFEST)).hexdigest()
     beside = path.parent / MANIFEST

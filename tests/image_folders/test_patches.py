@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
-from vclr.image_folder import fingerprint, open_folder
+from vclr.image_folders.disk import DiskFolder
+from vclr.image_folders.open import fingerprint, open_folder
 from vclr.pictures import write_png
 
 PLACES = ["patch8/a.png", "images/v1/patch8/a.png", "v2/patch20/a.png", "val/images/v2/patch20/a.png"]

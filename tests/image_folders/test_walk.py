@@ -1,4 +1,4 @@
-"""A walk over photos that is interrupted goes on where it ended, and takes nothing over that is out of date."""
+"""A walk over photos that was interrupted resumes, and reuses nothing that is out of date."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from vclr.errors import UserError
-from vclr.folder_list import FolderList
-from vclr.image_folder import each_folder, find_missing, fingerprint, open_folder
+from vclr.image_folders.open import each_folder, find_missing, fingerprint, open_folder
+from vclr.image_folders.several import SeveralFolders
 
 
 def save(path: Path, value: int = 0, size: tuple[int, int] = (4, 3)) -> Path:
@@ -32,13 +32,13 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def photos(folders: list[Path]) -> FolderList:
+def photos(folders: list[Path]) -> SeveralFolders:
     opened = open_folder(folders)
-    assert isinstance(opened, FolderList)
+    assert isinstance(opened, SeveralFolders)
     return opened
 
 
-def test_a_file_is_the_one_in_the_first_folder_that_has_it(photos: FolderList, folders: list[Path]):
+def test_a_file_is_the_one_in_the_first_folder_that_has_it(photos: SeveralFolders, folders: list[Path]):
     assert photos.image_names() == photos.images_below("") == ["a.png", "b.png", "both.png"]
     assert [photos.open(name).getpixel((0, 0))[0] for name in photos.image_names()] == [1, 3, 2]
     assert (photos.read_header("b.png").width, photos.read_header("b.png").height) == (5, 2)
@@ -49,7 +49,7 @@ def test_a_file_is_the_one_in_the_first_folder_that_has_it(photos: FolderList, f
     assert other.open("both.png").getpixel((0, 0))[0] == 4
 
 
-def test_a_file_that_no_folder_has(photos: FolderList, folders: list[Path]):
+def test_a_file_that_no_folder_has(photos: SeveralFolders, folders: list[Path]):
     with pytest.raises(UserError, match=r"val/A\.PNG: does not exist; nearest: .*val/a\.png"):
         photos.read("A.PNG")
     assert photos.index({"a.png", "both.png"}).names == ["b.png"]
@@ -57,18 +57,18 @@ def test_a_file_that_no_folder_has(photos: FolderList, folders: list[Path]):
     assert "../b.png" not in photos
 
 
-def test_names_for_which_folders_disagree(photos: FolderList, folders: list[Path]):
+def test_names_for_which_folders_disagree(photos: SeveralFolders, folders: list[Path]):
     assert photos.conflicts(["a.png", "b.png", "both.png", "c.png"]) == ["both.png"]
     same = open_folder([folders[0], folders[0]])
-    assert isinstance(same, FolderList) and same.conflicts(["a.png", "both.png"]) == []
+    assert isinstance(same, SeveralFolders) and same.conflicts(["a.png", "both.png"]) == []
 
 
-def test_workers_get_the_same_folders(photos: FolderList):
+def test_workers_get_the_same_folders(photos: SeveralFolders):
     assert pickle.loads(pickle.dumps(photos)).read("b.png") == photos.read("b.png")
 
 
 def test_one_folder_is_no_list(folders: list[Path]):
-    assert not isinstance(open_folder(folders[:1]), FolderList)
+    assert not isinstance(open_folder(folders[:1]), SeveralFolders)
     assert each_folder(str(folders[0])) == each_folder(folders[:1]) == folders[:1]
     assert fingerprint([folders[1]]) == fingerprint(folders[1])
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vclr.disk_folder import DiskFolder
 from vclr.errors import UserError
 from vclr.files import sha256, write_manifest
-from vclr.image_folder import fingerprint, locate, open_folder
-from vclr.packed_folder import PackedFolder
+from vclr.image_folders.disk import DiskFolder
+from vclr.image_folders.open import fingerprint, locate, open_folder
+from vclr.image_folders.packed import PackedFolder
 
 
 @pytest.fixture
@@ -333,3 +333,9 @@ def test_contents_stand_for_a_zip_without_a_manifest(folder: Path):
     (folder / "notes.txt").write_text("not A picture")
     pack(folder)
     assert fingerprint(zipped) != first
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UserError, match=r"a\.jpg: is a file; name a folder, or its zip"):
+        open_folder(tmp_path / "a.jpg")

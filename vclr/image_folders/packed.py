@@ -17,11 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vclr.errors import UserError
 from vclr.file_names import NameIndex, file_key, leaves_folder, spellings
-from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, open_image, read_image_header
+from vclr.image_folders.folder import ImageFolder
+from vclr.image_folders.patches import Patches
+from vclr.pictures import IMAGE_SUFFIXES
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; lengths of the name and of the extra field after it
 ROOM = 512  # bytes read at once for those two: nearly always enough
@@ -29,8 +30,8 @@ ENCRYPTED, UTF_8 = 0x1, 0x800  # bits of a member's flags
 UNREADABLE = 255  # method of a member that is neither stored nor deflated
 
 
-class PackedFolder:
-    """A zip that stands for a folder; the methods of `vclr.disk_folder.DiskFolder`.
+class PackedFolder(ImageFolder):
+    """A zip that stands for a folder.
 
     Reading a file costs one read at a known offset. The table of contents is a few arrays that are never written to, so
     forked workers share it; files are read with `pread`, so threads and forked processes share the open zip too. After
@@ -44,6 +45,7 @@ class PackedFolder:
             UserError: the file cannot be read, or is not a complete zip.
         """
         self.path = path
+        self.patches = Patches()
         members = _read_contents(path)
         folders = {name.partition("/")[0] if "/" in name else "" for name in members}
         self._top = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
@@ -77,51 +79,23 @@ class PackedFolder:
     def __len__(self) -> int:
         return len(self._names)
 
-    def __contains__(self, name: str) -> bool:
-        return self._find(name) is not None
-
     def find(self, name: str) -> str | None:
-        """Return the name that a file has here, None if there is no such file."""
         place = self._find(name)
         return None if place is None else self._names[place].decode("utf-8").removeprefix(self._top)
 
-    def path_of(self, name: str) -> Path:
-        """Return a file's path for messages, as if the zip were a folder."""
-        return self.path / (self.find(name) or name)
-
     def index(self, used: Collection[str] = ()) -> NameIndex:
-        """Return the names of all files except `used` ones, to find the one that a missing name means."""
         return NameIndex(name for name in self.names() if file_key(name) not in used)
-
-    def leads_outside(self, name: str) -> Path | None:
-        """Return None: a zip holds no links to files outside of it."""
-        return None
 
     def names(self) -> list[str]:
         """List all files, including those in subfolders, sorted, with slashes between folders."""
         return [name.decode("utf-8").removeprefix(self._top) for name in self._names.tolist()]
 
-    def image_names(self) -> list[str]:
-        """List the image files, without those in subfolders, sorted.
-
-        Raises:
-            UserError: there are none.
-        """
-        images = [
-            name for name in self.names() if "/" not in name and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
-        if not images:
-            raise UserError(f"{self.path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return images
-
     def images_below(self, below: str) -> list[str]:
-        """List the image files in a subfolder ("" for this folder), by their paths here."""
-        return [
-            name for name in self.names() if os.path.dirname(name) == below and name.lower().endswith(IMAGE_SUFFIXES)
-        ]
+        images = (name for name in self.names() if name.lower().endswith(IMAGE_SUFFIXES))
+        found = [name for name in images if os.path.dirname(name) == below]
+        return found if below else [*found, *self.patches]
 
     def identity(self, name: str) -> tuple[int, ...] | None:
-        """Return a key that two names of one file share, None if there is no such file."""
         place = self._find(name)
         if place is None:
             return None
@@ -129,20 +103,13 @@ class PackedFolder:
         return facts.st_dev, facts.st_ino, int(self._offsets[place])
 
     def size(self, name: str) -> int:
-        """Return how many bytes a file has."""
         return int(self._sizes[self._place(name)])
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes, verified by their checksum.
-
-        Raises:
-            UserError: there is no such file, or it is damaged.
-        """
         place = self._place(name)
         if self._methods[place] == UNREADABLE:
-            raise UserError(
-                f"{self.path_of(name)}: is encrypted, or neither stored nor deflated; pack it again with `vclr pack`"
-            )
+            says = "is encrypted, or neither stored nor deflated; pack it again with `vclr pack`"
+            raise UserError(f"{self.path_of(name)}: {says}")
         size = int(self._sizes[place])
         try:
             data = self._read_packed(int(self._offsets[place]), int(self._packed_sizes[place]))
@@ -153,18 +120,6 @@ class PackedFolder:
         if len(data) != size or zlib.crc32(data) != self._checksums[place]:
             raise UserError(f"{self.path_of(name)}: is damaged: its checksum differs from the zip's")
         return data
-
-    def open(self, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
-        """Read an image, RGB and upright (see `open_image`).
-
-        Raises:
-            UserError: the file is missing, is not an image, or is damaged.
-        """
-        return open_image(self.path_of(name), self.read(name), at_least)
-
-    def read_header(self, name: str) -> ImageHeader:
-        """Read the header of an image (see `read_image_header`)."""
-        return read_image_header(self.path_of(name), self.read(name))
 
     def hash_contents(self) -> str:
         """Return a sha256 of the names, sizes and CRC-32 of all files, quick and independent of the packing."""
@@ -180,6 +135,7 @@ class PackedFolder:
 
     def _find(self, name: str) -> int | None:
         """Return the place of a file in the arrays."""
+        name = self.patches.place(name)
         places = (self._find_exactly(form) for form in (PurePosixPath(name).as_posix(), *spellings(name)))
         return next((place for place in places if place is not None), None)
 
@@ -192,10 +148,8 @@ class PackedFolder:
         return None
 
     def _place(self, name: str) -> int:
-        place = self._find(name)
-        if place is None:
-            near = self.index().nearest(name)
-            raise UserError(f"{self.path / name}: does not exist" + (f"; nearest: {self.path / near}" if near else ""))
+        if (place := self._find(name)) is None:
+            raise self.missing(name)
         return place
 
     def _read_packed(self, offset: int, size: int) -> bytes:

@@ -1,7 +1,7 @@
-"""One walk over photos, for every command that makes something of each of them.
+"""A walk over photos, for every command that computes something from each photo.
 
-It may be interrupted at any moment, also by kill -9. The next walk takes from the work folder each result whose photos
-and files still have the hashes that the journal says, and makes only the others.
+It may be interrupted at any moment, even by kill -9. The next walk reuses the results in the work folder whose photos
+and files still have the hashes in the journal, and computes only the others.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from numpy.random import Generator
 
 from vclr.errors import UserError
 from vclr.files import link_file, sha256
-from vclr.image_folder import Folder
+from vclr.image_folders.folder import ImageFolder
 from vclr.pictures import open_image
 from vclr.progress import track
 from vclr.work_folder import JOURNAL, Journal, Json, work_beside
 
 
 class Photos:
-    """The photos of a folder. It notes which of them a result was made from."""
+    """The photos of a folder, with notes about those that a result was computed from."""
 
-    def __init__(self, folder: Folder, names: Sequence[str] = ()) -> None:
+    def __init__(self, folder: ImageFolder, names: Sequence[str] = ()) -> None:
         """Take a folder, and the names of the photos from which `draw` draws."""
         self.folder, self.names = folder, names
         self.listing = hashlib.sha256(json.dumps(names).encode()).hexdigest()
@@ -88,11 +88,11 @@ class Walk:
         self.files = folder / "files"
 
     def finish(self, make: Callable[[Any], tuple[Any, list[str]]], description: str, quiet: bool) -> None:
-        """Make what is not yet made. A photo that fails does not stop the walk.
+        """Compute the missing results. A photo that fails does not stop the walk.
 
         Args:
-            make: makes something of one item and returns a result that json can hold and the names of the files that it
-                wrote; raises UserError if the photo cannot be used.
+            make: computes one item, and returns a result for json and the names of the files that it wrote; raises
+                UserError if the photo cannot be used.
             description: names the work in the progress display.
             quiet: show no progress.
 
@@ -139,16 +139,13 @@ class Walk:
 
 @contextmanager
 def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Photos) -> Iterator[Walk]:
-    """Yield a walk that goes on where an earlier one ended; what it finished is removed after the block.
+    """Yield a walk that resumes an earlier one; its work folder is removed after the block.
 
     Args:
         output: what the block publishes once the walk is finished.
         settings: everything besides the photos that a result depends on.
-        items: one value per photo, which json can hold and which tells it from the others.
+        items: one distinct json value per photo.
         photos: the photos that are read.
-
-    Raises:
-        UserError: another process is at work on the output.
     """
     with work_beside(output, settings) as folder:
         files = folder / "files"
