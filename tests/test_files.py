@@ -53,6 +53,8 @@ def test_what_a_killed_write_left_is_removed(tmp_path: Path):
     for name in (".last.pt.123.partial", ".metrics.jsonl.9.partial", "mine.partial", ".hidden"):
         (tmp_path / name).touch()
     (tmp_path / ".folder.1.partial").mkdir()
+    remove_partials(tmp_path, "last.pt")
+    assert names_in(tmp_path) == [".folder.1.partial", ".hidden", ".metrics.jsonl.9.partial", "mine.partial"]
     remove_partials(tmp_path)
     assert names_in(tmp_path) == [".folder.1.partial", ".hidden", "mine.partial"]
     remove_partials(tmp_path / "absent")

@@ -39,9 +39,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def remove_partials(folder: str | Path) -> None:
-    """Remove the temporary files that killed processes left behind in `atomic_path`."""
-    for partial in Path(folder).glob(".*.partial"):
+def remove_partials(folder: str | Path, name: str = "*") -> None:
+    """Remove the temporary files of `name` (default: of every file) that killed processes left in `atomic_path`."""
+    for partial in Path(folder).glob(f".{name}.partial" if name == "*" else f".{glob.escape(name)}.*.partial"):
         if partial.is_file():
             partial.unlink()
 

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import vclr
 from vclr.errors import UserError
 from vclr.file_lock import lock_file
-from vclr.files import read_json, write_json
+from vclr.files import read_json, remove_partials, write_json
 
 log = logging.getLogger("vclr.work_folder")
 
@@ -52,6 +52,7 @@ def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
     folder = output.with_name(f".{output.name}.work")
     settings = {**settings, "vclr": vclr.__version__}
     with lock_file(folder / LOCK, f"{output}: another process is writing it; wait until that one has ended"):
+        remove_partials(output.parent, output.name)
         if not _has_settings(folder, settings):
             if (folder / JOURNAL).exists():
                 log.warning("%s: was begun with other settings or by another version; starting again", folder)
@@ -131,8 +132,12 @@ class Journal:
         """Add the entry of a finished item, `entry["item"]`."""
         payload = json.dumps(entry).encode()
         line = f"{hashlib.sha256(payload).hexdigest()} ".encode() + payload + b"\n"
-        self.file.write(line)
-        self.file.flush()
+        try:
+            self.file.write(line)
+            self.file.flush()
+        except OSError as error:
+            error.filename = self.file.name  # the error of a full disk names no file
+            raise
         self.places[_key(entry["item"])] = self.end
         self.end += len(line)
         if time.monotonic() - self.synced > SECONDS_BETWEEN_SYNCS:

@@ -48,6 +48,8 @@ def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
     """
     with in_one_line():
         _check_schema(config, yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
+        if roots := [text for text in config["overrides"] if text.startswith("data.root=")]:
+            raise UsageError(f"overrides: {roots[0]}: the key `data` moves the data folder of the whole workflow")
         written = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         sections = (config, config["demo"], config["study"], written)
         _check_experiments(config["experiments"], config["untrained"], sections)

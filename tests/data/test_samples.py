@@ -222,6 +222,8 @@ def test_missing_files_name_their_setting(make_config: MakeConfig):
 def test_unknown_views_and_sets_name_the_nearest(make_config: MakeConfig):
     with pytest.raises(UsageError, match=r"views\.weights\.egde.*nearest: edge"):
         TrainingSamples(make_config("views.weights.egde=1"))
+    with pytest.raises(UsageError, match=r"data\.train\.views\.natural: natural is the photo itself"):
+        TrainingSamples(make_config("data.train.views.natural=folder"))
     with pytest.raises(
         UsageError, match="dataloader.train.dataset.names=toy_tain: not in the catalog; nearest: toy_tr"
     ):

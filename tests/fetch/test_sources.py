@@ -157,11 +157,12 @@ def test_own_catalog_adds_and_replaces(tmp_path: Path):
 
 def test_old_spellings_are_accepted_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     terms = FIXED["license"]
-    old = {"title": "Old", "homepage": "http://localhost/", "licence": terms, "annotations_licence": terms}
+    old = {"title": "Old", "homepage": "http://localhost/licence:", "licence": terms, "annotations_licence": terms}
     links = {"raw/mine/images": {"annotations": "raw/mine/a.json", "photos": "raw/photos"}}
     source = {**old, "files": [{**FILE, "licence": terms}], "links": links}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"mine": source}))
     mine = read_catalog(tmp_path / "own.yaml")["mine"]
+    assert mine.homepage == "http://localhost/licence:"
     assert mine.license == mine.annotations_license == mine.files[0].license
     assert [record.getMessage().partition("own.yaml: ")[2] for record in caplog.records] == [
         "the key `licence` is now spelled `license`",

@@ -63,6 +63,13 @@ def begin(view: str, images: Path, output: Path, seed: int = 0) -> None:
     (images / "photo3.png").write_bytes(good)
 
 
+def test_what_a_killed_process_was_writing_is_removed(images: Path, tmp_path: Path) -> None:
+    for name in (".p.json.123.partial", ".other.json.123.partial"):
+        (tmp_path / name).touch()
+    write_proposals("graph", images, tmp_path / "p.json", quiet=True)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [".other.json.123.partial"]
+
+
 def test_photos_that_fail_are_counted_listed_and_the_only_ones_made_again(
     images: Path, tmp_path: Path, rendered: list[Any]
 ) -> None:

@@ -164,7 +164,8 @@ def test_without_pairs_all_are_compared_with_the_first():
         (("ful", "views"), "pair ful:views: ful is not among the experiments; nearest: full"),
         (("full", "view"), "pair full:view: view is not among the experiments; nearest: views"),
         (("full", "full"), "pair full:full: names one experiment twice; name two experiments"),
-        (("views", "full"), "pair views:full: is named twice; name it once"),
+        (("views", "full"), "pair views:full: is named twice; name it once, in one order"),
+        (("full", "views"), "pair full:views: is named twice; name it once, in one order"),
     ],
 )
 def test_a_pair_that_cannot_be_compared_is_refused(pair, message):

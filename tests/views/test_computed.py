@@ -10,7 +10,7 @@ from numpy.random import Generator
 from scipy import ndimage
 
 from vclr.catalog.views import COMPUTED_VIEWS
-from vclr.errors import UsageError
+from vclr.errors import UsageError, UserError
 from vclr.views import edge, fourier, palette, random_conv
 from vclr.views.computed import render_view, view_generator
 from vclr.views.palette import LUMINANCE
@@ -67,6 +67,15 @@ def test_the_random_numbers_of_an_image_never_change() -> None:
 def test_an_unknown_view_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"'palete'; nearest: palette"):
         render_view("palete", photo(8, 8), 0, 0, draw_from(photo(8, 8)))
+
+
+@pytest.mark.parametrize("change", [lambda image: image[:-1], lambda image: image / 255])
+def test_a_view_of_another_size_or_type_is_refused(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    monkeypatch.setattr(edge, "render", lambda image, random, draw_photo: change(image))
+    with pytest.raises(UserError, match=r"view edge: vclr/views/edge.py rendered .* from a photo \(8, 9, 3\) uint8"):
+        render_view("edge", photo(8, 9), 0, 0, draw_from(photo(8, 8)))
 
 
 def test_edges_are_where_the_color_changes_and_nowhere_else() -> None:

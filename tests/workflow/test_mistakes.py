@@ -44,6 +44,11 @@ def last_line(checkout, *arguments):
             "configs/workflow.yaml or --config: training_proposals: was removed; the training",
         ),
         (["--config", "shards={views: 0}"], "configs/workflow.yaml or --config: shards.views: '0'"),
+        (["--config", "data=~/data"], "configs/workflow.yaml or --config: data: '~/data' does not match"),
+        (
+            ["--config", "overrides=[data.root=other]"],
+            "overrides: data.root=other: the key `data` moves the data folder",
+        ),
         (
             ["--config", "overrides=[train.max_itr=3]"],
             "command line: unknown key 'train.max_itr'; nearest: train.max_iter",

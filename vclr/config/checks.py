@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from vclr.catalog.losses import teacher_losses
 from vclr.config.model import ModelConfig
@@ -40,8 +39,8 @@ def check_share(batch_size: int, world_size: int) -> None:
 def limits(low: float, high: float) -> str:
     """Return a range in words; empty if every number is in it."""
     if high == math.inf:
-        return "" if low == -math.inf else f"at least {low:g}"
-    return f"from {low:g} to {high:g}"
+        return "" if low == -math.inf else f"at least {low}"
+    return f"from {low} to {high}"
 
 
 def _check_value(setting: Setting) -> None:
@@ -50,9 +49,11 @@ def _check_value(setting: Setting) -> None:
         raise UsageError(f"{key}={value}: must be one of {', '.join(map(str, about.choices))}")
     if about.length and len(value) != about.length:
         raise UsageError(f"{key}={value}: must be {about.length} numbers")
+    numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, float | int)]
+    if not about.may_be_infinite and not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{key}={value}: must be finite")
     allowed = limits(about.at_least, about.at_most)
     if allowed:
-        numbers: Sequence[float] = value if isinstance(value, list) else [value]
         if not numbers and not about.may_be_empty:
             raise UsageError(f"{key}: must not be empty")
         if not all(about.at_least <= number <= about.at_most for number in numbers):
@@ -61,8 +62,8 @@ def _check_value(setting: Setting) -> None:
 
 def _check_views(weights: dict[str, float]) -> None:
     for name, weight in weights.items():
-        if not weight >= 0:
-            raise UsageError(f"views.weights.{name}={weight}: must not be negative")
+        if not 0 <= weight < math.inf:
+            raise UsageError(f"views.weights.{name}={weight}: must be a finite number that is not negative")
     if weights and not sum(weights.values()) > 0:
         raise UsageError("views.weights: at least one view needs a weight above 0")
 

@@ -48,11 +48,11 @@ class TransformerConfig:
 
 @dataclass
 class MatcherConfig:
-    cost_class: float = setting(2.0, "Weight of the classification cost in the matching.")
-    cost_bbox: float = setting(5.0, "Weight of the L1 cost of boxes.")
-    cost_giou: float = setting(2.0, "Weight of the GIoU cost of boxes.")
-    alpha: float = setting(0.25, "Focal cost: weight of positives.")
-    gamma: float = setting(2.0, "Focal cost: exponent.")
+    cost_class: float = setting(2.0, "Weight of the classification cost in the matching.", at_least=0)
+    cost_bbox: float = setting(5.0, "Weight of the L1 cost of boxes.", at_least=0)
+    cost_giou: float = setting(2.0, "Weight of the GIoU cost of boxes.", at_least=0)
+    alpha: float = setting(0.25, "Focal cost: weight of positives.", at_least=0, at_most=1)
+    gamma: float = setting(2.0, "Focal cost: exponent.", at_least=0)
 
 
 @dataclass
@@ -69,8 +69,8 @@ class WeightDict:
 class CriterionConfig:
     matcher: MatcherConfig = section(MatcherConfig)
     weight_dict: WeightDict = section(WeightDict)
-    alpha: float = setting(0.25, "Focal loss: weight of positives.")
-    gamma: float = setting(2.0, "Focal loss: exponent.")
+    alpha: float = setting(0.25, "Focal loss: weight of positives.", at_least=0, at_most=1)
+    gamma: float = setting(2.0, "Focal loss: exponent.", at_least=0)
     num_points: int = setting(12544, "Number of points of a mask on which its loss is computed.", at_least=1)
     oversample_ratio: float = setting(3.0, "Number of random candidates per point.", at_least=1)
     importance_sample_ratio: float = setting(

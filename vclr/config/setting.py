@@ -24,6 +24,7 @@ class About:
         choices: the allowed values; empty if they are not listed.
         length: number of entries of a list; None for any.
         may_be_empty: whether a list of numbers may be empty.
+        may_be_infinite: whether a number may be infinite.
         changes: what the setting changes; None if its section says so.
         before: for a setting that was added later, the value of every earlier run; at this value a hash of settings
             leaves the setting out, so that earlier runs stay valid.
@@ -35,6 +36,7 @@ class About:
     choices: tuple[Any, ...] = ()
     length: int | None = None
     may_be_empty: bool = False
+    may_be_infinite: bool = False
     changes: Changes | None = None
     before: Any = None
 

@@ -32,7 +32,9 @@ class AmpConfig:
 @dataclass
 class ClipGradParams:
     max_norm: float = setting(0.1, "Maximum norm of all gradients together.", at_least=1e-12)
-    norm_type: float = setting(2.0, "Order of the norm; 2 is the Euclidean one.")
+    norm_type: float = setting(
+        2.0, "Order of the norm; 2 is the Euclidean one, inf the largest.", at_least=1, may_be_infinite=True
+    )
 
 
 @dataclass
@@ -66,7 +68,9 @@ class TrainConfig:
     output_dir: str = setting("runs/default", "The run folder.", changes="nothing")
     init_checkpoint: str = setting("", "Weights to start from; with `--eval-only`, the weights to evaluate.")
     max_iter: int = setting(60000, "Number of optimizer steps.", at_least=1, changes="length")
-    seed: int = setting(0, "Seed of everything random: initial weights, order of images, augmentation.", at_least=0)
+    seed: int = setting(
+        0, "Seed of everything random: initial weights, order of images, augmentation.", at_least=0, at_most=2**63 - 1
+    )
     device: str = setting("auto", "Device: `auto`, `cpu`, `cuda`, `cuda:1` and so on.", changes="nothing")
     log_period: int = setting(20, "Iterations between two records in metrics.jsonl.", at_least=1, changes="nothing")
     eval_period: int = setting(5000, "Iterations between two evaluations; 0 for none.", at_least=0, changes="nothing")

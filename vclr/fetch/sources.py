@@ -21,7 +21,7 @@ log = logging.getLogger("vclr.fetch")
 
 PACKAGED = Path(__file__).with_name("sources.yaml")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-OLD_SPELLING = re.compile(r"\b(annotations_)?licence([\"']?\s*:)")  # of the keys, in earlier versions
+OLD_SPELLING = re.compile(r"""^(\s*(?:- )?["']?(?:annotations_)?)licence(["']?\s*:)""", re.MULTILINE)  # of the keys
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Url = Annotated[str, msgspec.Meta(pattern="^https?://")]

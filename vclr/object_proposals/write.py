@@ -6,7 +6,7 @@ The method NAME of `vclr.catalog.proposal_methods.PROPOSAL_METHODS` is the funct
     propose_objects(image, max_proposals) -> masks, scores
 
 `image` is (h, w, 3) uint8 RGB; `masks` are (n, h, w) bool, with n at most `max_proposals`; `scores` are (n,) float64,
-best first.
+best first. Empty masks are left out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def write_proposals(
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
         masks, scores = propose_objects(image, MAX_PROPOSALS)
-        found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True)]
+        found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
         return {"height": height, "width": width, "annotations": found}, []
 
     with walk_photos(Path(output), {"method": method, "max_proposals": MAX_PROPOSALS}, items, photos) as walk:

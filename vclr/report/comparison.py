@@ -66,8 +66,8 @@ def check_pairs(pairs: Pairs, names: Sequence[str]) -> None:
                 raise UsageError(f"pair {shown}: {name} is not among the experiments; nearest: {nearest(name, names)}")
         if pair[0] == pair[1]:
             raise UsageError(f"pair {shown}: names one experiment twice; name two experiments")
-        if pair in pairs[:position]:
-            raise UsageError(f"pair {shown}: is named twice; name it once")
+        if {*pair} in map(set, pairs[:position]):
+            raise UsageError(f"pair {shown}: is named twice; name it once, in one order")
 
 
 def warn_of_apart(pairs: Pairs, by_set: Mapping[str, list[Experiment]]) -> None:

@@ -27,6 +27,8 @@ def check_view_names(config: ViewsConfig, data_set: DataSetConfig) -> None:
 
 def list_unknown_views(config: ViewsConfig, data_set: DataSetConfig) -> Iterator[str]:
     """Describe in one line each view of a training that does not exist, with the nearest that does."""
+    if NATURAL in data_set.views:
+        yield f"data.train.views.{NATURAL}: {NATURAL} is the photo itself; give this view another name"
     available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
     for view in view_weights(config, data_set):
         if view not in available:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 
 from vclr.catalog.views import COMPUTED_VIEWS
-from vclr.errors import UsageError, nearest
+from vclr.errors import UsageError, UserError, nearest
 
 DrawPhoto = Callable[[Generator], np.ndarray]  # returns another photo, (h', w', 3) uint8
 
@@ -43,6 +43,9 @@ def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, dr
     rendered: np.ndarray = import_module(f"vclr.views.{view}").render(
         image, view_generator(view, seed, image_id), draw_photo
     )
+    if rendered.shape != image.shape or rendered.dtype != np.uint8:
+        found = f"{rendered.shape} {rendered.dtype}"
+        raise UserError(f"view {view}: vclr/views/{view}.py rendered {found} from a photo {image.shape} uint8")
     return rendered
 
 
