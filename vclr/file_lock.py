@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from vclr.errors import UserError
 
-log = logging.getLogger("vclr.train")
+log = logging.getLogger("vclr.file_lock")
 
 # A process that was just killed, or its children, may hold its files a moment longer.
 DEFAULT_TIMEOUT = 2.0  # seconds
