@@ -106,9 +106,9 @@ def test_a_contact_sheet_holds_every_picture_in_its_cell():
     for row, values in enumerate(((10, 60), (110, 160), (210,))):
         for column, value in enumerate(values):
             assert (bare[4 + row * 68 + 32, 4 + column * 68 + 32] == value).all()
-    captioned = contact_sheet(rows, ["one", "two"], ["a", "b", "c"], cell=64, gap=4)
+    captioned = contact_sheet(rows, ["one", "two"], cell=64, gap=4)
     assert captioned.shape[0] > bare.shape[0]
-    assert captioned.shape[1] > bare.shape[1]
+    assert captioned.shape[1] == bare.shape[1]
     assert contact_sheet([]).shape == (8, 8, 3)
 
 

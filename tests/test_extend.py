@@ -166,6 +166,9 @@ def data_set_is_planned(root: Path, printed: str) -> None:
     assert "raw/tabletop" in printed
     assert "data/splits/tabletop_val_objects.json" in printed
     assert "results/voc_to_tabletop/seed0/tabletop" in printed
+    listed = "from vclr.config import load_config; from vclr.data.data_sets import test_set"
+    listed += "; print(test_set(load_config(None, ['evaluation.protocol=tabletop'])).images)"
+    assert run(root, f'python -c "{listed}"').splitlines()[-1] == "data/raw/tabletop/images"
     assert "CC BY 4.0" in run(root, "vclr licenses")
     assert "tabletop/images.zip" in run(root, "vclr fetch tabletop --dry-run")
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 SHORT_SIDE = 256  # smaller images are enlarged by a whole factor until their short side has at least this
 LONG_SIDE = 2048  # but no long side beyond this, to which larger images are shrunk
 MASK_OPACITY = 0.5
+MIN_IOU = 0.5  # of a prediction that fits an object
 SHADE = 0.35
 # Distinct for most kinds of color vision, neighbors apart in hue; light enough to stand out on photos.
 PALETTE = (
@@ -103,14 +104,12 @@ def draw_found(
     return picture, len(found)
 
 
-def match_masks(
-    objects: Sequence[np.ndarray], predictions: Sequence[np.ndarray], min_iou: float = 0.5
-) -> dict[int, int]:
+def match_masks(objects: Sequence[np.ndarray], predictions: Sequence[np.ndarray]) -> dict[int, int]:
     """Pair objects with predictions, best overlap first, each used once; return the prediction of each object found."""
     overlaps = [(mask_iou(mask, other), i, j) for i, mask in enumerate(objects) for j, other in enumerate(predictions)]
     pairs: dict[int, int] = {}
     for iou, i, j in sorted(overlaps, key=lambda overlap: -overlap[0]):
-        if iou >= min_iou and i not in pairs and j not in pairs.values():
+        if iou >= MIN_IOU and i not in pairs and j not in pairs.values():
             pairs[i] = j
     return pairs
 
@@ -125,7 +124,6 @@ def mask_iou(mask: np.ndarray, other: np.ndarray) -> float:
 def contact_sheet(
     rows: Sequence[Sequence[np.ndarray]],
     column_captions: Sequence[str] = (),
-    row_captions: Sequence[str] = (),
     cell: int = SHORT_SIDE,
     gap: int = 8,
 ) -> np.ndarray:
@@ -134,7 +132,6 @@ def contact_sheet(
     Args:
         rows: (h, w, 3) uint8 pictures, row by row; each is scaled to fit its cell. Rows may differ in length.
         column_captions: a text above each column.
-        row_captions: a text left of each row.
         cell: side of a cell in pixels.
         gap: space between the cells in pixels.
 
@@ -143,18 +140,15 @@ def contact_sheet(
     """
     font = _font(max(12, cell // 16))
     columns = max((len(row) for row in rows), default=0)
-    left = gap + max((math.ceil(font.getlength(text)) + gap for text in row_captions), default=0)
     top = gap + (math.ceil(font.size * 1.6) if column_captions else 0)
-    sheet = Image.new("RGB", (left + columns * (cell + gap), top + len(rows) * (cell + gap)), "white")
+    sheet = Image.new("RGB", (gap + columns * (cell + gap), top + len(rows) * (cell + gap)), "white")
     pen = ImageDraw.Draw(sheet)
     for column, text in enumerate(column_captions):
-        pen.text((left + column * (cell + gap) + cell / 2, top / 2), text, fill=(32, 32, 32), font=font, anchor="mm")
-    for row, text in enumerate(row_captions):
-        pen.text((gap, top + row * (cell + gap) + cell / 2), text, fill=(32, 32, 32), font=font, anchor="lm")
+        pen.text((gap + column * (cell + gap) + cell / 2, top / 2), text, fill=(32, 32, 32), font=font, anchor="mm")
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):
             fitted = fit(picture, cell)
-            x = left + column * (cell + gap) + (cell - fitted.shape[1]) // 2
+            x = gap + column * (cell + gap) + (cell - fitted.shape[1]) // 2
             y = top + row * (cell + gap) + (cell - fitted.shape[0]) // 2
             sheet.paste(Image.fromarray(fitted), (x, y))
     return np.asarray(sheet)

@@ -10,12 +10,13 @@ import fcntl
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from vclr.errors import UserError
 
-log = logging.getLogger("vclr.train")
+log = logging.getLogger("vclr.file_lock")
 
 # A process that was just killed, or its children, may hold its files a moment longer.
 DEFAULT_TIMEOUT = 2.0  # seconds
@@ -35,15 +36,22 @@ def lock_file(path: Path, busy: str, timeout: float | None = None) -> BinaryIO:
     """
     deadline = time.monotonic() + (DEFAULT_TIMEOUT if timeout is None else timeout)
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+        except (FileNotFoundError, FileExistsError):  # another process may have just removed the folder
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE)
+            continue
         is_locked = try_lock(file)
         if is_locked is None:
             log.warning("%s: the file system has no locks; start only one process at a time here", path)
             return file
         # Another process may have moved or removed the file between opening and locking it.
-        if is_locked and path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
+        with suppress(FileNotFoundError):
+            if is_locked and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
         file.close()
         if not is_locked:
             if time.monotonic() > deadline:

@@ -182,7 +182,7 @@ def test_processes_with_one_gpu_each_are_told_from_those_that_share_one(
 @pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("auto", 1)])
 def test_more_processes_than_gpus_are_not_started(monkeypatch: pytest.MonkeyPatch, device: str, number: int):
     Gpus(number, monkeypatch)
-    message = f"^--num-gpus 2: train.device={device}, but this machine has {number} GPUs$"
+    message = f"^--num-gpus 2: train.device={device}, but this machine has {number} GPU{'s' * (number != 1)}$"
     with pytest.raises(UsageError, match=message):
         spawn.check_gpus(2, device)
 

@@ -181,6 +181,23 @@ def test_one_process_at_a_time_writes_an_output(images: Path, tmp_path: Path) ->
     assert not (tmp_path / ".edge.work").exists()
 
 
+def test_a_work_folder_that_another_process_has_just_removed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, open_file = tmp_path / ".edge.work" / "lock", Path.open
+
+    def remove_and_open(path: Path, mode: str) -> Any:
+        monkeypatch.undo()
+        path.parent.rmdir()
+        return open_file(path, mode)
+
+    monkeypatch.setattr(Path, "open", remove_and_open)
+    with lock_file(lock, "nobody"):
+        assert lock.exists()
+    with pytest.raises(FileExistsError):
+        lock_file(lock / "below a file", "nobody", timeout=0)
+
+
 def test_proposals_go_on_though_a_photo_is_gone(images: Path, tmp_path: Path) -> None:
     for number in range(3):
         write_png(images / f"photo{number}.png", render_scene(0, number, "train", size=64).natural)

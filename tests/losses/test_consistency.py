@@ -27,7 +27,7 @@ def compute(student: Outputs, teacher: Outputs, targets: list[Target]) -> Tensor
     logits = torch.stack([student.pred_logits, teacher.pred_logits])
     boxes = torch.stack([student.pred_boxes, teacher.pred_boxes])
     matching = HungarianMatcher(MatcherConfig())(logits, boxes, targets)
-    return consistency_loss(student, teacher, matching)
+    return consistency_loss(student, teacher, matching, max(1.0, sum(map(len, targets))))
 
 
 def test_identical_queries_give_minus_one():

@@ -72,15 +72,15 @@ def test_dice_of_an_empty_prediction():
 
 def test_consistency_is_minus_the_cosine():
     queries = torch.randn(5, 8)
-    assert cosine_consistency(queries, 3 * queries).item() == pytest.approx(-1, abs=1e-6)
-    assert cosine_consistency(queries, -queries).item() == pytest.approx(1, abs=1e-6)
+    assert cosine_consistency(queries, 3 * queries, 5).item() == pytest.approx(-1, abs=1e-6)
+    assert cosine_consistency(queries, -queries, 5).item() == pytest.approx(1, abs=1e-6)
     first, second = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    assert cosine_consistency(first, second).item() == pytest.approx(-0.5)
+    assert cosine_consistency(first, second, 2).item() == pytest.approx(-0.5)
 
 
 def test_consistency_of_nothing_is_zero_and_differentiable():
     student = torch.zeros(0, 8, requires_grad=True)
-    loss = cosine_consistency(student, torch.zeros(0, 8))
+    loss = cosine_consistency(student, torch.zeros(0, 8), 1)
     loss.backward()
     assert loss == 0
 

@@ -71,7 +71,7 @@ class Step:
         self.taught = teacher(student.normalize(batch.natural, batch.image_sizes), batch.image_sizes)
         criterion, weights = Criterion(config.model.criterion), config.model.criterion.weight_dict
         self.losses, self.matching = criterion(self.outputs, targets, num_boxes, teacher=self.taught)
-        consistency = consistency_loss(self.outputs, self.taught, self.matching)
+        consistency = consistency_loss(self.outputs, self.taught, self.matching, num_boxes)
         self.losses["loss_consistency"] = weights.loss_consistency * consistency
         self.total = torch.stack(list(self.losses.values())).sum()
         self.total.backward()

@@ -83,16 +83,12 @@ def list_unknown_categories(categories: list[Json], names: Iterable[str], source
             yield f"{source}: has no category {name!r}{near}{listed}"
 
 
-def select(coco: Json, keep: Callable[[Json], bool], drop_empty_images: bool = True) -> Json:
-    """Keep the annotations for which `keep` is true, and the images that still have one that is not a crowd.
-
-    With `drop_empty_images=False`, all images are kept.
-    """
+def select(coco: Json, keep: Callable[[Json], bool]) -> Json:
+    """Keep the annotations for which `keep` is true, and the images that still have one that is not a crowd."""
     annotations = [annotation for annotation in coco["annotations"] if keep(annotation)]
     present = {annotation["image_id"] for annotation in annotations if not annotation.get("iscrowd", 0)}
-    images = [image for image in coco["images"] if not drop_empty_images or image["id"] in present]
-    kept = {image["id"] for image in images}
-    annotations = [annotation for annotation in annotations if annotation["image_id"] in kept]
+    images = [image for image in coco["images"] if image["id"] in present]
+    annotations = [annotation for annotation in annotations if annotation["image_id"] in present]
     return {**coco, "images": images, "annotations": annotations}
 
 

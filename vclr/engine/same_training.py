@@ -1,4 +1,4 @@
-"""Which settings make a training what it is. Imports no torch: who only submits trainings asks too."""
+"""Which settings make a training what it is. Imports no torch, because submitting a training needs them too."""
 
 from __future__ import annotations
 

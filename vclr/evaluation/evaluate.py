@@ -39,7 +39,7 @@ def evaluate(
         config: names the test set, by `evaluation.protocol`.
         output: the folder to write.
         quiet: show no progress.
-        checkpoint: what `provenance.describe_checkpoint` says of the model's weights; None for an untrained model.
+        checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
 
     Returns:
         The content of metrics.json: the metrics of `evaluation.protocol` (of all classes unless it is one of

@@ -58,7 +58,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
 
 
 def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Return what `provenance` says of a checkpoint.
+    """Return what `provenance` says about a checkpoint.
 
     Args:
         path: path of the file.

@@ -19,7 +19,6 @@ def draw_raw(
     image: np.ndarray,
     objects: Sequence[np.ndarray],
     predictions: Sequence[np.ndarray],
-    min_iou: float = 0.5,
     fade: float = 0.0,
 ) -> tuple[np.ndarray, int]:
     """Draw predicted masks: filled if they fit an object, as a dashed black outline if they fit none.
@@ -28,13 +27,12 @@ def draw_raw(
         image: (h, w, 3) uint8 RGB.
         objects: (h, w) each, the annotated masks; the n-th has the n-th color of the palette.
         predictions: (h, w) each, the predicted masks. Each object has at most one; a second mask for it fits none.
-        min_iou: minimum overlap of a mask that fits.
         fade: as of `draw_objects`.
 
     Returns:
         The picture, enlarged as by `draw_objects`, and the number of predictions that fit no object.
     """
-    pairs = match_masks(objects, predictions, min_iou)
+    pairs = match_masks(objects, predictions)
     colors = [PALETTE[index % len(PALETTE)] for index in pairs]
     drawn = draw_objects(image, [predictions[position] for position in pairs.values()], colors=colors, fade=fade)
     picture = Image.fromarray(drawn)

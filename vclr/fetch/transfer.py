@@ -146,7 +146,7 @@ class Transfer:
         if self.session.interrupted.is_set():
             raise AddressError("was interrupted")
 
-    def _request(self, first: int = 0, last: int | None = None, is_range: bool = False) -> requests.Response:
+    def _request(self, first: int, last: int | None, is_range: bool) -> requests.Response:
         """Request the file, or a range of its bytes; raise for a response that holds none of them."""
         self._check_interrupted()
         headers = dict(self.address.headers)
@@ -185,7 +185,7 @@ class Transfer:
     def _stream(self) -> None:
         """Download the file, or the rest of it, with one request."""
         position = self.partial.received
-        with self._request(position, is_range=position > 0) as response:
+        with self._request(position, None, is_range=position > 0) as response:
             start, total = parse_content_range(response.headers)
             if response.status_code == 416:
                 if total != position or not position:

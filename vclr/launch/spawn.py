@@ -27,7 +27,8 @@ def check_gpus(num_processes: int, device: str) -> None:
 
     num_gpus = torch.cuda.device_count()
     if num_processes > num_gpus and (num_gpus or device != "auto"):
-        raise UsageError(f"--num-gpus {num_processes}: train.device={device}, but this machine has {num_gpus} GPUs")
+        found = f"{num_gpus} GPU{'s' * (num_gpus != 1)}"
+        raise UsageError(f"--num-gpus {num_processes}: train.device={device}, but this machine has {found}")
 
 
 def run_processes(arguments: list[str], num_processes: int) -> int:

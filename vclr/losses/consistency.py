@@ -9,14 +9,14 @@ from vclr.losses.matcher import Matching
 from vclr.structures import Outputs
 
 
-def consistency_loss(student: Outputs, teacher: Outputs, matching: Matching, num_pairs: float | None = None) -> Tensor:
+def consistency_loss(student: Outputs, teacher: Outputs, matching: Matching, num_pairs: float) -> Tensor:
     """Pair student and teacher queries through the objects both are matched to (paper section 3.3).
 
     Args:
         student: outputs on the student's view, whose last layer is the first of the matching.
         teacher: outputs on the natural view, without gradient, whose last layer is the last of the matching.
         matching: as the criterion returns it.
-        num_pairs: the divisor of the sum: the mean number of pairs per process (default: the number of pairs here).
+        num_pairs: the divisor of the sum: the mean number of pairs per process.
 
     Returns:
         The loss without its weight, computed in float32.

@@ -43,12 +43,9 @@ def dice_loss(logits: Tensor, labels: Tensor, num_boxes: float) -> Tensor:
     return (1 - overlap / (probabilities.sum(-1) + labels.sum(-1) + 1)).sum(-1) / num_boxes
 
 
-def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float | None = None) -> Tensor:
-    """Return minus the sum of the cosines of paired (n, d) queries (paper section 3.3), divided by the number of pairs.
-
-    Return 0 if there is no pair.
-    """
-    return -functional.cosine_similarity(student, teacher, dim=-1).sum() / (num_pairs or max(1, len(student)))
+def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float) -> Tensor:
+    """Return minus the sum of the cosines of paired (n, d) queries (paper section 3.3), divided by `num_pairs`."""
+    return -functional.cosine_similarity(student, teacher, dim=-1).sum() / num_pairs
 
 
 def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vclr import drawing
+from vclr.catalog.views import NATURAL
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
 from vclr.coco.checks import check_segmentation
@@ -46,7 +47,7 @@ def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str
         The names of the views, and for each image its picture in each view with the annotations drawn.
     """
     experiment = max(experiments, key=lambda candidate: len(candidate.views))
-    views = sorted(experiment.views, key=lambda view: view != "natural")
+    views = sorted(experiment.views, key=lambda view: view != NATURAL)
     data_set = training_set(experiment.config)
     objects = _objects(coco)
     names = [image["file_name"] for image in coco["images"] if image["id"] in objects]

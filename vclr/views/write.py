@@ -121,7 +121,7 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
 
 
 class FileFacts(TypedDict):
-    """What a manifest says of a file."""
+    """What a manifest says about a file."""
 
     bytes: int
     sha256: str
