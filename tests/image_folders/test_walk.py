@@ -63,6 +63,16 @@ def begin(view: str, images: Path, output: Path, seed: int = 0) -> None:
     (images / "photo3.png").write_bytes(good)
 
 
+def test_what_other_code_rendered_is_not_used_again(
+    images: Path, tmp_path: Path, rendered: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin("edge", images, tmp_path / "edge")
+    rendered.clear()
+    monkeypatch.setattr(write, "hash_module", lambda name: "of another module")
+    write_views("edge", images, tmp_path / "edge", quiet=True)
+    assert len(rendered) == 6
+
+
 def test_what_a_killed_process_was_writing_is_removed(images: Path, tmp_path: Path) -> None:
     for name in (".p.json.123.partial", ".other.json.123.partial"):
         (tmp_path / name).touch()

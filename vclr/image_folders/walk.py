@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,11 @@ def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Phot
                     link_file(path, files / path.name)
         with open(folder / JOURNAL, "a+b") as journal:
             yield Walk(folder, items, photos, Journal(journal))
+
+
+def hash_module(name: str) -> str:
+    """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
+    return sha256(Path(str(import_module(name).__file__)))
 
 
 def _describe(path: Path) -> Json:

@@ -24,7 +24,7 @@ from vclr.coco.annotations import OBJECT, Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import atomic_path
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, walk_photos
+from vclr.image_folders.walk import Photos, hash_module, walk_photos
 from vclr.shards import WHOLE, Shard, order_parts
 
 MAX_PROPOSALS = 30  # per photo
@@ -73,7 +73,10 @@ def write_proposals(
         found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
         return {"height": height, "width": width, "annotations": found}, []
 
-    with walk_photos(Path(output), {"method": method, "max_proposals": MAX_PROPOSALS}, items, photos) as walk:
+    code = hash_module(f"vclr.object_proposals.{method}")
+    with walk_photos(
+        Path(output), {"method": method, "max_proposals": MAX_PROPOSALS, "code": code}, items, photos
+    ) as walk:
         walk.finish(propose, "object proposals", quiet)
         sizes = [{side: entry["result"][side] for side in ("height", "width")} for entry in walk.entries()]
         entries = [

@@ -13,7 +13,7 @@ from vclr.errors import UsageError, UserError
 from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file, read_json, write_entries
 from vclr.image_folders.open import MANIFEST, open_folder
-from vclr.image_folders.walk import Photos, walk_photos
+from vclr.image_folders.walk import Photos, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import check_view, render_view
@@ -60,7 +60,8 @@ def write_views(
     _check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    with walk_photos(output, {"view": view, "seed": seed}, (shard or WHOLE).of(photos), drawn) as walk:
+    settings = {"view": view, "seed": seed, "code": hash_module(f"vclr.views.{view}")}
+    with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn) as walk:
 
         def render(photo: str) -> tuple[None, list[str]]:
             stem = PurePosixPath(photo).stem
