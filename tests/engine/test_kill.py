@@ -212,7 +212,7 @@ def stop(folder: Path, number: signal.Signals, to_group: bool, *overrides: str) 
         (os.killpg if to_group else os.kill)(process.pid, number)
         errors = process.communicate(timeout=60)[1]
         assert all(map(is_gone, children))
-    lines = [line for line in errors.splitlines() if not line.startswith(("training on", "iteration", "going on"))]
+    lines = [line for line in errors.splitlines() if not line.startswith(("training on", "iteration", "continuing"))]
     lines = [line for line in lines if not line.endswith("holds no training yet; starting one")]
     assert len(lines) == 1, errors
     return process.returncode, lines[0]
