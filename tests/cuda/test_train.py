@@ -115,4 +115,4 @@ def test_tf32_is_a_setting_of_training_alone(is_on: bool, on_gpu: Programs, writ
     settings = write_settings("train.max_iter=2", f"train.tf32={is_on}", "train.eval_period=1")
     for step in on_gpu("train", trainings=[[settings, []]])["steps"]:
         places = set(step["tf32"])
-        assert any(place.startswith("models/backbone.py") for place in places) == is_on
+        assert any(place.startswith("models/resnet.py") for place in places) == is_on

@@ -266,7 +266,7 @@ def test_interrupted_twice_stops_at_once(run_folder: Path):
 @pytest.mark.slow
 def test_second_training_in_a_folder_is_refused_and_disturbs_nothing(straight: Path, run_folder: Path):
     with training(run_folder) as first:
-        assert wait_for(first, lambda: (run_folder / "log.txt").exists())
+        assert wait_for(first, lambda: (run_folder / "config.yaml").exists())  # written once the folder is locked
         os.kill(first.pid, signal.SIGSTOP)  # it does not get done before the second one is there
         with training(run_folder) as second:
             errors = second.communicate()[1]
