@@ -39,9 +39,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def remove_partials(folder: str | Path, name: str = "*") -> None:
-    """Remove the temporary files of `name` (default: of every file) that killed processes left in `atomic_path`."""
-    for partial in Path(folder).glob(f".{name}.partial" if name == "*" else f".{glob.escape(name)}.*.partial"):
+def find_partials(folder: str | Path, name: str | None = None) -> Iterator[Path]:
+    """Yield the temporary files and folders of `name` (default: of every name) that processes have begun."""
+    return Path(folder).glob(f".{glob.escape(name) if name else '*'}.*.partial")
+
+
+def remove_partials(folder: str | Path, name: str | None = None) -> None:
+    """Remove the temporary files that killed processes left behind in `atomic_path`."""
+    for partial in find_partials(folder, name):
         if partial.is_file():
             partial.unlink()
 
@@ -63,7 +68,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    for partial in find_partials(path.parent, path.name):
         with suppress(NotADirectoryError, FileNotFoundError), _lock_folder(partial) as is_locked:
             if is_locked:
                 shutil.rmtree(partial, ignore_errors=True)

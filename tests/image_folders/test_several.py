@@ -57,6 +57,13 @@ def test_a_file_that_no_folder_has(photos: SeveralFolders, folders: list[Path]):
     assert "../b.png" not in photos
 
 
+def test_one_of_the_folders_may_have_no_images(folders: list[Path], tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    assert open_folder([tmp_path / "empty", folders[0]]).image_names() == open_folder(folders[0]).image_names()
+    with pytest.raises(UserError, match="contains no images"):
+        open_folder([tmp_path / "empty", tmp_path / "empty"]).image_names()
+
+
 def test_names_for_which_folders_disagree(photos: SeveralFolders, folders: list[Path]):
     assert photos.conflicts(["a.png", "b.png", "both.png", "c.png"]) == ["both.png"]
     same = open_folder([folders[0], folders[0]])

@@ -41,9 +41,6 @@ class SeveralFolders(ImageFolder):
     def leads_outside(self, name: str) -> Path | None:
         return self._holder(name).leads_outside(name)
 
-    def image_names(self) -> list[str]:
-        return sorted({name for folder in self.folders for name in folder.image_names()})
-
     def images_below(self, below: str) -> list[str]:
         return sorted({name for folder in self.folders for name in folder.images_below(below)})
 

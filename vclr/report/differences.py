@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vclr.catalog.losses import teacher_losses
 from vclr.catalog.views import NATURAL
 from vclr.config import changed_by, differing_values, flat_config
 from vclr.data.data_sets import training_set
@@ -73,7 +74,9 @@ def _view_folders(experiment: Experiment) -> dict[str, str | None]:
 
 def _use_teacher(experiment: Experiment) -> bool:
     """Tell whether a training's results depend on its teacher."""
-    return bool(experiment.consistency or experiment.config.train.model_ema.use_ema_weights_for_eval_only)
+    config = experiment.config
+    has_losses = teacher_losses(vars(config.model.criterion.weight_dict))
+    return bool(has_losses or config.train.model_ema.use_ema_weights_for_eval_only)
 
 
 def describe_differences(found: dict[str, list[Any]], max_named: int | None = None, mark: str = "") -> str:
