@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from vclr.errors import UserError
-from vclr.files import atomic_folder, atomic_path, read_json, remove_partials, sha256, write_json, write_manifest
+from vclr.files import (
+    atomic_folder,
+    atomic_path,
+    read_json,
+    remove_partials,
+    replace_folder,
+    sha256,
+    write_json,
+    write_manifest,
+)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -80,6 +89,14 @@ def test_folder_replaces_the_old_one_as_a_whole(tmp_path: Path):
         with atomic_folder(tmp_path / "views") as partial:
             (partial / name).write_text(name)
     assert names_in(tmp_path / "views") == ["second"]
+
+
+def test_a_folder_that_is_replaced_is_moved_aside_first(tmp_path: Path):
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "old.png").touch()
+    with pytest.raises(FileNotFoundError):  # as a kill between the two steps would
+        replace_folder(tmp_path / "nowhere", tmp_path / "views", tmp_path / "aside")
+    assert names_in(tmp_path / "aside") == ["old.png"]
 
 
 def test_folders_that_killed_processes_left_are_removed(tmp_path: Path):

@@ -77,11 +77,19 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         with _lock_folder(partial):
             yield partial
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(partial, path)
+            replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced.partial")
+            replace_folder(partial, path, replaced)
+            shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_folder(folder: Path, path: Path, replaced: Path) -> None:
+    """Move a folder to `path`, and what was there to `replaced`, so that a kill in between deletes nothing."""
+    shutil.rmtree(replaced, ignore_errors=True)
+    if path.exists():
+        os.replace(path, replaced)
+    os.replace(folder, path)
 
 
 @contextmanager

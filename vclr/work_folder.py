@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import vclr
 from vclr.errors import UserError
 from vclr.file_lock import lock_file
-from vclr.files import read_json, remove_partials, write_json
+from vclr.files import read_json, remove_partials, replace_folder, write_json
 
 log = logging.getLogger("vclr.work_folder")
 
@@ -94,11 +94,7 @@ def publish(files: Path, output: Path, names: Collection[str]) -> None:
     for path in files.iterdir():
         if path.name not in names:  # the file of a photo that is gone, or half of one when the process was killed
             path.unlink()
-    replaced = files.with_name("replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if output.exists():
-        os.replace(output, replaced)
-    os.replace(files, output)
+    replace_folder(files, output, files.with_name("replaced"))
 
 
 class Journal:
