@@ -10,8 +10,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -159,9 +159,9 @@ def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Phot
             yield Walk(folder, items, photos, Journal(journal))
 
 
-def hash_module(name: str) -> str:
+def hash_module(module: ModuleType) -> str:
     """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
-    return sha256(Path(str(import_module(name).__file__)))
+    return sha256(str(module.__file__))
 
 
 def _describe(path: Path) -> Json:

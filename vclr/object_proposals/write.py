@@ -58,7 +58,7 @@ def write_proposals(
     if method not in PROPOSAL_METHODS:
         near = nearest(method, PROPOSAL_METHODS)
         raise UsageError(f"unknown method {method!r}; nearest: {near} (methods: {', '.join(PROPOSAL_METHODS)})")
-    propose_objects = import_module(f"vclr.object_proposals.{method}").propose_objects
+    module = import_module(f"vclr.object_proposals.{method}")
     listed = (shard or WHOLE).of(_list_photos(Path(images), annotations))
     photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
@@ -69,14 +69,12 @@ def write_proposals(
         if (item.get("height", height), item.get("width", width)) != (height, width):
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
-        masks, scores = propose_objects(image, MAX_PROPOSALS)
+        masks, scores = module.propose_objects(image, MAX_PROPOSALS)
         found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
         return {"height": height, "width": width, "annotations": found}, []
 
-    code = hash_module(f"vclr.object_proposals.{method}")
-    with walk_photos(
-        Path(output), {"method": method, "max_proposals": MAX_PROPOSALS, "code": code}, items, photos
-    ) as walk:
+    settings = {"method": method, "max_proposals": MAX_PROPOSALS, "code": hash_module(module)}
+    with walk_photos(Path(output), settings, items, photos) as walk:
         walk.finish(propose, "object proposals", quiet)
         sizes = [{side: entry["result"][side] for side in ("height", "width")} for entry in walk.entries()]
         entries = [

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 from numpy.random import Generator
@@ -39,21 +40,23 @@ def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, dr
     Returns:
         (h, w, 3) uint8.
     """
-    check_view(view)
-    rendered: np.ndarray = import_module(f"vclr.views.{view}").render(
-        image, view_generator(view, seed, image_id), draw_photo
-    )
+    rendered: np.ndarray = find_view(view).render(image, view_generator(view, seed, image_id), draw_photo)
     if rendered.shape != image.shape or rendered.dtype != np.uint8:
         found = f"{rendered.shape} {rendered.dtype}"
         raise UserError(f"view {view}: vclr/views/{view}.py rendered {found} from a photo {image.shape} uint8")
     return rendered
 
 
-def check_view(view: str) -> None:
-    """Raise a UsageError that names the nearest view if `view` is not one of `COMPUTED_VIEWS`."""
+def find_view(view: str) -> ModuleType:
+    """Return the module that renders a view.
+
+    Raises:
+        UsageError: it is not one of `COMPUTED_VIEWS`; names the nearest that is.
+    """
     if view not in COMPUTED_VIEWS:
         near = nearest(view, COMPUTED_VIEWS)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(COMPUTED_VIEWS)})")
+    return import_module(f"vclr.views.{view}")
 
 
 def view_generator(view: str, seed: int, image_id: int | str) -> Generator:

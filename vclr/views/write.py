@@ -16,7 +16,7 @@ from vclr.image_folders.open import MANIFEST, open_folder
 from vclr.image_folders.walk import Photos, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
-from vclr.views.computed import check_view, render_view
+from vclr.views.computed import find_view, render_view
 from vclr.work_folder import publish
 
 
@@ -50,7 +50,7 @@ def write_views(
         UsageError: there is no such view, or `output` is a folder that should not be replaced.
         UserError: there are no photos, two have one stem, or some are not images; these are counted at the end.
     """
-    check_view(view)
+    module = find_view(view)
     source = open_folder(images)
     photos = source.image_names()
     _check_stems(source.path, photos)
@@ -60,7 +60,7 @@ def write_views(
     _check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    settings = {"view": view, "seed": seed, "code": hash_module(f"vclr.views.{view}")}
+    settings = {"view": view, "seed": seed, "code": hash_module(module)}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn) as walk:
 
         def render(photo: str) -> tuple[None, list[str]]:
