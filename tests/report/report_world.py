@@ -66,7 +66,15 @@ def write_training(root, name, seed, settings):
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(settings)
     lines = [
-        {"kind": "train", "iteration": 20, "loss": 9.0, "loss_class": 4.0, "step_seconds": 3.0},
+        {
+            "kind": "train",
+            "iteration": 20,
+            "loss": 9.0,
+            "loss_class": 4.0,
+            "loss_class_0": 5.0,
+            "loss_class_enc": 5.0,
+            "step_seconds": 3.0,
+        },
         {"kind": "train", "iteration": 40, "loss": 7.0, "loss_class": 3.0, "step_seconds": 1.5},
         {"kind": "eval", "iteration": 40, "mask_ar@100": 12.0},
     ]

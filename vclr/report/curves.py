@@ -43,10 +43,14 @@ def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup
 
 
 def _losses(histories: dict[str, list[list[dict[str, Any]]]]) -> list[str]:
-    """List the losses that the trainings recorded: the sum first, then its parts in recorded order."""
+    """List the losses that the trainings recorded: the sum first, then its parts in recorded order.
+
+    The losses of earlier layers and of the proposals (`losses/criterion.py`) are left out: they would be most panels.
+    """
     records = (record for seeds in histories.values() for history in seeds for record in history)
     names = dict.fromkeys(name for record in records if record["kind"] == "train" for name in record)
-    return sorted((name for name in names if name.split("_")[0] == "loss"), key=lambda name: name != "loss")
+    shown = (name for name in names if name.split("_")[0] == "loss" and not re.search(r"_(\d+|enc)$", name))
+    return sorted(shown, key=lambda name: name != "loss")
 
 
 def _draw_panel(name: str, lines: list[tuple[int, list[tuple[int, float]]]]) -> Markup:
