@@ -224,7 +224,7 @@ def test_settings_without_effect_go_on(finished: Path, make_config: MakeConfig):
 
 @pytest.mark.parametrize("loss", ["loss_dice", "loss_consistency"])
 def test_loss_that_is_not_finite_stops_and_is_named(make_config: MakeConfig, tmp_path: Path, loss: str):
-    config = make_config(f"train.output_dir={tmp_path}/run", f"model.criterion.weight_dict.{loss}=.inf")
+    config = make_config(f"train.output_dir={tmp_path}/run", f"model.criterion.weight_dict.{loss}=1e39")
     with pytest.raises(FloatingPointError, match=rf"iteration 0: .*{loss}.* not finite on images \d+, \d+"):
         run(config)
     assert not (tmp_path / "run" / "DONE").exists()
