@@ -21,7 +21,7 @@ SQUARE: Points = [[4, 4], [24, 4], [24, 24], [4, 24]]
 TWO: Points = [[30, 5], [50, 20]]
 KINDS: list[tuple[Any, Any, int | None]] = [
     ("polygon", SQUARE, 1), ("polygon", [[4.5, 4], [24, 4.25], [24, 24]], 1), (None, SQUARE, 1),
-    ("polygon", SQUARE[:2], REFUSED), ("polygon", [], REFUSED), ("polygon", [[9, 9]] * 3, 0),
+    ("polygon", SQUARE[:2], 0), ("polygon", [], 0), ("polygon", [[9, 9]] * 3, 0),
     ("polygon", [[4, 4], [24, 4], [14, 4]], UNKNOWN), ("polygon", [[4, 4], [24, 24], [24, 4], [4, 24]], UNKNOWN),
     ("polygon", [[200, 200], [240, 200], [240, 240]], UNKNOWN), ("polygon", [[-9, -9], [20, -9], [20, 20]], UNKNOWN),
     ("polygon", [[4, 4, 0], [24, 4, 0], [24, 24, 0]], REFUSED), ("polygon", [4, 4, 24, 4, 24, 24], REFUSED),

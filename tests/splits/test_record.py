@@ -16,7 +16,7 @@ from tests.splits.test_split import write_world
 from vclr.catalog.classes import VOC_CLASSES
 from vclr.errors import UserError
 from vclr.files import read_json, sha256
-from vclr.splits.record import record_path
+from vclr.coco.record import record_path
 
 ROOT = Path(__file__).parents[2]
 

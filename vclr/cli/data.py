@@ -12,7 +12,7 @@ from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
 from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor
 from vclr.config import Config, load_config
 from vclr.errors import UsageError, UserError
-from vclr.outputs import COCO_KEYS, check_output_file
+from vclr.outputs import COCO_KEYS, Inputs, check_output_file
 
 ImageFolders = Annotated[
     list[Path] | None,
@@ -116,7 +116,7 @@ def split(
     A record of the input files, classes and counts is written next to the json.
     """
     from vclr.splits.compare import compare_split
-    from vclr.splits.record import find_leaks, record_path, save_split
+    from vclr.splits.record import find_leaks, save_split
     from vclr.splits.split import make_split
 
     if output is None and compare is None:
@@ -127,10 +127,7 @@ def split(
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     if output is not None:
         inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
-        check_output_file(output, inputs, COCO_KEYS)
-        check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
-        if output.exists() and not record_path(output).exists():
-            raise UsageError(f"--output {output}: is not a split (it has no record next to it); choose another name")
+        _check_output_with_record(output, inputs, "split")
     made = make_split(name, annotations, proposals, images or None)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)
@@ -143,6 +140,36 @@ def split(
         differences = compare_split(made, compare)
         print("\n".join(differences) if differences else f"{compare}: is the split {name} of {annotations}")
         raise typer.Exit(int(bool(differences)))
+
+
+@app.command()
+def repair(
+    annotations: Annotated[Path, typer.Argument(help="The COCO json to repair; it is not changed.")],
+    output: Annotated[Path, typer.Option("--output", help="File to write; OUTPUT.record.json is written next to it.")],
+) -> None:
+    """Write a json without the annotations and polygons that cannot be used; everything else is kept as it is.
+
+    These are polygons under three points or with an odd number of coordinates, annotations that have no other polygon,
+    and those with an empty box. Training, evaluation and splits drop the same ones when they read a file.
+    """
+    from vclr.coco.repair import repair as repair_json
+    from vclr.coco.repair import save_repaired, summarize_repair
+
+    _check_output_with_record(output, {"ANNOTATIONS": annotations}, "repaired")
+    repaired = repair_json(annotations)
+    save_repaired(repaired, output)
+    print("\n".join(summarize_repair(repaired, output)))
+
+
+def _check_output_with_record(output: Path, inputs: Inputs, key: str) -> None:
+    """Refuse an output unless it is new, or a record with this key lies next to it."""
+    from vclr.coco.record import record_path
+
+    check_output_file(output, inputs, COCO_KEYS)
+    check_output_file(record_path(output), inputs, (key,), option="the record beside --output,")
+    if output.exists() and not record_path(output).exists():
+        what = {"split": "a split", "repaired": "a repaired json"}[key]
+        raise UsageError(f"--output {output}: is not {what} (it has no record next to it); choose another name")
 
 
 @app.command()

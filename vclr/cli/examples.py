@@ -9,6 +9,7 @@ EXAMPLES = {
     "fetch": "vclr fetch coco2017 lvis --dry-run",
     "split": "vclr split nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json "
     "--output nonvoc.json",
+    "repair": "vclr repair mine/train.json --output mine/repaired.json",
     "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
     "licenses": "vclr licenses --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",

@@ -23,7 +23,7 @@ MAX_NAMED = 20  # an error lists at most this many categories; LVIS has 1203
 
 
 def load_coco(path: str | Path, images: Images | None = None) -> Json:
-    """Read a COCO json, and check everything that later stages rely on.
+    """Read a COCO json without its unusable annotations, and check everything that later stages rely on.
 
     Args:
         path: the json, with `images`, `annotations` and `categories`.
@@ -36,11 +36,7 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
     checks = coco.check_images()
     if images is not None:
         open_images(images, coco.images, path)
-    annotations = list(coco.read_annotations())
-    for position, annotation in enumerate(annotations):
-        checks.check_annotation(position, annotation)
-    checks.check_units()
-    return {**coco.head, "annotations": annotations}
+    return {**coco.head, "annotations": list(coco.check_annotations(checks))}
 
 
 def open_images(folder: Images, images: list[Json], source: str | Path) -> ImageFolder:

@@ -9,6 +9,14 @@ from typing import Any
 
 from vclr.coco.rle import run_lengths
 from vclr.coco.units import Units
+from vclr.coco.unusable import (
+    Dropped,
+    Verdict,
+    find_unusable,
+    find_unusable_polygons,
+    remove_unusable_polygons,
+    say_repair,
+)
 from vclr.errors import UserError
 from vclr.file_names import CONTROL, leaves_folder
 
@@ -33,6 +41,8 @@ class CocoChecks:
     Attributes:
         sizes: (height, width) of each valid image, by its id.
         units: the evidence for `check_units`.
+        dropped: the unusable entries.
+        fix: how to get a file without them, at the end of the warning.
     """
 
     def __init__(self, path: str | Path, categories: Any) -> None:
@@ -44,6 +54,8 @@ class CocoChecks:
         self.path = path
         self.sizes: dict[Any, tuple[int, int]] = {}
         self.units = Units()
+        self.dropped = Dropped()
+        self.fix = f"; {say_repair(path)}"
         self._annotations: set[Any] = set()
         self._categories: dict[int, tuple[int, str]] = {}  # id -> position, name
         if not isinstance(categories, list):
@@ -82,37 +94,51 @@ class CocoChecks:
         self.sizes[image["id"]] = image["height"], image["width"]
         return entry
 
-    def check_annotation(self, position: int, annotation: Any) -> None:
-        """Check an entry of `annotations`; an empty segmentation `[]` becomes None.
+    def check_annotation(self, position: int, annotation: Any) -> Verdict:
+        """Check an entry of `annotations`, and count what is unusable in it.
+
+        If it is kept, its unusable polygons are removed, and an empty segmentation `[]` becomes None.
 
         Raises:
             EntryError: one line that names the file, the entry and the problem.
         """
-        entry = self.check_alone(position, annotation)
+        verdict = self.check_alone(position, annotation)
         if annotation["id"] in self._annotations:
-            raise EntryError(f"{entry}: the id occurs twice", "id that occurs twice")
+            raise EntryError(f"{self.path}: {verdict.place}: the id occurs twice", "id that occurs twice")
         self._annotations.add(annotation["id"])
+        self.dropped.add(verdict)
+        return verdict
 
-    def check_alone(self, position: int, annotation: Any) -> str:
-        """Check an entry of `annotations`, except that its id is unique; return its name for errors."""
+    def check_alone(self, position: int, annotation: Any) -> Verdict:
+        """Do the same, except that the id may occur twice and nothing is counted."""
         entry = f"{self.path}: annotations[{position}]"
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
-        entry += f" (id {annotation['id']})"
+        place = f"annotations[{position}] (id {annotation['id']})"
+        entry = f"{self.path}: {place}"
         if annotation["image_id"] not in self.sizes:
             says = f"{annotation['image_id']!r} is not in `images`{say_twin(annotation['image_id'], self.sizes)}"
             raise EntryError(f"{entry}: image {says}", "annotation without image")
         if annotation["category_id"] not in self._categories:
             says = f"category {annotation['category_id']} is not in `categories`"
             raise EntryError(f"{entry}: {says}", "annotation without category")
-        check_box(annotation["bbox"], entry)
+        check_numbers_of_box(annotation["bbox"], entry)
         if annotation.get("segmentation") == []:
             annotation["segmentation"] = None  # data sets of boxes write it like this
         if annotation.get("segmentation") is not None:
-            check_segmentation(annotation["segmentation"], *self.sizes[annotation["image_id"]], entry)
+            _check_form(annotation["segmentation"], *self.sizes[annotation["image_id"]], entry)
         _check_evaluated(annotation, entry)
-        if self.units.are_open:
-            self.units.add(annotation, self.sizes[annotation["image_id"]])
-        return entry
+        problems, is_kept = find_unusable(annotation["bbox"], annotation.get("segmentation"))
+        if is_kept:
+            if problems:
+                remove_unusable_polygons(annotation)
+            if self.units.are_open:
+                self.units.add(annotation, self.sizes[annotation["image_id"]])
+        return Verdict(place, problems, is_kept)
+
+    def finish(self, num_annotations: int) -> None:
+        """After the last annotation, check the units, and warn about what was dropped of so many annotations."""
+        self.check_units()
+        self.dropped.warn(self.path, num_annotations, self.fix)
 
     def check_units(self) -> None:
         """After the last annotation, check that the coordinates are in pixels.
@@ -161,8 +187,20 @@ def _check_evaluated(annotation: Json, entry: str) -> None:
 
 
 def check_box(box: list[Any], entry: str) -> None:
-    if len(box) != 4 or not _are_numbers(box) or not _are_coordinates(box) or box[2] < 0 or box[3] < 0:
-        raise EntryError(f"{entry}: bbox {box!r} is not [x, y, width, height]", "box")
+    """Check the box of a prediction, whose sides must not be negative."""
+    check_numbers_of_box(box, entry)
+    if box[2] < 0 or box[3] < 0:
+        raise _not_a_box(box, entry)
+
+
+def check_numbers_of_box(box: list[Any], entry: str) -> None:
+    """Check that a box is four finite numbers, whatever its sides."""
+    if len(box) != 4 or not _are_numbers(box) or not _are_coordinates(box):
+        raise _not_a_box(box, entry)
+
+
+def _not_a_box(box: list[Any], entry: str) -> EntryError:
+    return EntryError(f"{entry}: bbox {box!r} is not [x, y, width, height]", "box")
 
 
 def _are_numbers(values: list[Any]) -> bool:
@@ -175,6 +213,14 @@ def _are_coordinates(numbers: list[float]) -> bool:
 
 
 def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -> None:
+    """Check polygons, all of which must be usable, or RLE."""
+    _check_form(segmentation, height, width, entry)
+    for problem in find_unusable_polygons(segmentation if isinstance(segmentation, list) else []):
+        raise EntryError(f"{entry}: {problem.says}", "polygon")
+
+
+def _check_form(segmentation: Any, height: int, width: int, entry: str) -> None:
+    """Check that a segmentation can be read; a polygon may have too few numbers, or an odd number of them."""
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
@@ -192,10 +238,7 @@ def check_segmentation(segmentation: Any, height: int, width: int, entry: str) -
     for number, polygon in enumerate(segmentation):
         if not isinstance(polygon, list) or not _are_numbers(polygon):
             raise EntryError(f"{entry}: polygon {number} is not a list of numbers", "polygon")
-        if len(polygon) < 6 or len(polygon) % 2:
-            says = f"polygon {number} has {len(polygon) / 2:g} points; at least 3 are needed"
-            raise EntryError(f"{entry}: {says}", "polygon")
-        if not _are_coordinates(polygon):
+        if polygon and not _are_coordinates(polygon):
             raise EntryError(f"{entry}: polygon {number} contains a number that cannot be a coordinate", "polygon")
 
 

@@ -27,12 +27,14 @@ class CocoFile:
         path: the file.
         head: everything else in the file, including `images` and `categories`.
         annotations: the text of each annotation.
+        texts: the text of each value at the top level.
         bad_numbers: the entries with NaN or an infinity, which only `open_despite_bad_numbers` accepts.
     """
 
     path: Path
     head: Json
     annotations: list[msgspec.Raw]
+    texts: dict[str, msgspec.Raw] = field(default_factory=dict)
     bad_numbers: list[BadNumber] = field(default_factory=list)
 
     @property
@@ -69,13 +71,18 @@ class CocoFile:
             checks.check_image(position, image)
         return checks
 
+    def check_annotations(self, checks: CocoChecks) -> Iterator[Json]:
+        """Check the annotations, yield those that are usable, and check their units in the end."""
+        count = 0
+        for annotation in self.read_annotations():
+            if checks.check_annotation(count, annotation).is_kept:
+                yield annotation
+            count += 1
+        checks.finish(count)
+
     def check(self) -> Iterator[Json]:
-        """Check the images, yield each annotation after its check, and check their units in the end."""
-        checks = self.check_images()
-        for position, annotation in enumerate(self.read_annotations()):
-            checks.check_annotation(position, annotation)
-            yield annotation
-        checks.check_units()
+        """Check the images, and the annotations as `check_annotations` does."""
+        yield from self.check_annotations(self.check_images())
 
 
 def open_coco(path: str | Path) -> CocoFile:
@@ -137,11 +144,11 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, KeyError)
 
 
 def _take_apart(path: str | Path, data: bytes) -> CocoFile:
-    parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    annotations = msgspec.json.decode(parts.pop("annotations"), type=list[msgspec.Raw])
-    head = {key: msgspec.json.decode(value) for key, value in parts.items()}
+    texts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    annotations = msgspec.json.decode(texts["annotations"], type=list[msgspec.Raw])
+    head = {key: msgspec.json.decode(text) for key, text in texts.items() if key != "annotations"}
     head.setdefault("categories", [{"id": 1, "name": "object"}])
-    return CocoFile(Path(path), head, annotations)
+    return CocoFile(Path(path), head, annotations, texts)
 
 
 def _unreadable(path: Path | str, error: Exception, content: Any = None) -> UserError:
@@ -160,8 +167,8 @@ def other_json(path: str | Path) -> UserError:
     return UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
 
 
-def write_coco(path: str | Path, head: Json, annotations: Iterable[Json]) -> None:
-    """Write a COCO json atomically, with its annotations one by one as they come."""
+def write_coco(path: str | Path, head: Json, annotations: Iterable[Json | msgspec.Raw]) -> None:
+    """Write a COCO json atomically, with its annotations one by one as they come; texts are written as they are."""
     encode = msgspec.json.Encoder().encode
     with atomic_path(path) as partial, open(partial, "wb") as file:
         file.write(b"{")

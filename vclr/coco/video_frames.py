@@ -13,7 +13,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from vclr.coco.annotations import to_rle
-from vclr.coco.checks import CocoChecks, Json
+from vclr.coco.checks import CocoChecks, Json, check_segmentation
 from vclr.coco.file import CocoFile
 from vclr.errors import UserError
 
@@ -63,7 +63,9 @@ class VideoFile(CocoFile):
         """Check the frames; errors name their entries in the converted json."""
         path, self.path = self.path, self.path.with_name(f"{self.path.name} as frames")
         try:
-            return super().check_images()
+            checks = super().check_images()
+            checks.fix = ""  # `vclr repair` writes no videos; a split of them is a clean file
+            return checks
         finally:
             self.path = path
 
@@ -85,6 +87,7 @@ class VideoFile(CocoFile):
             if segmentation is None and (has_masks or box is None):
                 continue
             if box is None:
+                check_segmentation(segmentation, video["height"], video["width"], f"{entry}: segmentations[{frame}]")
                 box = coco_mask.toBbox(to_rle(segmentation, video["height"], video["width"])).tolist()
             where = {"image_id": first + frame, "track_id": track["id"], "bbox": box}
             optional = {"segmentation": segmentation, "area": area}

@@ -9,6 +9,7 @@ import numpy as np
 
 from vclr.coco.annotations import Json, open_images
 from vclr.coco.file import open_coco
+from vclr.coco.unusable import remove_unusable_polygons
 from vclr.config import DataSetConfig, ProposalsConfig
 from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
@@ -19,7 +20,9 @@ from vclr.object_proposals.join import choose_from_file
 def load_objects(
     data_set: DataSetConfig, filter_empty: bool, proposals: ProposalsConfig
 ) -> tuple[list[Json], PackedList[Objects]]:
-    """Read and check the annotations of a training set, without crowds, and the proposals that join them.
+    """Read and check the annotations of a training set, and the proposals that join them.
+
+    Crowds and unusable annotations are left out.
 
     Args:
         data_set: its files; every image that the annotations name must be there.
@@ -36,15 +39,17 @@ def load_objects(
     checks = coco.check_images()
     open_images(data_set.images, coco.images, coco.path)
     places = {image["id"]: place for place, image in enumerate(coco.images)}
-    owners = np.full(len(coco.annotations), -1, dtype=np.int64)  # the place of an annotation's image; -1 for crowds
+    owners = np.full(
+        len(coco.annotations), -1, dtype=np.int64
+    )  # the place of an annotation's image; -1 if it is left out
     boxes = array("d")  # four numbers per annotation
     for number, annotation in enumerate(coco.read_annotations()):
-        checks.check_annotation(number, annotation)
+        is_kept = checks.check_annotation(number, annotation).is_kept
         if data_set.proposals:
             boxes.extend(annotation["bbox"])
-        if not annotation.get("iscrowd", 0):
+        if is_kept and not annotation.get("iscrowd", 0):
             owners[number] = places[annotation["image_id"]]
-    checks.check_units()
+    checks.finish(len(coco.annotations))
     counts = np.bincount(owners[owners >= 0], minlength=len(coco.images))
     by_image = np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
     kept = [place for place, count in enumerate(counts.tolist()) if count or not filter_empty]
@@ -63,4 +68,9 @@ def load_objects(
         [coco.annotations[number] for number in by_image[place].tolist()] + added.get(coco.images[place]["id"], [])
         for place in kept
     )
-    return entries, PackedList(Objects.from_annotations([*map(msgspec.json.decode, group)]) for group in texts)
+    return entries, PackedList(Objects.from_annotations([*map(_decode, group)]) for group in texts)
+
+
+def _decode(text: msgspec.Raw) -> Json:
+    annotation: Json = remove_unusable_polygons(msgspec.json.decode(text))
+    return annotation

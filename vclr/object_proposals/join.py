@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 
 from vclr.coco.annotations import as_object
-from vclr.coco.checks import Json, check_box, say_twin
+from vclr.coco.checks import Json, check_numbers_of_box, say_twin
 from vclr.coco.file import CocoFile, open_coco
 from vclr.coco.same_images import match_images
+from vclr.coco.unusable import Verdict, find_unusable, remove_unusable_polygons
 from vclr.errors import UserError
 from vclr.object_proposals.choose import MAX_IOU, choose_proposals, read_score
 
@@ -50,12 +51,18 @@ class BoxTable:
 
 
 class Candidate(msgspec.Struct, gc=False):
-    """What a proposal is chosen by. Its mask, most of its text, is read only once it is chosen."""
+    """What a proposal is chosen by. Run lengths, most of its text, are read only once it is chosen."""
 
     id: int | str
     image_id: int | str
     bbox: list[float]
     score: Any = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+    def read_polygons(self) -> Any:
+        """Decode the polygons, which tell whether the proposal is usable; None for run lengths."""
+        text = bytes(self.segmentation)
+        return msgspec.json.decode(text) if text.startswith(b"[") else None
 
 
 @dataclass
@@ -67,8 +74,8 @@ class ChosenProposals:
     image_ids: list[Any]
 
     def read_entries(self) -> Iterator[Json]:
-        """Yield them as they stand in the file."""
-        return CocoFile(self.source.path, {}, self.texts()).read_annotations()
+        """Yield them as they stand in the file, without unusable polygons."""
+        return map(remove_unusable_polygons, CocoFile(self.source.path, {}, self.texts()).read_annotations())
 
     def texts(self) -> list[msgspec.Raw]:
         """Return their text in the file."""
@@ -110,19 +117,24 @@ def choose_from_file(
     if same.num_common < len(images):
         log.warning("%s: has only %d of the %d images of %s", path, same.num_common, len(images), annotations)
     candidates, file_positions = BoxTable(), array("q")
-    for position, candidate in enumerate(_read_candidates(source)):
-        entry = f"{path}: annotations[{position}] (id {candidate.id})"
-        check_box(candidate.bbox, entry)
+    for position, (candidate, polygons) in enumerate(_read_candidates(source)):
+        place = f"annotations[{position}] (id {candidate.id})"
+        entry = f"{path}: {place}"
+        check_numbers_of_box(candidate.bbox, entry)
         if candidate.image_id not in checks.sizes:
             twin = say_twin(candidate.image_id, checks.sizes)
             raise UserError(f"{entry}: image {candidate.image_id!r} is not in `images`{twin}")
+        verdict = Verdict(place, *find_unusable(candidate.bbox, polygons))
+        checks.dropped.add(verdict)
+        if not verdict.is_kept:
+            continue
         if checks.units.are_open:
             checks.units.add({"bbox": candidate.bbox}, checks.sizes[candidate.image_id])
         score = read_score(candidate.score, entry)
         for owner in same.positions.get(candidate.image_id, ()):
             candidates.add(owner, candidate.bbox, score)
             file_positions.append(position)
-    checks.check_units()
+    checks.finish(len(source.annotations))
     chosen = ChosenProposals(source, [], [])
     for image, (rows, boxes, scores), annotated in zip(images, candidates.by_owner(len(images)), known, strict=True):
         for number in choose_proposals(boxes, scores, annotated, top_k, max_iou):
@@ -133,10 +145,13 @@ def choose_from_file(
     return chosen
 
 
-def _read_candidates(source: CocoFile) -> Iterator[Candidate]:
+def _read_candidates(source: CocoFile) -> Iterator[tuple[Candidate, Any]]:
+    """Yield each proposal and its polygons, if it has some."""
     decode = msgspec.json.Decoder(Candidate).decode
     for position, text in enumerate(source.annotations):
         try:
-            yield decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            candidate = decode(text)
+            polygons = candidate.read_polygons()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(f"{source.path}: annotations[{position}]: is not an object proposal: {error}") from None
+        yield candidate, polygons

@@ -15,6 +15,7 @@ from vclr.coco.annotations import OBJECT, as_object, open_images
 from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.official import open_official
+from vclr.coco.unusable import remove_unusable_polygons
 from vclr.errors import UsageError, nearest
 from vclr.image_folders.open import Images
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
@@ -46,7 +47,7 @@ class MadeSplit:
         source: the json with all classes.
         category_ids: of the source, those that are kept.
         images: those with at least one object that is not a crowd.
-        kept: whether the class of each annotation of the source is kept.
+        kept: whether each annotation of the source is usable and of a class that is kept.
         proposals: those that are added.
     """
 
@@ -80,6 +81,7 @@ class MadeSplit:
             if annotation["image_id"] in ids:  # else a crowd, alone in its image
                 if isinstance(annotation["id"], int):
                     largest = max(largest, annotation["id"])
+                remove_unusable_polygons(annotation)
                 yield as_object(annotation) if self.split.is_one_class else annotation
         if self.proposals is not None:
             yield from self.proposals.read(largest + 1)
@@ -112,11 +114,13 @@ def make_split(
     ids = {category["id"] for category in source.categories if (category["id"] in matched) != split.inverted}
     made = MadeSplit(name, split, source, ids, [], bytearray())
     has_object = set()
-    for annotation in source.check():
-        is_kept = annotation["category_id"] in ids
+    checks = source.check_images()
+    for position, annotation in enumerate(source.read_annotations()):
+        is_kept = checks.check_annotation(position, annotation).is_kept and annotation["category_id"] in ids
         made.kept.append(is_kept)
         if is_kept and not annotation.get("iscrowd", 0):
             has_object.add(annotation["image_id"])
+    checks.finish(len(made.kept))
     made.images = [image for image in source.images if image["id"] in has_object]
     if images is not None:
         open_images(images, made.images, annotations)

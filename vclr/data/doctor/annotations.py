@@ -15,12 +15,13 @@ import msgspec
 from vclr.coco.checks import CocoChecks, EntryError, Json
 from vclr.coco.file import CocoFile
 from vclr.coco.units import Units
+from vclr.coco.unusable import Dropped, Verdict, say_repair
 from vclr.data.doctor import kinds
 from vclr.data.doctor.box_layout import BoxLayout
 from vclr.data.doctor.kinds import REFUSED, Kind, Use
 from vclr.data.doctor.objects import examine_object
 from vclr.errors import UserError
-from vclr.finding import ERROR, OK, Finding
+from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
 from vclr.worker_pool import WorkerPool
 
@@ -63,6 +64,7 @@ class _Seen(NamedTuple):
     image_id: Any
     category_id: int
     is_crowd: bool
+    is_kept: bool
     has_score: bool
     digest: int  # of image, class and box
 
@@ -73,6 +75,7 @@ class _Examined:
 
     errors: list[tuple[str, str]] = field(default_factory=list)  # topic and line
     found: list[tuple[Kind, str]] = field(default_factory=list)
+    unusable: list[Verdict] = field(default_factory=list)
     seen: list[_Seen] = field(default_factory=list)
     units: Units = field(default_factory=Units)
     layout: BoxLayout = field(default_factory=BoxLayout)
@@ -100,10 +103,12 @@ def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[
     examiner = _Examiner(checks, unusable, _bad_positions(coco, "annotations"))
     first_of_id: dict[Any, int] = {}
     first_of_digest: dict[int, int] = {}
-    units, layout = Units(), BoxLayout()
+    units, layout, dropped = Units(), BoxLayout(), Dropped()
     for block in pool.map_blocks(_examine_block, examiner, coco.annotations, BLOCK, f"checking {coco.path.name}"):
         findings += [_refusal(topic, says) for topic, says in block.errors]
         findings += [finding for kind, says in block.found for finding in kind.found(use, says)]
+        for verdict in block.unusable:
+            dropped.add(verdict)
         contents.masks += block.masks
         units.merge(block.units)
         layout.merge(block.layout)
@@ -111,6 +116,8 @@ def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[
             entry = f"{coco.path}: annotations[{seen.position}] (id {seen.id})"
             if first_of_id.setdefault(seen.id, seen.position) != seen.position:
                 findings.append(_refusal("id that occurs twice", f"{entry}: the id occurs twice"))
+                continue
+            if not seen.is_kept:
                 continue
             first = first_of_digest.setdefault(seen.digest, seen.position)
             if first != seen.position:
@@ -120,7 +127,17 @@ def check_annotations(coco: CocoFile, use: Use, pool: WorkerPool) -> tuple[list[
         findings.append(_refusal("units", f"{coco.path}: {says}"))
     else:
         findings += layout.examine(coco.path, use)
+    findings += _list_dropped(coco, dropped)
     return findings + _check_images(coco, contents, use), contents
+
+
+def _list_dropped(coco: CocoFile, dropped: Dropped) -> list[Finding]:
+    """Report each kind of what every reader drops: how often it occurs, and where first."""
+    total, fix = len(coco.annotations), say_repair(coco.path)
+    return [
+        Finding(WARNING, kind, f"{coco.path}: {dropped.say_kind(kind, total)}; first: {examples[0]}", fix)
+        for kind, examples in dropped.examples.items()
+    ]
 
 
 def _usable_categories(coco: CocoFile, checks: CocoChecks, findings: list[Finding]) -> list[Json]:
@@ -176,19 +193,24 @@ def _examine_block(examiner: _Examiner, start: int, block: Sequence[msgspec.Raw]
             examined.errors.append(("json", _say_unreadable(examiner.checks.path, position, bytes(raw), error)))
             continue
         try:
-            entry = examiner.checks.check_alone(position, annotation)
+            verdict = examiner.checks.check_alone(position, annotation)
         except EntryError as error:
             if not (isinstance(annotation, dict) and _usable_id(annotation.get("image_id")) in examiner.unusable):
                 examined.errors.append((error.topic, str(error)))
             continue
-        seen = _see(position, annotation)
+        seen = _see(position, annotation, verdict.is_kept)
+        examined.seen.append(seen)
+        if verdict.problems:
+            examined.unusable.append(verdict)
+        if not verdict.is_kept:
+            continue
+        entry = f"{examiner.checks.path}: {verdict.place}"
         size = examiner.checks.sizes[seen.image_id]
         if examined.units.are_open:
             examined.units.add(annotation, size)
         examined.layout.add(annotation["bbox"], *size)
         for kind, says in examine_object(annotation, *size):
             examined.found.append((kind.of_crowd() if seen.is_crowd else kind, f"{entry}: {says}"))
-        examined.seen.append(seen)
         examined.masks[_way_of(annotation)] += 1
         examined.masks["without area"] += "area" not in annotation
     return examined
@@ -203,12 +225,12 @@ def _say_unreadable(path: str | Path, position: int, text: bytes, error: Excepti
     return f"{path}: {bad_number}" if bad_number else f"{path}: annotations[{position}]: not usable json: {error}"
 
 
-def _see(position: int, annotation: Json) -> _Seen:
+def _see(position: int, annotation: Json, is_kept: bool) -> _Seen:
     image_id, category_id, score = annotation["image_id"], annotation["category_id"], annotation.get("score")
     identity = repr((image_id, category_id)).encode() + struct.pack("4d", *annotation["bbox"])
     digest = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big")
     is_crowd, has_score = bool(annotation.get("iscrowd", 0)), isinstance(score, (int, float))
-    return _Seen(position, annotation["id"], image_id, category_id, is_crowd, has_score, digest)
+    return _Seen(position, annotation["id"], image_id, category_id, is_crowd, is_kept, has_score, digest)
 
 
 def _way_of(annotation: Json) -> str:

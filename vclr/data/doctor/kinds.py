@@ -124,7 +124,6 @@ DUPLICATE = Kind(
     "both are evaluated, and one detection finds only one of them",
     "remove one of them",
 )
-NO_SIZE = Kind(WARNING, "box without size", "dropped from training", NEVER_FOUND)
 BELOW_PIXEL = Kind(WARNING, "box below a pixel", AS_IT_IS, AS_IT_IS)
 OUTSIDE = Kind(WARNING, "box outside the image", "dropped from training", NEVER_FOUND)
 PARTLY_OUTSIDE = Kind(

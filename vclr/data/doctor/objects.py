@@ -24,9 +24,7 @@ def examine_object(annotation: Json, height: int, width: int) -> Iterator[tuple[
     inside = _clip(corners, height, width)
     beyond = _largest_difference(corners, inside)
     is_usable = inside[2] > inside[0] and inside[3] > inside[1]
-    if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        yield kinds.NO_SIZE, "box is {2:g}x{3:g} px".format(*annotation["bbox"])
-    elif not is_usable:
+    if not is_usable:
         yield kinds.OUTSIDE, f"box {annotation['bbox']} in an image of {width}x{height} px"
     elif max(annotation["bbox"][2:]) < 1:
         yield kinds.BELOW_PIXEL, "box is {2:g}x{3:g} px".format(*annotation["bbox"])

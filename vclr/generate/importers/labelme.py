@@ -35,7 +35,8 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     """Write a COCO json of all labelme files in a folder and its subfolders.
 
     Shapes of one label and one `group_id` are one object. Polygons, rectangles and circles become polygons; an object
-    with a mask becomes RLE. Lines, points, and objects that cover no pixel are left out with a warning.
+    with a mask becomes RLE. Lines, points, and objects that cover no pixel are left out with a warning; so are polygons
+    under three points, which are counted in one.
 
     Args:
         folder: folder of the json files.
@@ -56,6 +57,10 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
     photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
+    if importer.dropped:
+        log.warning(
+            "%s: %d polygons under three points dropped; first: %s", folder, len(importer.dropped), importer.dropped[0]
+        )
     importer.copy_photos()
     return write_photos(output, photos)
 
@@ -81,6 +86,7 @@ class _Importer:
         self.sources: dict[str, Path] = {}
         self.copies: list[_Copy] = []
         self.num_links = 0
+        self.dropped: list[str] = []  # shapes that cannot be used
 
     def read(self, source: Path) -> Photo:
         if not _is_below(source, self.folder):
@@ -102,7 +108,7 @@ class _Importer:
                 turned = " turned upright by its EXIF data" if header.is_turned else ""
                 says = f"its photo {file_name} is {header.width}x{header.height} px{turned}"
                 raise UserError(f"{source}: {key} is {content[key]!r}, but {says}")
-        objects = _read_objects(content["shapes"], header.height, header.width, source)
+        objects = _read_objects(content["shapes"], header.height, header.width, source, self.dropped)
         if found != target:
             self.copies.append(_Copy(source, found, target))
         return Photo(file_name, header.height, header.width, objects)
@@ -196,7 +202,10 @@ class _Object:
         return encode_mask(np.maximum.reduce([*self.masks, *drawn]))
 
 
-def _read_objects(shapes: list[Any], height: int, width: int, source: Path) -> list[tuple[str, Any]]:
+def _read_objects(
+    shapes: list[Any], height: int, width: int, source: Path, dropped: list[str]
+) -> list[tuple[str, Any]]:
+    """Return class and segmentation of each object, and add the shapes that cannot be used to `dropped`."""
     objects: dict[Any, _Object] = {}
     for number, shape in enumerate(shapes):
         entry = f"{source}: shapes[{number}]"
@@ -207,13 +216,17 @@ def _read_objects(shapes: list[Any], height: int, width: int, source: Path) -> l
         if kind in WITHOUT_AREA:
             log.warning("%s: left out, because a %s has no area", entry, kind)
             continue
+        points = _read_points(shape, entry)
+        if kind == "polygon" and len(points) < 3:
+            dropped.append(f"{entry}: a polygon has {len(points)} points, fewer than 3")
+            continue
         group = shape.get("group_id")
         key = (label, str(group)) if group is not None else number
         one = objects.setdefault(key, _Object(label, entry, [], []))
         if kind == "mask":
-            one.masks.append(_read_mask(shape, height, width, entry))
+            one.masks.append(_read_mask(shape, points, height, width, entry))
         else:
-            one.polygons.append(_outline(kind, _read_points(shape, entry), entry))
+            one.polygons.append(_outline(kind, points, entry))
     found = []
     for one in objects.values():
         if one.polygons:
@@ -266,9 +279,8 @@ def _circle(points: list[tuple[float, float]], entry: str) -> list[tuple[float, 
     return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
 
-def _read_mask(shape: Json, height: int, width: int, entry: str) -> np.ndarray:
+def _read_mask(shape: Json, points: list[tuple[float, float]], height: int, width: int, entry: str) -> np.ndarray:
     """Return an (h, w) uint8 mask; its picture starts at the shape's first point."""
-    points = _read_points(shape, entry)
     try:
         picture = (read_numbers(entry, base64.b64decode(shape.get("mask") or "")) > 0).astype(np.uint8)
     except (UserError, ValueError, TypeError):
