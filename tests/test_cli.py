@@ -234,7 +234,7 @@ def test_terminal_without_utf8(tmp_path: Path, world: dict[str, Any], variables:
     assert read_json(output)["images"] == world["images"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "report", "audit", "proposals", "views", "split", "score"])
+@pytest.mark.parametrize("verb", ["evaluate", "report", "audit", "proposals", "views", "split", "repair", "score"])
 def test_output_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, verb: str):
     """The inputs do not exist either: that the output is refused shows that it is asked about first."""
     (tmp_path / "file").touch()
@@ -245,6 +245,7 @@ def test_output_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, ver
         "proposals": ["--images", "absent"],
         "views": ["--images", "absent", "--view", "edge"],
         "split": ["toy_known", "--annotations", "absent.json"],
+        "repair": ["absent.json"],
         "score": ["absent.json", "absent.json"],
     }
     line = refused(2, verb, *own[verb], "--output", tmp_path / "file" / "out")
@@ -263,9 +264,9 @@ BAD_WORLDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda world: world["annotations"][1].update(image_id=9),
         "a.json: annotations[1] (id 1): image 9 is not in `images`",
     ),
-    "polygon of two points": (
-        lambda world: world["annotations"][1].update(segmentation=[[1, 1, 5, 5]]),
-        "a.json: annotations[1] (id 1): polygon 0 has 2 points",
+    "box of three numbers": (
+        lambda world: world["annotations"][1].update(bbox=[1, 1, 5]),
+        "a.json: annotations[1] (id 1): bbox [1, 1, 5] is not [x, y, width, height]",
     ),
     "path out of the folder": (
         lambda world: world["images"][1].update(file_name="../../etc/passwd"),

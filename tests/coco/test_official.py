@@ -14,6 +14,7 @@ from tests.splits.objects365 import OBJECTS365
 from vclr.catalog.classes import COCO_CLASSES, COCO_SYNSETS
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.coco.official import open_official
+from vclr.coco.repair import repair
 from vclr.errors import UserError
 from vclr.files import read_json, write_json
 
@@ -160,6 +161,26 @@ def test_a_box_that_a_video_lacks_is_that_of_the_mask(tmp_path: Path):
     assert [annotation["bbox"] for annotation in made["annotations"]] == [[5, 2, 5, 6]] * 3
 
 
+def test_unusable_frames_of_a_video_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    coco = uvo()
+    coco["annotations"][1]["bboxes"][2] = [1, 2, -3, 4]
+    made = split_of(tmp_path, "uvo_nonvoc", coco)
+    assert [annotation["track_id"] for annotation in made["annotations"]] == [8, 3]
+    (line,) = caplog.messages
+    assert "1 of 6 annotations dropped (1 empty boxes); first: annotations[4] (id 5): box is -3x4 px" in line
+    assert "vclr repair" not in line
+    with pytest.raises(UserError, match="holds videos, which cannot be repaired"):
+        repair(tmp_path / "all.json")
+
+
+def test_a_mask_of_a_video_is_checked_before_its_box_is_taken(tmp_path: Path):
+    coco = uvo()
+    coco["annotations"][1]["bboxes"][0] = None
+    coco["annotations"][1]["segmentations"][0] = [[]]
+    with pytest.raises(UserError, match=r"annotations\[1\]: segmentations\[0\]: polygon 0 has 0 points"):
+        split_of(tmp_path, "uvo_nonvoc", coco)
+
+
 def test_uvo_that_is_coco_already(tmp_path: Path):
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -185,8 +206,8 @@ BAD_VIDEOS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         r"all\.json: annotations\[1\]: .* must have one entry for each of 3 frames",
     ),
     "box that is none": (
-        lambda coco: coco["annotations"][1]["bboxes"].__setitem__(2, [1, 2, -3, 4]),
-        r"all\.json as frames: annotations\[4\] \(id 5\): bbox \[1, 2, -3, 4\] is not",
+        lambda coco: coco["annotations"][1]["bboxes"].__setitem__(2, [1, 2, 3]),
+        r"all\.json as frames: annotations\[4\] \(id 5\): bbox \[1, 2, 3\] is not",
     ),
 }
 

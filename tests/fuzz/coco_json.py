@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.judge import Trial
-from tests.fuzz.loading import check_samples, load_training
+from tests.fuzz.loading import check_samples, list_usable, load_training
 from tests.fuzz.odd import ODD, SECRET, alter_json, damage_text, list_places, put
 from tests.fuzz.sound import coco
 
@@ -69,6 +69,10 @@ def _another(number: int, folder: Path, path: Path) -> Trial:
             lambda _: check_metrics(out / "metrics.json"),
         ),
         (["split", "one_class", "--annotations", sound, "--output", str(out / "s.json"), "--train", str(path)], None),
+        (
+            ["repair", str(path), "--output", str(out / "r.json")],
+            lambda _: check_samples(load_training(folder, out / "r.json")(), path),
+        ),
         (["licenses", *tiny, *trained, *sound_test], None),
         (["audit", *tiny, *trained, *sound_test, "--output", str(out / "leaks.json"), "--quiet"], None),
         (["proposals", "--images", images, "--annotations", str(path), "--output", str(out / "p.json"), "--quiet"],
@@ -91,14 +95,15 @@ def _check_split(path: Path, out: Path) -> Any:
 
     def check(_: Any) -> None:
         source, made = json.loads(path.read_bytes()), json.loads((out / "s.json").read_text())
-        by_id = {entry["id"]: entry for entry in source["annotations"]}
+        usable = list_usable(source["annotations"])
+        by_id = {entry["id"]: entry for entry in usable}
         images = {entry["id"] for entry in made["images"]}
         for entry in made["annotations"]:
             assert entry["bbox"] == by_id[entry["id"]]["bbox"]
             assert entry["image_id"] == by_id[entry["id"]]["image_id"]
             assert (entry.get("segmentation") or []) == (by_id[entry["id"]].get("segmentation") or [])
             assert entry["image_id"] in images
-        objects = [entry for entry in source["annotations"] if not entry.get("iscrowd")]
+        objects = [entry for entry in usable if not entry.get("iscrowd")]
         assert sum(not entry.get("iscrowd") for entry in made["annotations"]) == len(objects)
 
     return check

@@ -67,7 +67,7 @@ def check_samples(loaded: Any, annotations: Path | None = None) -> None:
         assert masks.shape == (len(boxes), HEIGHT, WIDTH) or masks.shape[1:] == tuple(sample.image.shape[1:])
         if annotations is not None:
             content = json.loads(annotations.read_bytes())  # in any encoding of Unicode
-            listed = [entry for entry in content["annotations"] if entry.get("image_id") == image_id]
+            listed = [entry for entry in list_usable(content["annotations"]) if entry.get("image_id") == image_id]
             _check_against(listed, boxes, masks)
 
 
@@ -90,6 +90,19 @@ def check_photos(loaded: Any, photos: dict[int, np.ndarray]) -> None:
     for image_id, sample in loaded:
         if image_id in photos:
             check_picture(sample.natural.numpy().transpose(1, 2, 0), photos[image_id])
+
+
+def list_usable(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the annotations that are left of sound ones by the rules of detectron2 (polygons) and DETR (boxes)."""
+    left = []
+    for entry in entries:
+        shape, (x, y, width, height) = entry.get("segmentation"), entry["bbox"]
+        if isinstance(shape, list) and shape:
+            entry = {**entry, "segmentation": [part for part in shape if len(part) % 2 == 0 and len(part) >= 6]}
+        has_shape = bool(entry.get("segmentation")) or not shape
+        if has_shape and x + width > x and y + height > y:
+            left.append(entry)
+    return left
 
 
 def _check_against(listed: list[dict[str, Any]], boxes: np.ndarray, masks: np.ndarray) -> None:

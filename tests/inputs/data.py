@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.inputs.case import HEIGHT, WIDTH, Answer, Case
 from tests.test_pictures import write_tiff
+from vclr.files import write_json
 from vclr.pictures import write_png
 
 
@@ -143,6 +144,20 @@ def annotation(**entry: Any) -> Callable[[Case], Answer]:
     return ask
 
 
+def in_doctor(**entry: Any) -> Callable[[Case], Answer]:
+    def ask(case: Case) -> Answer:
+        case.json["annotations"][0] |= entry
+        return case.doctor()
+
+    return ask
+
+
+def repair(case: Case) -> Answer:
+    case.json["annotations"][0] |= {"bbox": [4, 4, -20, 8]}
+    write_json(Path("a.json"), case.json)
+    return case.vclr("repair", "a.json", "--output", "b.json")
+
+
 def shares(case: Case) -> Answer:
     for one in case.json["annotations"]:
         one["bbox"] = [0.1, 0.1, 0.5, 0.25]
@@ -199,7 +214,10 @@ DATA: dict[str, Callable[[Case], Answer]] = {
     "`NaN`, `Infinity` anywhere in a json": not_a_number,
     "another encoding": other_encoding,
     "a json that was cut off": cut_off,
-    "a polygon of two points": annotation(segmentation=[[1, 1, 2, 2]]),
+    "polygons under three points or with an odd number of coordinates": in_doctor(segmentation=[[1, 1, 2, 2]]),
+    "a box whose width or height is not positive": in_doctor(bbox=[4, 4, 0, 8]),
+    "a file with such entries, to be cleaned": repair,
+    "a box that is not four numbers": annotation(bbox=[4, 4, 20]),
     "an annotation of an image that is not listed": annotation(image_id=900),
     "an annotation of a category that is not listed": annotation(category_id=9),
     "boxes or polygons in shares of the image, also in results": shares,

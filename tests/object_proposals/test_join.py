@@ -115,8 +115,10 @@ def test_wrong_proposals_are_named(tmp_path: Path, world: dict[str, Any]):
     path = write_proposals(tmp_path, [(2, [0, 20, 10, 10], "high")])
     with pytest.raises(UserError, match=r"proposals\.json: annotations\[0\] \(id 0\): has no `score`"):
         write_split(*arguments, path)
-    path = write_proposals(tmp_path, [(2, [0, 20, -10, 10], 0.5)])
-    with pytest.raises(UserError, match=r"proposals\.json: annotations\[0\] \(id 0\): bbox \[0\.0, 20\.0, -10"):
+    path = write_proposals(tmp_path, [(2, [0, 20, 10], 0.5)])
+    with pytest.raises(
+        UserError, match=r"proposals\.json: annotations\[0\] \(id 0\): bbox \[0\.0, 20\.0, 10\.0\] is not"
+    ):
         write_split(*arguments, path)
     path = write_proposals(tmp_path, [(2, "box", 0.5)])  # type: ignore[list-item]
     with pytest.raises(UserError, match=r"proposals\.json: annotations\[0\]: is not an object proposal: .*`\$\.bbox`"):

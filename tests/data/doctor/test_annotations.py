@@ -9,12 +9,6 @@ from vclr.finding import ERROR, WARNING
 
 # What an annotation becomes, and its finding: level, topic, and what is said beside the entry.
 DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
-    "box without size": (
-        {"bbox": [4, 4, 0, 8]},
-        WARNING,
-        "box without size",
-        ["box is 0x8 px", "dropped from training", "cannot be found"],
-    ),
     "box outside": (
         {"bbox": [70, 4, 20, 8]},
         WARNING,
@@ -61,11 +55,11 @@ DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
         "empty mask",
         ["no pixel", "trained on with its box", "mask that cannot be found"],
     ),
-    "polygon of two points": (
-        {"segmentation": [[4, 4, 24, 12]]},
+    "polygon out of reach": (
+        {"segmentation": [[4, 4, 24, 12, 1e9, 1e9]]},
         ERROR,
         "polygon",
-        ["polygon 0 has 2 points; at least 3 are needed", "refused before anything starts"],
+        ["polygon 0 contains a number that cannot be a coordinate", "refused before anything starts"],
     ),
     "damaged run lengths": (
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [7]}},
@@ -73,7 +67,7 @@ DAMAGED: dict[str, tuple[Json, str, str, list[str]]] = {
         "RLE",
         ["RLE counts do not add up", "refused"],
     ),
-    "negative box": ({"bbox": [4, 4, -20, 8]}, ERROR, "box", ["is not [x, y, width, height]", "refused"]),
+    "box of three numbers": ({"bbox": [4, 4, 20]}, ERROR, "box", ["is not [x, y, width, height]", "refused"]),
     "no such image": ({"image_id": 9}, ERROR, "annotation without image", ["image 9 is not in `images`", "refused"]),
     "no such class": ({"category_id": 9}, ERROR, "annotation without category", ["category 9", "refused"]),
     "id twice": ({"id": 0}, ERROR, "id that occurs twice", ["the id occurs twice", "refused"]),
@@ -99,12 +93,40 @@ def test_damaged_annotation_is_named(world: World, case: str):
 
 
 def test_every_damaged_annotation_is_listed(world: World):
-    world.annotations = [{**annotation, "bbox": [4, 4, -1, 8]} for annotation in world.annotations[:5]]
+    world.annotations = [{**annotation, "bbox": [4, 4, 8]} for annotation in world.annotations[:5]]
     world.annotations.append({"id": 5, "image_id": 0, "category_id": 1, "bbox": [4, 4, 20, 8], "area": 160})
     report = world.check()
     entries = [finding.says.split()[1] for finding in wrong(report) if finding.topic == "box"]
     assert entries == [f"annotations[{number}]" for number in range(5)]
     assert report.num_errors == 5
+
+
+def test_what_is_dropped_is_listed_by_kind(world: World):
+    sound = {**world.annotations[0], "segmentation": [*rectangle(4, 4, 20, 8), [4, 4]]}
+    empty = [{**world.annotations[1], "id": number, "bbox": [4, 4, 0, 8]} for number in (6, 7)]
+    odd = {**world.annotations[2], "segmentation": [[1, 1, 5, 5, 9]]}
+    world.annotations = [sound, *empty, odd, *world.annotations[3:]]
+    world.proposals["annotations"][0]["bbox"] = [30, 20, 9, -9]
+    fix = "`vclr repair {} --output NEW.json` writes a clean file"
+    expected = {
+        "polygons under three points": (
+            "1 polygons dropped from annotations that are kept; first: annotations[0] (id 0): polygon 1 has 1 points"
+        ),
+        "empty boxes": "2 of 7 annotations dropped; first: annotations[1] (id 6): box is 0x8 px",
+        "polygons with an odd number of coordinates": (
+            "1 of 7 annotations dropped; first: annotations[3] (id 2): polygon 0 has 5 coordinates"
+        ),
+    }
+    own = "data.train.views={}", "views.weights={natural: 1}"
+    found = [finding for finding in wrong(world.check_config(*own)) if finding.fix.startswith("`vclr repair")]
+    of_proposals = found.pop()
+    assert "p.json: 1 of 1 annotations dropped; first: annotations[0] (id 1): box is 9x-9 px" in of_proposals.says
+    assert [finding.topic for finding in found] == list(expected)
+    for finding in found:
+        assert finding.level == WARNING
+        assert expected[finding.topic] in finding.says
+        assert finding.fix == fix.format(world.folder / "a.json")
+    assert "4 objects" in notes(world.check())["contents"]
 
 
 def test_rounding_is_no_finding(world: World):

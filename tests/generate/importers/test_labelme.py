@@ -180,6 +180,18 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
     assert (tmp_path / "photos" / "a.png").read_bytes() == content
 
 
+def test_polygons_under_three_points_are_dropped_and_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    line, point = ({**SQUARE, "points": points} for points in ([[1, 1], [2, 2]], [[1, 1]]))
+    write(tmp_path / "a.json", SQUARE, line)
+    write(tmp_path / "b.json", {**point, "group_id": 7}, {**SQUARE, "group_id": 7}, point)
+    coco = run(tmp_path)
+    assert [annotation["segmentation"] for annotation in coco["annotations"]] == [[sum(SQUARE["points"], [])]] * 2
+    (said,) = caplog.messages
+    assert said.startswith(
+        f"{tmp_path}: 3 polygons under three points dropped; first: {tmp_path}/a.json: shapes[1] (dog)"
+    )
+
+
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
@@ -189,7 +201,10 @@ def test_photo_in_the_json_is_written(tmp_path: Path):
         ({"shapes": None}, "is not a labelme json"),
         ({"shapes": [None]}, "shapes[0]: has no label"),
         ({"shapes": [{**SQUARE, "label": 5}]}, "shapes[0]: has no label"),
-        ({"shapes": [SQUARE, {**SQUARE, "points": [[1, 1], [2, 2]]}]}, "shapes[1] (dog): a polygon has 2 points"),
+        (
+            {"shapes": [{**SQUARE, "shape_type": "rotation", "points": [[1, 1], [2, 2]]}]},
+            "shapes[0] (dog): a rotation has 2 points",
+        ),
         ({"shapes": [{**SQUARE, "points": [[1, 1], [2]]}]}, "shapes[0] (dog): `points` is not a list of [x, y]"),
         ({"shapes": [{**SQUARE, "points": [[1, 1], [2, "2"]]}]}, "shapes[0] (dog): `points` is not a list of [x, y]"),
         (
@@ -244,8 +259,8 @@ def test_no_photo_comes_before_all_files_are_read(tmp_path: Path, is_embedded: b
         data = base64.b64encode(source.with_suffix(".png").read_bytes()).decode()
         source.with_suffix(".png").unlink()
         source.write_text(json.dumps({**json.loads(source.read_text()), "imageData": data}))
-    write(tmp_path / "json" / "b.json", {**SQUARE, "points": [[1, 1]]})
-    with pytest.raises(UserError, match=r"b\.json: shapes\[0\] \(dog\): a polygon has 1 points"):
+    write(tmp_path / "json" / "b.json", {**SQUARE, "points": [[1]]})
+    with pytest.raises(UserError, match=r"b\.json: shapes\[0\] \(dog\): `points` is not a list"):
         run(tmp_path / "json", images=tmp_path / "photos")
     assert not (tmp_path / "photos").exists()
     write(tmp_path / "json" / "b.json", SQUARE)
