@@ -189,7 +189,7 @@ def test_crop_that_loses_every_object_leaves_an_empty_target(own_data: MakeConfi
         (lambda coco: coco["images"][0].update(file_name="b.png"), ": file "),
         (lambda coco: coco["images"][0].update(file_name="../../etc/passwd"), "leaves the image folder"),
         (lambda coco: coco["annotations"][1].update(image_id=8), "annotations[1] (id 2): image 8 is not in `images`"),
-        (lambda coco: coco["annotations"][1].update(segmentation=[[1, 1, 5, 5]]), "annotations[1] (id 2): polygon 0"),
+        (lambda coco: coco["annotations"][1].update(bbox=[1, 1, 5]), "annotations[1] (id 2): bbox [1, 1, 5]"),
     ],
 )
 @pytest.mark.parametrize("kind", [TrainingSamples, EvaluatedSamples])

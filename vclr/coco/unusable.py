@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ class Dropped:
 
 def say_repair(path: str | Path) -> str:
     """Return the command that writes a file without the entries that are dropped."""
-    return f"`vclr repair {path} --output NEW.json` writes a clean file"
+    return f"`vclr repair {shlex.quote(str(path))} --output NEW.json` writes a clean file"
 
 
 def _say_counts(annotations: int, polygons: int, num_annotations: int) -> list[str]:
