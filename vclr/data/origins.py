@@ -31,6 +31,7 @@ class Origins:
         sources = read_catalog(Path(catalog) if catalog else None)
         self._requires = {name: source.requires for name, source in sources.items() if _is_fetched_whole(source)}
         self.fetched = list(self._requires)
+        self._manual = {name: source.manual for name, source in sources.items() if source.manual}
         self.views = {
             (folder.split("/")[1], folder.split("/")[2]): f"{source.name}/{place.rstrip('/')}"
             for source in sources.values()
@@ -43,8 +44,16 @@ class Origins:
         return f"{self.root}/raw/{source}/FETCHED"
 
     def required_by(self, source: str) -> list[str]:
-        """Return the files that stand for the sources that another one needs."""
-        return [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
+        """Return the files that stand for the sources that another one needs.
+
+        For photos that a person puts in place without their official annotations, a published json from a collection is
+        needed too: the photos are verified against it.
+        """
+        needed = [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
+        jsons = [self.root / path for path in self._manual[source].annotations] if source in self._manual else []
+        if any(path.is_file() for path in jsons):
+            return needed
+        return needed + [path.as_posix() for path in jsons if path.relative_to(self.root).parts[1] in COLLECTIONS]
 
     def source_of(self, path: str) -> str:
         """Return the file whose change says that annotations or images changed.
@@ -76,13 +85,42 @@ class Origins:
 
     def split_inputs(self, name: str) -> list[str]:
         """List the files that a published split is made of."""
-        data_set = SPLIT_FILES[name].in_folder(self.root)
+        data_set = SPLIT_FILES[name]
         proposals = [f"{self.root}/{data_set.proposals}"] if data_set.proposals else []
         return [self.source_of(f"{self.root}/{data_set.json}"), *proposals]
 
+    def compared_files(self, name: str) -> list[str]:
+        """List the files that say that the official or the published json of a test set changed.
+
+        A json whose source is only there for this comparison stands for itself, so that nothing is fetched for it.
+        """
+        known = SPLIT_FILES[name]
+        assert known.published is not None
+        photos = {self.source_of(f"{self.root}/{folder}") for folder in known.images}
+        files = []
+        for path in (f"{self.root}/{known.json}", f"{self.root}/{known.published[1]}"):
+            source = self.source_of(path)
+            is_fetched = source in photos or Path(source).is_file() or not Path(path).is_file()
+            files.append(source if is_fetched else path)
+        return files
+
+    def comparison_arguments(self, name: str) -> str:
+        """Return how the two are compared, as words of `vclr split`."""
+        return SPLIT_FILES[name].comparison_arguments(self.root)
+
     def split_arguments(self, name: str) -> str:
         """Return how a published split is made, as words of `vclr split`."""
-        return SPLIT_FILES[name].in_folder(self.root).split_arguments(self.root)
+        return SPLIT_FILES[name].split_arguments(self.root)
+
+
+def fetch_command(json: str, root: Path) -> str:
+    """Return the command that gets an official or a published json; empty if none does."""
+    _, name, file = json.split("/", 2)
+    source = read_catalog().get(name)
+    if source is None or (source.manual and not (source.hub and file in source.hub.names)):
+        return ""
+    part = f"/{file}" if name in COLLECTIONS else ""
+    return f"vclr fetch {name}{part}" + ("" if root == Path("data") else f" --output {root}")
 
 
 def _is_fetched_whole(source: Source) -> bool:

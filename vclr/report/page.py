@@ -32,6 +32,7 @@ from vclr.report.licenses import terms_in_use
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
 from vclr.report.study import markdown_results
+from vclr.report.test_files import comparison_table, describe_origin
 from vclr.splits.leaks import summarize_leaks
 
 
@@ -116,7 +117,7 @@ def _test_section(
     coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
-    data |= {"sha256": test_set.sha256, "images": test_set.photos}
+    data |= {"sha256": test_set.sha256, **describe_origin(test_set), "images": test_set.photos}
     groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
     return {
@@ -129,6 +130,7 @@ def _test_section(
         "raw": raw,
         "has_changed": has_changed,
         "data": data,
+        "comparison": comparison_table(test_set),
     }
 
 

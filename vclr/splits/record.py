@@ -10,7 +10,7 @@ from typing import Any
 import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
-from vclr.files import sha256, sync_folder, write_json
+from vclr.files import identify, sync_folder, write_json
 from vclr.image_folders.open import Images
 from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
@@ -49,9 +49,9 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
         A line that sums up the split.
     """
     output = Path(output)
-    sources: Json = {"annotations": _describe(made.source.path)}
+    sources: Json = {"annotations": identify(made.source.path)}
     if made.proposals is not None:
-        sources["proposals"] = _describe(made.proposals.source.path)
+        sources["proposals"] = identify(made.proposals.source.path)
     if record_path(output).exists():
         record_path(output).unlink()
         sync_folder(output.parent)
@@ -63,7 +63,7 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
     if made.proposals is not None:
         chosen = {"per_image": made.split.top_k, "max_iou": MAX_IOU, "chosen": len(made.proposals.positions)}
         record["proposals"] = {**record["proposals"], **chosen}
-    record |= {"images": len(made.images), "objects": objects, "crowds": crowds, "output": _describe(output)}
+    record |= {"images": len(made.images), "objects": objects, "crowds": crowds, "output": identify(output)}
     if leaks is not None:
         record["leaks"] = leaks
     write_json(record_path(output), record, indent=1)
@@ -78,11 +78,6 @@ def _describe_classes(made: MadeSplit, counts: Counter[tuple[int, bool]]) -> Jso
     if not made.split.is_one_class:
         classes["objects_by_class"] = {entry["name"]: counts[entry["id"], False] for entry in made.categories}
     return classes
-
-
-def _describe(path: Path) -> Json:
-    """Identify a file without its folder, which differs from machine to machine."""
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _count(annotations: Iterator[Json], counts: Counter[tuple[Any, bool]]) -> Iterator[Json]:
