@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from tests.shared import PHOTOS
 from tests.splits.made import write_split
+from tests.splits.objects365 import OBJECTS365
 from vclr.cli.options import app
 from vclr.coco.annotations import encode_mask, rasterize
 from vclr.errors import UserError
@@ -22,6 +23,7 @@ from vclr.splits.compare import Numbers, compare_split
 from vclr.splits.split import make_split
 
 pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED for annotations")
+OBJECTS365_CATEGORIES = [{"id": number, "name": name} for number, name in enumerate(OBJECTS365, start=1)]
 ANNOTATIONS = PHOTOS / "annotations.json"
 
 
@@ -132,6 +134,16 @@ def test_another_class_of_the_same_box_is_a_difference(tmp_path: Path):
         ["annotations only in the split", " 1"],
         ["annotations only in the file", " 1"],
     ]
+
+
+def test_folders_do_not_count_where_the_split_removes_them(tmp_path: Path):
+    write_json(tmp_path / "official.json", dict(read_json(ANNOTATIONS), categories=OBJECTS365_CATEGORIES))
+    made = make_split("objects365_noncoco", tmp_path / "official.json")
+    published = {**made.head, "annotations": list(made.annotations())}
+    published["images"] = [{**one, "file_name": f"images/v1/patch8/{one['file_name']}"} for one in published["images"]]
+    write_json(tmp_path / "published.json", published)
+    found = compare_split(made, tmp_path / "published.json")
+    assert found.differences == [] and found.images.split > 0
 
 
 def test_numbers_and_official_classes_of_what_differs(tmp_path: Path):

@@ -121,39 +121,33 @@ def test_one_key_chooses_the_files_of_every_test_set(checkout: Checkout, config:
 
 def test_without_the_key_each_experiment_chooses(checkout: Checkout):
     """Both files of one protocol are then evaluated, so both are there to be compared."""
-    path = checkout.folder / "configs/experiment/coco_to_lvis.yaml"
-    checkout.write("configs/experiment/rebuilt.yaml", f"{path.read_text()}evaluation: {{files: rebuilt}}\n")
-    both = (
-        "snakemake",
-        "all",
-        "-np",
-        "--cores",
-        "1",
-        "--config",
-        "experiments=[coco_to_lvis,rebuilt]",
-        "evaluation_files=''",
+    experiment = (checkout.folder / "configs/experiment/coco_to_lvis.yaml").read_text()
+    checkout.write("configs/experiment/rebuilt.yaml", f"{experiment}evaluation: {{files: rebuilt}}\n")
+    settings = (checkout.folder / "configs/workflow.yaml").read_text()
+    checkout.write(
+        "configs/workflow.yaml", settings.replace("\nevaluation_files: published\n", '\nevaluation_files: ""\n')
     )
-    output = checkout.run(*both)
+    command = ("snakemake", "all", "-np", "--cores", "1", "--config", "experiments=[coco_to_lvis,rebuilt]")
+    output = checkout.run(*command)
     assert re.findall(r"vclr split (\w+).*--comparison (\S+)", output) == [
         ("lvis_noncoco", "data/splits/lvis_val_noncoco.compared.json")
     ]
     assert "evaluation.files" not in output
-    wrong = checkout.run(*both[:-1], "evaluation_files=official", check=False).splitlines()
+    wrong = checkout.run(*command, "evaluation_files=official", check=False).splitlines()
     assert wrong[-1] == "vclr: evaluation.files=official: must be one of published, rebuilt"
 
 
-@pytest.mark.parametrize("files", ["published", "rebuilt"])
-def test_files_are_compared_if_the_other_one_exists(checkout: Checkout, files: str):
+@pytest.mark.parametrize(("config", "others"), [((), REBUILT), (("evaluation_files=rebuilt",), PUBLISHED)])
+def test_files_are_compared_if_the_other_one_exists(checkout: Checkout, config: tuple[str, ...], others: dict):
     """Nothing is fetched for a comparison alone."""
-    others = {name: (PUBLISHED if files == "rebuilt" else REBUILT)[name].split()[-1] for name in ("lvis", "uvo")}
-    config = f"evaluation_files={files}"
-    fetches = re.findall(r"vclr fetch .*", plan_protocols(checkout, config))
-    checkout.write(others["lvis"], "{}")
-    output = plan_protocols(checkout, config)
-    assert re.findall(r"--comparison (\S+)", output) == ["data/splits/lvis_val_noncoco.compared.json"]
-    assert sorted(re.findall(r"vclr fetch .*", output)) == sorted(fetches)
-    checkout.write(others["uvo"], "{}")
-    assert len(re.findall(r"--comparison (\S+)", plan_protocols(checkout, config))) == 2
+    checkout.write(others["lvis"].split()[-1], "{}")
+    checkout.write(others["uvo"].split()[-1], "{}")
+    output = plan_protocols(checkout, *config)
+    assert sorted(re.findall(r"--comparison (\S+)", output)) == [
+        f"data/splits/{name}.compared.json" for name in ("lvis_val_noncoco", "uvo_val_nonvoc")
+    ]
+    assert bool(re.search(r"vclr fetch (?:\S+ )?lvis ", output)) is bool(config)
+    assert "vclr fetch owis/openworld" not in output or not config
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ SPLITS = {
         inverted=True,
         match="synsets",
         is_one_class=True,
+        without_folders=True,
     ),
     "uvo_nonvoc": Split(
         "UVO's classes without VOC's; videos become frames", VOC_CLASSES, inverted=True, is_one_class=True

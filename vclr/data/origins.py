@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.catalog.data_sets import COLLECTIONS, SPLIT_FILES, find_part
+from vclr.catalog.data_sets import COLLECTIONS, REBUILT, SPLIT_FILES, find_part
 from vclr.fetch.sources import Source, read_catalog
 from vclr.image_folders.open import locate
 
@@ -21,8 +21,13 @@ class Origins:
         views: (set, view) of each published view -> what `vclr fetch` calls it.
     """
 
-    def __init__(self, root: str = "data", catalog: str = "") -> None:
+    def __init__(self, root: str = "data", catalog: str = "", evaluation_files: str = "") -> None:
         """Read the sources that `vclr fetch` knows, and those of a catalog of the user's own.
+
+        Args:
+            root: the data folder.
+            catalog: the user's own catalog, if there is one.
+            evaluation_files: `evaluation.files` of all experiments, if it is the same for all.
 
         Raises:
             UserError: the catalog is not what it should be.
@@ -31,6 +36,7 @@ class Origins:
         sources = read_catalog(Path(catalog) if catalog else None)
         self._requires = {name: source.requires for name, source in sources.items() if _is_fetched_whole(source)}
         self.fetched = list(self._requires)
+        self._evaluates_published = evaluation_files != REBUILT
         self._manual = {name: source.manual for name, source in sources.items() if source.manual}
         self.views = {
             (folder.split("/")[1], folder.split("/")[2]): f"{source.name}/{place.rstrip('/')}"
@@ -51,7 +57,7 @@ class Origins:
         """
         needed = [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
         jsons = [self.root / path for path in self._manual[source].annotations] if source in self._manual else []
-        if any(path.is_file() for path in jsons):
+        if not self._evaluates_published or any(path.is_file() for path in jsons):
             return needed
         return needed + [path.as_posix() for path in jsons if path.relative_to(self.root).parts[1] in COLLECTIONS]
 

@@ -83,7 +83,7 @@ class Comparison:
 
 def compare_split(made: MadeSplit, published: str | Path) -> Comparison:
     """Compare a published json with a split."""
-    theirs = open_official(published)
+    theirs = open_official(published, made.split.without_folders)
     theirs.check_images()
     lines = _compare_categories(made.categories, theirs.categories)
     same_classes = {category["id"] for category in made.categories} if not lines else set()
