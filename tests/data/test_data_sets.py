@@ -119,26 +119,26 @@ def test_own_test_sets_have_no_files_to_choose():
         (
             "uvo",
             "published",
-            "get {raw}/uvo/uvo_nonvoc_val_rle.json with `vclr fetch uvo{into}`, then make it with "
+            "{raw}/uvo/uvo_nonvoc_val_rle.json does not exist: get it with `vclr fetch uvo{into}`, then make it with "
             "`vclr split one_class --annotations {raw}/uvo/uvo_nonvoc_val_rle.json --output {path}`",
         ),
         (
             "uvo",
             "rebuilt",
-            "put {raw}/uvo/uvo_val_dense.json in place (docs/data.md), then make it with "
+            "{raw}/uvo/uvo_val_dense.json does not exist: put it in place by hand (docs/data.md), then make it with "
             "`vclr split uvo_nonvoc --annotations {raw}/uvo/uvo_val_dense.json --output {path}`",
         ),
         (
             "lvis",
             "published",
-            "get {raw}/owis/openworld_lvis_noncoco_val_correct.json with `vclr fetch "
+            "{raw}/owis/openworld_lvis_noncoco_val_correct.json does not exist: get it with `vclr fetch "
             "owis/openworld_lvis_noncoco_val_correct.json{into}`, then make it with `vclr split one_class_flat "
             "--annotations {raw}/owis/openworld_lvis_noncoco_val_correct.json --output {path}`",
         ),
         (
             "lvis",
             "rebuilt",
-            "get {raw}/lvis/lvis_v1_val.json with `vclr fetch lvis{into}`, then make it with "
+            "{raw}/lvis/lvis_v1_val.json does not exist: get it with `vclr fetch lvis{into}`, then make it with "
             "`vclr split lvis_noncoco --annotations {raw}/lvis/lvis_v1_val.json --output {path}`",
         ),
     ],

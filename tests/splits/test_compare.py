@@ -190,6 +190,29 @@ def test_a_comparison_as_a_file_is_no_failure(tmp_path: Path):
     assert "--comparison: needs --compare FILE" in str(alone.exception)
 
 
+@pytest.mark.parametrize(
+    ("path", "how"),
+    [
+        ("raw/lvis/lvis_v1_val.json", "get it with `vclr fetch lvis --output {root}`"),
+        (
+            "raw/owis/openworld_objects365_noncoco_val.json",
+            "get it with `vclr fetch owis/openworld_objects365_noncoco_",
+        ),
+        ("raw/uvo/uvo_nonvoc_val_rle.json", "get it with `vclr fetch uvo --output {root}`"),
+        ("raw/uvo/uvo_val_dense.json", "put it in place by hand (docs/data.md)"),
+        ("raw/objects365/zhiyuan_objv2_val.json", "put it in place by hand (docs/data.md)"),
+    ],
+)
+def test_a_missing_file_is_named_with_what_gets_it(tmp_path: Path, path: str, how: str):
+    words = ["split", "one_class", "--annotations", str(tmp_path / path), "--output", str(tmp_path / "split.json")]
+    error = str(CliRunner().invoke(app, words).exception)
+    assert error.startswith(f"{tmp_path / path}: does not exist; {how.format(root=tmp_path)}")
+    words[3:3] = [str(ANNOTATIONS), "--compare"]
+    assert how.format(root=tmp_path) in str(CliRunner().invoke(app, words).exception)
+    elsewhere = str(CliRunner().invoke(app, [*words[:3], "raw.json", *words[-2:]]).exception)
+    assert "vclr fetch" not in elsewhere and "raw.json" in elsewhere
+
+
 def test_empty_and_unsound_files(tmp_path: Path):
     lines = compare(tmp_path, "uvo_nonvoc", {"images": [], "annotations": []})
     assert [line.split(":")[:2] for line in lines] == [["images only in the split", " 79"]]

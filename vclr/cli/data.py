@@ -119,6 +119,7 @@ def split(
 
     A record of the input files, classes and counts is written next to the json.
     """
+    from vclr.data.origins import how_to_get
     from vclr.files import write_json
     from vclr.splits.compare import compare_split
     from vclr.splits.record import find_leaks, record_path, save_split
@@ -140,6 +141,9 @@ def split(
         check_output_file(record_path(output), inputs, ("split",), option="the record beside --output,")
         if output.exists() and not record_path(output).exists():
             raise UsageError(f"--output {output}: is not a split (it has no record next to it); choose another name")
+    for path in filter(None, (annotations, compare)):
+        if not path.exists() and (how := how_to_get(path)):
+            raise UserError(f"{path}: does not exist; {how}")
     made = make_split(name, annotations, proposals, images or None)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)

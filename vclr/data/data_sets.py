@@ -10,7 +10,7 @@ from pathlib import Path
 from vclr.catalog.classes import resolve_groups
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED, DataSet, find_split_file, split_command
 from vclr.config import Config, DataSetConfig
-from vclr.data.origins import fetch_command
+from vclr.data.origins import how_to_get
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import each_folder, locate
@@ -154,7 +154,7 @@ def _how_to_make(path: str) -> str:
     if not command or made is None:
         return ""
     source, target = Path(path).parent.parent / made.json, Path(path).as_posix()
-    fetch = fetch_command(made.json, Path(path).parent.parent)
-    first = f"get {source} with `{fetch}`, then " if fetch else f"put {source} in place (docs/data.md), then "
+    get = "" if source.is_file() else how_to_get(source)
+    first = f"{source} does not exist: {get}, then " if get else ""
     downloads = f" (or `snakemake {target} --cores 1`, downloads included)" if target.startswith("data/") else ""
-    return f"; {'' if source.is_file() else first}make it with `{command}`{downloads}"
+    return f"; {first}make it with `{command}`{downloads}"

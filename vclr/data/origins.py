@@ -119,14 +119,20 @@ class Origins:
         return SPLIT_FILES[name].split_arguments(self.root)
 
 
-def fetch_command(json: str, root: Path) -> str:
-    """Return the command that gets an official or a published json; empty if none does."""
-    _, name, file = json.split("/", 2)
-    source = read_catalog().get(name)
-    if source is None or (source.manual and not (source.hub and file in source.hub.names)):
+def how_to_get(path: str | Path) -> str:
+    """Say how a missing file `<data folder>/raw/<source>/...` is got; empty if no source is known to have it."""
+    parts = Path(path).parts
+    if "raw" not in parts[:-2]:
         return ""
-    part = f"/{file}" if name in COLLECTIONS else ""
-    return f"vclr fetch {name}{part}" + ("" if root == Path("data") else f" --output {root}")
+    at = len(parts) - 1 - parts[::-1].index("raw")
+    root, json, (name, *below) = Path(*parts[:at]), "/".join(parts[at:]), parts[at + 1 :]
+    source = read_catalog().get(name)
+    if source is None:
+        return ""
+    if source.manual and not (source.hub and below[-1] in source.hub.names):
+        return "put it in place by hand (docs/data.md)" if json in source.manual.annotations else ""
+    part = f"/{'/'.join(below)}" if name in COLLECTIONS else ""
+    return f"get it with `vclr fetch {name}{part}" + ("`" if root == Path("data") else f" --output {root}`")
 
 
 def _is_fetched_whole(source: Source) -> bool:

@@ -24,6 +24,7 @@ from vclr.pictures import write_png
 from vclr.report.comparison import Pairs, check_pairs, compare, warn_of_apart
 from vclr.report.curves import draw_curves, draw_line_sample, draw_overview
 from vclr.report.differences import differences, format_setting
+from vclr.report.evaluated_files import comparison_table, describe_origin
 from vclr.report.experiments import Experiment, by_test_set, groups_of, main_metric, provenance, trainings
 from vclr.report.findings import evidence, findings
 from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_objects, training_scenes
@@ -32,7 +33,6 @@ from vclr.report.licenses import terms_in_use
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
 from vclr.report.study import markdown_results
-from vclr.report.test_files import comparison_table, describe_origin
 from vclr.splits.leaks import summarize_leaks
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from vclr.catalog.data_sets import PUBLISHED, DataSet, find_test_set
 from vclr.coco.annotations import Json
-from vclr.data.origins import fetch_command
+from vclr.data.origins import how_to_get
 from vclr.errors import UserError
 from vclr.evaluation.evaluated_set import EvaluatedSet
 from vclr.files import read_json
@@ -83,8 +83,7 @@ def _why_not_compared(test_set: EvaluatedSet, known: DataSet) -> str:
         return "" if used.sha256 == origin.sha256 else f"{path} is of another {used.file}"
     for json in (known.json, known.published[1]):
         if not (root / json).is_file():
-            fetch = fetch_command(json, root)
-            return f"{root / json} does not exist" + (f" (`{fetch}` gets it)" if fetch else "")
+            return f"{root / json} does not exist; {how_to_get(root / json)}"
     return f"`vclr split {known.comparison_arguments(root)}` was not run"
 
 
