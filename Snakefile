@@ -38,8 +38,8 @@ configfile: "configs/workflow.yaml"
 
 mistakes.check_config(config, "workflow/schemas/workflow.schema.yaml", "configs/workflow.yaml")
 with mistakes.in_one_line():
-    origins = Origins(config.get("data", "data"), config["catalog"])
-experiments = Experiments(config["overrides"], origins)
+    origins = Origins(config.get("data", "data"), config["catalog"], config.get("evaluation_files", ""))
+experiments = Experiments(config["overrides"], origins, config.get("evaluation_files", ""))
 DATA = origins.root.as_posix()
 
 

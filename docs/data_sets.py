@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS
 
@@ -29,9 +30,16 @@ def training_sets() -> Table:
 
 
 def protocols() -> Table:
-    """The published protocols, and what else is one."""
+    """The published protocols with the annotations of each choice of `evaluation.files`."""
     rows = [
-        (f"`{name}`", data_set.title, f"`{data_set.name}`", f"`data/{data_set.annotations}`")
+        (
+            f"`{name}`",
+            data_set.title,
+            f"`{data_set.name}`",
+            f"`{Path(data_set.published[1]).name}`" if data_set.published else "",
+            f"`{data_set.as_published().file}.json`" if data_set.published else "",
+            f"`{data_set.file}.json`",
+        )
         for name, data_set in PROTOCOLS.items()
     ]
-    return ("protocol", "title", "test set", "annotations"), rows
+    return ("protocol", "title", "test set", "published json", "`published`", "`rebuilt`"), rows

@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from docs import data_sets
+from docs import data_sets, objects365
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config
@@ -69,6 +69,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
     "proposal methods": partial(names_table, "method", PROPOSAL_METHODS),
+    "classes of Objects365": lambda: table(*objects365.known_classes()),
     "splits": lambda: table(*data_sets.splits()),
     "training sets": lambda: table(*data_sets.training_sets()),
     "protocols": lambda: table(*data_sets.protocols()),

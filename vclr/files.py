@@ -147,6 +147,11 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def identify(path: Path) -> dict[str, Any]:
+    """Identify a file by name, size and SHA-256, without its folder, which differs from machine to machine."""
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
 def write_manifest(folder: str | Path, files: Iterable[Path], **facts: Any) -> Path:
     """Write `folder/manifest.json`: how the folder was made, and the size and SHA-256 of each file, sorted by name."""
     entries = {

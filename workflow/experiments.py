@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from vclr.catalog.data_sets import PROTOCOLS
 from vclr.config import Config, DataSetConfig, load_config
 from vclr.data import data_sets
 from vclr.data.origins import Origins
@@ -28,10 +29,11 @@ class Experiments:
         overrides: the settings that every command gets on top of the experiment's own, as words of a shell command.
     """
 
-    def __init__(self, overrides: Sequence[str], origins: Origins) -> None:
+    def __init__(self, overrides: Sequence[str], origins: Origins, evaluation_files: str = "") -> None:
         self._origins = origins
         root = [] if origins.root.as_posix() == "data" else [f"data.root={origins.root.as_posix()}"]
-        self._overrides = [*root, *overrides]
+        files = [f"evaluation.files={evaluation_files}"] if evaluation_files else []
+        self._overrides = [*root, *files, *overrides]
         self._read: dict[str, Config] = {}
         self.overrides = shlex.join(self._overrides)
 
@@ -92,6 +94,27 @@ class Experiments:
     def audit_inputs(self, experiment: str, protocol: str) -> list[str]:
         """List the files that an audit of leaks reads."""
         return sorted({self._origins.source_of(path) for path in self.audited_sets(experiment, protocol)})
+
+    def comparisons(self, names: Sequence[str]) -> list[str]:
+        """List the comparisons of published test files with rebuilt ones for a report on experiments.
+
+        There is one if both jsons are there or will be: the one that is evaluated, and another one that an experiment
+        evaluates or that exists. Nothing is fetched for a comparison alone.
+        """
+        used: dict[str, set[str]] = {}
+        for name in names:
+            for protocol in self.protocols_of(name):
+                if (known := data_sets.known_test_set(self.read(name, protocol))) and known.protocol:
+                    used.setdefault(known.protocol, set()).add(known.json)
+        root = self._origins.root
+        return [
+            known.comparison(root).as_posix()
+            for known in map(PROTOCOLS.__getitem__, used)
+            if known.published
+            and all(
+                json in used[known.protocol] or (root / json).is_file() for json in (known.json, known.published[1])
+            )
+        ]
 
     def proposals_of_test_set(self, experiment: str, protocol: str) -> list[str]:
         """List the object proposals of the test set, if the experiment names them."""

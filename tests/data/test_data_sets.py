@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from vclr.catalog.data_sets import DATA_SETS, SPLIT_FILES, split_command
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, SPLIT_FILES, split_command
 from vclr.config import load_config
 from vclr.data.data_sets import (
     check_protocols,
     evaluated_groups,
+    known_test_set,
     list_missing_files,
     missing_files,
     training_set,
@@ -28,7 +29,7 @@ def test_each_protocol_has_its_test_set():
     found = {name: find_test_set(with_protocol(config, name)) for name in config.evaluation.protocols}
     assert {name: data_set.annotations for name, data_set in found.items()} == {
         "nonvoc": "data/splits/coco2017_val_nonvoc.json",
-        "uvo": "data/splits/uvo_val_nonvoc.json",
+        "uvo": "data/splits/uvo_val_nonvoc_published.json",
         "mine": "mine/val.json",
         "novel": "data/splits/coco2017_val_nonvoc.json",  # a group is of the experiment's own test set
     }
@@ -76,14 +77,87 @@ def test_mistakes_are_found_before_a_training(settings: list[str], message: str)
             check(config)
 
 
-def test_missing_split_names_the_command_that_makes_it():
-    config = load_config(None, ["evaluation.protocol=uvo"])
-    assert missing_files(find_test_set(config), "test") == (
-        "data.test.annotations=data/splits/uvo_val_nonvoc.json: does not exist; make it with "
-        "`vclr split one_class --annotations data/raw/uvo/uvo_nonvoc_val_rle.json"
-        " --output data/splits/uvo_val_nonvoc.json`"
-        " (or `snakemake data/splits/uvo_val_nonvoc.json --cores 1`, downloads included)"
-    )
+PHOTOS_OF = {"uvo": "data/raw/uvo/uvo_videos_dense_frames", "objects365": "data/raw/objects365/val"}
+FILES = {
+    "nonvoc": ("coco2017_val_nonvoc", "coco2017_val_nonvoc"),  # no json is published
+    "lvis": ("lvis_val_noncoco_published", "lvis_val_noncoco"),
+    "uvo": ("uvo_val_nonvoc_published", "uvo_val_nonvoc"),
+    "objects365": ("objects365_val_noncoco_published", "objects365_val_noncoco"),
+}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_setting_chooses_published_or_rebuilt_files(protocol: str):
+    name = PROTOCOLS[protocol].name
+    for choose in (f"evaluation.protocol={protocol}", f"dataloader.test.dataset.names={name}"):
+        for files, file in zip(([], ["evaluation.files=rebuilt"]), FILES[protocol], strict=True):
+            config = load_config(None, [choose, *files])
+            assert find_test_set(config).annotations == f"data/splits/{file}.json"
+            assert known_test_set(config).file == file
+            if protocol in PHOTOS_OF:
+                assert find_test_set(config).images == PHOTOS_OF[protocol]
+            as_training = training_set(load_config(None, [f"dataloader.train.dataset.names={name}", *files]))
+            assert as_training.annotations == f"data/splits/{FILES[protocol][1]}.json"
+
+
+def test_own_test_sets_have_no_files_to_choose():
+    own = "data.test={annotations: a.json, images: b}"
+    for settings in ([own], [own, GROUPS, "evaluation.protocol=novel"], [MINE, "evaluation.protocol=mine"]):
+        found = [
+            find_test_set(load_config(None, [*settings, f"evaluation.files={files}"]))
+            for files in ("published", "rebuilt")
+        ]
+        assert found[0] == found[1]
+        assert known_test_set(load_config(None, settings)) is None
+    with pytest.raises(UsageError, match=r"evaluation\.files=official: must be one of published, rebuilt"):
+        load_config(None, ["evaluation.files=official"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "files", "command"),
+    [
+        (
+            "uvo",
+            "published",
+            "{raw}/uvo/uvo_nonvoc_val_rle.json does not exist: get it with `vclr fetch uvo{into}`, then make it with "
+            "`vclr split one_class --annotations {raw}/uvo/uvo_nonvoc_val_rle.json --output {path}`",
+        ),
+        (
+            "uvo",
+            "rebuilt",
+            "{raw}/uvo/uvo_val_dense.json does not exist: put it in place by hand (docs/data.md), then make it with "
+            "`vclr split uvo_nonvoc --annotations {raw}/uvo/uvo_val_dense.json --output {path}`",
+        ),
+        (
+            "lvis",
+            "published",
+            "{raw}/owis/openworld_lvis_noncoco_val_correct.json does not exist: get it with `vclr fetch "
+            "owis/openworld_lvis_noncoco_val_correct.json{into}`, then make it with `vclr split one_class_flat "
+            "--annotations {raw}/owis/openworld_lvis_noncoco_val_correct.json --output {path}`",
+        ),
+        (
+            "lvis",
+            "rebuilt",
+            "{raw}/lvis/lvis_v1_val.json does not exist: get it with `vclr fetch lvis{into}`, then make it with "
+            "`vclr split lvis_noncoco --annotations {raw}/lvis/lvis_v1_val.json --output {path}`",
+        ),
+    ],
+)
+def test_missing_split_names_the_commands_that_make_it(tmp_path: Path, protocol: str, files: str, command: str):
+    for root in ("data", str(tmp_path)):
+        config = load_config(
+            None, [f"evaluation.protocol={protocol}", f"evaluation.files={files}", f"data.root={root}"]
+        )
+        path, into = find_test_set(config).annotations, "" if root == "data" else f" --output {root}"
+        says = command.format(raw=f"{root}/raw", path=path, into=into)
+        downloads = f" (or `snakemake {path} --cores 1`, downloads included)" if root == "data" else ""
+        assert missing_files(find_test_set(config), "test") == (
+            f"data.test.annotations={path}: does not exist; {says}{downloads}"
+        )
+    source = tmp_path / says.split("--annotations ")[1].split()[0]
+    source.parent.mkdir(parents=True)
+    source.write_text("{}")  # it is there now
+    assert "does not exist; make it with" in (missing_files(find_test_set(config), "test") or "")
 
 
 def test_commands_of_splits(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from vclr.catalog.classes import TOY_KNOWN_CLASSES, TOY_NOVEL_CLASSES
 from vclr.cli.options import app
 from vclr.config import Config, load_config
+from vclr.data.data_sets import test_set as find_test_set
 from vclr.errors import UserError
 from vclr.evaluation.evaluate import evaluate, evaluate_parts, evaluate_shard
-from vclr.evaluation.provenance import describe_checkpoint, settings_hash
+from vclr.evaluation.provenance import describe, describe_checkpoint, settings_hash
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
 from vclr.models.build import build_model
 from vclr.shards import Shard
+from vclr.splits.record import save_split
+from vclr.splits.split import make_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +111,55 @@ def test_shards_pass_their_checkpoint_on_and_must_be_of_one(world: Path, tmp_pat
     assert not (tmp_path / "other").exists()
     (second.parent / "provenance.json").unlink()
     assert evaluate_parts([first, second], config, tmp_path / "out")["provenance"]["checkpoint"] is None
+
+
+def publish(world: Path, root: Path) -> Config:
+    """Place the toy test set as UVO's published json and frames, and return the settings that evaluate it."""
+    coco = read_json(world / "annotations_val.json")
+    write_json(root / "raw/uvo/uvo_nonvoc_val_rle.json", coco)
+    shutil.copytree(world / "images", root / "raw/uvo/uvo_videos_dense_frames")
+    return make_config(world, f"data.root={root}", "evaluation.protocol=uvo")
+
+
+def test_origin_of_published_and_rebuilt_files(world: Path, tmp_path: Path):
+    """The record of the split says what was evaluated, whatever the name of the split's file."""
+    config = publish(world, tmp_path)
+    published = tmp_path / "raw/uvo/uvo_nonvoc_val_rle.json"
+    digest = hashlib.sha256(published.read_bytes()).hexdigest()
+    split = Path(annotations_of(config))
+    save_split(make_split("one_class", published), split)
+    metrics = evaluate(build_model(config), config, tmp_path / "out", quiet=True)
+    test_set = metrics["provenance"]["test_set"]
+    assert test_set["annotations"] == str(split)
+    assert test_set["sha256"] == hashlib.sha256(split.read_bytes()).hexdigest() != digest
+    assert test_set["origin"] == {"files": "published", "json": published.name, "sha256": digest}
+
+    again = make_config(world, f"data.root={tmp_path}", "evaluation.protocol=uvo", "evaluation.files=rebuilt")
+    rebuilt = Path(annotations_of(again))
+    assert rebuilt != split
+    official = tmp_path / "raw/uvo/uvo_val_dense.json"
+    shutil.copy(published, official)
+    save_split(make_split("one_class", official), rebuilt)
+    found = describe(again, None)["test_set"]["origin"]
+    assert found == {"files": "rebuilt", "json": official.name, "sha256": digest}
+    save_split(make_split("one_class", published), rebuilt)  # as an earlier version made this file
+    assert describe(again, None)["test_set"]["origin"]["files"] == "published"
+    rebuilt.write_bytes(rebuilt.read_bytes() + b" ")  # the record is of other annotations
+    assert describe(again, None)["test_set"]["origin"] == {"files": "rebuilt", "json": "", "sha256": ""}
+
+
+def annotations_of(config: Config) -> str:
+    return find_test_set(config).annotations
+
+
+def test_hash_of_settings_follows_the_files_that_are_read(world: Path):
+    def hash_of(*overrides: str) -> str:
+        return settings_hash(make_config(world, *overrides))
+
+    rebuilt = "evaluation.files=rebuilt"
+    assert hash_of() == hash_of(rebuilt)  # own files
+    assert hash_of("evaluation.protocol=nonvoc") == hash_of("evaluation.protocol=nonvoc", rebuilt)
+    assert hash_of("evaluation.protocol=lvis") != hash_of("evaluation.protocol=lvis", rebuilt)
 
 
 def test_one_model_on_two_test_sets(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,7 +20,7 @@ from vclr.splits.split import make_split
 
 made = make_split(sys.argv[1], sys.argv[2])
 save_split(made, sys.argv[3])
-assert not compare_split(made, sys.argv[3])
+assert not compare_split(made, sys.argv[3]).differences
 # Not ru_maxrss, which begins with what the process had that started this one.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
 """

@@ -129,6 +129,30 @@ class Miniature:
     def _relabel(self, images: Iterable[Json], category_of: Any) -> list[Json]:
         return [{**one, "category_id": category_of(number)} for number, one in enumerate(self._of(images))]
 
+    def _published_lvis(self) -> Json:
+        """The published test set of LVIS: as rebuilt, but for an object of a known class that it has too."""
+        official = self._lvis([*self.train[:2], *self.val])
+        novel = {one["id"] for one in official["categories"] if one["synset"] in NOVEL_IN_LVIS}
+        found = [one for one in official["annotations"] if one["category_id"] in novel]
+        images = [
+            {**image, "file_name": "/".join(image["coco_url"].split("/")[-2:])}
+            for image in official["images"]
+            if image["id"] in {one["image_id"] for one in found if not one["iscrowd"]}
+        ]
+        ids = {image["id"] for image in images}
+        extra = next(
+            one for one in official["annotations"] if one["category_id"] not in novel and one["image_id"] in ids
+        )
+        return _one_class(images, [*(one for one in found if one["image_id"] in ids), extra])
+
+    def _published_objects365(self) -> Json:
+        """The published test set of Objects365, which is as rebuilt."""
+        novel = OBJECTS365.index("Sneakers") + 1
+        found = [one for one in self.objects365["annotations"] if one["category_id"] == novel]
+        ids = {one["image_id"] for one in found if not one["iscrowd"]}
+        images = [image for image in self.objects365["images"] if image["id"] in ids]
+        return _one_class(images, [one for one in found if one["image_id"] in ids])
+
     def archives_of_objects365(self) -> dict[str, bytes]:
         """Return what its host has: a tar of each patch."""
         patches = sorted({name.split("/")[0] for name in self.patches})
@@ -140,7 +164,7 @@ class Miniature:
         }
 
     def _owis(self) -> dict[str, bytes]:
-        """The collection: training files with proposals, views, frames of videos and the splits."""
+        """The collection: training files with proposals, views, frames of videos and the test sets."""
         known = [one for one in self._of(self.train) if one["category_id"] in self.voc_ids]
         depth = {image["file_name"]: _rendered(self.photos[image["file_name"]], "depth") for image in self.train}
         style = {image["file_name"]: _rendered(self.photos[image["file_name"]], "style") for image in self.train}
@@ -156,6 +180,8 @@ class Miniature:
             "uvo_nonvoc_val_rle.json": _encode(
                 _one_class(uvo_images, [_as_rle(one, uvo_images) for one in self._of(self.val)])
             ),
+            "openworld_lvis_noncoco_val_correct.json": _encode(self._published_lvis()),
+            "openworld_objects365_noncoco_val.json": _encode(self._published_objects365()),
             "style_coco_train2017.zip": zipped({f"style_coco_train2017/{name}": view for name, view in style.items()}),
             **{f"train2017_depth_cmap/{name}": view for name, view in depth.items()},
             **frames,

@@ -84,11 +84,70 @@ def test_a_catalog_that_is_wrong_is_one_line(checkout: Checkout):
     assert lines[-1] == "vclr: mine.yaml: mine: unknown key 'titel'; nearest: title"
 
 
-def test_uvo_s_split_is_made_of_its_release_if_that_is_there(checkout: Checkout):
-    target = ("snakemake", "data/splits/uvo_val_nonvoc.json", "-np", "--cores", "1")
-    assert "vclr split one_class --annotations data/raw/uvo/uvo_nonvoc_val_rle.json" in checkout.run(*target)
-    checkout.write("data/raw/uvo/uvo_val_dense.json", "{}")
-    assert "vclr split uvo_nonvoc --annotations data/raw/uvo/uvo_val_dense.json" in checkout.run(*target)
+PUBLISHED = {
+    "lvis": "one_class_flat --annotations data/raw/owis/openworld_lvis_noncoco_val_correct.json",
+    "uvo": "one_class --annotations data/raw/uvo/uvo_nonvoc_val_rle.json",
+    "objects365": "one_class_flat --annotations data/raw/owis/openworld_objects365_noncoco_val.json",
+    "nonvoc": "nonvoc --annotations data/raw/coco2017/annotations/instances_val2017.json",
+}
+REBUILT = PUBLISHED | {
+    "lvis": "lvis_noncoco --annotations data/raw/lvis/lvis_v1_val.json",
+    "uvo": "uvo_nonvoc --annotations data/raw/uvo/uvo_val_dense.json",
+    "objects365": "objects365_noncoco --annotations data/raw/objects365/zhiyuan_objv2_val.json",
+}
+
+
+def plan_protocols(checkout: Checkout, *config: str) -> str:
+    protocols = ",".join(PUBLISHED)
+    experiment = ("experiments=[voc_to_nonvoc]", f'overrides=["evaluation.protocols=[{protocols}]"]')
+    return checkout.run("snakemake", "all", "-np", "--cores", "1", "--config", *experiment, *config)
+
+
+@pytest.mark.parametrize(("config", "splits"), [((), PUBLISHED), (("evaluation_files=rebuilt",), REBUILT)])
+def test_one_key_chooses_the_files_of_every_test_set(checkout: Checkout, config: tuple[str, ...], splits: dict):
+    output = plan_protocols(checkout, *config)
+    made = re.findall(r"vclr split (\w+ --annotations \S+) --output", output)
+    assert sorted(made) == sorted(
+        [*splits.values(), "one_class --annotations data/raw/owis/vCLR_voc_train2017_top10.json"]
+    )
+    chosen = re.findall(r"vclr (launch|evaluate|audit) .* evaluation\.files=(\w+) ", output)
+    assert set(chosen) == {(verb, "rebuilt" if config else "published") for verb in ("launch", "evaluate", "audit")}
+    assert len(chosen) == 1 + 4 + 4
+    assert bool(re.search(r"vclr fetch (?:\S+ )?lvis ", output)) is bool(
+        config
+    )  # the published json needs no official one
+    assert "--compare" not in output  # of none, both jsons are there
+
+
+def test_without_the_key_each_experiment_chooses(checkout: Checkout):
+    """Both files of one protocol are then evaluated, so both are there to be compared."""
+    experiment = (checkout.folder / "configs/experiment/coco_to_lvis.yaml").read_text()
+    checkout.write("configs/experiment/rebuilt.yaml", f"{experiment}evaluation: {{files: rebuilt}}\n")
+    settings = (checkout.folder / "configs/workflow.yaml").read_text()
+    checkout.write(
+        "configs/workflow.yaml", settings.replace("\nevaluation_files: published\n", '\nevaluation_files: ""\n')
+    )
+    command = ("snakemake", "all", "-np", "--cores", "1", "--config", "experiments=[coco_to_lvis,rebuilt]")
+    output = checkout.run(*command)
+    assert re.findall(r"vclr split (\w+).*--comparison (\S+)", output) == [
+        ("lvis_noncoco", "data/splits/lvis_val_noncoco.compared.json")
+    ]
+    assert "evaluation.files" not in output
+    wrong = checkout.run(*command, "evaluation_files=official", check=False).splitlines()
+    assert wrong[-1] == "vclr: evaluation.files=official: must be one of published, rebuilt"
+
+
+@pytest.mark.parametrize(("config", "others"), [((), REBUILT), (("evaluation_files=rebuilt",), PUBLISHED)])
+def test_files_are_compared_if_the_other_one_exists(checkout: Checkout, config: tuple[str, ...], others: dict):
+    """Nothing is fetched for a comparison alone."""
+    checkout.write(others["lvis"].split()[-1], "{}")
+    checkout.write(others["uvo"].split()[-1], "{}")
+    output = plan_protocols(checkout, *config)
+    assert sorted(re.findall(r"--comparison (\S+)", output)) == [
+        f"data/splits/{name}.compared.json" for name in ("lvis_val_noncoco", "uvo_val_nonvoc")
+    ]
+    assert bool(re.search(r"vclr fetch (?:\S+ )?lvis ", output)) is bool(config)
+    assert "vclr fetch owis/openworld" not in output or not config
 
 
 @pytest.mark.slow
@@ -112,11 +171,13 @@ def test_from_downloads_to_report(checkout: Checkout, server: FileServer):
     config += [f"overrides=[{','.join(SMALL)}]", "training_threads=1"]
 
     rules = run_rules(checkout, "all", *config)
-    fetched = {"fetch": 4, "fetch_owis": 2, "fetch_view": 2, "fetch_weights": 1}
-    assert rules == {**fetched, "published_split": 6, "train": 2, "evaluate": 4, "audit": 4, "report": 1, "all": 1}
+    fetched = {"fetch": 3, "fetch_owis": 4, "fetch_view": 2, "fetch_weights": 1}
+    made = {"published_split": 6, "train": 2, "evaluate": 4, "audit": 4, "compare_files": 1, "report": 1, "all": 1}
+    assert rules == {**fetched, **made}
     check_data(checkout, miniature)
     check_results(checkout)
 
+    check_rebuilt_files(checkout, miniature, config)
     check_flat_photos(checkout, config)
     check_switch_of_proposals(checkout, config)
 
@@ -127,19 +188,20 @@ def check_data(checkout: Checkout, miniature: Miniature) -> None:
     for view in ("depth", "style"):
         files = read_json(data / f"views/coco2017/{view}/manifest.json")["files"]
         assert set(files) == {image["file_name"] for image in miniature.train}
-    lvis = read_json(data / "raw/lvis/lvis_v1_val.json")["images"]
-    assert len(lvis) == len(miniature.val) + 2
-    assert all((data / "raw/coco2017" / "/".join(image["coco_url"].split("/")[-2:])).is_file() for image in lvis)
-    assert not (data / "raw/lvis/images").exists()
     assert not list(data.glob("raw/coco2017/*.zip"))
-    for name in ("coco2017_train_voc_top10_cutler", "lvis_val_noncoco", "objects365_val_noncoco", "uvo_val_nonvoc"):
+    assert not (data / "raw/lvis").exists()
+    tests = [f"{name}_published" for name in ("lvis_val_noncoco", "objects365_val_noncoco", "uvo_val_nonvoc")]
+    for name in ("coco2017_train_voc_top10_cutler", *tests):
         split = read_json(data / f"splits/{name}.json")
         assert [category["name"] for category in split["categories"]] == ["object"]
-    split = read_json(data / "splits/objects365_val_noncoco.json")
-    flat = {name.split("/")[1] for name in miniature.patches}
-    assert {image["file_name"] for image in split["images"]} <= flat
-    record = read_json(data / "splits/uvo_val_nonvoc.record.json")
+    check_flat_names(checkout, miniature, "objects365_val_noncoco_published")
+    record = read_json(data / "splits/uvo_val_nonvoc_published.record.json")
     assert record["annotations"]["file"] == "uvo_nonvoc_val_rle.json"
+
+
+def check_flat_names(checkout: Checkout, miniature: Miniature, name: str) -> None:
+    split = read_json(checkout.folder / f"data/splits/{name}.json")
+    assert {image["file_name"] for image in split["images"]} <= {name.split("/")[1] for name in miniature.patches}
 
 
 def check_results(checkout: Checkout) -> None:
@@ -153,21 +215,67 @@ def check_results(checkout: Checkout) -> None:
         assert all(one["box_ar@100"] is not None for one in found)
     leaks = read_json(checkout.folder / "results/coco_to_lvis/leaks/lvis.json")
     assert leaks["leaked_images"] == 2
-    report = (checkout.folder / "results/all/report.html").read_text(encoding="utf-8")
+    origins = {}
+    for path in sorted((checkout.folder / "results").glob("*/seed0/*/metrics.json")):
+        origins[path.parent.name] = read_json(path)["provenance"]["test_set"]["origin"]
+    assert {name: (one["files"], one["json"]) for name, one in origins.items()} == {
+        "lvis": ("published", "openworld_lvis_noncoco_val_correct.json"),
+        "nonvoc": ("rebuilt", "instances_val2017.json"),
+        "objects365": ("published", "openworld_objects365_noncoco_val.json"),
+        "uvo": ("published", "uvo_nonvoc_val_rle.json"),
+    }
+    report = report_of(checkout)
     assert "voc_to_nonvoc" in report and "coco_to_lvis" in report
+    for one in origins.values():
+        assert f"{one['files']}, made from {one['json']} (sha256 {one['sha256']})" in report
+    assert "no json of this test set is published" in report
+    assert "The published annotations equal those rebuilt" in report  # Objects365's
+    assert "not compared: data/raw/lvis/lvis_v1_val.json does not exist; get it with `vclr fetch lvis`" in report
+    assert (
+        "not compared: data/raw/uvo/uvo_val_dense.json does not exist; put it in place by hand (docs/data.md)" in report
+    )
+
+
+def report_of(checkout: Checkout) -> str:
+    return (checkout.folder / "results/all/report.html").read_text(encoding="utf-8")
+
+
+def check_rebuilt_files(checkout: Checkout, miniature: Miniature, config: list[str]) -> None:
+    """Evaluate rebuilt files, which trains nothing; then published ones again, now compared with them."""
+    target, data = "results/coco_to_lvis/seed0/lvis/metrics.json", checkout.folder / "data"
+    before = results_of(checkout, "coco_to_lvis/seed0/lvis")
+    rules = run_rules(checkout, target, *config, "evaluation_files=rebuilt")
+    assert rules == {"fetch": 1, "published_split": 1, "evaluate": 1}
+    origin = results_of(checkout, "coco_to_lvis/seed0/lvis")["provenance"]["test_set"]["origin"]
+    assert (origin["files"], origin["json"]) == ("rebuilt", "lvis_v1_val.json")
+    lvis = read_json(data / "raw/lvis/lvis_v1_val.json")["images"]
+    assert len(lvis) == len(miniature.val) + 2
+    assert all((data / "raw/coco2017" / "/".join(image["coco_url"].split("/")[-2:])).is_file() for image in lvis)
+    assert not (data / "raw/lvis/images").exists()
+
+    assert run_rules(checkout, "all", *config) == {"evaluate": 1, "compare_files": 1, "report": 1, "all": 1}
+    assert measured(results_of(checkout, "coco_to_lvis/seed0/lvis")) == measured(before)
+    compared = read_json(data / "splits/lvis_val_noncoco.compared.json")
+    assert (compared["annotations"]["only_split"], compared["annotations"]["only_file"]) == (0, 1)
+    assert len(compared["classes_only_file"]) == 1 and "" not in compared["classes_only_file"]
+    report = report_of(checkout)
+    assert "The published annotations differ from those rebuilt" in report
+    assert f"{next(iter(compared['classes_only_file']))} 1</td>" in report
+    assert run_rules(checkout, "all", *config) == {}
 
 
 def check_flat_photos(checkout: Checkout, config: list[str]) -> None:
     """Put Objects365's photos flat, as OWIS has them: the same test set, evaluated again, and nothing else."""
     before = results_of(checkout, "coco_to_lvis/seed0/objects365")
-    split = (checkout.folder / "data/splits/objects365_val_noncoco.json").read_bytes()
+    made = checkout.folder / "data/splits/objects365_val_noncoco_published.json"
+    split = made.read_bytes()
     photos = checkout.folder / "data/raw/objects365/val"
     for photo in sorted(photos.rglob("*.jpg")):
         photo.rename(photos / photo.name)
     target = "results/coco_to_lvis/seed0/objects365/metrics.json"
     rules = run_rules(checkout, target, "--forcerun", "data/raw/objects365/FETCHED", *config)
-    assert rules == {"fetch": 1, "published_split": 1, "evaluate": 1}
-    assert (checkout.folder / "data/splits/objects365_val_noncoco.json").read_bytes() == split
+    assert rules == {"fetch": 1, "evaluate": 1}
+    assert made.read_bytes() == split
     after = results_of(checkout, "coco_to_lvis/seed0/objects365")
     assert measured(after) == measured(before) and after["provenance"] == before["provenance"]
 

@@ -49,6 +49,7 @@ SPLITS = {
         inverted=True,
         match="synsets",
         is_one_class=True,
+        without_folders=True,
     ),
     "uvo_nonvoc": Split(
         "UVO's classes without VOC's; videos become frames", VOC_CLASSES, inverted=True, is_one_class=True
@@ -62,7 +63,13 @@ SPLITS = {
         without_folders=True,
     ),
     "one_class": Split("everything: for files that are splits already", (), inverted=True, is_one_class=True),
+    "one_class_flat": Split(
+        "the same, with file names without their folders", (), inverted=True, is_one_class=True, without_folders=True
+    ),
 }
+# Which json an evaluation on a published test set reads (`evaluation.files`): the one that the reference's authors
+# published, or the split that is made from the official annotations.
+PUBLISHED, REBUILT = "published", "rebuilt"
 # `{split}_top{k}` adds the best k proposals per image to any split of known classes; these are the published ones.
 PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
 
@@ -82,7 +89,8 @@ class DataSet:
         file: name of that file, without `.json`.
         views: views that are published with the photos, in `views/{source}/{view}`.
         method: the proposal method whose proposals the split adds; "" for none, or if the json has them already.
-        instead: another split and json, used if the official json is not there.
+        published: the split that reads the json that the reference's authors published of this test set, and this json;
+            None if they published none.
         protocol: name of the evaluation protocol of which this is the test set.
         title: what papers call this protocol.
     """
@@ -96,7 +104,7 @@ class DataSet:
     file: str = ""
     views: tuple[str, ...] = ()
     method: str = ""
-    instead: tuple[str, str] | None = None
+    published: tuple[str, str] | None = None
     protocol: str = ""
     title: str = ""
     linked: str = ""
@@ -116,16 +124,26 @@ class DataSet:
         """The object proposals that the split adds."""
         return f"proposals/{self.source}/{self.part}_{self.method}.json" if self.method else ""
 
-    def in_folder(self, root: Path) -> DataSet:
-        """Return the data set as it is made from the official files in a data folder."""
-        if self.instead is None or (root / self.json).is_file():
+    def as_published(self) -> DataSet:
+        """Return the data set with the published json instead of the official one; itself if none is published."""
+        if self.published is None:
             return self
-        return replace(self, split=self.instead[0], json=self.instead[1])
+        split, json = self.published
+        return replace(self, split=split, json=json, file=f"{self.file}_{PUBLISHED}", published=None)
 
     def split_arguments(self, root: Path) -> str:
         """Return how the annotations are made, as words of `vclr split`."""
         proposals = f" --proposals {root / self.proposals}" if self.proposals else ""
         return f"{self.split} --annotations {root / self.json}{proposals}"
+
+    def comparison(self, root: Path) -> Path:
+        """Return the file that says how the published json differs from the split of the official one."""
+        return root / "splits" / f"{self.file}.compared.json"
+
+    def comparison_arguments(self, root: Path) -> str:
+        """Return how this file is made, as words of `vclr split`."""
+        assert self.published is not None
+        return f"{self.split_arguments(root)} --compare {root / self.published[1]} --comparison {self.comparison(root)}"
 
 
 def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
@@ -172,6 +190,7 @@ _RECORDS = (
         json="raw/lvis/lvis_v1_val.json",
         split="lvis_noncoco",
         file="lvis_val_noncoco",
+        published=("one_class_flat", "raw/owis/openworld_lvis_noncoco_val_correct.json"),
         protocol="lvis",
         title="LVIS non-COCO",
     ),
@@ -183,8 +202,8 @@ _RECORDS = (
         json="raw/uvo/uvo_val_dense.json",
         split="uvo_nonvoc",
         file="uvo_val_nonvoc",
-        # UVO's release is closed; the json of the OWIS collection only has the objects outside VOC's classes.
-        instead=("one_class", "raw/uvo/uvo_nonvoc_val_rle.json"),
+        # UVO's release is closed, so this is the only json that can still be downloaded.
+        published=("one_class", "raw/uvo/uvo_nonvoc_val_rle.json"),
         protocol="uvo",
         title="UVO non-VOC",
     ),
@@ -196,6 +215,7 @@ _RECORDS = (
         json="raw/objects365/zhiyuan_objv2_val.json",
         split="objects365_noncoco",
         file="objects365_val_noncoco",
+        published=("one_class_flat", "raw/owis/openworld_objects365_noncoco_val.json"),
         protocol="objects365",
         title="Objects365 non-COCO",
     ),
@@ -232,8 +252,15 @@ def _own_part(source: str, part: str) -> DataSet:
     return DataSet("", source, part, (f"raw/{source}/images",), f"raw/{source}/annotations_{part}.json")
 
 
+_MADE = [made for record in _RECORDS for made in (record, record.as_published()) if made.split]
 # Published splits; those of the toy scenes have names and folders like the user's own.
-SPLIT_FILES = {record.file: record for record in _RECORDS if record.split and record.source != "toy"}
+SPLIT_FILES = {made.file: made for made in _MADE if made.source != "toy"}
+
+
+def find_test_set(annotations: str | Path) -> DataSet | None:
+    """Return the test set of a protocol whose annotations a file is, by the file's name; None if it is of none."""
+    found = (one for one in PROTOCOLS.values() if Path(annotations).stem in (one.file, one.as_published().file))
+    return next(found, None)
 
 
 def find_split_file(path: str | Path) -> DataSet | None:
@@ -245,7 +272,7 @@ def find_split_file(path: str | Path) -> DataSet | None:
     if path.parent.name != "splits" or path.suffix != ".json":
         return None
     if record := SPLIT_FILES.get(path.stem):
-        return record.in_folder(path.parent.parent)
+        return record
     own = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", path.stem)
     return replace(_own_part(own[1], own[2]), split=own[3], file=path.stem) if own else None
 

@@ -109,25 +109,38 @@ def split(
     compare: Annotated[
         Path | None, typer.Option(help="Published json to compare the split with; exit 1 if they differ.")
     ] = None,
+    comparison: Annotated[
+        Path | None,
+        typer.Option(help="Json file for the result of --compare; differences are then no failure, so exit 0."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Restrict the annotations of a json to known or to novel classes.
 
     A record of the input files, classes and counts is written next to the json.
     """
+    from vclr.data.origins import how_to_get
+    from vclr.files import write_json
     from vclr.splits.compare import compare_split
     from vclr.splits.record import find_leaks, save_split
     from vclr.splits.split import make_split
 
     if output is None and compare is None:
         raise UsageError("needs --output FILE, or --compare FILE")
+    if comparison is not None and compare is None:
+        raise UsageError("--comparison: needs --compare FILE")
     if train is not None and output is None:
         raise UsageError("--train: needs --output FILE, whose record says what is found")
     if train_images and (train is None or not images):
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
+    inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
+    if comparison is not None:
+        check_output_file(comparison, {**inputs, "--output": output}, ("differences",), option="--comparison")
     if output is not None:
-        inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
         _check_output_with_record(output, inputs, "split")
+    for path in filter(None, (annotations, compare)):
+        if not path.exists() and (how := how_to_get(path)):
+            raise UserError(f"{path}: does not exist; {how}")
     made = make_split(name, annotations, proposals, images or None)
     if output is not None:
         leaks = None if train is None else find_leaks(made, images or None, train, train_images or None, quiet)
@@ -137,9 +150,11 @@ def split(
 
             print(summarize_leaks(leaks))
     if compare is not None:
-        differences = compare_split(made, compare)
-        print("\n".join(differences) if differences else f"{compare}: is the split {name} of {annotations}")
-        raise typer.Exit(int(bool(differences)))
+        found = compare_split(made, compare)
+        print("\n".join(found.differences) if found.differences else f"{compare}: is the split {name} of {annotations}")
+        if comparison is not None:
+            write_json(comparison, found.as_json(made, compare), indent=1)
+        raise typer.Exit(int(bool(found.differences) and comparison is None))
 
 
 @app.command()

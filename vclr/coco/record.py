@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.coco.checks import Json
-from vclr.files import sha256, sync_folder
+from vclr.files import sync_folder
 
 
 def record_path(output: str | Path) -> Path:
@@ -22,8 +21,3 @@ def remove_record(output: str | Path) -> None:
     if record_path(output).exists():
         record_path(output).unlink()
         sync_folder(Path(output).parent)
-
-
-def describe_file(path: Path) -> Json:
-    """Identify a file without its folder, which differs from machine to machine."""
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}

@@ -12,11 +12,11 @@ import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import CocoFile, write_coco
 from vclr.coco.official import open_official
-from vclr.coco.record import describe_file, record_path, remove_record
+from vclr.coco.record import record_path, remove_record
 from vclr.coco.unusable import Dropped
 from vclr.coco.video_frames import VideoFile
 from vclr.errors import UserError, in_one_line
-from vclr.files import write_json
+from vclr.files import identify, write_json
 
 
 @dataclass
@@ -71,9 +71,9 @@ def save_repaired(repaired: Repaired, output: Path) -> None:
     remove_record(output)
     write_coco(output, repaired.head, repaired.annotations)
     counts = {"annotations_dropped": dict(dropped.annotations), "polygons_dropped": dict(dropped.polygons)}
-    record: Json = {"repaired": describe_file(source.path), "vclr": vclr.__version__}
+    record: Json = {"repaired": identify(source.path), "vclr": vclr.__version__}
     record |= {"annotations": len(source.annotations), "annotations_kept": len(repaired.annotations), **counts}
-    write_json(record_path(output), {**record, "output": describe_file(output), "entries": repaired.entries}, indent=1)
+    write_json(record_path(output), {**record, "output": identify(output), "entries": repaired.entries}, indent=1)
 
 
 def summarize_repair(repaired: Repaired, output: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vclr.catalog.classes import CLASS_LISTS
-from vclr.catalog.data_sets import PROTOCOLS
+from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
 from vclr.config.setting import section, setting
@@ -79,6 +79,14 @@ class EvaluationConfig:
         "Protocols on which the workflow evaluates each training: `[nonvoc, uvo]` gives "
         "`results/<experiment>/seed<k>/nonvoc/` and `.../uvo/`. If empty, `protocol` alone, in "
         "`results/<experiment>/seed<k>/`.",
+    )
+    files: str = setting(
+        PUBLISHED,
+        "Which annotations the test set of a published protocol has: the json that the reference evaluates, or one "
+        "rebuilt from the official annotations. A protocol without a published json is always rebuilt. In the "
+        "workflow, set `evaluation_files` of workflow.yaml instead.",
+        choices=(PUBLISHED, REBUILT),
+        before=REBUILT,
     )
     test_sets: dict[str, DataSetConfig] = setting(
         {},

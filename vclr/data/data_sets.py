@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vclr.catalog.classes import resolve_groups
-from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, DataSet, split_command
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED, DataSet, find_split_file, split_command
 from vclr.config import Config, DataSetConfig
+from vclr.data.origins import how_to_get
 from vclr.errors import UsageError, nearest
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import each_folder, locate
@@ -27,9 +28,29 @@ def test_set(config: Config) -> DataSetConfig:
     evaluation = config.evaluation
     if evaluation.protocol in evaluation.test_sets:
         return fill_method(config, evaluation.test_sets[evaluation.protocol])
-    if evaluation.protocol and evaluation.protocol not in evaluation.groups:
+    if _has_published_protocol(config):
         return _resolve(config, DataSetConfig(), PROTOCOLS[evaluation.protocol].name, "test")
     return _resolve(config, config.data.test, config.dataloader.test.dataset.names, "test")
+
+
+def known_test_set(config: Config) -> DataSet | None:
+    """Return the test set as the catalog has it, with the annotations that are evaluated; None for other test sets."""
+    evaluation = config.evaluation
+    if _has_published_protocol(config):
+        return _with_chosen_files(PROTOCOLS[evaluation.protocol], config)
+    if evaluation.protocol in evaluation.test_sets or config.data.test.annotations:
+        return None
+    known = DATA_SETS.get(config.dataloader.test.dataset.names)
+    return known and _with_chosen_files(known, config)
+
+
+def _with_chosen_files(known: DataSet, config: Config) -> DataSet:
+    return known.as_published() if config.evaluation.files == PUBLISHED else known
+
+
+def _has_published_protocol(config: Config) -> bool:
+    protocol, evaluation = config.evaluation.protocol, config.evaluation
+    return bool(protocol) and protocol not in evaluation.groups and protocol not in evaluation.test_sets
 
 
 def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
@@ -39,9 +60,7 @@ def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
 
 def evaluated_groups(config: Config) -> dict[str, list[str]]:
     """Return the classes of each group that is evaluated apart; a published protocol is one group already."""
-    protocol, evaluation = config.evaluation.protocol, config.evaluation
-    is_published = bool(protocol) and protocol not in evaluation.groups and protocol not in evaluation.test_sets
-    return {} if is_published else resolve_groups(evaluation.groups)
+    return {} if _has_published_protocol(config) else resolve_groups(config.evaluation.groups)
 
 
 def evaluates_while_training(config: Config) -> bool:
@@ -92,20 +111,22 @@ def _resolve(config: Config, own: DataSetConfig, name: str, part: str) -> DataSe
         raise UsageError(
             f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, DATA_SETS)}"
         )
-    published, root = DATA_SETS[name], Path(config.data.root)
+    known, root = DATA_SETS[name], Path(config.data.root)
+    if part == "test":
+        known = _with_chosen_files(known, config)
     return replace(
         own,
-        annotations=str(root / published.annotations),
-        images=own.images or _photos(published, root),
-        views={view: str(root / folder) for view, folder in published.view_folders.items()} | own.views,
+        annotations=str(root / known.annotations),
+        images=own.images or _photos(known, root),
+        views={view: str(root / folder) for view, folder in known.view_folders.items()} | own.views,
     )
 
 
-def _photos(published: DataSet, root: Path) -> str | list[str]:
+def _photos(known: DataSet, root: Path) -> str | list[str]:
     """Return the folders of the photos of a published set: the linked one if it exists."""
-    if published.linked and locate(root / published.linked):
-        return str(root / published.linked)
-    folders = [str(root / folder) for folder in published.images]
+    if known.linked and locate(root / known.linked):
+        return str(root / known.linked)
+    folders = [str(root / folder) for folder in known.images]
     return folders if len(folders) > 1 else folders[0]
 
 
@@ -128,10 +149,12 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
 
 
 def _how_to_make(path: str) -> str:
-    """Say which command makes a missing file, if its name shows that."""
-    command = split_command(path)
-    if not command:
+    """Say which commands make a missing file, if its name shows that."""
+    command, made = split_command(path), find_split_file(path)
+    if not command or made is None:
         return ""
-    target = Path(path).as_posix()
+    source, target = Path(path).parent.parent / made.json, Path(path).as_posix()
+    get = "" if source.is_file() else how_to_get(source)
+    first = f"{source} does not exist: {get}, then " if get else ""
     downloads = f" (or `snakemake {target} --cores 1`, downloads included)" if target.startswith("data/") else ""
-    return f"; make it with `{command}`{downloads}"
+    return f"; {first}make it with `{command}`{downloads}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.catalog.data_sets import COLLECTIONS, SPLIT_FILES, find_part
+from vclr.catalog.data_sets import COLLECTIONS, REBUILT, SPLIT_FILES, find_part
 from vclr.fetch.sources import Source, read_catalog
 from vclr.image_folders.open import locate
 
@@ -21,8 +21,13 @@ class Origins:
         views: (set, view) of each published view -> what `vclr fetch` calls it.
     """
 
-    def __init__(self, root: str = "data", catalog: str = "") -> None:
+    def __init__(self, root: str = "data", catalog: str = "", evaluation_files: str = "") -> None:
         """Read the sources that `vclr fetch` knows, and those of a catalog of the user's own.
+
+        Args:
+            root: the data folder.
+            catalog: the user's own catalog, if there is one.
+            evaluation_files: `evaluation.files` of all experiments, if it is the same for all.
 
         Raises:
             UserError: the catalog is not what it should be.
@@ -31,6 +36,8 @@ class Origins:
         sources = read_catalog(Path(catalog) if catalog else None)
         self._requires = {name: source.requires for name, source in sources.items() if _is_fetched_whole(source)}
         self.fetched = list(self._requires)
+        self._evaluates_published = evaluation_files != REBUILT
+        self._manual = {name: source.manual for name, source in sources.items() if source.manual}
         self.views = {
             (folder.split("/")[1], folder.split("/")[2]): f"{source.name}/{place.rstrip('/')}"
             for source in sources.values()
@@ -43,8 +50,16 @@ class Origins:
         return f"{self.root}/raw/{source}/FETCHED"
 
     def required_by(self, source: str) -> list[str]:
-        """Return the files that stand for the sources that another one needs."""
-        return [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
+        """Return the files that stand for the sources that another one needs.
+
+        For photos that a person puts in place without their official annotations, a published json from a collection is
+        needed too: the photos are verified against it.
+        """
+        needed = [self.marker_of(name) for name in dict.fromkeys(part.split("/")[0] for part in self._requires[source])]
+        jsons = [self.root / path for path in self._manual[source].annotations] if source in self._manual else []
+        if not self._evaluates_published or any(path.is_file() for path in jsons):
+            return needed
+        return needed + [path.as_posix() for path in jsons if path.relative_to(self.root).parts[1] in COLLECTIONS]
 
     def source_of(self, path: str) -> str:
         """Return the file whose change says that annotations or images changed.
@@ -76,13 +91,48 @@ class Origins:
 
     def split_inputs(self, name: str) -> list[str]:
         """List the files that a published split is made of."""
-        data_set = SPLIT_FILES[name].in_folder(self.root)
+        data_set = SPLIT_FILES[name]
         proposals = [f"{self.root}/{data_set.proposals}"] if data_set.proposals else []
         return [self.source_of(f"{self.root}/{data_set.json}"), *proposals]
 
+    def compared_files(self, name: str) -> list[str]:
+        """List the files that say that the official or the published json of a test set changed.
+
+        A json whose source is only there for this comparison stands for itself, so that nothing is fetched for it.
+        """
+        known = SPLIT_FILES[name]
+        assert known.published is not None
+        photos = {self.source_of(f"{self.root}/{folder}") for folder in known.images}
+        files = []
+        for path in (f"{self.root}/{known.json}", f"{self.root}/{known.published[1]}"):
+            source = self.source_of(path)
+            is_fetched = source in photos or Path(source).is_file() or not Path(path).is_file()
+            files.append(source if is_fetched else path)
+        return files
+
+    def comparison_arguments(self, name: str) -> str:
+        """Return how the two are compared, as words of `vclr split`."""
+        return SPLIT_FILES[name].comparison_arguments(self.root)
+
     def split_arguments(self, name: str) -> str:
         """Return how a published split is made, as words of `vclr split`."""
-        return SPLIT_FILES[name].in_folder(self.root).split_arguments(self.root)
+        return SPLIT_FILES[name].split_arguments(self.root)
+
+
+def how_to_get(path: str | Path) -> str:
+    """Say how a missing file `<data folder>/raw/<source>/...` is got; empty if no source is known to have it."""
+    parts = Path(path).parts
+    if "raw" not in parts[:-2]:
+        return ""
+    at = len(parts) - 1 - parts[::-1].index("raw")
+    root, json, (name, *below) = Path(*parts[:at]), "/".join(parts[at:]), parts[at + 1 :]
+    source = read_catalog().get(name)
+    if source is None:
+        return ""
+    if source.manual and not (source.hub and below[-1] in source.hub.names):
+        return "put it in place by hand (docs/data.md)" if json in source.manual.annotations else ""
+    part = f"/{'/'.join(below)}" if name in COLLECTIONS else ""
+    return f"get it with `vclr fetch {name}{part}" + ("`" if root == Path("data") else f" --output {root}`")
 
 
 def _is_fetched_whole(source: Source) -> bool:

@@ -20,6 +20,21 @@ from vclr.image_folders.open import each_folder, say_folders
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What the annotations of a published protocol were made from.
+
+    Attributes:
+        files: `published` or `rebuilt`, as `evaluation.files`.
+        json: name of the published or the official json; empty if it is not recorded.
+        sha256: hash of its bytes.
+    """
+
+    files: str
+    json: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class EvaluatedSet:
     """A test set as an evaluation read it, and as `test_set` in the provenance of metrics.json names it.
 
@@ -28,12 +43,14 @@ class EvaluatedSet:
         sha256: hash of the json's bytes; empty if it is not known.
         images: path of the image folder, or paths of several folders that are searched in order.
         protocol: the protocol with this test set; empty for the test set of `data.test`.
+        origin: what the annotations were made from; None for a test set of no published protocol, and in older files.
     """
 
     annotations: str
     sha256: str
     images: str | list[str]
     protocol: str = ""
+    origin: Origin | None = None
 
     @property
     def key(self) -> tuple[str, tuple[Path, ...]]:
@@ -58,9 +75,10 @@ class EvaluatedSet:
 
     def title(self, root: str) -> str:
         """Return the name of the protocol, of the published protocol that has these annotations, or their path."""
+        own = Path(self.annotations).resolve()
         for protocol, data_set in PROTOCOLS.items():
-            published = Path(root, data_set.annotations).resolve()
-            if self.protocol == protocol or (not self.protocol and published == Path(self.annotations).resolve()):
+            paths = [Path(root, one.annotations).resolve() for one in (data_set, data_set.as_published())]
+            if self.protocol == protocol or (not self.protocol and own in paths):
                 return data_set.title
         return self.protocol or self.annotations
 

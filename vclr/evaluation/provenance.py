@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
 from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash
-from vclr.data.data_sets import evaluated_groups, test_set
+from vclr.data.data_sets import evaluated_groups, known_test_set, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
+from vclr.coco.record import record_path
 
 FILE = "provenance.json"  # beside the predictions of a shard
 
@@ -28,7 +30,10 @@ def settings_hash(config: Config) -> str:
         train=TrainConfig(seed=config.train.seed, amp=config.train.amp, model_ema=config.train.model_ema),
         dataloader=loader,
         data=DataConfig(test=replace(tested, views={}, proposals="")),
-        evaluation=replace(config.evaluation, protocols=[], test_sets={}, groups=evaluated_groups(config)),
+        # `files` has chosen the annotations of `tested`.
+        evaluation=replace(
+            config.evaluation, files=REBUILT, protocols=[], test_sets={}, groups=evaluated_groups(config)
+        ),
     )
     return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation"))
 
@@ -36,7 +41,8 @@ def settings_hash(config: Config) -> str:
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
     """Return the `provenance` of metrics.json: `checkpoint`, `test_set`, `protocol`, `groups`, `config`.
 
-    `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings.
+    `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings. The test
+    set of a published protocol has an `origin`: which `files` it is of, and the `json` that it was made from.
 
     Args:
         config: configuration of the evaluation.
@@ -44,17 +50,34 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
             unknown source.
     """
     data_set = test_set(config)
+    digest = sha256(data_set.annotations)
     return {
         "checkpoint": checkpoint,
         "test_set": {
             "annotations": data_set.annotations,
-            "sha256": sha256(data_set.annotations),
+            "sha256": digest,
             "images": data_set.images,
+            **_find_origin(config, data_set.annotations, digest),
         },
         "protocol": config.evaluation.protocol,
         "groups": evaluated_groups(config),
         "config": settings_hash(config),
     }
+
+
+def _find_origin(config: Config, annotations: str, digest: str) -> dict[str, Any]:
+    """Say what the annotations of a published protocol were made from, which the record beside them knows."""
+    known, path = known_test_set(config), record_path(annotations)
+    if known is None or not known.protocol:
+        return {}
+    rebuilt = PROTOCOLS[known.protocol]
+    record = read_json(path) if path.is_file() else {}
+    if "split" not in record or record["output"]["sha256"] != digest:  # no split, or one of other annotations
+        return {"origin": {"files": REBUILT if known == rebuilt else PUBLISHED, "json": "", "sha256": ""}}
+    source = record["annotations"]
+    is_published = rebuilt.published is not None and source["file"] == Path(rebuilt.published[1]).name
+    files = PUBLISHED if is_published else REBUILT
+    return {"origin": {"files": files, "json": source["file"], "sha256": source["sha256"]}}
 
 
 def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from vclr.pictures import write_png
 from vclr.report.comparison import Pairs, check_pairs, compare, warn_of_apart
 from vclr.report.curves import draw_curves, draw_line_sample, draw_overview
 from vclr.report.differences import differences, format_setting
+from vclr.report.evaluated_files import comparison_table, describe_origin
 from vclr.report.experiments import Experiment, by_test_set, groups_of, main_metric, provenance, trainings
 from vclr.report.findings import evidence, findings
 from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_objects, training_scenes
@@ -116,7 +117,7 @@ def _test_section(
     coco, has_changed = load_coco(test_set.annotations), test_set.has_changed
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
-    data |= {"sha256": test_set.sha256, "images": test_set.photos}
+    data |= {"sha256": test_set.sha256, **describe_origin(test_set), "images": test_set.photos}
     groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
     return {
@@ -129,6 +130,7 @@ def _test_section(
         "raw": raw,
         "has_changed": has_changed,
         "data": data,
+        "comparison": comparison_table(test_set),
     }
 
 

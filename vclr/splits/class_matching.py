@@ -6,6 +6,7 @@ Each function returns category ids. A class that is missing is an error, since i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from vclr.catalog.classes import COCO_SYNSETS
 from vclr.coco.annotations import Json, category_ids
@@ -30,21 +31,36 @@ OBJECTS365_NAMES = {
     "hair drier": ("Hair Dryer",),
 }
 
-# Finer classes of Objects365 whose objects are labeled in COCO, so that a detector trained on COCO knows them.
+
+class Kinds(NamedTuple):
+    """Finer classes of Objects365 that count as one class of COCO, and the reason for it if it is not their name."""
+
+    names: tuple[str, ...]
+    because: str = ""
+
+
+# A detector trained on COCO knows the objects of these classes, because they are labeled in COCO. docs/data.md lists
+# them, with the classes of Objects365 that are alike and count as novel.
 OBJECTS365_KINDS = {
-    "car": ("SUV", "Sports Car", "Formula 1"),  # cars by every definition
-    "truck": ("Van", "Pickup Truck", "Heavy Truck", "Fire Truck", "Ambulance"),  # COCO has vans as trucks or cars
-    "boat": ("Sailboat", "Ship"),  # COCO's boats are of any size
-    "bird": ("Duck", "Goose", "Swan", "Pigeon", "Parrot", "Penguin", "Chicken"),  # a living chicken, not a meal
-    "tie": ("Bow Tie",),
-    "sports ball": (
-        "Soccer", "Basketball", "Volleyball", "Baseball", "American Football", "Tennis", "Golf Ball", "Billiards",
-        "Billards", "Table Tennis",
-    ),  # the ball that each is played with; rackets and cues are classes of their own
-    "chair": ("Wheelchair",),
-    "sandwich": ("Hamburger",),  # COCO has no other class for what lies between two halves of a bun
-    "toilet": ("Urinal",),  # COCO's annotators draw urinals as toilets
-}  # fmt: skip
+    "car": Kinds(("SUV", "Sports Car", "Formula 1"), "cars by every definition"),
+    "truck": Kinds(
+        ("Van", "Pickup Truck", "Heavy Truck", "Fire Truck", "Ambulance"), "COCO has vans as trucks or cars"
+    ),
+    "boat": Kinds(("Sailboat", "Ship"), "COCO's boats are of any size"),
+    "bird": Kinds(
+        ("Duck", "Goose", "Swan", "Pigeon", "Parrot", "Penguin", "Chicken"),
+        "a living chicken, not a meal",
+    ),
+    "tie": Kinds(("Bow Tie",)),
+    "sports ball": Kinds(
+        ("Soccer", "Basketball", "Volleyball", "Baseball", "American Football", "Tennis", "Golf Ball", "Billiards")
+        + ("Billards", "Table Tennis"),
+        "the ball that each is played with; rackets and cues are classes of their own",
+    ),
+    "chair": Kinds(("Wheelchair",)),
+    "sandwich": Kinds(("Hamburger",), "COCO has no other class for what lies between two halves of a bun"),
+    "toilet": Kinds(("Urinal",), "COCO's annotators draw urinals as toilets"),
+}
 
 # (categories of a json, names of classes, what errors call the json) -> ids of the categories that are these classes
 Matcher = Callable[[list[Json], Iterable[str], str], set[int]]
@@ -76,7 +92,7 @@ def match_objects365(categories: list[Json], classes: Iterable[str], source: str
         by_name.setdefault(_plain(category["name"]), set()).add(category["id"])
     counterparts = {name: OBJECTS365_NAMES.get(name, (name,)) for name in classes}
     plain = {name: tuple(map(_plain, names)) for name, names in counterparts.items()}
-    kinds = [_plain(kind) for name in plain for kind in OBJECTS365_KINDS.get(name, ())]
+    kinds = [_plain(kind) for name in plain if name in OBJECTS365_KINDS for kind in OBJECTS365_KINDS[name].names]
     return _join(by_name, plain, (), source).union(*(by_name.get(kind, set()) for kind in kinds))
 
 

@@ -7,8 +7,9 @@ differ.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from vclr.coco.checks import Json
-from vclr.coco.file import open_coco
-from vclr.coco.official import last_part
+from vclr.coco.official import last_part, open_official
 from vclr.file_names import file_key
+from vclr.files import identify
 from vclr.splits.split import MadeSplit
 
 TOLERANCE = 0.01  # pixels of a box's edge, and of an area
 MAX_NAMED = 3  # differences of each kind
 
-NUM_COLUMNS = 8  # of a row: image, crowd, category, x, y, width, height, area
+NUM_COLUMNS = 8  # of a row: image, category, crowd, x, y, width, height, area
+SHAPE = slice(2, None)  # what identifies an object in its image
+
+Found = tuple[int, np.ndarray]  # an annotation: position of its image among those compared, and row
+
 TOLERANCES = np.array([0, 0, 0, *[TOLERANCE + 1e-9] * 5])
 
 
@@ -42,16 +47,79 @@ class Table:
     rows: np.ndarray
 
 
-def compare_split(made: MadeSplit, published: str | Path) -> list[str]:
-    """Describe the differences between a published json and a split, one line per kind; none if they agree."""
-    theirs = open_coco(published)
+@dataclass(frozen=True)
+class Numbers:
+    """How many entries of a kind the split and the file have, and how many only one of them has."""
+
+    split: int
+    file: int
+    only_split: int
+    only_file: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a split and a published json have in common.
+
+    Attributes:
+        images: numbers of images.
+        annotations: numbers of annotations; those that only one has are counted in the images that both have.
+        classes_only_split: official classes of the annotations that only the split has, with their numbers.
+        classes_only_file: the same of those that only the file has; "" counts those that are not official.
+        differences: one line per kind of difference; none if the two agree.
+    """
+
+    images: Numbers
+    annotations: Numbers
+    classes_only_split: dict[str, int]
+    classes_only_file: dict[str, int]
+    differences: list[str]
+
+    def as_json(self, made: MadeSplit, published: str | Path) -> Json:
+        """Return the comparison with what was compared, as `vclr split --comparison` writes it."""
+        files = {"official": identify(made.source.path), "published": identify(Path(published))}
+        return {"split": made.name, **files, "same": not self.differences, **asdict(self)}
+
+
+def compare_split(made: MadeSplit, published: str | Path) -> Comparison:
+    """Compare a published json with a split."""
+    theirs = open_official(published, made.split.without_folders)
     theirs.check_images()
     lines = _compare_categories(made.categories, theirs.categories)
     same_classes = {category["id"] for category in made.categories} if not lines else set()
     mine = _tabulate(made.images, made.annotations(), same_classes)
     other = _tabulate(theirs.images, theirs.check(), same_classes)
+    ids = [image["id"] for image in made.images]
     lines += _forget_folders(mine, other)
-    return [*lines, *_compare_images(mine, other), *_compare_annotations(mine, other)]
+    lines += _compare_images(mine, other)
+    common = [name for name in mine.images if name in other.images]
+    only = _compare_annotations(mine, other, common)
+    for found, where in zip(only, ("the split", "the file"), strict=True):
+        lines += _only_in("annotations", [_describe(common[number], row) for number, row in found], where)
+    numbers = dict(zip(mine.images, ids, strict=True))
+    classes = [_official_classes(made, [(numbers[common[number]], row) for number, row in found]) for found in only]
+    tables = mine, other
+    return Comparison(
+        Numbers(*(len(table.images) for table in tables), *(len(table.images) - len(common) for table in tables)),
+        Numbers(*(len(table.rows) for table in tables), *map(len, only)),
+        classes[0],
+        classes[1],
+        lines,
+    )
+
+
+def _official_classes(made: MadeSplit, found: Sequence[tuple[Any, np.ndarray]]) -> dict[str, int]:
+    """Count annotations, given as image id and row, by the class of the official annotation that each is."""
+    names = {category["id"]: category["name"] for category in made.source.categories}
+    official: dict[Any, list[tuple[str, np.ndarray]]] = {image: [] for image, _ in found}
+    for annotation in made.source.read_annotations() if found else ():
+        if annotation["image_id"] in official:
+            official[annotation["image_id"]].append((names[annotation["category_id"]], np.array(_shape(annotation))))
+    counts: Counter[str] = Counter()
+    for image, row in found:
+        near = (name for name, shape in official[image] if (np.abs(shape - row[SHAPE]) <= TOLERANCES[SHAPE]).all())
+        counts[next(near, "")] += 1
+    return dict(counts.most_common())
 
 
 def _tabulate(images: list[Json], annotations: Iterable[Json], classes: set[int]) -> Table:
@@ -61,11 +129,15 @@ def _tabulate(images: list[Json], annotations: Iterable[Json], classes: set[int]
     places: dict[Any, int] = {image["id"]: numbers[file_key(image["file_name"])] for image in images}
     values = array("d")
     for annotation in annotations:
-        box, category = annotation["bbox"], annotation["category_id"]
-        crowd = bool(annotation.get("iscrowd", 0))
-        values.extend((places[annotation["image_id"]], crowd, category if category in classes else -1, *box))
-        values.append(annotation.get("area", box[2] * box[3]))
+        category = annotation["category_id"]
+        values.extend((places[annotation["image_id"]], category if category in classes else -1, *_shape(annotation)))
     return Table(sizes, np.array(values, dtype=np.float64).reshape(-1, NUM_COLUMNS))
+
+
+def _shape(annotation: Json) -> tuple[float, ...]:
+    """Return what identifies an object in its image: crowd, x, y, width, height, area."""
+    box = annotation["bbox"]
+    return (bool(annotation.get("iscrowd", 0)), *box, annotation.get("area", box[2] * box[3]))
 
 
 def _compare_categories(ours: list[Json], theirs: list[Json]) -> list[str]:
@@ -98,17 +170,15 @@ def _compare_images(mine: Table, other: Table) -> list[str]:
     return lines
 
 
-def _compare_annotations(mine: Table, other: Table) -> list[str]:
-    """Compare the annotations of the images that are in both."""
-    common = [name for name in mine.images if name in other.images]
+def _compare_annotations(mine: Table, other: Table, common: list[str]) -> tuple[list[Found], list[Found]]:
+    """Return the annotations that only one of the two has, in the images that both have."""
     ours, theirs = (_by_image(table, common) for table in (mine, other))
-    only: tuple[list[str], list[str]] = ([], [])
+    only: tuple[list[Found], list[Found]] = ([], [])
     for number in _images_to_match(ours, theirs, len(common)):
         rows = [table[slice(*np.searchsorted(table[:, 0], (number, number + 1)))] for table in (ours, theirs)]
-        unmatched = _match(*rows)
-        for found, of_image, positions in zip(only, rows, unmatched, strict=True):
-            found += [_describe(common[number], of_image[position]) for position in positions]
-    return _only_in("annotations", only[0], "the split") + _only_in("annotations", only[1], "the file")
+        for found, of_image, positions in zip(only, rows, _match(*rows), strict=True):
+            found += [(int(number), of_image[position]) for position in positions]
+    return only
 
 
 def _by_image(table: Table, common: list[str]) -> np.ndarray:
@@ -140,7 +210,7 @@ def _match(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _describe(name: str, row: np.ndarray) -> str:
-    crowd = "crowd " if row[1] else ""
+    crowd = "crowd " if row[2] else ""
     return f"{name} {crowd}[{', '.join(f'{value:g}' for value in row[3:7].round(2))}], area {row[7]:g}"
 
 

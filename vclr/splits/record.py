@@ -10,8 +10,8 @@ from typing import Any
 import vclr
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
-from vclr.coco.record import describe_file, record_path, remove_record
-from vclr.files import write_json
+from vclr.coco.record import record_path, remove_record
+from vclr.files import identify, write_json
 from vclr.image_folders.open import Images
 from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
@@ -42,9 +42,9 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
         A line that sums up the split.
     """
     output = Path(output)
-    sources: Json = {"annotations": describe_file(made.source.path)}
+    sources: Json = {"annotations": identify(made.source.path)}
     if made.proposals is not None:
-        sources["proposals"] = describe_file(made.proposals.source.path)
+        sources["proposals"] = identify(made.proposals.source.path)
     remove_record(output)
     counts: Counter[tuple[int, bool]] = Counter()
     write_coco(output, made.head, _count(made.annotations(), counts))
@@ -54,7 +54,7 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
     if made.proposals is not None:
         chosen = {"per_image": made.split.top_k, "max_iou": MAX_IOU, "chosen": len(made.proposals.positions)}
         record["proposals"] = {**record["proposals"], **chosen}
-    record |= {"images": len(made.images), "objects": objects, "crowds": crowds, "output": describe_file(output)}
+    record |= {"images": len(made.images), "objects": objects, "crowds": crowds, "output": identify(output)}
     if leaks is not None:
         record["leaks"] = leaks
     write_json(record_path(output), record, indent=1)

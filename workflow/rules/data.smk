@@ -3,7 +3,8 @@
 #
 # inputs:  data/raw/{set}/annotations_{part}.json of your own sets; for UVO and Objects365, the files that `vclr fetch` asks for
 # outputs: data/raw/toy/, data/views/toy/{depth,style}/, data/raw/{coco2017,lvis,uvo,objects365,owis}/, data/weights/,
-#          data/views/coco2017/{depth,style}/, data/splits/{set}_{part}_{split}.json
+#          data/views/coco2017/{depth,style}/, data/splits/{set}_{part}_{split}.json and, for the report,
+#          data/splits/{set}_{part}_{split}.compared.json
 
 
 localrules:
@@ -117,3 +118,19 @@ rule published_split:
         work=lambda wildcards: origins.split_arguments(wildcards.name),
     shell:
         "vclr split {params.work} --output {output.annotations} 2>&1 | tee {log}"
+
+
+rule compare_files:
+    """Compare the published json of a test set with the split of the official annotations."""
+    input:
+        files=lambda wildcards: origins.compared_files(wildcards.name),
+    output:
+        comparison=DATA + "/splits/{name}.compared.json",
+    log:
+        "logs/split/{name}_compared.log",
+    wildcard_constraints:
+        name="|".join(name for name, made in SPLIT_FILES.items() if made.published),
+    params:
+        work=lambda wildcards: origins.comparison_arguments(wildcards.name),
+    shell:
+        "vclr split {params.work} 2>&1 | tee {log}"

@@ -1,6 +1,7 @@
 # What the experiments say: a report with pictures, and the study over several seeds.
 #
 # inputs:  results/{experiment}/seed{seed}{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json,
+#          data/splits/{set}_{part}_{split}.compared.json,
 #          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
 # outputs: results/{demo,all}/report.html, results/{demo,all}/summary.json, results/study/study.{md,json}
 
@@ -50,6 +51,7 @@ rule report:
         leaks=lambda wildcards: for_each_protocol(
             "results/{experiment}/leaks{protocol}.json", REPORTS[wildcards.report]["experiments"]
         ),
+        comparisons=lambda wildcards: experiments.comparisons(REPORTS[wildcards.report]["experiments"]),
     output:
         report="results/{report}/report.html",
         summary="results/{report}/summary.json",
