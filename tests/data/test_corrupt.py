@@ -19,9 +19,9 @@ def apply(images: torch.Tensor, seed: int = 0, **config: bool) -> torch.Tensor:
     return corrupt(images, sizes, CorruptConfig(**config), MEAN, STD, *make_generators(len(images), seed))
 
 
-def make_generators(num_images: int, seed: int) -> tuple[torch.Generator, list[torch.Generator]]:
+def make_generators(num_images: int, seed: int) -> tuple[list[torch.Generator], list[torch.Generator]]:
     of_images = [torch.Generator().manual_seed(100 * seed + number) for number in range(num_images)]
-    return torch.Generator().manual_seed(seed), of_images
+    return [torch.Generator().manual_seed(seed) for _ in range(num_images)], of_images
 
 
 def test_all_off_changes_nothing():

@@ -14,12 +14,12 @@ from vclr.errors import UsageError
 MIXES = [(13, 12), (40, 3), (20, 1), (9, 0), (2, 1), (1, 1)]
 
 
-def groups_of(mix: tuple[int, int]) -> np.ndarray:
+def kinds_of(mix: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(3).permutation(np.repeat([False, True], mix))
 
 
 def take(count: int, mix: tuple[int, int], first: int = 0, batch_size: int = 4, **others: int) -> list[list[Key]]:
-    return list(islice(EpochSampler(sum(mix), batch_size, 5, first, groups_of(mix), **others), count))
+    return list(islice(EpochSampler(sum(mix), batch_size, 5, first, kinds_of(mix), **others), count))
 
 
 @pytest.mark.parametrize(("num_samples", "batch_size"), [(10, 3), (4, 4), (2, 5), (1, 1)])
@@ -32,12 +32,12 @@ def test_without_groups_epochs_follow_each_other(num_samples: int, batch_size: i
 
 def test_one_group_is_as_good_as_none():
     ones = np.ones(10, dtype=bool)
-    assert list(islice(EpochSampler(10, 3, 1, groups=ones), 20)) == list(islice(EpochSampler(10, 3, 1), 20))
+    assert list(islice(EpochSampler(10, 3, 1, kinds=ones), 20)) == list(islice(EpochSampler(10, 3, 1), 20))
 
 
 @pytest.mark.parametrize("mix", MIXES, ids=str)
 def test_batches_are_full_and_of_one_group(mix: tuple[int, int]):
-    groups = groups_of(mix)
+    groups = kinds_of(mix)
     for batch in take(60, mix):
         assert len(batch) == 4
         assert len({bool(groups[index]) for _, index in batch}) == 1
@@ -55,7 +55,7 @@ def test_every_sample_comes_once_an_epoch(mix: tuple[int, int]):
     late = expected - set(keys)
     assert len(late) == sum(num_epochs * size % 4 for size in mix)
     later = {key for batch in take(60, mix, first=num_batches) for key in batch}
-    assert {key for key in late if groups_of(mix)[key[1]] == (mix[1] > mix[0])} <= later
+    assert {key for key in late if kinds_of(mix)[key[1]] == (mix[1] > mix[0])} <= later
 
 
 @pytest.mark.parametrize("mix", MIXES, ids=str)
@@ -78,7 +78,7 @@ def test_order_depends_on_seed_and_epoch():
 
 def test_groups_take_turns():
     """Batches come as their piles fill up, not one group after the other."""
-    kinds = [bool(groups_of((40, 40))[batch[0][1]]) for batch in take(20, (40, 40))]
+    kinds = [bool(kinds_of((40, 40))[batch[0][1]]) for batch in take(20, (40, 40))]
     assert 4 < sum(kinds) < 16
     assert sum(one != other for one, other in zip(kinds, kinds[1:], strict=False)) > 4
 
@@ -101,7 +101,7 @@ def test_uneven_share_is_refused():
 def test_a_late_start_in_a_large_set_is_cheap():
     """Only the epoch is replayed in which the batch lies, and what its piles begin with."""
     groups = np.random.default_rng(0).random(118_000) < 0.27
-    sampler = EpochSampler(len(groups), 16, 0, first_batch=10_000_000, groups=groups)
+    sampler = EpochSampler(len(groups), 16, 0, first_batch=10_000_000, kinds=groups)
     drawn: list[int] = []
     order = sampler._order
     sampler._order = lambda epoch: drawn.append(epoch) or order(epoch)  # type: ignore

@@ -27,7 +27,7 @@ def make_outputs(seed: int) -> Outputs:
 
 
 def compute(config: CriterionConfig) -> dict[str, Tensor]:
-    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, 2.0, 2.0)
+    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, 2.0, {range(1): 2.0})
 
 
 def weights(**changes: float) -> CriterionConfig:
@@ -61,12 +61,12 @@ def test_detection_losses_come_from_the_criterion_and_consistency_is_weighted():
 
 def test_identical_queries_give_minus_the_weight():
     outputs = make_outputs(0)
-    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, 2.0, 2.0)
+    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, 2.0, {range(1): 2.0})
     assert losses["loss_consistency"].item() == pytest.approx(-2.5, abs=1e-6)
 
 
 def test_without_teacher_driven_losses_there_are_detections_alone():
-    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, 2.0, 2.0)
+    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, 2.0, {range(1): 2.0})
     assert set(losses) == {"loss_class", "loss_bbox", "loss_giou"}
 
 
