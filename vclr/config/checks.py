@@ -38,6 +38,18 @@ def check_share(batch_size: int, world_size: int) -> None:
         )
 
 
+def check_processes(config: Config, world_size: int) -> None:
+    """Check that processes can share a batch evenly, and that images that are padded together stay together."""
+    loader = config.dataloader.train
+    check_share(loader.total_batch_size, world_size)
+    share = loader.total_batch_size // world_size
+    if config.compat.padding and loader.group_size and share % loader.group_size:
+        raise UsageError(
+            f"compat.padding=True: the {share} images of each of {world_size} processes must be a multiple of "
+            f"dataloader.train.group_size={loader.group_size}; use fewer processes or another group size"
+        )
+
+
 def limits(low: float, high: float) -> str:
     """Return a range in words; empty if every number is in it."""
     if high == math.inf:

@@ -30,6 +30,7 @@ class TrainState:
         self.config = config
         self.student = build_model(config).to(device).train()
         self.student.pads_like_reference = config.compat.padding
+        self.student.padding_group = config.dataloader.train.group_size
         self.student.images_at_once = config.train.micro_batch_size
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None

@@ -21,7 +21,7 @@ from vclr.engine.state import TrainState
 from vclr.groups import own_groups
 from vclr.losses.criterion import Losses
 from vclr.losses.objective import Objective
-from vclr.structures import Batch, to_device
+from vclr.structures import Batch, Target, padded_size, to_device
 
 
 def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
@@ -72,7 +72,7 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
     )
     targets = batch.targets
     if config.compat.padding:
-        targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
+        targets = pad_like_reference(batch, group_size or len(batch))
     averaged_over = (group_size or len(batch)) if config.compat.consistency_mean else len(batch) * world_size()
     num_boxes, num_pairs = count_objects(batch, config.model.num_queries, averaged_over)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
@@ -83,6 +83,16 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
             natural = student.normalize(batch.natural, batch.image_sizes)
             taught = state.teacher(natural, batch.image_sizes)
     return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
+
+
+def pad_like_reference(batch: Batch, group_size: int) -> list[Target]:
+    """Return the targets with masks that cover the padding of their group."""
+    padded = []
+    for start in range(0, len(batch), group_size):
+        group = slice(start, start + group_size)
+        size = padded_size(batch.image_sizes[group])
+        padded += [pad_masks(target, size) for target in batch.targets[group]]
+    return padded
 
 
 def backward(state: TrainState, losses: Losses) -> None:
