@@ -78,6 +78,20 @@ def test_half_of_the_batches_turn_gray():
     assert 70 < gray < 130
 
 
+def test_images_of_equal_generators_turn_gray_together_and_their_padding_too():
+    """The others keep their colors, and zeros as padding."""
+    images = torch.randn(4, 3, 8, 8)
+    images[:, :, 6:] = 0
+    of_gray = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1, 1)]
+    is_gray = [float(torch.rand((), generator=torch.Generator().manual_seed(seed))) < 0.5 for seed in (0, 1)]
+    assert is_gray == [True, False]
+    config, sizes = CorruptConfig(mix=False, erase=False), [(6, 8)] * 4
+    corrupted = corrupt(images, sizes, config, MEAN, STD, of_gray, make_generators(4, 0)[1])
+    for pair, gray in zip((slice(0, 2), slice(2, 4)), is_gray, strict=True):
+        assert torch.equal(corrupted[pair], grayscale(images[pair], MEAN, STD) if gray else images[pair])
+        assert bool((corrupted[pair, :, 6:] == 0).all()) is not gray
+
+
 def test_tiny_images_survive():
     for size in ((1, 1), (2, 9), (7, 3)):
         for seed in range(10):

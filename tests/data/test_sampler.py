@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from vclr.data.sampler import EpochSampler, Key
 from vclr.errors import UsageError
@@ -107,3 +109,110 @@ def test_a_late_start_in_a_large_set_is_cheap():
     sampler._order = lambda epoch: drawn.append(epoch) or order(epoch)  # type: ignore
     assert len(next(iter(sampler))) == 16
     assert len(drawn) <= 3
+
+
+# --- groups of a batch, each with its own share of the images ---------------------------------------------------------
+
+GROUPED = [(8, 2), (6, 3), (4, 1), (6, 6)]  # batch size, group size
+
+
+@pytest.mark.parametrize("sizes", GROUPED, ids=str)
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+def test_groups_are_of_one_kind(mix: tuple[int, int], sizes: tuple[int, int]):
+    kinds, (batch_size, group_size) = kinds_of(mix), sizes
+    for batch in take(60, mix, batch_size=batch_size, group_size=group_size):
+        groups = [batch[start : start + group_size] for start in range(0, batch_size, group_size)]
+        assert all(len({bool(kinds[index]) for _, index in group}) == 1 for group in groups)
+
+
+@pytest.mark.parametrize("sizes", GROUPED, ids=str)
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+def test_image_k_of_the_order_goes_to_group_k(mix: tuple[int, int], sizes: tuple[int, int]):
+    """And comes once: what is missing of the first epochs is in unfinished piles, or waits for other groups."""
+    num_samples, (batch_size, group_size) = sum(mix), sizes
+    num_groups, seen = batch_size // group_size, []
+    places = {
+        (epoch, index): epoch * num_samples + place
+        for epoch in range(200)
+        for place, index in enumerate(np.random.default_rng([5, epoch]).permutation(num_samples).tolist())
+    }
+    for batch in take(200 * num_samples // batch_size - 4, mix, batch_size=batch_size, group_size=group_size):
+        for slot, key in enumerate(batch):
+            assert places[key] % num_groups == slot // group_size
+            seen.append(key)
+    assert len(seen) == len(set(seen))
+    assert len(places) - len(seen) <= 4 * batch_size + batch_size
+
+
+@pytest.mark.parametrize("sizes", GROUPED, ids=str)
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+def test_starting_at_a_batch_of_groups_is_skipping_those_before(mix: tuple[int, int], sizes: tuple[int, int]):
+    others = {"batch_size": sizes[0], "group_size": sizes[1]}
+    whole = take(120, mix, **others)
+    for first in [*range(12), *np.random.default_rng(1).integers(12, 110, 12).tolist()]:
+        assert take(10, mix, first, **others) == whole[first : first + 10]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 6])
+def test_a_group_may_lie_across_processes(world_size: int):
+    whole = take(20, (13, 12), batch_size=6, group_size=2)
+    parts = [
+        take(20, (13, 12), batch_size=6, group_size=2, rank=rank, world_size=world_size) for rank in range(world_size)
+    ]
+    assert [[key for batch in batches for key in batch] for batches in zip(*parts, strict=True)] == whole
+
+
+def test_a_late_start_with_groups_draws_each_epoch_once():
+    """The epochs are replayed as counts; only the last is dealt."""
+    kinds = np.random.default_rng(0).random(118_000) < 0.27
+    sampler = EpochSampler(len(kinds), 16, 0, first_batch=59_000, kinds=kinds, group_size=2)
+    drawn: list[int] = []
+    order = sampler._order
+    sampler._order = lambda epoch: drawn.append(epoch) or order(epoch)  # type: ignore
+    assert len(next(iter(sampler))) == 16
+    assert len(drawn) <= 59_000 * 16 / 118_000 + 4
+
+
+# --- the reference's distribution of wide and tall -------------------------------------------------------------------
+
+NUM_GPUS, PER_GPU, NUM_BATCHES = 8, 2, 2000
+IS_WIDE = np.random.default_rng(0).random(1000) < 0.73  # as in COCO
+
+
+def endless_order(seed: int) -> Iterator[int]:
+    generator = np.random.default_rng(seed)
+    while True:
+        yield from generator.permutation(len(IS_WIDE)).tolist()
+
+
+def orientations(images: Iterator[int]) -> Iterator[bool]:
+    """Yield whether each next full bucket is wide, as detectron2's AspectRatioGroupedDataset fills them."""
+    buckets: dict[bool, list[int]] = {True: [], False: []}
+    for image in images:
+        bucket = buckets[bool(IS_WIDE[image])]
+        bucket.append(image)
+        if len(bucket) == PER_GPU:
+            yield bool(IS_WIDE[image])
+            bucket.clear()
+
+
+def histogram(num_wide: list[int]) -> np.ndarray:
+    """Count batches by their number of wide groups; few have 0 to 2, which the test needs in one cell."""
+    assert len(num_wide) == NUM_BATCHES
+    return np.bincount(np.maximum(num_wide, 2), minlength=NUM_GPUS + 1)[2:]
+
+
+def similarity(one: list[int], other: list[int]) -> float:
+    """Return the p-value of both being drawn from one distribution."""
+    return float(stats.chi2_contingency([histogram(one), histogram(other)]).pvalue)
+
+
+def test_wide_groups_per_batch_are_distributed_as_on_the_references_gpus():
+    gpus = [orientations(islice(endless_order(7), rank, None, NUM_GPUS)) for rank in range(NUM_GPUS)]
+    reference = [sum(next(gpu) for gpu in gpus) for _ in range(NUM_BATCHES)]
+    sampler = EpochSampler(len(IS_WIDE), NUM_GPUS * PER_GPU, 3, kinds=IS_WIDE, group_size=PER_GPU)
+    ours = [sum(bool(IS_WIDE[index]) for _, index in batch) // PER_GPU for batch in islice(sampler, NUM_BATCHES)]
+    assert similarity(ours, reference) > 1e-3
+    # Buckets that one stream fills for all GPUs would balance each other.
+    buckets = orientations(endless_order(7))
+    assert similarity([sum(islice(buckets, NUM_GPUS)) for _ in range(NUM_BATCHES)], reference) < 1e-9

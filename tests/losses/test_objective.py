@@ -83,3 +83,21 @@ def test_a_second_teacher_driven_loss(monkeypatch: pytest.MonkeyPatch):
     losses = compute(config)
     assert losses["loss_made_up"].item() == pytest.approx(0.5 * 3 / 2)
     assert "loss_consistency" not in losses
+
+
+def test_groups_are_averaged_each_by_itself():
+    """The mean over groups of each group's mean; a group without a pair counts 0."""
+    counts = (3, 1, 0, 2)
+    masks = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    targets = [Target(torch.zeros(n, dtype=torch.int64), BOXES[:n], masks[:n], 0) for n in counts]
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (
+        Outputs(torch.zeros(4, 3, 1), BOXES.expand(4, -1, -1), torch.randn(4, 3, 8, generator=generator)) for _ in "st"
+    )
+    cosines = torch.nn.functional.cosine_similarity(student.queries, teacher.queries, dim=-1)
+    means = [cosines[0].mean(), cosines[1, 0], torch.zeros(()), cosines[3, :2].mean()]
+    divisors = {range(image, image + 1): 4.0 * max(1, count) for image, count in enumerate(counts)}
+    losses = Objective(weights())(student, teacher, targets, 6.0, divisors)
+    torch.testing.assert_close(losses["loss_consistency"], -torch.stack(means).mean())
+    pairs = Objective(weights())(student, teacher, targets, 6.0, {range(4): 6.0})["loss_consistency"]
+    assert abs(pairs - losses["loss_consistency"]) > 1e-2
