@@ -110,4 +110,6 @@ class CompatConfig:
         "mean over a group's pairs, not as the mean over the batch's pairs.",
         before=False,
     )
-    padding: bool = setting(False, "In training, let padding leak into features, proposals and mask losses.")
+    padding: bool = setting(
+        False, "In training, let the padding of a group leak into its features, proposals and mask losses."
+    )
