@@ -28,7 +28,7 @@ ZERO, ONE = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
 def gray_images(iteration: int, group_size: int) -> list[bool]:
     """Return which of 16 images turn gray in a step."""
     colors = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(16, 3, 1, 1)
-    draws = Generators(5, iteration, 16, group_size, CPU)
+    draws = Generators(0, iteration, 16, group_size, CPU)
     config = CorruptConfig(mix=False, erase=False)
     images = corrupt(colors, [(1, 1)] * 16, config, ZERO, ONE, draws.of_gray, draws.of_images)
     return (images[:, 1, 0, 0] > 0).tolist()
