@@ -206,10 +206,11 @@ def straightforward_loader(config: Config, samples: StraightforwardSamples) -> D
     """Return an endless loader in the package's order."""
     loader = config.dataloader.train
     sizes = np.array([(record["height"], record["width"]) for record in samples.records])
-    groups = sizes[:, 1] > sizes[:, 0] if loader.aspect_ratio_grouping else None
+    kinds = sizes[:, 1] > sizes[:, 0] if loader.aspect_ratio_grouping else None
+    order = EpochSampler(len(samples), loader.total_batch_size, config.train.seed, 0, kinds, loader.group_size)
     return DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_sampler=EpochSampler(len(samples), loader.total_batch_size, config.train.seed, groups=groups),  # type: ignore[arg-type]
+        batch_sampler=order,  # type: ignore[arg-type]
         num_workers=loader.num_workers,
         collate_fn=collate,
         worker_init_fn=one_thread,

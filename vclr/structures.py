@@ -18,7 +18,7 @@ without padding, unless the text says otherwise) or in absolute pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -122,6 +122,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def padded_size(sizes: Sequence[Size]) -> Size:
+    """Return the size to which images or maps are padded together."""
+    return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
 def to_device(value: T, device: torch.device) -> T:

@@ -117,6 +117,11 @@ def test_wrong_type_names_the_key(override: str):
         ("dataloader.train.mapper.instance_mask_format=rle", "must be one of polygon, bitmask"),
         ("model.num_queries=0", "model.num_queries=0: must be at least 1"),
         ("dataloader.train.total_batch_size=0", "must be from 1 to 1000000"),
+        (
+            "dataloader.train.group_size=3",
+            "dataloader.train.total_batch_size=16: must be a multiple of dataloader.train.group_size=3",
+        ),
+        ("dataloader.train.group_size=32", "must be a multiple of dataloader.train.group_size=32"),
         ("views.weights.depth=-1", "views.weights.depth=-1.0: must be a finite number that is not negative"),
         ("views.weights.depth=.inf", "views.weights.depth=inf: must be a finite number"),
         ("optimizer.lr=.inf", "optimizer.lr=inf: must be finite"),

@@ -19,9 +19,9 @@ def apply(images: torch.Tensor, seed: int = 0, **config: bool) -> torch.Tensor:
     return corrupt(images, sizes, CorruptConfig(**config), MEAN, STD, *make_generators(len(images), seed))
 
 
-def make_generators(num_images: int, seed: int) -> tuple[torch.Generator, list[torch.Generator]]:
+def make_generators(num_images: int, seed: int) -> tuple[list[torch.Generator], list[torch.Generator]]:
     of_images = [torch.Generator().manual_seed(100 * seed + number) for number in range(num_images)]
-    return torch.Generator().manual_seed(seed), of_images
+    return [torch.Generator().manual_seed(seed) for _ in range(num_images)], of_images
 
 
 def test_all_off_changes_nothing():
@@ -76,6 +76,20 @@ def test_half_of_the_batches_turn_gray():
     images = torch.randn(1, 3, 4, 4)
     gray = sum(not torch.equal(apply(images, seed, mix=False, erase=False), images) for seed in range(200))
     assert 70 < gray < 130
+
+
+def test_images_of_equal_generators_turn_gray_together_and_their_padding_too():
+    """The others keep their colors, and zeros as padding."""
+    images = torch.randn(4, 3, 8, 8)
+    images[:, :, 6:] = 0
+    of_gray = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1, 1)]
+    is_gray = [float(torch.rand((), generator=torch.Generator().manual_seed(seed))) < 0.5 for seed in (0, 1)]
+    assert is_gray == [True, False]
+    config, sizes = CorruptConfig(mix=False, erase=False), [(6, 8)] * 4
+    corrupted = corrupt(images, sizes, config, MEAN, STD, of_gray, make_generators(4, 0)[1])
+    for pair, gray in zip((slice(0, 2), slice(2, 4)), is_gray, strict=True):
+        assert torch.equal(corrupted[pair], grayscale(images[pair], MEAN, STD) if gray else images[pair])
+        assert bool((corrupted[pair, :, 6:] == 0).all()) is not gray
 
 
 def test_tiny_images_survive():

@@ -92,13 +92,13 @@ KINK = 0.01
 
 
 def assert_one_training(alone: dict[str, Any], processes: list[dict[str, Any]], tolerance: float) -> None:
-    first, second = processes
-    steps = zip(alone["steps"], first["steps"], second["steps"], (tolerance, KINK), strict=True)
-    for step, of_first, of_second, gradient_tolerance in steps:
+    first, *others = processes
+    for step, of_first, gradient_tolerance in zip(alone["steps"], first["steps"], (tolerance, KINK), strict=True):
         assert difference(step["gradients"], of_first["gradients"]) < gradient_tolerance
-        assert of_first["losses"] == of_second["losses"]
         assert of_first["losses"] == pytest.approx(step["losses"], rel=tolerance)
-    assert_same_weights(first, second)
+    for other in others:
+        assert [step["losses"] for step in other["steps"]] == [step["losses"] for step in first["steps"]]
+        assert_same_weights(first, other)
     norm = "mask_branch.mapping.1.running_var"
     torch.testing.assert_close(first["student"][norm], alone["student"][norm], rtol=tolerance, atol=tolerance / 100)
 
@@ -116,6 +116,24 @@ def test_statistics_of_each_process_alone_differ(alone: dict[str, Any], make_con
     assert difference(alone["steps"][0]["gradients"], first["steps"][0]["gradients"]) > 1e-4
     norm = "mask_branch.mapping.1.running_var"
     assert not torch.equal(first["student"][norm], second["student"][norm])
+
+
+PER_GROUP = ("compat.batch_norm=True", "compat.consistency_mean=True")
+
+
+def test_a_group_that_lies_across_processes_is_one(make_config: MakeConfig, tmp_path: Path):
+    """Three groups of two images on two processes, which share the second group: its gray, statistics and mean."""
+    settings = (*SETTINGS, "dataloader.train.total_batch_size=6", "dataloader.train.group_size=2", *PER_GROUP)
+    (alone,) = compute(make_config(*settings), tmp_path / "1", 1)
+    assert_one_training(alone, compute(make_config(*settings), tmp_path / "2", 2), tolerance=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compat", [(), (*PER_GROUP, "compat.padding=True")], ids=["default", "as the reference"])
+def test_eight_processes_with_a_group_each_are_one(compat: tuple[str, ...], make_config: MakeConfig, tmp_path: Path):
+    settings = (*SETTINGS, "dataloader.train.total_batch_size=16", "dataloader.train.group_size=2", *compat)
+    (alone,) = compute(make_config(*settings), tmp_path / "1", 1)
+    assert_one_training(alone, compute(make_config(*settings), tmp_path / "8", 8), tolerance=1e-5)
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, pytest.param(3, marks=pytest.mark.slow)])

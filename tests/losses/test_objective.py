@@ -27,7 +27,7 @@ def make_outputs(seed: int) -> Outputs:
 
 
 def compute(config: CriterionConfig) -> dict[str, Tensor]:
-    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, 2.0, 2.0)
+    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, 2.0, {range(1): 2.0})
 
 
 def weights(**changes: float) -> CriterionConfig:
@@ -61,12 +61,12 @@ def test_detection_losses_come_from_the_criterion_and_consistency_is_weighted():
 
 def test_identical_queries_give_minus_the_weight():
     outputs = make_outputs(0)
-    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, 2.0, 2.0)
+    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, 2.0, {range(1): 2.0})
     assert losses["loss_consistency"].item() == pytest.approx(-2.5, abs=1e-6)
 
 
 def test_without_teacher_driven_losses_there_are_detections_alone():
-    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, 2.0, 2.0)
+    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, 2.0, {range(1): 2.0})
     assert set(losses) == {"loss_class", "loss_bbox", "loss_giou"}
 
 
@@ -83,3 +83,21 @@ def test_a_second_teacher_driven_loss(monkeypatch: pytest.MonkeyPatch):
     losses = compute(config)
     assert losses["loss_made_up"].item() == pytest.approx(0.5 * 3 / 2)
     assert "loss_consistency" not in losses
+
+
+def test_groups_are_averaged_each_by_itself():
+    """The mean over groups of each group's mean; a group without a pair counts 0."""
+    counts = (3, 1, 0, 2)
+    masks = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    targets = [Target(torch.zeros(n, dtype=torch.int64), BOXES[:n], masks[:n], 0) for n in counts]
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (
+        Outputs(torch.zeros(4, 3, 1), BOXES.expand(4, -1, -1), torch.randn(4, 3, 8, generator=generator)) for _ in "st"
+    )
+    cosines = torch.nn.functional.cosine_similarity(student.queries, teacher.queries, dim=-1)
+    means = [cosines[0].mean(), cosines[1, 0], torch.zeros(()), cosines[3, :2].mean()]
+    divisors = {range(image, image + 1): 4.0 * max(1, count) for image, count in enumerate(counts)}
+    losses = Objective(weights())(student, teacher, targets, 6.0, divisors)
+    torch.testing.assert_close(losses["loss_consistency"], -torch.stack(means).mean())
+    pairs = Objective(weights())(student, teacher, targets, 6.0, {range(4): 6.0})["loss_consistency"]
+    assert abs(pairs - losses["loss_consistency"]) > 1e-2

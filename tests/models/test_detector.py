@@ -220,6 +220,24 @@ def test_padding_is_read_where_the_reference_reads_it():
     assert not torch.allclose(right.pred_logits[1], like_reference.pred_logits[1])
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("images_at_once", [0, 1])
+def test_each_group_is_padded_by_itself(images_at_once: int):
+    """A detector with several groups gives each what the reference's GPU gives its images."""
+    model = shake(build_model(demo_config())).train()
+    model.pads_like_reference = True
+    photos = [draw_images(1, *size, seed)[0][0] for seed, size in enumerate([(64, 96), (40, 70), (48, 50), (56, 40)])]
+    alone = [model(*pad(photos[:2])), model(*pad(photos[2:]))]
+    model.padding_group, model.images_at_once = 2, images_at_once
+    together = model(*pad(photos))
+    assert [features.shape[1:] for features in together.mask_features] == [(8, 12), (8, 12), (7, 7), (7, 7)]
+    for name in ("pred_logits", "pred_boxes", "queries"):
+        expected = torch.cat([getattr(outputs, name) for outputs in alone])
+        torch.testing.assert_close(getattr(together, name), expected, rtol=1e-4, atol=1e-4)
+    model.padding_group = 0
+    assert not torch.allclose(model(*pad(photos)).pred_logits[2:], alone[1].pred_logits)
+
+
 def test_without_padding_both_ways_of_padding_are_one():
     model = shake(build_model(demo_config())).train()
     assert_same(*both_ways_of_padding(model, *draw_images(2, 61, 67)), 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vclr.catalog.losses import teacher_losses
+from vclr.config.dataloader import TrainLoaderConfig
 from vclr.config.model import ModelConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
@@ -26,6 +27,7 @@ def check_values(config: Config) -> None:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
     _check_teacher(config)
     _check_folders(config)
+    _check_group_size(config.dataloader.train)
 
 
 def check_share(batch_size: int, world_size: int) -> None:
@@ -33,6 +35,18 @@ def check_share(batch_size: int, world_size: int) -> None:
     if batch_size % world_size:
         raise UsageError(
             f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
+        )
+
+
+def check_processes(config: Config, world_size: int) -> None:
+    """Check that processes can share a batch evenly, and that images that are padded together stay together."""
+    loader = config.dataloader.train
+    check_share(loader.total_batch_size, world_size)
+    share = loader.total_batch_size // world_size
+    if config.compat.padding and loader.group_size and share % loader.group_size:
+        raise UsageError(
+            f"compat.padding=True: the {share} images of each of {world_size} processes must be a multiple of "
+            f"dataloader.train.group_size={loader.group_size}; use fewer processes or another group size"
         )
 
 
@@ -74,6 +88,15 @@ def _check_teacher(config: Config) -> None:
     if needed and not config.train.model_ema.enabled:
         advice = " ".join(f"model.criterion.weight_dict.{name}=0" for name in needed)
         raise UsageError(f"train.model_ema.enabled=False: {', '.join(needed)} needs the teacher; set {advice} too")
+
+
+def _check_group_size(loader: TrainLoaderConfig) -> None:
+    """Check that groups share a batch evenly."""
+    if loader.group_size and loader.total_batch_size % loader.group_size:
+        raise UsageError(
+            f"dataloader.train.total_batch_size={loader.total_batch_size}: must be a multiple of "
+            f"dataloader.train.group_size={loader.group_size} (0: the whole batch is one group)"
+        )
 
 
 def _check_folders(config: Config) -> None:

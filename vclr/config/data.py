@@ -45,7 +45,7 @@ class DataConfig:
 class CorruptConfig:
     mix: bool = setting(True, "Blend the student's image with a patch of itself.")
     erase: bool = setting(True, "Erase a rectangle of the student's image.")
-    grayscale: bool = setting(True, "Turn half of the student's batches gray.")
+    grayscale: bool = setting(True, "Turn half of the student's groups of images gray (`dataloader.train.group_size`).")
 
 
 @dataclass

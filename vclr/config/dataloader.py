@@ -43,7 +43,14 @@ class TrainLoaderConfig:
     dataset: DatasetNamesConfig = section(lambda: DatasetNamesConfig(names="openworld_voc_classes_train2017"))
     mapper: TrainMapperConfig = section(TrainMapperConfig)
     total_batch_size: int = setting(16, "Images per step, of all processes together.", at_least=1, at_most=10**6)
-    aspect_ratio_grouping: bool = setting(True, "Do not mix wide and tall images in a batch: less padding.")
+    group_size: int = setting(
+        0,
+        "Images of a batch that turn gray together and are all wide or all tall, as those of one GPU in the reference, "
+        "however many processes there are; 0: the whole batch.",
+        at_least=0,
+        before=0,
+    )
+    aspect_ratio_grouping: bool = setting(True, "Do not mix wide and tall images in a group: less padding.")
     num_workers: int = setting(4, "Loader workers per process; 0 for none.", at_least=0, changes="nothing")
     prefetch_factor: int = setting(2, "Batches that each loader worker prepares ahead.", at_least=1, changes="nothing")
 

@@ -97,7 +97,19 @@ class TrainConfig:
 
 @dataclass
 class CompatConfig:
-    """Faults of the reference that the published weights were trained with; docs/parity.md measures each."""
+    """Faults of the reference that the published weights were trained with; docs/parity.md describes each."""
 
-    batch_norm: bool = setting(False, "Compute the batch norm of the mask branch per process, not over the batch.")
-    padding: bool = setting(False, "In training, let padding leak into features, proposals and mask losses.")
+    batch_norm: bool = setting(
+        False,
+        "Compute the batch norm of the mask branch per group (`dataloader.train.group_size`; per process if that is "
+        "0), not over the batch.",
+    )
+    consistency_mean: bool = setting(
+        False,
+        "Compute the consistency loss as the mean over groups (processes if `dataloader.train.group_size` is 0) of the "
+        "mean over a group's pairs, not as the mean over the batch's pairs.",
+        before=False,
+    )
+    padding: bool = setting(
+        False, "In training, let the padding of a group leak into its features, proposals and mask losses."
+    )

@@ -1,4 +1,5 @@
-"""The whole configuration: one dataclass per root. Its defaults are the published VOC -> Non-VOC experiment.
+"""The whole configuration: one dataclass per root. Its defaults are the published VOC -> Non-VOC experiment,
+but for `dataloader.train.group_size`.
 
 The roots `model dataloader optimizer train` carry the reference's keys; `data views proposals evaluation launcher
 tracking compat` are our own. The tables of `configs/README.md` are generated from what each setting says here.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vclr.data.samples import Sample
-from vclr.structures import Batch, Size, Target
+from vclr.structures import Batch, Size, Target, padded_size
 
 
 def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
@@ -32,7 +32,7 @@ def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, 
         (b, 3, h, w) uint8, and the (height, width) of each image without padding.
     """
     sizes = [(image.shape[1], image.shape[2]) for image in images]
-    shape = len(images), 3, max(height for height, _ in sizes), max(width for _, width in sizes)
+    shape = len(images), 3, *padded_size(sizes)
     if pin_memory:
         batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
     else:

@@ -21,7 +21,7 @@ def corrupt(
     config: CorruptConfig,
     mean: Tensor,
     std: Tensor,
-    batch_generator: torch.Generator,
+    gray_generators: list[torch.Generator],
     image_generators: list[torch.Generator],
 ) -> Tensor:
     """Corrupt a normalized batch (b, 3, h, w).
@@ -32,18 +32,21 @@ def corrupt(
         config: the corruptions that are on.
         mean: (3, 1, 1), as used for the normalization.
         std: (3, 1, 1), as used for the normalization.
-        batch_generator: on the CPU; decides whether the batch turns gray.
+        gray_generators: one per image, on the CPU; decides whether the image turns gray. Images whose generators have
+            the same state turn gray together.
         image_generators: one per image, on the CPU, for everything else.
     """
     images = images.clone()
-    for image, (height, width), generator in zip(images, image_sizes, image_generators, strict=True):
+    for image, (height, width), of_gray, generator in zip(
+        images, image_sizes, gray_generators, image_generators, strict=True
+    ):
         content = image[:, :height, :width]
         if config.mix:
             content.copy_(mix(content, *_draw_mix(height, width, generator)))
         if config.erase:
             content.copy_(erase(content, *_draw_rectangle(height, width, generator)))
-    if config.grayscale and _uniform(batch_generator) < 0.5:
-        images = grayscale(images, mean, std)
+        if config.grayscale and _uniform(of_gray) < 0.5:
+            image.copy_(grayscale(image, mean, std))
     return images
 
 
@@ -63,9 +66,9 @@ def erase(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor
 
 
 def grayscale(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Replace the colors of a normalized batch, padding included, with their luminance."""
+    """Replace the colors of normalized images (..., 3, h, w), padding included, with their luminance."""
     weights = upload(LUMINANCE, images.device, images.dtype).view(3, 1, 1)
-    gray = ((images * std + mean) * weights).sum(1, keepdim=True)
+    gray = ((images * std + mean) * weights).sum(-3, keepdim=True)
     return (gray - mean) / std
 
 

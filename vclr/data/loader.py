@@ -45,9 +45,11 @@ class TrainingLoader:
         """Begin with batch number `first_batch`; each of several processes gets its slots of the same batches."""
         self.config, self.samples, self.device = config, samples, device
         loader = config.dataloader.train
-        groups = samples.images.is_wide() if loader.aspect_ratio_grouping else None
+        kinds = samples.images.is_wide() if loader.aspect_ratio_grouping else None
         batch_size, seed = loader.total_batch_size, config.train.seed
-        self.sampler = EpochSampler(len(samples), batch_size, seed, first_batch, groups, rank, world_size)
+        self.sampler = EpochSampler(
+            len(samples), batch_size, seed, first_batch, kinds, loader.group_size, rank, world_size
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         loader, slots = self.config.dataloader.train, self._make_slots()

@@ -30,6 +30,7 @@ class TrainState:
         self.config = config
         self.student = build_model(config).to(device).train()
         self.student.pads_like_reference = config.compat.padding
+        self.student.padding_group = config.dataloader.train.group_size
         self.student.images_at_once = config.train.micro_batch_size
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
@@ -56,10 +57,11 @@ class TrainState:
         """Return the student as the step calls it; its gradients are the mean over all processes."""
         if self.config.train.compile:
             self.student.backbone.compile()
+        group_size = self.config.dataloader.train.group_size if self.config.compat.batch_norm else 0
+        if group_size or not self.config.compat.batch_norm:
+            self.student.mask_branch.share_statistics(distributed.group.WORLD if world_size() > 1 else None, group_size)
         if world_size() == 1:
             return self.student
-        if not self.config.compat.batch_norm:
-            self.student.mask_branch.share_statistics(distributed.group.WORLD)
         # DDP repacks gradients once it has seen their order, unless it looks for unused parameters. With three or more
         # processes the packing affects rounding, so a resumed training would end with other bits. On a GPU it repacks
         # anyway.

@@ -2,7 +2,7 @@
 
 A step is the same whether one process takes the whole batch or several take a part each, and however many images go
 through the backbone at once: an image's random numbers depend on the seed, the iteration and the image's place in the
-batch, and sums are divided by counts of the whole batch.
+batch, and sums are divided by counts of the whole batch, or of groups of its places.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
+from vclr.groups import own_groups
 from vclr.losses.criterion import Losses
 from vclr.losses.objective import Objective
-from vclr.structures import Batch, to_device
+from vclr.structures import Batch, Target, padded_size, to_device
 
 
 def training_step(state: TrainState, batch: Batch, objective: Objective) -> dict[str, float]:
@@ -57,7 +58,8 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
     config, student = state.config, state.student
     device = student.pixel_mean.device
     batch = to_device(batch, device)
-    generators = Generators(config.train.seed, state.iteration, len(batch), device)
+    group_size = config.dataloader.train.group_size
+    generators = Generators(config.train.seed, state.iteration, len(batch), group_size, device)
     images = student.normalize(batch.images, batch.image_sizes)
     images = corrupt(
         images,
@@ -65,13 +67,14 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
         config.views.corrupt,
         student.pixel_mean,
         student.pixel_std,
-        generators.of_batch,
+        generators.of_gray,
         generators.of_images,
     )
     targets = batch.targets
     if config.compat.padding:
-        targets = [pad_masks(target, (images.shape[2], images.shape[3])) for target in targets]
-    num_boxes, num_pairs = count_objects(batch, config.model.num_queries)
+        targets = pad_like_reference(batch, group_size or len(batch))
+    averaged_over = (group_size or len(batch)) if config.compat.consistency_mean else len(batch) * world_size()
+    num_boxes, num_pairs = count_objects(batch, config.model.num_queries, averaged_over)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
         outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
@@ -80,6 +83,16 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
             natural = student.normalize(batch.natural, batch.image_sizes)
             taught = state.teacher(natural, batch.image_sizes)
     return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
+
+
+def pad_like_reference(batch: Batch, group_size: int) -> list[Target]:
+    """Return the targets with masks that cover the padding of their group."""
+    padded = []
+    for start in range(0, len(batch), group_size):
+        group = slice(start, start + group_size)
+        size = padded_size(batch.image_sizes[group])
+        padded += [pad_masks(target, size) for target in batch.targets[group]]
+    return padded
 
 
 def backward(state: TrainState, losses: Losses) -> None:
@@ -125,10 +138,12 @@ def apply_gradients(state: TrainState) -> None:
 class Generators:
     """The random generators of a step. An image's depend on its place in the whole batch, not on the process."""
 
-    def __init__(self, seed: int, iteration: int, num_images: int, device: torch.device) -> None:
+    def __init__(self, seed: int, iteration: int, num_images: int, group_size: int, device: torch.device) -> None:
         torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
         places = range(rank() * num_images, (rank() + 1) * num_images)
-        self.of_batch = torch.Generator().manual_seed(_mix(seed, iteration))
+        # Images of one group get equal generators, wherever they are.
+        groups = [(place // group_size, 2) if group_size else () for place in places]
+        self.of_gray = [torch.Generator().manual_seed(_mix(seed, iteration, *group)) for group in groups]
         self.of_images = [torch.Generator().manual_seed(_mix(seed, iteration, place, 0)) for place in places]
         self.of_points = [torch.Generator(device).manual_seed(_mix(seed, iteration, place, 1)) for place in places]
 
@@ -137,17 +152,25 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def count_objects(batch: Batch, num_queries: int) -> tuple[float, float]:
-    """Return the mean number of objects per process over the whole batch, and that of objects matched to a query.
+def count_objects(batch: Batch, num_queries: int, group_size: int) -> tuple[float, dict[range, float]]:
+    """Count the objects of the whole batch, and in each group of images those that are matched to a query.
 
-    Both count at least 1 in the whole batch. The mean over processes of sums divided by them is the loss of the whole
-    batch. This is the first thing that processes do together in a step: those with faster disks wait here, on the
-    hosts, as long as it takes.
+    Each count is at least 1. This is the first thing that processes do together in a step: those with faster disks wait
+    here, on the hosts, as long as it takes.
+
+    Returns:
+        The divisor of sums over objects, and for each group of this process's images, that of sums over its pairs. The
+        mean over the processes of sums divided by them is the mean per object of the whole batch, and the mean over the
+        groups of each group's mean per pair.
     """
     counts = [len(target) for target in batch.targets]
-    totals = sum_on_hosts([sum(counts), sum(min(count, num_queries) for count in counts)])
-    num_boxes, num_pairs = (max(1.0, total) / world_size() for total in totals)
-    return num_boxes, num_pairs
+    num_groups = -(-len(batch) * world_size() // group_size)
+    own = own_groups(len(batch), group_size, rank())
+    matched = [0.0] * num_groups
+    for group, images in own.items():
+        matched[group] = sum(min(counts[image], num_queries) for image in images)
+    num_objects, *num_pairs = (max(1.0, total) / world_size() for total in sum_on_hosts([sum(counts), *matched]))
+    return num_objects, {images: num_pairs[group] * num_groups for group, images in own.items()}
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

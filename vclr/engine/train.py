@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vclr.config import Config
-from vclr.config.checks import check_share
+from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
@@ -91,7 +91,7 @@ def open_folder(
 
     def open_first() -> bool:
         nonlocal checkpoint
-        check_share(config.dataloader.train.total_batch_size, world_size())
+        check_processes(config, world_size())
         begins = not (resume and folder.checkpoints.exist())
         check_experiment(config, needs_first_weights=begins, reads_training_set=False)
         folder.data_hashes = hash_training_data(config)

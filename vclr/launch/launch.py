@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from vclr.config import Config
-from vclr.config.checks import check_share
+from vclr.config.checks import check_processes
 from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UsageError, UserError
@@ -61,7 +61,7 @@ def launch(config: Config, detach: bool = False) -> None:
         _launch_here(config)
         return
     # Refuse bad settings now, not when the job reaches the head of the queue.
-    check_share(config.dataloader.train.total_batch_size, num_processes(config))
+    check_processes(config, num_processes(config))
     has_begun = any(Path(config.train.output_dir, "checkpoints").glob("*.pt"))
     check_experiment(config, needs_first_weights=not has_begun)
     if _is_finished(config):

@@ -15,8 +15,8 @@ def consistency_loss(student: Outputs, teacher: Outputs, matching: Matching, num
     Args:
         student: outputs on the student's view, whose last layer is the first of the matching.
         teacher: outputs on the natural view, without gradient, whose last layer is the last of the matching.
-        matching: as the criterion returns it.
-        num_pairs: the divisor of the sum: the mean number of pairs per process.
+        matching: as the criterion returns it, or its part for some images.
+        num_pairs: the divisor of the sum over the pairs.
 
     Returns:
         The loss without its weight, computed in float32.

@@ -52,6 +52,15 @@ class Matching:
         pairs = slice(start, start + self.num_pairs[image])
         return self.host_queries[layer, pairs], self.host_objects[layer, pairs]
 
+    def only(self, images: range) -> Matching:
+        """Return the matching with the pairs of these consecutive images alone; the others have none."""
+        pairs = slice(sum(self.num_pairs[: images.start]), sum(self.num_pairs[: images.stop]))
+        num_pairs = [count if image in images else 0 for image, count in enumerate(self.num_pairs)]
+        on_device = (rows[:, pairs] for rows in (self.queries, self.rows, self.objects, self.targets))
+        return Matching(
+            self.host_queries[:, pairs], self.host_objects[:, pairs], num_pairs, self.num_queries, *on_device
+        )
+
     def meetings(self, first: int, second: int) -> Tensor:
         """Return (2, m): the indices of the queries that two layers match to the same object, by image, then by object.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from vclr.losses.criterion import Criterion, Generators, Losses
 from vclr.losses.matcher import Matching
 from vclr.structures import Outputs, Target
 
-# Arguments: student, teacher, the matching of both, and the mean number of matched pairs per process. A loss is an
+# Arguments: student, teacher, the matching of both, and the divisor of the sum over the matched pairs. A loss is an
 # entry here, its own file beside this one, and its weight in `WeightDict` (vclr/config).
 TEACHER_LOSSES: dict[str, Callable[[Outputs, Outputs, Matching, float], Tensor]] = {
     "loss_consistency": consistency_loss,
@@ -39,7 +41,7 @@ class Objective:
         teacher: Outputs | None,
         targets: list[Target],
         num_boxes: float,
-        num_pairs: float,
+        num_pairs: dict[range, float],
         generators: Generators = None,
     ) -> Losses:
         """Compute the weighted losses by name.
@@ -49,11 +51,15 @@ class Objective:
             teacher: outputs on the natural view, without gradient; None unless `needs_teacher`.
             targets: the objects of each image; their masks cover what the image's mask features cover.
             num_boxes: the divisor of the detection losses: the mean number of objects per process.
-            num_pairs: the divisor of the teacher-driven losses: the mean number of matched objects per process.
+            num_pairs: the divisor of the teacher-driven losses for each group of consecutive images: for the whole
+                batch as one group, the mean number of matched objects per process.
             generators: one per image, on its device, for the points at which masks are compared.
         """
         losses, matching = self.detection(student, targets, num_boxes, generators, teacher)
         for name, weight, loss in self.teacher_driven:
             assert teacher is not None  # callers ask needs_teacher
-            losses[name] = weight * loss(student, teacher, matching, num_pairs)
+            of_groups = [
+                loss(student, teacher, matching.only(images), divisor) for images, divisor in num_pairs.items()
+            ]
+            losses[name] = weight * reduce(add, of_groups)
         return losses

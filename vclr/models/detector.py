@@ -6,6 +6,7 @@ import copy
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, jo
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
 from vclr.models.two_stage import ProposalStage, TopkProposals
-from vclr.structures import Outputs, Size
+from vclr.structures import Outputs, Size, padded_size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
 
@@ -31,6 +32,7 @@ class Detector(nn.Module):
     Attributes:
         pads_like_reference: in training mode, let padding leak into the features, and let queries stand on it, as in
             the reference (`compat.padding`); mask features then cover the padded image.
+        padding_group: how many consecutive images are padded together then; 0: all of this process.
         images_at_once: in training mode, how many images go through backbone and encoder at once, and again for the
             gradient: the results of all together in less memory. 0: all, once.
     """
@@ -38,6 +40,7 @@ class Detector(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
     pads_like_reference = False
+    padding_group = 0
     images_at_once = 0
 
     def __init__(self, config: ModelConfig) -> None:
@@ -101,8 +104,7 @@ class Detector(nn.Module):
         with self._query_precision(images.device):
             heads = self.class_embed[-1], self.bbox_embed[-1]
             proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
-            queries = self.query_content.weight.expand(len(images), -1, -1)
-            states, boxes = self.decoder(queries, proposals.boxes.detach(), join_levels(memory), self.bbox_embed)
+            states, boxes = self._decode(memory, proposals)
             return self._predict(states, boxes, proposals, mask_features)
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
@@ -116,10 +118,15 @@ class Detector(nn.Module):
     def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Levels]:
         """Return the memory of each part of the batch: backbone, neck and encoder."""
         at_once = self.images_at_once if self.training else 0
-        parts = split_batch(images, image_sizes, self._lets_padding_leak(), at_once)
-        if not at_once:
-            return self._encode_parts(parts)
-        return [memory for part in parts for memory in checkpoint(self._encode_parts, [part], use_reentrant=False)]
+        padded_together = (self.padding_group or len(images)) if self._lets_padding_leak() else 0
+        parts = split_batch(images, image_sizes, padded_together, at_once)
+        if at_once:
+            encoded = [checkpoint(self._encode_parts, [part], use_reentrant=False) for part in parts]
+        elif padded_together:
+            encoded = [self._encode_parts([part]) for part in parts]
+        else:
+            encoded = [self._encode_parts(parts)]
+        return [memory for memories in encoded for memory in memories]
 
     def _encode_parts(self, parts: list[Part]) -> list[Levels]:
         levels = []
@@ -130,6 +137,24 @@ class Detector(nn.Module):
             else:
                 levels.append(flatten_levels(maps))
         return self.encoder(levels)  # type: ignore[no-any-return]
+
+    def _decode(self, memory: list[Levels], proposals: TopkProposals) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the queries and boxes of each decoder layer."""
+        runs = [memory]
+        if self._lets_padding_leak():  # joined, images would read the padding of a larger group
+            runs = [list(run) for _, run in groupby(memory, lambda part: part.spatial_shapes)]
+        references = proposals.boxes.detach().split([sum(len(part.features) for part in run) for run in runs])
+        content = self.query_content.weight
+        decoded = [
+            self.decoder(content.expand(len(boxes), -1, -1), boxes, join_levels(run), self.bbox_embed)
+            for run, boxes in zip(runs, references, strict=True)
+        ]
+        if len(decoded) == 1:
+            return decoded[0]  # type: ignore[no-any-return]
+        states, boxes = (
+            [torch.cat(layer) for layer in zip(*layers, strict=True)] for layers in zip(*decoded, strict=True)
+        )
+        return states, boxes
 
     def _lets_padding_leak(self) -> bool:
         return self.training and self.pads_like_reference
@@ -153,16 +178,25 @@ class Detector(nn.Module):
         return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=of_proposals)
 
 
-def split_batch(images: Tensor, image_sizes: list[Size], pads_like_reference: bool, images_at_once: int) -> list[Part]:
+def split_batch(images: Tensor, image_sizes: list[Size], padded_together: int, images_at_once: int) -> list[Part]:
     """Split a batch (b, 3, h, w) into the parts that go through the backbone together.
 
-    Images of different sizes go one by one, cut out of their padding, unless padding is to leak as in the reference.
+    Images of different sizes go one by one, cut out of their padding, unless padding is to leak as in the reference:
+    then so many consecutive images are padded together.
     """
-    padded_size = images.shape[2], images.shape[3]
-    if not pads_like_reference and any(size != padded_size for size in image_sizes):
-        return [(image[None, :, :h, :w], [(h, w)]) for image, (h, w) in zip(images, image_sizes, strict=True)]
-    step = images_at_once or len(images)
-    return [(images[start : start + step], image_sizes[start : start + step]) for start in range(0, len(images), step)]
+    batch_size = images.shape[2], images.shape[3]
+    if not padded_together and any(size != batch_size for size in image_sizes):
+        padded_together = 1
+    parts = []
+    for group, sizes in _in_runs(images, image_sizes, padded_together or len(images)):
+        height, width = padded_size(sizes)
+        parts += _in_runs(group[:, :, :height, :width], sizes, images_at_once or len(group))
+    return parts
+
+
+def _in_runs(images: Tensor, image_sizes: list[Size], length: int) -> list[Part]:
+    starts = range(0, len(images), length)
+    return [(images[start : start + length], image_sizes[start : start + length]) for start in starts]
 
 
 def _copies(module: nn.Module, count: int) -> nn.ModuleList:

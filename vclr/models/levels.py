@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vclr.models import cells
 from vclr.models.position import embed_cells
-from vclr.structures import Size
+from vclr.structures import Size, padded_size
 
 
 @dataclass
@@ -109,10 +109,7 @@ def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_si
 
 def join_levels(parts: list[Levels]) -> Levels:
     """Join the parts of a batch; if sizes differ, each level is padded, bottom and right."""
-    shapes = tuple(
-        (max(height for height, _ in level), max(width for _, width in level))
-        for level in zip(*(part.spatial_shapes for part in parts), strict=True)
-    )
+    shapes = tuple(padded_size(level) for level in zip(*(part.spatial_shapes for part in parts), strict=True))
     sizes = tuple(
         tuple(size for of_part in level for size in of_part)
         for level in zip(*(part.valid_sizes for part in parts), strict=True)

@@ -36,11 +36,11 @@ class MaskBranch(nn.Module):
         )
         self.norm = nn.LayerNorm(self.channels)
 
-    def share_statistics(self, process_group: ProcessGroup | None) -> None:
-        """Let the statistics of the batch norm cover the images of all these processes."""
+    def share_statistics(self, process_group: ProcessGroup | None, group_size: int) -> None:
+        """Let the statistics of the batch norm cover the images of all these processes, or each group of them."""
         norm = self.mapping[1]
         assert isinstance(norm, JointBatchNorm)
-        norm.process_group = process_group
+        norm.process_group, norm.group_size = process_group, group_size
 
     def forward(self, groups: list[list[Tensor]]) -> list[Tensor]:
         """Compute the mask features of a batch.
