@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash
+from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash, evaluated_weights
 from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
@@ -34,9 +34,10 @@ def settings_hash(config: Config) -> str:
 
 
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the `provenance` of metrics.json: `checkpoint`, `test_set`, `protocol`, `groups`, `config`.
+    """Return the `provenance` of metrics.json: `checkpoint`, `weights`, `test_set`, `protocol`, `groups`, `config`.
 
-    `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings.
+    `weights` says whether the checkpoint's student or teacher was evaluated, None without a checkpoint; `groups` are
+    the classes of each group that is evaluated separately, `config` is the hash of the settings.
 
     Args:
         config: configuration of the evaluation.
@@ -46,6 +47,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
     data_set = test_set(config)
     return {
         "checkpoint": checkpoint,
+        "weights": evaluated_weights(config) if checkpoint else None,
         "test_set": {
             "annotations": data_set.annotations,
             "sha256": sha256(data_set.annotations),
@@ -96,7 +98,10 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
         if checkpoint != checkpoints[0]:
             first = next(iter(found))
             raise UserError(f"{part}: has another checkpoint than {first}; evaluate all shards with the same one")
-    return {**expected, "checkpoint": checkpoints[0] if len(found) == len(parts) else None}
+    if len(found) < len(parts):
+        return expected
+    # All shards have the same settings, and so the same weights.
+    return {**expected, **{key: next(iter(found.values())).get(key) for key in ("checkpoint", "weights")}}
 
 
 def _read_beside(predictions: Path) -> dict[str, Any]:
