@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 KINDS = ("box", "mask")
 SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
@@ -27,3 +28,9 @@ def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
         for size in ("", *(f"_{size}" for size in SIZES if count >= AP_DETECTIONS))
     ]
     return [f"{kind}_{name}" for name in (*precisions, *recalls)]
+
+
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """Write the printed metrics as a line."""
+    values = ((name, metrics.get(name)) for name in PRINTED_METRICS)
+    return ", ".join(f"{name} -" if value is None else f"{name} {value:.1f}" for name, value in values)

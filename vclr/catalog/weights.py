@@ -15,7 +15,7 @@ def name_metrics(weights: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_old_metrics(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of metrics.jsonl; metrics that do not say whose they are, as in older files, are the student's."""
+    """Return a record of metrics.jsonl in which each metric says whose it is; in older files all are the student's."""
     if record["kind"] != "eval":
         return record
     own = {key: record[key] for key in ("kind", "iteration")}

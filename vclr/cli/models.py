@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from vclr.cli.examples import EXAMPLES
-from vclr.cli.options import ConfigFile, OutputFile, OutputFolder, Overrides, Protocol, Quiet, ShardOption, Weights, app, doctor
+from vclr.cli.options import (
+    ConfigFile,
+    OutputFile,
+    OutputFolder,
+    Overrides,
+    Protocol,
+    Quiet,
+    ShardOption,
+    Weights,
+    app,
+    doctor,
+)
 from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
@@ -257,12 +268,11 @@ def convert_weights(
 
 def _report(config: Config, metrics: dict[str, Any]) -> None:
     """Print the results and add them to the tracked run of the evaluated training."""
-    from vclr.catalog.metrics import PRINTED_METRICS
+    from vclr.catalog.metrics import format_metrics
     from vclr.tracking.results import store_results
 
     for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        values = ((key, group.get(key)) for key in PRINTED_METRICS)
-        print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
+        print(f"{name}: {format_metrics(group)}")
     store_results(config, metrics)
 
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash, evaluated_weights
+from vclr.config import (
+    Config,
+    DataConfig,
+    DataloaderConfig,
+    TestLoaderConfig,
+    TrainConfig,
+    config_hash,
+    evaluated_weights,
+)
 from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
