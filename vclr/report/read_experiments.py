@@ -18,10 +18,12 @@ import msgspec
 from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, load_config
 from vclr.errors import UserError
+from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
 from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
+from vclr.report.history import read_history
 
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
 
@@ -48,6 +50,8 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             raise UserError(f"{file}: does not exist (was {name} trained with this seed?)")
     config = load_config(folders[0] / "config.yaml")
     environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
+    stops_early = bool(config.train.early_stopping.patience)
+    early_ends = [early_end(read_history(one / "metrics.jsonl"), config) if stops_early else None for one in folders]
     scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
     protocols = list(dict.fromkeys(protocol for folder in scored for protocol in _protocols_in(folder))) or [""]
     by_set: dict[Any, Experiment] = {}
@@ -71,6 +75,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             predictions=scored[0] / protocol / "predictions.json",
             checkpoints=[score.checkpoint for score in scores],
             recorded_weights=scores[0].weights,
+            early_ends=early_ends,
             environment=environment,
             data_hashes=data_hashes,
         )
