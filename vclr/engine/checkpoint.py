@@ -105,11 +105,18 @@ class Checkpoints:
         return not is_same or evaluated.value > best.value
 
     def keep_best(self, evaluated: BestFacts) -> None:
-        """Keep `last.pt` as `best.pt` too. If a kill interrupts this, the evaluation is still better afterwards."""
-        with atomic_path(self.best) as partial:
-            link_file(self.last, partial)
-        sync_folder(self.folder)
-        write_json(self.best_facts, msgspec.to_builtins(evaluated), indent=1)
+        """Keep `last.pt` as `best.pt` too. If a kill interrupts this, the evaluation is still better afterwards.
+
+        Raises:
+            UserError: it could not be written; `last.pt` is untouched.
+        """
+        try:
+            with atomic_path(self.best) as partial:
+                link_file(self.last, partial)
+            sync_folder(self.folder)
+            write_json(self.best_facts, msgspec.to_builtins(evaluated), indent=1)
+        except OSError as error:
+            raise UserError(f"{self.best}: could not be written: {error.strerror or error}") from None
 
     def _keep_last(self) -> None:
         """Give `last.pt` a second name, or copy it if the file system has no links."""
