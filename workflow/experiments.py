@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 
 from vclr.catalog.data_sets import PROTOCOLS
-from vclr.config import Config, DataSetConfig, load_config
+from vclr.config import Config, DataSetConfig, evaluates_while_training, load_config
 from vclr.data import data_sets
 from vclr.data.origins import Origins
 from vclr.data.readiness import check_names
@@ -74,7 +74,7 @@ class Experiments:
         files = self._sources_of(data)
         files += [self._origins.view_source(folder) for view, folder in data.views.items() if view in views]
         files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
-        if data_sets.evaluates_while_training(config):
+        if evaluates_while_training(config):
             files += self.evaluation_inputs(experiment, "")
         return sorted(set(files))
 

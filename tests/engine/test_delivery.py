@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.engine.same import records
+from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.config import Config
 from vclr.engine import train as train_module
 from vclr.engine.train import train
@@ -53,3 +54,19 @@ def test_points_that_a_kill_kept_from_the_store_arrive_after_the_resume(
         assert stored == [(record["iteration"], record[key]) for record in records(folder)], key
     assert len(records(folder)) == 6
     shutil.rmtree(folder)
+
+
+def test_evaluations_of_student_and_teacher_are_curves_of_their_own(make_config: Callable[..., Config], tmp_path: Path):
+    """With every metric of both, MLflow's page of charts would hardly open."""
+    folder = tmp_path / "seed0"
+    tracking = ("tracking.enabled=True", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+    train(make_config(f"train.output_dir={folder}", *tracking, "train.max_iter=1", "train.eval_period=1"), quiet=True)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    stored = client.get_run(read_json(folder / "mlflow_run.json")["run_id"]).data.metrics
+    (record,) = [record for record in records(folder) if record["kind"] == "eval"]
+    for weights in ("student", "teacher"):
+        curves = {key: value for key, value in stored.items() if key.startswith(f"eval_{weights}/")}
+        assert curves == {
+            f"eval_{weights}/{name.replace('@', '_')}": record[f"{weights}/{name}"] for name in SHOWN_METRICS
+        }
+    assert len(stored) < 100

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from click.testing import Result
 
 from vclr.catalog.classes import TOY_KNOWN_CLASSES, TOY_NOVEL_CLASSES
 from vclr.cli.options import app
@@ -49,6 +51,7 @@ def test_untrained_model_has_no_checkpoint(world: Path, tmp_path: Path):
     annotations = world / "annotations_val.json"
     assert read_json(tmp_path / "metrics.json")["provenance"] == {
         "checkpoint": None,
+        "weights": None,
         "test_set": {
             "annotations": str(annotations),
             "sha256": hashlib.sha256(annotations.read_bytes()).hexdigest(),
@@ -66,6 +69,53 @@ def test_checkpoint_is_named_with_its_bytes(tmp_path: Path):
     for content, iteration in (({"iteration": 9}, 9), ({"model": {}}, None), ({"iteration": "x"}, None)):
         described = describe_checkpoint(tmp_path / "last.pt", content)
         assert described == {"path": f"{tmp_path}/last.pt", "sha256": digest, "iteration": iteration}
+
+
+def test_weights_are_recorded_through_cli_and_shards(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from typer.testing import CliRunner
+
+    import vclr.cli  # noqa: F401  the verbs
+
+    monkeypatch.chdir(tmp_path)
+    student, teacher = (build_model(make_config(world, f"train.seed={seed}")).state_dict() for seed in (1, 2))
+    torch.save({"model": student, "ema_state": teacher}, "both.pth")
+    torch.save({"model": student}, "student.pth")
+    start = ["--config-file", str(ROOT / "configs/experiment/demo.yaml"), "--quiet", *settings_of(world)]
+    key, found = "train.model_ema.use_ema_weights_for_eval_only", {}
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(app, [words[0], *start, *words[1:]])
+
+    for name, words in {
+        "default": [],
+        "key": [f"{key}=True"],
+        "option": ["--weights", "teacher"],
+        "over": ["--weights", "student", f"{key}=True"],
+    }.items():
+        done = call("evaluate", "--checkpoint", "both.pth", "--output", name, *words)
+        assert done.exit_code == 0, done.output
+        found[name] = read_json(f"{name}/metrics.json")["provenance"]
+    assert [found[name]["weights"] for name in found] == ["student", "teacher", "teacher", "student"]
+    assert found["key"] == found["option"]
+    assert found["default"] == found["over"]
+    done = call(
+        "train", "--eval-only", "train.init_checkpoint=both.pth", "train.output_dir=only", "--weights", "teacher"
+    )
+    assert done.exit_code == 0, done.output
+    assert read_json("only/metrics.json") == read_json("key/metrics.json")
+    for number in "12":
+        words = ("--checkpoint", "both.pth", "--shard", f"{number}/2", "--output", number, "--weights", "teacher")
+        assert call("evaluate", *words).exit_code == 0
+    parts = [word for number in "12" for word in ("--predictions", f"{number}/predictions.json")]
+    assert call("evaluate", *parts, "--output", "joined", "--weights", "teacher").exit_code == 0
+    assert read_json("joined/metrics.json") == read_json("key/metrics.json")
+    for words, message in (
+        (("evaluate", "--checkpoint", "student.pth", "--weights", "teacher"), "student.pth: holds no teacher"),
+        (("evaluate", "--predictions", "1/predictions.json", "--weights", "teacher"), "needs --checkpoint"),
+        (("evaluate", "--weights", "teacher"), "needs --checkpoint"),
+    ):
+        assert message in str(call(*words, "--output", "refused").exception)
+    assert "needs --eval-only" in str(call("train", "--weights", "teacher").exception)
 
 
 def test_hash_is_of_what_the_result_depends_on(world: Path):

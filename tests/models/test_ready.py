@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vclr.config import Config, dump_config
+from vclr.config import Config, dump_config, evaluated_weights, with_weights
 from vclr.errors import UsageError, UserError
 from vclr.models.build import build_model
 from vclr.models.ready import fill_detector, open_detector
+from vclr.models.reference import initial_unused, to_reference
 
 MakeConfig = Callable[..., Config]
 
@@ -49,6 +50,44 @@ def test_the_teacher_if_the_settings_say_so(make_config: MakeConfig, tmp_path: P
     content = write(config, tmp_path / "weights.pt")
     detector, _ = open_detector(tmp_path / "weights.pt", "cpu")
     assert all(torch.equal(value, content["teacher"][key]) for key, value in detector.state_dict().items())
+
+
+@pytest.mark.parametrize("setting", [True, False])
+@pytest.mark.parametrize(("weights", "key"), [("student", "model"), ("teacher", "teacher")])
+def test_weights_that_are_asked_for(setting: bool, weights: str, key: str, make_config: MakeConfig, tmp_path: Path):
+    config = make_config("model.num_queries=20", f"train.model_ema.use_ema_weights_for_eval_only={setting}")
+    content = write(config, tmp_path / "weights.pt")
+    detector, opened = open_detector(tmp_path / "weights.pt", "cpu", weights=weights)
+    assert evaluated_weights(opened) == weights
+    assert all(torch.equal(value, content[key][name]) for name, value in detector.state_dict().items())
+
+
+@pytest.mark.parametrize(("weights", "seed"), [("student", 1), ("teacher", 2), ("", 1)])
+def test_weights_of_the_references_files(weights: str, seed: int, own: Config, tmp_path: Path):
+    detectors = {seed: build_model(replace(own, train=replace(own.train, seed=seed))) for seed in (1, 2)}
+    unused = initial_unused(own.model, 0)
+    content = {"model": to_reference(detectors[1], unused), "ema_state": to_reference(detectors[2], unused)}
+    torch.save(content, tmp_path / "reference.pth")
+    (tmp_path / "settings.yaml").write_text(dump_config(own))
+    detector, _ = open_detector(tmp_path / "reference.pth", "cpu", tmp_path / "settings.yaml", weights)
+    expected = detectors[seed].state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in detector.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("held", "weights", "message"),
+    [
+        ({"model": True, "teacher": None}, "teacher", "holds no teacher; `--weights student` takes its student"),
+        ({"model": True, "ema_state": {}}, "teacher", "holds no teacher; `--weights student` takes its student"),
+        ({}, "teacher", "holds no teacher; `--weights student` takes its student"),  # weights alone
+        ({"ema_state": True}, "student", "holds no student; `--weights teacher` takes its teacher"),
+    ],
+)
+def test_weights_that_a_file_lacks_are_one_line(held: dict[str, object], weights: str, message: str, own: Config):
+    state = build_model(own).state_dict()
+    content = {key: state if value is True else value for key, value in held.items()} or state
+    with pytest.raises(UserError, match=rf"^some\.pt: {message}$"):
+        fill_detector(with_weights(own, weights), content, "some.pt", torch.device("cpu"))
 
 
 def test_a_configuration_beside_the_checkpoints_own_is_refused(own: Config, tmp_path: Path):

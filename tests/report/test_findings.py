@@ -77,7 +77,7 @@ CONFOUNDED = [
     (("data.train.views.depth=elsewhere",), "data.train.views.depth"),
     (("dataloader.test.mapper.short_edge_length=640",), "dataloader.test.mapper.short_edge_length"),
     (("evaluation.dtype=bfloat16",), "evaluation.dtype"),
-    (("train.model_ema.use_ema_weights_for_eval_only=True",), "train.model_ema.use_ema_weights_for_eval_only"),
+    (("train.model_ema.use_ema_weights_for_eval_only=True",), "evaluated weights"),
 ]
 
 

@@ -24,6 +24,7 @@ def metrics_of(run_dir: Path, protocol: str, recall: float, **groups: float) -> 
         "groups": {name: {"mask_ar@100": value} for name, value in groups.items()},
         "provenance": {
             "checkpoint": {"path": str(run_dir / "checkpoints/last.pt"), "sha256": "ab", "iteration": 900},
+            "weights": "teacher",
             "test_set": {"annotations": f"{protocol}.json", "sha256": "cd", "images": "images"},
             "protocol": protocol,
             "config": "ef",
@@ -54,6 +55,7 @@ def test_each_protocol_reaches_the_run_of_the_training_once(config: Config, run_
     assert run.data.metrics == {"results/nonvoc/mask_ar_100": 20.0, "results/uvo/mask_ar_100": 30.0}
     assert [point.step for point in client.get_metric_history(run_id, "results/uvo/mask_ar_100")] == [900]
     assert run.data.tags["results.uvo.test_set"] == "uvo.json sha256 cd"
+    assert run.data.tags["results.uvo.weights"] == "teacher"
 
 
 def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):

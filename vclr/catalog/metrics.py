@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+KINDS = ("box", "mask")
+SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
+AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
+
 # The metric that experiments are compared by, and its replacement if no masks were evaluated.
 HEADLINE, BOX_HEADLINE = "mask_ar@100", "box_ar@100"
 # The metrics of paired tests, the study and MLflow.
@@ -10,3 +17,20 @@ SHOWN_METRICS = (HEADLINE, "mask_ar@10", "mask_ap", BOX_HEADLINE, "box_ar@10", "
 TABLE_METRICS = (HEADLINE, "mask_ar@10", BOX_HEADLINE)
 # What `vclr evaluate` prints.
 PRINTED_METRICS = ("box_ar@10", BOX_HEADLINE, "mask_ar@10", HEADLINE)
+
+
+def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
+    """List all metrics of boxes or masks (`kind`), with recall at these numbers of detections per image."""
+    precisions = ["ap", "ap50", "ap75", *(f"ap_{size}" for size in SIZES)]
+    recalls = [
+        f"ar@{count}{size}"
+        for count in sorted(set(max_dets))
+        for size in ("", *(f"_{size}" for size in SIZES if count >= AP_DETECTIONS))
+    ]
+    return [f"{kind}_{name}" for name in (*precisions, *recalls)]
+
+
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """Write the printed metrics as a line."""
+    values = ((name, metrics.get(name)) for name in PRINTED_METRICS)
+    return ", ".join(f"{name} -" if value is None else f"{name} {value:.1f}" for name, value in values)

@@ -11,8 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from vclr.cli.examples import EXAMPLES
-from vclr.cli.options import ConfigFile, OutputFile, OutputFolder, Overrides, Protocol, Quiet, ShardOption, app, doctor
-from vclr.config import Config, load_config
+from vclr.cli.options import (
+    ConfigFile,
+    OutputFile,
+    OutputFolder,
+    Overrides,
+    Protocol,
+    Quiet,
+    ShardOption,
+    Weights,
+    app,
+    doctor,
+)
+from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder
@@ -26,6 +37,7 @@ def train(
     num_gpus: Annotated[int, typer.Option(help="Number of processes, one per GPU (or on the CPU).")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in train.output_dir.")] = False,
     eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate train.init_checkpoint instead.")] = False,
+    weights: Weights = "",
     replay: Annotated[Path | None, typer.Option(help="Repeat the step saved in this nonfinite-N.pt instead.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -37,18 +49,20 @@ def train(
     if replay is not None:
         # The step has its own settings.
         given = {"--num-gpus": num_gpus != 1, "--resume": resume, "--eval-only": eval_only}
-        given["--config-file"] = config_file is not None
+        given |= {"--config-file": config_file is not None, "--weights": bool(weights)}
         settings = [text for text in overrides or () if text.partition("=")[0] != "train.device"]
         _refuse_unused("--replay", [*(name for name in given if given[name]), *settings])
         from vclr.engine.replay import replay as take_again
 
         take_again(replay, load_config(None, overrides or ()).train.device)
         return
-    config = load_config(config_file, overrides or ())
+    config = with_weights(load_config(config_file, overrides or ()), weights)
     if num_gpus < 0:
         raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
     if eval_only:
         _refuse_unused("--eval-only", ["--resume"] if resume else [])
+    elif weights:
+        raise UsageError(f"--weights {weights}: needs --eval-only; evaluations during a training are of both")
     if eval_only and not config.train.init_checkpoint:
         raise UsageError("--eval-only: needs train.init_checkpoint=FILE")
     if config_file is None and not overrides:
@@ -110,6 +124,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Evaluate this file of results or proposals instead; repeat the option to join shards."),
     ] = None,
+    weights: Weights = "",
     shard: ShardOption = None,
     protocol: Protocol = "",
     quiet: Quiet = False,
@@ -121,6 +136,9 @@ def evaluate(
     that torchrun starts do all this by themselves.
     """
     config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    config = with_weights(config, weights)
+    if weights and checkpoint is None and len(predictions or ()) < 2:  # the files of shards say which weights it was
+        raise UsageError(f"--weights {weights}: needs --checkpoint")
     if checkpoint is not None:
         from vclr.models.weights import find_checkpoint
 
@@ -219,6 +237,7 @@ def predict(
             "--config-file", "-c", help="YAML file for weights without a configuration (default: the published one)."
         ),
     ] = None,
+    weights: Weights = "",
 ) -> None:
     """Find the objects in photos: write a json and an overlay picture per photo.
 
@@ -229,7 +248,7 @@ def predict(
     if not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: must be from 0 to 1")
 
-    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects)
+    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects, weights)
 
 
 @app.command(name="convert")
@@ -249,12 +268,11 @@ def convert_weights(
 
 def _report(config: Config, metrics: dict[str, Any]) -> None:
     """Print the results and add them to the tracked run of the evaluated training."""
-    from vclr.catalog.metrics import PRINTED_METRICS
+    from vclr.catalog.metrics import format_metrics
     from vclr.tracking.results import store_results
 
     for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        values = ((key, group.get(key)) for key in PRINTED_METRICS)
-        print(f"{name}: {', '.join(f'{key} -' if value is None else f'{key} {value:.1f}' for key, value in values)}")
+        print(f"{name}: {format_metrics(group)}")
     store_results(config, metrics)
 
 

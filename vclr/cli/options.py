@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vclr.catalog.data_sets import PROTOCOLS
+from vclr.catalog.weights import WEIGHTS
 from vclr.shards import Shard, parse_shard
 
 FIRST_STEPS = """\b
@@ -38,6 +39,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Hide the progress.")]
 OutputFile = Annotated[Path, typer.Option("--output", help="File to write.")]
 OutputFolder = Annotated[Path, typer.Option("--output", help="Folder to write.")]
 Join = Annotated[list[Path] | None, typer.Option("--join", help="Output of a shard; repeat the option for all shards.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(WEIGHTS),
+        help="Which weights of the checkpoint to use; the teacher's are a moving average of the student's "
+        "(default: train.model_ema.use_ema_weights_for_eval_only).",
+    ),
+]
 Protocol = Annotated[
     str,
     typer.Option(

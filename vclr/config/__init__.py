@@ -9,6 +9,10 @@ from vclr.config.dataloader import DataloaderConfig as DataloaderConfig
 from vclr.config.dataloader import TestLoaderConfig as TestLoaderConfig
 from vclr.config.dataloader import TestMapperConfig as TestMapperConfig
 from vclr.config.dataloader import TrainMapperConfig as TrainMapperConfig
+from vclr.config.evaluations import best_metric as best_metric
+from vclr.config.evaluations import evaluated_weights as evaluated_weights
+from vclr.config.evaluations import evaluates_while_training as evaluates_while_training
+from vclr.config.evaluations import with_weights as with_weights
 from vclr.config.launcher import LauncherConfig as LauncherConfig
 from vclr.config.load import config_from_text as config_from_text
 from vclr.config.load import config_hash as config_hash

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 from vclr.catalog.losses import teacher_losses
+from vclr.catalog.metrics import KINDS, metric_names
+from vclr.catalog.weights import STUDENT, WEIGHTS
 from vclr.config.dataloader import TrainLoaderConfig
+from vclr.config.evaluations import evaluates_while_training
 from vclr.config.model import ModelConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
-from vclr.errors import UsageError
+from vclr.errors import UsageError, nearest
 
 
 def check_values(config: Config) -> None:
@@ -26,6 +29,7 @@ def check_values(config: Config) -> None:
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
     _check_teacher(config)
+    _check_best(config)
     _check_folders(config)
     _check_group_size(config.dataloader.train)
 
@@ -83,11 +87,41 @@ def _check_views(weights: dict[str, float]) -> None:
 
 
 def _check_teacher(config: Config) -> None:
-    """Check that the teacher is on if a loss needs it."""
+    """Check that the teacher is on if a loss needs it or it is evaluated."""
     needed = teacher_losses(vars(config.model.criterion.weight_dict))
     if needed and not config.train.model_ema.enabled:
         advice = " ".join(f"model.criterion.weight_dict.{name}=0" for name in needed)
         raise UsageError(f"train.model_ema.enabled=False: {', '.join(needed)} needs the teacher; set {advice} too")
+    if config.train.model_ema.use_ema_weights_for_eval_only and not config.train.model_ema.enabled:
+        key = "train.model_ema.use_ema_weights_for_eval_only"
+        raise UsageError(f"train.model_ema.enabled=False: there is no teacher to evaluate; set {key}=False too")
+
+
+def _check_best(config: Config) -> None:
+    """Check the metric that decides which checkpoint is the best one, and when a training ends early."""
+    train, stopping = config.train, config.train.early_stopping
+    if stopping.min_delta and not stopping.patience:
+        raise UsageError(f"train.early_stopping.min_delta={stopping.min_delta}: needs train.early_stopping.patience")
+    if not train.best_metric:
+        if stopping.patience:
+            raise UsageError(
+                f"train.early_stopping.patience={stopping.patience}: needs train.best_metric, such as mask_ar@100"
+            )
+        return
+    weights = WEIGHTS if train.model_ema.enabled else (STUDENT,)
+    kinds = KINDS if config.dataloader.train.mapper.mask_on else KINDS[:1]
+    metrics = [name for kind in kinds for name in metric_names(kind, config.evaluation.max_dets)]
+    known = [*metrics, *(f"{one}/{metric}" for one in weights for metric in metrics)]
+    if train.best_metric not in known:
+        raise UsageError(
+            f"train.best_metric={train.best_metric}: is no metric of this training; "
+            f"nearest: {nearest(train.best_metric, known)}"
+        )
+    if not evaluates_while_training(config):
+        raise UsageError(
+            f"train.best_metric={train.best_metric}: needs evaluations during the training; "
+            f"set train.eval_period to a number from 1 to train.max_iter={train.max_iter}"
+        )
 
 
 def _check_group_size(loader: TrainLoaderConfig) -> None:

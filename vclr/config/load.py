@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import reduce
 from itertools import chain
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +189,20 @@ def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
+def _remove(tree: dict[str, Any], path: Sequence[str]) -> None:
+    """Remove a setting, and the sections around it that are empty then."""
+    name, *rest = path
+    if rest:
+        _remove(tree[name], rest)
+    if not rest or not tree[name]:
+        del tree[name]
+
+
 def config_hash(config: Config, roots: tuple[str, ...]) -> str:
     """Return a short hash of some roots of the configuration, for rules that depend only on these."""
     container = asdict(config)
     for key, value in flat_config(config).items():
         if is_as_before(key, value):
-            *parents, name = key.split(".")
-            del reduce(getitem, parents, container)[name]
+            _remove(container, key.split("."))
     text = repr([(root, container[root]) for root in roots])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

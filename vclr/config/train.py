@@ -59,7 +59,23 @@ class ModelEmaConfig:
     enabled: bool = setting(True, "Keep a teacher: a moving average of the student's weights.")
     decay: float = setting(0.999, "Momentum of the teacher.", at_least=0, at_most=1)
     use_ema_weights_for_eval_only: bool = setting(
-        False, "Evaluate and predict with the teacher instead of the student.", changes="evaluation"
+        False,
+        "Evaluate and predict with the teacher instead of the student; the option `--weights` overrides this.",
+        changes="evaluation",
+    )
+
+
+@dataclass
+class EarlyStoppingConfig:
+    patience: int = setting(
+        0,
+        "End the training after this many evaluations in a row in which `train.best_metric` did not improve; 0 never "
+        "ends it early.",
+        at_least=0,
+        before=0,
+    )
+    min_delta: float = setting(
+        0.0, "Percentage points by which the metric must rise to count as improved.", at_least=0, before=0.0
     )
 
 
@@ -73,7 +89,22 @@ class TrainConfig:
     )
     device: str = setting("auto", "Device: `auto`, `cpu`, `cuda`, `cuda:1` and so on.", changes="nothing")
     log_period: int = setting(20, "Iterations between two records in metrics.jsonl.", at_least=1, changes="nothing")
-    eval_period: int = setting(5000, "Iterations between two evaluations; 0 for none.", at_least=0, changes="nothing")
+    eval_period: int = setting(
+        5000,
+        "Iterations between two evaluations; 0 for none. Each evaluates the student and, if there is one, the teacher, "
+        "which takes twice as long.",
+        at_least=0,
+        changes="nothing",
+    )
+    best_metric: str = setting(
+        "",
+        "Keep the checkpoint of the evaluation with the highest value of this metric, such as `mask_ar@100`, as "
+        "checkpoints/best.pt; empty for none. `student/` or `teacher/` before the name says whose metric it is; the "
+        "default is the weights that `use_ema_weights_for_eval_only` chooses.",
+        changes="nothing",
+        before="",
+    )
+    early_stopping: EarlyStoppingConfig = section(EarlyStoppingConfig)
     num_threads: int = setting(0, "CPU threads; 0 for all.", at_least=0, at_most=MAX_THREADS, changes="nothing")
     micro_batch_size: int = setting(
         0,

@@ -63,11 +63,6 @@ def evaluated_groups(config: Config) -> dict[str, list[str]]:
     return {} if _has_published_protocol(config) else resolve_groups(config.evaluation.groups)
 
 
-def evaluates_while_training(config: Config) -> bool:
-    """Tell whether a training evaluates on its way, and so reads the test set."""
-    return 0 < config.train.eval_period <= config.train.max_iter
-
-
 def with_protocol(config: Config, protocol: str) -> Config:
     """Return the configuration with another `evaluation.protocol`; "" leaves it as it is."""
     if not protocol:

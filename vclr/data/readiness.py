@@ -10,8 +10,8 @@ from pathlib import Path
 
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
-from vclr.config import Config
-from vclr.data.data_sets import evaluated_groups, evaluates_while_training, missing_files, test_set, training_set
+from vclr.config import Config, evaluates_while_training
+from vclr.data.data_sets import evaluated_groups, missing_files, test_set, training_set
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate

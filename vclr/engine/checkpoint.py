@@ -8,17 +8,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from vclr.errors import UserError
-from vclr.files import atomic_path, link_file, sync_folder
+from vclr.files import atomic_path, link_file, sync_folder, write_json
 from vclr.models.weights import read_tensors
 
 log = logging.getLogger("vclr.train")
 
 
+class BestFacts(msgspec.Struct):
+    """Why a checkpoint is the best one: best.json.
+
+    Attributes:
+        metric: what was compared, for example `teacher/mask_ar@100`.
+        value: its value, in percent.
+        iteration: the checkpoint's.
+        evaluation: hash of the settings of the evaluation; values of other settings are not compared.
+    """
+
+    metric: str
+    value: float
+    iteration: int
+    evaluation: str
+
+
 class Checkpoints:
-    """The checkpoints of a run folder: `last.pt`, and earlier ones as `stepNNNNNNNN.pt`, named by iteration.
+    """The checkpoints of a run folder: `last.pt`, `best.pt`, and earlier ones, `stepNNNNNNNN.pt`, named by iteration.
 
     Attributes:
         saved: the iteration of `last.pt`, once it is known to be intact.
@@ -27,15 +44,16 @@ class Checkpoints:
     def __init__(self, folder: Path, max_to_keep: int) -> None:
         """Take a folder, which need not exist, and the number of checkpoints to keep beside the last one."""
         self.folder, self.max_to_keep = folder, max_to_keep
-        self.last = folder / "last.pt"
+        self.last, self.best = folder / "last.pt", folder / "best.pt"
+        self.best_facts = folder / "best.json"  # written after `best.pt`
         self.saved: int | None = None
 
     def exist(self) -> bool:
         """Return whether there are any checkpoints, intact or not."""
-        return self.last.exists() or bool(self._earlier())
+        return self.last.exists() or self.best.exists() or bool(self._earlier())
 
     def load(self, check: Callable[[dict[str, Any], str], None]) -> dict[str, Any]:
-        """Read the last checkpoint, or, with a warning, the newest intact one before it.
+        """Read the last checkpoint, or, with a warning, the newest intact one before it, or else the best one.
 
         Args:
             check: called with the content and the name of a file; raises UserError if the file must not be used.
@@ -44,7 +62,7 @@ class Checkpoints:
             UserError: none is intact.
         """
         problems = []
-        for path in (self.last, *self._earlier()):
+        for path in (self.last, *self._earlier(), self.best):
             try:
                 checkpoint = read_intact(path)
                 check(checkpoint, str(path))
@@ -74,6 +92,31 @@ class Checkpoints:
             raise UserError(f"{self.last}: could not be written: {error.strerror or error}{before}") from None
         self.saved = checkpoint["iteration"]
         self._drop_surplus()
+
+    def is_better(self, evaluated: BestFacts) -> bool:
+        """Tell whether an evaluation is better than that of `best.pt`, or the first one of its metric and settings."""
+        if not self.best.exists() or not self.best_facts.exists():
+            return True
+        try:
+            best = msgspec.json.decode(self.best_facts.read_bytes(), type=BestFacts)
+        except msgspec.MsgspecError as error:
+            raise UserError(f"{self.best_facts}: {error}; remove it, and the next evaluation counts as best") from None
+        is_same = (best.metric, best.evaluation) == (evaluated.metric, evaluated.evaluation)
+        return not is_same or evaluated.value > best.value
+
+    def keep_best(self, evaluated: BestFacts) -> None:
+        """Keep `last.pt` as `best.pt` too. If a kill interrupts this, the evaluation is still better afterwards.
+
+        Raises:
+            UserError: it could not be written; `last.pt` is untouched.
+        """
+        try:
+            with atomic_path(self.best) as partial:
+                link_file(self.last, partial)
+            sync_folder(self.folder)
+            write_json(self.best_facts, msgspec.to_builtins(evaluated), indent=1)
+        except OSError as error:
+            raise UserError(f"{self.best}: could not be written: {error.strerror or error}") from None
 
     def _keep_last(self) -> None:
         """Give `last.pt` a second name, or copy it if the file system has no links."""

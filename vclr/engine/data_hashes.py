@@ -7,8 +7,8 @@ import os
 from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
-from vclr.config import Config, DataSetConfig
-from vclr.data.data_sets import evaluates_while_training, missing_files, test_set, training_set
+from vclr.config import Config, DataSetConfig, evaluates_while_training
+from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256

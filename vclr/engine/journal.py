@@ -11,10 +11,13 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+from vclr.catalog.metrics import SHOWN_METRICS, format_metrics
+from vclr.catalog.weights import name_metrics
 from vclr.config import Config
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
 from vclr.errors import UserError
+from vclr.evaluation.recall import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
@@ -26,13 +29,13 @@ class Journal:
     """Average the values that a training reports, and write them every `train.log_period` iterations and at the end.
 
     Attributes:
-        evaluated: the iterations whose evaluation is written.
+        evaluated: the records of the evaluations that are written, by iteration.
     """
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
         self.period, self.last = config.train.log_period, config.train.max_iter
         records = folder.records()
-        self.evaluated = {record["iteration"] for record in records if record["kind"] == "eval"}
+        self.evaluated = {record["iteration"]: record for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = TrackedRun(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
         # After a kill the store may lack some points; it takes only those that it lacks.
@@ -90,6 +93,18 @@ class Journal:
         self.sums.clear()
         self.count, self.since = 0, time.perf_counter()
 
+    def evaluation(self, iteration: int, metrics: dict[str, Metrics]) -> None:
+        """Report an evaluation: the metrics of the student and of the teacher, those without a value left out."""
+        known = {
+            weights: {name: value for name, value in own.items() if value is not None}
+            for weights, own in metrics.items()
+        }
+        record = {name: value for weights, own in known.items() for name, value in name_metrics(weights, own).items()}
+        self.write("eval", iteration, record)
+        self.evaluated[iteration] = {"kind": "eval", "iteration": iteration, **record}
+        texts = [f"{weights} {format_metrics(own)}" for weights, own in known.items()]
+        log.info("iteration %d: %s", iteration, "; ".join(texts))
+
     def write(self, kind: str, iteration: int, record: dict[str, float]) -> None:
         """Write one record to metrics.jsonl and the tracked run.
 
@@ -101,13 +116,16 @@ class Journal:
             self.metrics.flush()
         except OSError as error:
             raise UserError(f"{self.metrics.name}: could not be written: {error.strerror}") from None
-        if kind == "eval":
-            self.evaluated.add(iteration)
         self._track(kind, iteration, record)
 
     def _track(self, kind: str, iteration: int, record: dict[str, Any]) -> None:
-        values = {f"{kind}/{name}": value for name, value in record.items() if isinstance(value, (int, float))}
-        self.tracked.log({key: value for key, value in values.items() if key != f"{kind}/iteration"}, iteration)
+        values = {
+            name: value for name, value in record.items() if name != "iteration" and isinstance(value, (int, float))
+        }
+        if kind == "eval":  # a page of MLflow with hundreds of keys is unusable
+            values = {name: value for name, value in values.items() if name.rpartition("/")[2] in SHOWN_METRICS}
+        join = "_" if kind == "eval" else "/"  # eval_teacher/mask_ar@100: a group of charts for each
+        self.tracked.log({f"{kind}{join}{name}": value for name, value in values.items()}, iteration)
 
     def sync(self) -> None:
         """Flush the metrics to disk: a checkpoint written next relies on them."""

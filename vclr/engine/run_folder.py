@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vclr.catalog.weights import name_old_metrics
 from vclr.config import Config, config_from_text, dump_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.same_training import differing_data, differing_settings
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.best import early_end
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 from vclr.image_folders.open import each_folder
@@ -141,10 +143,19 @@ class RunFolder:
         text = self.done.read_text(encoding="utf-8").strip() if self.done.exists() else ""
         return int(text) if text.isdigit() else 0
 
+    def ended_early_at(self) -> int | None:
+        """Return the iteration at which `train.early_stopping` ended the training; None if it did not."""
+        return early_end(self.records(), self.config)
+
+    def is_done(self) -> bool:
+        """Return whether DONE is of the last iteration, be it `train.max_iter` or that of an early end."""
+        at = self.finished_at()
+        return at == self.config.train.max_iter or (at > 0 and at == self.ended_early_at())
+
     def is_finished(self) -> bool:
         """Return whether the folder holds exactly this training, complete."""
         described = self.path / "config.yaml"
-        if self.finished_at() != self.config.train.max_iter or not described.is_file():
+        if not self.is_done() or not described.is_file():
             return False
         of_folder = config_from_text(described.read_text(encoding="utf-8"), str(described))
         return not differing_settings(of_folder, self.config) and not self._differing_data()
@@ -157,7 +168,7 @@ class RunFolder:
             with suppress(ValueError, AttributeError):  # AttributeError: the line is not an object
                 record = json.loads(line)
                 if type(record.get("iteration")) is int and isinstance(record.get("kind"), str):
-                    records.append(record)
+                    records.append(name_old_metrics(record))
         return records
 
     def forget_after(self, iteration: int) -> None:

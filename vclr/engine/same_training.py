@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from vclr.config import Config, changed_by, differing_values, flat_config, is_as_before
+from vclr.config import Config, best_metric, changed_by, differing_values, flat_config, is_as_before
+from vclr.evaluation.provenance import settings_hash
 
 TEST_SET = "test_"  # before the names of its hashes
 
@@ -19,7 +20,20 @@ def is_same_training(one: Config, other: Config) -> bool:
 def differing_settings(one: Config, other: Config) -> dict[str, list[Any]]:
     """Return the settings that weights and metrics depend on and that differ, each with both values."""
     changed = differing_values([flat_config(one), flat_config(other)])
-    return {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
+    found = {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
+    return found | differing_values([_deciding(one), _deciding(other)])
+
+
+def _deciding(config: Config) -> dict[str, Any]:
+    """Return the settings of the evaluations if these decide when the training ends."""
+    if not config.train.early_stopping.patience:
+        return {}
+    period = config.train.eval_period
+    return {
+        "train.eval_period": period,
+        "train.best_metric": best_metric(config),
+        "settings of the evaluation": settings_hash(config),
+    }
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
@@ -37,5 +51,5 @@ def training_hash(config: Config) -> str:
         key: value
         for key, value in flat_config(config).items()
         if changed_by(key) in ("training", "length") and not is_as_before(key, value)
-    }
+    } | _deciding(config)
     return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]

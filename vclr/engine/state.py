@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vclr.catalog.weights import STUDENT, TEACHER
 from vclr.config import Config, dump_config
 from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
+from vclr.models.detector import Detector
 from vclr.models.layouts import BACKBONE_LAYOUTS
 from vclr.models.weights import load_weights
 from vclr.structures import Size
@@ -41,6 +43,11 @@ class TrainState:
         self.iteration = 0
         # Weights of a converted training that only the reference has, of its student and its teacher; they are kept.
         self.reference: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def detectors(self) -> dict[str, Detector]:
+        """What is evaluated, by the name of the weights: the student and, if there is one, the teacher."""
+        return {STUDENT: self.student, **({TEACHER: self.teacher.detector} if self.teacher else {})}
 
     @property
     def images_at_once(self) -> int:

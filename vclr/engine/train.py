@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from vclr.config import Config
+from vclr.config import Config, best_metric
 from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
+from vclr.engine.checkpoint import BestFacts
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
@@ -26,7 +27,9 @@ from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
+from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluate import evaluate_model
+from vclr.evaluation.provenance import settings_hash
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
@@ -53,7 +56,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
     with joined_processes(config.train.device) as device, StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(float32_precision(config.train.tf32))
         folder, checkpoint = open_folder(config, resume, unattended, stack)
-        if checkpoint and on_first_process(folder.finished_at) == config.train.max_iter:
+        if checkpoint and on_first_process(folder.is_done):
             log.info("%s: finished already", folder.path)
             return
         samples = TrainingSamples(config)
@@ -133,12 +136,12 @@ def open_journal(
 def run_iterations(
     state: TrainState, batches: Iterator[Batch], folder: RunFolder, journal: Journal | None, signals: StopSignals
 ) -> None:
-    """Take steps until `train.max_iter`, with checkpoints and evaluations along the way."""
+    """Take steps until `train.max_iter` or an early end, with checkpoints and evaluations along the way."""
     config = state.config.train
     objective = Objective(state.config.model.criterion)
     while True:
         stop_or_evaluate(state, folder, journal, signals)
-        if state.iteration == config.max_iter:
+        if ends_early(state, folder, journal) or state.iteration == config.max_iter:
             return
         started = time.perf_counter()
         batch = next(batches)
@@ -164,12 +167,11 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
     Raises:
         StoppedError: there was a signal, possibly during the evaluation; everything is saved.
     """
-    period = state.config.train.eval_period
     signals.agree()
     try:
         if signals.requested:
             on_first_process(lambda: signals.check(state.iteration))
-        if period and state.iteration and state.iteration % period == 0:
+        if is_evaluated(state):
             on_first_process(lambda: evaluate(state, journal, signals))
     except StoppedError:
         save(state, folder, journal)
@@ -181,15 +183,56 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
         raise
 
 
+def is_evaluated(state: TrainState) -> bool:
+    """Tell whether the training evaluates at this iteration."""
+    period = state.config.train.eval_period
+    return period > 0 and state.iteration > 0 and state.iteration % period == 0
+
+
 def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate the student on the first process and log the result, unless it is logged already."""
+    """Evaluate student and teacher on the first process and log the results, unless they are logged already."""
     iteration = state.iteration
     if journal is None or iteration in journal.evaluated:
         return
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
-        metrics = evaluate_model(state.student, state.config, between_batches=lambda: signals.check(iteration))
-    state.student.train()
-    journal.write("eval", iteration, {key: value for key, value in metrics.items() if value is not None})
+        metrics = {
+            weights: evaluate_model(detector, state.config, between_batches=lambda: signals.check(iteration))
+            for weights, detector in state.detectors.items()
+        }
+    journal.evaluation(iteration, metrics)
+
+
+def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
+    """After an evaluation, keep the checkpoint if it is the best one, and tell whether the training ends here.
+
+    The first process decides for all.
+    """
+    if not state.config.train.best_metric or not is_evaluated(state):
+        return False
+    return on_first_process(lambda: judge(state, folder, journal))
+
+
+def judge(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
+    """Do on the first process what `ends_early` says."""
+    assert journal
+    metric, iteration = best_metric(state.config), state.iteration
+    value = journal.evaluated[iteration].get(metric)
+    if value is None:
+        log.warning(
+            "train.best_metric=%s: iteration %d has no value of it; the test set may lack such objects",
+            metric,
+            iteration,
+        )
+        return False
+    evaluated = BestFacts(metric, value, iteration, settings_hash(state.config))
+    if folder.checkpoints.is_better(evaluated):
+        save(state, folder, journal)
+        folder.checkpoints.keep_best(evaluated)
+    is_end = early_end(journal.evaluated.values(), state.config) == iteration
+    if is_end:
+        log.info("iteration %d: training ends early: %s has not improved", iteration, metric)
+        save(state, folder, journal)
+    return is_end
 
 
 def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:

@@ -34,6 +34,7 @@ def predict_files(
     device: str,
     config_file: Path | None = None,
     max_objects: int = 12,
+    weights: str = "",
 ) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
 
@@ -48,6 +49,7 @@ def predict_files(
         device: auto, cpu, cuda ...
         config_file: the configuration of weights that hold none (the reference's); by default the published one.
         max_objects: maximum number of objects that are drawn: the best ones that show different objects.
+        weights: student or teacher; by default what the configuration says.
 
     Raises:
         UserError: a photo or the checkpoint cannot be read, or `output` cannot be written. The results of earlier
@@ -57,7 +59,7 @@ def predict_files(
     """
     photos = find_photos(photos)
     _check_output(photos, output)
-    model, config = open_detector(checkpoint, device, config_file)
+    model, config = open_detector(checkpoint, device, config_file, weights)
     log.info("predicting on %s", describe_device(model.pixel_mean.device, device))
     mapper = config.dataloader.test.mapper
     for photo in photos:

@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
-from vclr.config import Config, DataConfig, DataloaderConfig, TestLoaderConfig, TrainConfig, config_hash
+from vclr.coco.record import record_path
+from vclr.config import (
+    Config,
+    DataConfig,
+    DataloaderConfig,
+    TestLoaderConfig,
+    TrainConfig,
+    config_hash,
+    evaluated_weights,
+)
 from vclr.data.data_sets import evaluated_groups, known_test_set, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
-from vclr.coco.record import record_path
 
 FILE = "provenance.json"  # beside the predictions of a shard
 
@@ -39,10 +47,11 @@ def settings_hash(config: Config) -> str:
 
 
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the `provenance` of metrics.json: `checkpoint`, `test_set`, `protocol`, `groups`, `config`.
+    """Return the `provenance` of metrics.json: `checkpoint`, `weights`, `test_set`, `protocol`, `groups`, `config`.
 
-    `groups` are the classes of each group that is evaluated separately, `config` is the hash of the settings. The test
-    set of a published protocol has an `origin`: which `files` it is of, and the `json` that it was made from.
+    `weights` says whether the checkpoint's student or teacher was evaluated, None without a checkpoint; `groups` are
+    the classes of each group that is evaluated separately, `config` is the hash of the settings. The test set of a
+    published protocol has an `origin`: which `files` it is of, and the `json` that it was made from.
 
     Args:
         config: configuration of the evaluation.
@@ -53,6 +62,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
     digest = sha256(data_set.annotations)
     return {
         "checkpoint": checkpoint,
+        "weights": evaluated_weights(config) if checkpoint else None,
         "test_set": {
             "annotations": data_set.annotations,
             "sha256": digest,
@@ -119,7 +129,10 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
         if checkpoint != checkpoints[0]:
             first = next(iter(found))
             raise UserError(f"{part}: has another checkpoint than {first}; evaluate all shards with the same one")
-    return {**expected, "checkpoint": checkpoints[0] if len(found) == len(parts) else None}
+    if len(found) < len(parts):
+        return expected
+    # All shards have the same settings, and so the same weights.
+    return {**expected, **{key: next(iter(found.values())).get(key) for key in ("checkpoint", "weights")}}
 
 
 def _read_beside(predictions: Path) -> dict[str, Any]:

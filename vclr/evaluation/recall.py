@@ -17,14 +17,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from vclr.catalog.metrics import AP_DETECTIONS, SIZES
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
 from vclr.coco.predictions import check_predictions, read_predictions
 from vclr.errors import UsageError
 
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
-AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
-SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
 
 Metrics = dict[str, float | None]
 

@@ -285,7 +285,8 @@ def _restore_done(config: Config) -> bool:
         return False
     from vclr.engine.run_folder import RunFolder
 
-    RunFolder(config).mark_done(job.config().train.max_iter)
+    run_folder = RunFolder(job.config())
+    run_folder.mark_done(run_folder.ended_early_at() or job.config().train.max_iter)
     return True
 
 

@@ -9,30 +9,35 @@ from typing import Any
 
 import torch
 
-from vclr.config import Config
+from vclr.catalog.weights import TEACHER
+from vclr.config import Config, evaluated_weights, with_weights
 from vclr.device import choose_device
+from vclr.errors import UserError
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
-from vclr.models.weights import config_of, find_checkpoint, load_weights, read_weights
+from vclr.models.weights import config_of, find_checkpoint, held_weights, load_weights, read_weights
 
 log = logging.getLogger("vclr")
 
 
-def open_detector(checkpoint: Path, device: str = "auto", config_file: Path | None = None) -> tuple[Detector, Config]:
+def open_detector(
+    checkpoint: Path, device: str = "auto", config_file: Path | None = None, weights: str = ""
+) -> tuple[Detector, Config]:
     """Open the detector of a checkpoint, ready for inference, with its configuration.
 
     Args:
         checkpoint: a checkpoint, the folder of a training (its last checkpoint is taken), or weights of the reference.
         device: auto, cpu, cuda ...
         config_file: the configuration of weights that hold none (default: the published one).
+        weights: student or teacher (default: what the configuration says).
 
     Raises:
         UsageError: `config_file` is given for a checkpoint that holds its own configuration.
-        UserError: the checkpoint cannot be read or does not fit the configuration.
+        UserError: the checkpoint cannot be read, does not fit the configuration, or lacks these weights.
     """
     path = find_checkpoint(checkpoint)
     content = read_weights(path)
-    config = config_of(content, path, config_file)
+    config = with_weights(config_of(content, path, config_file), weights)
     return fill_detector(config, content, str(path), choose_device(device)), config
 
 
@@ -40,17 +45,19 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
     """Build a detector for inference with all the weights that a file holds.
 
     Args:
-        config: chooses the teacher or the student by `train.model_ema.use_ema_weights_for_eval_only`.
+        config: chooses the teacher or the student (`evaluated_weights`).
         content: what `read_weights` read; None leaves the detector untrained.
         name: the name of the file, for errors.
         device: where the detector works.
 
     Raises:
-        UserError: the weights do not fit.
+        UserError: the weights do not fit, or the file lacks those of the teacher or the student.
     """
     detector = build_model(config).to(device).eval()
     if content is not None:
-        use_teacher = config.train.model_ema.use_ema_weights_for_eval_only
-        report = load_weights(detector, content, use_teacher, strict=True, name=name)
-        log.info("%s: %s", name, report)
+        weights, held = evaluated_weights(config), held_weights(content)
+        if weights not in held:
+            raise UserError(f"{name}: holds no {weights}; `--weights {held[0]}` takes its {held[0]}")
+        report = load_weights(detector, content, weights == TEACHER, strict=True, name=name)
+        log.info("%s: %s; %s", name, weights, report)
     return detector

@@ -19,6 +19,7 @@ from omegaconf.listconfig import ListConfig
 from omegaconf.nodes import AnyNode
 from torch import Tensor
 
+from vclr.catalog.weights import STUDENT, TEACHER
 from vclr.config import Config, config_from_text, load_config
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
@@ -182,6 +183,15 @@ def find_state(content: Mapping[str, Any], use_teacher: bool, name: str) -> dict
             )
         check_tensor(value, f"{name}: {key}", must_be_finite=False)
     return tensors
+
+
+def held_weights(content: Mapping[str, Any]) -> list[str]:
+    """List whose weights a file holds: the student's, the teacher's or both. Weights alone count as a student's."""
+    keys = {STUDENT: STUDENT_KEYS, TEACHER: TEACHER_KEYS}
+    held = {name: [content[key] for key in own if content.get(key) is not None] for name, own in keys.items()}
+    # An empty dictionary is what a file without a teacher may hold.
+    named = [name for name, parts in held.items() if any(not isinstance(part, Mapping) or part for part in parts)]
+    return named or [STUDENT]
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:

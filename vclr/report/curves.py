@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
+from vclr.catalog.weights import WEIGHTS
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, main_metric
 
 # Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
@@ -28,7 +29,7 @@ NUM_MARKED = 6  # points of a line that carry its marker
 def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup]:
     """Draw the loss, its parts and, if it was measured during a training, recall; one line per training."""
     panels = [("train", name) for name in _losses(histories)]
-    panels += [("eval", name) for name in (HEADLINE, BOX_HEADLINE)]
+    panels += [("eval", f"{weights}/{name}") for name in (HEADLINE, BOX_HEADLINE) for weights in WEIGHTS]
     drawn = []
     for kind, name in panels:
         lines = []
@@ -38,7 +39,8 @@ def draw_curves(histories: dict[str, list[list[dict[str, Any]]]]) -> list[Markup
                 if records:
                     lines.append((number, [(record["iteration"], record[name]) for record in records]))
         if lines:
-            drawn.append(_draw_panel(name, lines))
+            weights, _, metric = name.rpartition("/")
+            drawn.append(_draw_panel(f"{metric} of the {weights}" if weights else metric, lines))
     return drawn
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from vclr.catalog.losses import teacher_losses
 from vclr.catalog.views import NATURAL
+from vclr.catalog.weights import TEACHER
 from vclr.config import changed_by, differing_values, flat_config
 from vclr.data.data_sets import training_set
 from vclr.report.experiments import Experiment, trainings
@@ -13,10 +14,11 @@ from vclr.views.choice import view_weights
 
 OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that only name a run
 # Settings that say where data is and how it is scored. Compared instead are the test set and the groups, the files of
-# the training set, and the views that are drawn.
+# the training set, the views that are drawn, and the weights that were evaluated.
 DATA = (
     *("data.", "views.weights", "dataloader.train.dataset.names", "dataloader.test.dataset.names"),
     *("evaluation.protocol", "evaluation.test_sets", "evaluation.groups", "evaluation.max_dets"),
+    "train.model_ema.use_ema_weights_for_eval_only",
 )
 OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
 
@@ -56,7 +58,8 @@ def _effective_settings(experiment: Experiment) -> dict[str, Any]:
     keys = [key for key in flat if changed_by(key) != "nothing" and not key.startswith(("train.seed", *DATA))]
     settings = {key: flat[key] for key in keys}
     settings |= {f"data.train.{key}": getattr(files, key) for key in ("annotations", "images", "proposals")}
-    return settings | {"views.weights": _describe_views(experiment)} | _view_folders(experiment)
+    settings |= {"views.weights": _describe_views(experiment), "evaluated weights": experiment.weights}
+    return settings | _view_folders(experiment)
 
 
 def _describe_views(experiment: Experiment) -> str:
@@ -76,7 +79,7 @@ def _use_teacher(experiment: Experiment) -> bool:
     """Tell whether a training's results depend on its teacher."""
     config = experiment.config
     has_losses = teacher_losses(vars(config.model.criterion.weight_dict))
-    return bool(has_losses or config.train.model_ema.use_ema_weights_for_eval_only)
+    return bool(has_losses or experiment.weights == TEACHER)
 
 
 def describe_differences(found: dict[str, list[Any]], max_named: int | None = None, mark: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
-from vclr.config import Config
+from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.recall import Metrics
@@ -37,6 +37,8 @@ class Experiment:
         runs: the run folder of each seed.
         predictions: the file with the predictions of the first seed.
         checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
+        recorded_weights: whether the student or the teacher was evaluated; "" if it was not recorded.
+        early_ends: for each seed, the iteration at which `train.early_stopping` ended its training, or None.
         environment: code and machine of the first run, as it recorded them; may be empty.
         data_hashes: hashes of the training data of the first run; may be empty.
     """
@@ -52,6 +54,8 @@ class Experiment:
     runs: list[Path] = field(default_factory=list)
     predictions: Path = Path()
     checkpoints: list[str] = field(default_factory=list)
+    recorded_weights: str = ""
+    early_ends: list[int | None] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data_hashes: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +63,16 @@ class Experiment:
     def views(self) -> list[str]:
         """The views that training draws from."""
         return list(view_weights(self.config.views, training_set(self.config)))
+
+    @property
+    def iterations(self) -> list[int]:
+        """The iterations of each seed's training."""
+        return [end or self.config.train.max_iter for end in self.early_ends or [None] * len(self.seeds)]
+
+    @property
+    def weights(self) -> str:
+        """Whether the student or the teacher was evaluated; if it was not recorded, as the training's settings say."""
+        return self.recorded_weights or evaluated_weights(self.config)
 
     @property
     def consistency(self) -> float:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.weights import name_old_metrics
 from vclr.errors import UserError
 
 
@@ -23,7 +24,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            records[record["kind"], record["iteration"]] = record
+            records[record["kind"], record["iteration"]] = name_old_metrics(record)
         except (ValueError, TypeError, KeyError):
             raise UserError(f"{path}: line {number}: is not a record with `kind` and `iteration`") from None
     return [records[key] for key in sorted(records)]

@@ -13,7 +13,7 @@ import numpy as np
 from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json, load_coco
 from vclr.coco.annotations import summarize as summarize_coco
-from vclr.config import DataSetConfig
+from vclr.config import DataSetConfig, best_metric
 from vclr.data.data_sets import fill_method, training_set
 from vclr.drawing import contact_sheet
 from vclr.errors import UserError
@@ -118,12 +118,16 @@ def _test_section(
     examples, raw = ([], []) if has_changed else found_objects(experiments, coco)
     data = {"annotations": f"{test_set.annotations} ({summarize_coco(coco)})"}
     data |= {"sha256": test_set.sha256, **describe_origin(test_set), "images": test_set.photos}
+    weights = {one.name: one.weights for one in experiments}
+    is_same = len(set(weights.values())) == 1
+    said = [f"{name}: {text}" for name, text in weights.items()]
+    data["evaluated weights"] = experiments[0].weights if is_same else "; ".join(said)
     groups = {group: names for one in experiments for group, names in one.classes.items()}
     data |= {f"{group} classes": ", ".join(groups[group]) for group in groups_of(experiments) if group in groups}
     return {
         "title": title,
         "experiments": experiments,
-        "findings": findings(experiments, pairs) + _about_time(experiments, histories),
+        "findings": [*findings(experiments, pairs), *_about_ends(experiments), *_about_time(experiments, histories)],
         "overview": draw_overview(experiments, lines),
         "table": results_table(experiments, histories),
         "examples": examples,
@@ -132,6 +136,17 @@ def _test_section(
         "data": data,
         "comparison": comparison_table(test_set),
     }
+
+
+def _about_ends(experiments: list[Experiment]) -> list[str]:
+    """Say which trainings ended early."""
+    return [
+        f"{one.name}: the training of seed {seed} ended early, at iteration {end} of {one.config.train.max_iter}, "
+        f"because {best_metric(one.config)} no longer improved."
+        for one in experiments
+        for seed, end in zip(one.seeds, one.early_ends, strict=False)
+        if end
+    ]
 
 
 def _about_time(experiments: list[Experiment], histories: dict[str, Any]) -> list[str]:

@@ -18,10 +18,12 @@ import msgspec
 from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, load_config
 from vclr.errors import UserError
+from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
 from vclr.evaluation.recall import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
+from vclr.report.history import read_history
 
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
 
@@ -48,6 +50,8 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             raise UserError(f"{file}: does not exist (was {name} trained with this seed?)")
     config = load_config(folders[0] / "config.yaml")
     environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
+    stops_early = bool(config.train.early_stopping.patience)
+    early_ends = [early_end(read_history(one / "metrics.jsonl"), config) if stops_early else None for one in folders]
     scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
     protocols = list(dict.fromkeys(protocol for folder in scored for protocol in _protocols_in(folder))) or [""]
     by_set: dict[Any, Experiment] = {}
@@ -70,6 +74,8 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             runs=folders,
             predictions=scored[0] / protocol / "predictions.json",
             checkpoints=[score.checkpoint for score in scores],
+            recorded_weights=scores[0].weights,
+            early_ends=early_ends,
             environment=environment,
             data_hashes=data_hashes,
         )
@@ -108,6 +114,7 @@ class _Scores:
         groups: the metrics of each group.
         classes: the names of the classes of each group that has some.
         checkpoint: the sha256 of the checkpoint, "" if it was not recorded.
+        weights: whether the student or the teacher was evaluated, "" if it was not recorded.
     """
 
     path: Path
@@ -115,6 +122,7 @@ class _Scores:
     groups: dict[str, Metrics]
     classes: dict[str, list[str]]
     checkpoint: str
+    weights: str
 
 
 def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
@@ -125,6 +133,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     said = metrics.get("provenance")
     of = said.get("checkpoint") if isinstance(said, dict) else None
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
+    weights = str(said.get("weights") or "") if isinstance(said, dict) else ""
     classes = _read_classes(said, path, config)
     if not groups:
         protocol = protocol or config.evaluation.protocol
@@ -132,7 +141,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
         groups = {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
     evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
     own = {group: classes[group] for group in groups if group in classes}
-    return _Scores(path, evaluated_set, groups, own, checkpoint)
+    return _Scores(path, evaluated_set, groups, own, checkpoint, weights)
 
 
 def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
@@ -151,18 +160,26 @@ def _check_same_set(scores: list[_Scores]) -> None:
             raise UserError(f"{other.path}: has another test set than {scores[0].path}; evaluate again")
         if not have_same_classes(other.classes, scores[0].classes):
             raise UserError(f"{other.path}: has groups of other classes than {scores[0].path}; evaluate again")
+        _check_same_weights(other.weights, str(other.path), scores[0].weights, str(scores[0].path))
 
 
 def _check_same_checkpoints(experiments: list[Experiment]) -> None:
     """Refuse results of different trainings."""
     for other in experiments[1:]:
+        places = [str(experiment.predictions.parent) for experiment in (other, experiments[0])]
+        _check_same_weights(other.recorded_weights, places[0], experiments[0].recorded_weights, places[1])
         for position, pair in enumerate(zip(experiments[0].checkpoints, other.checkpoints, strict=True)):
             if all(pair) and pair[0] != pair[1]:
-                folders = [experiment.predictions.parent for experiment in (other, experiments[0])]
                 raise UserError(
-                    f"{folders[0]}: has another checkpoint than {folders[1]} (seed {other.seeds[position]}); "
+                    f"{places[0]}: has another checkpoint than {places[1]} (seed {other.seeds[position]}); "
                     "evaluate again"
                 )
+
+
+def _check_same_weights(one: str, path: str, other: str, other_path: str) -> None:
+    """Refuse results of the student beside those of the teacher in one experiment."""
+    if one and other and one != other:
+        raise UserError(f"{path}: is of the {one}, {other_path} of the {other}; evaluate again, with --weights")
 
 
 def _merge(one: Experiment, other: Experiment) -> Experiment:

@@ -42,7 +42,7 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
             "name": experiment.name,
             "views": ", ".join(experiment.views),
             "consistency": f"{experiment.consistency:g}",
-            "iterations": experiment.config.train.max_iter,
+            "iterations": " to ".join(map(str, sorted({min(experiment.iterations), max(experiment.iterations)}))),
             "cells": [column[number] for column in cells],
             "above": _above(experiment.values(target, metric), floors[number].get(target, {}).get(metric)),
             "minutes": format_values([training_minutes(history) for history in histories[experiment.name]]),

@@ -68,7 +68,7 @@ def _describe_set(experiments: list[Experiment], pairs: Pairs) -> dict[str, Any]
 def _describe(experiment: Experiment) -> dict[str, Any]:
     """Return an experiment's metrics seed by seed, with mean and standard deviation."""
     described: dict[str, Any] = {"views": experiment.views, "consistency": experiment.consistency}
-    described |= {"iterations": experiment.config.train.max_iter, "groups": {}}
+    described |= {"iterations": max(experiment.iterations), "weights": experiment.weights, "groups": {}}
     for group, seeds in experiment.groups.items():
         described["groups"][group] = {
             metric: {

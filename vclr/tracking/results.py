@@ -53,9 +53,10 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _tags(provenance: dict[str, Any]) -> dict[str, str]:
-    """Return the tag that names the test set of the results."""
+    """Return the tags that name the test set of the results, and the weights if they are known."""
     test_set, name = provenance["test_set"], provenance["protocol"] or "all"
-    return {valid_key(f"results.{name}.test_set"): f"{test_set['annotations']} sha256 {test_set['sha256']}"}
+    tags = {"test_set": f"{test_set['annotations']} sha256 {test_set['sha256']}", "weights": provenance.get("weights")}
+    return {valid_key(f"results.{name}.{key}"): text for key, text in tags.items() if text}
 
 
 def _store(run: dict[str, str], values: dict[str, float], iteration: int, tags: dict[str, str]) -> None:

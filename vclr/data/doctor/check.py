@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
-from vclr.config import Config
-from vclr.data.data_sets import evaluated_groups, evaluates_while_training, list_missing_files, test_set, training_set
+from vclr.config import Config, evaluates_while_training
+from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, training_set
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
