@@ -25,6 +25,7 @@ FLOORS = [
         "file_names",
         "files",
         "finding",
+        "host_memory",
         "json_text",
         "nvml",
         "other_work",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 
 from vclr.bench.measure import Measurement, time_runs
-from vclr.bench.scenes import random_photo
+from vclr.generate.random_scenes import random_photo
 from vclr.bench.settings import Settings
 from vclr.config import load_config
 from vclr.data.samples import TestSample

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 
 from vclr.bench.measure import Measurement, time_runs
-from vclr.bench.scenes import random_photo, random_target
+from vclr.generate.random_scenes import random_photo, random_target
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
 from vclr.data.batches import collate

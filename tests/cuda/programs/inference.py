@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.cuda.machine import Machine
-from vclr.bench.scenes import random_photo
+from vclr.generate.random_scenes import random_photo
 from vclr.config import load_config
 from vclr.data.samples import TestSample
 from vclr.device import autocast

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tests.cuda.machine import Machine
-from vclr.bench.scenes import random_photo, random_target
+from vclr.generate.random_scenes import random_photo, random_target
 from vclr.config import load_config
 from vclr.data.batches import collate
 from vclr.data.samples import Sample
