@@ -16,7 +16,6 @@ import torch
 from vclr.config import Config, config_from_text
 from vclr.config.dataloader import AUTO
 from vclr.data.samples import TrainingSamples
-from vclr.device import describe_device
 from vclr.engine.memory import ADVICE
 from vclr.engine.trial import Trial
 from vclr.errors import UserError
@@ -96,12 +95,12 @@ def find_batch_size(
             number = (_search_gpu if device.type == "cuda" else _search_cpu)(fits, unit, most, device)
         finally:
             progress.close()
-    tried = "x".join(map(str, trial.image_size))
+    tried = "{}x{}".format(*trial.image_size)
     if not number:
         raise UserError(f"dataloader.train.total_batch_size={AUTO}: out of memory with {unit} of {tried}; {ADVICE}")
-    why = f"the most that fit on {describe_device(device)}, images of {tried} with {trial.num_objects} objects"
+    why = f"the most that fit, tried with {tried} pixels and {trial.num_objects} objects each"
     if number == most:
-        why = "as many as the training set has" if most < LARGEST else "no larger batch is tried"
+        why = "no more are in the training set" if most < LARGEST else "no more are tried"
     log.info("dataloader.train.total_batch_size=%s: %d images per step (%s)", AUTO, number, why)
     return number
 

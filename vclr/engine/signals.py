@@ -72,7 +72,7 @@ class StopSignals:
         """Stop if a signal has asked for it. The caller saves everything when this raises.
 
         Args:
-            iteration: how many steps have been taken; None before the training has begun, when there is nothing to save.
+            iteration: how many steps have been taken; None before the training, when there is nothing to save.
 
         Raises:
             StoppedError: a signal was noted; says how to continue the training.

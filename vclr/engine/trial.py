@@ -19,7 +19,7 @@ from vclr.generate.random_scenes import random_photo, random_target
 from vclr.losses.objective import Objective
 from vclr.structures import Batch, Size, to_device
 
-NUM_DRAWS = 4000  # geometries that are drawn to find the largest images
+NUM_DRAWS = 10_000  # geometries that are drawn to find the largest images
 NUM_COUNTED = 1000  # images whose objects are counted
 MANY = 0.99  # share of the images that have no more objects than those of a trial
 
@@ -72,7 +72,8 @@ class Trial:
 def largest_batch(samples: TrainingSamples, has_groups: bool) -> tuple[Size, Size]:
     """Return the (height, width) of the largest image that a training draws, and of the largest padded batch with it.
 
-    Both are found by drawing, in the same way as the training does, for photos of all sizes.
+    Both are found by drawing many, in the same way as the training does, for photos of all sizes: rare crops may be a
+    few percent larger.
 
     Args:
         samples: the training set.
