@@ -14,9 +14,9 @@ import vclr
 from tests.splits.made import write_split
 from tests.splits.test_split import write_world
 from vclr.catalog.classes import VOC_CLASSES
+from vclr.catalog.data_sets import record_path
 from vclr.errors import UserError
 from vclr.files import read_json, sha256
-from vclr.splits.record import record_path
 
 ROOT = Path(__file__).parents[2]
 

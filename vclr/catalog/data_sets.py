@@ -107,6 +107,12 @@ class DataSet:
         return f"splits/{self.file}.json" if self.split else self.json
 
     @property
+    def top_k(self) -> int:
+        """How many object proposals per image the annotations hold, which the name of the file says."""
+        found = re.search(r"_top(\d+)(_|$)", self.file)
+        return int(found[1]) if found else 0
+
+    @property
     def view_folders(self) -> dict[str, str]:
         """The folder of each view."""
         return {view: f"views/{self.source}/{view}" for view in self.views}
@@ -248,6 +254,11 @@ def find_split_file(path: str | Path) -> DataSet | None:
         return record.in_folder(path.parent.parent)
     own = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", path.stem)
     return replace(_own_part(own[1], own[2]), split=own[3], file=path.stem) if own else None
+
+
+def record_path(output: str | Path) -> Path:
+    """Return the path of the record of a split."""
+    return Path(output).with_suffix(".record.json")
 
 
 def split_command(path: str | Path) -> str:

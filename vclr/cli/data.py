@@ -115,8 +115,9 @@ def split(
 
     A record of the input files, classes and counts is written next to the json.
     """
+    from vclr.catalog.data_sets import record_path
     from vclr.splits.compare import compare_split
-    from vclr.splits.record import find_leaks, record_path, save_split
+    from vclr.splits.record import find_leaks, save_split
     from vclr.splits.split import make_split
 
     if output is None and compare is None:

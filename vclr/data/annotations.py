@@ -14,6 +14,7 @@ from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
 from vclr.object_proposals.join import choose_from_file
+from vclr.splits.with_proposals import refuse_scored
 
 
 def load_objects(
@@ -30,6 +31,7 @@ def load_objects(
         The entries of the images, and the objects per image.
 
     Raises:
+        UsageError: the annotations hold proposals already, and others are to join them.
         UserError: in one line, the file and the entry at fault; or there is no image left.
     """
     coco = open_coco(data_set.annotations)
@@ -41,6 +43,7 @@ def load_objects(
     for number, annotation in enumerate(coco.read_annotations()):
         checks.check_annotation(number, annotation)
         if data_set.proposals:
+            refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
         if not annotation.get("iscrowd", 0):
             owners[number] = places[annotation["image_id"]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import vclr
+from vclr.catalog.data_sets import record_path
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
 from vclr.files import sha256, sync_folder, write_json
@@ -27,11 +28,6 @@ def find_leaks(
     """Find the images of a split that are also in a training set; see `audit_leaks`."""
     evaluation = photo_set(made.source.path, made.images, images)
     return audit_leaks(read_photo_set(train, train_images), evaluation, quiet)
-
-
-def record_path(output: str | Path) -> Path:
-    """Return the path of the record of a split."""
-    return Path(output).with_suffix(".record.json")
 
 
 def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -> str:
