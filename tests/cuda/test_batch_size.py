@@ -46,6 +46,9 @@ def test_the_largest_that_fits_is_found(train: Train):
 
 
 @pytest.mark.slow
-def test_the_training_is_that_of_the_number_bit_for_bit(train: Train):
-    folder, _ = train("auto")
-    assert_same_training(folder, train(str(batch_size_of(folder)))[0])
+def test_the_training_is_that_of_the_number(train: Train):
+    """Bit for bit, and no memory of the search is left."""
+    folder, steps = train("auto")
+    other, steps_of_number = train(str(batch_size_of(folder)))
+    assert_same_training(folder, other)
+    assert steps == steps_of_number

@@ -6,6 +6,7 @@ instead, so the memory of small batches is measured and that of larger ones comp
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ import torch
 from vclr.config import Config, config_from_text
 from vclr.config.dataloader import AUTO
 from vclr.data.samples import TrainingSamples
-from vclr.engine.memory import ADVICE
+from vclr.engine.memory import ADVICE, forget_attempt
 from vclr.engine.trial import Trial
 from vclr.errors import UserError
 from vclr.host_memory import available_bytes, forget_peak, peak_process_bytes, process_bytes
@@ -59,6 +60,8 @@ def with_batch_size(
     number = recorded.dataloader.train.total_batch_size
     if number == AUTO:
         number = find_batch_size(config, samples, device, between_trials, quiet)
+        gc.collect()  # optimizer and schedule of the trials refer to each other
+        forget_attempt(device)
     loader = replace(config.dataloader.train, total_batch_size=number)
     return replace(config, dataloader=replace(config.dataloader, train=loader))
 
@@ -111,7 +114,6 @@ def _search_gpu(fits: Fits, unit: int, most: int, device: torch.device) -> int:
     taken = torch.empty(margin, dtype=torch.uint8, device=device)
     number = largest_that_fits(fits, unit, most)
     del taken
-    torch.cuda.empty_cache()
     return number
 
 

@@ -66,7 +66,7 @@ def attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
 
 
 def forget_attempt(device: torch.device) -> None:
-    """Release the memory of a step that failed.
+    """Release the memory of a step that failed, or that was only a trial.
 
     The remaining work of a failed backward pass stays in autograd's queue, with its part of the graph, until the next
     pass goes through that queue.
