@@ -61,7 +61,8 @@ def allowed(setting: Setting) -> str:
     if about.choices:
         return ", ".join(f"`{choice}`" for choice in about.choices)
     length = [f"{about.length} numbers"] if about.length else []
-    return ", ".join([*length, *filter(None, [limits(about.at_least, about.at_most)])])
+    words = [f"`{word}`" for word in about.words]
+    return ", ".join([*length, *words, *filter(None, [limits(about.at_least, about.at_most)])])
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -26,6 +26,7 @@ FLOORS = [
         "files",
         "finding",
         "groups",
+        "host_memory",
         "json_text",
         "nvml",
         "other_work",

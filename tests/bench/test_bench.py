@@ -14,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from vclr.bench import attention, inference, loader, measure, scenes, step
+from vclr.bench import attention, inference, loader, measure, step
 from vclr.bench.measure import Measurement
 from vclr.bench.run import run_benchmark
 from vclr.bench.settings import DEFAULTS, choose_settings
@@ -24,6 +24,7 @@ from vclr.config import Config, dump_config
 from vclr.device import uses_tf32
 from vclr.engine.state import TrainState
 from vclr.errors import UsageError, UserError
+from vclr.generate import random_scenes
 from vclr.models.attention import DeformableAttention
 from vclr.models.levels import flatten_levels
 from vclr.ops.boxes import cxcywh_to_xyxy
@@ -340,7 +341,7 @@ def test_calibration_takes_the_best_and_does_not_insist(monkeypatch: pytest.Monk
 
 def test_random_objects_lie_in_the_image_and_fill_their_boxes():
     size, generator = (64, 96), torch.Generator().manual_seed(1)
-    target = scenes.random_target(size, 50, generator)
+    target = random_scenes.random_target(size, 50, generator)
     corners = cxcywh_to_xyxy(target.boxes)
     assert corners.min() >= -1e-6
     assert corners.max() <= 1 + 1e-6

@@ -241,3 +241,16 @@ def test_images_are_a_folder_or_a_list_of_folders(tmp_path: Path):
     for override in ("data.train.images=[]", "data.test.images=[a, [b]]", "data.test.images=null", own):
         with pytest.raises(UsageError, match=r"images=.*: must be a folder or a list of folders"):
             load_config(None, [override])
+
+
+def test_an_empty_mapping_replaces_the_one_before_it(tmp_path: Path):
+    """Another one adds to it."""
+    (tmp_path / "base.yaml").write_text("views: {weights: {natural: 1, edge: 1}}\nevaluation: {groups: {known: voc}}\n")
+    (tmp_path / "own.yaml").write_text("base: base.yaml\nviews: {weights: {}}\n")
+    assert load_config(tmp_path / "base.yaml", ["views.weights={palette: 1}"]).views.weights.keys() == {
+        *("natural", "edge", "palette")
+    }
+    own = load_config(tmp_path / "own.yaml", ["evaluation.groups={}"])
+    assert (own.views.weights, own.evaluation.groups) == ({}, {})
+    again = load_config(tmp_path / "base.yaml", ["views.weights={}", "views.weights.depth=2"])
+    assert again.views.weights == {"depth": 2}

@@ -136,7 +136,8 @@ class Machine:
         self.notes.by_operation[rules.name_of(operation)] += 1
         if rules.may_use_tf32(operation, args):
             self.notes.tf32[place()] += 1
-        if self.fails_at is not None and self.num_operations >= self.fails_at:
+        is_full = self.memory.live > self.memory.capacity
+        if is_full or (self.fails_at is not None and self.num_operations >= self.fails_at):
             self.fails_at = None
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate 2.00 GiB. (pretended, in {operation})")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+CAPACITY = 80 << 30  # of a GPU, unless a program gives it less
 GRANULE = 512  # bytes to which CUDA's caching allocator rounds
 
 
@@ -22,11 +23,13 @@ class Memory:
     """The storages that are alive.
 
     Attributes:
+        capacity: bytes that there are; with more in use, the next kernel finds no memory.
         live: bytes in use.
         peak: the most that there were since it was set back.
     """
 
     def __init__(self) -> None:
+        self.capacity = CAPACITY
         self.live, self.peak = 0, 0
         self._blocks: dict[int, Block] = {}
 

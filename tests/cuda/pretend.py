@@ -14,7 +14,7 @@ from tests.cuda.generators import Generator
 from tests.cuda.machine import Machine
 from tests.cuda.tensor import GpuTensor
 
-NAME, TOTAL_MEMORY = "Pretended GPU", 80 << 30
+NAME = "Pretended GPU"
 
 
 def pretend(machine: Machine, num_devices: int = 1, has_engine_thread: bool = False) -> None:
@@ -51,7 +51,9 @@ def _what_cuda_says(machine: Machine, num_devices: int) -> dict[str, Any]:
     def reset_peak(*_: Any) -> None:
         machine.memory.peak = machine.memory.live
 
-    properties = SimpleNamespace(name=NAME, total_memory=TOTAL_MEMORY, major=9, minor=0, multi_processor_count=132)
+    properties = SimpleNamespace(
+        name=NAME, total_memory=machine.memory.capacity, major=9, minor=0, multi_processor_count=132
+    )
     return {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
@@ -74,7 +76,7 @@ def _what_cuda_says(machine: Machine, num_devices: int) -> dict[str, Any]:
         "max_memory_allocated": lambda *_: machine.memory.peak,
         "max_memory_reserved": lambda *_: machine.memory.peak,
         "reset_peak_memory_stats": reset_peak,
-        "mem_get_info": lambda *_: (TOTAL_MEMORY - machine.memory.live, TOTAL_MEMORY),
+        "mem_get_info": lambda *_: (machine.memory.capacity - machine.memory.live, machine.memory.capacity),
     }
 
 

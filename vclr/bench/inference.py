@@ -13,12 +13,12 @@ from __future__ import annotations
 import torch
 
 from vclr.bench.measure import Measurement, time_runs
-from vclr.bench.scenes import random_photo
 from vclr.bench.settings import Settings
 from vclr.config import load_config
 from vclr.data.samples import TestSample
 from vclr.device import autocast
 from vclr.evaluation.inference import predict_samples
+from vclr.generate.random_scenes import random_photo
 from vclr.models.build import build_model
 
 NUM_WARM_UPS = 1

@@ -19,8 +19,10 @@ import torch
 from vclr.bench.measure import Measurement, time_once
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
+from vclr.config.dataloader import AUTO
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.samples import TrainingSamples
+from vclr.errors import UsageError
 
 NUM_BATCHES = 12
 
@@ -28,6 +30,8 @@ NUM_BATCHES = 12
 def measure_batches(settings: Settings, device: torch.device) -> Measurement:
     """Time the loader of `data.train`, or of the configuration's data set; `images_per_s` is of the median run."""
     config = load_config(settings.config_file, settings.overrides)
+    if config.dataloader.train.total_batch_size == AUTO:
+        raise UsageError(f"dataloader.train.total_batch_size={AUTO}: this benchmark finds no batch size; set a number")
     seconds = time_batches(config, settings.workers, NUM_BATCHES, settings.runs)
     batch_size = config.dataloader.train.total_batch_size
     return Measurement(seconds, {"images_per_s": batch_size / statistics.median(seconds), "batch": batch_size})

@@ -7,18 +7,16 @@ machine computed at that time, in the same precision; use them to compare figure
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from vclr.environment import describe_environment
+from vclr.host_memory import peak_process_bytes
 
 GIB = 2**30
 CALIBRATION_SECONDS = 10.0  # no further run of a product that has already taken this long
@@ -57,20 +55,6 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     process = peak_process_bytes() / GIB
     peak = torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else process
     return {"peak_gib": peak, "peak_process_gib": process}
-
-
-def peak_process_bytes() -> int:
-    """Return the peak memory of this process in RAM."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    # On Linux, `getrusage` would include the parent's memory when it started this process.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def calibrate(dtype: str, device: torch.device) -> dict[str, float]:

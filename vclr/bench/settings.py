@@ -14,6 +14,7 @@ import torch
 from vclr.config.train import MAX_THREADS
 from vclr.device import DEVICES, no_cuda
 from vclr.errors import UsageError, UserError, nearest
+from vclr.host_memory import available_bytes
 from vclr.ops.deformable_attention import BACKENDS
 from vclr.structures import Size
 
@@ -171,10 +172,8 @@ def check_settings(settings: Settings) -> None:
 
 def check_memory(settings: Settings) -> None:
     """Refuse a batch that cannot fit in memory: the system would kill the process silently."""
-    import psutil
-
     needed = BYTES_PER_PIXEL * sum(height * width for height, width in settings.image_sizes)
-    free = psutil.virtual_memory().available
+    free = available_bytes()
     if needed > free:
         raise UserError(
             f"--batch {settings.batch}: needs more than {needed / GIB:.0f} GiB of memory, and {free / GIB:.0f} GiB "

@@ -14,7 +14,6 @@ from __future__ import annotations
 import torch
 
 from vclr.bench.measure import Measurement, time_runs
-from vclr.bench.scenes import random_photo, random_target
 from vclr.bench.settings import Settings
 from vclr.config import Config, load_config
 from vclr.data.batches import collate
@@ -22,6 +21,7 @@ from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.errors import UserError
+from vclr.generate.random_scenes import random_photo, random_target
 from vclr.losses.objective import Objective
 from vclr.structures import Batch, to_device
 

@@ -115,6 +115,12 @@ class DataSet:
         return f"splits/{self.file}.json" if self.split else self.json
 
     @property
+    def top_k(self) -> int:
+        """How many object proposals per image the annotations hold, which the name of the file says."""
+        found = re.search(r"_top(\d+)(_|$)", self.file)
+        return int(found[1]) if found else 0
+
+    @property
     def view_folders(self) -> dict[str, str]:
         """The folder of each view."""
         return {view: f"views/{self.source}/{view}" for view in self.views}

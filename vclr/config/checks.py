@@ -7,7 +7,7 @@ import math
 from vclr.catalog.losses import teacher_losses
 from vclr.catalog.metrics import KINDS, metric_names
 from vclr.catalog.weights import STUDENT, WEIGHTS
-from vclr.config.dataloader import TrainLoaderConfig
+from vclr.config.dataloader import AUTO, TrainLoaderConfig
 from vclr.config.evaluations import evaluates_while_training
 from vclr.config.model import ModelConfig
 from vclr.config.setting import Setting, settings_of
@@ -34,9 +34,13 @@ def check_values(config: Config) -> None:
     _check_group_size(config.dataloader.train)
 
 
-def check_share(batch_size: int, world_size: int) -> None:
-    """Check that processes can share a batch evenly."""
-    if batch_size % world_size:
+def check_share(batch_size: int | str, world_size: int) -> None:
+    """Check that processes can share a batch evenly; a batch size that is still to be found cannot be shared."""
+    if batch_size == AUTO and world_size > 1:
+        raise UsageError(
+            f"dataloader.train.total_batch_size={AUTO}: needs one process; set a multiple of the {world_size} processes"
+        )
+    if batch_size != AUTO and int(batch_size) % world_size:
         raise UsageError(
             f"dataloader.train.total_batch_size={batch_size}: must be a multiple of the {world_size} processes"
         )
@@ -65,12 +69,18 @@ def _check_value(setting: Setting) -> None:
     key, value, about = setting.key, setting.value, setting.about
     if about.choices and value not in about.choices:
         raise UsageError(f"{key}={value}: must be one of {', '.join(map(str, about.choices))}")
+    if value in about.words:
+        return
+    allowed = limits(about.at_least, about.at_most)
+    if about.words:
+        allowed = ", or ".join([f"{allowed} (a whole number)", *about.words])
+        if type(value) is not int:
+            raise UsageError(f"{key}={value}: must be {allowed}")
     if about.length and len(value) != about.length:
         raise UsageError(f"{key}={value}: must be {about.length} numbers")
     numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, float | int)]
     if not about.may_be_infinite and not all(map(math.isfinite, numbers)):
         raise UsageError(f"{key}={value}: must be finite")
-    allowed = limits(about.at_least, about.at_most)
     if allowed:
         if not numbers and not about.may_be_empty:
             raise UsageError(f"{key}: must not be empty")
@@ -126,7 +136,7 @@ def _check_best(config: Config) -> None:
 
 def _check_group_size(loader: TrainLoaderConfig) -> None:
     """Check that groups share a batch evenly."""
-    if loader.group_size and loader.total_batch_size % loader.group_size:
+    if loader.group_size and loader.total_batch_size != AUTO and loader.total_batch_size % loader.group_size:
         raise UsageError(
             f"dataloader.train.total_batch_size={loader.total_batch_size}: must be a multiple of "
             f"dataloader.train.group_size={loader.group_size} (0: the whole batch is one group)"

@@ -19,7 +19,7 @@ class DataSetConfig:
     views: dict[str, str] = setting(
         {},
         "View name: folder, or its zip, of files with the photos' stems. Training reads them. Evaluation reads photos "
-        "only, and warns if a test set has views.",
+        "only, and warns if a test set has views. An empty folder takes a view of the catalog or of a YAML file away.",
     )
     proposals: str = setting(
         "",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from vclr.config.setting import section, setting
+
+AUTO = "auto"  # as a batch size: the largest that fits
 
 
 @dataclass
@@ -42,7 +45,15 @@ class TestMapperConfig:
 class TrainLoaderConfig:
     dataset: DatasetNamesConfig = section(lambda: DatasetNamesConfig(names="openworld_voc_classes_train2017"))
     mapper: TrainMapperConfig = section(TrainMapperConfig)
-    total_batch_size: int = setting(16, "Images per step, of all processes together.", at_least=1, at_most=10**6)
+    total_batch_size: Any = setting(
+        16,
+        f"Images per step, of all processes together. `{AUTO}`: the most that fit into the memory of one process's "
+        "device, found before the first step, at most the training set and 1024; config.yaml of the run folder has the "
+        "number, which `--resume` keeps. Nothing else changes with it: set `optimizer.lr` and `train.max_iter` for it.",
+        at_least=1,
+        at_most=10**6,
+        words=(AUTO,),
+    )
     group_size: int = setting(
         0,
         "Images of a batch that turn gray together and are all wide or all tall, as those of one GPU in the reference, "

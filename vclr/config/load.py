@@ -14,31 +14,39 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vclr.catalog.classes import resolve_groups
 from vclr.config.checks import check_values
+from vclr.config.overridden import check_overrides
 from vclr.config.renamed import follow_renames
 from vclr.config.setting import settings_of
 from vclr.config.tree import Config, is_as_before
 from vclr.errors import UsageError, first_line, nearest_key
 from vclr.file_names import say_nearest
 
+MAPPINGS = [setting.key for setting in settings_of(Config()) if isinstance(setting.value, dict)]  # of free names
+
 
 def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Config:
     """Load the defaults, then a YAML file, then `key=value` overrides.
 
-    A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one.
+    A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one. A
+    mapping of free names adds to the one before it; an empty one (`data.train.views={}`) replaces it.
 
     Raises:
         UsageError: a file does not exist or is not YAML, or a key is unknown (the error names the nearest), or a value
-            has a wrong type or is not allowed.
+            has a wrong type, is not allowed, or has no effect.
     """
     tree: DictConfig = OmegaConf.structured(Config)
     for layer, source in _layers(path):
         tree = _merge(tree, layer, source)
+    keys = []
     for override in overrides:
         key, separator, _ = override.partition("=")
         if not separator or not key:
             raise UsageError(f"override {override!r}: expected key=value")
         tree = _merge(tree, _parse_override(override), "command line")
-    return _as_config(tree)
+        keys.append(key)
+    config = _as_config(tree)
+    check_overrides(config, keys)
+    return config
 
 
 def config_from_text(text: str, source: str) -> Config:
@@ -132,7 +140,11 @@ def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
         if not _is_known(tree, key):
             raise UsageError(f"{source}: unknown key {key!r}; nearest: {nearest_key(key, list_keys())}")
     try:
-        return OmegaConf.merge(tree, layer)  # type: ignore[return-value]
+        merged: DictConfig = OmegaConf.merge(tree, layer)  # type: ignore[assignment]
+        for mapping in MAPPINGS:
+            if OmegaConf.select(layer, mapping) == {}:
+                OmegaConf.update(merged, mapping, {}, merge=False)
+        return merged
     except OmegaConfBaseException as error:
         raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {first_line(error)}") from None
 

@@ -22,6 +22,7 @@ class About:
         meaning: one or two sentences for configs/README.md, in Markdown.
         at_least, at_most: range of the number, or of each number of a list.
         choices: the allowed values; empty if they are not listed.
+        words: the texts that are allowed in place of the whole number that the setting otherwise is.
         length: number of entries of a list; None for any.
         may_be_empty: whether a list of numbers may be empty.
         may_be_infinite: whether a number may be infinite.
@@ -34,6 +35,7 @@ class About:
     at_least: float = -math.inf
     at_most: float = math.inf
     choices: tuple[Any, ...] = ()
+    words: tuple[str, ...] = ()
     length: int | None = None
     may_be_empty: bool = False
     may_be_infinite: bool = False

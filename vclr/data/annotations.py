@@ -15,6 +15,7 @@ from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
 from vclr.object_proposals.join import choose_from_file
+from vclr.splits.with_proposals import refuse_scored
 
 
 def load_objects(
@@ -33,6 +34,7 @@ def load_objects(
         The entries of the images, and the objects per image.
 
     Raises:
+        UsageError: the annotations hold proposals already, and others are to join them.
         UserError: in one line, the file and the entry at fault; or there is no image left.
     """
     coco = open_coco(data_set.annotations)
@@ -46,6 +48,7 @@ def load_objects(
     for number, annotation in enumerate(coco.read_annotations()):
         is_kept = checks.check_annotation(number, annotation).is_kept
         if data_set.proposals:
+            refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
         if is_kept and not annotation.get("iscrowd", 0):
             owners[number] = places[annotation["image_id"]]

@@ -101,7 +101,7 @@ def _resolve(config: Config, own: DataSetConfig, name: str, part: str) -> DataSe
     """Complete the user's own files with those of a published data set if they name no annotations."""
     own = fill_method(config, own)
     if own.annotations:
-        return own
+        return replace(own, views=_named(own.views))
     if name not in DATA_SETS:
         raise UsageError(
             f"dataloader.{part}.dataset.names={name}: not in the catalog; nearest: {nearest(name, DATA_SETS)}"
@@ -113,8 +113,13 @@ def _resolve(config: Config, own: DataSetConfig, name: str, part: str) -> DataSe
         own,
         annotations=str(root / known.annotations),
         images=own.images or _photos(known, root),
-        views={view: str(root / folder) for view, folder in known.view_folders.items()} | own.views,
+        views=_named({view: str(root / folder) for view, folder in known.view_folders.items()} | own.views),
     )
+
+
+def _named(views: dict[str, str]) -> dict[str, str]:
+    """Return the views that have a folder; an empty name takes a view of the catalog or of a YAML file away."""
+    return {view: folder for view, folder in views.items() if folder}
 
 
 def _photos(known: DataSet, root: Path) -> str | list[str]:
@@ -140,7 +145,7 @@ def list_missing_files(data_set: DataSetConfig, part: str) -> Iterator[str]:
         if path and not Path(path).exists() and (key != "images" or locate(path) is None):
             yield f"data.{part}.{key}={path}: does not exist{_how_to_make(path) or say_nearest(path)}"
     if not data_set.images:
-        yield f"data.{part}.images: is not set"
+        yield f"data.{part}.images: is not set, and data.{part}.annotations also replaces the catalog's photos"
 
 
 def _how_to_make(path: str) -> str:

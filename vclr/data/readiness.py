@@ -15,6 +15,7 @@ from vclr.data.data_sets import evaluated_groups, missing_files, test_set, train
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
+from vclr.splits.with_proposals import refuse_second_proposals
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.files import ViewFiles
 
@@ -77,10 +78,13 @@ def check_names(config: Config) -> CocoFile | None:
     """Check the names in an experiment, as far as the existing data allows; return the test set if that needed it.
 
     Raises:
-        UsageError: a view, data set or protocol is unknown; names the nearest.
+        UsageError: a view, data set or protocol is unknown (names the nearest), or proposals would be added twice.
         UserError: the test set lacks a class of `evaluation.groups`.
     """
-    check_view_names(config.views, training_set(config))
+    train = training_set(config)
+    check_view_names(config.views, train)
+    if train.proposals:
+        refuse_second_proposals(f"data.train.proposals={train.proposals}", train.annotations)
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:
         check_groups(config, tested.head["categories"])

@@ -18,6 +18,7 @@ from vclr.data.annotations import load_objects
 from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.data.images import ImageList
 from vclr.data.masks import ObjectMasks
+from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
@@ -85,6 +86,8 @@ class TrainingSamples(Dataset[Sample]):
         data_set = training_set(config)
         if problem := missing_files(data_set, "train"):
             raise UserError(problem)
+        if said := say_photos_only(config, data_set):
+            log.warning("%s", said)
         filter_empty = config.dataloader.train.dataset.filter_empty
         entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
         self.images = ImageList(data_set.images, entries)

@@ -30,10 +30,10 @@ def within_memory(state: TrainState, batch: Batch, compute: Callable[[], T]) -> 
         UserError: memory is too small even so, or this is one of several processes, and the others cannot retry.
     """
     while True:
-        result, reason = _attempt(compute)
+        result, reason = attempt(compute)
         if not reason:
             return cast(T, result)
-        _forget_attempt(state.student.pixel_mean.device)
+        forget_attempt(state.student.pixel_mean.device)
         if world_size() > 1:
             raise UserError(f"out of memory ({reason}); set train.micro_batch_size=1, or {ADVICE}") from None
         if not state.use_less_memory(batch.image_sizes):
@@ -50,12 +50,12 @@ def or_refuse(compute: Callable[[], object]) -> None:
     Raises:
         UserError: memory runs out.
     """
-    _, reason = _attempt(compute)
+    _, reason = attempt(compute)
     if reason:
         raise UserError(f"out of memory while the weights are updated ({reason}); {ADVICE}")
 
 
-def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
+def attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
     """Return the result, or the message if memory ran out; the error itself would keep everything computed alive."""
     try:
         return compute(), ""
@@ -65,8 +65,8 @@ def _attempt(compute: Callable[[], T]) -> tuple[T | None, str]:
         return None, first_line(error)
 
 
-def _forget_attempt(device: torch.device) -> None:
-    """Release the memory of a step that failed.
+def forget_attempt(device: torch.device) -> None:
+    """Release the memory of a step that failed, or that was only a trial.
 
     The remaining work of a failed backward pass stays in autograd's queue, with its part of the graph, until the next
     pass goes through that queue.

@@ -7,21 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from vclr.config import Config, best_metric, changed_by, differing_values, flat_config, is_as_before
+from vclr.config.dataloader import AUTO
 from vclr.evaluation.provenance import settings_hash
 
 TEST_SET = "test_"  # before the names of its hashes
+BATCH_SIZE = "dataloader.train.total_batch_size"
 
 
-def is_same_training(one: Config, other: Config) -> bool:
+def is_same_training(there: Config, here: Config) -> bool:
     """Tell whether two configurations give the same weights and metrics, as far as each goes."""
-    return not differing_settings(one, other)
+    return not differing_settings(there, here)
 
 
-def differing_settings(one: Config, other: Config) -> dict[str, list[Any]]:
-    """Return the settings that weights and metrics depend on and that differ, each with both values."""
-    changed = differing_values([flat_config(one), flat_config(other)])
+def differing_settings(there: Config, here: Config) -> dict[str, list[Any]]:
+    """Return the settings that weights and metrics depend on and that differ, each with both values.
+
+    Args:
+        there: what a training was begun with.
+        here: what is asked for now; a batch size of `auto` takes whatever was found there.
+    """
+    changed = differing_values([flat_config(there), flat_config(here)])
+    if here.dataloader.train.total_batch_size == AUTO:
+        changed.pop(BATCH_SIZE, None)
     found = {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
-    return found | differing_values([_deciding(one), _deciding(other)])
+    return found | differing_values([_deciding(there), _deciding(here)])
 
 
 def _deciding(config: Config) -> dict[str, Any]:

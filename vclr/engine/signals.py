@@ -68,13 +68,18 @@ class StopSignals:
         if number := agree_on_largest(self._received or 0):
             self._received = signal.Signals(number)
 
-    def check(self, iteration: int) -> None:
+    def check(self, iteration: int | None) -> None:
         """Stop if a signal has asked for it. The caller saves everything when this raises.
+
+        Args:
+            iteration: how many steps have been taken; None before the training, when there is nothing to save.
 
         Raises:
             StoppedError: a signal was noted; says how to continue the training.
         """
         if self.requested:
             assert self._received is not None
-            says = f"{self._received.name}: stopped and saved at iteration {iteration}; --resume continues from there"
-            raise StoppedError(says, EXIT_CODES[self._received])
+            says = f"stopped and saved at iteration {iteration}; --resume continues from there"
+            if iteration is None:
+                says = "stopped before the training began"
+            raise StoppedError(f"{self._received.name}: {says}", EXIT_CODES[self._received])

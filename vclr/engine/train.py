@@ -16,6 +16,7 @@ from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
+from vclr.engine.batch_size import with_batch_size
 from vclr.engine.checkpoint import BestFacts
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
@@ -60,6 +61,8 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
             log.info("%s: finished already", folder.path)
             return
         samples = TrainingSamples(config)
+        config = with_batch_size(config, samples, device, checkpoint, lambda: signals.check(None), quiet)
+        folder.config = config
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself

@@ -20,6 +20,7 @@ from vclr.errors import UsageError, nearest
 from vclr.image_folders.open import Images
 from vclr.object_proposals.join import BoxTable, ChosenProposals, choose_from_file
 from vclr.splits.class_matching import MATCHERS
+from vclr.splits.with_proposals import refuse_scored, refuse_second_proposals
 
 
 def find_split(name: str) -> Split:
@@ -100,7 +101,7 @@ def make_split(
         images: folder, or folders, in which the images that are kept must be.
 
     Raises:
-        UsageError: no such split, or proposals are missing or not wanted.
+        UsageError: no such split, or proposals are missing, not wanted or in the annotations already.
         UserError: a file is not what it should be, or lacks a class of the split.
     """
     split = find_split(name)
@@ -108,6 +109,8 @@ def make_split(
         raise UsageError(f"{name}: needs --proposals FILE")
     if proposals is not None and not split.top_k:
         raise UsageError(f"{name}: has no proposals; --proposals is for {', '.join(PUBLISHED_TOP_SPLITS)}")
+    if proposals is not None:
+        refuse_second_proposals(f"--proposals={proposals}", annotations)
     source = open_official(annotations, split.without_folders)
     CocoChecks(annotations, source.categories)
     matched = MATCHERS[split.match](source.categories, split.classes, str(annotations))
@@ -116,6 +119,8 @@ def make_split(
     has_object = set()
     checks = source.check_images()
     for position, annotation in enumerate(source.read_annotations()):
+        if proposals is not None:
+            refuse_scored(f"--proposals={proposals}", annotations, position, annotation)
         is_kept = checks.check_annotation(position, annotation).is_kept and annotation["category_id"] in ids
         made.kept.append(is_kept)
         if is_kept and not annotation.get("iscrowd", 0):

@@ -32,7 +32,13 @@ class ViewFiles:
         missing = [number for number, suffix in enumerate(found) if suffix is None]
         if missing:
             first = file_names[missing[0]]
-            raise UserError(f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}")
+            says = f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}"
+            if len(missing) == len(file_names):
+                own = f"data.train.views.{view}"
+                says += (
+                    f"; it has none of these photos: name their folder with {own}=FOLDER, or leave it out with {own}=''"
+                )
+            raise UserError(says)
         self.suffixes = sorted({suffix for suffix in found if suffix is not None})
         self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
 

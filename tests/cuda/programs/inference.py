@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from tests.cuda.machine import Machine
-from vclr.bench.scenes import random_photo
 from vclr.config import load_config
 from vclr.data.samples import TestSample
 from vclr.device import autocast
 from vclr.evaluation.inference import predict, predict_samples
+from vclr.generate.random_scenes import random_photo
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
 from vclr.structures import Predictions

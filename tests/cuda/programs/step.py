@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from tests.cuda.machine import Machine
-from vclr.bench.scenes import random_photo, random_target
 from vclr.config import load_config
 from vclr.data.batches import collate
 from vclr.data.samples import Sample
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
+from vclr.generate.random_scenes import random_photo, random_target
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 

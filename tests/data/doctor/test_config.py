@@ -25,7 +25,9 @@ def test_views(world: World):
     write_png(depth / "a.png", np.zeros((HEIGHT, WIDTH - 1, 3), np.uint8))
     says = only(world.check_config(), "size of a view", ERROR)
     assert f"{depth}/a.png: is 59x40, but its photo a.png is 60x40" in says
-    assert wrong(world.check_config("views.weights={natural: 1, depth: 0}")) == [], "a view that is not drawn"
+    without = "views.weights={natural: 1, depth: 0}", "model.criterion.weight_dict.loss_consistency=0"
+    assert wrong(world.check_config(*without)) == [], "a view that is not drawn"
+    assert "training uses only the photos: " in only(world.check_config(without[0]), "no view", WARNING)
 
 
 def test_view_names(world: World):
@@ -79,6 +81,16 @@ def test_proposals(world: World):
     world.proposals["images"][1]["width"] = WIDTH
     proposal["bbox"] = [1, 1]
     assert "p.json: annotations[0] (id 1): bbox [1, 1]" in only(world.check_config(), "box", ERROR)
+
+
+def test_proposals_of_annotations_that_hold_some(world: World):
+    world.annotations[0]["score"] = 0.5
+    says = only(world.check_config(), "proposals twice", ERROR)
+    assert "p.json: 1 annotations of the training set have a `score`, so they are object proposals already" in says
+    del world.annotations[0]["score"]
+    write_json(world.folder / "a.record.json", {"proposals": {"file": "q.json"}})
+    says = only(world.check_config(), "proposals twice", ERROR)
+    assert "a.json holds object proposals already (those of q.json); leave data.train.proposals out" in says
 
 
 def test_two_sets(world: World, tmp_path: Path):

@@ -15,10 +15,12 @@ from vclr.data.doctor.kinds import Use
 from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, check_views, count_others
 from vclr.data.doctor.proposals import check_proposals
 from vclr.data.doctor.report import Report
+from vclr.data.photos_only import say_photos_only
 from vclr.errors import UserError
 from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folders.open import Images, each_folder, find_missing, locate, open_folder
+from vclr.splits.with_proposals import refuse_second_proposals
 from vclr.views.choice import list_unknown_views, view_weights
 from vclr.worker_pool import WorkerPool
 
@@ -67,6 +69,13 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
     weights = view_weights(config.views, train)
     for problem in list_unknown_views(config.views, train):
         report.findings += kinds.NO_VIEW.found(Use(evaluates=False), problem)
+    if said := say_photos_only(config, train):
+        report.findings += kinds.PHOTOS_ONLY.found(Use(evaluates=False), said)
+    if train.proposals:
+        try:
+            refuse_second_proposals(f"data.train.proposals={train.proposals}", train.annotations)
+        except UserError as error:
+            report.findings += kinds.TWICE.found(Use(evaluates=False), str(error))
     names = config.dataloader.train.dataset, config.dataloader.test.dataset
     use = Use(keeps_empty_train=not names[0].filter_empty, keeps_empty_test=not names[1].filter_empty)
     training = DataSet(

@@ -147,6 +147,7 @@ PERCENTAGES = Kind(WARNING, "units", AS_IT_IS, AS_IT_IS, "COCO uses pixels")
 # --- views -----------------------------------------------------------------------------------------------------------
 
 NO_VIEW = Kind(ERROR, "unknown view", REFUSED, "")
+PHOTOS_ONLY = Kind(WARNING, "no view", "trained like this", "")
 NO_VIEW_FOLDER = Kind(ERROR, "missing view", REFUSED, "")
 MISSING_VIEW = Kind(
     ERROR, "missing view", REFUSED, "", "name the file like the photo, with any image suffix (.png, .jpg, .tif ...)"
@@ -166,6 +167,7 @@ SEVERAL_CLASSES = Kind(OK, "classes", "trained on as one class", "")
 
 # --- proposals -------------------------------------------------------------------------------------------------------
 
+TWICE = Kind(ERROR, "proposals twice", REFUSED, "")
 NO_SCORE = Kind(ERROR, "proposal without score", REFUSED, "")
 NO_COMMON_PHOTO = Kind(
     ERROR, "proposals of other photos", REFUSED, "", "the file names must be those of the annotations"

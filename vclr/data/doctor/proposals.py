@@ -22,6 +22,9 @@ def check_proposals(path: Path, training: Contents, pool: WorkerPool) -> list[Fi
     except UserError as error:
         return kinds.UNREADABLE_JSON.found(use, str(error))
     findings, contents = check_annotations(coco, Use(trains=False, evaluates=False), pool)
+    if scored := training.num_objects + training.num_crowds - len(training.without_score):
+        says = f"{path}: {scored} annotations of the training set have a `score`, so they are object proposals already"
+        findings += kinds.TWICE.found(use, says)
     for position, entry_id in contents.without_score:
         says = f"{path}: annotations[{position}] (id {entry_id}): has no numeric `score`"
         findings += kinds.NO_SCORE.found(use, says)

@@ -1,4 +1,4 @@
-"""Random photos and objects, so that a benchmark needs no data: their content does not change the arithmetic."""
+"""Random photos and objects, for steps that need no data: their content does not change the arithmetic."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""What overrides of data sets leave behind: a name that no longer counts, views that may be of other photos."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+
+from vclr.config.tree import Config
+from vclr.errors import UsageError
+
+
+def check_overrides(config: Config, keys: Collection[str]) -> None:
+    """Refuse an override without effect, and say in one line what stays beside an override and may not fit it.
+
+    Args:
+        config: the whole configuration.
+        keys: the settings that were given on the command line.
+
+    Raises:
+        UsageError: a data set of the catalog is named, but the configuration has files of its own.
+    """
+    for part, own in {"train": config.data.train, "test": config.data.test}.items():
+        name = f"dataloader.{part}.dataset.names"
+        if name in keys and own.annotations:
+            value = getattr(config.dataloader, part).dataset.names
+            raise UsageError(
+                f"{name}={value}: has no effect, because data.{part}.annotations={own.annotations} comes first; add "
+                f"data.{part}.annotations='' data.{part}.images='' data.{part}.views={{}}"
+            )
+    replaced = [f"data.train.{key}" for key in ("annotations", "images")]
+    if {*replaced} <= {*keys} and not any(key.startswith("data.train.views") for key in keys):
+        folders = [f"{view}={folder}" for view, folder in config.data.train.views.items() if folder]
+        if folders and config.data.train.annotations:
+            print(
+                f"{' and '.join(replaced)} are overridden, data.train.views stays ({', '.join(folders)}): if these are "
+                "views of other photos, name those of yours, or leave them out with data.train.views={}",
+                file=sys.stderr,
+            )

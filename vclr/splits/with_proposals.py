@@ -1,0 +1,65 @@
+"""Annotations that hold object proposals already: to add proposals to them would add most objects twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vclr.catalog.data_sets import DATA_SETS, find_split_file
+from vclr.coco.checks import Json
+from vclr.coco.record import record_path
+from vclr.errors import UsageError
+from vclr.files import read_json
+
+# Files of the OWIS collection that hold proposals.
+PUBLISHED = {
+    Path(record.json).name: record.top_k for record in DATA_SETS.values() if record.top_k and not record.method
+}
+
+
+def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
+    """Refuse proposals for annotations that are known to hold some: by their name, or by the record beside them.
+
+    Args:
+        setting: what names the proposals, for the error.
+        annotations: the json that they are to join.
+
+    Raises:
+        UsageError: they are; says what to leave out.
+    """
+    path = Path(annotations)
+    found = find_split_file(path)
+    top_k = (found.top_k if found else 0) or PUBLISHED.get(path.name, 0)
+    if top_k:
+        raise second_proposals(setting, annotations, f"the best {top_k} of each image")
+    if record_path(path).is_file() and (source := _source_in(read_json(record_path(path)))):
+        raise second_proposals(setting, annotations, f"those of {source}")
+
+
+def refuse_scored(setting: str, annotations: str | Path, number: int, annotation: Json) -> None:
+    """Refuse proposals for annotations of which one has a score, as only proposals have.
+
+    Raises:
+        UsageError: it has one; says what to leave out.
+    """
+    if "score" in annotation:
+        entry = f"annotations[{number}] (id {annotation.get('id')}) has a `score`"
+        raise second_proposals(setting, annotations, entry)
+
+
+def second_proposals(setting: str, annotations: str | Path, why: str) -> UsageError:
+    """Return the error of proposals that would be added twice."""
+    return UsageError(
+        f"{setting}: {annotations} holds object proposals already ({why}); leave {setting.partition('=')[0]} out, or "
+        "name annotations without proposals"
+    )
+
+
+def _source_in(record: Any) -> str:
+    """Return the file of proposals of which a split's record tells, or the published file that it was made of."""
+    sources = record if isinstance(record, dict) else {}
+    files = {
+        key: sources[key].get("file") for key in ("annotations", "proposals") if isinstance(sources.get(key), dict)
+    }
+    published = files.get("annotations") if files.get("annotations") in PUBLISHED else ""
+    return str(files.get("proposals") or published or "")
