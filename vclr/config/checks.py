@@ -50,6 +50,8 @@ def check_processes(config: Config, world_size: int) -> None:
     """Check that processes can share a batch evenly, and that images that are padded together stay together."""
     loader = config.dataloader.train
     check_share(loader.total_batch_size, world_size)
+    if world_size == 1:
+        return
     share = loader.total_batch_size // world_size
     if config.compat.padding and loader.group_size and share % loader.group_size:
         raise UsageError(
