@@ -8,6 +8,7 @@ from typing import Any
 
 from vclr.config import Config, changed_by, differing_values, flat_config, is_as_before
 
+MILESTONES = "optimizer.milestones"
 TEST_SET = "test_"  # before the names of its hashes
 
 
@@ -16,10 +17,20 @@ def is_same_training(one: Config, other: Config) -> bool:
     return not differing_settings(one, other)
 
 
-def differing_settings(one: Config, other: Config) -> dict[str, list[Any]]:
-    """Return the settings that weights and metrics depend on and that differ, each with both values."""
+def differing_settings(one: Config, other: Config, taken: int | None = None) -> dict[str, list[Any]]:
+    """Return the settings that weights and metrics depend on and that differ, each with both values.
+
+    With the number of iterations that one of them has `taken`, milestones may differ if the learning rates of these
+    iterations do not.
+    """
     changed = differing_values([flat_config(one), flat_config(other)])
+    if taken is not None and _milestones_until(taken, one) == _milestones_until(taken, other):
+        changed.pop(MILESTONES, None)
     return {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
+
+
+def _milestones_until(taken: int, config: Config) -> list[float]:
+    return [milestone for milestone in config.optimizer.milestones if milestone < taken]
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
