@@ -23,12 +23,14 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = list(settings_of(Config()))
 # Hashes that finished trainings were recorded with. If one of these changes, the workflow trains again.
 HASHES = {
-    "coco_to_lvis": "ffba88103352839a",
+    "coco_to_lvis": "9c657c7a06ec4711",
+    "coco_to_lvis_readme": "c25fe373887f4edd",
     "demo": "5db0f2e4e6f5c849",
     "demo_baseline": "b79010fd7f48a955",
     "demo_views": "597443ac3bbad30d",
     "photos": "8c841d9095b522ea",
-    "voc_to_nonvoc": "0d5a234344a31d24",
+    "voc_to_nonvoc": "b1aa3db34db9bfbf",
+    "voc_to_nonvoc_readme": "76e9fc6944bbf00d",
 }
 # Accepted and read by nobody, each for a reason.
 UNREAD = {
