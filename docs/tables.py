@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from docs import data_sets, objects365
+from docs import data_sets, objects365, recipes
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config
@@ -74,6 +74,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "splits": lambda: table(*data_sets.splits()),
     "training sets": lambda: table(*data_sets.training_sets()),
     "protocols": lambda: table(*data_sets.protocols()),
+    "recipes": lambda: table(*recipes.recipes()),
 }
 
 
@@ -105,7 +106,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="Write nothing; exit with 1 if a page differs.")
     only_check = parser.parse_args().check
     old = {page: page.read_text(encoding="utf-8") for page in pages()}
-    new = {page: generate(text, str(page.relative_to(ROOT))) for page, text in old.items()}
+    try:
+        new = {page: generate(text, str(page.relative_to(ROOT))) for page, text in old.items()}
+    except ValueError as error:
+        print(error)
+        return 1
     changed = [page for page in old if old[page] != new[page]]
     for page in changed:
         print(f"{page.relative_to(ROOT)}: {'run `make format`' if only_check else 'tables written'}")

@@ -60,8 +60,10 @@ def test_reference_overrides_together():
 
 
 def test_defaults_are_the_published_experiment():
-    config = load_config()
-    assert config == Config()
+    config, declared = load_config(), Config()
+    assert declared.optimizer.milestones == [0.8]
+    declared.optimizer.milestones = [48000]  # as iterations
+    assert config == declared
     assert (config.model.num_queries, config.train.max_iter, config.optimizer.milestones) == (2000, 60000, [48000])
     assert (config.optimizer.lr, config.optimizer.backbone_lr_factor) == (1e-4, 0.1)
     weights = config.model.criterion.weight_dict
@@ -136,10 +138,24 @@ def test_wrong_type_names_the_key(override: str):
         ("=5", "expected key=value"),
         ("train.max_iter=[1", "override 'train.max_iter=[1'"),
         ("train.output_dir=${absent}", "absent"),
+        ("optimizer.milestones=[1.0]", "optimizer.milestones=[1.0]: must be whole numbers of iterations (48000), or"),
+        ("optimizer.milestones=[0.5, 5.5]", "must be whole numbers of iterations"),
+        ("optimizer.milestones=[60000]", "iteration 60000 is not before the end (train.max_iter=60000); give an earl"),
+        ("optimizer.milestones=[0.5, 70000]", "iteration 70000 is not before the end (train.max_iter=60000)"),
     ],
 )
 def test_bad_value_names_the_key(override: str, says: str):
     assert says in refuse(None, override)
+
+
+@pytest.mark.parametrize("key", ["train.init_checkpoint", "data.train.images", "evaluation.protocol"])
+def test_nothing_after_the_sign_is_the_empty_text(tmp_path: Path, key: str):
+    *sections, name = key.split(".")
+    path = write(
+        tmp_path / "a.yaml", f"{'{'.join(f'{part}: ' for part in sections)}{{{name}: nonvoc{'}' * len(sections)}"
+    )
+    assert flat_config(load_config(path))[key] == "nonvoc"
+    assert flat_config(load_config(path, [f"{key}="]))[key] == ""
 
 
 def test_missing_file_names_the_nearest(tmp_path: Path):
@@ -161,7 +177,7 @@ def test_file_then_overrides(tmp_path: Path):
 
 
 def test_empty_file_is_the_defaults(tmp_path: Path):
-    assert load_config(write(tmp_path / "a.yaml", "")) == Config()
+    assert load_config(write(tmp_path / "a.yaml", "")) == load_config()
 
 
 def test_base_comes_before_the_file_that_names_it(tmp_path: Path):
@@ -178,7 +194,8 @@ def test_bad_bases_are_one_line(tmp_path: Path):
     write(tmp_path / "b.yaml", "base: c.yaml")
     assert "is its own base" in refuse(write(tmp_path / "c.yaml", "base: b.yaml"))
     assert "is its own base" in refuse(write(tmp_path / "e.yaml", "base: e.yaml"))
-    assert "milestones[0]" in refuse(write(tmp_path / "g.yaml", "optimizer: {milestones: [[1]]}"))
+    assert "betas[1]" in refuse(write(tmp_path / "g.yaml", "optimizer: {betas: [1, [1]]}"))
+    assert "optimizer.milestones=[[1]]: must be" in refuse(write(tmp_path / "h.yaml", "optimizer: {milestones: [[1]]}"))
     assert "holds itself" in refuse(write(tmp_path / "f.yaml", "data: &a [*a]"))
     assert "base" in refuse(write(tmp_path / "d.yaml", "base: [1]"))
 
@@ -224,7 +241,7 @@ def test_mapping_without_a_space_says_so(override: str):
 )
 def test_text_that_is_no_configuration_is_one_line(text: str):
     if text == "":
-        assert config_from_text(text, "a.pt") == Config()
+        assert config_from_text(text, "a.pt") == load_config()
         return
     with pytest.raises(UsageError, match=r"^a\.pt: ") as raised:
         config_from_text(text, "a.pt")

@@ -41,6 +41,7 @@ def write_settings(make_config: Callable[..., Config], tmp_path_factory: pytest.
         "model.criterion.num_points=64",
         "train.device=cuda",
         "train.max_iter=20",
+        "optimizer.milestones=[]",
         "train.log_period=1",
         "train.eval_period=10",
         "train.checkpointer.period=10",

@@ -19,6 +19,7 @@ def make_config(make_config: Callable[..., Config]) -> Callable[..., Config]:
         "model.num_queries=20",
         "model.criterion.num_points=64",
         "train.max_iter=6",
+        "optimizer.milestones=[]",
         "train.log_period=1",
         "train.checkpointer.period=3",
         "train.device=cpu",

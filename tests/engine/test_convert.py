@@ -125,6 +125,10 @@ def test_weights_alone_begin_a_training(reference: Path, tmp_path: Path, setting
 def test_other_settings_than_it_was_trained_with_are_named(reference: Path, tmp_path: Path, settings: Path):
     with pytest.raises(UserError, match=r"was trained with optimizer\.lr=0\.001, the settings say 0\.5"):
         convert(reference, tmp_path / "a.pt", config_file=settings, overrides=["optimizer.lr=0.5"])
+    with pytest.raises(
+        UserError, match=r"rate at iteration 3 is 0\.001, the settings say 0\.0001; set train\.max_iter"
+    ):
+        convert(reference, tmp_path / "a.pt", config_file=settings, overrides=["optimizer.milestones=[2]"])
     with pytest.raises(UserError, match="does not fit the model"):
         convert(reference, tmp_path / "a.pt")
     assert not list(tmp_path.iterdir())

@@ -71,7 +71,7 @@ def test_the_command_of_the_reference(annotations: Path, tmp_path: Path):
         "model.num_queries=2000",
         "train.amp.enabled=True",
         "model.transformer.encoder.use_checkpoint=True",
-        "train.init_checkpoint=''",
+        "train.init_checkpoint=",
     ]
     here = [
         f"data.train.annotations={annotations}",

@@ -28,6 +28,11 @@ def test_rate_drops_at_each_milestone_exactly():
     assert rates(config, 7) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_a_share_is_refused_until_it_is_an_iteration():
+    with pytest.raises(ValueError, match=r"optimizer\.milestones=\[0\.8\]: are not iterations"):
+        rates(OptimizerConfig(), 1)
+
+
 def test_warm_up_is_linear():
     assert rates(OptimizerConfig(lr=1.0, milestones=[], warmup_iters=4), 6) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 

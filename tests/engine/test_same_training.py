@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vclr.config import load_config
-from vclr.engine.same_training import is_same_training, training_hash
+from vclr.engine.same_training import differing_settings, is_same_training, training_hash
 
 WITHOUT_EFFECT = (
     *("evaluation.max_dets=[1]", "data.test.annotations=a.json", "data.test.images=b", "data.test.proposals=c.json"),
@@ -36,6 +36,18 @@ def test_what_the_weights_depend_on_does(setting: str):
 
 
 def test_a_longer_training_is_the_same_one_that_is_not_finished():
-    one, longer = load_config(), load_config(None, ["train.max_iter=70000"])
+    one, longer = load_config(), load_config(None, ["train.max_iter=70000", "optimizer.milestones=[48000]"])
     assert is_same_training(one, longer)
     assert training_hash(one) != training_hash(longer)
+
+
+def test_a_milestone_may_move_with_the_length_until_it_is_passed():
+    one, longer = load_config(), load_config(None, ["train.max_iter=70000"])
+    assert longer.optimizer.milestones == [56000]
+    assert not is_same_training(one, longer)
+    for first, second in ((one, longer), (longer, one)):
+        assert not differing_settings(first, second, taken=48000)
+        assert list(differing_settings(first, second, taken=48001)) == ["optimizer.milestones"]
+    two_steps = load_config(None, ["optimizer.milestones=[0.5, 0.8]"])
+    assert not differing_settings(one, two_steps, taken=30000)
+    assert list(differing_settings(one, two_steps, taken=30001)) == ["optimizer.milestones"]

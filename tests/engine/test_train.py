@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.engine.same import assert_same_training, checkpoint, records
-from vclr.config import Config, config_from_text, load_config
+from vclr.config import Config, config_from_text, dump_config, load_config
 from vclr.engine import train as train_module
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.train import train
@@ -113,6 +113,36 @@ def test_longer_training_goes_on(straight: Path, make_config: MakeConfig, tmp_pa
     config.train.max_iter = 6
     assert_same_training(straight, run(config, resume=True))
     assert (tmp_path / "seed0" / "DONE").read_text() == "6\n"
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_longer_training_goes_on_until_a_milestone_that_moves_with_it(
+    make_config: MakeConfig, tmp_path: Path, steps: int
+):
+    """At 3 of 4 iterations, the first schedule would take the next one at the lower rate, the longer one does not."""
+    share = "optimizer.milestones=[0.75]"
+    straight = run(make_config(f"train.output_dir={tmp_path}/straight/seed0", share, "train.max_iter=8"))
+    assert [record["lr"] for record in records(straight)] == pytest.approx([1e-3] * 6 + [1e-4] * 2)
+    folder = run(make_config(f"train.output_dir={tmp_path}/seed0", share, f"train.max_iter={steps}"))
+    stored = checkpoint(folder)
+    stored["config"] = dump_config(make_config(f"train.output_dir={folder}", share, "train.max_iter=4"))
+    for group in stored["optimizer"]["param_groups"]:
+        group["lr"] = 1e-4 if steps == 3 else 1e-3
+    stored["scheduler"]["_last_lr"] = [group["lr"] for group in stored["optimizer"]["param_groups"]]
+    torch.save(stored, folder / "checkpoints" / "last.pt")
+    assert_same_training(
+        straight, run(make_config(f"train.output_dir={folder}", share, "train.max_iter=8"), resume=True)
+    )
+
+
+def test_a_milestone_that_is_passed_does_not_move(make_config: MakeConfig, tmp_path: Path):
+    given = f"train.output_dir={tmp_path}/seed0", "optimizer.milestones=[0.5]"
+    folder = run(make_config(*given, "train.max_iter=4"))
+    says = r"optimizer\.milestones is \[2\] there and \[4\] here \(another learning rate in iterations that are done\)"
+    with pytest.raises(UsageError, match=says):
+        run(make_config(*given, "train.max_iter=8"), resume=True)
+    run(make_config(given[0], "optimizer.milestones=[2]", "train.max_iter=6"), resume=True)
+    assert [record["lr"] for record in records(folder)] == pytest.approx([1e-3] * 2 + [1e-4] * 4)
 
 
 def test_resume_starts_where_there_is_nothing(make_config: MakeConfig, tmp_path: Path):

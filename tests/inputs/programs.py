@@ -152,6 +152,7 @@ PROGRAMS: dict[str, Callable[[Case], Answer]] = {
     "a value that holds itself": lambda case: case.config("views: &a {x: *a}\n"),
     "a key that does not exist": overrides("train.lr=0.1"),
     "a value of another type": overrides("train.max_iter=many"),
+    "a milestone that never comes": overrides("optimizer.milestones=[48000]", "train.max_iter=30000"),
     "a YAML mapping without a space": overrides("views.weights={natural:1}"),
     "an unknown protocol": overrides("evaluation.protocols=[uvoo]"),
     "a protocol named twice": overrides("evaluation.protocols=[uvo,uvo]"),

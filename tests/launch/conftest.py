@@ -28,6 +28,7 @@ SETTINGS = (
     "model.num_queries=20",
     "model.criterion.num_points=64",
     "train.max_iter=60",
+    "optimizer.milestones=[]",
     "train.log_period=3",
     "train.checkpointer.period=7",
     "train.device=cpu",

@@ -107,6 +107,9 @@ def test_mistake_that_is_known_before_is_not_submitted(make_launch: MakeLaunch, 
     (tmp_path / "broken.json").write_text("{")
     launch = make_launch(*SHORT, f"data.train.annotations={tmp_path}/broken.json")
     assert "broken.json: line 1 column 2: not valid json" in launch.run(code=1)
+    weights = "train.init_checkpoint=absent.pth"
+    assert f"{weights}: no such checkpoint" in launch.run(weights, code=1)
+    assert "broken.json: line 1" in launch.run(weights, "train.init_checkpoint=", code=1)
     assert "nearest: 'disk'" in launch.run("evaluation.groups.novel=[dsk]", code=1)
     assert not launch.jobs
 

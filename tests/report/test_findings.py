@@ -69,7 +69,7 @@ def test_differences_below_the_digit_shown_are_none():
 
 
 CONFOUNDED = [
-    (("train.max_iter=70000",), "train.max_iter"),
+    (("train.max_iter=70000",), "train.max_iter, optimizer.milestones"),
     (("optimizer.lr=0.001", "train.clip_grad.enabled=False"), "optimizer.lr, train.clip_grad.enabled"),
     (("data.train.annotations=others.json",), "data.train.annotations"),
     (("data.train.proposals=p.json",), "data.train.proposals"),
@@ -140,7 +140,8 @@ def test_two_trainings_that_differ_in_nothing():
 
 def test_every_pair_that_is_asked_for_is_compared():
     """Two experiments of one kind too: nothing is chosen by what an experiment looks like."""
-    short, views = experiment("views_short", [10.0], more=("train.max_iter=5",)), experiment("views", [30.0])
+    short = experiment("views_short", [10.0], more=("train.max_iter=5", "optimizer.milestones=[]"))
+    views = experiment("views", [30.0], more=("optimizer.milestones=[]",))
     full, other = experiment("full", [33.0]), experiment("full_other", [36.0], more=("views.seed=1",))
     pairs = [("views", "views_short"), ("full_other", "full"), ("full", "elsewhere")]
     comparisons = compare([short, views, full, other], pairs)

@@ -63,7 +63,7 @@ class Miniature:
         served["annotations_trainval2017.zip"] = self._annotations()
         served["lvis_v1_val.json.zip"] = zipped({"lvis_v1_val.json": _encode(self._lvis([*self.train[:2], *self.val]))})
         served["lvis_v1_train.json.zip"] = zipped({"lvis_v1_train.json": _encode(self._lvis(self.train[2:]))})
-        served["dino_resnet50_pretrain.pth"] = _weights()
+        served["R-50.pkl"] = _weights()
         for name, content in served.items():
             server.put(f"/{name}", content)
         _publish_hub(server, self._owis())

@@ -348,8 +348,23 @@ def test_published_experiments_are_planned_from_the_downloads_on(checkout):
         "owis/train2017_depth_cmap",
         "owis/vCLR_coco_train2017_top5.json",
         "owis/vCLR_voc_train2017_top10.json",
-        "weights/dino_resnet50_pretrain.pth",
+        "weights/R-50.pkl",
     ]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "override", "fetched"),
+    [
+        ("voc_to_nonvoc_readme", "", ["weights/dino_resnet50_pretrain.pth"]),
+        ("coco_to_lvis", "train.init_checkpoint=", []),
+        ("voc_to_nonvoc_readme", "train.init_checkpoint=", []),
+    ],
+)
+def test_only_first_weights_that_are_named_are_fetched(checkout, experiment: str, override: str, fetched: list[str]):
+    config = ("all", "--config", f"experiments=[{experiment}]", f"overrides=[{override}]")
+    output = checkout.run("snakemake", *config, "-np", "--cores", "2")
+    assert re.findall(r"vclr fetch (weights\S+)", output) == fetched
+    assert len(re.findall(rf"vclr launch .*{re.escape(override)}", output)) == 1
 
 
 GRAPH = "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph"

@@ -55,7 +55,7 @@ def test_a_root_that_no_rule_can_have_is_one_line(checkout):
     assert output.splitlines()[-1].startswith("vclr: configs/workflow.yaml or --config: data: 'my data' does not match")
 
 
-@pytest.mark.parametrize("experiment", ["demo", "photos", "voc_to_nonvoc", "coco_to_lvis"])
+@pytest.mark.parametrize("experiment", ["demo", "photos", "voc_to_nonvoc", "coco_to_lvis_readme"])
 def test_shipped_experiments_follow_the_root(experiment):
     def paths(*overrides):
         config = load_config(f"configs/experiment/{experiment}.yaml", overrides)

@@ -21,6 +21,8 @@ from vclr.config.load import dump_config as dump_config
 from vclr.config.load import flat_config as flat_config
 from vclr.config.load import list_keys as list_keys
 from vclr.config.load import load_config as load_config
+from vclr.config.load import read_config as read_config
+from vclr.config.milestones import is_share as is_share
 from vclr.config.model import BackboneConfig as BackboneConfig
 from vclr.config.model import CriterionConfig as CriterionConfig
 from vclr.config.model import DecoderConfig as DecoderConfig

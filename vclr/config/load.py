@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vclr.catalog.classes import resolve_groups
 from vclr.config.checks import check_values
+from vclr.config.milestones import check_milestones, check_milestones_are_reached, resolve_milestones
 from vclr.config.overridden import check_overrides
 from vclr.config.renamed import follow_renames
 from vclr.config.setting import settings_of
@@ -32,7 +33,7 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
 
     Raises:
         UsageError: a file does not exist or is not YAML, or a key is unknown (the error names the nearest), or a value
-            has a wrong type, is not allowed, or has no effect.
+            has a wrong type, is not allowed, or has no effect, or a milestone of the learning rate would never come.
     """
     tree: DictConfig = OmegaConf.structured(Config)
     for layer, source in _layers(path):
@@ -46,11 +47,14 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
         keys.append(key)
     config = _as_config(tree)
     check_overrides(config, keys)
+    check_milestones_are_reached(config)
     return config
 
 
 def config_from_text(text: str, source: str) -> Config:
-    """Return the configuration that `dump_config` wrote, as a checkpoint holds it.
+    """Return the configuration that `dump_config` wrote, as checkpoints and run folders hold it.
+
+    A milestone of the learning rate may lie beyond the end, as it could in earlier versions.
 
     Raises:
         UsageError: as of `load_config`; names `source`.
@@ -64,15 +68,26 @@ def config_from_text(text: str, source: str) -> Config:
         raise UsageError(text if text.startswith(source) else f"{source}: {text}") from None
 
 
+def read_config(path: Path) -> Config:
+    """Return the configuration in the config.yaml of a run or a job.
+
+    Raises:
+        UsageError: as of `load_config`; names the file.
+    """
+    return config_from_text(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
 def _as_config(tree: DictConfig) -> Config:
-    """Return a loaded tree as dataclasses, with every value checked."""
+    """Return a loaded tree as dataclasses, with every value checked and milestones as iterations."""
     try:
         config: Config = OmegaConf.to_object(tree)  # type: ignore[assignment]
+        check_milestones(config)  # before the next line, which names no key of a list of several types
         OmegaConf.structured(config)  # refuses a list in a list, which a merge lets through
     except OmegaConfBaseException as error:  # also a value that refers to another one
         raise UsageError(f"{error.full_key}: {first_line(error)}") from None
     check_values(config)
     resolve_groups(config.evaluation.groups)
+    config.optimizer.milestones = [*resolve_milestones(config.optimizer.milestones, config.train.max_iter)]
     return config
 
 
@@ -119,6 +134,8 @@ def _read_yaml(read: Callable[[], Any], source: str) -> DictConfig:
 
 
 def _parse_override(override: str) -> DictConfig:
+    if override.endswith("=") and override.count("=") == 1:
+        override += "''"  # the empty text, as in the reference; YAML reads null
     try:
         layer = OmegaConf.from_dotlist([override])
         # YAML reads `{natural:1}` as one long name without a value.

@@ -16,8 +16,12 @@ class OptimizerConfig:
     betas: list[float] = setting([0.9, 0.999], "Betas of AdamW.", length=2, at_least=0, at_most=1)
     weight_decay: float = setting(1e-4, "Weight decay.", at_least=0)
     weight_decay_norm: float = setting(0.0, "Weight decay of normalization layers.", at_least=0)
-    milestones: list[int] = setting(
-        [48000], "Iterations after which the rate is multiplied by `gamma`.", at_least=0, may_be_empty=True
+    milestones: list[int | float] = setting(
+        [0.8],
+        "When the rate is multiplied by `gamma`, in any order: iterations, or shares of `train.max_iter` between 0 and "
+        "1, which become iterations when the settings are loaded. If empty, the rate stays.",
+        at_least=0,
+        may_be_empty=True,
     )
     gamma: float = setting(0.1, "Factor on the learning rate at each milestone.", at_least=0)
     warmup_iters: int = setting(0, "Number of iterations of linear warm-up.", at_least=0)

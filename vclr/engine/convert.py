@@ -18,6 +18,7 @@ from vclr.files import atomic_path
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.layouts import unwrap
+from vclr.models.learning_rates import rate_factor
 from vclr.models.reference import (
     initial_unused,
     reference_keys,
@@ -124,6 +125,7 @@ def _continue(state: TrainState, trainer: Mapping[str, Any], name: str) -> None:
     expected = _reference_groups(state)
     _check_settings(state.config, expected, groups, name)
     names = [key for group in expected.values() for key in group]
+    _check_rates(state, groups, name)
     index_of = dict(zip(names, [index for group in groups for index in group["params"]], strict=True))
     keys = reference_keys(state.student)
     for ours, parameter in state.student.named_parameters():
@@ -157,6 +159,18 @@ def _check_settings(
         for key, was, value in zip(("lr", "weight_decay", "betas"), trained, given, strict=True):
             if not np.allclose(np.asarray(was), np.asarray(value), rtol=1e-6, atol=0):
                 raise UserError(f"{name}: was trained with optimizer.{key}={was}, the settings say {value}")
+
+
+def _check_rates(state: TrainState, groups: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Compare the learning rates of the reference's training with those that the settings have at its iteration."""
+    factor = rate_factor(state.config.optimizer, state.iteration)
+    for group in groups:
+        expected = group.get("initial_lr", group["lr"]) * factor
+        if not np.isclose(group["lr"], expected, rtol=1e-6, atol=0):
+            raise UserError(
+                f"{name}: its learning rate at iteration {state.iteration} is {group['lr']:g}, the settings say "
+                f"{expected:g}; set train.max_iter and optimizer.milestones as they were"
+            )
 
 
 def _reference_groups(state: TrainState) -> dict[GroupKind, list[str]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vclr.config import Config, config_from_text
+from vclr.config import Config, read_config
 from vclr.engine.same_training import is_same_training
 from vclr.errors import UserError
 
@@ -52,6 +52,6 @@ def _holds(folder: Path, config: Config) -> bool:
     try:
         if not (folder / "checkpoints").is_dir() or not described.is_file():
             return False
-        return is_same_training(config_from_text(described.read_text(encoding="utf-8"), str(described)), config)
+        return is_same_training(read_config(described), config)
     except (OSError, UnicodeDecodeError, UserError):
         return False

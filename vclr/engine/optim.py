@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vclr.config import OptimizerConfig
@@ -24,3 +26,11 @@ def build_scheduler(
         return rate_factor(config, iteration)
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=iteration - 1)
+
+
+def load_schedule(scheduler: torch.optim.lr_scheduler.LambdaLR, state: dict[str, Any], config: OptimizerConfig) -> None:
+    """Continue the schedule of a checkpoint with the rates of these settings, whose next milestone may be another."""
+    scheduler.load_state_dict(state)
+    scheduler._last_lr = [base * rate_factor(config, scheduler.last_epoch) for base in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
+        group["lr"] = rate

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vclr.catalog.weights import name_old_metrics
-from vclr.config import Config, config_from_text, dump_config
+from vclr.config import Config, config_from_text, dump_config, read_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.nearest_training import nearest_training
-from vclr.engine.same_training import differing_data, differing_settings
+from vclr.engine.same_training import MILESTONES, differing_data, differing_settings
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.best import early_end
 from vclr.file_lock import lock_file
@@ -28,6 +28,8 @@ log = logging.getLogger("vclr.train")
 
 MAX_DIFFERENCES = 5  # named in one line
 DESCRIPTION = ("config.yaml", "environment.json", "data.json", "metrics.jsonl")  # written once `checkpoints` is there
+# Why a setting that may change later may not change now.
+WHY = {MILESTONES: " (another learning rate in iterations that are done)"}
 JOBS = "jobs"  # where `vclr launch` records its jobs
 
 
@@ -157,8 +159,8 @@ class RunFolder:
         described = self.path / "config.yaml"
         if not self.is_done() or not described.is_file():
             return False
-        of_folder = config_from_text(described.read_text(encoding="utf-8"), str(described))
-        return not differing_settings(of_folder, self.config) and not self._differing_data()
+        settings = differing_settings(read_config(described), self.config, self.finished_at())
+        return not settings and not self._differing_data()
 
     def records(self) -> list[dict[str, Any]]:
         """Read the logged records, except for a line that was cut off when a training was killed."""
@@ -207,8 +209,9 @@ class RunFolder:
     def _differences(self, checkpoint: dict[str, Any]) -> str:
         """Describe the settings and data in which a checkpoint's training differs from this one; "" if in none."""
         # The checkpoint's own settings, because the folder of a converted one holds nothing else.
-        settings = differing_settings(config_from_text(checkpoint["config"], str(self.checkpoints.last)), self.config)
-        said = [f"{key} is {there} there and {here} here" for key, (there, here) in settings.items()]
+        of_checkpoint = config_from_text(checkpoint["config"], str(self.checkpoints.last))
+        settings = differing_settings(of_checkpoint, self.config, checkpoint["iteration"])
+        said = [f"{key} is {there} there and {here} here{WHY.get(key, '')}" for key, (there, here) in settings.items()]
         if checkpoint["iteration"] > self.config.train.max_iter:
             at = f"iteration {checkpoint['iteration']} there"
             said.append(f"train.max_iter={self.config.train.max_iter} is before {at}")

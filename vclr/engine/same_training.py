@@ -10,6 +10,7 @@ from vclr.config import Config, best_metric, changed_by, differing_values, flat_
 from vclr.config.dataloader import AUTO
 from vclr.evaluation.provenance import settings_hash
 
+MILESTONES = "optimizer.milestones"
 TEST_SET = "test_"  # before the names of its hashes
 BATCH_SIZE = "dataloader.train.total_batch_size"
 
@@ -19,16 +20,20 @@ def is_same_training(there: Config, here: Config) -> bool:
     return not differing_settings(there, here)
 
 
-def differing_settings(there: Config, here: Config) -> dict[str, list[Any]]:
+def differing_settings(there: Config, here: Config, taken: int | None = None) -> dict[str, list[Any]]:
     """Return the settings that weights and metrics depend on and that differ, each with both values.
 
     Args:
         there: what a training was begun with.
         here: what is asked for now; a batch size of `auto` takes whatever was found there.
+        taken: the number of iterations taken there, if they are to be continued here: milestones may differ then if the
+            learning rates of these iterations do not.
     """
     changed = differing_values([flat_config(there), flat_config(here)])
     if here.dataloader.train.total_batch_size == AUTO:
         changed.pop(BATCH_SIZE, None)
+    if taken is not None and _milestones_until(taken, there) == _milestones_until(taken, here):
+        changed.pop(MILESTONES, None)
     found = {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
     return found | differing_values([_deciding(there), _deciding(here)])
 
@@ -43,6 +48,10 @@ def _deciding(config: Config) -> dict[str, Any]:
         "train.best_metric": best_metric(config),
         "settings of the evaluation": settings_hash(config),
     }
+
+
+def _milestones_until(taken: int, config: Config) -> list[float]:
+    return [milestone for milestone in config.optimizer.milestones if milestone < taken]
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vclr.catalog.weights import STUDENT, TEACHER
 from vclr.config import Config, dump_config
 from vclr.engine.distributed import world_size
-from vclr.engine.optim import build_optimizer, build_scheduler
+from vclr.engine.optim import build_optimizer, build_scheduler, load_schedule
 from vclr.engine.teacher import Teacher
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
@@ -146,7 +146,7 @@ class TrainState:
         if self.teacher and checkpoint["teacher"]:
             self.teacher.detector.load_state_dict(checkpoint["teacher"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scheduler.load_state_dict(checkpoint["scheduler"])
+        load_schedule(self.scheduler, checkpoint["scheduler"], self.config.optimizer)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]

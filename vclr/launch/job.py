@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import vclr
-from vclr.config import Config, config_from_text, dump_config
+from vclr.config import Config, dump_config, read_config
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
 
@@ -56,7 +56,7 @@ class Job:
 
     def config(self) -> Config:
         """Read the job's settings."""
-        return config_from_text(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+        return read_config(self.config_file)
 
     def save(self) -> None:
         """Write the record."""

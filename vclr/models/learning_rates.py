@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from vclr.config import OptimizerConfig
+from vclr.config import OptimizerConfig, is_share
 from vclr.models.detector import Detector
 
 NORMS = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm2d)
@@ -43,6 +43,12 @@ def parameter_groups(model: Detector, config: OptimizerConfig) -> list[dict[str,
 
 
 def rate_factor(config: OptimizerConfig, iteration: int) -> float:
-    """Return the factor of an iteration: linear warm-up, and one more `gamma` from each milestone on."""
+    """Return the factor of an iteration: linear warm-up, and one more `gamma` from each milestone on.
+
+    Raises:
+        ValueError: a milestone is still a share of the training; `load_config` makes iterations of them.
+    """
+    if any(map(is_share, config.milestones)):
+        raise ValueError(f"optimizer.milestones={config.milestones}: are not iterations; load settings by load_config")
     warmup = min(1.0, (iteration + 1) / config.warmup_iters) if config.warmup_iters else 1.0
     return warmup * config.gamma ** bisect_right(sorted(config.milestones), iteration)

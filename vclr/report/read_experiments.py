@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from vclr.catalog.classes import resolve_groups
-from vclr.config import Config, load_config
+from vclr.config import Config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
@@ -48,7 +48,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
     for file in (folder / "config.yaml" for folder in folders):
         if not file.is_file():
             raise UserError(f"{file}: does not exist (was {name} trained with this seed?)")
-    config = load_config(folders[0] / "config.yaml")
+    config = read_config(folders[0] / "config.yaml")
     environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
     stops_early = bool(config.train.early_stopping.patience)
     early_ends = [early_end(read_history(one / "metrics.jsonl"), config) if stops_early else None for one in folders]
