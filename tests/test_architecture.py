@@ -25,6 +25,7 @@ FLOORS = [
         "file_names",
         "files",
         "finding",
+        "json_stream",
         "json_text",
         "nvml",
         "other_work",

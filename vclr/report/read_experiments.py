@@ -19,7 +19,7 @@ from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, load_config
 from vclr.errors import UserError
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
-from vclr.evaluation.recall import Metrics
+from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
 

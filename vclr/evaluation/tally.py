@@ -1,0 +1,130 @@
+"""Count the matches of all images in little memory, and compute recall and precision as pycocotools does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pycocotools.cocoeval import Params
+
+from vclr.evaluation.matching import match
+
+AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
+SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
+_PARAMS = Params("bbox")
+THRESHOLDS = np.minimum(_PARAMS.iouThrs, 1 - 1e-10)
+RECALLS = _PARAMS.recThrs
+RANGES = np.array(_PARAMS.areaRng)  # (a, 2): all sizes, then SIZES
+
+Metrics = dict[str, float | None]
+
+
+@dataclass
+class Objects:
+    """The objects of an image that count: (n,) areas, and whether each is a crowd."""
+
+    areas: np.ndarray
+    is_crowd: np.ndarray
+
+    @property
+    def is_ignored(self) -> np.ndarray:
+        """(a, n) whether an object is ignored in a size range."""
+        return self.is_crowd | is_outside(self.areas)
+
+
+@dataclass
+class Detections:
+    """The best detections in an image, best first: (d,) scores and areas."""
+
+    scores: np.ndarray
+    areas: np.ndarray
+
+
+@dataclass
+class Tally:
+    """The matches of the images so far.
+
+    Recall needs only their numbers. Average precision needs, for the `AP_DETECTIONS` best detections of each image, the
+    score and whether it is true, false, or neither: 20 bytes.
+
+    Attributes:
+        max_dets: numbers of best detections per image at which recall is measured.
+        num_objects: (a,) number of objects per size range, of all images.
+        num_found: number of predictions, including those that are not among the best.
+        num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
+        images: for each image, by its number, the scores (d,) and the packed flags (a, 3, d) of its detections.
+    """
+
+    max_dets: Sequence[int]
+    num_objects: np.ndarray
+    num_found: int = 0
+    num_true: np.ndarray = field(init=False)
+    images: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.num_true = np.zeros((len(self.max_dets), len(RANGES), len(THRESHOLDS)), np.int64)
+
+    def add(self, image: int, detections: Detections, objects: Objects, ious: np.ndarray) -> None:
+        """Add the detections in an image."""
+        is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
+        is_true = is_matched & ~has_ignored
+        is_false = ~is_matched & ~is_outside(detections.areas)[:, None]
+        for number, count in enumerate(self.max_dets):
+            self.num_true[number] += is_true[..., :count].sum(axis=-1)
+        flags = np.concatenate([is_true, is_false], axis=1)[..., :AP_DETECTIONS]
+        self.images[image] = detections.scores[:AP_DETECTIONS], np.packbits(flags, axis=1)
+
+    def merge(self, other: Tally) -> None:
+        """Add the matches of other images."""
+        self.num_found += other.num_found
+        self.num_true += other.num_true
+        self.images |= other.images
+
+    def metrics(self, kind: str) -> Metrics:
+        """Return the metrics of all images, named after `kind`, in percent."""
+        precision = np.stack([self._precision(area) for area in range(len(RANGES))])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            recall = np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
+        scores = {f"{kind}_ap": _percent(precision[0])}
+        scores |= {f"{kind}_ap50": _percent(precision[0, 0]), f"{kind}_ap75": _percent(precision[0, 5])}
+        scores |= {f"{kind}_ap_{size}": _percent(precision[area]) for area, size in enumerate(SIZES, start=1)}
+        for count, at_count in zip(self.max_dets, recall, strict=True):
+            scores[f"{kind}_ar@{count}"] = _percent(at_count[0])
+            if count >= AP_DETECTIONS:
+                scores |= {f"{kind}_ar@{count}_{size}": _percent(at_count[area]) for area, size in enumerate(SIZES, 1)}
+        return scores
+
+    def _precision(self, area: int) -> np.ndarray:
+        """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""
+        precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if self.num_objects[area] else -1.0)
+        if not self.images or not self.num_objects[area]:
+            return precision
+        images = [self.images[number] for number in sorted(self.images)]
+        order = np.argsort(-np.concatenate([scores for scores, _ in images]), kind="mergesort")
+        flags = np.concatenate([packed[area] for _, packed in images], axis=1)[:, order]
+        for threshold in range(len(THRESHOLDS)):
+            true, false = (
+                np.cumsum(_unpack(flags, row)).astype(float) for row in (threshold, len(THRESHOLDS) + threshold)
+            )
+            at_rank = true / (false + true + np.spacing(1))
+            at_rank = np.maximum.accumulate(at_rank[::-1])[::-1]
+            ranks = np.searchsorted(true / self.num_objects[area], RECALLS, side="left")
+            ranks = ranks[ranks < len(order)]
+            precision[threshold, : len(ranks)] = at_rank[ranks]
+        return precision
+
+
+def is_outside(areas: np.ndarray) -> np.ndarray:
+    """Return (a, n) whether each area is outside of a size range."""
+    return (areas < RANGES[:, :1]) | (areas > RANGES[:, 1:])
+
+
+def _unpack(packed: np.ndarray, row: int) -> np.ndarray:
+    return packed[row // 8] >> (7 - row % 8) & 1
+
+
+def _percent(values: np.ndarray) -> float | None:
+    """Average the values that have ground truth."""
+    present = values[values > -1]
+    return float(present.mean()) * 100 if present.size else None
