@@ -22,11 +22,11 @@ from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
-from vclr.evaluation.evaluate import evaluate_model
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
@@ -165,12 +165,10 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
         StoppedError: there was a signal, possibly during the evaluation; everything is saved.
     """
     period = state.config.train.eval_period
-    signals.agree()
     try:
-        if signals.requested:
-            on_first_process(lambda: signals.check(state.iteration))
+        signals.stop_together(state.iteration)
         if period and state.iteration and state.iteration % period == 0:
-            on_first_process(lambda: evaluate(state, journal, signals))
+            evaluate(state, journal, signals)
     except StoppedError:
         save(state, folder, journal)
         wait_for_all()
@@ -182,14 +180,15 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
 
 
 def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate the student on the first process and log the result, unless it is logged already."""
+    """Evaluate the student on all processes and log the result on the first one, unless it is logged already."""
     iteration = state.iteration
-    if journal is None or iteration in journal.evaluated:
+    if on_first_process(lambda: journal is not None and iteration in journal.evaluated):
         return
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
-        metrics = evaluate_model(state.student, state.config, between_batches=lambda: signals.check(iteration))
+        metrics = evaluate_model(state.student, state.config, signals, iteration)
     state.student.train()
-    journal.write("eval", iteration, {key: value for key, value in metrics.items() if value is not None})
+    if journal and metrics:
+        journal.write("eval", iteration, {key: value for key, value in metrics.items() if value is not None})
 
 
 def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:

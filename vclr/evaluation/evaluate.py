@@ -101,7 +101,7 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     Write and return `metrics.json` as `evaluate` does.
     """
     samples = open_test_set(config)
-    with read_predictions(predictions, samples.coco["images"], test_set(config).annotations) as found:
+    with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
         scores = make_scorer(config, samples).score(found)
     return write_metrics(config, samples, scores, output, provenance.describe(config, None))
 
@@ -109,15 +109,15 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 def open_test_set(config: Config) -> TestSamples:
     """Open the test set, and check early that it has all classes of the groups."""
     samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    check_groups(config, samples.coco.categories)
     return samples
 
 
-def make_scorer(config: Config, samples: TestSamples) -> Scorer:
-    """Return a scorer of each group, and of the headline."""
+def make_scorer(config: Config, samples: TestSamples, only_headline: bool = False) -> Scorer:
+    """Return a scorer of the headline, and of each group."""
     groups, headline = evaluated_groups(config), headline_group(config)
-    has_masks, max_dets = config.dataloader.train.mapper.mask_on, tuple(config.evaluation.max_dets)
-    return Scorer(samples.coco, {**groups, headline: groups.get(headline)}, max_dets, has_masks)
+    counted = {headline: groups.get(headline)} | ({} if only_headline else groups)
+    return Scorer(samples.coco, counted, config.evaluation.max_dets, config.dataloader.train.mapper.mask_on)
 
 
 def headline_group(config: Config) -> str:
@@ -133,7 +133,7 @@ def checking(
 
     It raises a UserError if the detector finds something that is not a number.
     """
-    images = {image["id"]: image for image in samples.coco["images"]}
+    images = {image["id"]: image for image in samples.coco.images}
 
     def receive(image_id: int | str, results: Found) -> None:
         found = check_predictions(results, [images[image_id]], f"predictions for image {image_id!r}")
@@ -161,10 +161,10 @@ def write_metrics(
 
 def _open_parts(parts: list[Path], samples: TestSamples, annotations: str) -> Iterator[PredictionsFile]:
     """Open and check the results of several files."""
-    checks = PredictionChecks(samples.coco["images"])
+    checks = PredictionChecks(samples.coco.images)
     found_in: dict[int | str, Path] = {}
     for part in parts:
-        file = PredictionsFile(part, samples.coco["images"], annotations, checks)
+        file = PredictionsFile(part, samples.coco.images, annotations, checks)
         yield file
         if file.stream.head is not None:
             raise UserError(f"{part}: is not a list of COCO results")

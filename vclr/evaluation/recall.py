@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco import annotations as coco_json
-from vclr.coco.annotations import Json
+from vclr.coco.annotations import Json, open_checked, to_rle
+from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
-from vclr.evaluation.tally import AP_DETECTIONS, Detections, Metrics, Objects, Tally
+from vclr.evaluation.tally import AP_DETECTIONS, Detections, Metrics, Tally
+from vclr.evaluation.truth import Truth
 
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
 
@@ -55,12 +56,12 @@ def score(
         UsageError: `max_dets` holds something other than positive integers.
     """
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
-    truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
+    truth = _open_truth(ground_truth)
     scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
-        with read_predictions(predictions, truth["images"], truth_source) as found:
+        with read_predictions(predictions, truth.images, truth_source) as found:
             return scorer.score(found)[""]
-    return scorer.score(group_by_image(check_predictions(predictions, truth["images"], "predictions")))[""]
+    return scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
 
 
 class Scorer:
@@ -72,7 +73,7 @@ class Scorer:
 
     def __init__(
         self,
-        truth: Json,
+        truth: CocoFile,
         groups: Mapping[str, list[str] | None],
         max_dets: Sequence[int] = MAX_DETS,
         masks: bool = True,
@@ -81,7 +82,7 @@ class Scorer:
         """Prepare the ground truth.
 
         Args:
-            truth: a ground truth as `load_coco` returned it.
+            truth: a ground truth whose annotations are checked.
             groups: for each group, the names of its categories; None stands for all.
             max_dets: as in `score`.
             masks: as in `score`.
@@ -90,16 +91,12 @@ class Scorer:
         if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
             raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
         self._max_dets = sorted(set(max_dets))
-        self._numbers = _number_images(truth["images"])
-        self._sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-        self._objects: dict[str, dict[int | str, list[Json]]] = {}  # of each image in a group
+        self._truth = Truth(truth, truth_source)
+        self._groups = {group: self._truth.group(names) for group, names in groups.items()}
         self.tallies: dict[Key, Tally] = {}
-        for group, names in groups.items():
-            part = _select(truth, names, truth_source)
-            self._objects[group] = _objects_by_image(part)
-            num_objects = (~_measure_objects(part["annotations"]).is_ignored).sum(axis=1)
-            for kind in ("box", "mask") if masks and _has_masks(part["annotations"]) else ("box",):
-                self.tallies[group, kind] = Tally(self._max_dets, num_objects)
+        for name, group in self._groups.items():
+            for kind in ("box", "mask") if masks and group.has_masks else ("box",):
+                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
     def score(self, predictions: ByImage) -> dict[str, Metrics]:
         """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
@@ -109,20 +106,21 @@ class Scorer:
 
     def add(self, image_id: int | str, predictions: list[Json]) -> None:
         """Count all predictions for an image, as `PredictionChecks.check` returned them."""
+        positions, annotations = self._truth.in_image(image_id)
+        objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
+        best = self._best(predictions)
         for kind in ("box", "mask"):
-            best, is_mask = self._best(predictions), kind == "mask"
-            if not best or (is_mask and best[0]["segmentation"] is None):
+            counted = [name for name, group in self._groups.items() if number in group.images]
+            tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
+            if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):
                 continue
-            outlines = [self._outline(prediction, image_id, is_mask) for prediction in best]
-            detections = Detections(np.array([float(one["score"]) for one in best]), _areas(outlines, is_mask))
-            for (group, counted), tally in self.tallies.items():
-                objects = self._objects[group].get(image_id)
-                if counted != kind or objects is None:
-                    continue
+            found, shapes = (self._outline(kind, image_id, entries) for entries in (best, annotations))
+            detections = Detections(np.array([float(one["score"]) for one in best]), _areas(kind, found))
+            ious = _overlap(found, shapes, objects.is_crowd)
+            for name, tally in tallies.items():
+                is_counted = self._groups[name].is_counted[positions]
                 tally.num_found += len(predictions)
-                measured = _measure_objects(objects)
-                shapes = [self._outline(one, image_id, is_mask) for one in objects]
-                tally.add(self._numbers[image_id], detections, measured, _overlap(outlines, shapes, measured.is_crowd))
+                tally.add(number, detections, objects[is_counted], ious[:, is_counted])
 
     def merge(self, tallies: Mapping[Key, Tally]) -> None:
         """Add the `tallies` of a scorer that has counted other images of the same ground truth."""
@@ -132,7 +130,7 @@ class Scorer:
     def metrics(self) -> dict[str, Metrics]:
         """Return what `score` returns, for each group."""
         scores = {}
-        for group in self._objects:
+        for group in self._groups:
             boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
             scores[group] = boxes.metrics("box")
             if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
@@ -147,49 +145,31 @@ class Scorer:
         ordered.sort(key=lambda prediction: -prediction["score"])
         return ordered[: max(*self._max_dets, AP_DETECTIONS)]
 
-    def _outline(self, annotation: Json, image_id: int | str, is_mask: bool) -> Any:
-        """Return the box, or the mask as compressed RLE; without a mask, it is the filled box."""
-        if not is_mask:
-            return annotation["bbox"]
-        x, y, w, h = annotation["bbox"]
-        corners = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-        return coco_json.to_rle(annotation.get("segmentation") or corners, *self._sizes[image_id])
+    def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
+        """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
+        if kind == "box":
+            return [entry["bbox"] for entry in entries]
+        size = self._truth.sizes[image_id]
+        return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
 
 
-def _select(truth: Json, categories: list[str] | None, source: str) -> Json:
-    """Keep the annotations of some categories, and the images that have one; None keeps everything."""
-    if categories is None:
-        return truth
-    wanted = coco_json.category_ids(truth, categories, source)
-    return coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
+def _open_truth(ground_truth: str | Path | Json) -> CocoFile:
+    if not isinstance(ground_truth, (str, Path)):
+        return encode_coco(ground_truth, "ground truth")
+    coco, annotations = open_checked(ground_truth)
+    for _ in annotations:  # checks each
+        pass
+    return coco
 
 
-def _objects_by_image(truth: Json) -> dict[int | str, list[Json]]:
-    """Return the annotations of each image, by category as in pycocotools, where the order decides between equals."""
-    objects: dict[int | str, list[Json]] = {image["id"]: [] for image in truth["images"]}
-    for annotation in sorted(truth["annotations"], key=lambda annotation: annotation["category_id"]):
-        objects[annotation["image_id"]].append(annotation)
-    return objects
+def _corners(box: list[float]) -> list[list[float]]:
+    x, y, w, h = box
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
 
 
-def _has_masks(annotations: list[Json]) -> bool:
-    return any(annotation.get("segmentation") is not None for annotation in annotations)
-
-
-def _number_images(images: list[Json]) -> dict[int | str, int]:
-    """Number images by their ids: the order decides between equally good predictions in different images."""
-    ids = sorted((image["id"] for image in images), key=lambda image_id: (isinstance(image_id, str), image_id))
-    return {image_id: number for number, image_id in enumerate(ids, start=1)}
-
-
-def _measure_objects(annotations: list[Json]) -> Objects:
-    areas = [one["area"] if "area" in one else one["bbox"][2] * one["bbox"][3] for one in annotations]
-    return Objects(np.array(areas, float), np.array([one.get("iscrowd", 0) for one in annotations], bool))
-
-
-def _areas(outlines: list[Any], is_mask: bool) -> np.ndarray:
+def _areas(kind: str, outlines: list[Any]) -> np.ndarray:
     """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
-    if is_mask:  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
+    if kind == "mask":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
         return np.array([coco_mask.area(outline) for outline in outlines], float)
     return np.array([width * height for _, _, width, height in outlines], float)
 

@@ -22,10 +22,14 @@ Metrics = dict[str, float | None]
 
 @dataclass
 class Objects:
-    """The objects of an image that count: (n,) areas, and whether each is a crowd."""
+    """Objects: (n,) areas, and whether each is a crowd."""
 
     areas: np.ndarray
     is_crowd: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> Objects:
+        """Return some of the objects."""
+        return Objects(self.areas[chosen], self.is_crowd[chosen])
 
     @property
     def is_ignored(self) -> np.ndarray:
