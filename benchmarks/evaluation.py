@@ -1,6 +1,6 @@
 """What an evaluation costs as the test set grows tenfold, and what a second process saves.
 
-A tiny detector with random weights finds 300 objects in each of 500 and 5000 images of 96x128 pixels, which have 7
+A tiny detector with random weights finds 300 objects in each of 500 and 5000 images of 48x64 pixels, which have 7
 annotated objects each. Measures `vclr evaluate`, the same of its file of predictions, and `vclr score`; then `vclr
 evaluate` by one and by two processes with one thread each. Each command runs in a separate process. Takes half an hour.
 """
@@ -19,7 +19,7 @@ from benchmarks.data_scale import PYTHON, Cost, make_table, run
 from vclr.coco.file import write_coco
 
 SIZES = (500, 5000)
-HEIGHT, WIDTH = 96, 128
+HEIGHT, WIDTH = 48, 64
 OBJECTS, POINTS = 7, 23  # per image and per polygon, as in COCO
 ONE, TWO = "evaluate, one process", "evaluate, two processes"
 SETTINGS = (
@@ -82,8 +82,8 @@ def simulate(folder: Path, num_images: int) -> None:
         (folder / "images" / f"{number}.png").symlink_to(photo)
         images.append({"id": number, "file_name": f"{number}.png", "height": HEIGHT, "width": WIDTH})
         for _ in range(OBJECTS):
-            left, top = generator.uniform(0, WIDTH - 16), generator.uniform(0, HEIGHT - 16)
-            width, height = generator.uniform(16, WIDTH - left), generator.uniform(16, HEIGHT - top)
+            left, top = generator.uniform(0, WIDTH - 8), generator.uniform(0, HEIGHT - 8)
+            width, height = generator.uniform(8, WIDTH - left), generator.uniform(8, HEIGHT - top)
             polygon = [
                 round(start + generator.random() * side, 2)
                 for _ in range(POINTS)

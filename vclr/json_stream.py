@@ -91,8 +91,9 @@ class JsonStream:
         try:
             yield
         except (ValueError, RecursionError):
-            self._file.seek(0)
-            parse_json(self._file.read(), self._path)
+            with self._file:  # nobody can read on
+                self._file.seek(0)
+                parse_json(self._file.read(), self._path)
             raise
 
 

@@ -12,12 +12,12 @@ from typing import IO
 from vclr.coco.checks import Json
 from vclr.files import atomic_path, naming_file
 
-Write = Callable[[list[Json]], None]
+Write = Callable[[int | str, list[Json]], None]
 
 
 @contextmanager
 def writing_results(path: Path) -> Iterator[Write]:
-    """Yield a function that adds results to a file; the bytes are those of `write_json` for all of them."""
+    """Yield a function that adds the results for an image; the file is the one that `write_json` writes of all."""
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write("[")
         yield _appending(file)
@@ -26,7 +26,7 @@ def writing_results(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def writing_part(path: Path) -> Iterator[Write]:
-    """Yield a function that adds results to a part for `join_parts`, which is not json by itself."""
+    """Yield a function that adds the results for an image to a part for `join_parts`, which is not json by itself."""
     with naming_file(path), open(path, "w", encoding="utf-8") as file:
         yield _appending(file)
 
@@ -47,7 +47,7 @@ def join_parts(parts: list[Path], path: Path) -> None:
 def _appending(file: IO[str]) -> Write:
     separator = ""
 
-    def append(results: list[Json]) -> None:
+    def append(_: int | str, results: list[Json]) -> None:
         nonlocal separator
         if results:
             file.write(separator + json.dumps(results)[1:-1])

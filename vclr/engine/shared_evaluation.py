@@ -15,7 +15,7 @@ from vclr.data.loader import list_test_batches
 from vclr.engine.distributed import gather_on_first_process, on_first_process, rank, world_size
 from vclr.engine.signals import StopSignals
 from vclr.evaluation import provenance
-from vclr.evaluation.evaluate import checking, headline_group, make_scorer, open_test_set, write_metrics
+from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set, sending, write_metrics
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Scorer
 from vclr.evaluation.tally import Metrics
@@ -48,7 +48,7 @@ def evaluate_together(
         samples = open_test_set(config)
         scorer = make_scorer(config, samples)
         with writing_part(parts[number]) as write:
-            receive = checking(samples, scorer.add, write)
+            receive = sending(scorer.add, write)
             predict_data_set(model, config, samples, receive, quiet or number > 0, shard=Shard(number + 1, count))
         metrics = None
         if scores := _add_up(scorer):
@@ -82,7 +82,7 @@ def evaluate_model(model: Detector, config: Config, signals: StopSignals, iterat
     samples, shard = open_test_set(config), Shard(rank() + 1, world_size())
     scorer = make_scorer(config, samples, only_headline=True)
     between_batches = _StopTogether(signals, iteration)
-    receive = checking(samples, scorer.add)
+    receive = sending(scorer.add)
     predict_data_set(_with_first_statistics(model), config, samples, receive, True, between_batches, shard)
     most = len(list_test_batches(config, samples, Shard(world_size(), world_size())))  # the last block is the longest
     between_batches.finish(most - len(list_test_batches(config, samples, shard)))

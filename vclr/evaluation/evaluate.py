@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.predictions import PredictionChecks, PredictionsFile, check_predictions, read_predictions
-from vclr.coco.results import Write, writing_results
+from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
+from vclr.coco.results import writing_results
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.data.readiness import check_groups
@@ -53,7 +54,7 @@ def evaluate(
     samples = open_test_set(config)
     scorer = make_scorer(config, samples)
     with writing_results(output / "predictions.json") as write:
-        predict_data_set(model, config, samples, checking(samples, scorer.add, write), quiet)
+        predict_data_set(model, config, samples, sending(scorer.add, write), quiet)
     return write_metrics(config, samples, scorer.metrics(), output, provenance.describe(config, checkpoint))
 
 
@@ -71,7 +72,7 @@ def evaluate_shard(
     """
     samples, path = open_test_set(config), output / "predictions.json"
     with writing_results(path) as write:
-        predict_data_set(model, config, samples, checking(samples, write=write), quiet, shard=shard)
+        predict_data_set(model, config, samples, sending(write), quiet, shard=shard)
         provenance.write_beside(path, provenance.describe(config, checkpoint))
     return path
 
@@ -91,7 +92,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
         with writing_results(output / "predictions.json") as write:
             for file in files:
                 for _, _, result in file.stream:
-                    write([result])
+                    write(result["image_id"], [result])
     return metrics
 
 
@@ -126,23 +127,19 @@ def headline_group(config: Config) -> str:
     return protocol if protocol in evaluated_groups(config) else ""
 
 
-def checking(
-    samples: TestSamples, add: Callable[[int | str, Found], None] | None = None, write: Write | None = None
-) -> Callable[[int | str, Found], None]:
-    """Return a function for `predict_data_set` that checks the results for an image, adds them to a scorer, and writes.
+def sending(*receivers: Callable[[int | str, Found], None]) -> Callable[[int | str, Found], None]:
+    """Return a function for `predict_data_set` that sends the results for an image to several receivers.
 
     It raises a UserError if the detector finds something that is not a number.
     """
-    images = {image["id"]: image for image in samples.coco.images}
 
-    def receive(image_id: int | str, results: Found) -> None:
-        found = check_predictions(results, [images[image_id]], f"predictions for image {image_id!r}")
-        if add:
-            add(image_id, found)
-        if write:
-            write(results)
+    def send(image_id: int | str, results: Found) -> None:
+        if not all(math.isfinite(number) for result in results for number in (result["score"], *result["bbox"])):
+            raise UserError(f"predictions for image {image_id!r}: a score or a box is not a finite number")
+        for receive in receivers:
+            receive(image_id, results)
 
-    return receive
+    return send
 
 
 def write_metrics(
