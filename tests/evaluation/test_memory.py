@@ -68,7 +68,6 @@ def evaluated(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory)
 
 
 def assert_flat(peaks: dict[int, int]) -> None:
-    print(peaks)
     assert (peaks[MANY] - peaks[FEW]) / ((MANY - FEW) * NUM_QUERIES) < BYTES
 
 

@@ -109,13 +109,14 @@ class Scorer:
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
         best = self._best(predictions)
+        best_scores = np.array([float(one["score"]) for one in best[:AP_DETECTIONS]])
         for kind in ("box", "mask"):
             counted = [name for name, group in self._groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
             if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):
                 continue
             found, shapes = (self._outline(kind, image_id, entries) for entries in (best, annotations))
-            detections = Detections(np.array([float(one["score"]) for one in best]), _areas(kind, found))
+            detections = Detections(best_scores, _areas(kind, found))
             ious = _overlap(found, shapes, objects.is_crowd)
             for name, tally in tallies.items():
                 is_counted = self._groups[name].is_counted[positions]

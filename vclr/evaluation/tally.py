@@ -39,9 +39,9 @@ class Objects:
 
 @dataclass
 class Detections:
-    """The best detections in an image, best first: (d,) scores and areas."""
+    """The best detections in an image, best first: scores of the `AP_DETECTIONS` best, and the areas (d,) of all."""
 
-    scores: np.ndarray
+    best_scores: np.ndarray
     areas: np.ndarray
 
 
@@ -77,7 +77,7 @@ class Tally:
         for number, count in enumerate(self.max_dets):
             self.num_true[number] += is_true[..., :count].sum(axis=-1)
         flags = np.concatenate([is_true, is_false], axis=1)[..., :AP_DETECTIONS]
-        self.images[image] = detections.scores[:AP_DETECTIONS], np.packbits(flags, axis=1)
+        self.images[image] = detections.best_scores, np.packbits(flags, axis=1)
 
     def merge(self, other: Tally) -> None:
         """Add the matches of other images."""
@@ -104,19 +104,22 @@ class Tally:
         precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if self.num_objects[area] else -1.0)
         if not self.images or not self.num_objects[area]:
             return precision
+        flags = self._sorted_flags(area)
+        for threshold in range(len(THRESHOLDS)):
+            true, false = (_cumulate(flags, row) for row in (threshold, len(THRESHOLDS) + threshold))
+            ranks = np.searchsorted(true / self.num_objects[area], RECALLS, side="left")
+            ranks = ranks[ranks < len(true)]
+            false += true
+            false += np.spacing(1)
+            true /= false  # the precision at each rank
+            precision[threshold, : len(ranks)] = np.maximum.accumulate(true[::-1])[::-1][ranks]
+        return precision
+
+    def _sorted_flags(self, area: int) -> np.ndarray:
+        """Return the packed flags (3, d) of the detections in all images, best first."""
         images = [self.images[number] for number in sorted(self.images)]
         order = np.argsort(-np.concatenate([scores for scores, _ in images]), kind="mergesort")
-        flags = np.concatenate([packed[area] for _, packed in images], axis=1)[:, order]
-        for threshold in range(len(THRESHOLDS)):
-            true, false = (
-                np.cumsum(_unpack(flags, row)).astype(float) for row in (threshold, len(THRESHOLDS) + threshold)
-            )
-            at_rank = true / (false + true + np.spacing(1))
-            at_rank = np.maximum.accumulate(at_rank[::-1])[::-1]
-            ranks = np.searchsorted(true / self.num_objects[area], RECALLS, side="left")
-            ranks = ranks[ranks < len(order)]
-            precision[threshold, : len(ranks)] = at_rank[ranks]
-        return precision
+        return np.concatenate([packed[area] for _, packed in images], axis=1)[:, order]
 
 
 def is_outside(areas: np.ndarray) -> np.ndarray:
@@ -124,8 +127,9 @@ def is_outside(areas: np.ndarray) -> np.ndarray:
     return (areas < RANGES[:, :1]) | (areas > RANGES[:, 1:])
 
 
-def _unpack(packed: np.ndarray, row: int) -> np.ndarray:
-    return packed[row // 8] >> (7 - row % 8) & 1
+def _cumulate(packed: np.ndarray, row: int) -> np.ndarray:
+    """Return how many of the first detections have a flag."""
+    return np.cumsum(packed[row // 8] >> (7 - row % 8) & 1, dtype=float)
 
 
 def _percent(values: np.ndarray) -> float | None:
