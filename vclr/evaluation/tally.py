@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools.cocoeval import Params
@@ -16,6 +17,7 @@ _PARAMS = Params("bbox")
 THRESHOLDS = np.minimum(_PARAMS.iouThrs, 1 - 1e-10)
 RECALLS = _PARAMS.recThrs
 RANGES = np.array(_PARAMS.areaRng)  # (a, 2): all sizes, then SIZES
+UNMATCHED = np.packbits([False] * len(THRESHOLDS) + [True] * len(THRESHOLDS))  # false at every threshold
 
 Metrics = dict[str, float | None]
 
@@ -37,34 +39,49 @@ class Objects:
         return self.is_crowd | is_outside(self.areas)
 
 
-@dataclass
 class Detections:
-    """The best detections in an image, best first: scores of the `AP_DETECTIONS` best, and the areas (d,) of all."""
+    """The best detections in an image, best first.
 
-    best_scores: np.ndarray
-    areas: np.ndarray
+    Attributes:
+        scores: (d,) of the `AP_DETECTIONS` best.
+        is_inside: (a, d) whether the area of each of them lies in a size range.
+    """
+
+    def __init__(self, scores: np.ndarray, areas: np.ndarray) -> None:
+        self.scores, self.is_inside = scores, ~is_outside(areas[:AP_DETECTIONS])
+
+
+class Image(NamedTuple):
+    """What average precision needs of an image: a detection is true, false, or neither.
+
+    Attributes:
+        detections: the detections; without an object they are false in the size ranges of their area, else neither.
+        matched: (k,) positions of those that have an object at some threshold.
+        flags: (a, 3, k) whether these are true at each threshold, and whether false, as bits.
+    """
+
+    detections: Detections
+    matched: np.ndarray
+    flags: np.ndarray
 
 
 @dataclass
 class Tally:
-    """The matches of the images so far.
-
-    Recall needs only their numbers. Average precision needs, for the `AP_DETECTIONS` best detections of each image, the
-    score and whether it is true, false, or neither: 20 bytes.
+    """The matches of the images so far. Recall needs only their numbers, average precision an `Image` for each.
 
     Attributes:
         max_dets: numbers of best detections per image at which recall is measured.
         num_objects: (a,) number of objects per size range, of all images.
         num_found: number of predictions, including those that are not among the best.
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
-        images: for each image, by its number, the scores (d,) and the packed flags (a, 3, d) of its detections.
+        images: the images by number.
     """
 
     max_dets: Sequence[int]
     num_objects: np.ndarray
     num_found: int = 0
     num_true: np.ndarray = field(init=False)
-    images: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    images: dict[int, Image] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.num_true = np.zeros((len(self.max_dets), len(RANGES), len(THRESHOLDS)), np.int64)
@@ -73,11 +90,12 @@ class Tally:
         """Add the detections in an image."""
         is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
         is_true = is_matched & ~has_ignored
-        is_false = ~is_matched & ~is_outside(detections.areas)[:, None]
         for number, count in enumerate(self.max_dets):
             self.num_true[number] += is_true[..., :count].sum(axis=-1)
-        flags = np.concatenate([is_true, is_false], axis=1)[..., :AP_DETECTIONS]
-        self.images[image] = detections.best_scores, np.packbits(flags, axis=1)
+        matched = np.flatnonzero(is_matched[..., :AP_DETECTIONS].any(axis=(0, 1)))
+        is_false = ~is_matched[..., matched] & detections.is_inside[:, None, matched]
+        flags = np.packbits(np.concatenate([is_true[..., matched], is_false], axis=1), axis=1)
+        self.images[image] = Image(detections, matched.astype(np.uint8), flags)
 
     def merge(self, other: Tally) -> None:
         """Add the matches of other images."""
@@ -106,20 +124,26 @@ class Tally:
             return precision
         flags = self._sorted_flags(area)
         for threshold in range(len(THRESHOLDS)):
-            true, false = (_cumulate(flags, row) for row in (threshold, len(THRESHOLDS) + threshold))
+            # Precision is highest where a true detection was added, and recall grows there.
+            places = np.flatnonzero(_row(flags, threshold))
+            false = np.cumsum(_row(flags, len(THRESHOLDS) + threshold), dtype=np.int32)[places]
+            true = np.arange(1.0, len(places) + 1)
+            best = np.maximum.accumulate((true / (false + true + np.spacing(1)))[::-1])[::-1]
             ranks = np.searchsorted(true / self.num_objects[area], RECALLS, side="left")
             ranks = ranks[ranks < len(true)]
-            false += true
-            false += np.spacing(1)
-            true /= false  # the precision at each rank
-            precision[threshold, : len(ranks)] = np.maximum.accumulate(true[::-1])[::-1][ranks]
+            precision[threshold, : len(ranks)] = best[ranks]
         return precision
 
     def _sorted_flags(self, area: int) -> np.ndarray:
         """Return the packed flags (3, d) of the detections in all images, best first."""
         images = [self.images[number] for number in sorted(self.images)]
-        order = np.argsort(-np.concatenate([scores for scores, _ in images]), kind="mergesort")
-        return np.concatenate([packed[area] for _, packed in images], axis=1)[:, order]
+        flags = UNMATCHED[:, None] * np.concatenate([image.detections.is_inside[area] for image in images])
+        start = 0
+        for image in images:
+            flags[:, start + image.matched.astype(int)] = image.flags[area]
+            start += len(image.detections.scores)
+        scores = np.concatenate([image.detections.scores for image in images])
+        return flags[:, np.argsort(np.negative(scores, out=scores), kind="mergesort")]
 
 
 def is_outside(areas: np.ndarray) -> np.ndarray:
@@ -127,9 +151,8 @@ def is_outside(areas: np.ndarray) -> np.ndarray:
     return (areas < RANGES[:, :1]) | (areas > RANGES[:, 1:])
 
 
-def _cumulate(packed: np.ndarray, row: int) -> np.ndarray:
-    """Return how many of the first detections have a flag."""
-    return np.cumsum(packed[row // 8] >> (7 - row % 8) & 1, dtype=float)
+def _row(packed: np.ndarray, row: int) -> np.ndarray:
+    return packed[row // 8] >> (7 - row % 8) & 1
 
 
 def _percent(values: np.ndarray) -> float | None:
