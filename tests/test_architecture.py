@@ -27,6 +27,7 @@ FLOORS = [
         "finding",
         "groups",
         "host_memory",
+        "json_stream",
         "json_text",
         "nvml",
         "other_work",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from vclr.coco.annotations import (
     category_ids,
-    class_agnostic,
     encode_mask,
     load_coco,
     rasterize,
@@ -213,14 +211,6 @@ def test_select_keeps_images_with_an_object_outside_crowds(world: dict[str, Any]
     dogs = select(world, lambda annotation: annotation["category_id"] == 2)
     assert [image["id"] for image in dogs["images"]] == [1]
     assert [annotation["id"] for annotation in dogs["annotations"]] == [2]
-
-
-def test_class_agnostic_does_not_touch_the_original(world: dict[str, Any]):
-    before = copy.deepcopy(world)
-    merged = class_agnostic(world)
-    assert world == before
-    assert {annotation["category_id"] for annotation in merged["annotations"]} == {1}
-    assert all(annotation["area"] == 16 for annotation in merged["annotations"])
 
 
 def test_category_ids_by_name(world: dict[str, Any]):

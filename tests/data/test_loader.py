@@ -206,4 +206,4 @@ def test_evaluation_goes_through_all_images_in_order(make_config: MakeConfig):
     samples = EvaluatedSamples(config)
     loader = make_test_loader(config, samples, list_test_batches(config, samples, WHOLE))
     seen = [sample.image_id for batch in loader for sample in batch]
-    assert seen == [image["id"] for image in samples.coco["images"]]
+    assert seen == [image["id"] for image in samples.coco.images]

@@ -44,6 +44,9 @@ def fail(kind: str) -> None:
     mark.write_text(str(time.time()))
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "stop":  # no failure: it goes on
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return
     if kind == "hang":  # as a process whose GPU waits for another one
         while True:
             time.sleep(1)

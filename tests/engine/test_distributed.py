@@ -18,6 +18,9 @@ import torch
 from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config, dump_config
 from vclr.engine.train import train
+from vclr.evaluation.evaluate import evaluate
+from vclr.models.build import build_model
+from vclr.models.weights import load_weights
 
 MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
@@ -179,6 +182,30 @@ def test_two_processes_leave_the_folder_of_one(shared: Path, make_config: MakeCo
     ours, theirs = records(shared), records(tmp_path / "seed0")
     assert [(r["kind"], r["iteration"]) for r in ours] == [(r["kind"], r["iteration"]) for r in theirs]
     assert ours[0]["loss"] == pytest.approx(theirs[0]["loss"], rel=1e-5)
+
+
+def evaluate_last(config: Config, folder: Path) -> dict[str, Any]:
+    """Evaluate last.pt in this process, and return the metrics under the names of the evaluation on the way."""
+    model = build_model(config)
+    load_weights(model, folder / "checkpoints" / "last.pt")
+    metrics = evaluate(model, config, folder.parent / "evaluated", quiet=True)
+    return {key: value for key, value in metrics.items() if isinstance(value, float)}
+
+
+def test_evaluation_on_the_way_by_two_processes_is_that_of_one(shared: Path, make_config: MakeConfig):
+    (last,) = [record for record in records(shared) if record["kind"] == "eval" and record["iteration"] == 30]
+    evaluated = evaluate_last(make_config(), shared)
+    assert evaluated and {key: last[key] for key in evaluated} == evaluated
+
+
+@pytest.mark.slow
+def test_evaluation_takes_the_statistics_that_the_checkpoint_holds(make_config: MakeConfig, tmp_path: Path):
+    """Where each process has its own batch norm, and both evaluate an image."""
+    config = make_config("compat.batch_norm=True", "train.eval_period=6", "train.max_iter=6")
+    assert finish(command(config, tmp_path)).returncode == 0
+    (last,) = [record for record in records(tmp_path / "seed0") if record["kind"] == "eval"]
+    evaluated = evaluate_last(config, tmp_path / "seed0")
+    assert {key: last[key] for key in evaluated} == evaluated
 
 
 @pytest.mark.slow

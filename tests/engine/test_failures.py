@@ -16,6 +16,7 @@ import psutil
 import pytest
 from torch.distributed import DistBackendError, DistNetworkError
 
+from tests.engine.same import checkpoint, records
 from tests.processes import running
 from vclr.config import Config, dump_config
 from vclr.engine import ending
@@ -89,6 +90,7 @@ def end_of(starter: list[str], failure: str, config: Config, folder: Path) -> En
         pytest.param(NUM_GPUS, "collective:1:nccl", "invalid usage ncclInvalidUsage: Last error: Dupl", marks=slow),
         pytest.param(NUM_GPUS, "collective:0:nccl,collective:1:nccl", "Duplicate GPU detected", marks=slow),
         pytest.param(NUM_GPUS, "evaluation:0:user", MADE, marks=slow),
+        pytest.param(NUM_GPUS, "evaluation:1:user", MADE, marks=slow),
         pytest.param(NUM_GPUS, "save:0:disk", "last.pt: could not be written: No space left", marks=slow),
         pytest.param(TORCHRUN, "save:0:defect", "RuntimeError: made to fail", marks=slow),
     ],
@@ -108,6 +110,15 @@ def test_the_first_cause_is_said_once_and_all_end(
     # The traceback of a defect, and no one else's.
     assert end.said.count("    raise ERRORS[kind]\n") == ("RuntimeError" in message), end.said
     assert message.removeprefix("RuntimeError: ") in (tmp_path / "seed0" / "log.txt").read_text()
+
+
+def test_a_signal_to_one_process_in_the_evaluation_stops_both(make_config: MakeConfig, tmp_path: Path):
+    """In the second evaluation: each has two of the four images."""
+    end = end_of(NUM_GPUS, "evaluation:1:stop", make_config(*SETTINGS, "train.max_iter=20"), tmp_path)
+    assert end.lines == ["vclr: SIGUSR1: stopped and saved at iteration 4; --resume continues from there"], end.said
+    assert end.exit_code == os.EX_TEMPFAIL
+    assert checkpoint(tmp_path / "seed0")["iteration"] == 4
+    assert [one["iteration"] for one in records(tmp_path / "seed0") if one["kind"] == "eval"] == [2]
 
 
 @slow

@@ -54,6 +54,8 @@ def alone(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
 def test_two_processes_evaluate_to_the_same_bytes(
     starter: str, settings: list[str], alone: tuple[str, dict[str, bytes]], tmp_path: Path
 ):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".predictions.json.3of4.partial").write_text("left by a process that was killed")
     words = ["train", "--eval-only", *settings, f"train.output_dir={tmp_path}/out"]
     done = run([*VCLR, *words, "--num-gpus", "2"] if starter == "--num-gpus" else [*TORCHRUN, *words])
     assert "evaluating: 3/3" in done.stderr, "the first process's share of four images"

@@ -8,11 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from vclr.cli import app
-from vclr.coco.predictions import check_predictions
+from vclr.coco.predictions import PredictionChecks
 from vclr.config import Config, load_config
 from vclr.data.data_sets import evaluated_groups
+from vclr.engine.shared_evaluation import evaluate_model
+from vclr.engine.signals import StopSignals
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_model, evaluate_parts, evaluate_shard
+from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_parts, evaluate_shard
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
@@ -64,7 +66,7 @@ def test_headline_is_that_of_the_protocol(world: Path, tmp_path: Path, protocol:
     config = make_config(world, f"evaluation.protocol={protocol}")
     model = build_model(config)
     metrics = evaluate(model, config, tmp_path, quiet=True)
-    in_training = evaluate_model(model, config)
+    in_training = evaluate_model(model, config, StopSignals(), 0)
     assert {key: metrics[key] for key in in_training} == in_training
 
 
@@ -119,16 +121,15 @@ def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: py
 def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = make_config(world, "evaluation.protocol=''")
     metrics = evaluate(build_model(config), config, tmp_path / "one", quiet=True)
-    checked = []
+    checked, check = [], PredictionChecks.check
 
-    def check(entries: list[dict[str, object]], *arguments: object) -> list[dict[str, object]]:
-        checked.append(len(entries))
-        return check_predictions(entries, *arguments)  # type: ignore[arg-type]
+    def count(checks: PredictionChecks, prediction: object, entry: str) -> dict[str, object]:
+        checked.append(entry)
+        return check(checks, prediction, entry)
 
-    for module in ("vclr.coco.predictions", "vclr.evaluation.evaluate", "vclr.evaluation.recall"):
-        monkeypatch.setattr(f"{module}.check_predictions", check)
+    monkeypatch.setattr(PredictionChecks, "check", count)
     again = evaluate_file(tmp_path / "one" / "predictions.json", config, tmp_path / "two")
-    assert checked == [len(read_json(tmp_path / "one" / "predictions.json"))]
+    assert len(checked) == len(set(checked)) == len(read_json(tmp_path / "one" / "predictions.json"))
     assert again == metrics
     for group, names in {**evaluated_groups(config), "": None}.items():
         alone = score(world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names)

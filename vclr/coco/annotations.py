@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.coco.checks import Json as Json  # re-exported for the other rooms
-from vclr.coco.file import open_coco
+from vclr.coco.file import CocoFile, open_coco
 from vclr.errors import UserError, nearest
 from vclr.file_names import file_key
 from vclr.image_folders.folder import ImageFolder
@@ -32,11 +32,21 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
     Raises:
         UserError: one line that names the file and the bad entry.
     """
+    coco, annotations = open_checked(path, images)
+    return {**coco.head, "annotations": list(annotations)}
+
+
+def open_checked(path: str | Path, images: Images | None = None) -> tuple[CocoFile, Iterator[Json]]:
+    """Open a COCO json as `load_coco` does, without decoding all annotations at once.
+
+    Returns:
+        The file, and its annotations, each of which is checked as the iterator yields it.
+    """
     coco = open_coco(path)
     checks = coco.check_images()
     if images is not None:
         open_images(images, coco.images, path)
-    return {**coco.head, "annotations": list(coco.check_annotations(checks))}
+    return coco, coco.check_annotations(checks)
 
 
 def open_images(folder: Images, images: list[Json], source: str | Path) -> ImageFolder:
@@ -86,12 +96,6 @@ def select(coco: Json, keep: Callable[[Json], bool]) -> Json:
     images = [image for image in coco["images"] if image["id"] in present]
     annotations = [annotation for annotation in annotations if annotation["image_id"] in present]
     return {**coco, "images": images, "annotations": annotations}
-
-
-def class_agnostic(coco: Json) -> Json:
-    """Return a copy in which every annotation has the category `object` (id 1), an area and `iscrowd`."""
-    annotations = [as_object(annotation) for annotation in coco["annotations"]]
-    return {**coco, "annotations": annotations, "categories": [dict(OBJECT)]}
 
 
 def as_object(annotation: Json) -> Json:

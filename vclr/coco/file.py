@@ -64,6 +64,10 @@ class CocoFile:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _unreadable(self.path, error) from None
 
+    def decode(self, positions: Iterable[int]) -> list[Any]:
+        """Decode the annotations at some positions, which `read_annotations` has decoded before without an error."""
+        return [msgspec.json.decode(self.annotations[position]) for position in positions]
+
     def check_images(self) -> CocoChecks:
         """Check categories and images, and return the object that checks the annotations."""
         checks = CocoChecks(self.path, self.categories)
@@ -95,6 +99,13 @@ def open_coco(path: str | Path) -> CocoFile:
     if not isinstance(coco.head.get("images"), list):
         raise other_json(path)
     return coco
+
+
+def encode_coco(content: Json, name: str) -> CocoFile:
+    """Return the content of a COCO json as if `open_coco` had read it from a file of this name."""
+    head = {key: value for key, value in content.items() if key != "annotations"}
+    encode = msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode  # for numbers of numpy
+    return CocoFile(Path(name), head, [msgspec.Raw(encode(annotation)) for annotation in content["annotations"]])
 
 
 def open_annotations(path: str | Path) -> CocoFile:

@@ -1,10 +1,12 @@
-"""Read predictions for the images of a data set: COCO results, or a COCO json whose annotations have scores."""
+"""Predictions for the images of a data set: COCO results, or a COCO json whose annotations have scores."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,87 +17,182 @@ from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, sa
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
 from vclr.errors import UserError
-from vclr.files import read_json
+from vclr.json_stream import JsonStream
 
 log = logging.getLogger("vclr.coco")
 
-ELSEWHERE = object()  # stands for a prediction for an image that is not in the data set
+ELSEWHERE = object()  # stands for the id of an image that is not in the data set
+ByImage = Iterable[tuple[int | str, list[Json]]]
 
 
-def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> list[Json]:
-    """Read and check a file of predictions.
+class PredictionChecks:
+    """Check predictions for the images of a data set, one by one.
+
+    Attributes:
+        sizes: (height, width) of each image, by its id.
+        units: collects evidence from all boxes and polygons.
+    """
+
+    def __init__(self, images: list[Json]) -> None:
+        self.sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+        self.units = Units()
+        self._has_masks = False
+        self._without_mask = ""  # the first entry without one
+
+    def check(self, prediction: Any, entry: str) -> Json:
+        """Check a prediction, which errors call `entry`.
+
+        Args:
+            prediction: has `image_id`, `score`, `bbox` (xywh absolute) or `segmentation`, and optionally `category_id`.
+            entry: the name of the prediction in errors.
+
+        Returns:
+            Its `image_id`, `category_id`, `score`, `bbox` and `segmentation` (None if missing).
+
+        Raises:
+            UserError: it is not valid, or only some predictions have a segmentation.
+        """
+        found = _check(prediction, self.sizes, entry)
+        if self.units.are_open:
+            self.units.add(found, self.sizes[found["image_id"]])
+        if found["segmentation"] is not None:
+            self._has_masks = True
+        elif not self._without_mask:
+            self._without_mask = entry
+        if self._has_masks and self._without_mask:
+            raise UserError(f"{self._without_mask}: has no `segmentation`, though other predictions have one")
+        return found
+
+
+class PredictionsFile:
+    """The predictions of a file, which were checked and can be read image by image.
 
     COCO results use the image ids of the data set. A COCO json with its own `images` also has its own ids: its images
     are matched by file name, and predictions for images outside of the data set are ignored.
 
-    Args:
-        path: the file.
-        images: `images` of the data set.
-        annotations: the name of the data set in errors.
-
-    Returns:
-        As `check_predictions`.
-
-    Raises:
-        UserError: the file or one of its entries is not valid, or none of its images is in the data set.
+    Attributes:
+        stream: the entries of the file as they are.
+        entries: the positions in the file of the predictions for each image: the start and the end of each sequence.
     """
-    content, source, units = read_json(path), str(path), Units()
-    if isinstance(content, dict):
-        if not isinstance(content.get("annotations"), list):
-            raise UserError(f"{path}: is neither a list of COCO results nor a COCO json with scores")
-        source += ": annotations"
-        has_images = isinstance(content.get("images"), list)
-        content = list(_renumber(content, path, images, annotations)) if has_images else content["annotations"]
-    found = check_predictions(content, images, source, units)
-    if says := units.say_shares():
+
+    def __init__(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
+        """Open the file, and check it.
+
+        Args:
+            path: the file.
+            images: `images` of the data set.
+            annotations: the name of the data set in errors.
+            checks: checks of the same data set, which several files may share.
+
+        Raises:
+            UserError: the file or one of its entries is not valid, or none of its images is in the data set.
+        """
+        self.entries: dict[int | str, array[int]] = defaultdict(lambda: array("q"))
+        self.stream = JsonStream(path, "annotations")
+        try:
+            self._index(path, images, annotations, checks)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> PredictionsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.stream.__exit__()
+
+    def __iter__(self) -> Iterator[tuple[int | str, list[Json]]]:
+        """Yield the id of each image that has predictions, and these as `PredictionChecks.check` returns them."""
+        for image_id, places in self.entries.items():
+            found = (
+                entry
+                for start, stop in zip(places[::2], places[1::2], strict=True)
+                for entry in self.stream.read(start, stop)
+            )
+            yield image_id, [_normalize({**entry, "image_id": image_id}, self._sizes[image_id]) for entry in found]
+
+    def _index(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
+        head, source, self._sizes = self.stream.head, f"{path}: ", checks.sizes
+        if not self.stream.has_list:
+            other = " nor a COCO json with scores" if isinstance(head, dict) else ""
+            raise UserError(f"{path}: is {'neither' if other else 'not'} a list of COCO results{other}")
+        renumber: Callable[[int, Any], Any] | None = None
+        if isinstance(head, dict):
+            source += "annotations"
+            if isinstance(head.get("images"), list):
+                renumber = _match(head["images"], path, images, annotations)
+        last: Any = ELSEWHERE
+        for position, (start, stop, prediction) in enumerate(self.stream):
+            image_id = renumber(position, prediction) if renumber else None
+            if image_id is not ELSEWHERE:
+                if renumber:
+                    prediction = {**prediction, "image_id": image_id}
+                image_id = checks.check(prediction, f"{source}[{position}]")["image_id"]
+                if image_id == last:
+                    self.entries[image_id][-1] = stop
+                else:
+                    self.entries[image_id].extend((start, stop))
+            last = image_id
+
+
+def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> PredictionsFile:
+    """Open and check a file of predictions, also whether its coordinates are in pixels; see `PredictionsFile`."""
+    checks = PredictionChecks(images)
+    found = PredictionsFile(path, images, annotations, checks)
+    if says := checks.units.say_shares():
+        found.close()
         raise UserError(f"{path}: {says}")
     return found
 
 
-def check_predictions(entries: Any, images: list[Json], source: str, units: Units | None = None) -> list[Json]:
+def check_predictions(entries: Any, images: list[Json], source: str) -> list[Json]:
     """Check predictions for the images of a data set.
 
     Args:
-        entries: each with `image_id`, `score`, `bbox` (xywh absolute) or `segmentation`, and optionally `category_id`.
+        entries: see `PredictionChecks.check`.
         images: `images` of the data set.
         source: the name of the predictions in errors.
-        units: collects evidence from all boxes and polygons.
 
     Returns:
-        The `image_id`, `category_id`, `score`, `bbox` and `segmentation` (None if missing) of each.
+        The predictions as `PredictionChecks.check` returns them.
 
     Raises:
         UserError: it is not a list, an entry is not valid, or only some entries have a segmentation.
     """
     if not isinstance(entries, list):
         raise UserError(f"{source}: is not a list of COCO results")
-    separator = "" if source.endswith(": annotations") else ": "
-    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
-    checked, without_masks = [], []
-    for position, prediction in enumerate(entries):
-        if prediction is ELSEWHERE:
-            continue
-        entry = f"{source}{separator}[{position}]"
-        found = _check(prediction, sizes, entry)
-        if units is not None and units.are_open:
-            units.add(found, sizes[found["image_id"]])
-        if found["segmentation"] is None:
-            without_masks.append(entry)
-        checked.append(found)
-    if 0 < len(without_masks) < len(checked):
-        raise UserError(f"{without_masks[0]}: has no `segmentation`, though other predictions have one")
-    return checked
+    checks = PredictionChecks(images)
+    return [checks.check(prediction, f"{source}: [{position}]") for position, prediction in enumerate(entries)]
 
 
-def _renumber(content: Json, path: str | Path, images: list[Json], annotations: str | Path) -> Iterator[Any]:
-    """Yield the annotations of a json with the image ids of the data set, or ELSEWHERE for other images."""
+def group_by_image(predictions: list[Json]) -> ByImage:
+    """Return the id of each image that has predictions, and its predictions."""
+    groups: dict[int | str, list[Json]] = defaultdict(list)
+    for prediction in predictions:
+        groups[prediction["image_id"]].append(prediction)
+    return groups.items()
+
+
+def _match(
+    others: list[Json], path: str | Path, images: list[Json], annotations: str | Path
+) -> Callable[[int, Any], Any]:
+    """Match the images of a json by file name.
+
+    Returns:
+        A function of the position and an annotation: the id of its image in the data set, ELSEWHERE for other images.
+    """
     checks = CocoChecks(path, [])
-    for position, image in enumerate(content["images"]):
+    for position, image in enumerate(others):
         checks.check_image(position, image)
-    same = match_images(content["images"], path, images, annotations)
+    same = match_images(others, path, images, annotations)
     if same.num_others:
         log.warning("%s: %d images are not in %s; they are ignored", path, same.num_others, annotations)
-    for position, prediction in enumerate(content["annotations"]):
+
+    def renumber(position: int, prediction: Any) -> Any:
         image_id = prediction.get("image_id") if isinstance(prediction, dict) else None
         if not isinstance(image_id, (int, str)) or image_id not in checks.sizes:
             twin = say_twin(image_id, checks.sizes) if isinstance(image_id, (int, str)) else ""
@@ -105,7 +202,9 @@ def _renumber(content: Json, path: str | Path, images: list[Json], annotations: 
             names = " and ".join(f"images[{place}]" for place in places[:2])
             file_name = images[places[0]]["file_name"]
             raise UserError(f"{annotations}: {names} are both {file_name}, so predictions of {path} are ambiguous")
-        yield {**prediction, "image_id": images[places[0]]["id"]} if places else ELSEWHERE
+        return images[places[0]]["id"] if places else ELSEWHERE
+
+    return renumber
 
 
 def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Json:
@@ -119,20 +218,26 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         raise UserError(f"{entry}: image_id {says}")
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise UserError(f"{entry}: score {value!r} is not a finite number")
+    segmentation = prediction.get("segmentation")
+    if segmentation is not None and segmentation != []:
+        check_segmentation(segmentation, *sizes[image_id], entry)
+    elif prediction.get("bbox") is None:
+        raise UserError(f"{entry}: has no `bbox`")
+    found = _normalize(prediction, sizes[image_id])
+    if not isinstance(found["bbox"], list):
+        raise UserError(f"{entry}: bbox {found['bbox']!r} is not [x, y, width, height]")
+    check_box(found["bbox"], entry)
+    if not isinstance(found["category_id"], int):
+        raise UserError(f"{entry}: category_id {found['category_id']!r} is not an integer")
+    return found
+
+
+def _normalize(prediction: Json, size: tuple[int, int]) -> Json:
+    """Return the parts of a valid prediction that count; a missing box is taken from the mask."""
     box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
     if segmentation == []:
         segmentation = None  # data sets of boxes write it like this
-    if segmentation is not None:
-        check_segmentation(segmentation, *sizes[image_id], entry)
-    elif box is None:
-        raise UserError(f"{entry}: has no `bbox`")
     if box is None:
-        box = coco_mask.toBbox(to_rle(segmentation, *sizes[image_id])).tolist()
-    if not isinstance(box, list):
-        raise UserError(f"{entry}: bbox {box!r} is not [x, y, width, height]")
-    check_box(box, entry)
-    category = prediction.get("category_id", 1)
-    if not isinstance(category, int):
-        raise UserError(f"{entry}: category_id {category!r} is not an integer")
-    kept = {"image_id": image_id, "category_id": category, "score": value, "bbox": box}
-    return {**kept, "segmentation": segmentation}
+        box = coco_mask.toBbox(to_rle(segmentation, *size)).tolist()
+    kept = {"image_id": prediction["image_id"], "category_id": prediction.get("category_id", 1)}
+    return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vclr.catalog.losses import teacher_losses
-from vclr.coco.annotations import load_coco, select
+from vclr.coco.annotations import open_checked
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
 from vclr.data.data_sets import missing_files, test_set, training_set
@@ -128,12 +128,13 @@ class TestSamples(Dataset[TestSample]):
             log.warning("data.test.views: evaluation reads photos, not views")
         if problem := missing_files(data_set, "test"):
             raise UserError(problem)
-        coco = load_coco(data_set.annotations, data_set.images)
-        filter_empty = config.dataloader.test.dataset.filter_empty
-        self.coco = select(coco, lambda annotation: True) if filter_empty else coco
-        if not self.coco["images"]:
+        self.coco, annotations = open_checked(data_set.annotations, data_set.images)
+        not_empty = {annotation["image_id"] for annotation in annotations if not annotation.get("iscrowd", 0)}
+        if config.dataloader.test.dataset.filter_empty:
+            self.coco.head["images"] = [image for image in self.coco.images if image["id"] in not_empty]
+        if not self.coco.images:
             raise UserError(f"{data_set.annotations}: holds no image with an object")
-        self.images = ImageList(data_set.images, self.coco["images"])
+        self.images = ImageList(data_set.images, self.coco.images)
         self.mapper = config.dataloader.test.mapper
 
     def __len__(self) -> int:

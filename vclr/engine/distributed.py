@@ -107,11 +107,21 @@ def _check_own_device(device: torch.device, place: Place) -> None:
 
 def agree_on_largest(number: int) -> int:
     """Return the largest of the processes' numbers."""
+    return start_to_agree(number)()
+
+
+def start_to_agree(number: int) -> Callable[[], int]:
+    """Tell the other processes a number; the returned function waits for theirs and returns the largest."""
     if world_size() == 1:
-        return number
+        return lambda: number
     largest = torch.tensor(number)
-    distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=_hosts)
-    return int(largest)
+    work = distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=_hosts, async_op=True)
+
+    def wait() -> int:
+        work.wait()
+        return int(largest)
+
+    return wait
 
 
 def wait_for_all() -> None:

@@ -17,7 +17,7 @@ from vclr.config import Config
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
 from vclr.errors import UserError
-from vclr.evaluation.recall import Metrics
+from vclr.evaluation.tally import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun

@@ -1,17 +1,30 @@
-"""Evaluation by several processes: each takes a block of the test set, and the first one joins the results."""
+"""Evaluation by several processes: each counts a block of the test set, and the first one adds up."""
 
 from __future__ import annotations
 
-import shutil
+import copy
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vclr.coco.results import join_parts, writing_part
 from vclr.config import Config
-from vclr.engine.distributed import on_first_process, rank, wait_for_all, world_size
-from vclr.evaluation.evaluate import evaluate_parts, evaluate_shard
+from vclr.data.loader import list_test_batches
+from vclr.engine.distributed import gather_on_first_process, on_first_process, rank, world_size
+from vclr.engine.signals import StopSignals
+from vclr.evaluation import provenance
+from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set, sending, write_metrics
+from vclr.evaluation.inference import predict_data_set
+from vclr.evaluation.recall import Scorer
+from vclr.evaluation.tally import Metrics
+from vclr.files import remove_partials
 from vclr.models.detector import Detector
 from vclr.shards import Shard
+
+# Batches that one process may be ahead of the others, so that they need not wait for each other after each batch.
+MAX_AHEAD = 4
 
 
 def evaluate_together(
@@ -23,32 +36,104 @@ def evaluate_together(
 ) -> dict[str, Any] | None:
     """Evaluate as `evaluate` does, and write the same bytes; every process calls this with the same arguments.
 
-    Meanwhile each process uses `output/shards/KofN`, a folder that all of them must see.
+    Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see.
 
     Returns:
         The content of metrics.json on the first process, None on the others.
     """
-    shards, number = output / "shards", rank()
-    parts = [shards / f"{part}of{world_size()}" for part in range(1, world_size() + 1)]
-    on_first_process(lambda: shards.mkdir(parents=True, exist_ok=True))  # so that a failure is reported once
+    count, number = world_size(), rank()
+    parts = [output / f".predictions.json.{part}of{count}.partial" for part in range(1, count + 1)]
+    on_first_process(lambda: _prepare(output))  # so that a failure is reported once
     try:
-        evaluate_shard(model, config, parts[number], Shard(number + 1, world_size()), quiet or number > 0, checkpoint)
-        wait_for_all()
+        samples = open_test_set(config)
+        scorer = make_scorer(config, samples)
+        with writing_part(parts[number]) as write:
+            receive = sending(scorer.add, write)
+            predict_data_set(model, config, samples, receive, quiet or number > 0, shard=Shard(number + 1, count))
         metrics = None
-        if not number:
-            metrics = evaluate_parts([part / "predictions.json" for part in parts], config, output)
+        if scores := _add_up(scorer):
+            join_parts(parts, output / "predictions.json")
+            metrics = write_metrics(config, samples, scores, output, provenance.describe(config, checkpoint))
     except BaseException:
-        _remove([parts[number]], output)
+        parts[number].unlink(missing_ok=True)
+        with suppress(OSError):  # it may hold parts of other processes, or results of another evaluation
+            output.rmdir()
         raise
     if not number:
-        _remove(parts, output)
+        remove_partials(output, "predictions.json")
     return metrics
 
 
-def _remove(parts: list[Path], output: Path) -> None:
-    """Remove the processes' output, and the folders around it if they are empty then."""
-    for part in parts:
-        shutil.rmtree(part, ignore_errors=True)
-    with suppress(OSError):  # they may hold shards or results of another evaluation
-        (output / "shards").rmdir()
-        output.rmdir()
+def evaluate_model(model: Detector, config: Config, signals: StopSignals, iteration: int) -> Metrics | None:
+    """Compute the headline metrics of a detector during a training; every process calls this.
+
+    Args:
+        model: the same on all processes, but for the statistics of its batch norms: those of the first process count.
+        config: names the test set.
+        signals: end the evaluation soon after one of the processes received one.
+        iteration: of the training.
+
+    Returns:
+        The metrics on the first process, None on the others.
+
+    Raises:
+        StoppedError: there was a signal; the other processes exit with its code (see `on_first_process`).
+    """
+    samples, shard = open_test_set(config), Shard(rank() + 1, world_size())
+    scorer = make_scorer(config, samples, only_headline=True)
+    between_batches = _StopTogether(signals, iteration)
+    receive = sending(scorer.add)
+    predict_data_set(_with_first_statistics(model), config, samples, receive, True, between_batches, shard)
+    most = len(list_test_batches(config, samples, Shard(world_size(), world_size())))  # the last block is the longest
+    between_batches.finish(most - len(list_test_batches(config, samples, shard)))
+    scores = _add_up(scorer)
+    return scores[headline_group(config)] if scores else None
+
+
+class _StopTogether:
+    """Stop all processes after the same batch if one of them received a signal."""
+
+    def __init__(self, signals: StopSignals, iteration: int) -> None:
+        self._signals, self._iteration = signals, iteration
+        self._max_ahead = MAX_AHEAD if world_size() > 1 else 0
+        self._waiting: deque[Callable[[int], None]] = deque()
+
+    def __call__(self) -> None:
+        """Tell the others about a signal, and stop if a process told about one some batches ago."""
+        self._waiting.append(self._signals.start_to_agree())
+        if len(self._waiting) > self._max_ahead:
+            self._waiting.popleft()(self._iteration)
+
+    def finish(self, num_missing: int) -> None:
+        """Call this as often as a process with more batches does, and wait for all."""
+        for _ in range(num_missing):
+            self()
+        while self._waiting:
+            self._waiting.popleft()(self._iteration)
+
+
+def _prepare(output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    remove_partials(output, "predictions.json")  # of processes that were killed
+
+
+def _add_up(scorer: Scorer) -> dict[str, Metrics] | None:
+    """Return the metrics of all processes' images on the first one, None on the others."""
+    gathered = gather_on_first_process(scorer.tallies)
+    for tallies in gathered[1:]:
+        scorer.merge(tallies)
+    return scorer.metrics() if gathered else None
+
+
+def _with_first_statistics(model: Detector) -> Detector:
+    """Return the model with the buffers of the first process, which a checkpoint holds.
+
+    They differ between the processes if each has its own batch norm (`compat.batch_norm`).
+    """
+    own = {name: buffer.cpu() for name, buffer in model.named_buffers()}
+    first = on_first_process(lambda: own)
+    if not rank() or all(value.equal(first[name]) for name, value in own.items()):
+        return model
+    changed = copy.deepcopy(model)
+    changed.load_state_dict(first, strict=False)
+    return changed

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from vclr.engine.distributed import agree_on_largest
+from vclr.engine.distributed import on_first_process, start_to_agree
 from vclr.engine.ending import SharedEndError
 
 # Exit codes. EX_TEMPFAIL means "try again later": a job script that sees it requeues the job.
@@ -63,10 +64,29 @@ class StopSignals:
         """Whether a signal has asked for a stop."""
         return self._received is not None
 
-    def agree(self) -> None:
-        """Make a signal that one process received count for all processes of the training."""
-        if number := agree_on_largest(self._received or 0):
-            self._received = signal.Signals(number)
+    def stop_together(self, iteration: int) -> None:
+        """Stop all processes of the training if one of them has received a signal; all of them call this.
+
+        Raises:
+            StoppedError: see `check`; the other processes exit with its code (see `on_first_process`).
+        """
+        self.start_to_agree()(iteration)
+
+    def start_to_agree(self) -> Callable[[int], None]:
+        """Tell the other processes whether this one has received a signal.
+
+        Returns:
+            What `stop_together` does with the signals that the processes had received at this moment.
+        """
+        wait = start_to_agree(self._received or 0)
+
+        def stop(iteration: int) -> None:
+            # A signal that arrived since then does not count: the other processes do not know about it.
+            if number := wait():
+                self._received = signal.Signals(number)
+                on_first_process(lambda: self.check(iteration))
+
+        return stop
 
     def check(self, iteration: int | None) -> None:
         """Stop if a signal has asked for it. The caller saves everything when this raises.

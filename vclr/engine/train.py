@@ -24,12 +24,12 @@ from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.evaluation.best import early_end
-from vclr.evaluation.evaluate import evaluate_model
 from vclr.evaluation.provenance import settings_hash
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
@@ -170,12 +170,10 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
     Raises:
         StoppedError: there was a signal, possibly during the evaluation; everything is saved.
     """
-    signals.agree()
     try:
-        if signals.requested:
-            on_first_process(lambda: signals.check(state.iteration))
+        signals.stop_together(state.iteration)
         if is_evaluated(state):
-            on_first_process(lambda: evaluate(state, journal, signals))
+            evaluate(state, journal, signals)
     except StoppedError:
         save(state, folder, journal)
         wait_for_all()
@@ -193,16 +191,17 @@ def is_evaluated(state: TrainState) -> bool:
 
 
 def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate student and teacher on the first process and log the results, unless they are logged already."""
+    """Evaluate student and teacher on all processes and log the results on the first one, unless they are logged."""
     iteration = state.iteration
-    if journal is None or iteration in journal.evaluated:
+    if on_first_process(lambda: journal is not None and iteration in journal.evaluated):
         return
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
         metrics = {
-            weights: evaluate_model(detector, state.config, between_batches=lambda: signals.check(iteration))
+            weights: evaluate_model(detector, state.config, signals, iteration)
             for weights, detector in state.detectors.items()
         }
-    journal.evaluation(iteration, metrics)
+    if journal:
+        journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
 
 
 def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.predictions import check_predictions, read_predictions
+from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
+from vclr.coco.results import writing_results
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, test_set
 from vclr.data.readiness import check_groups
@@ -15,8 +19,9 @@ from vclr.data.samples import TestSamples
 from vclr.errors import UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
-from vclr.evaluation.recall import Metrics, score_groups
-from vclr.files import read_json, write_json
+from vclr.evaluation.recall import Scorer
+from vclr.evaluation.tally import Metrics
+from vclr.files import write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
@@ -46,12 +51,11 @@ def evaluate(
         `evaluation.groups`), `groups` with those of each group, `num_images`, and `provenance` (see
         `vclr.evaluation.provenance`).
     """
-    samples = _open_test_set(config)
-    predictions = predict_data_set(model, config, samples, quiet)
-    write_json(output / "predictions.json", predictions)
-    return _write_metrics(
-        config, samples, _check(predictions, samples), output, provenance.describe(config, checkpoint)
-    )
+    samples = open_test_set(config)
+    scorer = make_scorer(config, samples)
+    with writing_results(output / "predictions.json") as write:
+        predict_data_set(model, config, samples, sending(scorer.add, write), quiet)
+    return write_metrics(config, samples, scorer.metrics(), output, provenance.describe(config, checkpoint))
 
 
 def evaluate_shard(
@@ -66,11 +70,11 @@ def evaluate_shard(
 
     `provenance.json` beside it says what was evaluated; `checkpoint` as in `evaluate`.
     """
-    samples = _open_test_set(config)
-    predictions = predict_data_set(model, config, samples, quiet, shard=shard)
-    provenance.write_beside(output / "predictions.json", provenance.describe(config, checkpoint))
-    write_json(output / "predictions.json", predictions)
-    return output / "predictions.json"
+    samples, path = open_test_set(config), output / "predictions.json"
+    with writing_results(path) as write:
+        predict_data_set(model, config, samples, sending(write), quiet, shard=shard)
+        provenance.write_beside(path, provenance.describe(config, checkpoint))
+    return path
 
 
 def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str, Any]:
@@ -79,11 +83,16 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     Raises:
         UserError: a file holds no COCO results, two files hold those of one image, or the evaluations differ.
     """
-    samples = _open_test_set(config)
-    predictions = _join(parts, samples)
-    source = provenance.read_common(parts, provenance.describe(config, None))
-    metrics = _write_metrics(config, samples, _check(predictions, samples), output, source)
-    write_json(output / "predictions.json", predictions)
+    samples = open_test_set(config)
+    scorer, annotations = make_scorer(config, samples), test_set(config).annotations
+    with ExitStack() as stack:
+        files = [stack.enter_context(opened) for opened in _open_parts(parts, samples, annotations)]
+        source = provenance.read_common(parts, provenance.describe(config, None))
+        metrics = write_metrics(config, samples, scorer.score(chain.from_iterable(files)), output, source)
+        with writing_results(output / "predictions.json") as write:
+            for file in files:
+                for _, _, result in file.stream:
+                    write(result["image_id"], [result])
     return metrics
 
 
@@ -92,58 +101,54 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
 
     Write and return `metrics.json` as `evaluate` does.
     """
-    samples = _open_test_set(config)
-    found = read_predictions(predictions, samples.coco["images"], test_set(config).annotations)
-    return _write_metrics(config, samples, found, output, provenance.describe(config, None))
+    samples = open_test_set(config)
+    with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
+        scores = make_scorer(config, samples).score(found)
+    return write_metrics(config, samples, scores, output, provenance.describe(config, None))
 
 
-def evaluate_model(model: Detector, config: Config, between_batches: Callable[[], None] | None = None) -> Metrics:
-    """Return the headline metrics of a detector during a training. `between_batches` may end it by an exception."""
-    samples = _open_test_set(config)
-    predictions = predict_data_set(model, config, samples, quiet=True, between_batches=between_batches)
-    headline = evaluated_groups(config).get(config.evaluation.protocol)
-    return _score(config, samples, _check(predictions, samples), {"": headline})[""]
-
-
-def _open_test_set(config: Config) -> TestSamples:
+def open_test_set(config: Config) -> TestSamples:
     """Open the test set, and check early that it has all classes of the groups."""
     samples = TestSamples(config)
-    check_groups(config, samples.coco["categories"])
+    check_groups(config, samples.coco.categories)
     return samples
 
 
-def _join(parts: list[Path], samples: TestSamples) -> list[dict[str, Any]]:
-    """Read and join the results of several files."""
-    predictions: list[dict[str, Any]] = []
-    found_in: dict[str, Path] = {}
-    for part in parts:
-        entries = read_json(part)
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UserError(f"{part}: is not a list of COCO results")
-        for image_id in dict.fromkeys(repr(entry.get("image_id")) for entry in entries):
-            if image_id in found_in:
-                raise UserError(f"{part}: holds predictions for image {image_id}, and so does {found_in[image_id]}")
-            found_in[image_id] = part
-        predictions += entries
-    if missing := len(samples) - len(found_in):  # nothing was found in them, or a shard was forgotten
-        log.warning("%d of %d images have no predictions: are these all the shards?", missing, len(samples))
-    return predictions
+def make_scorer(config: Config, samples: TestSamples, only_headline: bool = False) -> Scorer:
+    """Return a scorer of the headline, and of each group."""
+    groups, headline = evaluated_groups(config), headline_group(config)
+    counted = {headline: groups.get(headline)} | ({} if only_headline else groups)
+    return Scorer(samples.coco, counted, config.evaluation.max_dets, config.dataloader.train.mapper.mask_on)
 
 
-def _check(predictions: Found, samples: TestSamples) -> Found:
-    return check_predictions(predictions, samples.coco["images"], "predictions")
+def headline_group(config: Config) -> str:
+    """Return the group whose metrics are the headline; "" stands for all classes."""
+    protocol = config.evaluation.protocol
+    return protocol if protocol in evaluated_groups(config) else ""
 
 
-def _write_metrics(
-    config: Config, samples: TestSamples, found: Found, output: Path, source: dict[str, Any]
+def sending(*receivers: Callable[[int | str, Found], None]) -> Callable[[int | str, Found], None]:
+    """Return a function for `predict_data_set` that sends the results for an image to several receivers.
+
+    It raises a UserError if the detector finds something that is not a number.
+    """
+
+    def send(image_id: int | str, results: Found) -> None:
+        if not all(math.isfinite(number) for result in results for number in (result["score"], *result["bbox"])):
+            raise UserError(f"predictions for image {image_id!r}: a score or a box is not a finite number")
+        for receive in receivers:
+            receive(image_id, results)
+
+    return send
+
+
+def write_metrics(
+    config: Config, samples: TestSamples, scores: dict[str, Metrics], output: Path, source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Score predictions that are checked already, and write `metrics.json`."""
-    groups, protocol = evaluated_groups(config), config.evaluation.protocol
-    headline = protocol if protocol in groups else ""
-    scores = _score(config, samples, found, {**groups, headline: groups.get(headline)})
+    """Write `metrics.json` from the metrics of a scorer, and return its content."""
     metrics = {
-        **scores[headline],
-        "groups": {group: scores[group] for group in groups},
+        **scores[headline_group(config)],
+        "groups": {group: scores[group] for group in evaluated_groups(config)},
         "num_images": len(samples),
         "provenance": source,
     }
@@ -151,8 +156,18 @@ def _write_metrics(
     return metrics
 
 
-def _score(
-    config: Config, samples: TestSamples, found: Found, groups: Mapping[str, list[str] | None]
-) -> dict[str, Metrics]:
-    has_masks, max_dets = config.dataloader.train.mapper.mask_on, tuple(config.evaluation.max_dets)
-    return score_groups(samples.coco, found, groups, max_dets, has_masks)
+def _open_parts(parts: list[Path], samples: TestSamples, annotations: str) -> Iterator[PredictionsFile]:
+    """Open and check the results of several files."""
+    checks = PredictionChecks(samples.coco.images)
+    found_in: dict[int | str, Path] = {}
+    for part in parts:
+        file = PredictionsFile(part, samples.coco.images, annotations, checks)
+        yield file
+        if file.stream.head is not None:
+            raise UserError(f"{part}: is not a list of COCO results")
+        for image_id in file.entries:
+            if image_id in found_in:
+                raise UserError(f"{part}: holds predictions for image {image_id!r}, and so does {found_in[image_id]}")
+            found_in[image_id] = part
+    if missing := len(samples) - len(found_in):  # nothing was found in them, or a shard was forgotten
+        log.warning("%d of %d images have no predictions: are these all the shards?", missing, len(samples))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -59,30 +61,48 @@ def predict_data_set(
     model: Detector,
     config: Config,
     samples: TestSamples,
+    receive: Callable[[int | str, list[dict[str, Any]]], None],
     quiet: bool,
     between_batches: Callable[[], None] | None = None,
     shard: Shard = WHOLE,
-) -> list[dict[str, Any]]:
-    """Find the objects in every image of a set, or of a shard, as COCO results of category 1 with RLE masks.
+) -> None:
+    """Find the objects in every image of a set, or of a shard.
 
-    `between_batches` is called after each batch; it may end the evaluation by an exception.
+    A thread encodes the masks and calls `receive`, while this one finds the objects in the next batch. No more than two
+    batches of masks are in memory.
+
+    Args:
+        model: a detector on the device to compute on.
+        config: names the batch size and the precision.
+        samples: the images.
+        receive: gets, for each image in order, its id and its objects as COCO results of category 1 with RLE masks.
+        quiet: show no progress.
+        between_batches: is called after each batch; it may end the evaluation by an exception.
+        shard: the part of the set.
     """
-    results: list[dict[str, Any]] = []
     batches = list_test_batches(config, samples, shard)
     progress = Progress("evaluating", sum(map(len, batches)), quiet=quiet)
-    for batch in read_batches(test_loader(config, samples, batches)):
-        with autocast(config.evaluation.dtype, model.pixel_mean.device):
-            found = predict_samples(model, batch)
+
+    def hand_over(batch: list[TestSample], found: list[Predictions]) -> None:
         for sample, predictions in zip(batch, found, strict=True):
-            results += to_coco_results(predictions, sample.image_id)
+            receive(sample.image_id, to_coco_results(predictions, sample.image_id))
             progress.advance()
-        if between_batches:
-            between_batches()
-    progress.close()
-    return results
+
+    with closing(progress), ThreadPoolExecutor(1, "encode") as encoder:
+        waiting: Future[None] | None = None
+        for batch in read_batches(test_loader(config, samples, batches)):
+            with autocast(config.evaluation.dtype, model.pixel_mean.device):
+                found = predict_samples(model, batch)
+            if waiting:
+                waiting.result()
+            waiting = encoder.submit(hand_over, batch, found)
+            if between_batches:
+                between_batches()
+        if waiting:
+            waiting.result()
 
 
-def to_coco_results(predictions: Predictions, image_id: int) -> list[dict[str, Any]]:
+def to_coco_results(predictions: Predictions, image_id: int | str) -> list[dict[str, Any]]:
     """Return predictions as entries of a COCO results json."""
     results = []
     for box, score, mask in zip(predictions.boxes, predictions.scores, predictions.masks, strict=True):

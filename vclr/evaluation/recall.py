@@ -1,31 +1,30 @@
 """Average recall and precision of class-agnostic boxes and masks, from two json files or their contents.
 
-pycocotools' `COCOeval` counts; docs/method.md, section 7, explains the metrics and their names. All values are in
+The numbers are those of pycocotools' `COCOeval`, but predictions are taken image by image, and of each only what
+`Tally` keeps stays in memory; docs/method.md, section 7, explains the metrics and their names. All values are in
 percent. A metric without ground truth is `None`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from vclr.catalog.metrics import AP_DETECTIONS, SIZES
-from vclr.coco import annotations as coco_json
-from vclr.coco.annotations import Json
-from vclr.coco.predictions import check_predictions, read_predictions
+from vclr.catalog.metrics import AP_DETECTIONS
+from vclr.coco.annotations import Json, open_checked, to_rle
+from vclr.coco.file import CocoFile, encode_coco
+from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
+from vclr.evaluation.tally import Detections, Metrics, Tally
+from vclr.evaluation.truth import Truth
 
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
 
-Metrics = dict[str, float | None]
+Key = tuple[str, str]  # group, and "box" or "mask"
 
 
 def score(
@@ -58,164 +57,127 @@ def score(
         UsageError: `max_dets` holds something other than positive integers.
     """
     truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
-    truth = coco_json.load_coco(ground_truth) if isinstance(ground_truth, (str, Path)) else ground_truth
+    truth = _open_truth(ground_truth)
+    scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
-        found = read_predictions(predictions, truth["images"], truth_source)
-    else:
-        found = check_predictions(predictions, truth["images"], "predictions")
-    return score_groups(truth, found, {"": categories}, max_dets, masks, truth_source)[""]
+        with read_predictions(predictions, truth.images, truth_source) as found:
+            return scorer.score(found)[""]
+    return scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
 
 
-def score_groups(
-    truth: Json,
-    found: list[Json],
-    groups: Mapping[str, list[str] | None],
-    max_dets: Sequence[int] = MAX_DETS,
-    masks: bool = True,
-    truth_source: str = "ground truth",
-) -> dict[str, Metrics]:
+class Scorer:
     """Compare predictions with each of several groups of classes, without regard to classes within a group.
 
-    Args:
-        truth: a ground truth as `load_coco` returned it.
-        found: predictions as `check_predictions` returned them; they are prepared once for all groups.
-        groups: for each group, the names of its categories; None stands for all.
-        max_dets: as in `score`.
-        masks: as in `score`.
-        truth_source: what errors call the ground truth.
-
-    Returns:
-        What `score` returns, for each group.
+    Attributes:
+        tallies: what the predictions so far amount to, per group, for boxes and, if the group has masks, for masks.
     """
-    if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
-        raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
-    numbers = _number_images(truth["images"])
-    parts = {group: _select(truth, names, truth_source) for group, names in groups.items()}
-    truths = {group: _prepare(coco_json.class_agnostic(_by_category(part)), numbers) for group, part in parts.items()}
-    found = _prepare(_by_category({"images": [], "annotations": found}), numbers)["annotations"]
 
-    sizes = {numbers[image["id"]]: (image["height"], image["width"]) for image in truth["images"]}
-    scores = _score_kind("box", truths, found, sizes, max_dets)
-    with_masks = {group: part for group, part in truths.items() if masks and _has_masks_in(part, found)}
-    of_masks = _score_kind("mask", with_masks, found, sizes, max_dets) if with_masks else {}
-    without = {name.replace("box_", "mask_", 1): None for metrics in scores.values() for name in metrics}
-    return {group: {**scores[group], **of_masks.get(group, without)} for group in groups}
+    def __init__(
+        self,
+        truth: CocoFile,
+        groups: Mapping[str, list[str] | None],
+        max_dets: Sequence[int] = MAX_DETS,
+        masks: bool = True,
+        truth_source: str = "ground truth",
+    ) -> None:
+        """Prepare the ground truth.
 
+        Args:
+            truth: a ground truth whose annotations are checked.
+            groups: for each group, the names of its categories; None stands for all.
+            max_dets: as in `score`.
+            masks: as in `score`.
+            truth_source: what errors call the ground truth.
+        """
+        if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
+            raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
+        self._max_dets = sorted(set(max_dets))
+        self._truth = Truth(truth, truth_source)
+        self._groups = {group: self._truth.group(names) for group, names in groups.items()}
+        self.tallies: dict[Key, Tally] = {}
+        for name, group in self._groups.items():
+            for kind in ("box", "mask") if masks and group.has_masks else ("box",):
+                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
-def _select(truth: Json, categories: list[str] | None, source: str) -> Json:
-    """Keep the annotations of some categories, and the images that have one; None keeps everything."""
-    if categories is None:
-        return truth
-    wanted = coco_json.category_ids(truth, categories, source)
-    return coco_json.select(truth, lambda annotation: annotation["category_id"] in wanted)
+    def score(self, predictions: ByImage) -> dict[str, Metrics]:
+        """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
+        for image_id, found in predictions:
+            self.add(image_id, found)
+        return self.metrics()
 
+    def add(self, image_id: int | str, predictions: list[Json]) -> None:
+        """Count all predictions for an image, as `PredictionChecks.check` returned them."""
+        positions, annotations = self._truth.in_image(image_id)
+        objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
+        best = self._best(predictions)
+        best_scores = np.array([float(one["score"]) for one in best[:AP_DETECTIONS]])
+        for kind in ("box", "mask"):
+            counted = [name for name, group in self._groups.items() if number in group.images]
+            tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
+            if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):
+                continue
+            found, shapes = (self._outline(kind, image_id, entries) for entries in (best, annotations))
+            detections = Detections(best_scores, _areas(kind, found))
+            ious = _overlap(found, shapes, objects.is_crowd)
+            for name, tally in tallies.items():
+                is_counted = self._groups[name].is_counted[positions]
+                tally.num_found += len(predictions)
+                tally.add(number, detections, objects[is_counted], ious[:, is_counted])
 
-def _has_masks_in(truth: Json, found: list[Json]) -> bool:
-    """Tell whether a ground truth has masks and the predictions for its images, if there are any, have masks too."""
-    found = _of_images(found, truth)
-    return _has_masks(truth["annotations"]) and (not found or _has_masks(found))
+    def merge(self, tallies: Mapping[Key, Tally]) -> None:
+        """Add the `tallies` of a scorer that has counted other images of the same ground truth."""
+        for key, tally in tallies.items():
+            self.tallies[key].merge(tally)
 
+    def metrics(self) -> dict[str, Metrics]:
+        """Return what `score` returns, for each group."""
+        scores = {}
+        for group in self._groups:
+            boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
+            scores[group] = boxes.metrics("box")
+            if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
+                scores[group] |= masks.metrics("mask")
+            else:
+                scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
+        return scores
 
-def _of_images(annotations: list[Json], truth: Json) -> list[Json]:
-    images = {image["id"] for image in truth["images"]}
-    return [annotation for annotation in annotations if annotation["image_id"] in images]
+    def _best(self, predictions: list[Json]) -> list[Json]:
+        """Return as many predictions as count, best first; between equals, category and order decide."""
+        ordered = sorted(predictions, key=lambda prediction: prediction["category_id"])
+        ordered.sort(key=lambda prediction: -prediction["score"])
+        return ordered[: max(*self._max_dets, AP_DETECTIONS)]
 
-
-def _has_masks(annotations: list[Json]) -> bool:
-    return any(annotation.get("segmentation") is not None for annotation in annotations)
-
-
-def _by_category(coco: Json) -> Json:
-    """Sort annotations by category, as pycocotools does even if it ignores classes: it decides between equals."""
-    return {**coco, "annotations": sorted(coco["annotations"], key=lambda annotation: annotation["category_id"])}
-
-
-def _number_images(images: list[Json]) -> dict[int | str, int]:
-    """Number images from 1, by their ids.
-
-    COCOeval takes id 0 for "no match", and sorts image ids, which text and numbers together do not allow.
-    """
-    ids = sorted((image["id"] for image in images), key=lambda image_id: (isinstance(image_id, str), image_id))
-    return {image_id: number for number, image_id in enumerate(ids, start=1)}
-
-
-def _prepare(coco: Json, numbers: dict[int | str, int]) -> Json:
-    """Number images as `numbers` says and annotations from 1, and give all annotations one category."""
-    images = [{**image, "id": numbers[image["id"]]} for image in coco["images"]]
-    annotations = [
-        {**annotation, "id": number, "image_id": numbers[annotation["image_id"]], "category_id": 1}
-        for number, annotation in enumerate(coco["annotations"], start=1)
-    ]
-    return {**coco, "images": images, "annotations": annotations}
-
-
-def _score_kind(
-    kind: str,
-    truths: dict[str, Json],
-    found: list[Json],
-    sizes: dict[int, tuple[int, int]],
-    max_dets: Sequence[int],
-) -> dict[str, Metrics]:
-    """Return the metrics of boxes (`kind` "box") or masks ("mask") for each ground truth."""
-    is_mask = kind == "mask"
-    found = [_measure(_shape(prediction, sizes, is_mask), is_mask) for prediction in found]
-    scores = {}
-    for group, truth in truths.items():
-        shaped = {**truth, "annotations": [_shape(annotation, sizes, is_mask) for annotation in truth["annotations"]]}
-        scores[group] = _count(kind, shaped, _of_images(found, truth), max_dets)
-    return scores
-
-
-def _count(kind: str, truth: Json, found: list[Json], max_dets: Sequence[int]) -> Metrics:
-    """Let pycocotools count, and name its results."""
-    counts = sorted({*max_dets, AP_DETECTIONS})
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
-        iou_type = "segm" if kind == "mask" else "bbox"
-        evaluator = COCOeval(_index(truth), _index({**truth, "annotations": found}), iou_type)
-        evaluator.params.maxDets = counts
-        evaluator.evaluate()
-        evaluator.accumulate()
-    precision, recall = evaluator.eval["precision"], evaluator.eval["recall"]
-
-    # precision: (IoU, recall, category, area, detections); recall the same without its second axis; -1: no ground truth
-    at_100 = precision[:, :, 0, :, counts.index(AP_DETECTIONS)]
-    scores = {f"{kind}_ap": _percent(at_100[:, :, 0])}
-    scores |= {f"{kind}_ap50": _percent(at_100[0, :, 0]), f"{kind}_ap75": _percent(at_100[5, :, 0])}
-    scores |= {f"{kind}_ap_{size}": _percent(at_100[:, :, area]) for area, size in enumerate(SIZES, start=1)}
-    for count in sorted(set(max_dets)):
-        at_count = recall[:, 0, :, counts.index(count)]
-        scores[f"{kind}_ar@{count}"] = _percent(at_count[:, 0])
-        if count >= AP_DETECTIONS:
-            scores |= {f"{kind}_ar@{count}_{size}": _percent(at_count[:, area]) for area, size in enumerate(SIZES, 1)}
-    return scores
+    def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
+        """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
+        if kind == "box":
+            return [entry["bbox"] for entry in entries]
+        size = self._truth.sizes[image_id]
+        return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
 
 
-def _shape(annotation: Json, sizes: dict[int, tuple[int, int]], is_mask: bool) -> Json:
-    """Return a copy with its mask as compressed RLE, or without one for the counting of boxes."""
-    shaped = copy.copy(annotation)
-    segmentation = shaped.pop("segmentation", None)
-    if is_mask:
-        x, y, w, h = annotation["bbox"]
-        corners = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-        shaped["segmentation"] = coco_json.to_rle(segmentation or corners, *sizes[annotation["image_id"]])
-    return shaped
+def _open_truth(ground_truth: str | Path | Json) -> CocoFile:
+    if not isinstance(ground_truth, (str, Path)):
+        return encode_coco(ground_truth, "ground truth")
+    coco, annotations = open_checked(ground_truth)
+    for _ in annotations:  # checks each
+        pass
+    return coco
 
 
-def _measure(prediction: Json, is_mask: bool) -> Json:
-    """Add the area that decides between small, medium and large: the mask's own if masks are counted."""
-    _, _, width, height = prediction["bbox"]
-    area = float(coco_mask.area(prediction["segmentation"])) if is_mask else width * height
-    return {**prediction, "area": area, "iscrowd": 0}
+def _corners(box: list[float]) -> list[list[float]]:
+    x, y, w, h = box
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
 
 
-def _index(dataset: Json) -> COCO:
-    indexed = COCO()
-    indexed.dataset = dataset
-    indexed.createIndex()
-    return indexed
+def _areas(kind: str, outlines: list[Any]) -> np.ndarray:
+    """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
+    if kind == "mask":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
+        return np.array([coco_mask.area(outline) for outline in outlines], float)
+    return np.array([width * height for _, _, width, height in outlines], float)
 
 
-def _percent(values: np.ndarray) -> float | None:
-    """Average the values that have ground truth."""
-    present = values[values > -1]
-    return float(present.mean()) * 100 if present.size else None
+def _overlap(detections: list[Any], objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
+    """Return the IoUs (d, n) of boxes or masks; of a crowd, the share of the detection that lies in it."""
+    if not objects:
+        return np.zeros((len(detections), 0))
+    return np.asarray(coco_mask.iou(detections, objects, is_crowd.astype(np.uint8).tolist()))

@@ -13,7 +13,7 @@ from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
-from vclr.evaluation.recall import Metrics
+from vclr.evaluation.tally import Metrics
 from vclr.views.choice import view_weights
 
 KNOWN, NOVEL = "known", "novel"

@@ -20,7 +20,7 @@ from vclr.config import Config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
-from vclr.evaluation.recall import Metrics
+from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
 from vclr.report.history import read_history

@@ -1,0 +1,160 @@
+"""Count the matches of all images in little memory, and compute recall and precision as pycocotools does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from pycocotools.cocoeval import Params
+
+from vclr.catalog.metrics import AP_DETECTIONS, SIZES
+from vclr.evaluation.matching import match
+
+_PARAMS = Params("bbox")
+THRESHOLDS = np.minimum(_PARAMS.iouThrs, 1 - 1e-10)
+RECALLS = _PARAMS.recThrs
+RANGES = np.array(_PARAMS.areaRng)  # (a, 2): all sizes, then SIZES
+UNMATCHED = np.packbits([False] * len(THRESHOLDS) + [True] * len(THRESHOLDS))  # false at every threshold
+
+Metrics = dict[str, float | None]
+
+
+@dataclass
+class Objects:
+    """Objects: (n,) areas, and whether each is a crowd."""
+
+    areas: np.ndarray
+    is_crowd: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> Objects:
+        """Return some of the objects."""
+        return Objects(self.areas[chosen], self.is_crowd[chosen])
+
+    @property
+    def is_ignored(self) -> np.ndarray:
+        """(a, n) whether an object is ignored in a size range."""
+        return self.is_crowd | is_outside(self.areas)
+
+
+class Detections:
+    """The best detections in an image, best first.
+
+    Attributes:
+        scores: (d,) of the `AP_DETECTIONS` best.
+        is_inside: (a, d) whether the area of each of them lies in a size range.
+    """
+
+    def __init__(self, scores: np.ndarray, areas: np.ndarray) -> None:
+        self.scores, self.is_inside = scores, ~is_outside(areas[:AP_DETECTIONS])
+
+
+class Image(NamedTuple):
+    """What average precision needs of an image: a detection is true, false, or neither.
+
+    Attributes:
+        detections: the detections; without an object they are false in the size ranges of their area, else neither.
+        matched: (k,) positions of those that have an object at some threshold.
+        flags: (a, 3, k) whether these are true at each threshold, and whether false, as bits.
+    """
+
+    detections: Detections
+    matched: np.ndarray
+    flags: np.ndarray
+
+
+@dataclass
+class Tally:
+    """The matches of the images so far. Recall needs only their numbers, average precision an `Image` for each.
+
+    Attributes:
+        max_dets: numbers of best detections per image at which recall is measured.
+        num_objects: (a,) number of objects per size range, of all images.
+        num_found: number of predictions, including those that are not among the best.
+        num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
+        images: the images by number.
+    """
+
+    max_dets: Sequence[int]
+    num_objects: np.ndarray
+    num_found: int = 0
+    num_true: np.ndarray = field(init=False)
+    images: dict[int, Image] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.num_true = np.zeros((len(self.max_dets), len(RANGES), len(THRESHOLDS)), np.int64)
+
+    def add(self, image: int, detections: Detections, objects: Objects, ious: np.ndarray) -> None:
+        """Add the detections in an image."""
+        is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
+        is_true = is_matched & ~has_ignored
+        for number, count in enumerate(self.max_dets):
+            self.num_true[number] += is_true[..., :count].sum(axis=-1)
+        matched = np.flatnonzero(is_matched[..., :AP_DETECTIONS].any(axis=(0, 1)))
+        is_false = ~is_matched[..., matched] & detections.is_inside[:, None, matched]
+        flags = np.packbits(np.concatenate([is_true[..., matched], is_false], axis=1), axis=1)
+        self.images[image] = Image(detections, matched.astype(np.uint8), flags)
+
+    def merge(self, other: Tally) -> None:
+        """Add the matches of other images."""
+        self.num_found += other.num_found
+        self.num_true += other.num_true
+        self.images |= other.images
+
+    def metrics(self, kind: str) -> Metrics:
+        """Return the metrics of all images, named after `kind`, in percent."""
+        precision = np.stack([self._precision(area) for area in range(len(RANGES))])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            recall = np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
+        scores = {f"{kind}_ap": _percent(precision[0])}
+        scores |= {f"{kind}_ap50": _percent(precision[0, 0]), f"{kind}_ap75": _percent(precision[0, 5])}
+        scores |= {f"{kind}_ap_{size}": _percent(precision[area]) for area, size in enumerate(SIZES, start=1)}
+        for count, at_count in zip(self.max_dets, recall, strict=True):
+            scores[f"{kind}_ar@{count}"] = _percent(at_count[0])
+            if count >= AP_DETECTIONS:
+                scores |= {f"{kind}_ar@{count}_{size}": _percent(at_count[area]) for area, size in enumerate(SIZES, 1)}
+        return scores
+
+    def _precision(self, area: int) -> np.ndarray:
+        """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""
+        precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if self.num_objects[area] else -1.0)
+        if not self.images or not self.num_objects[area]:
+            return precision
+        flags = self._sorted_flags(area)
+        for threshold in range(len(THRESHOLDS)):
+            # Precision is highest where a true detection was added, and recall grows there.
+            places = np.flatnonzero(_row(flags, threshold))
+            false = np.cumsum(_row(flags, len(THRESHOLDS) + threshold), dtype=np.int32)[places]
+            true = np.arange(1.0, len(places) + 1)
+            best = np.maximum.accumulate((true / (false + true + np.spacing(1)))[::-1])[::-1]
+            ranks = np.searchsorted(true / self.num_objects[area], RECALLS, side="left")
+            ranks = ranks[ranks < len(true)]
+            precision[threshold, : len(ranks)] = best[ranks]
+        return precision
+
+    def _sorted_flags(self, area: int) -> np.ndarray:
+        """Return the packed flags (3, d) of the detections in all images, best first."""
+        images = [self.images[number] for number in sorted(self.images)]
+        flags = UNMATCHED[:, None] * np.concatenate([image.detections.is_inside[area] for image in images])
+        start = 0
+        for image in images:
+            flags[:, start + image.matched.astype(int)] = image.flags[area]
+            start += len(image.detections.scores)
+        scores = np.concatenate([image.detections.scores for image in images])
+        return flags[:, np.argsort(np.negative(scores, out=scores), kind="mergesort")]
+
+
+def is_outside(areas: np.ndarray) -> np.ndarray:
+    """Return (a, n) whether each area is outside of a size range."""
+    return (areas < RANGES[:, :1]) | (areas > RANGES[:, 1:])
+
+
+def _row(packed: np.ndarray, row: int) -> np.ndarray:
+    return packed[row // 8] >> (7 - row % 8) & 1
+
+
+def _percent(values: np.ndarray) -> float | None:
+    """Average the values that have ground truth."""
+    present = values[values > -1]
+    return float(present.mean()) * 100 if present.size else None
