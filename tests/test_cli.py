@@ -89,7 +89,7 @@ def train_arguments(folder: Path, *overrides: str) -> list[str]:
     small = ["model.num_queries=10", "model.criterion.num_points=16", "dataloader.train.mapper.short_edge_length=[40]"]
     small += ["dataloader.train.total_batch_size=1", "dataloader.test.mapper.short_edge_length=40", "train.device=cpu"]
     short = ["train.max_iter=1", f"train.output_dir={folder}/run", "tracking.enabled=False"]
-    short.append("evaluation.groups={known: [disk], novel: [ring]}")
+    short += ["evaluation.groups={known: [disk], novel: [ring]}", "model.criterion.weight_dict.loss_consistency=0"]
     return ["train", "--config-file", str(DEMO), "--quiet", *paths, *settings, *small, *short, *overrides]
 
 
@@ -552,18 +552,19 @@ def test_doctor_lists_what_is_wrong_with_data(tmp_path: Path, world: dict[str, A
     write_json(tmp_path / "a.json", world)
     done = run(*files, "--limit", "2", "--output", tmp_path / "report.json", check=False)
     assert done.returncode == 1
-    *_, first, second, more, last = done.stdout.splitlines()
+    *_, first, second, more, none, last = done.stdout.splitlines()
     entry = f"{tmp_path}/a.json: annotations"
     assert first == f"error    annotation without image: {entry}[0] (id 0): image 9 is not in `images`; " + (
         "refused before anything starts"
     )
     assert f"{entry}[1]" in second
     assert more == f"{'':8} and 3 more: annotation without image"
-    assert last == "2 images, 6 annotations: 5 errors, 2 warnings"
+    assert none.endswith("a.json: has no image with an object; refused before anything starts")
+    assert last == "2 images, 6 annotations: 6 errors, 3 warnings"
     report = read_json(tmp_path / "report.json")
-    assert (report["images"], report["annotations"], report["errors"], report["warnings"]) == (2, 6, 5, 2)
+    assert (report["images"], report["annotations"], report["errors"], report["warnings"]) == (2, 6, 6, 3)
     levels = [finding["level"] for finding in report["findings"]]
-    assert (levels.count("error"), levels.count("warning")) == (5, 2)
+    assert (levels.count("error"), levels.count("warning")) == (6, 3)
 
 
 def test_doctor_checks_a_configuration_as_train_takes_it(tmp_path: Path, world: dict[str, Any]):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import Config
+from vclr.config import Config, load_config
 from vclr.tracking.database import prepare_database
 
 
@@ -28,7 +28,7 @@ def package_for_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(tmp_path: Path, empty_database: Path) -> Config:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    config = Config()
+    config = load_config()
     config.tracking.uri = f"sqlite:///{tmp_path}/mlflow.db"
     config.train.output_dir = str(tmp_path / "runs" / "demo" / "seed0")
     return config

@@ -240,7 +240,7 @@ def test_shards_work_and_are_joined(checkout):
         f"vclr evaluate --config-file configs/experiment/own.yaml --predictions {folder}/shards/1of2/predictions.json"
         f" --predictions {folder}/shards/2of2/predictions.json --output {folder} train.num_threads=1 ",
     ):
-        assert command in commands
+        assert any(one.startswith(command) for one in commands), command
     assert len(commands) == 3 + 4 + 3 + 2
 
 
