@@ -15,11 +15,12 @@ from pycocotools.cocoeval import COCOeval
 from tests.splits.made import write_split
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.coco.file import open_coco
+from vclr.coco.predictions import check_predictions, group_by_image
 from vclr.coco.repair import repair, save_repaired
 from vclr.config import load_config
 from vclr.data import samples
 from vclr.data.samples import TrainingSamples
-from vclr.evaluation.recall import score
+from vclr.evaluation.recall import Scorer, score
 from vclr.files import write_json
 from vclr.pictures import write_png
 
@@ -132,6 +133,9 @@ def test_evaluation_of_a_file_and_of_the_repaired_one_is_the_same(folder: Path):
     assert metrics["mask_ar@100"] is not None
     before, after = (samples.TestSamples(config(folder, name)) for name in ("a", "a_repaired"))
     assert [*before.images.ids] == [*after.images.ids]
+    for sample_set in (before, after):  # what `vclr evaluate` counts
+        scorer = Scorer(sample_set.coco, {"": None})
+        assert scorer.score(group_by_image(check_predictions(found, sample_set.coco.images, "found")))[""] == metrics
 
 
 def recall_of_boxes(path: Path, found: list[Json]) -> tuple[float, int]:
