@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.splits.made import write_split
+from tests.splits.made import write_record, write_split
 from vclr.catalog.data_sets import DATA_SETS
 from vclr.coco.annotations import load_coco
 from vclr.config import Config, load_config
@@ -69,8 +69,7 @@ def test_the_record_of_a_split_says_it(make_config: MakeConfig, joined: Path, pr
     config = make_config(f"data.train.annotations={joined}", f"data.train.proposals={proposals}")
     assert_refused(lambda: check_names(config), r"those of proposals\.json", r"data\.train\.proposals")
     published = joined.with_name("published.json")
-    record = {"split": "one_class", "annotations": {"file": "vCLR_coco_train2017_top5.json"}}
-    write_json(published.with_suffix(".record.json"), record)
+    write_record(published, "vCLR_coco_train2017_top5.json")
     assert_refused(lambda: refuse_second_proposals("--proposals=p", published), "those of vCLR_coco_.*", "--proposals")
 
 
