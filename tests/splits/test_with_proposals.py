@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.splits.made import write_record, write_split
-from vclr.catalog.data_sets import DATA_SETS
+from vclr.catalog.data_sets import DATA_SETS, PUBLISHED_TOP_K
 from vclr.coco.annotations import load_coco
 from vclr.config import Config, load_config
 from vclr.data.data_sets import training_set
@@ -49,6 +49,8 @@ def assert_refused(check: Callable[[], Any], why: str, setting: str) -> None:
 
 def test_training_sets_of_the_catalog_say_how_many_they_hold():
     held = {name: record.top_k for name, record in DATA_SETS.items() if record.top_k}
+    assert sorted(held.values()) == [5] * (len(held) // 2) + [10] * (len(held) // 2)
+    assert PUBLISHED_TOP_K == {"vCLR_voc_train2017_top10.json": 10, "vCLR_coco_train2017_top5.json": 5}
     assert held.keys() == {name for name, record in DATA_SETS.items() if record.part == "train" and name != "toy_train"}
     for name, number in held.items():
         config = load_config(None, [f"dataloader.train.dataset.names={name}", "data.train.proposals=more.json"])

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.catalog.data_sets import DATA_SETS, find_split_file
+from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
 from vclr.coco.checks import Json
 from vclr.coco.record import read_split_record
 from vclr.errors import UsageError
-
-# Files of the OWIS collection that hold proposals.
-PUBLISHED = {
-    Path(record.json).name: record.top_k for record in DATA_SETS.values() if record.top_k and not record.method
-}
 
 
 def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
@@ -28,11 +23,11 @@ def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
     """
     path = Path(annotations)
     found = find_split_file(path)
-    top_k = (found.top_k if found else 0) or PUBLISHED.get(path.name, 0)
+    top_k = (found.top_k if found else 0) or PUBLISHED_TOP_K.get(path.name, 0)
     if top_k:
         raise second_proposals(setting, annotations, f"the best {top_k} of each image")
     if record := read_split_record(path):
-        published = record.annotations if record.annotations.file in PUBLISHED else None
+        published = record.annotations if record.annotations.file in PUBLISHED_TOP_K else None
         if source := record.proposals or published:
             raise second_proposals(setting, annotations, f"those of {source.file}")
 
