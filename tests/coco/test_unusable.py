@@ -54,7 +54,14 @@ def make_world(folder: Path) -> Json:
             if number % 9 == 0:
                 shape = encode_mask(np.tri(HEIGHT, WIDTH))
             entry = {"id": number + 1, "image_id": number % NUM_IMAGES, "category_id": 1 + number % 2, "bbox": box}
-            entries.append({**entry, "segmentation": shape, "iscrowd": int(number % 11 == 5), "score": number / 100})
+            entries.append(
+                {
+                    **entry,
+                    "segmentation": shape,
+                    "iscrowd": int(number % 11 == 5),
+                    "score": number / 100 if name == "p" else None,
+                }
+            )
         categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cup"}]
         made[name] = {"info": {"by": "hand"}, "images": images, "annotations": entries, "categories": categories}
         write_json(folder / f"{name}.json", made[name])

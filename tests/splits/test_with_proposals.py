@@ -20,7 +20,7 @@ from vclr.files import read_json, write_json
 from vclr.splits.with_proposals import refuse_second_proposals
 
 MakeConfig = Callable[..., Config]
-TWICE = r"holds object proposals already \({}\); leave {} out, or name annotations without proposals$"
+TWICE = r"holds object proposals already \({}\); leave {} out, or name annotations without proposals(; if .* `score`)?$"
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,20 @@ def test_a_score_says_it(make_config: MakeConfig, joined: Path, proposals: Path,
     scored = lambda: write_split("toy_known_top3", proposals, tmp_path / "out.json", proposals=proposals)  # noqa: E731
     assert_refused(scored, r"annotations\[0\] \(id \d+\) has a `score`", "--proposals")
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("score", [None, "high", True])
+def test_a_score_that_is_no_number_does_not(
+    make_config: MakeConfig, world: Path, proposals: Path, tmp_path: Path, score: Any
+):
+    """Some tools give everything that a person drew an empty score."""
+    coco = read_json(world / "raw/toy/annotations_train.json")
+    for annotation in coco["annotations"]:
+        annotation["score"] = score
+    write_json(tmp_path / "a.json", coco)
+    write_split("toy_known_top3", tmp_path / "a.json", tmp_path / "out.json", proposals=proposals)
+    config = make_config(f"data.train.annotations={tmp_path / 'a.json'}", f"data.train.proposals={proposals}")
+    assert len(TrainingSamples(config).objects)
 
 
 def test_without_other_proposals_such_files_train(make_config: MakeConfig, joined: Path):

@@ -8,6 +8,7 @@ from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
 from vclr.coco.checks import Json
 from vclr.coco.record import read_split_record
 from vclr.errors import UsageError
+from vclr.object_proposals.choose import is_score
 
 
 def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
@@ -33,19 +34,19 @@ def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
 
 
 def refuse_scored(setting: str, annotations: str | Path, number: int, annotation: Json) -> None:
-    """Refuse proposals for annotations of which one has a score, as only proposals have.
+    """Refuse proposals for annotations of which one has a score, as proposals have.
 
     Raises:
         UsageError: it has one; says what to leave out.
     """
-    if "score" in annotation:
+    if is_score(annotation.get("score")):
         entry = f"annotations[{number}] (id {annotation.get('id')}) has a `score`"
-        raise second_proposals(setting, annotations, entry)
+        raise second_proposals(setting, annotations, entry, "; if its annotations are none, remove their `score`")
 
 
-def second_proposals(setting: str, annotations: str | Path, why: str) -> UsageError:
+def second_proposals(setting: str, annotations: str | Path, why: str, fix: str = "") -> UsageError:
     """Return the error of proposals that would be added twice."""
     return UsageError(
         f"{setting}: {annotations} holds object proposals already ({why}); leave {setting.partition('=')[0]} out, or "
-        "name annotations without proposals"
+        f"name annotations without proposals{fix}"
     )

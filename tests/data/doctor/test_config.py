@@ -88,6 +88,8 @@ def test_proposals_of_annotations_that_hold_some(world: World):
     world.annotations[0]["score"] = 0.5
     says = only(world.check_config(), "proposals twice", ERROR)
     assert "p.json: 1 annotations of the training set have a `score`, so they are object proposals already" in says
+    world.annotations[0]["score"] = None
+    assert "proposals twice" not in {finding.topic for finding in wrong(world.check_config())}
     del world.annotations[0]["score"]
     write_record(world.folder / "a.json", "all.json", "q.json")
     says = only(world.check_config(), "proposals twice", ERROR)
