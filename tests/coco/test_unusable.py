@@ -182,8 +182,8 @@ def test_a_split_of_a_file_and_of_the_repaired_one_is_the_same(folder: Path, tmp
 
 
 WARNING = (
-    "4 of 5 annotations dropped (1 empty boxes, 2 polygons under three points, 1 polygons with an odd number of "
-    "coordinates), 1 polygons dropped from annotations that are kept (1 polygons under three points); "
+    "4 of 5 annotations dropped (1 empty box, 2 polygons under three points, 1 polygon with an odd number of "
+    "coordinates), 1 polygon dropped from annotations that are kept (1 polygon under three points); "
     "first: annotations[0] (id 7): box is 0x8 px; `vclr repair {} --output NEW.json` writes a clean file"
 )
 
@@ -204,4 +204,4 @@ def test_a_file_is_warned_about_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert caplog.messages == [f"{path}: {WARNING.format(path)}"]
     write_json(path, {"images": images, "annotations": entries[:1], "categories": [{"id": 1, "name": "dog"}]})
     load_coco(path)
-    assert "1 of 1 annotations dropped (1 empty boxes); first" in caplog.messages[1]
+    assert "1 of 1 annotations dropped (1 empty box); first" in caplog.messages[1]
