@@ -167,7 +167,7 @@ def test_unusable_frames_of_a_video_are_dropped(tmp_path: Path, caplog: pytest.L
     made = split_of(tmp_path, "uvo_nonvoc", coco)
     assert [annotation["track_id"] for annotation in made["annotations"]] == [8, 3]
     (line,) = caplog.messages
-    assert "1 of 6 annotations dropped (1 empty boxes); first: annotations[4] (id 5): box is -3x4 px" in line
+    assert "1 of 6 annotations dropped (1 empty box); first: annotations[4] (id 5): box is -3x4 px" in line
     assert "vclr repair" not in line
     with pytest.raises(UserError, match="holds videos, which cannot be repaired"):
         repair(tmp_path / "all.json")

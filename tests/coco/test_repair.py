@@ -55,7 +55,7 @@ def test_everything_else_stays_as_it_is_written(tmp_path: Path, encoding: str):
     before, after = json.loads(path.read_text(encoding=encoding)), json.loads(text)
     changed = {**before["annotations"][2], "segmentation": [[1, 1, 5, 1, 5, 5]]}
     assert after == {**before, "annotations": [before["annotations"][0], changed, before["annotations"][3]]}
-    assert "1 of 4 annotations dropped (1 empty boxes)" in said
+    assert "1 of 4 annotations dropped (1 empty box)" in said
     assert "    annotations[1] (id 2): box is 0x4 px\n" in said
 
 
@@ -85,7 +85,7 @@ def test_the_record_lists_what_went_and_why(tmp_path: Path):
             "id": 3,
             "image_id": 1,
             "dropped": "polygons",
-            "why": ["polygon 0 has 1 points, fewer than 3"],
+            "why": ["polygon 0 has 1 point, fewer than 3"],
         },
     ]
 

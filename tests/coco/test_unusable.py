@@ -15,11 +15,12 @@ from pycocotools.cocoeval import COCOeval
 from tests.splits.made import write_split
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.coco.file import open_coco
+from vclr.coco.predictions import check_predictions, group_by_image
 from vclr.coco.repair import repair, save_repaired
 from vclr.config import load_config
 from vclr.data import samples
 from vclr.data.samples import TrainingSamples
-from vclr.evaluation.recall import score
+from vclr.evaluation.recall import Scorer, score
 from vclr.files import write_json
 from vclr.pictures import write_png
 
@@ -53,7 +54,14 @@ def make_world(folder: Path) -> Json:
             if number % 9 == 0:
                 shape = encode_mask(np.tri(HEIGHT, WIDTH))
             entry = {"id": number + 1, "image_id": number % NUM_IMAGES, "category_id": 1 + number % 2, "bbox": box}
-            entries.append({**entry, "segmentation": shape, "iscrowd": int(number % 11 == 5), "score": number / 100})
+            entries.append(
+                {
+                    **entry,
+                    "segmentation": shape,
+                    "iscrowd": int(number % 11 == 5),
+                    "score": number / 100 if name == "p" else None,
+                }
+            )
         categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cup"}]
         made[name] = {"info": {"by": "hand"}, "images": images, "annotations": entries, "categories": categories}
         write_json(folder / f"{name}.json", made[name])
@@ -132,6 +140,9 @@ def test_evaluation_of_a_file_and_of_the_repaired_one_is_the_same(folder: Path):
     assert metrics["mask_ar@100"] is not None
     before, after = (samples.TestSamples(config(folder, name)) for name in ("a", "a_repaired"))
     assert [*before.images.ids] == [*after.images.ids]
+    for sample_set in (before, after):  # what `vclr evaluate` counts
+        scorer = Scorer(sample_set.coco, {"": None})
+        assert scorer.score(group_by_image(check_predictions(found, sample_set.coco.images, "found")))[""] == metrics
 
 
 def recall_of_boxes(path: Path, found: list[Json]) -> tuple[float, int]:
@@ -171,8 +182,8 @@ def test_a_split_of_a_file_and_of_the_repaired_one_is_the_same(folder: Path, tmp
 
 
 WARNING = (
-    "4 of 5 annotations dropped (1 empty boxes, 2 polygons under three points, 1 polygons with an odd number of "
-    "coordinates), 1 polygons dropped from annotations that are kept (1 polygons under three points); "
+    "4 of 5 annotations dropped (1 empty box, 2 polygons under three points, 1 polygon with an odd number of "
+    "coordinates), 1 polygon dropped from annotations that are kept (1 polygon under three points); "
     "first: annotations[0] (id 7): box is 0x8 px; `vclr repair {} --output NEW.json` writes a clean file"
 )
 
@@ -193,4 +204,4 @@ def test_a_file_is_warned_about_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert caplog.messages == [f"{path}: {WARNING.format(path)}"]
     write_json(path, {"images": images, "annotations": entries[:1], "categories": [{"id": 1, "name": "dog"}]})
     load_coco(path)
-    assert "1 of 1 annotations dropped (1 empty boxes); first" in caplog.messages[1]
+    assert "1 of 1 annotations dropped (1 empty box); first" in caplog.messages[1]

@@ -12,6 +12,7 @@ from click.testing import Result
 
 from vclr.catalog.classes import TOY_KNOWN_CLASSES, TOY_NOVEL_CLASSES
 from vclr.cli.options import app
+from vclr.coco.record import record_path
 from vclr.config import Config, load_config
 from vclr.data.data_sets import test_set as find_test_set
 from vclr.errors import UserError
@@ -194,6 +195,11 @@ def test_origin_of_published_and_rebuilt_files(world: Path, tmp_path: Path):
     assert found == {"files": "rebuilt", "json": official.name, "sha256": digest}
     save_split(make_split("one_class", published), rebuilt)  # as an earlier version made this file
     assert describe(again, None)["test_set"]["origin"]["files"] == "published"
+    record = read_json(record_path(rebuilt))
+    write_json(record_path(rebuilt), {key: value for key, value in record.items() if key != "output"})
+    with pytest.raises(UserError, match=r"record\.json: is not a record .*`output`.*make the split again"):
+        describe(again, None)
+    write_json(record_path(rebuilt), record)
     rebuilt.write_bytes(rebuilt.read_bytes() + b" ")  # the record is of other annotations
     assert describe(again, None)["test_set"]["origin"] == {"files": "rebuilt", "json": "", "sha256": ""}
 

@@ -149,6 +149,8 @@ def _recorded(folder: Path, chance: random.Random) -> list[Trial]:
     """`vclr licenses` reads the record beside a split."""
     split = write_json(folder / "split.json", json.loads((folder / "sound.json").read_text()))
     record = {
+        "split": "one_class",
+        "output": {"file": "split.json", "sha256": DIGEST},
         "annotations": {"file": "sound.json", "sha256": DIGEST},
         "proposals": {"file": "p.json", "sha256": DIGEST},
     }

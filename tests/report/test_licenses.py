@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.shared import PHOTOS
+from tests.splits.made import write_record
 from vclr.cli import main
+from vclr.coco.record import record_path
+from vclr.coco.repair import repair, save_repaired
 from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.fetch.sources import read_catalog
@@ -64,14 +67,11 @@ def test_demo_is_safe():
 
 def test_what_a_split_was_made_of_decides(tmp_path: Path):
     path = write_photos(tmp_path / "splits/coco2017_train_voc_top10_cutler.json", [])
-    record: dict[str, Any] = {"annotations": {"file": "published.json"}}
     (tmp_path / "raw/owis").mkdir(parents=True)
     (tmp_path / "raw/owis/published.json").touch()
-    path.with_suffix(".record.json").write_text(json.dumps(record))
+    write_record(path, "published.json")
     assert terms(tmp_path)["annotations (training)"].of == "OWIS collection of v-CLR's authors"
-    record["annotations"]["file"] = "instances_train2017.json"
-    record["proposals"] = {"file": "published.json"}
-    path.with_suffix(".record.json").write_text(json.dumps(record))
+    write_record(path, "instances_train2017.json", "published.json")
     found = terms(tmp_path)
     assert found["annotations (training)"].of == "COCO 2017"
     assert found["object proposals (training)"].of == "OWIS collection of v-CLR's authors"
@@ -152,22 +152,34 @@ def test_catalog_lists_every_source():
 
 
 @pytest.mark.parametrize(
-    "record",
+    "change",
     [
-        [],
-        "text",
         {"annotations": []},
-        {"annotations": {"file": 1}},
+        {"annotations": {"file": 1, "sha256": "0"}},
         {"annotations": {}},
-        {"proposals": {"file": "../x"}},
+        {"proposals": {"file": "../x", "sha256": "0"}},
+        {"output": None},
+        {"split": 5},
     ],
     ids=str,
 )
-def test_record_that_is_none_is_one_line(record: Any, tmp_path: Path):
+def test_damaged_record_is_one_line(change: dict[str, Any], tmp_path: Path):
     path = write_photos(tmp_path / "splits/own_train_voc.json", [1])
-    path.with_suffix(".record.json").write_text(json.dumps(record))
-    with pytest.raises(UserError, match="own_train_voc.record.json: .*make the split again"):
-        terms(tmp_path, f"data.train.annotations={path}", "data.train.images=x")
+    overrides = f"data.train.annotations={path}", "data.train.images=x"
+    write_record(path, "all.json", "p.json")
+    terms(tmp_path, *overrides)
+    record = json.loads(record_path(path).read_text())
+    for damaged in ({**record, **change}, [], "text"):
+        record_path(path).write_text(json.dumps(damaged))
+        with pytest.raises(UserError, match="own_train_voc.record.json: .*make the split again"):
+            terms(tmp_path, *overrides)
+
+
+def test_repaired_json_has_the_terms_of_its_place(tmp_path: Path):
+    path = write_photos(tmp_path / "raw/own/broken.json", [])
+    save_repaired(repair(path), path.with_name("a.json"))
+    found = terms(tmp_path, f"data.train.annotations={path.with_name('a.json')}", "data.train.images=x")
+    assert found["annotations (training)"].of == "own data"
 
 
 @pytest.mark.parametrize(("key", "value"), [("licenses", [1]), ("licenses", {"id": 1}), ("images", [[]])])

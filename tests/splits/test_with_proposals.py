@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.splits.made import write_split
-from vclr.catalog.data_sets import DATA_SETS
+from tests.splits.made import write_record, write_split
+from vclr.catalog.data_sets import DATA_SETS, PUBLISHED_TOP_K
 from vclr.coco.annotations import load_coco
 from vclr.config import Config, load_config
 from vclr.data.data_sets import training_set
@@ -20,7 +20,7 @@ from vclr.files import read_json, write_json
 from vclr.splits.with_proposals import refuse_second_proposals
 
 MakeConfig = Callable[..., Config]
-TWICE = r"holds object proposals already \({}\); leave {} out, or name annotations without proposals$"
+TWICE = r"holds object proposals already \({}\); leave {} out, or name annotations without proposals(; if .* `score`)?$"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,8 @@ def assert_refused(check: Callable[[], Any], why: str, setting: str) -> None:
 
 def test_training_sets_of_the_catalog_say_how_many_they_hold():
     held = {name: record.top_k for name, record in DATA_SETS.items() if record.top_k}
+    assert sorted(held.values()) == [5] * (len(held) // 2) + [10] * (len(held) // 2)
+    assert PUBLISHED_TOP_K == {"vCLR_voc_train2017_top10.json": 10, "vCLR_coco_train2017_top5.json": 5}
     assert held.keys() == {name for name, record in DATA_SETS.items() if record.part == "train" and name != "toy_train"}
     for name, number in held.items():
         config = load_config(None, [f"dataloader.train.dataset.names={name}", "data.train.proposals=more.json"])
@@ -69,8 +71,7 @@ def test_the_record_of_a_split_says_it(make_config: MakeConfig, joined: Path, pr
     config = make_config(f"data.train.annotations={joined}", f"data.train.proposals={proposals}")
     assert_refused(lambda: check_names(config), r"those of proposals\.json", r"data\.train\.proposals")
     published = joined.with_name("published.json")
-    record = {"split": "one_class", "annotations": {"file": "vCLR_coco_train2017_top5.json"}}
-    write_json(published.with_suffix(".record.json"), record)
+    write_record(published, "vCLR_coco_train2017_top5.json")
     assert_refused(lambda: refuse_second_proposals("--proposals=p", published), "those of vCLR_coco_.*", "--proposals")
 
 
@@ -85,6 +86,20 @@ def test_a_score_says_it(make_config: MakeConfig, joined: Path, proposals: Path,
     scored = lambda: write_split("toy_known_top3", proposals, tmp_path / "out.json", proposals=proposals)  # noqa: E731
     assert_refused(scored, r"annotations\[0\] \(id \d+\) has a `score`", "--proposals")
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("score", [None, "high", True])
+def test_a_score_that_is_no_number_does_not(
+    make_config: MakeConfig, world: Path, proposals: Path, tmp_path: Path, score: Any
+):
+    """Some tools give everything that a person drew an empty score."""
+    coco = read_json(world / "raw/toy/annotations_train.json")
+    for annotation in coco["annotations"]:
+        annotation["score"] = score
+    write_json(tmp_path / "a.json", coco)
+    write_split("toy_known_top3", tmp_path / "a.json", tmp_path / "out.json", proposals=proposals)
+    config = make_config(f"data.train.annotations={tmp_path / 'a.json'}", f"data.train.proposals={proposals}")
+    assert len(TrainingSamples(config).objects)
 
 
 def test_without_other_proposals_such_files_train(make_config: MakeConfig, joined: Path):

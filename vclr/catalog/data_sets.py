@@ -74,6 +74,15 @@ PUBLISHED, REBUILT = "published", "rebuilt"
 PUBLISHED_TOP_SPLITS = ("voc_top10", "coco_top5")
 
 
+def find_top_split(name: str) -> Split | None:
+    """Return the split of this form; None for any other name."""
+    form = re.fullmatch(r"(\w+)_top([1-9][0-9]{0,3})", name)
+    known = SPLITS.get(form[1]) if form else None
+    if form is None or known is None or known.inverted:
+        return None
+    return replace(known, is_one_class=True, top_k=int(form[2]))
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A data set: photos, and annotations that a split makes of an official json.
@@ -89,6 +98,7 @@ class DataSet:
         file: name of that file, without `.json`.
         views: views that are published with the photos, in `views/{source}/{view}`.
         method: the proposal method whose proposals the split adds; "" for none, or if the json has them already.
+        top_k: how many object proposals per image the annotations hold.
         published: the split that reads the json that the reference's authors published of this test set, and this json;
             None if they published none.
         protocol: name of the evaluation protocol of which this is the test set.
@@ -108,17 +118,12 @@ class DataSet:
     protocol: str = ""
     title: str = ""
     linked: str = ""
+    top_k: int = 0
 
     @property
     def annotations(self) -> str:
         """The json that a training or an evaluation reads."""
         return f"splits/{self.file}.json" if self.split else self.json
-
-    @property
-    def top_k(self) -> int:
-        """How many object proposals per image the annotations hold, which the name of the file says."""
-        found = re.search(r"_top(\d+)(_|$)", self.file)
-        return int(found[1]) if found else 0
 
     @property
     def view_folders(self) -> dict[str, str]:
@@ -166,8 +171,10 @@ def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
             file=f"coco2017_train_{top_split}_{method or 'cutler'}",
             views=("depth", "style"),
             method=method,
+            top_k=top_k,
         )
 
+    top_k = int(top_split.partition("_top")[2])
     official = "raw/coco2017/annotations/instances_train2017.json"
     own = [with_proposals_of(method, top_split, official) for method in PROPOSAL_METHODS]
     return [with_proposals_of("", "one_class", f"raw/owis/{published}"), *own]
@@ -238,6 +245,8 @@ _RECORDS = (
     DataSet(name="toy_val", source="toy", part="val", images=("raw/toy/images",), json="raw/toy/annotations_val.json"),
 )
 DATA_SETS = {record.name: record for record in _RECORDS}
+# How many proposals per image the published jsons hold, by the name of the json.
+PUBLISHED_TOP_K = {Path(record.json).name: record.top_k for record in _RECORDS if record.top_k and not record.method}
 # What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
 # test sets of a configuration.
 PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
@@ -280,7 +289,11 @@ def find_split_file(path: str | Path) -> DataSet | None:
     if record := SPLIT_FILES.get(path.stem):
         return record
     own = re.fullmatch(r"([\w-]+?)_(train|val)_(\w+)", path.stem)
-    return replace(_own_part(own[1], own[2]), split=own[3], file=path.stem) if own else None
+    if own is None:
+        return None
+    top_split = find_top_split(own[3])
+    top_k = top_split.top_k if top_split else 0
+    return replace(_own_part(own[1], own[2]), split=own[3], file=path.stem, top_k=top_k)
 
 
 def split_command(path: str | Path) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from vclr.coco.checks import CocoChecks
 from vclr.coco.checks import Json as Json  # re-exported for the other rooms
 from vclr.coco.file import CocoFile, open_coco
 from vclr.errors import UserError, nearest
@@ -32,21 +34,28 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
     Raises:
         UserError: one line that names the file and the bad entry.
     """
-    coco, annotations = open_checked(path, images)
-    return {**coco.head, "annotations": list(annotations)}
-
-
-def open_checked(path: str | Path, images: Images | None = None) -> tuple[CocoFile, Iterator[Json]]:
-    """Open a COCO json as `load_coco` does, without decoding all annotations at once.
-
-    Returns:
-        The file, and its annotations, each of which is checked as the iterator yields it.
-    """
     coco = open_coco(path)
+    return {**coco.head, "annotations": list(coco.check_annotations(_check_images(coco, images)))}
+
+
+def open_checked(path: str | Path, images: Images | None = None) -> CocoFile:
+    """Check a COCO json as `load_coco` does, and return what is usable of it, with annotations that stay encoded."""
+    coco = open_coco(path)
+    checks = _check_images(coco, images)
+    usable = []
+    for position, (text, annotation) in enumerate(zip(coco.annotations, coco.read_annotations(), strict=True)):
+        verdict = checks.check_annotation(position, annotation)
+        if verdict.is_kept:  # `annotation` lacks its unusable polygons by now
+            usable.append(msgspec.Raw(msgspec.json.encode(annotation)) if verdict.problems else text)
+    checks.finish(len(coco.annotations))
+    return CocoFile(coco.path, coco.head, usable)
+
+
+def _check_images(coco: CocoFile, images: Images | None) -> CocoChecks:
     checks = coco.check_images()
     if images is not None:
-        open_images(images, coco.images, path)
-    return coco, coco.check_annotations(checks)
+        open_images(images, coco.images, coco.path)
+    return checks
 
 
 def open_images(folder: Images, images: list[Json], source: str | Path) -> ImageFolder:

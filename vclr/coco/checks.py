@@ -42,10 +42,10 @@ class CocoChecks:
         sizes: (height, width) of each valid image, by its id.
         units: the evidence for `check_units`.
         dropped: the unusable entries.
-        fix: how to get a file without them, at the end of the warning.
+        fix: how to get a file without them, at the end of the warning; empty if no command repairs it.
     """
 
-    def __init__(self, path: str | Path, categories: Any) -> None:
+    def __init__(self, path: str | Path, categories: Any, can_be_repaired: bool = True) -> None:
         """Check the categories.
 
         Raises:
@@ -55,7 +55,7 @@ class CocoChecks:
         self.sizes: dict[Any, tuple[int, int]] = {}
         self.units = Units()
         self.dropped = Dropped()
-        self.fix = f"; {say_repair(path)}"
+        self.fix = f"; {say_repair(path)}" if can_be_repaired else ""
         self._annotations: set[Any] = set()
         self._categories: dict[int, tuple[int, str]] = {}  # id -> position, name
         if not isinstance(categories, list):

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -30,6 +30,9 @@ class CocoFile:
         texts: the text of each value at the top level.
         bad_numbers: the entries with NaN or an infinity, which only `open_despite_bad_numbers` accepts.
     """
+
+    # Whether `vclr repair` reads it.
+    can_be_repaired: ClassVar[bool] = True
 
     path: Path
     head: Json
@@ -70,7 +73,7 @@ class CocoFile:
 
     def check_images(self) -> CocoChecks:
         """Check categories and images, and return the object that checks the annotations."""
-        checks = CocoChecks(self.path, self.categories)
+        checks = CocoChecks(self.path, self.categories, self.can_be_repaired)
         for position, image in enumerate(self.images):
             checks.check_image(position, image)
         return checks

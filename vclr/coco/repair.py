@@ -83,5 +83,6 @@ def summarize_repair(repaired: Repaired, output: Path) -> Iterator[str]:
     for kind, examples in dropped.examples.items():
         yield f"  {kind}: {dropped.say_kind(kind, total)}"
         yield from (f"    {in_one_line(example)}" for example in examples)
-    yield f"{output}: {len(repaired.annotations)} annotations; {record_path(output)} lists what was dropped"
+    kept = len(repaired.annotations)
+    yield f"{output}: {kept} annotation{'s' * (kept != 1)}; {record_path(output)} lists what was dropped"
     yield "Whatever else looks wrong is kept: `vclr doctor data` lists it."

@@ -7,7 +7,6 @@ coordinates, and the objects that then have none left; the loaders of DETR and t
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,11 @@ log = logging.getLogger("vclr.coco")
 EMPTY_BOX = "empty boxes"
 SHORT_POLYGON = "polygons under three points"
 ODD_POLYGON = "polygons with an odd number of coordinates"
+SINGULAR = {
+    EMPTY_BOX: "empty box",
+    SHORT_POLYGON: "polygon under three points",
+    ODD_POLYGON: "polygon with an odd number of coordinates",
+}
 
 MAX_EXAMPLES = 3  # of each kind
 
@@ -67,7 +71,12 @@ def find_unusable_polygons(polygons: list[Any]) -> Iterator[Unusable]:
             if len(polygon) % 2:
                 yield Unusable(ODD_POLYGON, f"polygon {number} has {len(polygon)} coordinates, an odd number")
             else:
-                yield Unusable(SHORT_POLYGON, f"polygon {number} has {len(polygon) // 2} points, fewer than 3")
+                yield short_polygon(f"polygon {number}", len(polygon) // 2)
+
+
+def short_polygon(name: str, num_points: int) -> Unusable:
+    """Return the problem of a polygon under three points, which the message calls `name`."""
+    return Unusable(SHORT_POLYGON, f"{name} has {num_points} point{'s' * (num_points != 1)}, fewer than 3")
 
 
 def remove_unusable_polygons(annotation: Any) -> Any:
@@ -90,11 +99,13 @@ class Dropped:
         annotations: number of annotations that were dropped, by the kind of their first problem.
         polygons: number of polygons that were dropped from annotations that are kept, by kind.
         examples: the first problems of each kind; the kinds are in the order of the file.
+        what: what the file calls its annotations.
     """
 
     annotations: Counter[str] = field(default_factory=Counter)
     polygons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    what: str = "annotations"
 
     def add(self, verdict: Verdict) -> None:
         """Count the problems of an annotation."""
@@ -111,19 +122,27 @@ class Dropped:
 
     def say(self, num_annotations: int) -> str:
         """Return what was dropped of so many annotations, in words; an empty string if nothing was."""
-        counts = _say_counts(self.annotations.total(), self.polygons.total(), num_annotations)
+        counts = self._say_counts(self.annotations.total(), self.polygons.total(), num_annotations)
         kinds = [_say_kinds(of_kind) for of_kind in (self.annotations, self.polygons) if of_kind]
         return ", ".join(f"{count} ({those})" for count, those in zip(counts, kinds, strict=True))
 
     def say_kind(self, kind: str, num_annotations: int) -> str:
         """Return the same of one kind, without its name."""
-        return ", ".join(_say_counts(self.annotations[kind], self.polygons[kind], num_annotations))
+        return ", ".join(self._say_counts(self.annotations[kind], self.polygons[kind], num_annotations))
 
-    def warn(self, path: str | Path, num_annotations: int, fix: str) -> None:
+    def warn(self, path: str | Path, num_annotations: int, fix: str = "") -> None:
         """Log once per file what was dropped, the first example, and how to get a file without it."""
         if says := self.say(num_annotations):
             first = next(iter(self.examples.values()))[0]
-            _warn_once(f"{path}: {says}; first: {first}{fix}", os.path.exists(path) and os.stat(path).st_mtime_ns)
+            version = Path(path).stat().st_mtime_ns if Path(path).exists() else 0  # 0: the name of no file
+            _warn_once(f"{path}: {says}; first: {first}{fix}", version)
+
+    def _say_counts(self, annotations: int, polygons: int, num_annotations: int) -> list[str]:
+        says = [f"{annotations} of {num_annotations} {self.what} dropped"] if annotations else []
+        if polygons:
+            dropped = "1 polygon" if polygons == 1 else f"{polygons} polygons"
+            says.append(f"{dropped} dropped from {self.what} that are kept")
+        return says
 
 
 def say_repair(path: str | Path) -> str:
@@ -131,13 +150,8 @@ def say_repair(path: str | Path) -> str:
     return f"`vclr repair {shlex.quote(str(path))} --output NEW.json` writes a clean file"
 
 
-def _say_counts(annotations: int, polygons: int, num_annotations: int) -> list[str]:
-    says = [f"{annotations} of {num_annotations} annotations dropped"] if annotations else []
-    return says + ([f"{polygons} polygons dropped from annotations that are kept"] if polygons else [])
-
-
 def _say_kinds(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return ", ".join(f"{count} {SINGULAR[kind] if count == 1 else kind}" for kind, count in counts.items())
 
 
 @lru_cache(maxsize=64)

@@ -31,6 +31,8 @@ class VideoFile(CocoFile):
         UserError: a video does not have the format above.
     """
 
+    can_be_repaired = False  # a split of them is a clean file
+
     def __init__(self, source: CocoFile) -> None:
         """Wrap a json that `open_annotations` opened."""
         head = dict(source.head)
@@ -63,9 +65,7 @@ class VideoFile(CocoFile):
         """Check the frames; errors name their entries in the converted json."""
         path, self.path = self.path, self.path.with_name(f"{self.path.name} as frames")
         try:
-            checks = super().check_images()
-            checks.fix = ""  # `vclr repair` writes no videos; a split of them is a clean file
-            return checks
+            return super().check_images()
         finally:
             self.path = path
 

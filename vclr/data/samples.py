@@ -128,9 +128,10 @@ class TestSamples(Dataset[TestSample]):
             log.warning("data.test.views: evaluation reads photos, not views")
         if problem := missing_files(data_set, "test"):
             raise UserError(problem)
-        self.coco, annotations = open_checked(data_set.annotations, data_set.images)
-        not_empty = {annotation["image_id"] for annotation in annotations if not annotation.get("iscrowd", 0)}
+        self.coco = open_checked(data_set.annotations, data_set.images)
         if config.dataloader.test.dataset.filter_empty:
+            objects = (one for one in self.coco.read_annotations() if not one.get("iscrowd", 0))
+            not_empty = {annotation["image_id"] for annotation in objects}
             self.coco.head["images"] = [image for image in self.coco.images if image["id"] in not_empty]
         if not self.coco.images:
             raise UserError(f"{data_set.annotations}: holds no image with an object")

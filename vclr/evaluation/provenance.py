@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
-from vclr.coco.record import record_path
+from vclr.coco.record import read_split_record
 from vclr.config import (
     Config,
     DataConfig,
@@ -77,17 +77,16 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
 
 def _find_origin(config: Config, annotations: str, digest: str) -> dict[str, Any]:
     """Say what the annotations of a published protocol were made from, which the record beside them knows."""
-    known, path = known_test_set(config), record_path(annotations)
+    known = known_test_set(config)
     if known is None or not known.protocol:
         return {}
-    rebuilt = PROTOCOLS[known.protocol]
-    record = read_json(path) if path.is_file() else {}
-    if "split" not in record or record["output"]["sha256"] != digest:  # no split, or one of other annotations
+    rebuilt, record = PROTOCOLS[known.protocol], read_split_record(annotations)
+    if record is None or record.output.sha256 != digest:  # no split, or one of other annotations
         return {"origin": {"files": REBUILT if known == rebuilt else PUBLISHED, "json": "", "sha256": ""}}
-    source = record["annotations"]
-    is_published = rebuilt.published is not None and source["file"] == Path(rebuilt.published[1]).name
+    source = record.annotations
+    is_published = rebuilt.published is not None and source.file == Path(rebuilt.published[1]).name
     files = PUBLISHED if is_published else REBUILT
-    return {"origin": {"files": files, "json": source["file"], "sha256": source["sha256"]}}
+    return {"origin": {"files": files, "json": source.file, "sha256": source.sha256}}
 
 
 def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:

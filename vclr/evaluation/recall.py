@@ -56,8 +56,11 @@ def score(
         UserError: a file or an entry of it is invalid.
         UsageError: `max_dets` holds something other than positive integers.
     """
-    truth_source = str(ground_truth) if isinstance(ground_truth, (str, Path)) else "ground truth"
-    truth = _open_truth(ground_truth)
+    if isinstance(ground_truth, (str, Path)):
+        truth_source, truth = str(ground_truth), open_checked(ground_truth)
+    else:
+        truth_source = "ground truth"
+        truth = encode_coco(ground_truth, truth_source)
     scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
         with read_predictions(predictions, truth.images, truth_source) as found:
@@ -83,7 +86,7 @@ class Scorer:
         """Prepare the ground truth.
 
         Args:
-            truth: a ground truth whose annotations are checked.
+            truth: a ground truth as `open_checked` returned it.
             groups: for each group, the names of its categories; None stands for all.
             max_dets: as in `score`.
             masks: as in `score`.
@@ -153,15 +156,6 @@ class Scorer:
             return [entry["bbox"] for entry in entries]
         size = self._truth.sizes[image_id]
         return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
-
-
-def _open_truth(ground_truth: str | Path | Json) -> CocoFile:
-    if not isinstance(ground_truth, (str, Path)):
-        return encode_coco(ground_truth, "ground truth")
-    coco, annotations = open_checked(ground_truth)
-    for _ in annotations:  # checks each
-        pass
-    return coco
 
 
 def _corners(box: list[float]) -> list[list[float]]:

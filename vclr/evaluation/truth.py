@@ -39,7 +39,7 @@ class Truth:
     """
 
     def __init__(self, coco: CocoFile, source: str) -> None:
-        """Go through checked annotations; errors call the ground truth `source`."""
+        """Go through usable annotations; errors call the ground truth `source`."""
         self._coco, self._source = coco, source
         ids = sorted((image["id"] for image in coco.images), key=lambda image_id: (isinstance(image_id, str), image_id))
         self.numbers = {image_id: number for number, image_id in enumerate(ids)}

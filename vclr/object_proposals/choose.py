@@ -45,12 +45,17 @@ def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, t
     return chosen
 
 
+def is_score(value: Any) -> bool:
+    """Tell whether the `score` of an annotation makes it a proposal: it is a number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def read_score(score: Any, entry: str) -> float:
     """Return the score of a proposal.
 
     Raises:
         UserError: it is not a number; names `entry`.
     """
-    if not isinstance(score, (int, float)) or isinstance(score, bool):
+    if not is_score(score):
         raise UserError(f"{entry}: has no `score`")
     return float(score)

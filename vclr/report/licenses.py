@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vclr.coco.file import CocoFile, open_coco
+from vclr.coco.record import read_split_record
 from vclr.config import Config, DataSetConfig
 from vclr.data.data_sets import test_set, training_set
 from vclr.errors import UserError
@@ -105,12 +106,14 @@ class _Ledger:
 
     def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
         """Yield the terms of annotations and of the proposals among them, as the record of their split says."""
-        sources = _read_sources(path.with_suffix(".record.json"))
-        for key, what in (("annotations", f"annotations ({part})"), ("proposals", f"object proposals ({part})")):
-            if key in sources or key == "annotations":
-                made_of = self._find(sources[key]) if key in sources else None
-                term = self.of_path(what, made_of or path, of_annotations=True)
-                yield Term(what, path.as_posix(), term.of, term.license)
+        record = read_split_record(path)
+        made_of = {f"annotations ({part})": record and record.annotations}
+        if record and record.proposals:
+            made_of[f"object proposals ({part})"] = record.proposals
+        for what, source in made_of.items():
+            found = self._find(source.file) if source else None
+            term = self.of_path(what, found or path, of_annotations=True)
+            yield Term(what, path.as_posix(), term.of, term.license)
 
     def _find(self, name: str) -> Path | None:
         """Find a file that a split was made of by the name in the split's record."""
@@ -154,24 +157,6 @@ class _Ledger:
                 if (folder / declaration).is_file():
                     return read_license(folder / declaration)
         return UNKNOWN
-
-
-def _read_sources(record: Path) -> dict[str, str]:
-    """Return the names of the annotations and proposals that a split was made of; empty without a record.
-
-    Raises:
-        UserError: the file is not a record of a split.
-    """
-    content = read_json(record) if record.is_file() else {}
-    names: dict[str, str] = {}
-    for key in ("annotations", "proposals"):
-        if not isinstance(content, dict) or not isinstance(content.get(key, {}), dict):
-            raise UserError(f"{record}: is not a record of `vclr split`; make the split again")
-        if key in content:
-            names[key] = content[key].get("file", "")
-            if not isinstance(names[key], str) or PurePosixPath(names[key]).name != names[key] or not names[key]:
-                raise UserError(f"{record}: {key}: file is {names[key]!r}, not a name; make the split again")
-    return names
 
 
 def count_licenses(annotations: Path) -> License | None:

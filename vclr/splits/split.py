@@ -5,12 +5,11 @@ Classes are selected by name, never by number, so that a file with other ids giv
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS, Split
+from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS, Split, find_top_split
 from vclr.coco.annotations import OBJECT, as_object, open_images
 from vclr.coco.checks import CocoChecks, Json
 from vclr.coco.file import CocoFile
@@ -29,13 +28,10 @@ def find_split(name: str) -> Split:
     Raises:
         UsageError: no such split; names the nearest.
     """
-    with_proposals = re.fullmatch(r"(\w+)_top([1-9][0-9]{0,3})", name)
-    if with_proposals and with_proposals[1] in SPLITS and not SPLITS[with_proposals[1]].inverted:
-        return replace(SPLITS[with_proposals[1]], is_one_class=True, top_k=int(with_proposals[2]))
-    if name not in SPLITS:
-        names = [*SPLITS, *PUBLISHED_TOP_SPLITS]
-        raise UsageError(f"unknown split {name!r}; nearest: {nearest(name, names)}; there are {', '.join(names)}")
-    return SPLITS[name]
+    if found := SPLITS.get(name) or find_top_split(name):
+        return found
+    names = [*SPLITS, *PUBLISHED_TOP_SPLITS]
+    raise UsageError(f"unknown split {name!r}; nearest: {nearest(name, names)}; there are {', '.join(names)}")
 
 
 @dataclass

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from vclr.catalog.data_sets import DATA_SETS, find_split_file
+from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
 from vclr.coco.checks import Json
-from vclr.coco.record import record_path
+from vclr.coco.record import read_split_record
 from vclr.errors import UsageError
-from vclr.files import read_json
-
-# Files of the OWIS collection that hold proposals.
-PUBLISHED = {
-    Path(record.json).name: record.top_k for record in DATA_SETS.values() if record.top_k and not record.method
-}
+from vclr.object_proposals.choose import is_score
 
 
 def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
@@ -26,40 +20,33 @@ def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
 
     Raises:
         UsageError: they are; says what to leave out.
+        UserError: the record is damaged.
     """
     path = Path(annotations)
     found = find_split_file(path)
-    top_k = (found.top_k if found else 0) or PUBLISHED.get(path.name, 0)
+    top_k = (found.top_k if found else 0) or PUBLISHED_TOP_K.get(path.name, 0)
     if top_k:
         raise second_proposals(setting, annotations, f"the best {top_k} of each image")
-    if record_path(path).is_file() and (source := _source_in(read_json(record_path(path)))):
-        raise second_proposals(setting, annotations, f"those of {source}")
+    if record := read_split_record(path):
+        published = record.annotations if record.annotations.file in PUBLISHED_TOP_K else None
+        if source := record.proposals or published:
+            raise second_proposals(setting, annotations, f"those of {source.file}")
 
 
 def refuse_scored(setting: str, annotations: str | Path, number: int, annotation: Json) -> None:
-    """Refuse proposals for annotations of which one has a score, as only proposals have.
+    """Refuse proposals for annotations of which one has a score, as proposals have.
 
     Raises:
         UsageError: it has one; says what to leave out.
     """
-    if "score" in annotation:
+    if is_score(annotation.get("score")):
         entry = f"annotations[{number}] (id {annotation.get('id')}) has a `score`"
-        raise second_proposals(setting, annotations, entry)
+        raise second_proposals(setting, annotations, entry, "; if its annotations are none, remove their `score`")
 
 
-def second_proposals(setting: str, annotations: str | Path, why: str) -> UsageError:
+def second_proposals(setting: str, annotations: str | Path, why: str, fix: str = "") -> UsageError:
     """Return the error of proposals that would be added twice."""
     return UsageError(
         f"{setting}: {annotations} holds object proposals already ({why}); leave {setting.partition('=')[0]} out, or "
-        "name annotations without proposals"
+        f"name annotations without proposals{fix}"
     )
-
-
-def _source_in(record: Any) -> str:
-    """Return the file of proposals of which a split's record tells, or the published file that it was made of."""
-    sources = record if isinstance(record, dict) else {}
-    files = {
-        key: sources[key].get("file") for key in ("annotations", "proposals") if isinstance(sources.get(key), dict)
-    }
-    published = files.get("annotations") if files.get("annotations") in PUBLISHED else ""
-    return str(files.get("proposals") or published or "")

@@ -110,7 +110,7 @@ def test_what_is_dropped_is_listed_by_kind(world: World):
     fix = "`vclr repair {} --output NEW.json` writes a clean file"
     expected = {
         "polygons under three points": (
-            "1 polygons dropped from annotations that are kept; first: annotations[0] (id 0): polygon 1 has 1 points"
+            "1 polygon dropped from annotations that are kept; first: annotations[0] (id 0): polygon 1 has 1 point,"
         ),
         "empty boxes": "2 of 7 annotations dropped; first: annotations[1] (id 6): box is 0x8 px",
         "polygons with an odd number of coordinates": (

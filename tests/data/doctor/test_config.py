@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.data.doctor.world import HEIGHT, WIDTH, World, notes, only, wrong
+from tests.splits.made import write_record
 from vclr.files import write_json
 from vclr.finding import ERROR, WARNING
 from vclr.pictures import write_png
@@ -87,8 +88,10 @@ def test_proposals_of_annotations_that_hold_some(world: World):
     world.annotations[0]["score"] = 0.5
     says = only(world.check_config(), "proposals twice", ERROR)
     assert "p.json: 1 annotations of the training set have a `score`, so they are object proposals already" in says
+    world.annotations[0]["score"] = None
+    assert "proposals twice" not in {finding.topic for finding in wrong(world.check_config())}
     del world.annotations[0]["score"]
-    write_json(world.folder / "a.record.json", {"proposals": {"file": "q.json"}})
+    write_record(world.folder / "a.json", "all.json", "q.json")
     says = only(world.check_config(), "proposals twice", ERROR)
     assert "a.json holds object proposals already (those of q.json); leave data.train.proposals out" in says
 

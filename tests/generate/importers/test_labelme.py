@@ -187,8 +187,9 @@ def test_polygons_under_three_points_are_dropped_and_counted_once(tmp_path: Path
     coco = run(tmp_path)
     assert [annotation["segmentation"] for annotation in coco["annotations"]] == [[sum(SQUARE["points"], [])]] * 2
     (said,) = caplog.messages
-    assert said.startswith(
-        f"{tmp_path}: 3 polygons under three points dropped; first: {tmp_path}/a.json: shapes[1] (dog)"
+    assert said == (
+        f"{tmp_path}: 3 of 5 shapes dropped (3 polygons under three points); first: {tmp_path}/a.json: shapes[1] "
+        "(dog): a polygon has 2 points, fewer than 3"
     )
 
 

@@ -23,6 +23,7 @@ from vclr.data.doctor.objects import examine_object
 from vclr.errors import UserError
 from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
+from vclr.object_proposals.choose import is_score
 from vclr.worker_pool import WorkerPool
 
 BLOCK = 2000  # annotations: half a second of work
@@ -229,7 +230,7 @@ def _see(position: int, annotation: Json, is_kept: bool) -> _Seen:
     image_id, category_id, score = annotation["image_id"], annotation["category_id"], annotation.get("score")
     identity = repr((image_id, category_id)).encode() + struct.pack("4d", *annotation["bbox"])
     digest = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big")
-    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), isinstance(score, (int, float))
+    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), is_score(score)
     return _Seen(position, annotation["id"], image_id, category_id, is_crowd, is_kept, has_score, digest)
 
 

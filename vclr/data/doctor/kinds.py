@@ -167,7 +167,9 @@ SEVERAL_CLASSES = Kind(OK, "classes", "trained on as one class", "")
 
 # --- proposals -------------------------------------------------------------------------------------------------------
 
-TWICE = Kind(ERROR, "proposals twice", REFUSED, "")
+TWICE = Kind(
+    ERROR, "proposals twice", REFUSED, "", "leave data.train.proposals out, or remove `score` from what is no proposal"
+)
 NO_SCORE = Kind(ERROR, "proposal without score", REFUSED, "")
 NO_COMMON_PHOTO = Kind(
     ERROR, "proposals of other photos", REFUSED, "", "the file names must be those of the annotations"

@@ -17,6 +17,7 @@ import numpy as np
 
 from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import check_segmentation
+from vclr.coco.unusable import Dropped, Verdict, short_polygon
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path, link_file, read_json
@@ -57,10 +58,7 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     importer = _Importer(folder, images)
     sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
     photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
-    if importer.dropped:
-        log.warning(
-            "%s: %d polygons under three points dropped; first: %s", folder, len(importer.dropped), importer.dropped[0]
-        )
+    importer.dropped.warn(folder, importer.num_shapes)
     importer.copy_photos()
     return write_photos(output, photos)
 
@@ -86,7 +84,8 @@ class _Importer:
         self.sources: dict[str, Path] = {}
         self.copies: list[_Copy] = []
         self.num_links = 0
-        self.dropped: list[str] = []  # shapes that cannot be used
+        self.num_shapes = 0
+        self.dropped = Dropped(what="shapes")
 
     def read(self, source: Path) -> Photo:
         if not _is_below(source, self.folder):
@@ -108,6 +107,7 @@ class _Importer:
                 turned = " turned upright by its EXIF data" if header.is_turned else ""
                 says = f"its photo {file_name} is {header.width}x{header.height} px{turned}"
                 raise UserError(f"{source}: {key} is {content[key]!r}, but {says}")
+        self.num_shapes += len(content["shapes"])
         objects = _read_objects(content["shapes"], header.height, header.width, source, self.dropped)
         if found != target:
             self.copies.append(_Copy(source, found, target))
@@ -202,9 +202,7 @@ class _Object:
         return encode_mask(np.maximum.reduce([*self.masks, *drawn]))
 
 
-def _read_objects(
-    shapes: list[Any], height: int, width: int, source: Path, dropped: list[str]
-) -> list[tuple[str, Any]]:
+def _read_objects(shapes: list[Any], height: int, width: int, source: Path, dropped: Dropped) -> list[tuple[str, Any]]:
     """Return class and segmentation of each object, and add the shapes that cannot be used to `dropped`."""
     objects: dict[Any, _Object] = {}
     for number, shape in enumerate(shapes):
@@ -218,7 +216,7 @@ def _read_objects(
             continue
         points = _read_points(shape, entry)
         if kind == "polygon" and len(points) < 3:
-            dropped.append(f"{entry}: a polygon has {len(points)} points, fewer than 3")
+            dropped.add(Verdict(entry, [short_polygon("a polygon", len(points))], is_kept=False))
             continue
         group = shape.get("group_id")
         key = (label, str(group)) if group is not None else number
