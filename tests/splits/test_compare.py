@@ -186,6 +186,8 @@ def test_a_comparison_as_a_file_is_no_failure(tmp_path: Path):
     refused = CliRunner().invoke(app, [*words, "--comparison", str(tmp_path / "published.json")])
     assert "is also given as --compare" in str(refused.exception)
     assert (tmp_path / "published.json").read_bytes() == before
+    record = ["--output", str(tmp_path / "x.json"), "--comparison", str(tmp_path / "x.record.json")]
+    assert "is also given as the record beside --output" in str(CliRunner().invoke(app, [*words, *record]).exception)
     alone = CliRunner().invoke(app, [*words[:4], "--comparison", str(tmp_path / "c.json"), "--output", "x.json"])
     assert "--comparison: needs --compare FILE" in str(alone.exception)
 

@@ -119,6 +119,7 @@ def split(
 
     A record of the input files, classes and counts is written next to the json.
     """
+    from vclr.coco.record import record_path
     from vclr.data.origins import how_to_get
     from vclr.files import write_json
     from vclr.splits.compare import compare_split
@@ -135,7 +136,8 @@ def split(
         raise UsageError("--train-images: needs --train FILE and --images FOLDER")
     inputs = {"--annotations": annotations, "--proposals": proposals, "--train": train, "--compare": compare}
     if comparison is not None:
-        check_output_file(comparison, {**inputs, "--output": output}, ("differences",), option="--comparison")
+        written = {"--output": output, "the record beside --output": output and record_path(output)}
+        check_output_file(comparison, inputs | written, ("differences",), option="--comparison")
     if output is not None:
         _check_output_with_record(output, inputs, "split")
     for path in filter(None, (annotations, compare)):
