@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from vclr.config import Config, best_metric, changed_by, differing_values, flat_config, is_as_before
@@ -27,12 +28,12 @@ def differing_settings(there: Config, here: Config, taken: int | None = None) ->
         there: what a training was begun with.
         here: what is asked for now; a batch size of `auto` takes whatever was found there.
         taken: the number of iterations taken there, if they are to be continued here: milestones may differ then if the
-            learning rates of these iterations do not.
+            learning rates of these iterations do not. Otherwise they may differ as far as the lengths do.
     """
     changed = differing_values([flat_config(there), flat_config(here)])
     if here.dataloader.train.total_batch_size == AUTO:
         changed.pop(BATCH_SIZE, None)
-    if taken is not None and _milestones_until(taken, there) == _milestones_until(taken, here):
+    if _have_same_shares(there, here) if taken is None else passed(there, taken) == passed(here, taken):
         changed.pop(MILESTONES, None)
     found = {key: pair for key, pair in sorted(changed.items()) if changed_by(key) == "training"}
     return found | differing_values([_deciding(there), _deciding(here)])
@@ -50,8 +51,18 @@ def _deciding(config: Config) -> dict[str, Any]:
     }
 
 
-def _milestones_until(taken: int, config: Config) -> list[float]:
+def passed(config: Config, taken: int) -> list[int | float]:
+    """Return the milestones that lower the learning rate of the first `taken` iterations."""
     return [milestone for milestone in config.optimizer.milestones if milestone < taken]
+
+
+def _have_same_shares(one: Config, other: Config) -> bool:
+    """Tell whether the milestones of two trainings may be the same shares of their lengths."""
+    # A share of at most m / n, but more than (m - 1) / n, is reached at iteration m of n; one left out, at the end.
+    lengths = one.train.max_iter, other.train.max_iter
+    pairs = zip_longest(one.optimizer.milestones, other.optimizer.milestones)
+    ends = [[(length if m is None else m, length) for m, length in zip(pair, lengths, strict=True)] for pair in pairs]
+    return all(max((m - 1) / n for m, n in pair) < min(m / n for m, n in pair) for pair in ends)
 
 
 def differing_data(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
