@@ -14,7 +14,7 @@ from vclr.config import Config, config_from_text, dump_config, read_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.nearest_training import nearest_training
-from vclr.engine.same_training import MILESTONES, differing_data, differing_settings, passed
+from vclr.engine.same_training import MILESTONES, differing_data, differing_settings, evaluations_decide, passed
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.best import early_end
 from vclr.file_lock import lock_file
@@ -228,7 +228,7 @@ class RunFolder:
         before = read_json(path) if path.exists() else {}
         if not isinstance(before, dict):
             raise UserError(f"{path}: is not a json of hashes; remove it to leave the data uncompared")
-        return differing_data(before, self.data_hashes)
+        return differing_data(before, self.data_hashes, evaluations_decide(self.config))
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):
