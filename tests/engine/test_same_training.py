@@ -55,7 +55,13 @@ def test_a_milestone_may_move_with_the_length_until_it_is_passed():
 
 @pytest.mark.parametrize(
     ("milestones", "length", "is_same"),
-    [("[0.8]", 7, True), ("[0.8]", 2, True), ("[0.5, 0.8]", 70000, False), ("[]", 70000, False), ("[48001]", 60000, False)],
+    [
+        ("[0.8]", 7, True),
+        ("[0.8]", 2, True),
+        ("[0.5, 0.8]", 70000, False),
+        ("[]", 70000, False),
+        ("[48001]", 60000, False),
+    ],
 )
 def test_milestones_that_differ_as_the_lengths_do_are_the_same(milestones: str, length: int, is_same: bool):
     """In two iterations, the share is reached at the end and left out."""
