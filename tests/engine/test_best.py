@@ -186,6 +186,11 @@ def test_training_that_ended_early_is_finished(make_config: MakeConfig, tmp_path
     assert (folder / "checkpoints/last.pt").stat().st_mtime_ns == before
 
 
+def test_the_last_steps_before_an_early_end_are_logged(make_config: MakeConfig, tmp_path: Path):
+    folder = run(make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING, "train.log_period=5"))
+    assert [line["iteration"] for line in records(folder) if line["kind"] == "train"] == [2, 4, 5, END]
+
+
 @pytest.mark.parametrize("at", [pytest.param(4, marks=slow), 5, pytest.param(6, marks=slow)])
 def test_a_stop_before_an_early_end_changes_nothing(
     at: int, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
