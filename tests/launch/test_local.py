@@ -68,6 +68,16 @@ def test_a_finished_training_is_not_submitted_again_after_snakemake_has_deleted_
 
 
 @pytest.mark.slow
+def test_the_same_goes_for_a_batch_size_that_the_job_found(make_launch: MakeLaunch):
+    launch = make_launch("train.max_iter=2", "train.num_threads=1", "dataloader.train.total_batch_size=auto")
+    launch.run()
+    assert "total_batch_size: auto" not in (launch.folder / "config.yaml").read_text()
+    (launch.folder / "DONE").unlink()
+    assert launch.run() == "runs/demo/seed0: finished already\n"
+    assert (launch.folder / "DONE").read_text() == "2\n"
+
+
+@pytest.mark.slow
 def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=40")
     with launch.start() as process:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from vclr.config import Config
+from vclr.config import Config, read_config
 from vclr.config.checks import check_processes
 from vclr.data.readiness import check_experiment
-from vclr.engine.same_training import is_same_training
+from vclr.engine.same_training import differing_settings, is_same_training
 from vclr.errors import UsageError, UserError
 from vclr.file_lock import lock_file
 from vclr.file_names import shown_path
@@ -279,14 +279,15 @@ def _restore_done(config: Config) -> bool:
     outcomes = read_outcomes(job.folder, job.num_processes)
     if len(outcomes) < job.num_processes or any(outcome.kind != DONE for outcome in outcomes.values()):
         return False
-    if described.read_text(encoding="utf-8") != job.config_file.read_text(encoding="utf-8"):
+    there, own = read_config(described), job.config()
+    if differing_settings(there, own) or there.train.max_iter != own.train.max_iter:
         return False
     if last.stat().st_mtime > outcome_file(job.folder, 0).stat().st_mtime:
         return False
     from vclr.engine.run_folder import RunFolder
 
-    run_folder = RunFolder(job.config())
-    run_folder.mark_done(run_folder.ended_early_at() or job.config().train.max_iter)
+    run_folder = RunFolder(own)
+    run_folder.mark_done(run_folder.ended_early_at() or own.train.max_iter)
     return True
 
 
