@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vclr.catalog.weights import name_old_metrics
 from vclr.config import Config, config_from_text, dump_config, read_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
@@ -17,6 +15,7 @@ from vclr.engine.nearest_training import nearest_training
 from vclr.engine.same_training import MILESTONES, differing_data, differing_settings, evaluations_decide, passed
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.best import early_end
+from vclr.evaluation.history import read_records
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 from vclr.image_folders.open import each_folder
@@ -46,7 +45,8 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.done = self.path / "DONE"
-        self._built: Detector | None = None  # to compare checkpoints with
+        self._built: Detector | None = None  # to compare checkpoints with, as is the next
+        self._logged: list[int] = []  # iterations
 
     def __enter__(self) -> RunFolder:
         """Lock the folder.
@@ -165,15 +165,8 @@ class RunFolder:
         return not settings and not self._differing_data()
 
     def records(self) -> list[dict[str, Any]]:
-        """Read the logged records, except for a line that was cut off when a training was killed."""
-        text = self.metrics.read_text(encoding="utf-8", errors="replace") if self.metrics.exists() else ""
-        records = []
-        for line in text.splitlines():
-            with suppress(ValueError, AttributeError):  # AttributeError: the line is not an object
-                record = json.loads(line)
-                if type(record.get("iteration")) is int and isinstance(record.get("kind"), str):
-                    records.append(name_old_metrics(record))
-        return records
+        """Read the logged records, as `read_records` does; none before the first one."""
+        return read_records(self.metrics) if self.metrics.exists() else []
 
     def forget_after(self, iteration: int) -> None:
         """Drop the metrics logged after the checkpoint that a training resumes from."""
@@ -186,6 +179,7 @@ class RunFolder:
 
     def load_checkpoint(self) -> dict[str, Any]:
         """Read the newest intact checkpoint, as `Checkpoints.load` does."""
+        self._logged = [record["iteration"] for record in self.records() if record["kind"] == "train"]
         checkpoint = self.checkpoints.load(self._check)
         self._built = None
         return checkpoint
@@ -201,8 +195,7 @@ class RunFolder:
             self._built = build_model(config)
         check_fit(checkpoint, self._built, name)
         iteration, journal = checkpoint["iteration"], checkpoint.get("journal")
-        logged = [record["iteration"] for record in self.records() if record["kind"] == "train"]
-        if journal and (logged := [number for number in logged if number <= iteration]):
+        if journal and (logged := [number for number in self._logged if number <= iteration]):
             since = iteration - logged[-1]
             if journal["count"] != since:
                 says = f"counts {journal['count']} iterations since the last record, {self.metrics} has {since}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -19,6 +18,7 @@ from vclr.config.checks import check_processes
 from vclr.data.readiness import check_experiment
 from vclr.engine.same_training import differing_settings, is_same_training
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.history import read_records
 from vclr.file_lock import lock_file
 from vclr.file_names import shown_path
 from vclr.launch.backends import Backend, choose_backend
@@ -242,12 +242,8 @@ def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
 def furthest_iteration(run_folder: Path) -> int:
     """Return the last iteration that a training has logged, or 0."""
     metrics = run_folder / "metrics.jsonl"
-    for line in reversed(metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []):
-        try:
-            return int(json.loads(line)["iteration"])
-        except json.JSONDecodeError:  # a line that is being written
-            continue
-    return 0
+    records = read_records(metrics) if metrics.exists() else []
+    return int(records[-1]["iteration"]) if records else 0
 
 
 def _with_threads(config: Config) -> Config:
