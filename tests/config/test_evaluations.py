@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vclr.config import best_metric, evaluated_weights, load_config, with_weights
-from vclr.engine.same_training import is_same_training, training_hash
+from vclr.engine.same_training import differing_settings, evaluation_hash, is_same_training, training_hash
 from vclr.errors import UsageError
 
 EXPERIMENTS = Path(__file__).parents[2] / "configs" / "experiment"
@@ -74,5 +74,24 @@ def test_evaluations_make_a_training_what_it_is_if_they_can_end_it():
         one, other = load_config(None, PATIENT), load_config(None, [*PATIENT, setting])
         assert not is_same_training(one, other)
         assert training_hash(one) != training_hash(other)
-    others = ("evaluation.protocols=[nonvoc]", "dataloader.test.num_workers=1")
-    assert is_same_training(load_config(None, PATIENT), load_config(None, [*PATIENT, *others]))
+    others = ("evaluation.protocols=[nonvoc]", "dataloader.test.num_workers=1", "dataloader.test.batch_size=3")
+    own_files = ("data.test.annotations=a.json", "data.test.images=b")  # compared by their hashes
+    one, other = load_config(None, PATIENT), load_config(None, [*PATIENT, *others, *own_files])
+    assert is_same_training(one, other)
+    assert training_hash(one) == training_hash(other)
+
+
+def test_a_value_is_of_the_content_of_the_test_set():
+    one = evaluation_hash(load_config(), {"test_annotations": "a", "annotations": "b"})
+    assert one == evaluation_hash(load_config(), {"test_annotations": "a", "annotations": "c"})
+    assert one != evaluation_hash(load_config(), {"test_annotations": "b"})
+    assert one != evaluation_hash(load_config(None, ["evaluation.dtype=bfloat16"]), {"test_annotations": "a"})
+
+
+def test_the_setting_of_an_evaluation_that_decides_is_named():
+    one, other = (load_config(None, [*PATIENT, *more]) for more in ([], ["evaluation.max_dets=[100]", TEACHER]))
+    assert differing_settings(one, other) == {
+        "evaluation.max_dets": [[1, 10, 20, 30, 50, 100, 300], [100]],
+        "train.best_metric": ["student/mask_ar@100", "teacher/mask_ar@100"],
+    }
+    assert list(differing_settings(load_config(), one)) == ["train.early_stopping.patience"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from vclr.engine import train as train_module
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.train import is_finished, train
 from vclr.errors import UsageError, UserError
-from vclr.files import read_json
+from vclr.files import read_json, write_json
 from vclr.models.detector import Detector
 
 MakeConfig = Callable[..., Config]
@@ -54,6 +55,13 @@ def run(config: Config, resume: bool = False) -> Path:
 def finished(straight: Path, make_config: MakeConfig) -> Path:
     """The training without a stop."""
     return straight if straight.exists() else run(make_config(f"train.output_dir={straight}", *SETTINGS))
+
+
+def moved_test_set(config: Config, folder: Path) -> list[str]:
+    """Return settings of evaluations that change no metric: other paths of the same test set, other batches."""
+    raw = shutil.copytree(Path(config.data.test.images).parent, folder / "moved")
+    test = f"data.test.annotations={raw}/annotations_val.json", f"data.test.images={raw}/images"
+    return [*test, "dataloader.test.batch_size=3"]
 
 
 def best(folder: Path) -> dict[str, Any]:
@@ -138,6 +146,16 @@ def test_another_metric_starts_anew(make_config: MakeConfig, tmp_path: Path):
         run(make_config(*settings, "train.max_iter=12"), resume=True)
 
 
+def test_a_worse_checkpoint_is_no_better_for_a_moved_test_set(make_config: MakeConfig, tmp_path: Path):
+    settings = (f"train.output_dir={tmp_path}/seed0", *SETTINGS)
+    config = make_config(*settings, "train.max_iter=4")
+    folder = run(config)
+    run(make_config(*settings, "train.max_iter=6", *moved_test_set(config, tmp_path)), resume=True)
+    assert best(folder)["iteration"] == read_json(folder / "checkpoints/best.json")["iteration"] == 4
+    run(make_config(*settings, "train.max_iter=7", "model.nms_thresh=0.5"), resume=True)
+    assert best(folder)["iteration"] == 6  # the values of other evaluations are not compared
+
+
 def test_a_metric_without_a_value_is_a_warning(make_config: MakeConfig, tmp_path: Path, caplog):
     settings = ("train.best_metric=student/box_ar@100", "train.max_iter=2", "train.early_stopping.patience=1")
     folder = run(make_config(f"train.output_dir={tmp_path}/seed0", *SETTINGS, *settings))
@@ -168,6 +186,11 @@ def test_training_that_ended_early_is_finished(make_config: MakeConfig, tmp_path
     assert (folder / "checkpoints/last.pt").stat().st_mtime_ns == before
 
 
+def test_the_last_steps_before_an_early_end_are_logged(make_config: MakeConfig, tmp_path: Path):
+    folder = run(make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING, "train.log_period=5"))
+    assert [line["iteration"] for line in records(folder) if line["kind"] == "train"] == [2, 4, 5, END]
+
+
 @pytest.mark.parametrize("at", [pytest.param(4, marks=slow), 5, pytest.param(6, marks=slow)])
 def test_a_stop_before_an_early_end_changes_nothing(
     at: int, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,13 +214,16 @@ def test_a_stop_before_an_early_end_changes_nothing(
     assert (folder / "DONE").read_text() == f"{END}\n"
 
 
-@pytest.mark.parametrize(
-    "setting", ["train.eval_period=4", "train.early_stopping.patience=2", "evaluation.max_dets=[100]"]
-)
-def test_what_decides_about_the_end_must_stay(setting: str, make_config: MakeConfig, tmp_path: Path):
-    run(make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING, "train.max_iter=3"))
-    with pytest.raises(UsageError, match="holds a training with other settings or data"):
-        run(make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING, setting), resume=True)
+def test_what_decides_about_the_end_must_stay(make_config: MakeConfig, tmp_path: Path):
+    config = make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING)
+    folder = run(make_config(f"train.output_dir={tmp_path}/seed0", *STOPPING, "train.max_iter=3"))
+    for setting in ("train.eval_period=4", "train.early_stopping.patience=2", "evaluation.max_dets=[100]"):
+        with pytest.raises(UsageError, match=f"other settings or data: {setting.partition('=')[0]} is .* there and "):
+            run(make_config(f"train.output_dir={folder}", *STOPPING, setting), resume=True)
+    run(make_config(f"train.output_dir={folder}", *STOPPING, *moved_test_set(config, tmp_path)), resume=True)
+    write_json(folder / "data.json", {**read_json(folder / "data.json"), "test_annotations": "other"})
+    with pytest.raises(UsageError, match="other settings or data: other test annotations; "):
+        run(config, resume=True)
 
 
 @slow

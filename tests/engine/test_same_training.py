@@ -44,10 +44,27 @@ def test_a_longer_training_is_the_same_one_that_is_not_finished():
 def test_a_milestone_may_move_with_the_length_until_it_is_passed():
     one, longer = load_config(), load_config(None, ["train.max_iter=70000"])
     assert longer.optimizer.milestones == [56000]
-    assert not is_same_training(one, longer)
+    assert is_same_training(one, longer)
     for first, second in ((one, longer), (longer, one)):
         assert not differing_settings(first, second, taken=48000)
         assert list(differing_settings(first, second, taken=48001)) == ["optimizer.milestones"]
     two_steps = load_config(None, ["optimizer.milestones=[0.5, 0.8]"])
     assert not differing_settings(one, two_steps, taken=30000)
     assert list(differing_settings(one, two_steps, taken=30001)) == ["optimizer.milestones"]
+
+
+@pytest.mark.parametrize(
+    ("milestones", "length", "is_same"),
+    [
+        ("[0.8]", 7, True),
+        ("[0.8]", 2, True),
+        ("[0.5, 0.8]", 70000, False),
+        ("[]", 70000, False),
+        ("[48001]", 60000, False),
+    ],
+)
+def test_milestones_that_differ_as_the_lengths_do_are_the_same(milestones: str, length: int, is_same: bool):
+    """In two iterations, the share is reached at the end and left out."""
+    other = load_config(None, [f"optimizer.milestones={milestones}", f"train.max_iter={length}"])
+    assert is_same_training(load_config(), other) == is_same
+    assert is_same_training(other, load_config()) == is_same

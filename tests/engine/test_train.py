@@ -138,9 +138,11 @@ def test_a_longer_training_goes_on_until_a_milestone_that_moves_with_it(
 def test_a_milestone_that_is_passed_does_not_move(make_config: MakeConfig, tmp_path: Path):
     given = f"train.output_dir={tmp_path}/seed0", "optimizer.milestones=[0.5]"
     folder = run(make_config(*given, "train.max_iter=4"))
-    says = r"optimizer\.milestones is \[2\] there and \[4\] here \(another learning rate in iterations that are done\)"
-    with pytest.raises(UsageError, match=says):
-        run(make_config(*given, "train.max_iter=8"), resume=True)
+    says = r"milestones is \[2\] there and \[4\] here \(another .* done; set optimizer\.milestones=\[2\] to go on\)"
+    for unattended in (False, True):  # a job does not move the finished training aside either
+        with pytest.raises(UsageError, match=says):
+            run(make_config(*given, "train.max_iter=8"), resume=True, unattended=unattended)
+    assert [path.name for path in tmp_path.iterdir()] == ["seed0"]
     run(make_config(given[0], "optimizer.milestones=[2]", "train.max_iter=6"), resume=True)
     assert [record["lr"] for record in records(folder)] == pytest.approx([1e-3] * 2 + [1e-4] * 4)
 

@@ -41,3 +41,9 @@ def test_the_metric_is_of_the_weights_that_are_evaluated():
     of_teacher = [*settings, "train.model_ema.use_ema_weights_for_eval_only=True"]
     assert early_end(records(1.0, 1.0), load_config(None, of_teacher)) == 20
     assert early_end(records(1.0, 1.0), load_config(None, settings)) is None
+
+
+@pytest.mark.parametrize(("length", "end"), [(20, None), (21, 20)])
+def test_the_last_iteration_is_no_early_end(length: int, end: int | None):
+    settings = ["train.best_metric=teacher/mask_ar@100", "train.early_stopping.patience=1", "train.eval_period=10"]
+    assert early_end(records(1.0, 1.0), load_config(None, [*settings, f"train.max_iter={length}"])) == end

@@ -68,6 +68,16 @@ def test_a_finished_training_is_not_submitted_again_after_snakemake_has_deleted_
 
 
 @pytest.mark.slow
+def test_the_same_goes_for_a_batch_size_that_the_job_found(make_launch: MakeLaunch):
+    launch = make_launch("train.max_iter=2", "train.num_threads=1", "dataloader.train.total_batch_size=auto")
+    launch.run()
+    assert "total_batch_size: auto" not in (launch.folder / "config.yaml").read_text()
+    (launch.folder / "DONE").unlink()
+    assert launch.run() == "runs/demo/seed0: finished already\n"
+    assert (launch.folder / "DONE").read_text() == "2\n"
+
+
+@pytest.mark.slow
 def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=40")
     with launch.start() as process:
@@ -79,6 +89,21 @@ def test_killed_client_leaves_the_training_and_the_next_one_follows_it(make_laun
     assert "iteration 40/40" in output
     assert len(launch.jobs) == 1
     wait_for(lambda: not processes_of(launch), seconds=5)
+
+
+@pytest.mark.slow
+def test_a_longer_training_follows_the_shorter_one_and_keeps_it(make_launch: MakeLaunch):
+    launch = make_launch("train.max_iter=40", "train.num_threads=1")
+    share = "optimizer.milestones=[0.9]"
+    with launch.start(share) as process:
+        launch.wait_for_records(2, process)
+        process.kill()
+    output = launch.run(share, "train.max_iter=50", code=1)
+    assert "is under way (running); following it" in output
+    assert "is [36] there and [45] here (another learning rate" in output
+    assert "set optimizer.milestones=[36] to go on" in output
+    assert [path.name for path in launch.folder.parent.iterdir()] == ["seed0"]
+    assert "iteration 50/50" in launch.run("optimizer.milestones=[36]", "train.max_iter=50")
 
 
 def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):

@@ -184,9 +184,12 @@ def test_a_resumed_history_counts_each_step_once(tmp_path):
     history = read_history(path)
     assert len(history) == 4
     assert training_minutes(history) == pytest.approx((20 * 6 + 20 * 3 + 20 * 3) / 60)
-    path.write_text('{"kind": "train", "iteration": 20}\n{"kind": "tra')
-    with pytest.raises(UserError, match=r"metrics.jsonl: line 2"):
-        read_history(path)
+    path.write_text('{"kind": "train", "iteration": 20}\n{"kind": "tra')  # cut off by a kill
+    assert read_history(path) == [{"kind": "train", "iteration": 20}]
+    for line in ('{"kind": "tra', "[]", '{"kind": "train"}', '{"kind": "train", "iteration": "20"}'):
+        path.write_text(f'{{"kind": "train", "iteration": 20}}\n{line}\n')
+        with pytest.raises(UserError, match=r"metrics.jsonl: line 2: is not a record .*; remove the line"):
+            read_history(path)
 
 
 def test_other_work_is_said_of_the_trainings_that_had_it(world, tmp_path):

@@ -104,7 +104,8 @@ class TrainConfig:
         "",
         "Keep the checkpoint of the evaluation with the highest value of this metric, such as `mask_ar@100`, as "
         "checkpoints/best.pt; empty for none. `student/` or `teacher/` before the name says whose metric it is; the "
-        "default is the weights that `use_ema_weights_for_eval_only` chooses.",
+        "default is the weights that `use_ema_weights_for_eval_only` chooses. The workflow evaluates last.pt all the "
+        "same; docs/resume.md says how to evaluate best.pt.",
         changes="nothing",
         before="",
     )

@@ -25,7 +25,7 @@ class BestFacts(msgspec.Struct):
         metric: what was compared, for example `teacher/mask_ar@100`.
         value: its value, in percent.
         iteration: the checkpoint's.
-        evaluation: hash of the settings of the evaluation; values of other settings are not compared.
+        evaluation: hash of what else the value depends on, settings and test set; values of others are not compared.
     """
 
     metric: str
@@ -94,7 +94,7 @@ class Checkpoints:
         self._drop_surplus()
 
     def is_better(self, evaluated: BestFacts) -> bool:
-        """Tell whether an evaluation is better than that of `best.pt`, or the first one of its metric and settings."""
+        """Tell whether an evaluation is better than that of `best.pt`, or the first one of its kind."""
         if not self.best.exists() or not self.best_facts.exists():
             return True
         try:

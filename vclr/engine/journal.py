@@ -28,12 +28,17 @@ log = logging.getLogger("vclr.train")
 class Journal:
     """Average the values that a training reports, and write them every `train.log_period` iterations and at the end.
 
+    With early stopping, each evaluation may be the end.
+
     Attributes:
         evaluated: the records of the evaluations that are written, by iteration.
     """
 
     def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
-        self.period, self.last = config.train.log_period, config.train.max_iter
+        self.last = config.train.max_iter
+        self.periods = [self.last, config.train.log_period]  # an iteration of one is written
+        if config.train.early_stopping.patience:
+            self.periods.append(config.train.eval_period)
         records = folder.records()
         self.evaluated = {record["iteration"]: record for record in records if record["kind"] == "eval"}
         self.metrics = folder.metrics.open("a", encoding="utf-8")
@@ -78,7 +83,7 @@ class Journal:
             self.sums[name] += value
         self.count += 1
         self.progress.advance()
-        if iteration != self.last and iteration % self.period:
+        if all(iteration % period for period in self.periods):
             return
         record = {name: total / self.count for name, total in self.sums.items()}
         record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vclr.catalog.weights import name_old_metrics
 from vclr.config import Config, config_from_text, dump_config, read_config
 from vclr.data.data_sets import training_set
 from vclr.engine.checkpoint import Checkpoints
 from vclr.engine.nearest_training import nearest_training
-from vclr.engine.same_training import MILESTONES, differing_data, differing_settings
+from vclr.engine.same_training import MILESTONES, differing_data, differing_settings, evaluations_decide, passed
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.best import early_end
+from vclr.evaluation.history import read_records
 from vclr.file_lock import lock_file
 from vclr.files import atomic_path, read_json, remove_partials, sync_folder, write_json
 from vclr.image_folders.open import each_folder
@@ -28,8 +27,6 @@ log = logging.getLogger("vclr.train")
 
 MAX_DIFFERENCES = 5  # named in one line
 DESCRIPTION = ("config.yaml", "environment.json", "data.json", "metrics.jsonl")  # written once `checkpoints` is there
-# Why a setting that may change later may not change now.
-WHY = {MILESTONES: " (another learning rate in iterations that are done)"}
 JOBS = "jobs"  # where `vclr launch` records its jobs
 
 
@@ -48,7 +45,8 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.done = self.path / "DONE"
-        self._built: Detector | None = None  # to compare checkpoints with
+        self._built: Detector | None = None  # to compare checkpoints with, as is the next
+        self._logged: list[int] = []  # iterations
 
     def __enter__(self) -> RunFolder:
         """Lock the folder.
@@ -83,7 +81,8 @@ class RunFolder:
         Args:
             resume: continue the training in the folder.
             unattended: nobody will read an error soon. A folder with another training (other settings or data) is
-                moved aside, and its name is assumed to be right.
+                moved aside, and its name is assumed to be right. If only the milestones differ, it stays: those that
+                are shares move with the length, and a longer training shall not lose what there is.
 
         Raises:
             UsageError: the folder holds a training and `resume` is off; it holds another training, or none while a
@@ -103,9 +102,12 @@ class RunFolder:
         differences = self._differences(checkpoint)
         if not differences:
             return checkpoint
-        if not unattended:
+        if not unattended or [*differences] == [MILESTONES]:
+            said = [*differences.values()]
+            more = f" and {len(said) - MAX_DIFFERENCES} more" if said[MAX_DIFFERENCES:] else ""
             raise UsageError(
-                f"train.output_dir={self.path}: holds a training with other settings or data: {differences}; "
+                f"train.output_dir={self.path}: holds a training with other settings or data: "
+                f"{', '.join(said[:MAX_DIFFERENCES])}{more}; "
                 "resume it with its own, or give another folder"
             )
         self._move_aside()
@@ -163,15 +165,8 @@ class RunFolder:
         return not settings and not self._differing_data()
 
     def records(self) -> list[dict[str, Any]]:
-        """Read the logged records, except for a line that was cut off when a training was killed."""
-        text = self.metrics.read_text(encoding="utf-8", errors="replace") if self.metrics.exists() else ""
-        records = []
-        for line in text.splitlines():
-            with suppress(ValueError, AttributeError):  # AttributeError: the line is not an object
-                record = json.loads(line)
-                if type(record.get("iteration")) is int and isinstance(record.get("kind"), str):
-                    records.append(name_old_metrics(record))
-        return records
+        """Read the logged records, as `read_records` does; none before the first one."""
+        return read_records(self.metrics) if self.metrics.exists() else []
 
     def forget_after(self, iteration: int) -> None:
         """Drop the metrics logged after the checkpoint that a training resumes from."""
@@ -184,6 +179,7 @@ class RunFolder:
 
     def load_checkpoint(self) -> dict[str, Any]:
         """Read the newest intact checkpoint, as `Checkpoints.load` does."""
+        self._logged = [record["iteration"] for record in self.records() if record["kind"] == "train"]
         checkpoint = self.checkpoints.load(self._check)
         self._built = None
         return checkpoint
@@ -199,26 +195,25 @@ class RunFolder:
             self._built = build_model(config)
         check_fit(checkpoint, self._built, name)
         iteration, journal = checkpoint["iteration"], checkpoint.get("journal")
-        logged = [record["iteration"] for record in self.records() if record["kind"] == "train"]
-        if journal and (logged := [number for number in logged if number <= iteration]):
+        if journal and (logged := [number for number in self._logged if number <= iteration]):
             since = iteration - logged[-1]
             if journal["count"] != since:
                 says = f"counts {journal['count']} iterations since the last record, {self.metrics} has {since}"
                 raise UserError(f"{name}: journal: {says}")
 
-    def _differences(self, checkpoint: dict[str, Any]) -> str:
-        """Describe the settings and data in which a checkpoint's training differs from this one; "" if in none."""
+    def _differences(self, checkpoint: dict[str, Any]) -> dict[str, str]:
+        """Describe each of the settings and data in which a checkpoint's training differs from this one."""
         # The checkpoint's own settings, because the folder of a converted one holds nothing else.
         of_checkpoint = config_from_text(checkpoint["config"], str(self.checkpoints.last))
         settings = differing_settings(of_checkpoint, self.config, checkpoint["iteration"])
-        said = [f"{key} is {there} there and {here} here{WHY.get(key, '')}" for key, (there, here) in settings.items()]
-        if checkpoint["iteration"] > self.config.train.max_iter:
-            at = f"iteration {checkpoint['iteration']} there"
-            said.append(f"train.max_iter={self.config.train.max_iter} is before {at}")
-        said += [f"other {name.replace('_', ' ')}" for name in self._differing_data()]
-        return ", ".join(said[:MAX_DIFFERENCES]) + (
-            f" and {len(said) - MAX_DIFFERENCES} more" if said[MAX_DIFFERENCES:] else ""
-        )
+        said = {key: f"{key} is {there} there and {here} here" for key, (there, here) in settings.items()}
+        end = self.config.train.max_iter
+        if MILESTONES in said:
+            own = f"set {MILESTONES}={passed(of_checkpoint, end)} to go on"
+            said[MILESTONES] += f" (another learning rate in iterations that are done; {own})"
+        if checkpoint["iteration"] > end:
+            said["train.max_iter"] = f"train.max_iter={end} is before iteration {checkpoint['iteration']} there"
+        return said | {name: f"other {name.replace('_', ' ')}" for name in self._differing_data()}
 
     def _differing_data(self) -> list[str]:
         """Return the names of the data that changed since the folder's training began."""
@@ -226,7 +221,7 @@ class RunFolder:
         before = read_json(path) if path.exists() else {}
         if not isinstance(before, dict):
             raise UserError(f"{path}: is not a json of hashes; remove it to leave the data uncompared")
-        return differing_data(before, self.data_hashes)
+        return differing_data(before, self.data_hashes, evaluations_decide(self.config))
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):

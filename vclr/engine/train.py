@@ -24,13 +24,13 @@ from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.same_training import evaluation_hash
 from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.evaluation.best import early_end
-from vclr.evaluation.provenance import settings_hash
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
@@ -226,7 +226,7 @@ def judge(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool
             iteration,
         )
         return False
-    evaluated = BestFacts(metric, value, iteration, settings_hash(state.config))
+    evaluated = BestFacts(metric, value, iteration, evaluation_hash(state.config, folder.data_hashes))
     if folder.checkpoints.is_better(evaluated):
         save(state, folder, journal)
         folder.checkpoints.keep_best(evaluated)

@@ -13,7 +13,7 @@ from vclr.config import Config, best_metric
 
 
 def early_end(records: Iterable[Mapping[str, Any]], config: Config) -> int | None:
-    """Return the iteration at which `train.early_stopping` ends a training; None if it goes on.
+    """Return the iteration at which `train.early_stopping` ends a training; None if it goes on to its last one.
 
     Args:
         records: the content of metrics.jsonl, in order. An evaluation that could not measure the metric does not count.
@@ -27,5 +27,5 @@ def early_end(records: Iterable[Mapping[str, Any]], config: Config) -> int | Non
         has_improved = record[metric] > best + stopping.min_delta
         best, waited = (record[metric], 0) if has_improved else (best, waited + 1)
         if waited == stopping.patience:
-            return int(record["iteration"])
+            return int(record["iteration"]) if record["iteration"] < config.train.max_iter else None
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -14,11 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from vclr.config import Config
+from vclr.config import Config, read_config
 from vclr.config.checks import check_processes
 from vclr.data.readiness import check_experiment
-from vclr.engine.same_training import is_same_training
+from vclr.engine.same_training import differing_settings, is_same_training
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.history import read_records
 from vclr.file_lock import lock_file
 from vclr.file_names import shown_path
 from vclr.launch.backends import Backend, choose_backend
@@ -242,12 +242,8 @@ def _learn(job: Job, verdict: Verdict, config: Config) -> Job:
 def furthest_iteration(run_folder: Path) -> int:
     """Return the last iteration that a training has logged, or 0."""
     metrics = run_folder / "metrics.jsonl"
-    for line in reversed(metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []):
-        try:
-            return int(json.loads(line)["iteration"])
-        except json.JSONDecodeError:  # a line that is being written
-            continue
-    return 0
+    records = read_records(metrics) if metrics.exists() else []
+    return int(records[-1]["iteration"]) if records else 0
 
 
 def _with_threads(config: Config) -> Config:
@@ -279,14 +275,15 @@ def _restore_done(config: Config) -> bool:
     outcomes = read_outcomes(job.folder, job.num_processes)
     if len(outcomes) < job.num_processes or any(outcome.kind != DONE for outcome in outcomes.values()):
         return False
-    if described.read_text(encoding="utf-8") != job.config_file.read_text(encoding="utf-8"):
+    there, own = read_config(described), job.config()
+    if differing_settings(there, own) or there.train.max_iter != own.train.max_iter:
         return False
     if last.stat().st_mtime > outcome_file(job.folder, 0).stat().st_mtime:
         return False
     from vclr.engine.run_folder import RunFolder
 
-    run_folder = RunFolder(job.config())
-    run_folder.mark_done(run_folder.ended_early_at() or job.config().train.max_iter)
+    run_folder = RunFolder(own)
+    run_folder.mark_done(run_folder.ended_early_at() or own.train.max_iter)
     return True
 
 

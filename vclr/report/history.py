@@ -1,32 +1,20 @@
-"""What a training recorded on its way: metrics.jsonl of its run folder."""
+"""What a report shows of a training on its way."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from vclr.catalog.weights import name_old_metrics
-from vclr.errors import UserError
+from vclr.evaluation.history import read_records
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Read `metrics.jsonl`. A resumed training may repeat an iteration; its last record counts.
 
     Raises:
-        UserError: the file is missing or a line is not a record.
+        UserError: as of `read_records`.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    records = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            records[record["kind"], record["iteration"]] = name_old_metrics(record)
-        except (ValueError, TypeError, KeyError):
-            raise UserError(f"{path}: line {number}: is not a record with `kind` and `iteration`") from None
+    records = {(record["kind"], record["iteration"]): record for record in read_records(path)}
     return [records[key] for key in sorted(records)]
 
 
