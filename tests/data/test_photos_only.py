@@ -62,19 +62,20 @@ def test_a_view_can_be_taken_away(make_config: MakeConfig):
     assert training_set(make_config("data.train.views={}")).views == {}
 
 
-def test_views_that_stay_are_said(capsys: pytest.CaptureFixture[str]):
+def test_views_that_stay_are_said(caplog: pytest.LogCaptureFixture):
     demo = "configs/experiment/demo.yaml"
     load_config(demo, OWN)
-    assert capsys.readouterr().err == (
-        "data.train.annotations and data.train.images are overridden, data.train.views stays "
-        "(depth=data/views/toy/depth, style=data/views/toy/style): if these are views of other photos, name those of "
-        "yours, or leave them out with data.train.views={}\n"
-    )
+    assert caplog.messages == [
+        "data.train.annotations and data.train.images are overridden, but data.train.views is not "
+        "(depth=data/views/toy/depth, style=data/views/toy/style): if those views are of other photos, name yours, or "
+        "leave them out with data.train.views={}"
+    ]
+    caplog.clear()
     load_config(demo, [*OWN, "data.train.views={}"])
     load_config(demo, [*OWN, "data.train.views.depth=mine/depth"])
     load_config(demo, OWN[1:])  # the same photos, elsewhere
     load_config(None, OWN)
-    assert not capsys.readouterr().err
+    assert not caplog.messages
 
 
 def test_a_folder_of_views_of_other_photos_is_refused(make_config: MakeConfig, tmp_path: Path):

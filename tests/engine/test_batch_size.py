@@ -125,6 +125,7 @@ def test_the_training_is_that_of_the_number(
         train(config_of("auto", "found", "train.max_iter=1"), quiet=True)
     said = [text for text in caplog.messages if text.startswith("dataloader.train.total_batch_size=auto: ")]
     assert said == ["dataloader.train.total_batch_size=auto: 10 images per step (no more are in the training set)"]
+    assert said[0] in (tmp_path / "found" / "log.txt").read_text()
     assert batch_size_of(found) == 10
     monkeypatch.setattr(batch_size, "find_batch_size", None)  # called by nobody
     train(found, resume=True, quiet=True)
