@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vclr.config import Config, best_metric
+from vclr.config import Config, best_metric, say_milestones
 from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
@@ -74,7 +74,8 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
             closing(read_batches(loader)) as batches,
             naming_causes(),  # before the loader closes, which may take a while
         ):
-            log.info("training on %s", describe_device(device, config.train.device))
+            where = describe_device(device, config.train.device)
+            log.info("training on %s; %s", where, say_milestones(config))
             run_iterations(state, batches, folder, journal, signals)
         if rank() == 0:
             folder.mark_done(state.iteration)
