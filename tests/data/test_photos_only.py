@@ -27,10 +27,10 @@ def said(*overrides: str, file: str | None = None) -> str | None:
 def test_own_photos_in_place_of_a_catalog_s_lose_its_views():
     assert said() is None
     assert said(*OWN) == (
-        "training uses only the photos, since the views depth, style of openworld_voc_classes_train2017 are of its own "
-        "photos: for loss_consistency, the student sees the teacher's photo corrupted (views.corrupt: mix, erase, "
-        "grayscale); data.train.views.NAME=FOLDER adds a view, model.criterion.weight_dict.loss_consistency=0 trains "
-        "without"
+        "training uses only the photos, since the views of openworld_voc_classes_train2017 (depth, style) do not fit "
+        "other photos: for loss_consistency, the student sees the teacher's photo corrupted (views.corrupt: mix, "
+        "erase, grayscale); to add a view, set data.train.views.NAME=FOLDER; to train without loss_consistency, set "
+        "model.criterion.weight_dict.loss_consistency=0"
     )
     assert (
         said(*OWN, "views.corrupt={mix: false, erase: false, grayscale: false}").count("sees the teacher's photo; ")
@@ -43,7 +43,7 @@ def test_own_photos_in_place_of_a_catalog_s_lose_its_views():
 def test_weights_may_leave_only_the_photo():
     text = said("views.weights={natural: 1}")
     assert text and text.startswith("training uses only the photos: ")
-    assert "views.weights.NAME=1 adds a view" in text
+    assert "; to add a view, set views.weights.NAME=1; " in text
     assert said("views.weights={natural: 1, depth: 0}") == text
     assert said("views.weights={depth: 1}") is None
 
