@@ -9,11 +9,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from vclr.catalog.data_sets import DATA_SETS
 from vclr.config import Config, flat_config, load_config
 
 FACTS = Path(__file__).with_name("reference_configs.json")
@@ -22,6 +24,7 @@ SETS = {"voc_to_nonvoc": "VOC", "coco_to_lvis": "COCO"}
 RECIPES = {"": "config files", "_readme": "README"}  # suffix of our experiments: where the reference says it
 LAYER = re.compile(r"_(\d|enc)$")  # the end of the name of a loss that is not the last layer's
 Values = dict[tuple[str, str], Any]  # recipe, set: value
+Row = tuple[str, tuple[str, ...], dict[str, str]]  # key, cells, what may explain its difference, empty without one
 Experiments = dict[tuple[str, str], tuple[Config, dict[str, Any]]]  # recipe, set: settings, and by their dotted names
 
 # The reference's key: ours, if it has another name.
@@ -96,6 +99,13 @@ WHY_OTHER = {
     "train.output_dir": "says only where the training is stored",
     "train.seed": "-1 draws a seed; ours is fixed, so that a training can be repeated",
 }
+# Of the keys that evaluation commands override.
+WHY_EVALUATED = {
+    "dataloader.test.dataset.names": "the same, or `--protocol`; by default the test set of the experiment",
+    "dataloader.train.mapper.instance_mask_format": "not needed: polygons and RLE are both read from any json",
+    "dataloader.train.mapper.mask_on": "not needed: masks are evaluated only if the json has some",
+    "train.init_checkpoint": "the same, or `--checkpoint` of `vclr evaluate`",
+}
 WHY_NONE = {
     "*._target_": "a class or function; ours are not settings",
     "data_sets.*": "the catalog says where a data set is ([data.md](data.md))",
@@ -134,51 +144,71 @@ WHY_NONE = {
 
 
 def recipes() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return head and rows of the table, a row per key of the reference's config files.
+    """Return head and rows of the table, a row per key of the reference's config files and of its README's commands.
 
     Raises:
         ValueError: a difference has no explanation, or an explanation has no difference.
     """
-    experiments = _read_experiments()
     rows: list[tuple[str, ...]] = []
     unexplained: list[str] = []
     used: set[str] = set()
-    for key, there in _of_reference().items():
-        name, here = _ours(key, experiments)
-        cells = f"`{key}`", _shown(there), _shown(here) if here else "–", f"`{name}`" if name != key else ""
-        if here and all(_are_equal(there[one], here[one]) for one in there):
-            rows.append((*cells, ""))
-            continue
-        reasons = WHY_OTHER if here else WHY_NONE
-        pattern = next((pattern for pattern in reasons if fnmatchcase(key, pattern)), None)
-        if pattern is None:
+    experiments = _read_experiments()
+    for key, cells, reasons in chain(_training(experiments), _evaluation(experiments)):
+        pattern = next((pattern for pattern in reasons if fnmatchcase(key, pattern)), "")
+        if reasons and not pattern:
             unexplained.append(key)
-        else:
-            used.add(pattern)
-            rows.append((*cells, reasons[pattern]))
+        used.add(pattern)
+        rows.append((*cells, reasons.get(pattern, "")))
     if unexplained:
         raise ValueError(f"docs/recipes.py: WHY_... does not explain {', '.join(unexplained)}")
-    if unneeded := sorted({*WHY_OTHER, *WHY_NONE} - used):
+    if unneeded := sorted({*WHY_OTHER, *WHY_NONE, *WHY_EVALUATED} - used):
         raise ValueError(f"docs/recipes.py: WHY_... explains what does not differ: {', '.join(unneeded)}")
     return ("reference", "its value", "our value", "our key", "why they differ"), list(_joined(rows))
 
 
-def _of_reference() -> dict[str, Values]:
-    """Return the values of the reference's recipes.
+def _training(experiments: Experiments) -> Iterator[Row]:
+    """Yield a row for each key of the reference's recipes."""
+    for key, there in _of_reference().items():
+        name, here = _ours(key, experiments)
+        cells = f"`{key}`", _shown(there), _shown(here) if here else "–", f"`{name}`" if name != key else ""
+        is_equal = here and all(_are_equal(there[one], here[one]) for one in there)
+        yield key, cells, {} if is_equal else WHY_OTHER if here else WHY_NONE
 
-    Those of its README are the config files' with the overrides of its training commands, and with those that all its
-    evaluation commands have.
-    """
+
+def _of_reference() -> dict[str, Values]:
+    """Return the values of the reference's recipes; those of its README override the config files' in its commands."""
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
-    evaluations = [set(overrides.items()) for overrides in facts["README, evaluation"]]
     found: dict[str, Values] = {}
     for one in SETS:
-        config = facts["config files"][one]
-        overrides = {**dict(set.intersection(*evaluations)), **facts["README, training"][one]}
+        config, overrides = facts["config files"][one], facts["README, training"][one]
         readme = config | {key: yaml.safe_load(value) for key, value in overrides.items()}
-        for key in config:
-            found.setdefault(key, {}).update({("config files", one): config[key], ("README", one): readme[key]})
+        for key in readme:
+            values = {("config files", one): config.get(key), ("README", one): readme[key]}
+            found.setdefault(key, {}).update(values)
     return dict(sorted(found.items()))
+
+
+def _evaluation(experiments: Experiments) -> Iterator[Row]:
+    """Yield a row for each key that the evaluation commands of the reference's README override."""
+    commands = json.loads(FACTS.read_text(encoding="utf-8"))["README, evaluation"]
+    for key in sorted({*chain(*commands)}):
+        there = {_title(command): yaml.safe_load(command[key]) for command in commands if key in command}
+        name, here = _ours(key, experiments)
+        texts = [f"{_text(value)} ({title})" for title, value in there.items()]
+        if len(there) == len(commands) and len({*there.values()}) == 1:
+            texts = [_text(value) for value in there.values()][:1]
+        cells = (
+            f"`--eval-only {key}`",
+            ", ".join(texts),
+            _shown(here) if here else "–",
+            f"`{name}`" if name != key else "",
+        )
+        is_equal = here and {*there.values()} == {*here.values()}
+        yield key, cells, {} if is_equal else WHY_EVALUATED
+
+
+def _title(command: dict[str, str]) -> str:
+    return DATA_SETS[command["dataloader.test.dataset.names"]].title
 
 
 def _read_experiments() -> Experiments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -92,8 +93,9 @@ def test_each_value_of_both_files_has_its_row():
     assert found["dataloader.train.total_batch_size"] == (batch, batch, "", "")
     assert found["lr_multiplier.scheduler.milestones"][:3] == ("`[30000, 37500]`",) * 2 + ("`optimizer.milestones`",)
     assert found["model.dn_number"][1] == "–" and "left out" in found["model.dn_number"][3]
+    assert found["--eval-only dataloader.train.mapper.mask_on"][0] == "`False` (Objects365 non-COCO)"
     text = (tables.ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
-    for key in recipes.json.loads(recipes.FACTS.read_text(encoding="utf-8"))["config files"]["voc_to_nonvoc"]:
+    for key in json.loads(recipes.FACTS.read_text(encoding="utf-8"))["config files"]["voc_to_nonvoc"]:
         assert f"`{recipes.LAYER.sub('', key)}`" in text
 
 
@@ -104,14 +106,26 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("key", ["train.seed", "model.dn_number"])
+@pytest.mark.parametrize(
+    "key", ["train.seed", "model.dn_number", "train.init_checkpoint", "dataloader.train.mapper.instance_mask_format"]
+)
 def test_a_difference_that_is_not_explained_fails_the_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
 ):
-    for reasons in (recipes.WHY_OTHER, recipes.WHY_NONE):
-        if key in reasons:
-            monkeypatch.delitem(reasons, key)
-    assert check(monkeypatch, capsys) == f"docs/recipes.py: WHY_... does not explain {key}\n"
+    for reasons in (recipes.WHY_OTHER, recipes.WHY_NONE, recipes.WHY_EVALUATED):
+        monkeypatch.delitem(reasons, key, raising=False)
+    assert check(monkeypatch, capsys).startswith(f"docs/recipes.py: WHY_... does not explain {key}")
+
+
+@pytest.mark.parametrize(("part", "command"), [("README, training", "voc_to_nonvoc"), ("README, evaluation", 1)])
+def test_an_override_of_the_readme_that_is_not_explained_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str, command: str | int
+):
+    facts = json.loads(recipes.FACTS.read_text(encoding="utf-8"))
+    facts[part][command]["train.new"] = "5"
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    monkeypatch.setattr(recipes, "FACTS", tmp_path / "facts.json")
+    assert check(monkeypatch, capsys) == "docs/recipes.py: WHY_... does not explain train.new\n"
 
 
 @pytest.mark.parametrize(

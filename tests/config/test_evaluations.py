@@ -46,9 +46,9 @@ def test_a_metric_without_weights_is_of_those_that_are_evaluated():
     ("settings", "message"),
     [
         ([*NO_TEACHER, TEACHER], "train.model_ema.enabled=False: there is no teacher to evaluate; set "),
-        (["train.best_metric=mask_ar@10O"], "train.best_metric=mask_ar@10O: is no metric .*; nearest: mask_ar@10"),
+        (["train.best_metric=mask_ar@10O"], "train.best_metric=mask_ar@10O: this training .*; nearest: mask_ar@10"),
         (["train.best_metric=techer/box_ap"], "train.best_metric=techer/box_ap: .*; nearest: teacher/box_ap$"),
-        (["train.best_metric=mask_ar@17"], "train.best_metric=mask_ar@17: is no metric of this training"),
+        (["train.best_metric=mask_ar@17"], "train.best_metric=mask_ar@17: this training does not measure it"),
         (["train.best_metric=mask_ap", "dataloader.train.mapper.mask_on=False"], ".*; nearest: box_ap$"),
         (["train.best_metric=teacher/box_ap", *NO_TEACHER], ".*; nearest: student/box_ap$"),
         (["train.best_metric=box_ap", "train.eval_period=0"], "train.best_metric=box_ap: needs evaluations"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import config_from_text, dump_config, flat_config, load_config, read_config
+from vclr.config import config_from_text, dump_config, flat_config, load_config, read_config, say_milestones
 from vclr.config.milestones import resolve_milestones
 from vclr.errors import UsageError
 
@@ -26,6 +26,26 @@ def test_a_share_falls_where_it_does_in_the_reference(max_iter: int):
     """Its scheduler knows 37500 iterations with the milestone 30000, and scales them to the training."""
     lowered = [int((step / max_iter + 1e-6) * 37500) >= 30000 for step in range(max_iter)]
     assert resolve_milestones([0.8], max_iter) == ([lowered.index(True)] if any(lowered) else [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ([], "the learning rate is multiplied by 0.1 after iteration 48000"),
+        (
+            ["optimizer.milestones=[0.5, 0.9]"],
+            "the learning rate is multiplied by 0.1 after iterations 30000 and 54000",
+        ),
+        (
+            ["optimizer.milestones=[0.5, 0.9]", "train.max_iter=4"],
+            "the learning rate is multiplied by 0.1 after iteration 2",
+        ),
+        (["train.max_iter=4"], "the learning rate is never lowered: no milestone before train.max_iter=4"),
+        (["optimizer.milestones=[]"], "the learning rate is never lowered: no milestone before train.max_iter=60000"),
+    ],
+)
+def test_what_is_left_of_the_milestones_is_said(overrides: list[str], says: str):
+    assert say_milestones(load_config(None, overrides)) == says
 
 
 def test_shares_and_iterations_are_the_same_settings():

@@ -20,13 +20,13 @@ def old_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("old_names")
-def test_file_and_override_load_with_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_file_and_override_load_with_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "a.yaml"
     path.write_text("train: {iterations: 5, seed: 3}\nloader: {num_workers: 1}\n", encoding="utf-8")
     config = load_config(path, ["model.slots=7"])
     assert (config.train.max_iter, config.train.seed, config.model.num_queries) == (5, 3, 7)
     assert config.dataloader.train.num_workers == 1
-    assert capsys.readouterr().err.splitlines() == [
+    assert caplog.messages == [
         f"{path}: the setting train.iterations is now called train.max_iter; please use the new name",
         f"{path}: the setting loader is now called dataloader.train; please use the new name",
         "command line: the setting model.slots is now called model.num_queries; please use the new name",
@@ -34,9 +34,9 @@ def test_file_and_override_load_with_one_line_each(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.usefixtures("old_names")
-def test_an_old_checkpoint_loads_without_notice(capsys: pytest.CaptureFixture[str]):
+def test_an_old_checkpoint_loads_without_notice(caplog: pytest.LogCaptureFixture):
     assert config_from_text("train: {iterations: 5}", "a.pt").train.max_iter == 5
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 def test_the_new_name_counts_and_a_reference_stays_one():

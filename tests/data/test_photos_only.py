@@ -27,10 +27,10 @@ def said(*overrides: str, file: str | None = None) -> str | None:
 def test_own_photos_in_place_of_a_catalog_s_lose_its_views():
     assert said() is None
     assert said(*OWN) == (
-        "training uses only the photos, since the views depth, style of openworld_voc_classes_train2017 are of its own "
-        "photos: for loss_consistency, the student sees the teacher's photo corrupted (views.corrupt: mix, erase, "
-        "grayscale); data.train.views.NAME=FOLDER adds a view, model.criterion.weight_dict.loss_consistency=0 trains "
-        "without"
+        "training uses only the photos, since the views of openworld_voc_classes_train2017 (depth, style) do not fit "
+        "other photos: for loss_consistency, the student sees the teacher's photo corrupted (views.corrupt: mix, "
+        "erase, grayscale); to add a view, set data.train.views.NAME=FOLDER; to train without loss_consistency, set "
+        "model.criterion.weight_dict.loss_consistency=0"
     )
     assert (
         said(*OWN, "views.corrupt={mix: false, erase: false, grayscale: false}").count("sees the teacher's photo; ")
@@ -43,7 +43,7 @@ def test_own_photos_in_place_of_a_catalog_s_lose_its_views():
 def test_weights_may_leave_only_the_photo():
     text = said("views.weights={natural: 1}")
     assert text and text.startswith("training uses only the photos: ")
-    assert "views.weights.NAME=1 adds a view" in text
+    assert "; to add a view, set views.weights.NAME=1; " in text
     assert said("views.weights={natural: 1, depth: 0}") == text
     assert said("views.weights={depth: 1}") is None
 
@@ -62,19 +62,20 @@ def test_a_view_can_be_taken_away(make_config: MakeConfig):
     assert training_set(make_config("data.train.views={}")).views == {}
 
 
-def test_views_that_stay_are_said(capsys: pytest.CaptureFixture[str]):
+def test_views_that_stay_are_said(caplog: pytest.LogCaptureFixture):
     demo = "configs/experiment/demo.yaml"
     load_config(demo, OWN)
-    assert capsys.readouterr().err == (
-        "data.train.annotations and data.train.images are overridden, data.train.views stays "
-        "(depth=data/views/toy/depth, style=data/views/toy/style): if these are views of other photos, name those of "
-        "yours, or leave them out with data.train.views={}\n"
-    )
+    assert caplog.messages == [
+        "data.train.annotations and data.train.images are overridden, but data.train.views is not "
+        "(depth=data/views/toy/depth, style=data/views/toy/style): if those views are of other photos, name yours, or "
+        "leave them out with data.train.views={}"
+    ]
+    caplog.clear()
     load_config(demo, [*OWN, "data.train.views={}"])
     load_config(demo, [*OWN, "data.train.views.depth=mine/depth"])
     load_config(demo, OWN[1:])  # the same photos, elsewhere
     load_config(None, OWN)
-    assert not capsys.readouterr().err
+    assert not caplog.messages
 
 
 def test_a_folder_of_views_of_other_photos_is_refused(make_config: MakeConfig, tmp_path: Path):

@@ -51,32 +51,47 @@ def test_the_largest_multiple_that_fits(unit: int):
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Return what searches on a CPU of which each image takes some memory, and the first step some more."""
+def search(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return what searches on a CPU where a step needs the given memory, of which some is free."""
 
-    def search(per_image: int, free: int, most: int = 1024, unit: int = 1) -> int:
-        taken = [0]
+    def search(needed: Callable[[int], int], free: int, most: int = 1024, unit: int = 1) -> int:
+        tried = [0]
 
         def fits(number: int) -> bool:
-            taken[0] = (100 + per_image * number) * MIB
-            assert taken[0] <= free * MIB, "the system kills the process"
+            tried.append(number)
+            assert needed(number) <= free, "the system kills the process"
             return True
 
         monkeypatch.setattr(batch_size, "process_bytes", lambda: 0)
         monkeypatch.setattr(batch_size, "available_bytes", lambda: free * MIB)
-        monkeypatch.setattr(batch_size, "peak_process_bytes", lambda: taken[0])
-        return batch_size._search_cpu(fits, unit, most, CPU)
+        monkeypatch.setattr(batch_size, "peak_process_bytes", lambda: needed(tried[-1]) * MIB)
+        number = batch_size._search_cpu(fits, unit, most, CPU)
+        assert number in tried
+        assert number == unit or needed(number) <= (1 - batch_size.CPU_MARGIN) * free
+        return number
 
     return search
 
 
-def test_on_a_cpu_no_step_is_tried_that_may_not_fit(measured: Callable[..., int]):
+def test_on_a_cpu_no_step_is_tried_that_may_not_fit(search: Callable[..., int]):
     for per_image in (0, 1, 10, 100, 1000):
         for free in (2000, 3000, 8000):
-            room = int((0.8 * free - 100) / max(per_image, 0.01))
-            assert measured(per_image, free) == max(1, min(room, 1024)), (per_image, free)
-    assert measured(10, 3000, unit=8) == 224
-    assert measured(10, 3000, most=40, unit=8) == 40
+            room = max(1, min(int((0.8 * free - 100) / max(per_image, 0.01)), 1024))
+            number = search(lambda number, per_image=per_image: 100 + per_image * number, free)
+            assert room - 1 <= number <= room, (per_image, free)
+    assert search(lambda number: 100 + 10 * number, 3000, unit=8) == 224
+    assert search(lambda number: 100 + 10 * number, 3000, most=40, unit=8) == 40
+
+
+def test_memory_that_is_used_again_hides_what_images_need(search: Callable[..., int]):
+    """The first steps seem to need the same; then each image more shows."""
+    assert search(lambda number: max(600, 100 * number), 2000) in (15, 16)
+    assert search(lambda number: 600 + 100 * max(0, number - 4), 3000) in range(20, 23)
+
+
+def test_on_a_cpu_a_step_that_needs_more_than_computed_is_not_taken(search: Callable[..., int]):
+    assert search(lambda number: 10 * number**2, 1000) == 8
+    assert search(lambda number: 900, 1000) == 1
 
 
 def test_trials_are_as_large_as_the_training_draws(make_config: MakeConfig):
@@ -110,6 +125,7 @@ def test_the_training_is_that_of_the_number(
         train(config_of("auto", "found", "train.max_iter=1"), quiet=True)
     said = [text for text in caplog.messages if text.startswith("dataloader.train.total_batch_size=auto: ")]
     assert said == ["dataloader.train.total_batch_size=auto: 10 images per step (no more are in the training set)"]
+    assert said[0] in (tmp_path / "found" / "log.txt").read_text()
     assert batch_size_of(found) == 10
     monkeypatch.setattr(batch_size, "find_batch_size", None)  # called by nobody
     train(found, resume=True, quiet=True)

@@ -278,3 +278,15 @@ def test_an_error_is_said_once(setting: str, exit_code: int, message: str, make_
     assert done.returncode == exit_code, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("vclr: ") and message in line
+
+
+def test_what_is_odd_about_the_settings_is_said_once(make_config: MakeConfig, tmp_path: Path):
+    config = make_config()
+    done = finish(
+        command(
+            config, tmp_path, f"data.train.annotations={config.data.train.annotations}", "data.train.images=nowhere"
+        )
+    )
+    said, error = done.stderr.strip().splitlines()
+    assert said.startswith("data.train.annotations and data.train.images are overridden, but ")
+    assert "data.train.images=nowhere: does not exist" in error

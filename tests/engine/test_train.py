@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.engine.same import assert_same_training, checkpoint, records
-from vclr.config import Config, config_from_text, dump_config, load_config
+from vclr.config import Config, config_from_text, dump_config, load_config, say_milestones
 from vclr.engine import train as train_module
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.train import train
@@ -39,7 +39,9 @@ def test_folder_holds_what_is_promised(straight: Path, make_config: MakeConfig):
     assert (straight / "DONE").read_text() == "6\n"
     assert {path.name for path in (straight / "checkpoints").iterdir()} == {"last.pt", "step00000003.pt"}
     assert load_config(straight / "config.yaml") == make_config(f"train.output_dir={straight}")
-    assert "iteration 6/6" in (straight / "log.txt").read_text()
+    log = (straight / "log.txt").read_text()
+    assert "iteration 6/6" in log
+    assert log.count(say_milestones(make_config())) == 1
     assert set(read_json(straight / "data.json")) >= {"annotations", "images", "view_depth", "view_style"}
     assert "torch" in json.dumps(read_json(straight / "environment.json"))
 

@@ -111,7 +111,10 @@ def test_weights_are_recorded_through_cli_and_shards(world: Path, tmp_path: Path
     assert call("evaluate", *parts, "--output", "joined", "--weights", "teacher").exit_code == 0
     assert read_json("joined/metrics.json") == read_json("key/metrics.json")
     for words, message in (
-        (("evaluate", "--checkpoint", "student.pth", "--weights", "teacher"), "student.pth: holds no teacher"),
+        (
+            ("evaluate", "--checkpoint", "student.pth", "--weights", "teacher"),
+            "student.pth: has no weights of the teacher",
+        ),
         (("evaluate", "--predictions", "1/predictions.json", "--weights", "teacher"), "needs --checkpoint"),
         (("evaluate", "--weights", "teacher"), "needs --checkpoint"),
     ):
@@ -151,7 +154,7 @@ def test_shards_pass_their_checkpoint_on_and_must_be_of_one(world: Path, tmp_pat
         (find(2, checkpoints[1]), "has another checkpoint than"),
         (
             find(2, checkpoints[0], "evaluation.protocol=known"),
-            "its protocol is known, but that .* is novel",
+            r"was made with another protocol than this evaluation has \(.*/provenance\.json says which\)",
         ),
     ):
         with pytest.raises(UserError, match=message):

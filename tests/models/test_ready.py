@@ -77,16 +77,16 @@ def test_weights_of_the_references_files(weights: str, seed: int, own: Config, t
 @pytest.mark.parametrize(
     ("held", "weights", "message"),
     [
-        ({"model": True, "teacher": None}, "teacher", "holds no teacher; `--weights student` takes its student"),
-        ({"model": True, "ema_state": {}}, "teacher", "holds no teacher; `--weights student` takes its student"),
-        ({}, "teacher", "holds no teacher; `--weights student` takes its student"),  # weights alone
-        ({"ema_state": True}, "student", "holds no student; `--weights teacher` takes its teacher"),
+        ({"model": True, "teacher": None}, "teacher", "the teacher; `--weights student` takes the student's"),
+        ({"model": True, "ema_state": {}}, "teacher", "the teacher; `--weights student` takes the student's"),
+        ({}, "teacher", "the teacher; `--weights student` takes the student's"),  # weights alone
+        ({"ema_state": True}, "student", "the student; `--weights teacher` takes the teacher's"),
     ],
 )
 def test_weights_that_a_file_lacks_are_one_line(held: dict[str, object], weights: str, message: str, own: Config):
     state = build_model(own).state_dict()
     content = {key: state if value is True else value for key, value in held.items()} or state
-    with pytest.raises(UserError, match=rf"^some\.pt: {message}$"):
+    with pytest.raises(UserError, match=rf"^some\.pt: has no weights of {message}$"):
         fill_detector(with_weights(own, weights), content, "some.pt", torch.device("cpu"))
 
 

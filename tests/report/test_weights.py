@@ -43,7 +43,9 @@ def test_an_experiment_of_both_is_refused(tmp_path):
     coco = write_data(tmp_path)
     for seed, weights in enumerate(("student", "teacher")):
         write_seed(tmp_path, coco, "full", seed, weights)
-    with pytest.raises(UserError, match=r"seed1/metrics\.json: is of the teacher, \S*seed0\S* of the student; "):
+    with pytest.raises(
+        UserError, match=r"seed1/metrics\.json: was made with the teacher's weights, \S*seed0\S* with the student's; "
+    ):
         read(tmp_path, ["full"], (0, 1))
 
 

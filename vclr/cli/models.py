@@ -56,7 +56,7 @@ def train(
 
         take_again(replay, load_config(None, overrides or ()).train.device)
         return
-    config = with_weights(load_config(config_file, overrides or ()), weights)
+    config = with_weights(_load(config_file, overrides or (), num_gpus), weights)
     if num_gpus < 0:
         raise UsageError(f"--num-gpus {num_gpus}: must not be negative")
     if eval_only:
@@ -86,6 +86,14 @@ def train(
 
     with leaving_at_once():
         run_training(config, resume=resume, quiet=quiet)
+
+
+def _load(config_file: Path | None, overrides: list[str] | tuple[str, ...], num_gpus: int = 1) -> Config:
+    """Load settings. If several processes do, or will, the first of them says in one line what is odd about them."""
+    place = read_place()
+    if place.rank if place else num_gpus > 1:
+        logging.getLogger("vclr.config").setLevel(logging.ERROR)
+    return load_config(config_file, overrides)
 
 
 def _refuse_unused(option: str, unused: list[str]) -> None:
@@ -135,7 +143,7 @@ def evaluate(
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
     that torchrun starts do all this by themselves.
     """
-    config = load_config(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
+    config = _load(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
     config = with_weights(config, weights)
     if weights and checkpoint is None and len(predictions or ()) < 2:  # the files of shards say which weights it was
         raise UsageError(f"--weights {weights}: needs --checkpoint")

@@ -126,7 +126,7 @@ def _check_best(config: Config) -> None:
     known = [*metrics, *(f"{one}/{metric}" for one in weights for metric in metrics)]
     if train.best_metric not in known:
         raise UsageError(
-            f"train.best_metric={train.best_metric}: is no metric of this training; "
+            f"train.best_metric={train.best_metric}: this training does not measure it; "
             f"nearest: {nearest(train.best_metric, known)}"
         )
     if not evaluates_while_training(config):

@@ -47,9 +47,10 @@ class TrainLoaderConfig:
     mapper: TrainMapperConfig = section(TrainMapperConfig)
     total_batch_size: Any = setting(
         16,
-        f"Images per step, of all processes together. `{AUTO}`: the most that fit into the memory of one process's "
-        "device, found before the first step, at most the training set and 1024; config.yaml of the run folder has the "
-        "number, which `--resume` keeps. Nothing else changes with it: set `optimizer.lr` and `train.max_iter` for it.",
+        f"Images per step, of all processes together. `{AUTO}` is for one process: the most images that fit into the "
+        "memory of its device are found before the first step, but no more than the training set has, and no more than "
+        "1024. The number is written to config.yaml of the run folder, and `--resume` keeps it. `optimizer.lr` and "
+        "`train.max_iter` do not follow it.",
         at_least=1,
         at_most=10**6,
         words=(AUTO,),

@@ -16,11 +16,20 @@ def resolve_milestones(milestones: Sequence[int | float], max_iter: int) -> list
     """Return milestones as iterations, in ascending order.
 
     A share is reached at the first iteration before which that share of the training is done, as in the reference. In a
-    short training this may be its end; such a milestone is left out.
+    short training this may be its end; such a milestone is left out (`say_milestones` tells which are left).
     """
     shares = [math.ceil((share - ROUNDING) * max_iter) for share in milestones if is_share(share)]
     iterations = [int(milestone) for milestone in milestones if not is_share(milestone)]
     return sorted([*iterations, *(iteration for iteration in shares if iteration < max_iter)])
+
+
+def say_milestones(config: Config) -> str:
+    """Say in one line when a training, as it is loaded, lowers the learning rate."""
+    milestones = config.optimizer.milestones
+    if not milestones:
+        return f"the learning rate is never lowered: no milestone before train.max_iter={config.train.max_iter}"
+    iterations = f"iteration{'s' * (len(milestones) > 1)} {' and '.join(map(str, milestones))}"
+    return f"the learning rate is multiplied by {config.optimizer.gamma:g} after {iterations}"
 
 
 def is_share(milestone: int | float) -> bool:

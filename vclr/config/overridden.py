@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Collection
 
 from vclr.config.tree import Config
 from vclr.errors import UsageError
+
+log = logging.getLogger("vclr.config")
 
 
 def check_overrides(config: Config, keys: Collection[str]) -> None:
@@ -31,8 +33,8 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
     if {*replaced} <= {*keys} and not any(key.startswith("data.train.views") for key in keys):
         folders = [f"{view}={folder}" for view, folder in config.data.train.views.items() if folder]
         if folders and config.data.train.annotations:
-            print(
-                f"{' and '.join(replaced)} are overridden, data.train.views stays ({', '.join(folders)}): if these are "
-                "views of other photos, name those of yours, or leave them out with data.train.views={}",
-                file=sys.stderr,
+            log.warning(
+                "%s are overridden, but data.train.views is not (%s): if those views are of other photos, name yours, "
+                "or leave them out with data.train.views={}",
+                *(" and ".join(replaced), ", ".join(folders)),
             )

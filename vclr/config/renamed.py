@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+log = logging.getLogger("vclr.config")
 
 # Old dotted name -> new one; the name of a section stands for all settings in it.
 RENAMED: dict[str, str] = {}
 
 
 def follow_renames(layer: DictConfig, source: str, renamed: Mapping[str, str] = RENAMED) -> None:
-    """Move what a layer sets under an old name to the new one, with one line of notice on stderr.
+    """Move what a layer sets under an old name to the new one, and say so in one line.
 
-    If the layer sets both names, the new one counts. If `source` is empty, no notice is printed.
+    If the layer sets both names, the new one counts. If `source` is empty, nothing is said.
     """
     for old, new in renamed.items():
         section, name = _section(layer, old)
         if section is None or name not in section:
             continue
         if source:
-            print(f"{source}: the setting {old} is now called {new}; please use the new name", file=sys.stderr)
+            log.warning("%s: the setting %s is now called %s; please use the new name", source, old, new)
         value = section._get_node(name)  # not its value, which may refer to another setting
         del section[name]
         section, name = _section(layer, new)

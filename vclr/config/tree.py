@@ -1,5 +1,5 @@
-"""The whole configuration: one dataclass per root. Its defaults are the published VOC -> Non-VOC experiment,
-but for `dataloader.train.group_size`.
+"""The whole configuration: one dataclass per root. The published VOC -> Non-VOC experiment is these defaults, with what
+its YAML file changes.
 
 The roots `model dataloader optimizer train` carry the reference's keys; `data views proposals evaluation launcher
 tracking compat` are our own. The tables of `configs/README.md` are generated from what each setting says here.

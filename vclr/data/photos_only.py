@@ -21,13 +21,11 @@ def say_photos_only(config: Config, train: DataSetConfig) -> str | None:
         return None
     corrupt = [name for name, is_on in vars(config.views.corrupt).items() if is_on]
     sees = f"the teacher's photo corrupted (views.corrupt: {', '.join(corrupt)})" if corrupt else "the teacher's photo"
-    advice = "data.train.views.NAME=FOLDER adds a view"
-    if config.views.weights:
-        advice = "views.weights.NAME=1 adds a view"
+    advice = "views.weights.NAME=1" if config.views.weights else "data.train.views.NAME=FOLDER"
     turn_off = " ".join(f"model.criterion.weight_dict.{name}=0" for name in losses)
     return (
         f"training uses only the photos{_left_behind(config)}: for {', '.join(losses)}, the student sees {sees}; "
-        f"{advice}, {turn_off} trains without"
+        f"to add a view, set {advice}; to train without {', '.join(losses)}, set {turn_off}"
     )
 
 
@@ -36,4 +34,4 @@ def _left_behind(config: Config) -> str:
     published = DATA_SETS.get(config.dataloader.train.dataset.names)
     if config.views.weights or not (published and published.views and config.data.train.annotations):
         return ""
-    return f", since the views {', '.join(published.views)} of {published.name} are of its own photos"
+    return f", since the views of {published.name} ({', '.join(published.views)}) do not fit other photos"

@@ -1,7 +1,7 @@
 """`dataloader.train.total_batch_size=auto`: find the largest batch that fits into memory before the first step.
 
 On a GPU, steps with more and more images are tried until memory runs out. On a CPU, the system would kill the process
-instead, so the memory of small batches is measured and that of larger ones computed.
+instead, so the memory of each step is measured, and a larger one tried only if that says that it fits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ log = logging.getLogger("vclr.train")
 LARGEST = 1024  # no larger batch is tried
 # Share of the free memory that is left: for other shapes, fragments and, on a CPU, the loader and other programs.
 GPU_MARGIN, CPU_MARGIN = 0.1, 0.2
-CLEAR_BYTES = 256 << 20  # a difference in the memory of a process that is no noise
 
 Fits = Callable[[int], bool]
 
@@ -132,18 +131,21 @@ def largest_that_fits(fits: Fits, unit: int, most: int) -> int:
 
 
 def _search_cpu(fits: Fits, unit: int, most: int, device: torch.device) -> int:
-    """Double the batch until its memory can be told from noise, and compute how many images more there is room for."""
-    sizes, peaks = [0], [process_bytes()]
-    limit = peaks[0] + (1 - CPU_MARGIN) * available_bytes()
-    while True:
-        number = min(2 * sizes[-1], most) or unit
+    """Enlarge the batch, to twice as many images at most, while the memory per image so far says that there is room.
+
+    That memory includes what is needed only once, so it is too large, but less and less so, and never too small.
+    """
+    start = process_bytes()
+    limit = start + (1 - CPU_MARGIN) * available_bytes()
+    number, larger = 0, unit
+    while larger > number:
         forget_peak()
-        if not fits(number):
-            return sizes[-1]
-        sizes.append(number)
-        peaks.append(peak_process_bytes())
-        per_image = max(1.0, (peaks[-1] - peaks[-2]) / (sizes[-1] - sizes[-2]))
-        is_clear = peaks[-1] - peaks[1] > CLEAR_BYTES
-        room = int((limit - peaks[-1]) // per_image)
-        if number == most or is_clear or room < number:
-            return max(unit, min(number + room, most) // unit * unit)
+        if not fits(larger):
+            break
+        peak = peak_process_bytes()
+        if number and peak > limit:
+            break
+        number = larger
+        room = int((limit - peak) / max(1.0, (peak - start) / number))
+        larger = min(2 * number, number + room, most) // unit * unit
+    return number

@@ -21,7 +21,8 @@ from vclr.errors import UsageError
 T = TypeVar("T")
 
 STEP_TIMEOUT = timedelta(minutes=10)  # for collectives within a step, on the devices
-# Others wait while the first process evaluates. If a process dies, its connections close, which shows at once.
+# Others wait while the first process checks and hashes the data, or while the slowest one finishes its part of an
+# evaluation. If a process dies, its connections close, which shows at once.
 WAIT_TIMEOUT = timedelta(hours=24)
 
 # Flags and long waits go between the hosts, so no device is waited for or busy waiting.

@@ -8,7 +8,9 @@ import os
 import sys
 import time
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from logging.handlers import MemoryHandler
 from typing import Any
 
 from vclr.catalog.metrics import SHOWN_METRICS, format_metrics
@@ -25,6 +27,17 @@ from vclr.tracking.run import TrackedRun
 log = logging.getLogger("vclr.train")
 
 
+@contextmanager
+def keeping_log() -> Iterator[MemoryHandler]:
+    """Keep what is logged before a journal opens, which writes it to log.txt."""
+    kept = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize, flushOnClose=False)
+    logging.getLogger("vclr").addHandler(kept)
+    try:
+        yield kept
+    finally:
+        logging.getLogger("vclr").removeHandler(kept)
+
+
 class Journal:
     """Average the values that a training reports, and write them every `train.log_period` iterations and at the end.
 
@@ -34,7 +47,7 @@ class Journal:
         evaluated: the records of the evaluations that are written, by iteration.
     """
 
-    def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool) -> None:
+    def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool, kept: MemoryHandler) -> None:
         self.last = config.train.max_iter
         self.periods = [self.last, config.train.log_period]  # an iteration of one is written
         if config.train.early_stopping.patience:
@@ -50,6 +63,9 @@ class Journal:
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        kept.setTarget(self.handler)
+        kept.flush()
+        logging.getLogger("vclr").removeHandler(kept)
         logging.getLogger("vclr").addHandler(self.handler)
         logging.getLogger("vclr").setLevel(logging.INFO)
         self.checkpoint = folder.checkpoints.last

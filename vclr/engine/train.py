@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from logging.handlers import MemoryHandler
 from typing import Any
 
 import torch
 
-from vclr.config import Config, best_metric
+from vclr.config import Config, best_metric, say_milestones
 from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
@@ -21,7 +22,7 @@ from vclr.engine.checkpoint import BestFacts
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
-from vclr.engine.journal import Journal
+from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.same_training import evaluation_hash
@@ -56,6 +57,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         torch.set_num_threads(config.train.num_threads)
     with joined_processes(config.train.device) as device, StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(float32_precision(config.train.tf32))
+        kept = stack.enter_context(keeping_log())
         folder, checkpoint = open_folder(config, resume, unattended, stack)
         if checkpoint and on_first_process(folder.is_done):
             log.info("%s: finished already", folder.path)
@@ -68,11 +70,12 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         del checkpoint  # as large as the training itself
         loader = TrainingLoader(config, samples, state.iteration, rank(), world_size(), device)
         with (
-            open_journal(folder, state, averages, quiet) as journal,
+            open_journal(folder, state, averages, quiet, kept) as journal,
             closing(read_batches(loader)) as batches,
             naming_causes(),  # before the loader closes, which may take a while
         ):
-            log.info("training on %s", describe_device(device, config.train.device))
+            where = describe_device(device, config.train.device)
+            log.info("training on %s; %s", where, say_milestones(config))
             run_iterations(state, batches, folder, journal, signals)
         if rank() == 0:
             folder.mark_done(state.iteration)
@@ -121,7 +124,7 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
 
 @contextmanager
 def open_journal(
-    folder: RunFolder, state: TrainState, averages: dict[str, Any] | None, quiet: bool
+    folder: RunFolder, state: TrainState, averages: dict[str, Any] | None, quiet: bool, kept: MemoryHandler
 ) -> Iterator[Journal | None]:
     """Prepare the folder for training, and yield the journal on the first process, None on the others."""
     if rank():
@@ -130,7 +133,7 @@ def open_journal(
     folder.done.unlink(missing_ok=True)
     folder.write_description(describe_environment(state.student.pixel_mean.device))
     folder.forget_after(state.iteration)
-    with Journal(folder, state.config, state.iteration, quiet) as journal:
+    with Journal(folder, state.config, state.iteration, quiet, kept) as journal:
         if averages:
             journal.load_state_dict(averages)
         yield journal

@@ -117,10 +117,10 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
     """
     found = {part: _read_beside(part) for part in parts if (part.parent / FILE).is_file()}
     for part, provenance in found.items():
-        for key in ("test_set", "protocol", "config"):
+        for key, what in {"test_set": "test set", "protocol": "protocol", "config": "settings"}.items():
             if provenance.get(key) != expected[key]:
                 raise UserError(
-                    f"{part}: its {key} is {provenance.get(key)}, but that of this evaluation is {expected[key]}; "
+                    f"{part}: was made with another {what} than this evaluation has ({part.parent / FILE} says which); "
                     "evaluate all shards with the same settings"
                 )
     checkpoints = [provenance["checkpoint"] for provenance in found.values()]

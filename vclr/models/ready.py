@@ -57,7 +57,7 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
     if content is not None:
         weights, held = evaluated_weights(config), held_weights(content)
         if weights not in held:
-            raise UserError(f"{name}: holds no {weights}; `--weights {held[0]}` takes its {held[0]}")
+            raise UserError(f"{name}: has no weights of the {weights}; `--weights {held[0]}` takes the {held[0]}'s")
         report = load_weights(detector, content, weights == TEACHER, strict=True, name=name)
         log.info("%s: %s; %s", name, weights, report)
     return detector

@@ -179,7 +179,10 @@ def _check_same_checkpoints(experiments: list[Experiment]) -> None:
 def _check_same_weights(one: str, path: str, other: str, other_path: str) -> None:
     """Refuse results of the student beside those of the teacher in one experiment."""
     if one and other and one != other:
-        raise UserError(f"{path}: is of the {one}, {other_path} of the {other}; evaluate again, with --weights")
+        raise UserError(
+            f"{path}: was made with the {one}'s weights, {other_path} with the {other}'s; "
+            "evaluate both with the same --weights"
+        )
 
 
 def _merge(one: Experiment, other: Experiment) -> Experiment:
