@@ -137,7 +137,8 @@ class _Cursor:
                 if not self._read_on():  # otherwise it may be that the block ends within the value
                     raise
                 continue
-            if end < len(self._text) or not self._read_on():  # otherwise a number may go on in the next block
+            # A number may go on in the next block, even if "." or "e-" is left of the text and does not belong to it yet.
+            if not isinstance(value, (int, float)) or end + 2 < len(self._text) or not self._read_on():
                 self._advance(end)
                 return value
 
