@@ -12,6 +12,7 @@ from typing import Any
 from vclr.coco.results import join_parts, writing_part
 from vclr.config import Config
 from vclr.data.loader import list_test_batches
+from vclr.data.samples import TestSamples
 from vclr.engine.distributed import gather_on_first_process, on_first_process, rank, world_size
 from vclr.engine.signals import StopSignals
 from vclr.evaluation import provenance
@@ -64,12 +65,15 @@ def evaluate_together(
     return metrics
 
 
-def evaluate_model(model: Detector, config: Config, signals: StopSignals, iteration: int) -> Metrics | None:
+def evaluate_model(
+    model: Detector, config: Config, samples: TestSamples, signals: StopSignals, iteration: int
+) -> Metrics | None:
     """Compute the headline metrics of a detector during a training; every process calls this.
 
     Args:
         model: the same on all processes, but for the statistics of its batch norms: those of the first process count.
-        config: names the test set.
+        config: says what is measured.
+        samples: the test set.
         signals: end the evaluation soon after one of the processes received one.
         iteration: of the training.
 
@@ -79,7 +83,7 @@ def evaluate_model(model: Detector, config: Config, signals: StopSignals, iterat
     Raises:
         StoppedError: there was a signal; the other processes exit with its code (see `on_first_process`).
     """
-    samples, shard = open_test_set(config), Shard(rank() + 1, world_size())
+    shard = Shard(rank() + 1, world_size())
     scorer = make_scorer(config, samples, only_headline=True)
     between_batches = _StopTogether(signals, iteration)
     receive = sending(scorer.add)

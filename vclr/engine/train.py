@@ -30,6 +30,7 @@ from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.evaluation.best import early_end
+from vclr.evaluation.evaluate import open_test_set
 from vclr.evaluation.provenance import settings_hash
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
@@ -195,9 +196,10 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
     iteration = state.iteration
     if on_first_process(lambda: journal is not None and iteration in journal.evaluated):
         return
+    samples = open_test_set(state.config)
     with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
         metrics = {
-            weights: evaluate_model(detector, state.config, signals, iteration)
+            weights: evaluate_model(detector, state.config, samples, signals, iteration)
             for weights, detector in state.detectors.items()
         }
     if journal:
