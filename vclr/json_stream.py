@@ -137,7 +137,7 @@ class _Cursor:
                 if not self._read_on():  # otherwise it may be that the block ends within the value
                     raise
                 continue
-            # A number may go on in the next block, even if "." or "e-" is left of the text and does not belong to it yet.
+            # A number may go on in the next block: "1." and "1e-" are read as 1 so far.
             if not isinstance(value, (int, float)) or end + 2 < len(self._text) or not self._read_on():
                 self._advance(end)
                 return value
