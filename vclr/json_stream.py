@@ -48,6 +48,10 @@ class JsonStream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __iter__(self) -> Iterator[tuple[int, int, Any]]:
