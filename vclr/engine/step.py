@@ -140,7 +140,7 @@ class Generators:
         torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
         places = range(rank() * num_images, (rank() + 1) * num_images)
         # Images of one group get equal generators, wherever they are. If the batch is one group, that is the generator
-        # of its first image in `of_images`: SeedSequence takes missing numbers for zeros. Existing trainings need it so.
+        # of its first image in `of_images`: SeedSequence takes missing numbers for zeros. Old trainings need it so.
         of_groups: list[tuple[int, ...]] = [()] * num_images
         if group_size:
             of_groups = [(group, 2) for group in groups_of_images(num_images, group_size, rank())]
