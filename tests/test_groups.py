@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vclr.groups import own_groups
+from vclr.groups import count_groups, own_groups, slices
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
@@ -19,4 +19,6 @@ def test_every_image_is_in_the_group_of_its_place(world_size: int, group_size: i
 
 
 def test_the_last_group_may_be_short():
+    assert slices(5, 2) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert count_groups(5, 2) == 3
     assert own_groups(5, 2, 0) == {0: range(0, 2), 1: range(2, 4), 2: range(4, 5)}

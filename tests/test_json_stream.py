@@ -56,6 +56,15 @@ def test_content_is_that_of_read_json(
             assert read(path) == read_json(path)
 
 
+@pytest.mark.parametrize("text", ['{"a": 1.5e-07, "list": [-2.5E+3, 0.25, 10], "b": [1.5], "c": -0.5}', "12.5e+6"])
+def test_a_block_may_end_anywhere(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "numbers.json"
+    path.write_text(text)
+    for block in range(1, len(text) + 1):  # the first block ends at each place once
+        monkeypatch.setattr(json_stream, "BLOCK", block)
+        assert read(path) == json.loads(text)
+
+
 @pytest.mark.parametrize("block", [3, 1 << 20])
 @pytest.mark.parametrize(
     "text",

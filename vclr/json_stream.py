@@ -48,6 +48,10 @@ class JsonStream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __iter__(self) -> Iterator[tuple[int, int, Any]]:
@@ -137,7 +141,8 @@ class _Cursor:
                 if not self._read_on():  # otherwise it may be that the block ends within the value
                     raise
                 continue
-            if end < len(self._text) or not self._read_on():  # otherwise a number may go on in the next block
+            # A number may go on in the next block: "1." and "1e-" are read as 1 so far.
+            if not isinstance(value, (int, float)) or end + 2 < len(self._text) or not self._read_on():
                 self._advance(end)
                 return value
 

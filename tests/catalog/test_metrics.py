@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vclr.catalog.metrics import SHOWN_METRICS, format_metrics, metric_names
+from vclr.catalog.metrics import KINDS, MAX_DETS, SHOWN_METRICS, format_metrics, metric_names
 from vclr.catalog.weights import name_old_metrics
-from vclr.evaluation.recall import MAX_DETS, score
+from vclr.evaluation.recall import score
 
 TRUTH = {
     "images": [{"id": 1, "file_name": "a.png", "height": 64, "width": 64}],
@@ -17,8 +17,8 @@ TRUTH = {
 
 @pytest.mark.parametrize("max_dets", [MAX_DETS, (7, 200), (100, 100, 1)])
 def test_names_are_those_of_an_evaluation(max_dets: tuple[int, ...]):
-    names = [name for kind in ("box", "mask") for name in metric_names(kind, max_dets)]
-    assert sorted(names) == sorted(score(TRUTH, [], max_dets))
+    names = [name for kind in KINDS for name in metric_names(kind, max_dets)]
+    assert names == list(score(TRUTH, [], max_dets)), "in this order too"
     assert max_dets != MAX_DETS or {*SHOWN_METRICS} < {*names}
 
 

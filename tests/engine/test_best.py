@@ -14,6 +14,7 @@ import torch
 
 from tests.engine.same import assert_same, assert_same_training, checkpoint, records
 from vclr.config import Config, dump_config
+from vclr.engine import between_steps
 from vclr.engine import checkpoint as checkpoint_module
 from vclr.engine import train as train_module
 from vclr.engine.checkpoint import Checkpoints
@@ -38,7 +39,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
         steps = int(detector.state_dict()["mask_branch.mapping.1.num_batches_tracked"])
         return {"mask_ar@100": VALUES.get(steps), "mask_ap": VALUES.get(steps), "box_ar@100": None}
 
-    monkeypatch.setattr(train_module, "evaluate_model", evaluate_model)
+    monkeypatch.setattr(between_steps, "evaluate_model", evaluate_model)
 
 
 @pytest.fixture(scope="module")

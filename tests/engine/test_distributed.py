@@ -17,8 +17,8 @@ import torch
 
 from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config, dump_config
+from vclr.engine.shared_evaluation import evaluate
 from vclr.engine.train import train
-from vclr.evaluation.evaluate import evaluate
 from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 from vclr.models.weights import load_weights

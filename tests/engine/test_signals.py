@@ -15,6 +15,7 @@ import torch
 
 from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config
+from vclr.engine import between_steps
 from vclr.engine import train as train_module
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.train import train
@@ -124,7 +125,7 @@ def test_killed_between_checkpoint_and_evaluation_evaluates_after_the_resume(
     def die(*arguments: Any, **options: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(train_module, "evaluate_model", die)
+    monkeypatch.setattr(between_steps, "evaluate_model", die)
     with pytest.raises(SystemExit):
         train(config, quiet=True)
     assert [record["kind"] for record in records(tmp_path / "seed0")] == ["train"] * 3

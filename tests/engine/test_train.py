@@ -14,6 +14,7 @@ import torch
 
 from tests.engine.same import assert_same_training, checkpoint, records
 from vclr.config import Config, config_from_text, dump_config, load_config, say_milestones
+from vclr.data import samples as samples_module
 from vclr.engine import train as train_module
 from vclr.engine.nearest_training import nearest_training
 from vclr.engine.train import train
@@ -301,6 +302,20 @@ def test_evaluation_on_the_way_is_logged_and_changes_nothing(straight: Path, mak
     assert [record["iteration"] for record in evaluated] == [3, 6]
     assert {"student/mask_ar@100", "teacher/mask_ar@100"} < evaluated[0].keys()
     assert [record for record in records(folder) if record["kind"] == "train"] == records(straight)
+
+
+def test_evaluation_on_the_way_opens_the_test_set_once(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened, open_samples = [], samples_module.TestSamples.__init__
+
+    def count(samples: samples_module.TestSamples, config: Config) -> None:
+        opened.append(samples)
+        open_samples(samples, config)
+
+    monkeypatch.setattr(samples_module.TestSamples, "__init__", count)
+    run(make_config(f"train.output_dir={tmp_path}/run", "train.eval_period=1", "train.max_iter=1"))
+    assert len(opened) == 1, "for both detectors"
 
 
 def test_bfloat16_training_is_finite(make_config: MakeConfig, tmp_path: Path):

@@ -11,10 +11,10 @@ from vclr.cli import app
 from vclr.coco.predictions import PredictionChecks
 from vclr.config import Config, load_config
 from vclr.data.data_sets import evaluated_groups
-from vclr.engine.shared_evaluation import evaluate_model
+from vclr.engine.shared_evaluation import evaluate, evaluate_model
 from vclr.engine.signals import StopSignals
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_parts, evaluate_shard
+from vclr.evaluation.evaluate import evaluate_file, evaluate_parts, evaluate_shard, open_test_set
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
@@ -66,7 +66,7 @@ def test_headline_is_that_of_the_protocol(world: Path, tmp_path: Path, protocol:
     config = make_config(world, f"evaluation.protocol={protocol}")
     model = build_model(config)
     metrics = evaluate(model, config, tmp_path, quiet=True)
-    in_training = evaluate_model(model, config, StopSignals(), 0)
+    in_training = evaluate_model(model, config, open_test_set(config), StopSignals(), 0)
     assert {key: metrics[key] for key in in_training} == in_training
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from vclr import json_stream
 from vclr.config import Config
-from vclr.evaluation.evaluate import evaluate, evaluate_file, evaluate_parts
+from vclr.engine.shared_evaluation import evaluate
+from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
 from vclr.files import read_json, write_json
 from vclr.models.build import build_model
 

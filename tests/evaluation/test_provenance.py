@@ -15,8 +15,9 @@ from vclr.cli.options import app
 from vclr.coco.record import record_path
 from vclr.config import Config, load_config
 from vclr.data.data_sets import test_set as find_test_set
+from vclr.engine.shared_evaluation import evaluate
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate, evaluate_parts, evaluate_shard
+from vclr.evaluation.evaluate import evaluate_parts, evaluate_shard
 from vclr.evaluation.provenance import describe, describe_checkpoint, settings_hash
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world

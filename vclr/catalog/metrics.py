@@ -8,6 +8,8 @@ from typing import Any
 KINDS = ("box", "mask")
 SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
 AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
+AP_THRESHOLDS = {"ap50": 0.5, "ap75": 0.75}  # IoUs at which average precision is also given alone
+MAX_DETS = (1, 10, 20, 30, 50, 100, 300)  # default numbers of detections at which recall is measured
 
 # The metric that experiments are compared by, and its replacement if no masks were evaluated.
 HEADLINE, BOX_HEADLINE = "mask_ar@100", "box_ar@100"
@@ -21,13 +23,14 @@ PRINTED_METRICS = ("box_ar@10", BOX_HEADLINE, "mask_ar@10", HEADLINE)
 
 def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
     """List all metrics of boxes or masks (`kind`), with recall at these numbers of detections per image."""
-    precisions = ["ap", "ap50", "ap75", *(f"ap_{size}" for size in SIZES)]
-    recalls = [
-        f"ar@{count}{size}"
-        for count in sorted(set(max_dets))
-        for size in ("", *(f"_{size}" for size in SIZES if count >= AP_DETECTIONS))
-    ]
+    precisions = ["ap", *AP_THRESHOLDS, *(f"ap_{size}" for size in SIZES)]
+    recalls = [f"ar@{count}{size}" for count in sorted(set(max_dets)) for size in recall_sizes(count)]
     return [f"{kind}_{name}" for name in (*precisions, *recalls)]
+
+
+def recall_sizes(count: int) -> Sequence[str]:
+    """List the ends of the names of recall at a number of detections: "" for all sizes, then each size if it counts."""
+    return ("", *(f"_{size}" for size in SIZES)) if count >= AP_DETECTIONS else ("",)
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:

@@ -183,8 +183,7 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
     from vclr.device import describe_device
     from vclr.engine.distributed import joined_processes, world_size
     from vclr.engine.ending import leaving_at_once
-    from vclr.engine.shared_evaluation import evaluate_together
-    from vclr.evaluation.evaluate import evaluate as run_evaluation
+    from vclr.engine.shared_evaluation import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard
     from vclr.evaluation.provenance import describe_checkpoint
     from vclr.models.ready import fill_detector
@@ -197,14 +196,12 @@ def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool
             raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
         content = read_weights(checkpoint) if checkpoint else None
         model = fill_detector(config, content, str(checkpoint), device)
-        weights = describe_checkpoint(checkpoint, content) if checkpoint and content else None
+        described = describe_checkpoint(checkpoint, content) if checkpoint and content else None
         del content
         logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
         if shard is not None:
-            print(evaluate_shard(model, config, output, shard, quiet, weights))
-        elif world_size() == 1:
-            _report(config, run_evaluation(model, config, output, quiet, weights))
-        elif metrics := evaluate_together(model, config, output, quiet, weights):
+            print(evaluate_shard(model, config, output, shard, quiet, described))
+        elif metrics := run_evaluation(model, config, output, quiet, described):
             _report(config, metrics)
 
 

@@ -103,7 +103,7 @@ class PredictionsFile:
 
     def close(self) -> None:
         """Close the file."""
-        self.stream.__exit__()
+        self.stream.close()
 
     def __iter__(self) -> Iterator[tuple[int | str, list[Json]]]:
         """Yield the id of each image that has predictions, and these as `PredictionChecks.check` returns them."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from vclr.coco.checks import Json
-from vclr.files import atomic_path, naming_file
+from vclr.files import atomic_path
 
 Write = Callable[[int | str, list[Json]], None]
 
@@ -27,7 +27,7 @@ def writing_results(path: Path) -> Iterator[Write]:
 @contextmanager
 def writing_part(path: Path) -> Iterator[Write]:
     """Yield a function that adds the results for an image to a part for `join_parts`, which is not json by itself."""
-    with naming_file(path), open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8") as file:
         yield _appending(file)
 
 

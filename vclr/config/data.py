@@ -7,6 +7,7 @@ from typing import Any
 
 from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
+from vclr.catalog.metrics import MAX_DETS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
 from vclr.config.setting import section, setting
@@ -99,7 +100,7 @@ class EvaluationConfig:
         f"(`{'`, `'.join(CLASS_LISTS)}`). Each group is measured on its own.",
     )
     max_dets: list[int] = setting(
-        [1, 10, 20, 30, 50, 100, 300], "Numbers of detections per image at which recall is measured.", at_least=1
+        [*MAX_DETS], "Numbers of detections per image at which recall is measured.", at_least=1
     )
     dtype: str = setting(
         "float32",

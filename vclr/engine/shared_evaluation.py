@@ -1,4 +1,4 @@
-"""Evaluation by several processes: each counts a block of the test set, and the first one adds up."""
+"""Evaluation of a detector by all processes: each counts a block of the test set, and the first one adds up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from vclr.coco.results import join_parts, writing_part
 from vclr.config import Config
 from vclr.data.loader import list_test_batches
+from vclr.data.samples import TestSamples
 from vclr.engine.distributed import gather_on_first_process, on_first_process, rank, world_size
 from vclr.engine.signals import StopSignals
 from vclr.evaluation import provenance
@@ -19,7 +20,7 @@ from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set,
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Scorer
 from vclr.evaluation.tally import Metrics
-from vclr.files import remove_partials
+from vclr.files import naming_file, remove_partials
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
@@ -27,49 +28,58 @@ from vclr.shards import Shard
 MAX_AHEAD = 4
 
 
-def evaluate_together(
+def evaluate(
     model: Detector,
     config: Config,
     output: Path,
     quiet: bool = False,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Evaluate as `evaluate` does, and write the same bytes; every process calls this with the same arguments.
+    """Write `metrics.json` and `predictions.json` into `output`: the same bytes, however many processes call this.
 
     Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see.
 
+    Args:
+        model: the detector.
+        config: names the test set, by `evaluation.protocol`.
+        output: the folder to write.
+        quiet: show no progress.
+        checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
+
     Returns:
-        The content of metrics.json on the first process, None on the others.
+        The content of metrics.json (see `write_metrics`) on the first process, None on the others.
     """
-    count, number = world_size(), rank()
-    parts = [output / f".predictions.json.{part}of{count}.partial" for part in range(1, count + 1)]
+    samples, shard = open_test_set(config), _own_shard()
+    scorer, path = make_scorer(config, samples), output / "predictions.json"
+    parts = [output / f".{path.name}.{part}of{shard.count}.partial" for part in range(1, shard.count + 1)]
+    own = parts[rank()]
     on_first_process(lambda: _prepare(output))  # so that a failure is reported once
     try:
-        samples = open_test_set(config)
-        scorer = make_scorer(config, samples)
-        with writing_part(parts[number]) as write:
-            receive = sending(scorer.add, write)
-            predict_data_set(model, config, samples, receive, quiet or number > 0, shard=Shard(number + 1, count))
+        with naming_file(path), writing_part(own) as write:
+            predict_data_set(model, config, samples, sending(scorer.add, write), quiet or rank() > 0, shard=shard)
         metrics = None
         if scores := _add_up(scorer):
-            join_parts(parts, output / "predictions.json")
+            join_parts(parts, path)
             metrics = write_metrics(config, samples, scores, output, provenance.describe(config, checkpoint))
     except BaseException:
-        parts[number].unlink(missing_ok=True)
+        own.unlink(missing_ok=True)
         with suppress(OSError):  # it may hold parts of other processes, or results of another evaluation
             output.rmdir()
         raise
-    if not number:
-        remove_partials(output, "predictions.json")
+    if not rank():
+        remove_partials(output, path.name)
     return metrics
 
 
-def evaluate_model(model: Detector, config: Config, signals: StopSignals, iteration: int) -> Metrics | None:
+def evaluate_model(
+    model: Detector, config: Config, samples: TestSamples, signals: StopSignals, iteration: int
+) -> Metrics | None:
     """Compute the headline metrics of a detector during a training; every process calls this.
 
     Args:
         model: the same on all processes, but for the statistics of its batch norms: those of the first process count.
-        config: names the test set.
+        config: says what is measured.
+        samples: the test set.
         signals: end the evaluation soon after one of the processes received one.
         iteration: of the training.
 
@@ -79,7 +89,7 @@ def evaluate_model(model: Detector, config: Config, signals: StopSignals, iterat
     Raises:
         StoppedError: there was a signal; the other processes exit with its code (see `on_first_process`).
     """
-    samples, shard = open_test_set(config), Shard(rank() + 1, world_size())
+    shard = _own_shard()
     scorer = make_scorer(config, samples, only_headline=True)
     between_batches = _StopTogether(signals, iteration)
     receive = sending(scorer.add)
@@ -110,6 +120,10 @@ class _StopTogether:
             self()
         while self._waiting:
             self._waiting.popleft()(self._iteration)
+
+
+def _own_shard() -> Shard:
+    return Shard(rank() + 1, world_size())
 
 
 def _prepare(output: Path) -> None:

@@ -18,7 +18,7 @@ from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
-from vclr.groups import own_groups
+from vclr.groups import count_groups, groups_of_images, own_groups, slices
 from vclr.losses.criterion import Losses
 from vclr.losses.objective import Objective
 from vclr.structures import Batch, Target, padded_size, to_device
@@ -70,10 +70,9 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
         generators.of_gray,
         generators.of_images,
     )
-    targets = batch.targets
-    if config.compat.padding:
-        targets = pad_like_reference(batch, group_size or len(batch))
-    averaged_over = (group_size or len(batch)) if config.compat.consistency_mean else len(batch) * world_size()
+    as_in_reference = group_size or len(batch)  # images of a group; without groups, those of a process
+    targets = pad_like_reference(batch, as_in_reference) if config.compat.padding else batch.targets
+    averaged_over = as_in_reference if config.compat.consistency_mean else len(batch) * world_size()
     num_boxes, num_pairs = count_objects(batch, config.model.num_queries, averaged_over)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
         outputs = state.wrapped_student(images, batch.image_sizes)
@@ -88,8 +87,7 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
 def pad_like_reference(batch: Batch, group_size: int) -> list[Target]:
     """Return the targets with masks that cover the padding of their group."""
     padded = []
-    for start in range(0, len(batch), group_size):
-        group = slice(start, start + group_size)
+    for group in slices(len(batch), group_size):
         size = padded_size(batch.image_sizes[group])
         padded += [pad_masks(target, size) for target in batch.targets[group]]
     return padded
@@ -141,9 +139,12 @@ class Generators:
     def __init__(self, seed: int, iteration: int, num_images: int, group_size: int, device: torch.device) -> None:
         torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
         places = range(rank() * num_images, (rank() + 1) * num_images)
-        # Images of one group get equal generators, wherever they are.
-        groups = [(place // group_size, 2) if group_size else () for place in places]
-        self.of_gray = [torch.Generator().manual_seed(_mix(seed, iteration, *group)) for group in groups]
+        # Images of one group get equal generators, wherever they are. If the batch is one group, that is the generator
+        # of its first image in `of_images`: SeedSequence takes missing numbers for zeros. Old trainings need it so.
+        of_groups: list[tuple[int, ...]] = [()] * num_images
+        if group_size:
+            of_groups = [(group, 2) for group in groups_of_images(num_images, group_size, rank())]
+        self.of_gray = [torch.Generator().manual_seed(_mix(seed, iteration, *group)) for group in of_groups]
         self.of_images = [torch.Generator().manual_seed(_mix(seed, iteration, place, 0)) for place in places]
         self.of_points = [torch.Generator(device).manual_seed(_mix(seed, iteration, place, 1)) for place in places]
 
@@ -164,7 +165,7 @@ def count_objects(batch: Batch, num_queries: int, group_size: int) -> tuple[floa
         groups of each group's mean per pair.
     """
     counts = [len(target) for target in batch.targets]
-    num_groups = -(-len(batch) * world_size() // group_size)
+    num_groups = count_groups(len(batch) * world_size(), group_size)
     own = own_groups(len(batch), group_size, rank())
     matched = [0.0] * num_groups
     for group, images in own.items():

@@ -11,27 +11,24 @@ from typing import Any
 
 import torch
 
-from vclr.config import Config, best_metric, say_milestones
+from vclr.config import Config, say_milestones
 from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
 from vclr.engine.batch_size import with_batch_size
-from vclr.engine.checkpoint import BestFacts
+from vclr.engine.between_steps import ends_early, evaluate, is_evaluated, save
 from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
-from vclr.engine.same_training import evaluation_hash
-from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
-from vclr.evaluation.best import early_end
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 
@@ -185,63 +182,3 @@ def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | No
         if told.code in EXIT_CODES.values():
             wait_for_all()
         raise
-
-
-def is_evaluated(state: TrainState) -> bool:
-    """Tell whether the training evaluates at this iteration."""
-    period = state.config.train.eval_period
-    return period > 0 and state.iteration > 0 and state.iteration % period == 0
-
-
-def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
-    """Evaluate student and teacher on all processes and log the results on the first one, unless they are logged."""
-    iteration = state.iteration
-    if on_first_process(lambda: journal is not None and iteration in journal.evaluated):
-        return
-    with torch.random.fork_rng(devices=[]):  # a loader draws a seed for its workers
-        metrics = {
-            weights: evaluate_model(detector, state.config, signals, iteration)
-            for weights, detector in state.detectors.items()
-        }
-    if journal:
-        journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
-
-
-def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
-    """After an evaluation, keep the checkpoint if it is the best one, and tell whether the training ends here.
-
-    The first process decides for all.
-    """
-    if not state.config.train.best_metric or not is_evaluated(state):
-        return False
-    return on_first_process(lambda: judge(state, folder, journal))
-
-
-def judge(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
-    """Do on the first process what `ends_early` says."""
-    assert journal
-    metric, iteration = best_metric(state.config), state.iteration
-    value = journal.evaluated[iteration].get(metric)
-    if value is None:
-        log.warning(
-            "train.best_metric=%s: iteration %d has no value of it; the test set may lack such objects",
-            metric,
-            iteration,
-        )
-        return False
-    evaluated = BestFacts(metric, value, iteration, evaluation_hash(state.config, folder.data_hashes))
-    if folder.checkpoints.is_better(evaluated):
-        save(state, folder, journal)
-        folder.checkpoints.keep_best(evaluated)
-    is_end = early_end(journal.evaluated.values(), state.config) == iteration
-    if is_end:
-        log.info("iteration %d: training ends early: %s has not improved", iteration, metric)
-        save(state, folder, journal)
-    return is_end
-
-
-def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
-    """Write a checkpoint on the first process, unless the last one is of this iteration."""
-    if journal and folder.checkpoints.saved != state.iteration:
-        journal.sync()
-        folder.checkpoints.save({**state.state_dict(), "journal": journal.state_dict()})

@@ -1,4 +1,4 @@
-"""Evaluation of a detector on the test set: predictions, and metrics for each group of classes."""
+"""Evaluation on the test set: predictions of a shard, and metrics for each group of classes."""
 
 from __future__ import annotations
 
@@ -30,34 +30,6 @@ log = logging.getLogger("vclr.evaluation")
 Found = list[dict[str, Any]]
 
 
-def evaluate(
-    model: Detector,
-    config: Config,
-    output: Path,
-    quiet: bool = False,
-    checkpoint: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Evaluate and write `metrics.json` and `predictions.json` into `output`.
-
-    Args:
-        model: the detector.
-        config: names the test set, by `evaluation.protocol`.
-        output: the folder to write.
-        quiet: show no progress.
-        checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
-
-    Returns:
-        The content of metrics.json: the metrics of `evaluation.protocol` (of all classes unless it is one of
-        `evaluation.groups`), `groups` with those of each group, `num_images`, and `provenance` (see
-        `vclr.evaluation.provenance`).
-    """
-    samples = open_test_set(config)
-    scorer = make_scorer(config, samples)
-    with writing_results(output / "predictions.json") as write:
-        predict_data_set(model, config, samples, sending(scorer.add, write), quiet)
-    return write_metrics(config, samples, scorer.metrics(), output, provenance.describe(config, checkpoint))
-
-
 def evaluate_shard(
     model: Detector,
     config: Config,
@@ -68,7 +40,15 @@ def evaluate_shard(
 ) -> Path:
     """Write `predictions.json` of a shard of the test set into `output`, for `evaluate_parts`, and return its path.
 
-    `provenance.json` beside it says what was evaluated; `checkpoint` as in `evaluate`.
+    `provenance.json` beside it says what was evaluated.
+
+    Args:
+        model: the detector.
+        config: names the test set, by `evaluation.protocol`.
+        output: the folder to write.
+        shard: the part of the test set.
+        quiet: show no progress.
+        checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
     """
     samples, path = open_test_set(config), output / "predictions.json"
     with writing_results(path) as write:
@@ -78,7 +58,7 @@ def evaluate_shard(
 
 
 def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str, Any]:
-    """Evaluate the predictions of all shards, and write and return what `evaluate` would have.
+    """Evaluate the predictions of all shards, and write and return what the evaluation of the whole set would have.
 
     Raises:
         UserError: a file holds no COCO results, two files hold those of one image, or the evaluations differ.
@@ -99,7 +79,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
 def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, Any]:
     """Evaluate a file: COCO results, or object proposals for the images of the test set.
 
-    Write and return `metrics.json` as `evaluate` does.
+    Write and return `metrics.json`, see `write_metrics`.
     """
     samples = open_test_set(config)
     with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
@@ -145,7 +125,11 @@ def sending(*receivers: Callable[[int | str, Found], None]) -> Callable[[int | s
 def write_metrics(
     config: Config, samples: TestSamples, scores: dict[str, Metrics], output: Path, source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `metrics.json` from the metrics of a scorer, and return its content."""
+    """Write `metrics.json` from the metrics of a scorer, and return its content.
+
+    It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
+    with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`).
+    """
     metrics = {
         **scores[headline_group(config)],
         "groups": {group: scores[group] for group in evaluated_groups(config)},

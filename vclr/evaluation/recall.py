@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.catalog.metrics import AP_DETECTIONS
+from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
 from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
@@ -22,9 +22,7 @@ from vclr.errors import UsageError
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
 
-MAX_DETS = (1, 10, 20, 30, 50, 100, 300)
-
-Key = tuple[str, str]  # group, and "box" or "mask"
+Key = tuple[str, str]  # group, and one of KINDS
 
 
 def score(
@@ -99,7 +97,7 @@ class Scorer:
         self._groups = {group: self._truth.group(names) for group, names in groups.items()}
         self.tallies: dict[Key, Tally] = {}
         for name, group in self._groups.items():
-            for kind in ("box", "mask") if masks and group.has_masks else ("box",):
+            for kind in KINDS if masks and group.has_masks else ("box",):
                 self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
     def score(self, predictions: ByImage) -> dict[str, Metrics]:
@@ -114,7 +112,7 @@ class Scorer:
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
         best = self._best(predictions)
         best_scores = np.array([float(one["score"]) for one in best[:AP_DETECTIONS]])
-        for kind in ("box", "mask"):
+        for kind in KINDS:
             counted = [name for name, group in self._groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
             if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from vclr.catalog.metrics import AP_DETECTIONS, SIZES
+from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, metric_names, recall_sizes
 from vclr.evaluation.matching import match
 
 _PARAMS = Params("bbox")
 THRESHOLDS = np.minimum(_PARAMS.iouThrs, 1 - 1e-10)
 RECALLS = _PARAMS.recThrs
-RANGES = np.array(_PARAMS.areaRng)  # (a, 2): all sizes, then SIZES
+RANGES = np.array(_PARAMS.areaRng)  # (a, 2): all sizes, then small, medium, large
 UNMATCHED = np.packbits([False] * len(THRESHOLDS) + [True] * len(THRESHOLDS))  # false at every threshold
 
 Metrics = dict[str, float | None]
@@ -69,7 +69,7 @@ class Tally:
     """The matches of the images so far. Recall needs only their numbers, average precision an `Image` for each.
 
     Attributes:
-        max_dets: numbers of best detections per image at which recall is measured.
+        max_dets: numbers of best detections per image at which recall is measured, in ascending order.
         num_objects: (a,) number of objects per size range, of all images.
         num_found: number of predictions, including those that are not among the best.
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
@@ -107,14 +107,11 @@ class Tally:
         precision = np.stack([self._precision(area) for area in range(len(RANGES))])
         with np.errstate(divide="ignore", invalid="ignore"):
             recall = np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
-        scores = {f"{kind}_ap": _percent(precision[0])}
-        scores |= {f"{kind}_ap50": _percent(precision[0, 0]), f"{kind}_ap75": _percent(precision[0, 5])}
-        scores |= {f"{kind}_ap_{size}": _percent(precision[area]) for area, size in enumerate(SIZES, start=1)}
-        for count, at_count in zip(self.max_dets, recall, strict=True):
-            scores[f"{kind}_ar@{count}"] = _percent(at_count[0])
-            if count >= AP_DETECTIONS:
-                scores |= {f"{kind}_ar@{count}_{size}": _percent(at_count[area]) for area, size in enumerate(SIZES, 1)}
-        return scores
+        alone = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values()))
+        values = [precision[0], *precision[0, alone], *precision[1:]]
+        for count, by_size in zip(self.max_dets, recall, strict=True):
+            values += [*by_size[: len(recall_sizes(count))]]
+        return dict(zip(metric_names(kind, self.max_dets), map(_percent, values), strict=True))
 
     def _precision(self, area: int) -> np.ndarray:
         """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vclr.config import ModelConfig
+from vclr.groups import slices
 from vclr.models.attention import MLP, DeformableAttention
 from vclr.models.backbone import build_backbone
 from vclr.models.decoder import Decoder
@@ -195,8 +196,7 @@ def split_batch(images: Tensor, image_sizes: list[Size], padded_together: int, i
 
 
 def _in_runs(images: Tensor, image_sizes: list[Size], length: int) -> list[Part]:
-    starts = range(0, len(images), length)
-    return [(images[start : start + length], image_sizes[start : start + length]) for start in starts]
+    return [(images[run], image_sizes[run]) for run in slices(len(images), length)]
 
 
 def _copies(module: nn.Module, count: int) -> nn.ModuleList:

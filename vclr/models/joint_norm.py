@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
-from vclr.groups import own_groups
+from vclr.groups import count_groups, groups_of_images
 from vclr.ops.constants import upload
 
 
@@ -54,9 +54,8 @@ class JointBatchNorm(nn.BatchNorm2d):
         rank, world_size = 0, 1
         if self.process_group is not None:
             rank, world_size = distributed.get_rank(self.process_group), distributed.get_world_size(self.process_group)
-        own = own_groups(num_pieces, self.group_size, rank)
-        owners = [group for group, images in own.items() for _ in images]
-        return owners, -(-num_pieces * world_size // self.group_size)
+        owners = groups_of_images(num_pieces, self.group_size, rank)
+        return owners, count_groups(num_pieces * world_size, self.group_size)
 
     def _measure(self, pieces: list[Tensor], owners: list[int], num_groups: int) -> tuple[Tensor, Tensor]:
         """Return each group's mean and variance (g, d), with gradient, and update the running statistics."""
