@@ -68,6 +68,7 @@ def test_first_weights_that_are_gone_and_the_test_set_are_not_compared(config: C
     (tmp_path / "first.pth").unlink()
     assert differing_data(before, hash_training_data(config)) == []
     assert differing_data({"test_images": "a"}, {"test_images": "b"}) == []
+    assert differing_data({"test_images": "a"}, {"test_images": "b"}, with_test_set=True) == ["test_images"]
 
 
 def test_images_that_are_no_entries_are_one_line(config: Config, tmp_path: Path):

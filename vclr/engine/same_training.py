@@ -82,7 +82,7 @@ def _have_same_shares(one: Config, other: Config) -> bool:
     return all(max((m - 1) / n for m, n in pair) < min(m / n for m, n in pair) for pair in ends)
 
 
-def differing_data(one: Mapping[str, str], other: Mapping[str, str], with_test_set: bool) -> list[str]:
+def differing_data(one: Mapping[str, str], other: Mapping[str, str], with_test_set: bool = False) -> list[str]:
     """Return the names of the data that two trainings read and whose hashes differ.
 
     What one of them has no hash of was hashed by another version, or is there no more. The test set changes no weights,
