@@ -164,7 +164,10 @@ def _raise(error: Exception) -> None:
 def test_a_search_leaves_the_random_numbers_alone(make_config: MakeConfig):
     config = make_config(AUTO)
     before = torch.random.get_rng_state()
-    assert find_batch_size(config, TrainingSamples(config), CPU, quiet=True, unit=4) == 8
+    samples = TrainingSamples(config)
+    assert find_batch_size(config, samples, CPU, quiet=True, unit=4) == 8
+    with pytest.raises(UsageError, match=f"group_size={len(samples) + 1}: auto finds no batch of whole groups"):
+        find_batch_size(config, samples, CPU, quiet=True, unit=len(samples) + 1)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

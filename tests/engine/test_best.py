@@ -180,7 +180,7 @@ def test_training_that_ended_early_is_finished(make_config: MakeConfig, tmp_path
     assert is_finished(config)
     before = (folder / "checkpoints/last.pt").stat().st_mtime_ns
     run(config, resume=True)
-    assert "finished already" in caplog.text
+    assert f"finished already: it ended early, at iteration {END} of 12 (train.early_stopping)" in caplog.text
     (folder / "DONE").unlink()
     run(config, resume=True)
     assert (folder / "DONE").read_text() == f"{END}\n"

@@ -79,7 +79,10 @@ def train(
         check_gpus(num_gpus, config.train.device)
         raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
     if eval_only:
-        _evaluate(config, Path(config.train.init_checkpoint), Path(config.train.output_dir), quiet)
+        from vclr.models.weights import find_checkpoint
+
+        checkpoint = find_checkpoint(Path(config.train.init_checkpoint))
+        _evaluate(config, checkpoint, Path(config.train.output_dir), quiet)
         return
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.train import train as run_training

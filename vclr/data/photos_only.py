@@ -34,4 +34,5 @@ def _left_behind(config: Config) -> str:
     published = DATA_SETS.get(config.dataloader.train.dataset.names)
     if config.views.weights or not (published and published.views and config.data.train.annotations):
         return ""
-    return f", since the views of {published.name} ({', '.join(published.views)}) do not fit other photos"
+    views = ", ".join(published.views)
+    return f", since data.train.views names no view (those of {published.name}, {views}, do not fit other photos)"

@@ -19,7 +19,7 @@ from vclr.config.dataloader import AUTO
 from vclr.data.samples import TrainingSamples
 from vclr.engine.memory import ADVICE, forget_attempt
 from vclr.engine.trial import Trial
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.host_memory import available_bytes, forget_peak, peak_process_bytes, process_bytes
 from vclr.progress import Progress
 
@@ -79,9 +79,15 @@ def find_batch_size(
     Nothing that the training depends on is changed: the trial steps belong to a training of their own.
 
     Raises:
+        UsageError: the training set has fewer than `unit` images.
         UserError: not even `unit` images fit.
     """
-    most = max(1, min(len(samples), LARGEST) // unit) * unit
+    most = min(len(samples), LARGEST) // unit * unit
+    if not most:
+        raise UsageError(
+            f"dataloader.train.group_size={unit}: {AUTO} finds no batch of whole groups, since the training set has "
+            f"only {len(samples)} images; set a smaller group size, or a number"
+        )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trial = Trial(config, samples, device)
         progress = Progress("finding the batch size", most, quiet=quiet)

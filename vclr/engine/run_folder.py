@@ -156,6 +156,12 @@ class RunFolder:
         at = self.finished_at()
         return at == self.config.train.max_iter or (at > 0 and at == self.ended_early_at())
 
+    def say_finished(self) -> str:
+        """Say that the training is done; if it ended early, where."""
+        at, length = self.finished_at(), self.config.train.max_iter
+        early = "" if at == length else f": it ended early, at iteration {at} of {length} (train.early_stopping)"
+        return f"finished already{early}"
+
     def is_finished(self) -> bool:
         """Return whether the folder holds exactly this training, complete."""
         described = self.path / "config.yaml"

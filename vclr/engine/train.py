@@ -57,7 +57,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         kept = stack.enter_context(keeping_log())
         folder, checkpoint = open_folder(config, resume, unattended, stack)
         if checkpoint and on_first_process(folder.is_done):
-            log.info("%s: finished already", folder.path)
+            log.info("%s: %s", folder.path, folder.say_finished())
             return
         samples = TrainingSamples(config)
         config = with_batch_size(config, samples, device, checkpoint, lambda: signals.check(None), quiet)
