@@ -29,7 +29,8 @@ def test_own_photos_in_place_of_a_catalog_s_lose_its_views():
     assert said(*OWN) == (
         "training uses only the photos, since data.train.views names no view (those of "
         "openworld_voc_classes_train2017, depth, style, do not fit other photos): for loss_consistency, the student "
-        "sees the teacher's photo corrupted (views.corrupt: mix, erase, grayscale); to add a view, set data.train.views.NAME=FOLDER; to train without loss_consistency, set "
+        "sees the teacher's photo corrupted (views.corrupt: mix, erase, grayscale); "
+        "to add a view, set data.train.views.NAME=FOLDER; to train without loss_consistency, set "
         "model.criterion.weight_dict.loss_consistency=0"
     )
     assert (
