@@ -88,6 +88,8 @@ def naming_causes() -> Iterator[None]:
         if _causes.is_over:
             raise
         failure = _understand(error, _causes)
+        if not isinstance(failure, SystemExit):
+            _causes.may_say()  # not after `stop`: the first process may then leave, and the store with it
         _causes.stop()
         if not isinstance(failure, (LostProcessError, SystemExit)):
             _causes.report(describe(failure)[0])
