@@ -88,28 +88,32 @@ def test_a_process_that_cannot_evaluate_says_so_once(settings: list[str], tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failure", ["broken photo", "file in the way"])
-def test_evaluation_that_fails_leaves_nothing_and_is_said_once(
-    failure: str, settings: list[str], make_config: MakeConfig, tmp_path: Path
-):
-    shutil.copytree(make_config().data.test.images, tmp_path / "images")
-    names = [image["file_name"] for image in read_json(make_config().data.test.annotations)["images"]]
-    output = tmp_path / "out"
-    if failure == "broken photo":
-        (tmp_path / "images" / names[-1]).write_bytes(b"no picture")
-    else:
-        output.write_text("in the way")
-    words = [
-        *VCLR,
-        "train",
-        "--eval-only",
-        "--quiet",
-        "--num-gpus",
-        "2",
-        *settings,
-        f"data.test.images={tmp_path}/images",
-    ]
-    said = run([*words, f"train.output_dir={output}"], exit_code=1).stderr
+def test_output_that_is_a_file_is_said_once(settings: list[str], tmp_path: Path):
+    (tmp_path / "out").write_text("in the way")
+    words = [*VCLR, "train", "--eval-only", "--quiet", "--num-gpus", "2", *settings]
+    said = run([*words, f"train.output_dir={tmp_path}/out"], exit_code=1).stderr
     (line,) = [line for line in said.splitlines() if line.startswith("vclr: ")]
-    assert (names[-1] if failure == "broken photo" else str(output)) in line
-    assert not output.is_dir()
+    assert str(tmp_path / "out") in line
+
+
+@pytest.mark.slow
+def test_evaluation_that_failed_goes_on(
+    settings: list[str], alone: tuple[str, dict[str, bytes]], make_config: MakeConfig, tmp_path: Path
+):
+    """Broken is the last photo, so the first process's batch of three is found."""
+    shutil.copytree(make_config().data.test.images, tmp_path / "images")
+    last = tmp_path / "images" / read_json(make_config().data.test.annotations)["images"][-1]["file_name"]
+    photo, output = last.read_bytes(), tmp_path / "out"
+    last.write_bytes(b"no picture")
+    words = [*VCLR, "train", "--eval-only", "--num-gpus", "2", *settings, f"data.test.images={tmp_path}/images"]
+    words.append(f"train.output_dir={output}")
+    said = run(words, exit_code=1).stderr
+    (line,) = [line for line in said.splitlines() if line.startswith("vclr: ")]
+    assert last.name in line
+    assert [path.name for path in output.iterdir()] == [".predictions.json.1of2.partial"]
+    last.write_bytes(photo)
+    done = run(words)
+    assert "going on after 3 images that were evaluated before" in done.stderr
+    assert done.stdout == alone[0]
+    assert files(output)["predictions.json"] == alone[1]["predictions.json"]
+    assert sorted(path.name for path in output.iterdir()) == sorted(alone[1])

@@ -9,17 +9,26 @@ from typer.testing import CliRunner
 
 from vclr.cli import app
 from vclr.coco.predictions import PredictionChecks
+from vclr.coco.results import join_parts
 from vclr.config import Config, load_config
 from vclr.data.data_sets import evaluated_groups
 from vclr.engine.shared_evaluation import evaluate, evaluate_model
 from vclr.engine.signals import StopSignals
 from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate_file, evaluate_parts, evaluate_shard, open_test_set
+from vclr.evaluation.evaluate import (
+    evaluate_file,
+    evaluate_parts,
+    evaluate_shard,
+    open_test_set,
+    part_path,
+    predict_part,
+)
 from vclr.evaluation.recall import score
+from vclr.file_lock import lock_file
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
 from vclr.models.build import build_model
-from vclr.shards import Shard
+from vclr.shards import WHOLE, Shard
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 
@@ -98,6 +107,40 @@ def test_shards_find_and_count_what_one_process_does(world: Path, tmp_path: Path
     for name in ("metrics.json", "predictions.json"):
         assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert ([] in map(read_json, parts)) == (count > 3)
+
+
+class KilledError(Exception):
+    """Stands for whatever ends an evaluation in the midst."""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_evaluation_goes_on_where_it_was_stopped(world: Path, tmp_path: Path, workers: int):
+    config = make_config(world, f"dataloader.test.num_workers={workers}")
+    model, samples = build_model(config), open_test_set(config)
+    evaluate(model, config, tmp_path / "whole", quiet=True)
+    received: list[int | str] = []
+
+    def receive(image_id: int | str, _: object) -> None:
+        received.append(image_id)
+        if len(received) == 4:  # the second of the second batch
+            raise KilledError
+
+    def again(source: str) -> None:
+        predict_part(model, config, samples, tmp_path, {"source": source}, True, WHOLE, receive)
+
+    with pytest.raises(KilledError):
+        again("one")
+    with open(part_path(tmp_path, WHOLE), "a") as file:
+        file.write('{"image_id": 1, "sco')
+    again("one")
+    ids = [image["id"] for image in samples.coco.images]
+    assert received == [*ids[:4], *ids], "the first batch is received again, the second one evaluated again"
+    join_parts([part_path(tmp_path, WHOLE)], tmp_path / "joined.json")
+    assert (tmp_path / "joined.json").read_bytes() == (tmp_path / "whole" / "predictions.json").read_bytes()
+    with lock_file(part_path(tmp_path, WHOLE), "busy"), pytest.raises(UserError, match="another process writes"):
+        again("one")
+    again("another")
+    assert received[9:] == ids
 
 
 def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):

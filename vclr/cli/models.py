@@ -142,6 +142,8 @@ def evaluate(
 ) -> None:
     """Evaluate a detector: write metrics.json and predictions.json.
 
+    Run the same command again after an interruption: it goes on with the batch at which it was stopped.
+
     With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
     that torchrun starts do all this by themselves.

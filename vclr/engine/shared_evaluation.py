@@ -5,22 +5,29 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.results import join_parts, writing_part
+from vclr.coco.results import join_parts
 from vclr.config import Config
 from vclr.data.loader import list_test_batches
 from vclr.data.samples import TestSamples
 from vclr.engine.distributed import gather_on_first_process, on_first_process, rank, world_size
 from vclr.engine.signals import StopSignals
 from vclr.evaluation import provenance
-from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set, sending, write_metrics
+from vclr.evaluation.evaluate import (
+    headline_group,
+    make_scorer,
+    open_test_set,
+    part_path,
+    predict_part,
+    sending,
+    write_metrics,
+)
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Scorer
 from vclr.evaluation.tally import Metrics
-from vclr.files import naming_file, remove_partials
+from vclr.files import find_partials, remove_partials
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
@@ -37,7 +44,8 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """Write `metrics.json` and `predictions.json` into `output`: the same bytes, however many processes call this.
 
-    Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see.
+    Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see. If the same
+    evaluation was stopped before, it goes on from there.
 
     Args:
         model: the detector.
@@ -51,22 +59,14 @@ def evaluate(
     """
     samples, shard = open_test_set(config), _own_shard()
     scorer, path = make_scorer(config, samples), output / "predictions.json"
-    parts = [output / f".{path.name}.{part}of{shard.count}.partial" for part in range(1, shard.count + 1)]
-    own = parts[rank()]
-    on_first_process(lambda: _prepare(output))  # so that a failure is reported once
-    try:
-        with naming_file(path), writing_part(own) as write:
-            predict_data_set(model, config, samples, sending(scorer.add, write), quiet or rank() > 0, shard=shard)
-        metrics = None
-        if scores := _add_up(scorer):
-            join_parts(parts, path)
-            metrics = write_metrics(config, samples, scores, output, provenance.describe(config, checkpoint))
-    except BaseException:
-        own.unlink(missing_ok=True)
-        with suppress(OSError):  # it may hold parts of other processes, or results of another evaluation
-            output.rmdir()
-        raise
-    if not rank():
+    parts = [part_path(output, Shard(part, shard.count)) for part in range(1, shard.count + 1)]
+    on_first_process(lambda: _prepare(output, parts))  # so that a failure is reported once
+    source = provenance.describe(config, checkpoint)
+    predict_part(model, config, samples, output, source, quiet or rank() > 0, shard, scorer.add)
+    metrics = None
+    if scores := _add_up(scorer):
+        join_parts(parts, path)
+        metrics = write_metrics(config, samples, scores, output, source)
         remove_partials(output, path.name)
     return metrics
 
@@ -126,9 +126,12 @@ def _own_shard() -> Shard:
     return Shard(rank() + 1, world_size())
 
 
-def _prepare(output: Path) -> None:
+def _prepare(output: Path, parts: list[Path]) -> None:
+    """Make the folder, and remove what another number of processes has left there."""
     output.mkdir(parents=True, exist_ok=True)
-    remove_partials(output, "predictions.json")  # of processes that were killed
+    for partial in find_partials(output, "predictions.json"):
+        if partial not in parts:
+            partial.unlink()
 
 
 def _add_up(scorer: Scorer) -> dict[str, Metrics] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from vclr.coco.annotations import Json
 from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
-from vclr.coco.results import writing_results
+from vclr.coco.results import ResultsPart, join_parts, writing_results
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, test_set
+from vclr.data.loader import list_test_batches
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
 from vclr.errors import UserError
@@ -21,13 +24,13 @@ from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.recall import Scorer
 from vclr.evaluation.tally import Metrics
-from vclr.files import write_json
+from vclr.files import naming_file, remove_partials, write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
 log = logging.getLogger("vclr.evaluation")
 
-Found = list[dict[str, Any]]
+Receive = Callable[[int | str, list[Json]], None]
 
 
 def evaluate_shard(
@@ -51,10 +54,58 @@ def evaluate_shard(
         checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
     """
     samples, path = open_test_set(config), output / "predictions.json"
-    with writing_results(path) as write:
-        predict_data_set(model, config, samples, sending(write), quiet, shard=shard)
-        provenance.write_beside(path, provenance.describe(config, checkpoint))
+    output.mkdir(parents=True, exist_ok=True)
+    source = provenance.describe(config, checkpoint)
+    part = predict_part(model, config, samples, output, source, quiet, shard)
+    join_parts([part], path)
+    provenance.write_beside(path, source)
+    remove_partials(output, path.name)
     return path
+
+
+def predict_part(
+    model: Detector,
+    config: Config,
+    samples: TestSamples,
+    output: Path,
+    source: Json,
+    quiet: bool,
+    shard: Shard,
+    receive: Receive | None = None,
+) -> Path:
+    """Write the predictions of a shard to a part for `join_parts`, and return its path.
+
+    If the same evaluation was stopped before, even by a kill, it goes on after the last whole batch.
+
+    Args:
+        model: the detector.
+        config: names the test set.
+        samples: the test set.
+        output: the folder of the part.
+        source: the evaluation's `provenance`, which identifies it.
+        quiet: show no progress.
+        shard: the part of the test set.
+        receive: also gets the results for each image, those of before included.
+    """
+    path = part_path(output, shard)
+    receivers = [receive] if receive else []
+    identity = json.dumps({**source, "shard": str(shard)}, sort_keys=True)
+    with naming_file(path), ResultsPart(path, identity, config.dataloader.test.batch_size) as part:
+        if part.num_images:
+            log.info("going on after %d images that were evaluated before", part.num_images)
+        places = chain.from_iterable(list_test_batches(config, samples, shard))
+        for place, results in zip(places, part.read(), strict=False):
+            for one in receivers:
+                one(samples.coco.images[place]["id"], results)
+        predict_data_set(
+            model, config, samples, sending(*receivers, part.write), quiet, shard=shard, num_done=part.num_images
+        )
+    return path
+
+
+def part_path(output: Path, shard: Shard) -> Path:
+    """Return the path of a shard's predictions until all shards are joined."""
+    return output / f".predictions.json.{shard.number}of{shard.count}.partial"
 
 
 def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str, Any]:
@@ -107,13 +158,13 @@ def headline_group(config: Config) -> str:
     return protocol if protocol in evaluated_groups(config) else ""
 
 
-def sending(*receivers: Callable[[int | str, Found], None]) -> Callable[[int | str, Found], None]:
+def sending(*receivers: Receive) -> Receive:
     """Return a function for `predict_data_set` that sends the results for an image to several receivers.
 
     It raises a UserError if the detector finds something that is not a number.
     """
 
-    def send(image_id: int | str, results: Found) -> None:
+    def send(image_id: int | str, results: list[Json]) -> None:
         if not all(math.isfinite(number) for result in results for number in (result["score"], *result["bbox"])):
             raise UserError(f"predictions for image {image_id!r}: a score or a box is not a finite number")
         for receive in receivers:

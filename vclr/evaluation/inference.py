@@ -65,6 +65,7 @@ def predict_data_set(
     quiet: bool,
     between_batches: Callable[[], None] | None = None,
     shard: Shard = WHOLE,
+    num_done: int = 0,
 ) -> None:
     """Find the objects in every image of a set, or of a shard.
 
@@ -79,9 +80,11 @@ def predict_data_set(
         quiet: show no progress.
         between_batches: is called after each batch; it may end the evaluation by an exception.
         shard: the part of the set.
+        num_done: number of images at its start that are left out, whole batches.
     """
     batches = list_test_batches(config, samples, shard)
-    progress = Progress("evaluating", sum(map(len, batches)), quiet=quiet)
+    progress = Progress("evaluating", sum(map(len, batches)), done=num_done, quiet=quiet)
+    batches = batches[num_done // config.dataloader.test.batch_size :]
 
     def hand_over(batch: list[TestSample], found: list[Predictions]) -> None:
         for sample, predictions in zip(batch, found, strict=True):
