@@ -83,6 +83,8 @@ FILES = {
     "lvis": ("lvis_val_noncoco_published", "lvis_val_noncoco"),
     "uvo": ("uvo_val_nonvoc_published", "uvo_val_nonvoc"),
     "objects365": ("objects365_val_noncoco_published", "objects365_val_noncoco"),
+    "known_voc": ("coco2017_val_voc", "coco2017_val_voc"),
+    "known_coco": ("coco2017_val_coco", "coco2017_val_coco"),
 }
 
 
