@@ -15,8 +15,15 @@ Evaluations = dict[Path, Config]  # the output folder of each
 
 
 def split_names(options: list[str] | None) -> list[str]:
-    """Return the names of `--protocol`, which may be repeated and hold several, separated by commas."""
-    return [name.strip() for option in options or () for name in option.split(",")]
+    """Return the names of `--protocol`, which may be repeated and hold several, separated by commas.
+
+    Raises:
+        UsageError: a name is empty.
+    """
+    names = [name.strip() for option in options or () if option for name in option.split(",")]
+    if not all(names):
+        raise UsageError(f"--protocol {','.join(options or ())}: expected names separated by commas")
+    return names
 
 
 def settings_of(protocols: list[str]) -> list[str]:
