@@ -28,6 +28,7 @@ REPORT: dict[str, Kind] = {
         (_PAGE + b'generator" content="vclr report">', _PAGE + b'viewport" content="width=device-width'),
     ),
     "summary.json": (("experiments", "test_sets"), ()),
+    "ledger.md": ((), (b"# Ledger of published values",)),
 }
 STUDY: dict[str, Kind] = {
     "study.md": ((), ("Mean ± standard deviation over ".encode(),)),

@@ -113,7 +113,7 @@ class Predictions:
     Attributes:
         boxes: (n, 4) float32 xyxy absolute pixels of the original image.
         scores: (n,) float32 in [0, 1].
-        masks: (n, h, w) bool at the original size.
+        masks: (n, h, w) bool at the original size; (n, 0, 0) if only boxes were asked for.
     """
 
     boxes: np.ndarray

@@ -13,7 +13,9 @@ from vclr.data.data_sets import (
     evaluated_groups,
     known_test_set,
     list_missing_files,
+    may_have_masks,
     missing_files,
+    protocol_name,
     training_set,
     with_protocol,
 )
@@ -83,6 +85,8 @@ FILES = {
     "lvis": ("lvis_val_noncoco_published", "lvis_val_noncoco"),
     "uvo": ("uvo_val_nonvoc_published", "uvo_val_nonvoc"),
     "objects365": ("objects365_val_noncoco_published", "objects365_val_noncoco"),
+    "known_voc": ("coco2017_val_voc", "coco2017_val_voc"),
+    "known_coco": ("coco2017_val_coco", "coco2017_val_coco"),
 }
 
 
@@ -197,3 +201,35 @@ def test_photos_of_lvis_are_those_of_coco(tmp_path: Path):
     linked = tmp_path / "raw/lvis/images"  # by an earlier version of `vclr fetch`
     linked.mkdir(parents=True)
     assert find_test_set(config).images == str(linked)
+
+
+@pytest.mark.parametrize(
+    ("training_set", "file"),
+    [
+        ("openworld_voc_classes_train2017", "coco2017_val_voc"),
+        ("openworld_allcoco_classes_train2017_graph", "coco2017_val_coco"),
+    ],
+)
+def test_known_classes_are_those_of_the_training_set(training_set: str, file: str):
+    config = load_config(None, ["evaluation.protocol=known", f"dataloader.train.dataset.names={training_set}"])
+    assert find_test_set(config).annotations == f"data/splits/{file}.json"
+    assert protocol_name(config) == f"known_{file.rpartition('_')[2]}"
+
+
+def test_a_group_of_this_name_comes_before_the_protocol():
+    config = load_config(None, [GROUPS, "evaluation.protocol=known"])
+    assert list(evaluated_groups(config)) == ["known", "novel"]
+    assert protocol_name(config) == "known"
+
+
+def test_known_classes_of_own_photos_are_a_group():
+    for own in ("data.train={annotations: a.json, images: b}", "dataloader.train.dataset.names=toy_train"):
+        config = load_config(None, [own, "evaluation.protocols=[known]"])
+        with pytest.raises(UsageError, match=r"evaluation.protocols=known: .*known_voc, known_coco, or set .*groups"):
+            check_protocols(config)
+
+
+def test_protocols_of_boxes_have_no_masks():
+    masks = {name: may_have_masks(load_config(None, [f"evaluation.protocol={name}"])) for name in PROTOCOLS}
+    assert [name for name, has_masks in masks.items() if not has_masks] == ["objects365"]
+    assert not may_have_masks(load_config(None, ["dataloader.train.mapper.mask_on=False"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -195,3 +196,68 @@ def test_names_are_checked_before_the_checkpoint_is_read(world: Path, tmp_path: 
     assert isinstance(refused.exception, UserError)
     assert says in str(refused.exception)
     assert not (tmp_path / "out").exists()
+
+
+def write_boxes(world: Path, folder: Path) -> Path:
+    """Write the test set without its masks."""
+    coco = read_json(world / "annotations_val.json")
+    for annotation in coco["annotations"]:
+        del annotation["segmentation"]
+    write_json(folder / "boxes.json", coco)
+    return folder / "boxes.json"
+
+
+def test_without_masks_to_compare_with_only_boxes_are_found(world: Path, tmp_path: Path):
+    model = build_model(make_config(world))
+    with_masks = evaluate(model, make_config(world), tmp_path / "masks", quiet=True)
+    boxes = make_config(world, f"data.test.annotations={write_boxes(world, tmp_path)}")
+    only_boxes = evaluate(model, boxes, tmp_path / "boxes", quiet=True)
+    evaluate_shard(model, boxes, tmp_path / "shard", Shard(1, 1), quiet=True)
+
+    found = read_json(tmp_path / "masks" / "predictions.json")
+    for prediction in found:
+        del prediction["segmentation"]
+    assert read_json(tmp_path / "boxes" / "predictions.json") == found
+    assert read_json(tmp_path / "shard" / "predictions.json") == found
+    of_boxes = {name for name in with_masks if name.startswith("box_")}
+    assert {name: only_boxes[name] for name in of_boxes} == {name: with_masks[name] for name in of_boxes}
+    assert with_masks["mask_ar@100"] is not None
+    assert only_boxes["mask_ar@100"] is None
+
+
+def run_evaluate(world: Path, output: Path, *arguments: str) -> Any:
+    own = [f"data.test={{annotations: {world}/annotations_val.json, images: {world}/images, proposals: ''}}"]
+    own += [f"evaluation.test_sets.boxes={{annotations: {world}/boxes.json, images: {world}/images}}"]
+    small = ["dataloader.test.mapper.short_edge_length=64", "model.num_queries=10", "dataloader.test.num_workers=0"]
+    command = ["evaluate", "--config-file", str(DEMO), "--output", str(output), "--quiet", *arguments]
+    return CliRunner().invoke(app, [*command, *own, *small])
+
+
+def test_several_protocols_are_evaluated_like_each_alone(world: Path, tmp_path: Path):
+    write_boxes(world, world)
+    together = run_evaluate(world, tmp_path / "all", "--protocol", "novel,boxes", "--protocol", "known")
+    assert together.exit_code == 0, together.output
+    assert [line.partition(":")[0] for line in together.stdout.splitlines()] == [
+        f"{protocol}/{group}" for protocol in ("novel", "boxes", "known") for group in ("known", "novel")
+    ]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["boxes", "known", "novel"]
+    for protocol in ("novel", "boxes"):
+        assert run_evaluate(world, tmp_path / protocol, "--protocol", protocol).exit_code == 0
+        for file in ("metrics.json", "predictions.json"):
+            assert (tmp_path / "all" / protocol / file).read_bytes() == (tmp_path / protocol / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("protocols", "error"),
+    [
+        ("novel,uvo", "uvo_val_nonvoc_published.json: does not exist"),
+        ("novel,nvel", "evaluation.protocols=nvel: unknown protocol; nearest: novel"),
+        ("novel,novel", "evaluation.protocols: names novel twice"),
+        ("novel,", "--protocol novel,: expected names separated by commas"),
+    ],
+)
+def test_a_mistake_in_one_protocol_is_said_before_work_starts(world: Path, tmp_path: Path, protocols: str, error: str):
+    failed = run_evaluate(world, tmp_path, "--protocol", protocols, f"data.root={tmp_path}/data")
+    assert failed.exit_code
+    assert error in str(failed.exception)
+    assert not list(tmp_path.rglob("*.json"))

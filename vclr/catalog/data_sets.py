@@ -67,6 +67,8 @@ SPLITS = {
         "the same, with file names without their folders", (), inverted=True, is_one_class=True, without_folders=True
     ),
 }
+# Stands for the protocol of the classes that the experiment's training set knows: `known_voc` or `known_coco`.
+KNOWN = "known"
 # Which json an evaluation on a published test set reads (`evaluation.files`): the one that the reference's authors
 # published, or the split that is made from the official annotations.
 PUBLISHED, REBUILT = "published", "rebuilt"
@@ -103,6 +105,8 @@ class DataSet:
             None if they published none.
         protocol: name of the evaluation protocol of which this is the test set.
         title: what papers call this protocol.
+        has_masks: whether the annotations of a test set outline its objects; without masks, only boxes are evaluated.
+        known: of a training set, the list of `CLASS_LISTS` that its annotations are of; "" if it has no such list.
     """
 
     name: str
@@ -119,6 +123,8 @@ class DataSet:
     title: str = ""
     linked: str = ""
     top_k: int = 0
+    has_masks: bool = True
+    known: str = ""
 
     @property
     def annotations(self) -> str:
@@ -172,12 +178,29 @@ def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
             views=("depth", "style"),
             method=method,
             top_k=top_k,
+            known=known,
         )
 
-    top_k = int(top_split.partition("_top")[2])
+    known, _, count = top_split.partition("_top")
+    top_k = int(count)
     official = "raw/coco2017/annotations/instances_train2017.json"
     own = [with_proposals_of(method, top_split, official) for method in PROPOSAL_METHODS]
     return [with_proposals_of("", "one_class", f"raw/owis/{published}"), *own]
+
+
+def _known_classes(known: str, title: str) -> DataSet:
+    """Return the test set of the classes that a training knew: the same photos as those of Non-VOC."""
+    return DataSet(
+        name=f"known_{known}_classes_val2017",
+        source="coco2017",
+        part="val",
+        images=("raw/coco2017/val2017",),
+        json="raw/coco2017/annotations/instances_val2017.json",
+        split=known,
+        file=f"coco2017_val_{known}",
+        protocol=f"{KNOWN}_{known}",
+        title=f"known classes ({title})",
+    )
 
 
 _RECORDS = (
@@ -231,7 +254,10 @@ _RECORDS = (
         published=("one_class_flat", "raw/owis/openworld_objects365_noncoco_val.json"),
         protocol="objects365",
         title="Objects365 non-COCO",
+        has_masks=False,
     ),
+    _known_classes("voc", "VOC"),
+    _known_classes("coco", "COCO"),
     DataSet(
         name="toy_train",
         source="toy",
@@ -248,7 +274,7 @@ DATA_SETS = {record.name: record for record in _RECORDS}
 # How many proposals per image the published jsons hold, by the name of the json.
 PUBLISHED_TOP_K = {Path(record.json).name: record.top_k for record in _RECORDS if record.top_k and not record.method}
 # What `vclr evaluate --protocol`, `evaluation.protocol` and `evaluation.protocols` may name, besides the groups and
-# test sets of a configuration.
+# test sets of a configuration, and besides `KNOWN`.
 PROTOCOLS = {record.protocol: record for record in _RECORDS if record.protocol}
 
 # Sources whose jsons annotate the photos of other sources.
@@ -270,6 +296,19 @@ def _own_part(source: str, part: str) -> DataSet:
 _MADE = [made for record in _RECORDS for made in (record, record.as_published()) if made.split]
 # Published splits; those of the toy scenes have names and folders like the user's own.
 SPLIT_FILES = {made.file: made for made in _MADE if made.source != "toy"}
+
+
+def find_protocol(name: str, training_set: str) -> DataSet | None:
+    """Return the test set of a protocol; None if there is none of this name.
+
+    Args:
+        name: a name of `PROTOCOLS`, or `KNOWN`.
+        training_set: name of the training set, whose known classes `KNOWN` measures.
+    """
+    if name == KNOWN:
+        trained = DATA_SETS.get(training_set)
+        name = f"{KNOWN}_{trained.known}" if trained else ""
+    return PROTOCOLS.get(name)
 
 
 def find_test_set(annotations: str | Path) -> DataSet | None:

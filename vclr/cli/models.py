@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, settings_of, split_names
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import (
     ConfigFile,
     OutputFile,
     OutputFolder,
     Overrides,
-    Protocol,
+    Protocols,
     Quiet,
     ShardOption,
     Weights,
@@ -27,7 +28,6 @@ from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder
-from vclr.shards import Shard
 
 
 @app.command()
@@ -82,7 +82,7 @@ def train(
         from vclr.models.weights import find_checkpoint
 
         checkpoint = find_checkpoint(Path(config.train.init_checkpoint))
-        _evaluate(config, checkpoint, Path(config.train.output_dir), quiet)
+        evaluate_all({Path(config.train.output_dir): config}, checkpoint, quiet)
         return
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.train import train as run_training
@@ -137,7 +137,7 @@ def evaluate(
     ] = None,
     weights: Weights = "",
     shard: ShardOption = None,
-    protocol: Protocol = "",
+    protocol: Protocols = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a detector: write metrics.json and predictions.json.
@@ -148,8 +148,8 @@ def evaluate(
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
     that torchrun starts do all this by themselves.
     """
-    config = _load(config_file, [*(overrides or ()), *([f"evaluation.protocol={protocol}"] if protocol else [])])
-    config = with_weights(config, weights)
+    protocols = split_names(protocol)
+    config = with_weights(_load(config_file, [*(overrides or ()), *settings_of(protocols)]), weights)
     if weights and checkpoint is None and len(predictions or ()) < 2:  # the files of shards say which weights it was
         raise UsageError(f"--weights {weights}: needs --checkpoint")
     if checkpoint is not None:
@@ -161,53 +161,18 @@ def evaluate(
     files = dict(EVALUATION)
     if predictions and len(predictions) == 1:
         del files["predictions.json"]
-    check_output_folder(output, inputs, files)
-    place = read_place()
+    evaluations = plan_evaluations(config, protocols, output)
+    for folder in evaluations:
+        check_output_folder(folder, inputs, files)
     if not predictions:
-        _evaluate(config, checkpoint, output, quiet, shard)
+        evaluate_all(evaluations, checkpoint, quiet, shard)
         return
     if checkpoint is not None or shard:
         other = "--checkpoint" if checkpoint is not None else "--shard"
         raise UsageError(f"--predictions and {other}: give one of them, not both")
-    from vclr.evaluation.evaluate import evaluate_file, evaluate_parts
-
-    if place and place.rank:
-        return  # the first process of several is enough for it
-    if len(predictions) > 1:
-        _report(config, evaluate_parts(predictions, config, output))
-    else:
-        _report(config, evaluate_file(predictions[0], config, output))
-
-
-def _evaluate(config: Config, checkpoint: Path | None, output: Path, quiet: bool, shard: Shard | None = None) -> None:
-    from vclr.data.readiness import check_test_set
-
-    check_test_set(config)  # before the checkpoint is read, which takes long
-    import torch
-
-    from vclr.device import describe_device
-    from vclr.engine.distributed import joined_processes, world_size
-    from vclr.engine.ending import leaving_at_once
-    from vclr.engine.shared_evaluation import evaluate as run_evaluation
-    from vclr.evaluation.evaluate import evaluate_shard
-    from vclr.evaluation.provenance import describe_checkpoint
-    from vclr.models.ready import fill_detector
-    from vclr.models.weights import read_weights
-
-    if config.train.num_threads:
-        torch.set_num_threads(config.train.num_threads)
-    with leaving_at_once(), joined_processes(config.train.device) as device:
-        if shard is not None and world_size() > 1:
-            raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
-        content = read_weights(checkpoint) if checkpoint else None
-        model = fill_detector(config, content, str(checkpoint), device)
-        described = describe_checkpoint(checkpoint, content) if checkpoint and content else None
-        del content
-        logging.getLogger("vclr").info("evaluating on %s", describe_device(device, config.train.device))
-        if shard is not None:
-            print(evaluate_shard(model, config, output, shard, quiet, described))
-        elif metrics := run_evaluation(model, config, output, quiet, described):
-            _report(config, metrics)
+    place = read_place()
+    if place is None or not place.rank:  # the first process of several is enough for it
+        evaluate_files(evaluations, predictions)
 
 
 @app.command()
@@ -274,16 +239,6 @@ def convert_weights(
 
     check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
     print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")
-
-
-def _report(config: Config, metrics: dict[str, Any]) -> None:
-    """Print the results and add them to the tracked run of the evaluated training."""
-    from vclr.catalog.metrics import format_metrics
-    from vclr.tracking.results import store_results
-
-    for name, group in metrics["groups"].items() or {"all": metrics}.items():
-        print(f"{name}: {format_metrics(group)}")
-    store_results(config, metrics)
 
 
 @doctor.command("slurm")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vclr.catalog.data_sets import PROTOCOLS
+from vclr.catalog.data_sets import KNOWN, PROTOCOLS
 from vclr.catalog.weights import WEIGHTS
 from vclr.shards import Shard, parse_shard
 
@@ -47,11 +47,16 @@ Weights = Annotated[
         "(default: train.model_ema.use_ema_weights_for_eval_only).",
     ),
 ]
-Protocol = Annotated[
-    str,
+_PROTOCOL = (
+    f"A published protocol ({', '.join(PROTOCOLS)}), {KNOWN} (the one of the classes that were trained on), or a group "
+    "or test set of the configuration (default: evaluation.protocol)."
+)
+Protocol = Annotated[str, typer.Option(help=_PROTOCOL)]
+Protocols = Annotated[
+    list[str] | None,
     typer.Option(
-        help=f"A published protocol ({', '.join(PROTOCOLS)}), or a group or test set of the configuration "
-        "(default: evaluation.protocol)."
+        help=f"{_PROTOCOL} Repeat the option, or separate names by commas, to evaluate on several: each gets a folder "
+        "of its name in the output folder."
     ),
 ]
 ShardOption = Annotated[

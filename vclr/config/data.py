@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vclr.catalog.classes import CLASS_LISTS
-from vclr.catalog.data_sets import PROTOCOLS, PUBLISHED, REBUILT
+from vclr.catalog.data_sets import KNOWN, PROTOCOLS, PUBLISHED, REBUILT
 from vclr.catalog.metrics import MAX_DETS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
@@ -73,7 +73,7 @@ class EvaluationConfig:
     protocol: str = setting(
         "",
         "What the headline metrics measure: a name of `groups` or `test_sets`, or a protocol of the catalog "
-        f"(`{'`, `'.join(PROTOCOLS)}`).",
+        f"(`{'`, `'.join(PROTOCOLS)}`). `{KNOWN}` is the protocol of the classes that the training set knows.",
     )
     protocols: list[str] = setting(
         [],

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from vclr.catalog.classes import resolve_groups
-from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED, DataSet, find_split_file, split_command
+from vclr.catalog.data_sets import (
+    DATA_SETS,
+    KNOWN,
+    PROTOCOLS,
+    PUBLISHED,
+    DataSet,
+    find_protocol,
+    find_split_file,
+    split_command,
+)
 from vclr.config import Config, DataSetConfig
 from vclr.data.origins import how_to_get
 from vclr.errors import UsageError, nearest
@@ -28,16 +37,16 @@ def test_set(config: Config) -> DataSetConfig:
     evaluation = config.evaluation
     if evaluation.protocol in evaluation.test_sets:
         return fill_method(config, evaluation.test_sets[evaluation.protocol])
-    if _has_published_protocol(config):
-        return _resolve(config, DataSetConfig(), PROTOCOLS[evaluation.protocol].name, "test")
+    if published := published_protocol(config):
+        return _resolve(config, DataSetConfig(), published.name, "test")
     return _resolve(config, config.data.test, config.dataloader.test.dataset.names, "test")
 
 
 def known_test_set(config: Config) -> DataSet | None:
     """Return the test set as the catalog has it, with the annotations that are evaluated; None for other test sets."""
     evaluation = config.evaluation
-    if _has_published_protocol(config):
-        return _with_chosen_files(PROTOCOLS[evaluation.protocol], config)
+    if published := published_protocol(config):
+        return _with_chosen_files(published, config)
     if evaluation.protocol in evaluation.test_sets or config.data.test.annotations:
         return None
     known = DATA_SETS.get(config.dataloader.test.dataset.names)
@@ -48,9 +57,29 @@ def _with_chosen_files(known: DataSet, config: Config) -> DataSet:
     return known.as_published() if config.evaluation.files == PUBLISHED else known
 
 
-def _has_published_protocol(config: Config) -> bool:
-    protocol, evaluation = config.evaluation.protocol, config.evaluation
-    return bool(protocol) and protocol not in evaluation.groups and protocol not in evaluation.test_sets
+def published_protocol(config: Config) -> DataSet | None:
+    """Return the catalog's test set of `evaluation.protocol`; None for a group, or a test set of the user's own."""
+    evaluation = config.evaluation
+    if evaluation.protocol in evaluation.groups or evaluation.protocol in evaluation.test_sets:
+        return None
+    return find_protocol(evaluation.protocol, known_training_set(config))
+
+
+def known_training_set(config: Config) -> str:
+    """Return the name of the catalog's training set that is trained on; "" for files of the user's own."""
+    return "" if config.data.train.annotations else config.dataloader.train.dataset.names
+
+
+def protocol_name(config: Config) -> str:
+    """Return `evaluation.protocol`, in which `KNOWN` stands for the protocol of the training set's classes."""
+    published = published_protocol(config)
+    return published.protocol if published else config.evaluation.protocol
+
+
+def may_have_masks(config: Config) -> bool:
+    """Tell whether masks are evaluated if the test set has some: not if the protocol or the training is of boxes."""
+    known = known_test_set(config)
+    return config.dataloader.train.mapper.mask_on and (known is None or known.has_masks)
 
 
 def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
@@ -60,7 +89,7 @@ def fill_method(config: Config, own: DataSetConfig) -> DataSetConfig:
 
 def evaluated_groups(config: Config) -> dict[str, list[str]]:
     """Return the classes of each group that is evaluated apart; a published protocol is one group already."""
-    return {} if _has_published_protocol(config) else resolve_groups(config.evaluation.groups)
+    return {} if published_protocol(config) else resolve_groups(config.evaluation.groups)
 
 
 def with_protocol(config: Config, protocol: str) -> Config:
@@ -85,11 +114,17 @@ def check_protocols(config: Config) -> None:
         for key in ("annotations", "images"):
             if not getattr(own, key):
                 raise UsageError(f"evaluation.test_sets.{name}.{key}: is not set")
-    known = [*evaluation.groups, *evaluation.test_sets, *PROTOCOLS]
+    named = [*evaluation.groups, *evaluation.test_sets]
+    known = [*named, *PROTOCOLS, KNOWN]
     for protocol in (evaluation.protocol, *evaluation.protocols):
+        key = "protocol" if protocol == evaluation.protocol else "protocols"
         if protocol and protocol not in known:
-            key = "protocol" if protocol == evaluation.protocol else "protocols"
             raise UsageError(f"evaluation.{key}={protocol}: unknown protocol; nearest: {nearest(protocol, known)}")
+        if protocol == KNOWN and KNOWN not in named and not find_protocol(KNOWN, known_training_set(config)):
+            raise UsageError(
+                f"evaluation.{key}={KNOWN}: the catalog does not know the classes of this training set; name "
+                f"{', '.join(name for name in PROTOCOLS if name.startswith(KNOWN))}, or set evaluation.groups.{KNOWN}"
+            )
     for protocol in evaluation.protocols:
         if not re.fullmatch(r"[\w-]+", protocol):  # it names a folder of results
             raise UsageError(f"evaluation.protocols: {protocol!r}: a name is made of letters, digits, _ and -")

@@ -15,7 +15,7 @@ from vclr.catalog.losses import teacher_losses
 from vclr.coco.annotations import open_checked
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
-from vclr.data.data_sets import missing_files, test_set, training_set
+from vclr.data.data_sets import may_have_masks, missing_files, test_set, training_set
 from vclr.data.images import ImageList
 from vclr.data.masks import ObjectMasks
 from vclr.data.photos_only import say_photos_only
@@ -137,6 +137,11 @@ class TestSamples(Dataset[TestSample]):
             raise UserError(f"{data_set.annotations}: holds no image with an object")
         self.images = ImageList(data_set.images, self.coco.images)
         self.mapper = config.dataloader.test.mapper
+        self._may_have_masks = may_have_masks(config)
+
+    def has_masks(self) -> bool:
+        """Tell whether masks are evaluated on this set."""
+        return self._may_have_masks and any(one.get("segmentation") for one in self.coco.read_annotations())
 
     def __len__(self) -> int:
         return len(self.images)

@@ -15,7 +15,7 @@ from vclr.coco.annotations import Json
 from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
 from vclr.coco.results import ResultsPart, join_parts, writing_results
 from vclr.config import Config
-from vclr.data.data_sets import evaluated_groups, test_set
+from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set
 from vclr.data.loader import list_test_batches
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
@@ -149,7 +149,7 @@ def make_scorer(config: Config, samples: TestSamples, only_headline: bool = Fals
     """Return a scorer of the headline, and of each group."""
     groups, headline = evaluated_groups(config), headline_group(config)
     counted = {headline: groups.get(headline)} | ({} if only_headline else groups)
-    return Scorer(samples.coco, counted, config.evaluation.max_dets, config.dataloader.train.mapper.mask_on)
+    return Scorer(samples.coco, counted, config.evaluation.max_dets, may_have_masks(config))
 
 
 def headline_group(config: Config) -> str:

@@ -73,14 +73,19 @@ class EvaluatedSet:
         """Whether the annotations differ from those that the evaluation read."""
         return bool(self.sha256) and _hash(self.annotations) not in ("", self.sha256)
 
-    def title(self, root: str) -> str:
-        """Return the name of the protocol, of the published protocol that has these annotations, or their path."""
+    def published_protocol(self, root: str) -> str:
+        """Return the published protocol that has this test set, by name or by its annotations; "" if none has."""
         own = Path(self.annotations).resolve()
         for protocol, data_set in PROTOCOLS.items():
             paths = [Path(root, one.annotations).resolve() for one in (data_set, data_set.as_published())]
             if self.protocol == protocol or (not self.protocol and own in paths):
-                return data_set.title
-        return self.protocol or self.annotations
+                return protocol
+        return ""
+
+    def title(self, root: str) -> str:
+        """Return what papers call the published protocol, or else the name of the protocol or the annotations' path."""
+        protocol = self.published_protocol(root)
+        return PROTOCOLS[protocol].title if protocol else self.protocol or self.annotations
 
 
 def read_evaluated_set(metrics: Json, path: Path, config: Config, protocol: str) -> EvaluatedSet:

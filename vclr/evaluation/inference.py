@@ -41,8 +41,11 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 
 @torch.no_grad()
 @float32_precision(tf32=False)
-def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
-    """Find the objects in a batch of images. float32 is never TF32 here, which would change scores."""
+def predict_samples(model: Detector, samples: list[TestSample], with_masks: bool = True) -> list[Predictions]:
+    """Find the objects in a batch of images, or only their boxes.
+
+    float32 is never TF32 here, which would change scores.
+    """
     was_training = model.training
     model.eval()
     images, image_sizes = pad_images([sample.image for sample in samples])
@@ -54,6 +57,7 @@ def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predicti
         original_sizes=[sample.original_size for sample in samples],
         max_detections=model.config.select_box_nums_for_evaluation,
         nms_threshold=model.config.nms_thresh,
+        with_masks=with_masks,
     )
 
 
@@ -76,7 +80,8 @@ def predict_data_set(
         model: a detector on the device to compute on.
         config: names the batch size and the precision.
         samples: the images.
-        receive: gets, for each image in order, its id and its objects as COCO results of category 1 with RLE masks.
+        receive: gets, for each image in order, its id and its objects as COCO results of category 1 with RLE masks,
+            without `segmentation` if the set has no masks to compare with.
         quiet: show no progress.
         between_batches: is called after each batch; it may end the evaluation by an exception.
         shard: the part of the set.
@@ -85,6 +90,7 @@ def predict_data_set(
     batches = list_test_batches(config, samples, shard)
     progress = Progress("evaluating", sum(map(len, batches)), done=num_done, quiet=quiet)
     batches = batches[num_done // config.dataloader.test.batch_size :]
+    with_masks = samples.has_masks()
 
     def hand_over(batch: list[TestSample], found: list[Predictions]) -> None:
         for sample, predictions in zip(batch, found, strict=True):
@@ -95,7 +101,7 @@ def predict_data_set(
         waiting: Future[None] | None = None
         for batch in read_batches(test_loader(config, samples, batches)):
             with autocast(config.evaluation.dtype, model.pixel_mean.device):
-                found = predict_samples(model, batch)
+                found = predict_samples(model, batch, with_masks)
             if waiting:
                 waiting.result()
             waiting = encoder.submit(hand_over, batch, found)
@@ -106,8 +112,8 @@ def predict_data_set(
 
 
 def to_coco_results(predictions: Predictions, image_id: int | str) -> list[dict[str, Any]]:
-    """Return predictions as entries of a COCO results json."""
-    results = []
+    """Return predictions as entries of a COCO results json, without `segmentation` if they are only boxes."""
+    results: list[dict[str, Any]] = []
     for box, score, mask in zip(predictions.boxes, predictions.scores, predictions.masks, strict=True):
         left, top, right, bottom = (float(value) for value in box)
         results.append(
@@ -116,7 +122,8 @@ def to_coco_results(predictions: Predictions, image_id: int | str) -> list[dict[
                 "category_id": 1,
                 "bbox": [round(value, 3) for value in (left, top, right - left, bottom - top)],
                 "score": round(float(score), 6),
-                "segmentation": encode_mask(mask),
             }
         )
+        if mask.size:
+            results[-1]["segmentation"] = encode_mask(mask)
     return results

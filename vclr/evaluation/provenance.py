@@ -17,7 +17,7 @@ from vclr.config import (
     config_hash,
     evaluated_weights,
 )
-from vclr.data.data_sets import evaluated_groups, known_test_set, test_set
+from vclr.data.data_sets import evaluated_groups, known_test_set, protocol_name, test_set
 from vclr.errors import UserError
 from vclr.files import read_json, sha256, write_json
 
@@ -69,7 +69,7 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
             "images": data_set.images,
             **_find_origin(config, data_set.annotations, digest),
         },
-        "protocol": config.evaluation.protocol,
+        "protocol": protocol_name(config),
         "groups": evaluated_groups(config),
         "config": settings_hash(config),
     }

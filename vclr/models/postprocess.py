@@ -13,7 +13,7 @@ from vclr.structures import Outputs, Predictions, Size
 
 @torch.no_grad()
 def postprocess(
-    outputs: Outputs, original_sizes: list[Size], max_detections: int, nms_threshold: float
+    outputs: Outputs, original_sizes: list[Size], max_detections: int, nms_threshold: float, with_masks: bool = True
 ) -> list[Predictions]:
     """Turn outputs into one `Predictions` per image.
 
@@ -22,6 +22,7 @@ def postprocess(
         original_sizes: (height, width) of each image on disk.
         max_detections: how many queries are considered, best first.
         nms_threshold: IoU above which the worse of two boxes is dropped.
+        with_masks: paint the masks, too. Scores depend on mask logits in any case.
     """
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
     results = []
@@ -40,7 +41,9 @@ def postprocess(
         # Boxes that clipping emptied are dropped together with their masks.
         has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         kept, boxes = kept[has_area], boxes[has_area]
-        masks = paint_masks(mask_logits[top[kept]], original_size)
+        masks = torch.zeros((len(kept), 0, 0), dtype=torch.bool)
+        if with_masks:
+            masks = paint_masks(mask_logits[top[kept]], original_size)
         results.append(
             Predictions(boxes=boxes.cpu().numpy(), scores=top_scores[kept].cpu().numpy(), masks=masks.cpu().numpy())
         )

@@ -29,6 +29,7 @@ from vclr.report.experiments import Experiment, by_test_set, groups_of, main_met
 from vclr.report.findings import evidence, findings
 from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_objects, training_scenes
 from vclr.report.history import read_history
+from vclr.report.ledger import make_ledger, markdown, shown_ledger
 from vclr.report.licenses import terms_in_use
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
@@ -39,7 +40,7 @@ from vclr.splits.leaks import summarize_leaks
 def write_report(
     experiments: list[str], seeds: list[int], runs: Path, results: Path, output: Path, title: str, pairs: Pairs = ()
 ) -> str:
-    """Write `output/report.html` and `output/summary.json`, and the report's pictures as `scenes.png`, `examples.png`.
+    """Write `output/report.html`, `summary.json`, `ledger.md`, and the pictures as `scenes.png`, `examples.png`.
 
     Each test set has a table, comparisons and a gallery of its own; pictures of a second training or test set are in
     `scenes-2.png`, `examples-2.png` and so on.
@@ -64,6 +65,7 @@ def write_report(
     lines = {one.name: number for number, one in enumerate(trained)}
     compared = by_test_set(read)
     warn_of_apart(pairs, compared)
+    ledger = make_ledger(read)
     test_sections = [_test_section(name, on_it, pairs, histories, lines) for name, on_it in compared.items()]
     training_sections = _training_sections(trained)
     page = _render(
@@ -79,6 +81,7 @@ def write_report(
         top=TOP_PREDICTIONS,
         raw_score=RAW_SCORE,
         curves=draw_curves(histories),
+        ledger=shown_ledger(ledger),
         differences=differences(read),
         code=_code_facts(trained),
         leaks=list(dict.fromkeys(sentence for one in trained for sentence in describe_leaks(results / one.name))),
@@ -93,8 +96,9 @@ def write_report(
             names = [experiment.name for experiment in section["experiments"]]
             write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
     write_json(output / "summary.json", summarize(read, pairs), indent=1)
-    with atomic_path(output / "report.html") as partial:
-        partial.write_text(page, encoding="utf-8")
+    for file, content in (("ledger.md", markdown(ledger)), ("report.html", page)):
+        with atomic_path(output / file) as partial:
+            partial.write_text(content, encoding="utf-8")
     text = [line for section in test_sections for line in _describe_section(section, len(test_sections) > 1)]
     return "\n".join([*text, evidence(len(seeds)), "", f"The report: {output / 'report.html'}"])
 
