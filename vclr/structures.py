@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from enum import Enum
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -106,6 +107,14 @@ class Outputs:
     enc_outputs: Outputs | None = None
 
 
+class MaskForm(Enum):
+    """The form in which predicted masks are asked for."""
+
+    PAINTED = "painted"
+    ENCODED = "encoded"
+    NONE = "none"
+
+
 @dataclass
 class Predictions:
     """The objects found in one image, best first.
@@ -113,12 +122,14 @@ class Predictions:
     Attributes:
         boxes: (n, 4) float32 xyxy absolute pixels of the original image.
         scores: (n,) float32 in [0, 1].
-        masks: (n, h, w) bool at the original size; (n, 0, 0) if only boxes were asked for.
+        masks: (n, h, w) bool at the original size; (n, 0, 0) unless they were asked for.
+        encoded_masks: the masks as COCO's compressed RLE, if these were asked for.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     masks: np.ndarray
+    encoded_masks: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

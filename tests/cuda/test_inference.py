@@ -23,10 +23,12 @@ MAX_WAITS_PER_IMAGE = 12
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_predictions_are_those_of_a_cpu(dtype: str, config_file: str, on_gpu: Programs):
     found = on_gpu("inference", dtype=dtype, config_file=config_file)
-    for notes in (found["batch"], found["photo"]):
+    for notes in (found["batch"], found["photo"], found["encoding"]):
         assert_sound(notes)
         assert not notes["tf32"]
-    assert num_waits(found["batch"]) <= 2 * MAX_WAITS_PER_IMAGE, found["batch"]["waits"]
+    for notes in (found["batch"], found["encoding"]):
+        assert num_waits(notes) <= 2 * MAX_WAITS_PER_IMAGE, notes["waits"]
+    assert found["encoded"] == found["painted"]
     for on_cpu, gpu in zip(found["cpu"], found["gpu"], strict=True):
         assert gpu["scores"]
         if dtype == "float32":

@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from vclr.models.postprocess import paint_masks, postprocess, score_queries
-from vclr.structures import Outputs, Predictions
+from vclr.coco.annotations import encode_mask, encode_run_lengths
+from vclr.models import postprocess as module
+from vclr.models.postprocess import encode_masks, paint_masks, postprocess, score_queries
+from vclr.ops.run_lengths import run_lengths
+from vclr.structures import MaskForm, Outputs, Predictions
 
 
 def make_outputs(logits: list[float], boxes: list[list[float]], masks: Tensor) -> Outputs:
@@ -96,3 +99,26 @@ def test_every_image_has_its_own_mask_features_and_size():
     both = postprocess(outputs, [(64, 96), (39, 31)], 100, 0.7)
     assert [predictions.masks.shape for predictions in both] == [(3, 64, 96), (3, 39, 31)]
     np.testing.assert_array_equal(both[1].boxes, find(second, (39, 31)).boxes)
+
+
+def test_run_lengths_are_what_is_encoded():
+    generator = torch.Generator().manual_seed(0)
+    masks = [torch.zeros(5, 7), torch.ones(5, 7), *(torch.rand(4, 5, 7, generator=generator) > 0.6)]
+    painted = torch.stack([mask > 0 for mask in masks])
+    encoded = [encode_run_lengths(lengths, 5, 7) for lengths in run_lengths(painted)]
+    assert encoded == [encode_mask(mask) for mask in painted.numpy()]
+    assert run_lengths(painted[:0]) == []
+
+
+@pytest.mark.parametrize("max_pixels", [1, 2 * 33 * 50, 1 << 25])
+def test_masks_can_be_asked_for_in_other_forms(monkeypatch: pytest.MonkeyPatch, max_pixels: int):
+    monkeypatch.setattr(module, "MAX_PIXELS", max_pixels)
+    logits = torch.randn(5, 8, 12, generator=torch.Generator().manual_seed(1))
+    assert encode_masks(logits, (33, 50)) == [encode_mask(mask) for mask in paint_masks(logits, (33, 50)).numpy()]
+    outputs = make_outputs([0.0, 2.0, 1.0], APART, logits[:3])
+    forms = {form: postprocess(outputs, [(33, 50)], 100, 0.7, form)[0] for form in MaskForm}
+    assert forms[MaskForm.ENCODED].encoded_masks == [encode_mask(mask) for mask in forms[MaskForm.PAINTED].masks]
+    assert forms[MaskForm.NONE].encoded_masks is None
+    for found in forms.values():
+        np.testing.assert_array_equal(found.boxes, forms[MaskForm.PAINTED].boxes)
+        assert len(found.masks) == 3

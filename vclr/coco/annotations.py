@@ -155,7 +155,15 @@ def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:
 
 def encode_mask(mask: np.ndarray) -> Json:
     """Convert an (h, w) mask to compressed RLE with `counts` as text, ready for json."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def encode_run_lengths(lengths: list[int], height: int, width: int) -> Json:
+    """Convert run lengths, zeros first, to what `encode_mask` returns for the mask."""
+    return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": lengths}, height, width))
+
+
+def _as_text(rle: Json) -> Json:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 

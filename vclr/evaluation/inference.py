@@ -21,7 +21,7 @@ from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
 from vclr.progress import Progress
 from vclr.shards import WHOLE, Shard
-from vclr.structures import Predictions
+from vclr.structures import MaskForm, Predictions
 
 
 def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333) -> Predictions:
@@ -41,8 +41,8 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 
 @torch.no_grad()
 @float32_precision(tf32=False)
-def predict_samples(model: Detector, samples: list[TestSample], with_masks: bool = True) -> list[Predictions]:
-    """Find the objects in a batch of images, or only their boxes.
+def predict_samples(model: Detector, samples: list[TestSample], form: MaskForm = MaskForm.PAINTED) -> list[Predictions]:
+    """Find the objects in a batch of images.
 
     float32 is never TF32 here, which would change scores.
     """
@@ -57,7 +57,7 @@ def predict_samples(model: Detector, samples: list[TestSample], with_masks: bool
         original_sizes=[sample.original_size for sample in samples],
         max_detections=model.config.select_box_nums_for_evaluation,
         nms_threshold=model.config.nms_thresh,
-        with_masks=with_masks,
+        form=form,
     )
 
 
@@ -73,8 +73,7 @@ def predict_data_set(
 ) -> None:
     """Find the objects in every image of a set, or of a shard.
 
-    A thread encodes the masks and calls `receive`, while this one finds the objects in the next batch. No more than two
-    batches of masks are in memory.
+    A thread calls `receive`, while this one finds the objects in the next batch.
 
     Args:
         model: a detector on the device to compute on.
@@ -90,21 +89,21 @@ def predict_data_set(
     batches = list_test_batches(config, samples, shard)
     progress = Progress("evaluating", sum(map(len, batches)), done=num_done, quiet=quiet)
     batches = batches[num_done // config.dataloader.test.batch_size :]
-    with_masks = samples.has_masks()
+    form = MaskForm.ENCODED if samples.has_masks() else MaskForm.NONE
 
     def hand_over(batch: list[TestSample], found: list[Predictions]) -> None:
         for sample, predictions in zip(batch, found, strict=True):
             receive(sample.image_id, to_coco_results(predictions, sample.image_id))
             progress.advance()
 
-    with closing(progress), ThreadPoolExecutor(1, "encode") as encoder:
+    with closing(progress), ThreadPoolExecutor(1, "receive") as receiver:
         waiting: Future[None] | None = None
         for batch in read_batches(test_loader(config, samples, batches)):
             with autocast(config.evaluation.dtype, model.pixel_mean.device):
-                found = predict_samples(model, batch, with_masks)
+                found = predict_samples(model, batch, form)
             if waiting:
                 waiting.result()
-            waiting = encoder.submit(hand_over, batch, found)
+            waiting = receiver.submit(hand_over, batch, found)
             if between_batches:
                 between_batches()
         if waiting:
@@ -114,7 +113,10 @@ def predict_data_set(
 def to_coco_results(predictions: Predictions, image_id: int | str) -> list[dict[str, Any]]:
     """Return predictions as entries of a COCO results json, without `segmentation` if they are only boxes."""
     results: list[dict[str, Any]] = []
-    for box, score, mask in zip(predictions.boxes, predictions.scores, predictions.masks, strict=True):
+    masks = predictions.encoded_masks
+    if masks is None and predictions.masks.size:
+        masks = [encode_mask(mask) for mask in predictions.masks]
+    for number, (box, score) in enumerate(zip(predictions.boxes, predictions.scores, strict=True)):
         left, top, right, bottom = (float(value) for value in box)
         results.append(
             {
@@ -124,6 +126,6 @@ def to_coco_results(predictions: Predictions, image_id: int | str) -> list[dict[
                 "score": round(float(score), 6),
             }
         )
-        if mask.size:
-            results[-1]["segmentation"] = encode_mask(mask)
+        if masks is not None:
+            results[-1]["segmentation"] = masks[number]
     return results

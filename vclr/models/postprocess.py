@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vclr.coco.annotations import Json, encode_mask, encode_run_lengths
 from vclr.ops.boxes import cxcywh_to_xyxy, inverse_sigmoid
 from vclr.ops.nms import nms
-from vclr.structures import Outputs, Predictions, Size
+from vclr.ops.run_lengths import run_lengths
+from vclr.structures import MaskForm, Outputs, Predictions, Size
+
+MAX_PIXELS = 1 << 25  # of the masks that are encoded together
 
 
 @torch.no_grad()
 def postprocess(
-    outputs: Outputs, original_sizes: list[Size], max_detections: int, nms_threshold: float, with_masks: bool = True
+    outputs: Outputs,
+    original_sizes: list[Size],
+    max_detections: int,
+    nms_threshold: float,
+    form: MaskForm = MaskForm.PAINTED,
 ) -> list[Predictions]:
     """Turn outputs into one `Predictions` per image.
 
@@ -22,7 +31,7 @@ def postprocess(
         original_sizes: (height, width) of each image on disk.
         max_detections: how many queries are considered, best first.
         nms_threshold: IoU above which the worse of two boxes is dropped.
-        with_masks: paint the masks, too. Scores depend on mask logits in any case.
+        form: of the masks. Scores depend on mask logits in any case.
     """
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
     results = []
@@ -41,12 +50,12 @@ def postprocess(
         # Boxes that clipping emptied are dropped together with their masks.
         has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         kept, boxes = kept[has_area], boxes[has_area]
-        masks = torch.zeros((len(kept), 0, 0), dtype=torch.bool)
-        if with_masks:
-            masks = paint_masks(mask_logits[top[kept]], original_size)
-        results.append(
-            Predictions(boxes=boxes.cpu().numpy(), scores=top_scores[kept].cpu().numpy(), masks=masks.cpu().numpy())
-        )
+        masks, encoded = np.zeros((len(kept), 0, 0), bool), None
+        if form is MaskForm.PAINTED:
+            masks = paint_masks(mask_logits[top[kept]], original_size).cpu().numpy()
+        elif form is MaskForm.ENCODED:
+            encoded = encode_masks(mask_logits[top[kept]], original_size)
+        results.append(Predictions(boxes.cpu().numpy(), top_scores[kept].cpu().numpy(), masks, encoded))
     return results
 
 
@@ -70,3 +79,15 @@ def paint_masks(mask_logits: Tensor, size: Size) -> Tensor:
             functional.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0] > 0
         )
     return masks
+
+
+def encode_masks(mask_logits: Tensor, size: Size) -> list[Json]:
+    """Return what `paint_masks` paints as compressed RLE. Few masks are in memory at a time, and none leaves a GPU."""
+    encoded: list[Json] = []
+    for some in mask_logits.split(max(1, MAX_PIXELS // (size[0] * size[1]))):
+        masks = paint_masks(some, size)
+        if masks.device.type == "cpu":
+            encoded += map(encode_mask, masks.numpy())
+        else:
+            encoded += [encode_run_lengths(lengths, *size) for lengths in run_lengths(masks)]
+    return encoded

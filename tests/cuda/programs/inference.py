@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.cuda.machine import Machine
+from vclr.coco.annotations import encode_mask
 from vclr.config import load_config
 from vclr.data.samples import TestSample
 from vclr.device import autocast
@@ -15,7 +16,7 @@ from vclr.evaluation.inference import predict, predict_samples
 from vclr.generate.random_scenes import random_photo
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
-from vclr.structures import Predictions
+from vclr.structures import MaskForm, Predictions
 
 SIZES = [(96, 128), (80, 112)]
 
@@ -28,9 +29,9 @@ def main(machine: Machine, dtype: str, config_file: str = "configs/small_detecto
     samples = [TestSample(random_photo(size, generator), 0, size) for size in SIZES]
     photo = np.zeros((96, 128, 3), np.uint8)
 
-    def find(model: Detector) -> list[Predictions]:
+    def find(model: Detector, form: MaskForm = MaskForm.PAINTED) -> list[Predictions]:
         with autocast(dtype, model.pixel_mean.device):
-            return predict_samples(model, samples)
+            return predict_samples(model, samples, form)
 
     on_cpu = find(model)
     model.to(torch.device("cuda", 0))
@@ -44,6 +45,9 @@ def main(machine: Machine, dtype: str, config_file: str = "configs/small_detecto
         "gpu": list(map(describe, on_gpu)),
         "batch": of_batch,
         "photo": machine.notes.take(),
+        "painted": [[encode_mask(mask) for mask in found.masks] for found in on_gpu],
+        "encoded": [found.encoded_masks for found in find(model, MaskForm.ENCODED)],
+        "encoding": machine.notes.take(),
     }
 
 
