@@ -180,14 +180,18 @@ def score(
     ground_truth: Annotated[Path, typer.Argument(help="COCO json with the annotations.")],
     predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
     output: Annotated[Path | None, typer.Option(help="Also write the metrics to this file.")] = None,
+    lvis: Annotated[
+        bool, typer.Option("--lvis", help="Add LVIS's own figures, for predictions with its classes (needs lvis).")
+    ] = False,
 ) -> None:
     """Compute the class-agnostic metrics of a results file, in percent."""
+    from vclr.evaluation.federated import score_as_lvis
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = compute(ground_truth, predictions)
+    metrics = score_as_lvis(ground_truth, predictions) if lvis else compute(ground_truth, predictions)
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))
