@@ -25,9 +25,9 @@ def as_coco(photos: list[FoundPhoto], naming: Naming, name: Callable[[FoundPhoto
         images.append({"id": number, "file_name": name(photo), "height": photo.height, "width": photo.width})
         for one in photo.objects:
             owner = {"id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0}
-            area = int(coco_mask.area(to_rle(one.segmentation, photo.height, photo.width)))
-            shape = {"bbox": list(one.box), "area": area, "segmentation": one.segmentation}
-            annotations.append({**owner, **shape, "score": one.score})
+            rle = to_rle(one.segmentation, photo.height, photo.width)
+            shape = {"bbox": coco_mask.toBbox(rle).tolist(), "area": int(coco_mask.area(rle))}
+            annotations.append({**owner, **shape, "segmentation": one.segmentation, "score": one.score})
     categories = [{"id": 1, "name": naming.label, "supercategory": ""}]
     return {
         "info": {"description": "vclr predict"},
