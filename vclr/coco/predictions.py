@@ -8,7 +8,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pycocotools import mask as coco_mask
 
@@ -232,7 +232,7 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
     return found
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     """Tell whether a value is a whole number, which some tools write as 1.0."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return is_integer or (isinstance(value, float) and value.is_integer())

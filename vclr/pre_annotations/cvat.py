@@ -20,7 +20,7 @@ def write(photos: list[FoundPhoto], folder: Path, naming: Naming) -> None:
     _add_meta(root, naming.label, len(photos))
     for number, photo in enumerate(photos):
         size = {"width": str(photo.width), "height": str(photo.height)}
-        image = SubElement(root, "image", id=str(number), name=photo.file_name, **size)
+        image = SubElement(root, "image", {"id": str(number), "name": photo.file_name, **size})
         for one in photo.objects:
             SubElement(_add_shape(image, one, naming.label), "attribute", name="score").text = f"{one.score:.6g}"
     ElementTree.indent(root)
@@ -42,7 +42,7 @@ def _add_shape(image: Element, one: FoundObject, label: str) -> Element:
     common = {"label": label, "source": "auto", "occluded": "0", "z_order": "0"}
     if one.polygon:
         points = ";".join(f"{x:g},{y:g}" for x, y in one.points)
-        return SubElement(image, "polygon", points=points, **common)
+        return SubElement(image, "polygon", {"points": points, **common})
     left, top, width, height = map(str, one.box)
     place = {"left": left, "top": top, "width": width, "height": height}
-    return SubElement(image, "mask", rle=", ".join(map(str, row_lengths(one.crop()))), **place, **common)
+    return SubElement(image, "mask", {"rle": ", ".join(map(str, row_lengths(one.crop()))), **place, **common})

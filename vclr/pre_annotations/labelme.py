@@ -22,12 +22,19 @@ def write(photos: list[FoundPhoto], folder: Path, naming: Naming) -> None:
         shapes = [_as_shape(one, naming.label) for one in photo.objects]
         path = os.path.relpath(photo.path, os.path.realpath(folder))
         size = {"imageHeight": photo.height, "imageWidth": photo.width}
-        content = {"version": VERSION, "flags": {}, "shapes": shapes, "imagePath": path, "imageData": None, **size}
+        content: Json = {
+            "version": VERSION,
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": path,
+            "imageData": None,
+            **size,
+        }
         write_json(folder / f"{photo.path.stem}.json", content, indent=1)
 
 
 def _as_shape(one: FoundObject, label: str) -> Json:
-    shape = {"label": label, "group_id": None, "description": "", "flags": {}, "score": one.score}
+    shape: Json = {"label": label, "group_id": None, "description": "", "flags": {}, "score": one.score}
     if one.polygon:
         return {**shape, "shape_type": "polygon", "points": one.points, "mask": None}
     left, top, width, height = one.box
