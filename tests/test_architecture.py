@@ -43,6 +43,7 @@ FLOORS = [
     {"catalog"},
     {"config"},
     {"coco"},
+    {"pre_annotations"},
     {"ops"},
     {"models"},
     {"losses"},

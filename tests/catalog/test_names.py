@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from docs import data_sets
+from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLIT_FILES, SPLITS, find_part
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
@@ -48,6 +49,8 @@ def test_help_names_the_catalog():
     assert f"One of {', '.join(SPLITS)}; with the best proposals per image: {', '.join(PUBLISHED_TOP_SPLITS)}." in (
         help_of("split")
     )
+    tools = "; ".join(f"{name} ({what})" for name, what in ANNOTATION_TOOLS.items())
+    assert f"Also write the drawn objects for annotation tools: {tools}." in help_of("predict")
     for verb in ("evaluate", "audit"):
         assert f"A published protocol ({', '.join(PROTOCOLS)})" in help_of(verb)
 

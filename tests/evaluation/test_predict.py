@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
+from vclr.cli import app
+from vclr.coco.annotations import load_coco
 from vclr.config import dump_config, load_config
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.predict import predict_files
@@ -15,6 +19,7 @@ from vclr.files import read_json
 from vclr.models.build import build_model
 from vclr.models.weights import find_checkpoint
 from vclr.pictures import read_image, write_png
+from vclr.pre_annotations.photo import Naming
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
 
@@ -187,3 +192,45 @@ def test_overlay_of_a_long_or_large_photo_keeps_its_proportions(
     shape = read_image(tmp_path / "out" / "a.png").shape
     assert max(shape) <= 2048
     assert shape[0] / shape[1] == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+# --- pre-annotations -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_drawn_is_what_is_pre_annotated(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    naming = Naming("thing")
+    formats = list(ANNOTATION_TOOLS)
+    predict_files([photo], checkpoint, tmp_path / "out", 0.0, "cpu", max_objects=3, formats=formats, naming=naming)
+    assert names_in(tmp_path / "out") == sorted(["a.json", "a.png", *formats])
+    coco = load_coco(tmp_path / "out/coco/annotations.json", photo.parent)
+    lines = capsys.readouterr().out.splitlines()
+    count = len(coco["annotations"])
+    assert f", {count} drawn -> " in lines[0]
+    assert lines[1].startswith(f"coco: {count} object") and lines[1].endswith(f" in 1 photo -> {tmp_path}/out/coco")
+    with pytest.raises(UsageError, match="out/coco: exists already"):
+        predict_files([photo], NO_MODEL, tmp_path / "out", 0.0, "cpu", formats=["coco"])
+
+
+def test_pre_annotations_hold_the_photos_before_one_that_is_none(checkpoint: Path, photo: Path, tmp_path: Path):
+    bad = photo.with_name("b.png")
+    bad.write_text("not an image")
+    with pytest.raises(UserError, match=r"b\.png: is not an image"):
+        predict_files([photo, bad], checkpoint, tmp_path / "out", 0.3, "cpu", formats=["coco"])
+    images = read_json(tmp_path / "out/coco/annotations.json")["images"]
+    assert [image["file_name"] for image in images] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--label", "x"], "--label x: needs --format"),
+        (["--photo-url", "x", "--format", "coco"], "--photo-url x: needs --format labelstudio"),
+        (["--format", "coco,cvatt"], "--format cvatt: is not one of coco, cvat, "),
+    ],
+)
+def test_options_of_pre_annotations_that_do_nothing_are_refused(photo: Path, options: list[str], says: str):
+    given = ["predict", str(photo), "--checkpoint", "absent.pt", "--output", "out", *options]
+    result = CliRunner().invoke(app, given)
+    assert isinstance(result.exception, UsageError) and str(result.exception).startswith(says)

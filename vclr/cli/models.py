@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, settings_of, split_names
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import (
@@ -206,9 +207,30 @@ def predict(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint, run folder, or weights of the reference.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
     min_score: Annotated[
-        float, typer.Option(help="Minimum score of objects that are drawn; the json has all objects.")
+        float, typer.Option(help="Minimum score of objects that are drawn and pre-annotated; the json has all objects.")
     ] = 0.3,
-    max_objects: Annotated[int, typer.Option(min=0, help="Maximum number of objects that are drawn, best first.")] = 12,
+    max_objects: Annotated[
+        int,
+        typer.Option(min=0, help="Maximum number of objects per photo that are drawn and pre-annotated, best first."),
+    ] = 12,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="NAME,...",
+            help="Also write the drawn objects for annotation tools: "
+            f"{'; '.join(f'{name} ({what})' for name, what in ANNOTATION_TOOLS.items())}.",
+        ),
+    ] = None,
+    label: Annotated[str, typer.Option(help="With --format: class of all objects (default: object).")] = "",
+    photo_url: Annotated[
+        str,
+        typer.Option(
+            metavar="PREFIX",
+            help="With --format labelstudio: what precedes a photo's name in its address "
+            "(default: /data/local-files/?d= and the photo's folder).",
+        ),
+    ] = "",
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     config_file: Annotated[
         Path | None,
@@ -218,16 +240,23 @@ def predict(
     ] = None,
     weights: Weights = "",
 ) -> None:
-    """Find the objects in photos: write a json and an overlay picture per photo.
+    """Find the objects in photos: write a json and an overlay picture per photo, and pre-annotations with --format.
 
     The picture shows the best objects, each once. Results need a folder of their own and never replace other files.
     """
-    from vclr.evaluation.predict import predict_files
+    from vclr.evaluation.predict import OBJECT_NAMING, predict_files
+    from vclr.pre_annotations.photo import Naming
+    from vclr.pre_annotations.write import read_formats
 
     if not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: must be from 0 to 1")
-
-    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects, weights)
+    chosen = read_formats(formats or ())
+    if label and not chosen:
+        raise UsageError(f"--label {label}: needs --format")
+    if photo_url and "labelstudio" not in chosen:
+        raise UsageError(f"--photo-url {photo_url}: needs --format labelstudio")
+    naming = Naming(label or OBJECT_NAMING.label, photo_url)
+    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects, weights, chosen, naming)
 
 
 @app.command(name="convert")

@@ -40,7 +40,11 @@ def load_coco(path: str | Path, images: Images | None = None) -> Json:
 
 def open_checked(path: str | Path, images: Images | None = None) -> CocoFile:
     """Check a COCO json as `load_coco` does, and return what is usable of it, with annotations that stay encoded."""
-    coco = open_coco(path)
+    return check_coco(open_coco(path), images)
+
+
+def check_coco(coco: CocoFile, images: Images | None = None) -> CocoFile:
+    """Check a COCO json that was opened, as `open_checked` does."""
     checks = _check_images(coco, images)
     usable = []
     for position, (text, annotation) in enumerate(zip(coco.annotations, coco.read_annotations(), strict=True)):

@@ -8,7 +8,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pycocotools import mask as coco_mask
 
@@ -211,7 +211,7 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
     if not isinstance(prediction, dict):
         raise UserError(f"{entry}: is not an object")
     image_id, value = prediction.get("image_id"), prediction.get("score")
-    if not isinstance(image_id, (int, str)) or isinstance(image_id, bool):
+    if not isinstance(image_id, str) and not _is_whole(image_id):
         raise UserError(f"{entry}: image_id {image_id!r} is not an image of the ground truth")
     if image_id not in sizes:
         says = f"{image_id!r} is not an image of the ground truth{say_twin(image_id, sizes)}"
@@ -227,9 +227,15 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
     if not isinstance(found["bbox"], list):
         raise UserError(f"{entry}: bbox {found['bbox']!r} is not [x, y, width, height]")
     check_box(found["bbox"], entry)
-    if not isinstance(found["category_id"], int):
+    if not _is_whole(found["category_id"]):
         raise UserError(f"{entry}: category_id {found['category_id']!r} is not an integer")
     return found
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
+    """Tell whether a value is a whole number, which some tools write as 1.0."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return is_integer or (isinstance(value, float) and value.is_integer())
 
 
 def _normalize(prediction: Json, size: tuple[int, int]) -> Json:

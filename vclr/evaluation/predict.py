@@ -1,4 +1,4 @@
-"""Photos in, objects out: a json and an overlay picture per photo."""
+"""Photos in, objects out: a json and an overlay picture per photo, and pre-annotations for annotation tools."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vclr.coco.annotations import OBJECT
 from vclr.device import describe_device
 from vclr.drawing import draw_objects
 from vclr.errors import UsageError, UserError
@@ -18,11 +19,14 @@ from vclr.files import read_json, write_json
 from vclr.models.ready import open_detector
 from vclr.outputs import check_writable
 from vclr.pictures import read_image, software_of, write_png
+from vclr.pre_annotations.photo import FoundPhoto, Naming, take_objects
+from vclr.pre_annotations.write import check_pre_annotations, name_photos, write_pre_annotations
 from vclr.structures import Predictions
 
 log = logging.getLogger("vclr.evaluation")
 
 SOFTWARE = "vclr predict"  # noted in each picture, so that a later run knows what it may overwrite
+OBJECT_NAMING = Naming(str(OBJECT["name"]))
 OPACITY, LINE = 0.3, 1 / 220  # of the objects that are drawn: the photo stays visible
 
 
@@ -35,8 +39,12 @@ def predict_files(
     config_file: Path | None = None,
     max_objects: int = 12,
     weights: str = "",
+    formats: Sequence[str] = (),
+    naming: Naming = OBJECT_NAMING,
 ) -> None:
     """Write `output/<stem>.json` (COCO results) and `output/<stem>.png` (objects drawn) for each photo.
+
+    The objects that are drawn also become pre-annotations, in `output/<format>/`.
 
     Print one line per photo: the numbers of objects in the json and in the picture, and the picture's path.
 
@@ -50,28 +58,45 @@ def predict_files(
         config_file: the configuration of weights that hold none (the reference's); by default the published one.
         max_objects: maximum number of objects that are drawn: the best ones that show different objects.
         weights: student or teacher; by default what the configuration says.
+        formats: formats of the pre-annotations; see `ANNOTATION_TOOLS`.
+        naming: the label of the objects in them, and the address of the photos.
 
     Raises:
         UserError: a photo or the checkpoint cannot be read, or `output` cannot be written. The results of earlier
-            photos are complete.
-        UsageError: two photos have the same stem; or `output` holds the photos, or files of others that would be
-            replaced. Then nothing is written.
+            photos are complete, and the pre-annotations hold these.
+        UsageError: two photos have the same stem; or `output` holds the photos, or files of others or pre-annotations
+            that would be replaced. Then nothing is written.
     """
     photos = find_photos(photos)
+    names = name_photos(photos)
+    check_pre_annotations(formats, names, output, naming)
     _check_output(photos, output)
     model, config = open_detector(checkpoint, device, config_file, weights)
     log.info("predicting on %s", describe_device(model.pixel_mean.device, device))
     mapper = config.dataloader.test.mapper
-    for photo in photos:
-        image = read_image(photo)
-        found = predict(model, image, mapper.short_edge_length, mapper.max_size)
-        shown = choose_shown(found, min_score, max_objects)
-        json_file, picture = _results_of(photo, output)
-        masks = [found.masks[index] for index in reversed(shown)]  # the weakest first
-        # The picture is written first: it tells a later run that both files are results of this command.
-        write_png(picture, draw_objects(image, masks, opacity=OPACITY, line=LINE), software=SOFTWARE)
-        write_json(json_file, _as_results(found, photo))
-        print(_describe(photo, found, shown, min_score, picture), flush=True)
+    pre_annotated: list[FoundPhoto] = []
+    try:
+        for photo, name in zip(photos, names, strict=True):
+            image = read_image(photo)
+            found = predict(model, image, mapper.short_edge_length, mapper.max_size)
+            shown = choose_shown(found, min_score, max_objects)
+            json_file, picture = _results_of(photo, output)
+            masks = [found.masks[index] for index in reversed(shown)]  # the weakest first
+            # The picture is written first: it tells a later run that both files are results of this command.
+            write_png(picture, draw_objects(image, masks, opacity=OPACITY, line=LINE), software=SOFTWARE)
+            write_json(json_file, _as_results(found, photo))
+            if formats:
+                pre_annotated.append(take_objects(photo, name, found, shown))
+            print(_describe(photo, found, shown, min_score, picture), flush=True)
+    finally:
+        if pre_annotated:
+            for folder in write_pre_annotations(formats, pre_annotated, output, naming):
+                print(f"{folder.name}: {_say_numbers(pre_annotated)} -> {folder}", flush=True)
+
+
+def _say_numbers(photos: Sequence[FoundPhoto]) -> str:
+    num_objects = sum(len(photo.objects) for photo in photos)
+    return f"{num_objects} object{'s' * (num_objects != 1)} in {len(photos)} photo{'s' * (len(photos) != 1)}"
 
 
 def _results_of(photo: Path, output: Path) -> tuple[Path, Path]:

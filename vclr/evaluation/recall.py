@@ -15,8 +15,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
-from vclr.coco.annotations import Json, open_checked, to_rle
+from vclr.coco.annotations import Json, to_rle
 from vclr.coco.file import CocoFile, encode_coco
+from vclr.coco.plain import open_ground_truth
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
 from vclr.evaluation.tally import Detections, Metrics, Tally
@@ -35,8 +36,8 @@ def score(
     """Compare predictions with a ground truth, without regard to classes.
 
     Args:
-        ground_truth: a COCO json, as a file or as `load_coco` returned it. If only some of its annotations have a
-            segmentation, the others count by their filled box.
+        ground_truth: a COCO json, as a file (see `open_ground_truth`) or as `load_coco` returned it. If only some of
+            its annotations have a segmentation, the others count by their filled box.
         predictions: COCO results (`image_id`, `score`, `bbox` xywh absolute, `segmentation`), as a file or a list; or
             the file of a COCO json whose annotations have scores, such as object proposals; its images are found by
             file name. A missing box is taken from the mask. Predictions for images that are left out do not count.
@@ -55,7 +56,7 @@ def score(
         UsageError: `max_dets` holds something other than positive integers.
     """
     if isinstance(ground_truth, (str, Path)):
-        truth_source, truth = str(ground_truth), open_checked(ground_truth)
+        truth_source, truth = str(ground_truth), open_ground_truth(ground_truth)
     else:
         truth_source = "ground truth"
         truth = encode_coco(ground_truth, truth_source)

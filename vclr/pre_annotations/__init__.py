@@ -1,0 +1,1 @@
+"""Predictions as annotation tools import them: one module per format, named in the catalog."""
