@@ -10,8 +10,8 @@ EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 # How many GPUs a job that runs a model requests, and their type if the profile names one.
 gpus = lambda wildcards: job_resources.evaluation_gpus(workflow)
 gpu_model = lambda wildcards: job_resources.evaluation_gpu_type(workflow)
-# How Snakemake's own report names a test set.
-test_set = lambda wildcards: wildcards.protocol[1:] or "its own"
+# Labels of a result in Snakemake's own report.
+test_set = lambda wildcards: {"experiment": wildcards.experiment, "test set": wildcards.protocol[1:] or "its own"}
 
 
 rule evaluate:
@@ -30,7 +30,7 @@ rule evaluate:
             "results/{experiment}/seed{seed}{protocol}/metrics.json",
             caption="../report/metrics.rst",
             category="Metrics",
-            labels={"experiment": "{experiment}", "model": "seed {seed}", "test set": test_set},
+            labels=lambda wildcards: {**test_set(wildcards), "model": f"seed {wildcards.seed}"},
         ),
         predictions="results/{experiment}/seed{seed}{protocol}/predictions.json",
     log:
@@ -92,7 +92,7 @@ rule evaluate_untrained:
             "results/{experiment}/untrained{protocol}/metrics.json",
             caption="../report/metrics.rst",
             category="Metrics",
-            labels={"experiment": "{experiment}", "model": "untrained", "test set": test_set},
+            labels=lambda wildcards: {**test_set(wildcards), "model": "untrained"},
         ),
         predictions="results/{experiment}/untrained{protocol}/predictions.json",
     log:
@@ -122,7 +122,7 @@ rule evaluate_proposals:
             "results/{experiment}/proposals{protocol}/metrics.json",
             caption="../report/metrics.rst",
             category="Metrics",
-            labels={"experiment": "{experiment}", "model": "object proposals", "test set": test_set},
+            labels=lambda wildcards: {**test_set(wildcards), "model": "object proposals"},
         ),
     log:
         "logs/evaluate/{experiment}_proposals{protocol}.log",
@@ -146,7 +146,7 @@ rule audit:
             "results/{experiment}/leaks{protocol}.json",
             caption="../report/leaks.rst",
             category="Leaks",
-            labels={"experiment": "{experiment}", "test set": test_set},
+            labels=test_set,
         ),
     log:
         "logs/audit/{experiment}{protocol}.log",
