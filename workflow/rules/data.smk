@@ -7,8 +7,8 @@
 #          data/splits/{set}_{part}_{split}.compared.json
 #
 # `snakemake --lint`: "Shell command directly uses variable DATA from outside of the rule", "Shell command directly uses
-# variable CATALOG from outside of the rule": with them as params, Snakemake would fetch everything again for another
-# catalog that has the same sources, and what is fetched already once, to record them.
+# variable CATALOG from outside of the rule": as params they would change the commands, and Snakemake would fetch again
+# what it has fetched.
 
 
 localrules:
@@ -22,6 +22,8 @@ ruleorder: published_split > split
 
 
 CATALOG = f"--catalog {shlex.quote(config['catalog'])} " if config["catalog"] else ""
+# Snakemake fills in shell commands, also those of a module, with the variables of the main Snakefile.
+workflow.modifier_stack[0].globals.update(CATALOG=CATALOG, DATA=DATA)
 
 
 rule fetch_toy:
