@@ -30,6 +30,7 @@ from vclr.report.findings import evidence, findings
 from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_objects, training_scenes
 from vclr.report.history import read_history
 from vclr.report.licenses import terms_in_use
+from vclr.report.plot_data import write_plot_data
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
 from vclr.report.study import markdown_results
@@ -93,6 +94,7 @@ def write_report(
             names = [experiment.name for experiment in section["experiments"]]
             write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
     write_json(output / "summary.json", summarize(read, pairs), indent=1)
+    write_plot_data(output, histories, read)
     with atomic_path(output / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
     text = [line for section in test_sections for line in _describe_section(section, len(test_sections) > 1)]
