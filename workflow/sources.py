@@ -46,4 +46,5 @@ class Sources:
 
     def are_main(self, snakefile: str) -> bool:
         """Tell whether Snakemake runs this workflow itself, and not another one that has it as a module."""
-        return Path(snakefile).resolve() in {(self._root / path).resolve() for path in ("Snakefile", "workflow/Snakefile")}
+        own = self._root / "Snakefile", self._root / "workflow/Snakefile"
+        return Path(snakefile).resolve() in {path.resolve() for path in own}
