@@ -1,6 +1,6 @@
 """What the rules need to know about an experiment: the files that it reads, and a hash of the settings that matter.
 
-Paths are relative to the root of the repository, where Snakemake runs. Imports no torch.
+Paths of data are relative to the working directory, where Snakemake runs. Imports no torch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vclr.evaluation import provenance
 from vclr.image_folders.open import each_folder
 from vclr.views.choice import view_weights
 from workflow import mistakes
+from workflow.sources import Sources
 
 
 class Experiments:
@@ -29,7 +30,10 @@ class Experiments:
         overrides: the settings that every command gets on top of the experiment's own, as words of a shell command.
     """
 
-    def __init__(self, overrides: Sequence[str], origins: Origins, evaluation_files: str = "") -> None:
+    def __init__(
+        self, sources: Sources, overrides: Sequence[str], origins: Origins, evaluation_files: str = ""
+    ) -> None:
+        self._sources = sources
         self._origins = origins
         root = [] if origins.root.as_posix() == "data" else [f"data.root={origins.root.as_posix()}"]
         files = [f"evaluation.files={evaluation_files}"] if evaluation_files else []
@@ -45,7 +49,7 @@ class Experiments:
         return data_sets.with_protocol(self._read[experiment], protocol.removeprefix("/"))
 
     def _load(self, experiment: str) -> Config:
-        config = load_config(f"configs/experiment/{experiment}.yaml", self._overrides)
+        config = load_config(self._sources.experiment(experiment), self._overrides)
         check_names(config)
         for protocol in ("", *config.evaluation.protocols):
             data_sets.test_set(data_sets.with_protocol(config, protocol))

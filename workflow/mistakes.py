@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import yaml
 
 from vclr.errors import UsageError, UserError, nearest
+from workflow.sources import CONFIG, EXPERIMENTS, Sources
 
-EXPERIMENTS = Path("configs/experiment")
 # Keys of earlier versions, and what replaces them.
 MOVED = {
     "training_proposals": "was removed; the training set of the experiment determines the proposals: "
@@ -38,21 +38,21 @@ def refuse(error: UserError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def check_config(config: Mapping[str, Any], schema: str, file: str) -> None:
+def check_config(config: Mapping[str, Any], sources: Sources) -> None:
     """Check the configuration of the workflow against its schema, and that its experiments exist.
 
     Args:
         config: the file with the changes of the command line.
-        schema: path of the JSON schema.
-        file: path of configs/workflow.yaml.
+        sources: finds schema, file and experiments.
     """
     with in_one_line():
-        _check_schema(config, yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
+        _check_schema(config, yaml.safe_load(sources.schema.read_text(encoding="utf-8")))
         if roots := [text for text in config["overrides"] if text.startswith("data.root=")]:
             raise UsageError(f"overrides: {roots[0]}: the key `data` moves the data folder of the whole workflow")
-        written = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        sections = (config, config["demo"], config["study"], written)
-        _check_experiments(config["experiments"], config["untrained"], sections)
+        written = yaml.safe_load(Path(sources.find(CONFIG)).read_text(encoding="utf-8"))
+        sections = (config, config["demo"], config["study"], {"experiments": [], **written})
+        _check_exist(config["experiments"], sources.experiments())
+        _check_named("untrained", config["untrained"], sections)
         _check_named("compare", [name for pair in config.get("compare", []) for name in pair], sections)
 
 
@@ -69,16 +69,13 @@ def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
         raise UsageError(f"configs/workflow.yaml or --config: {f'{where}: ' if where else ''}{error.message}")
 
 
-def _check_experiments(experiments: list[str], untrained: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:
-    """Check that the experiments to run exist, and that those in `untrained` are to run."""
-    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+def _check_exist(experiments: list[str], known: list[str]) -> None:
     for name in experiments:
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
                 f"experiments: {EXPERIMENTS}/{name}.yaml: does not exist; nearest: {EXPERIMENTS}/{near}.yaml"
             )
-    _check_named("untrained", untrained, sections)
 
 
 def _check_named(key: str, names: list[str], sections: tuple[Mapping[str, Any], ...]) -> None:

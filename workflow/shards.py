@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 
-def list_parts(pattern: str, count: int | str) -> list[str]:
+def list_parts(pattern: str | Path, count: int | str) -> list[str]:
     """List the outputs of the shards of a task; empty if one job does it all.
 
     Args:
@@ -15,7 +16,7 @@ def list_parts(pattern: str, count: int | str) -> list[str]:
     """
     if int(count) == 1:
         return []
-    paths = [pattern.replace("{shards}", str(int(count)))] * int(count)
+    paths = [str(pattern).replace("{shards}", str(int(count)))] * int(count)
     return [path.replace("{shard}", str(number)) for number, path in enumerate(paths, start=1)]
 
 

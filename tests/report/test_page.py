@@ -238,3 +238,28 @@ def test_best_of_a_column_is_marked_only_if_it_is_better():
     column = [("31.2", 31.2), ("29.0", 29.0), ("-", None)]
     assert [is_best for _, is_best in _mark_best(column, max)] == [True, False, False]
     assert not any(is_best for _, is_best in _mark_best([("0.0", 0.0), ("0.0", 0.0)], max))
+
+
+def test_tables_that_dvc_plots(page_and_summary, world, tmp_path):
+    """A column per experiment: the loss by iteration as the means of metrics.jsonl, and recall by group and size."""
+    report(world, tmp_path, seeds=(0, 1))
+    curves = json.loads((tmp_path / "curves.json").read_text())
+    assert [row["iteration"] for row in curves] == sorted({row["iteration"] for row in curves})
+    for name in NUM_FOUND:
+        folders = [world / "runs" / name / f"seed{seed}" for seed in (0, 1)]
+        last = [
+            [record for record in read_history(folder / "metrics.jsonl") if record["kind"] == "train"][-1]
+            for folder in folders
+        ]
+        assert curves[-1][name] == pytest.approx(sum(record["loss"] for record in last) / 2)
+    rows = json.loads((tmp_path / "recall_by_size.json").read_text())
+    assert {row["objects"].split()[0] for row in rows} == {"known", "novel"}
+    metrics = json.loads((world / "results/full/seed0/metrics.json").read_text())["groups"]
+    report(world, tmp_path)
+    rows = json.loads((tmp_path / "recall_by_size.json").read_text())
+    assert {f"{row['objects']}: {row['full']:.3f}" for row in rows} == {
+        f"{group} {size}: {metrics[group][f'mask_ar@100_{size}']:.3f}"
+        for group in ("known", "novel")
+        for size in ("small", "medium", "large")
+        if metrics[group].get(f"mask_ar@100_{size}") is not None
+    }

@@ -20,6 +20,7 @@ WORKFLOW_FILES = (
     "workflow",
     "configs",
     "slurm",
+    "config",
     "vclr",
     "dvc.yaml",
     ".dvc/config",

@@ -57,6 +57,15 @@ def test_changed_parameter_and_metric_are_shown(recorded):
     assert values == {"old": 25.0, "new": 31.5, "diff": 6.5}
 
 
+def test_plots_are_drawn_from_what_the_report_writes(finished):
+    write_json(finished.folder / "results/demo/curves.json", [{"iteration": 9, "demo_views": 4.5}])
+    write_json(finished.folder / "results/demo/recall_by_size.json", [{"objects": "novel small", "demo": 12.5}])
+    finished.run("git", "init", "--quiet")
+    shown = finished.run("dvc", "plots", "show", "--json")
+    assert '"Training loss"' in shown and "4.5" in shown
+    assert '"Recall by object size"' in shown and "12.5" in shown
+
+
 def test_lost_data_comes_back_from_the_cache(recorded):
     annotations = recorded.folder / "data/raw/toy/annotations_val.json"
     before = annotations.read_text()

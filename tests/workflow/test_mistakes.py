@@ -77,14 +77,3 @@ def test_photos_that_are_not_there_are_named(checkout):
 def test_what_the_file_names_may_be_left_out_on_the_command_line(checkout):
     """`untrained: [demo]` of the file is no mistake of someone who runs another experiment."""
     assert "train" in checkout.plan("all", "--config", "experiments=[demo_baseline]")
-
-
-def test_snakefile_is_found_from_elsewhere(checkout, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    snakefile = str(checkout.folder / "Snakefile")
-    output = checkout.run(
-        "env", "-C", str(elsewhere), "snakemake", "--snakefile", snakefile, "demo", "-n", "--cores", "1"
-    )
-    assert "This was a dry-run" in output
-    assert list(elsewhere.iterdir()) == []

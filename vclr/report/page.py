@@ -31,6 +31,7 @@ from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri, found_obje
 from vclr.report.history import read_history
 from vclr.report.ledger import make_ledger, markdown, shown_ledger
 from vclr.report.licenses import terms_in_use
+from vclr.report.plot_data import write_plot_data
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
 from vclr.report.study import markdown_results
@@ -96,6 +97,7 @@ def write_report(
             names = [experiment.name for experiment in section["experiments"]]
             write_png(output / _numbered("examples", number), contact_sheet(sheet, ["image", "ground truth", *names]))
     write_json(output / "summary.json", summarize(read, pairs), indent=1)
+    write_plot_data(output, histories, read)
     for file, content in (("ledger.md", markdown(ledger)), ("report.html", page)):
         with atomic_path(output / file) as partial:
             partial.write_text(content, encoding="utf-8")

@@ -5,6 +5,10 @@
 # outputs: data/raw/toy/, data/views/toy/{depth,style}/, data/raw/{coco2017,lvis,uvo,objects365,owis}/, data/weights/,
 #          data/views/coco2017/{depth,style}/, data/splits/{set}_{part}_{split}.json and, for the report,
 #          data/splits/{set}_{part}_{split}.compared.json
+#
+# `snakemake --lint`: "Shell command directly uses variable DATA from outside of the rule", "Shell command directly uses
+# variable CATALOG from outside of the rule": as params they would change the commands, and Snakemake would fetch again
+# what it has fetched.
 
 
 localrules:
@@ -18,16 +22,18 @@ ruleorder: published_split > split
 
 
 CATALOG = f"--catalog {shlex.quote(config['catalog'])} " if config["catalog"] else ""
+# Snakemake fills in shell commands, also those of a module, with the variables of the main Snakefile.
+workflow.modifier_stack[0].globals.update(CATALOG=CATALOG, DATA=DATA)
 
 
 rule fetch_toy:
     """Generate the toy scenes with their true depth and style views."""
     output:
-        train=DATA + "/raw/toy/annotations_train.json",
-        val=DATA + "/raw/toy/annotations_val.json",
-        manifest=DATA + "/raw/toy/manifest.json",
-        depth=DATA + "/views/toy/depth/manifest.json",
-        style=DATA + "/views/toy/style/manifest.json",
+        train=DATA / "raw/toy/annotations_train.json",
+        val=DATA / "raw/toy/annotations_val.json",
+        manifest=DATA / "raw/toy/manifest.json",
+        depth=DATA / "views/toy/depth/manifest.json",
+        style=DATA / "views/toy/style/manifest.json",
     log:
         "logs/fetch/toy.log",
     shell:
@@ -39,7 +45,7 @@ rule fetch:
     input:
         lambda wildcards: origins.required_by(wildcards.source),
     output:
-        marker=touch(DATA + "/raw/{source}/FETCHED"),
+        marker=touch(DATA / "raw/{source}/FETCHED"),
     log:
         "logs/fetch/{source}.log",
     wildcard_constraints:
@@ -51,7 +57,7 @@ rule fetch:
 rule fetch_owis:
     """Get an annotations file of the published OWIS collection."""
     output:
-        annotations=DATA + "/raw/owis/{name}.json",
+        annotations=DATA / "raw/owis/{name}.json",
     log:
         "logs/fetch/owis_{name}.log",
     wildcard_constraints:
@@ -66,7 +72,7 @@ rule fetch_view:
         # A view that is there by hand is compared with them.
         photos=lambda wildcards: ancient(origins.marker_of(wildcards.set)),
     output:
-        manifest=DATA + "/views/{set}/{view}/manifest.json",
+        manifest=DATA / "views/{set}/{view}/manifest.json",
     log:
         "logs/fetch/{set}_{view}.log",
     wildcard_constraints:
@@ -81,7 +87,7 @@ rule fetch_view:
 rule fetch_weights:
     """Get published weights."""
     output:
-        weights=DATA + "/weights/{name}",
+        weights=DATA / "weights/{name}",
     log:
         "logs/fetch/{name}.log",
     wildcard_constraints:
@@ -95,11 +101,11 @@ rule split:
     input:
         source=lambda wildcards: origins.source_of(f"{DATA}/raw/{wildcards.set}/annotations_{wildcards.part}.json"),
     output:
-        annotations=DATA + "/splits/{set}_{part}_{split}.json",
+        annotations=DATA / "splits/{set}_{part}_{split}.json",
     log:
         "logs/split/{set}_{part}_{split}.log",
     params:
-        annotations=DATA + "/raw/{set}/annotations_{part}.json",
+        annotations=str(DATA / "raw/{set}/annotations_{part}.json"),
     shell:
         "vclr split {wildcards.split} --annotations {params.annotations} --output {output.annotations} 2>&1 | tee {log}"
 
@@ -109,7 +115,7 @@ rule published_split:
     input:
         files=lambda wildcards: origins.split_inputs(wildcards.name),
     output:
-        annotations=DATA + "/splits/{name}.json",
+        annotations=DATA / "splits/{name}.json",
     log:
         "logs/split/{name}.log",
     wildcard_constraints:
@@ -125,7 +131,7 @@ rule compare_files:
     input:
         files=lambda wildcards: origins.compared_files(wildcards.name),
     output:
-        comparison=DATA + "/splits/{name}.compared.json",
+        comparison=DATA / "splits/{name}.compared.json",
     log:
         "logs/split/{name}_compared.log",
     wildcard_constraints:

@@ -1,5 +1,5 @@
-# Evaluation on the test sets of an experiment: known and novel classes. `{protocol}` is empty, or "/nonvoc" for each of
-# `evaluation.protocols` of the experiment: one training, several test sets.
+# Evaluation on the test sets of an experiment: known and novel classes. `{protocol}` is empty, or a slash and a name for
+# each of `evaluation.protocols` of the experiment: one training, several test sets.
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test sets that it names
 # outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json, results/{experiment}/untrained{protocol}/
@@ -7,16 +7,11 @@
 #          way, with shards.evaluation above 1, results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
-
-
-def gpus(wildcards):
-    """Return how many GPUs a job that runs a model requests."""
-    return job_resources.evaluation_gpus(workflow)
-
-
-def gpu_model(wildcards):
-    """Return their type, if the profile names one."""
-    return job_resources.evaluation_gpu_type(workflow)
+# How many GPUs a job that runs a model requests, and their type if the profile names one.
+gpus = lambda wildcards: job_resources.evaluation_gpus(workflow)
+gpu_model = lambda wildcards: job_resources.evaluation_gpu_type(workflow)
+# Labels of a result in Snakemake's own report.
+test_set = lambda wildcards: {"experiment": wildcards.experiment, "test set": wildcards.protocol[1:] or "its own"}
 
 
 rule evaluate:
@@ -31,7 +26,12 @@ rule evaluate:
             "results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}/provenance.json", EVALUATION_SHARDS
         ),
     output:
-        metrics="results/{experiment}/seed{seed}{protocol}/metrics.json",
+        metrics=report(
+            "results/{experiment}/seed{seed}{protocol}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Metrics",
+            labels=lambda wildcards: {**test_set(wildcards), "model": f"seed {wildcards.seed}"},
+        ),
         predictions="results/{experiment}/seed{seed}{protocol}/predictions.json",
     log:
         "logs/evaluate/{experiment}_seed{seed}{protocol}.log",
@@ -40,7 +40,7 @@ rule evaluate:
         gpu=gpus if EVALUATION_SHARDS == 1 else 0,
         gpu_model=gpu_model if EVALUATION_SHARDS == 1 else "",
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         # made of `input`, as in views.smk
         source=lambda wildcards, input: (
             shards.repeat("--predictions", input.parts)
@@ -71,7 +71,7 @@ rule evaluate_shard:
         gpu=gpus,
         gpu_model=gpu_model,
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         folder="results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}",
         overrides=lambda wildcards, input: experiments.overrides,
@@ -88,7 +88,12 @@ rule evaluate_untrained:
     input:
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
     output:
-        metrics="results/{experiment}/untrained{protocol}/metrics.json",
+        metrics=report(
+            "results/{experiment}/untrained{protocol}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Metrics",
+            labels=lambda wildcards: {**test_set(wildcards), "model": "untrained"},
+        ),
         predictions="results/{experiment}/untrained{protocol}/predictions.json",
     log:
         "logs/evaluate/{experiment}_untrained{protocol}.log",
@@ -97,7 +102,7 @@ rule evaluate_untrained:
         gpu=gpus,
         gpu_model=gpu_model,
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         folder="results/{experiment}/untrained{protocol}",
         overrides=lambda wildcards, input: experiments.overrides,
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
@@ -113,11 +118,16 @@ rule evaluate_proposals:
         data=lambda wildcards: experiments.evaluation_inputs(wildcards.experiment, wildcards.protocol),
         proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, wildcards.protocol),
     output:
-        metrics="results/{experiment}/proposals{protocol}/metrics.json",
+        metrics=report(
+            "results/{experiment}/proposals{protocol}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Metrics",
+            labels=lambda wildcards: {**test_set(wildcards), "model": "object proposals"},
+        ),
     log:
         "logs/evaluate/{experiment}_proposals{protocol}.log",
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         folder="results/{experiment}/proposals{protocol}",
         overrides=lambda wildcards, input: experiments.overrides,
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
@@ -132,11 +142,16 @@ rule audit:
     input:
         data=lambda wildcards: experiments.audit_inputs(wildcards.experiment, wildcards.protocol),
     output:
-        leaks="results/{experiment}/leaks{protocol}.json",
+        leaks=report(
+            "results/{experiment}/leaks{protocol}.json",
+            caption="../report/leaks.rst",
+            category="Leaks",
+            labels=test_set,
+        ),
     log:
         "logs/audit/{experiment}{protocol}.log",
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         overrides=lambda wildcards, input: experiments.overrides,
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol),

@@ -13,10 +13,10 @@ rule proposals:
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
         annotations=lambda wildcards: origins.source_of(origins.annotations_of(wildcards.set, wildcards.part)),
         parts=shards.list_parts(
-            DATA + "/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
+            DATA / "proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json", config["shards"]["proposals"]
         ),
     output:
-        proposals=DATA + "/proposals/{set}/{part}_{method}.json",
+        proposals=DATA / "proposals/{set}/{part}_{method}.json",
     log:
         "logs/proposals/{set}_{part}_{method}.log",
     wildcard_constraints:
@@ -38,7 +38,7 @@ rule proposals_shard:
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
         annotations=lambda wildcards: origins.source_of(origins.annotations_of(wildcards.set, wildcards.part)),
     output:
-        proposals=temp(DATA + "/proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
+        proposals=temp(DATA / "proposals/{set}/{part}_{method}.shards/{shard}of{shards}.json"),
     log:
         "logs/proposals/{set}_{part}_{method}_{shard}of{shards}.log",
     wildcard_constraints:

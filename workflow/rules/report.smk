@@ -3,67 +3,45 @@
 # inputs:  results/{experiment}/seed{seed}{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json,
 #          data/splits/{set}_{part}_{split}.compared.json,
 #          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
-# outputs: results/{demo,all}/report.html, results/{demo,all}/summary.json, results/study/study.{md,json}
+# outputs: results/{demo,all}/report.html, results/{demo,all}/{summary,curves,recall_by_size}.json,
+#          results/study/study.{md,json}
+#
+# `snakemake --lint`: "Param folder is a prefix of input or output file but hardcoded": `vclr study` names the files itself.
 
-REPORTS = {"demo": config["demo"], "all": config}
-
-
-def for_each_protocol(pattern, names, **values):
-    """Fill a pattern for every experiment of a list and each of its protocols."""
-    return [
-        path
-        for name in names
-        for protocol in experiments.protocols_of(name)
-        for path in expand(pattern, experiment=name, protocol=protocol, **values)
-    ]
-
-
-def comparison_metrics(chosen):
-    """List the metrics of every experiment, protocol and seed of a part of the configuration."""
-    pattern = "results/{experiment}/seed{seed}{protocol}/metrics.json"
-    return for_each_protocol(pattern, chosen["experiments"], seed=chosen["seeds"])
-
-
-def pairs_option(chosen):
-    """Return the option that names the pairs of `compare` whose experiments are in a part of the configuration."""
-    pairs = [":".join(pair) for pair in config.get("compare", []) if set(pair) <= set(chosen["experiments"])]
-    return f"--pairs {','.join(pairs)}" if pairs else ""
-
-
-def report_inputs(wildcards):
-    """List the metrics that a report shows, those of untrained models and of object proposals included."""
-    chosen = REPORTS[wildcards.report]
-    untrained = [name for name in chosen["experiments"] if name in config["untrained"]]
-    proposals = [
-        f"results/{name}/proposals{protocol}/metrics.json"
-        for name in untrained
-        for protocol in experiments.protocols_of(name)
-        if experiments.proposals_of_test_set(name, protocol)
-    ]
-    references = for_each_protocol("results/{experiment}/untrained{protocol}/metrics.json", untrained)
-    return comparison_metrics(chosen) + references + proposals
+reports = Reports(config, experiments)
 
 
 rule report:
     """Compare experiments: table, curves, scenes, predictions, in one file."""
     input:
-        metrics=report_inputs,
-        leaks=lambda wildcards: for_each_protocol(
-            "results/{experiment}/leaks{protocol}.json", REPORTS[wildcards.report]["experiments"]
-        ),
-        comparisons=lambda wildcards: experiments.comparisons(REPORTS[wildcards.report]["experiments"]),
+        metrics=lambda wildcards: reports.inputs(wildcards.report),
+        leaks=lambda wildcards: reports.leaks(wildcards.report),
+        comparisons=lambda wildcards: experiments.comparisons(reports[wildcards.report]["experiments"]),
     output:
-        report="results/{report}/report.html",
-        summary="results/{report}/summary.json",
+        report=report(
+            "results/{report}/report.html",
+            caption="../report/comparison.rst",
+            category="Comparison",
+            labels={"report": "{report}", "content": "page"},
+        ),
+        summary=report(
+            "results/{report}/summary.json",
+            caption="../report/summary.rst",
+            category="Comparison",
+            labels={"report": "{report}", "content": "numbers"},
+        ),
+        # what `dvc plots` draws
+        curves="results/{report}/curves.json",
+        recall_by_size="results/{report}/recall_by_size.json",
     log:
         "logs/report/{report}.log",
     wildcard_constraints:
         report="demo|all",
     params:
-        experiments=lambda wildcards: ",".join(REPORTS[wildcards.report]["experiments"]),
-        seeds=lambda wildcards: ",".join(map(str, REPORTS[wildcards.report]["seeds"])),
-        pairs=lambda wildcards: pairs_option(REPORTS[wildcards.report]),
-        title=lambda wildcards: REPORTS[wildcards.report]["title"],
+        experiments=lambda wildcards: ",".join(reports[wildcards.report]["experiments"]),
+        seeds=lambda wildcards: ",".join(map(str, reports[wildcards.report]["seeds"])),
+        pairs=lambda wildcards: reports.pairs_option(wildcards.report),
+        title=lambda wildcards: reports[wildcards.report]["title"],
         folder="results/{report}",
     shell:
         "vclr report --experiments {params.experiments} --seeds {params.seeds} {params.pairs}"
@@ -73,16 +51,26 @@ rule report:
 rule summarize_study:
     """Means, spread and paired tests over seeds."""
     input:
-        metrics=lambda wildcards: comparison_metrics(config["study"]),
+        metrics=lambda wildcards: reports.metrics("study"),
     output:
-        text="results/study/study.md",
-        numbers="results/study/study.json",
+        text=report(
+            "results/study/study.md",
+            caption="../report/study.rst",
+            category="Study",
+            labels={"content": "tables"},
+        ),
+        numbers=report(
+            "results/study/study.json",
+            caption="../report/study.rst",
+            category="Study",
+            labels={"content": "numbers"},
+        ),
     log:
         "logs/report/study.log",
     params:
         experiments=",".join(config["study"]["experiments"]),
         seeds=",".join(map(str, config["study"]["seeds"])),
-        pairs=pairs_option(config["study"]),
+        pairs=reports.pairs_option("study"),
         folder="results/study",
     shell:
         "vclr study --experiments {params.experiments} --seeds {params.seeds} {params.pairs}"

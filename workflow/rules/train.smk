@@ -27,7 +27,7 @@ rule train:
         mem_mb=0,
         runtime=0,
     params:
-        config="configs/experiment/{experiment}.yaml",
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
         folder="runs/{experiment}/seed{seed}",
         launcher=lambda wildcards, threads, resources: job_resources.launcher_overrides(threads, resources),
         # made of `input`, as in views.smk: Snakemake compares `settings`, which leaves out what only a test set has

@@ -10,9 +10,9 @@ rule views:
     """Render one view of every image of a set, or join its shards."""
     input:
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set)),
-        parts=shards.list_parts(DATA + "/views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
+        parts=shards.list_parts(DATA / "views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
     output:
-        manifest=DATA + "/views/{set}/{view}/manifest.json",
+        manifest=DATA / "views/{set}/{view}/manifest.json",
     log:
         "logs/views/{set}_{view}.log",
     wildcard_constraints:
@@ -23,7 +23,7 @@ rule views:
             shards.repeat("--join", input.parts)
             or f"--view {wildcards.view} --images {origins.images_of(wildcards.set)}"
         ),
-        folder=DATA + "/views/{set}/{view}",
+        folder=str(DATA / "views/{set}/{view}"),
     shell:
         # --overwrite: Snakemake has deleted the manifest of an earlier rendering.
         "vclr views {params.work} --output {params.folder} --overwrite 2>&1 | tee {log}"
@@ -34,7 +34,7 @@ rule views_shard:
     input:
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set)),
     output:
-        folder=temp(directory(DATA + "/views/{set}/{view}.shards/{shard}of{shards}")),
+        folder=temp(directory(DATA / "views/{set}/{view}.shards/{shard}of{shards}")),
     log:
         "logs/views/{set}_{view}_{shard}of{shards}.log",
     wildcard_constraints:
