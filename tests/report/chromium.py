@@ -44,14 +44,20 @@ class Page:
     async def open(self, path, width=1600, height=1000, scheme="light"):
         for domain in ("Page", "Network", "Runtime"):
             await self.send(f"{domain}.enable")
-        await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        await self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.send("Page.navigate", url=Path(path).resolve().as_uri())
-        await self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        await self.run(
+            "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
 
     async def run(self, code):
         """Return the value of an expression in the page, or of the promise that it is."""
-        answer = await self.send("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True)
+        answer = await self.send(
+            "Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -72,7 +78,13 @@ def in_chromium(folder, visit):
 
 
 async def _visit(folder, visit):
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--disable-dev-shm-usage"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-port=0",
+        "--disable-dev-shm-usage",
+    ]
     command = [CHROMIUM, *options, f"--user-data-dir={folder}", "--no-first-run", "about:blank"]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -14,8 +14,8 @@ from vclr.catalog.metrics import SIZES
 from vclr.coco.annotations import Json, bbox_corners, category_ids, to_rle
 from vclr.evaluation.tally import RANGES
 
-CROWDING = {"1 to 3": 3, "4 to 9": 9, "10 to 19": 19, "20 or more": np.inf}  # objects in the image, at most
-OCCLUSION = {"below 10 %": 0.1, "10 to 50 %": 0.5, "50 % or more": np.inf}  # share of the box, below
+CROWDING = {"1–3": 3, "4–9": 9, "10–19": 19, "20+": np.inf}  # objects in the image, at most
+OCCLUSION = {"< 10 %": 0.1, "10–50 %": 0.5, "≥ 50 %": np.inf}  # share of the box, below
 GRID = 16  # points per side of a box at which it is looked up whether another box covers it
 
 
@@ -88,11 +88,9 @@ class Annotated:
         ranks = {name: rank for rank, name in enumerate(classes)}
         limits = [np.array(list(parts.values())[:-1]) for parts in (CROWDING, OCCLUSION)]
         return [
-            Division("object size", list(SIZES), self.sizes()),
-            Division("objects in the image", list(CROWDING), np.searchsorted(limits[0], self.crowding())),
-            Division(
-                "covered by other objects", list(OCCLUSION), np.searchsorted(limits[1], self.occlusion(), side="right")
-            ),
+            Division("size", list(SIZES), self.sizes()),
+            Division("crowding", list(CROWDING), np.searchsorted(limits[0], self.crowding())),
+            Division("occlusion", list(OCCLUSION), np.searchsorted(limits[1], self.occlusion(), side="right")),
             Division("class", classes, np.array([ranks[name] for name in names], int)),
         ]
 
@@ -135,7 +133,9 @@ def covered_shares(boxes: np.ndarray) -> np.ndarray:
     """Return (n,) the share of each box (n, 4) xyxy that the others cover, measured at `GRID` x `GRID` points."""
     shares, steps = np.zeros(len(boxes)), (np.arange(GRID) + 0.5) / GRID
     for number, (left, top, right, bottom) in enumerate(boxes):
-        overlapping: np.ndarray = (boxes[:, :2] < (right, bottom)).all(axis=1) & (boxes[:, 2:] > (left, top)).all(axis=1)
+        overlapping: np.ndarray = (boxes[:, :2] < (right, bottom)).all(axis=1) & (boxes[:, 2:] > (left, top)).all(
+            axis=1
+        )
         overlapping[number] = False
         others = boxes[overlapping]
         x, y = left + steps * (right - left), top + steps * (bottom - top)

@@ -80,13 +80,13 @@ def look(number: int) -> dict[str, Any]:
     }
 
 
-def draw_line_sample(number: int) -> Markup:
-    """Draw a short line that looks like those of the n-th experiment, for a legend."""
+def draw_line_sample(number: int, legend: str = "") -> Markup:
+    """Draw a short line that looks like those of the n-th experiment, for a legend; `legend` tells legends apart."""
     figure = Figure(figsize=(0.55, 0.16))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.plot((0, 1, 2), (0, 0, 0), **look(number), linewidth=1.4, markevery=(1, 2))
     axes.set_axis_off()
-    return to_svg(figure, "", salt=f"sample {number}")
+    return to_svg(figure, "", salt=f"sample {number} {legend}")
 
 
 def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Markup | None:

@@ -77,7 +77,7 @@ def write_report(
         runs=run_facts(trained),
         experiments=trained,
         lines=lines,
-        samples=[draw_line_sample(number) for number in range(len(trained))],
+        line_sample=draw_line_sample,
         evidence=evidence(len(seeds)),
         num_seeds=len(seeds),
         has_gap=any(section["table"]["has_gap"] for section in test_sections),

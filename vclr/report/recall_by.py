@@ -91,6 +91,7 @@ def draw_precision(
         threshold = f"{THRESHOLDS[position]:.2f}".lstrip("0")
         axes.set_title(f"precision by recall at IoU {threshold}", loc="left", fontsize=9, color=INK)
         axes.set_xlabel("recall", fontsize=8, color=INK)
-        axes.set(xlim=(0, 100), ylim=(0, 102))
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
         drawn.append(to_svg(figure, f"precision by recall at IoU {threshold}", salt=salt))
     return drawn

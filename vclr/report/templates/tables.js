@@ -76,7 +76,7 @@
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = `copy as ${format}`;
-      button.setAttribute("aria-label", `copy “${name}” as ${format}`);
+      button.setAttribute("aria-label", `copy as ${format}: ${name}`);
       button.addEventListener("click", () => show(`${name} as ${format}`, convert(table)));
       tools.append(button, " ");
     }
