@@ -133,9 +133,7 @@ def covered_shares(boxes: np.ndarray) -> np.ndarray:
     """Return (n,) the share of each box (n, 4) xyxy that the others cover, measured at `GRID` x `GRID` points."""
     shares, steps = np.zeros(len(boxes)), (np.arange(GRID) + 0.5) / GRID
     for number, (left, top, right, bottom) in enumerate(boxes):
-        overlapping: np.ndarray = (boxes[:, :2] < (right, bottom)).all(axis=1) & (boxes[:, 2:] > (left, top)).all(
-            axis=1
-        )
+        overlapping = np.all((boxes[:, :2] < (right, bottom)) & (boxes[:, 2:] > (left, top)), axis=1)
         overlapping[number] = False
         others = boxes[overlapping]
         x, y = left + steps * (right - left), top + steps * (bottom - top)

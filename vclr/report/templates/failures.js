@@ -104,7 +104,7 @@
     }
 
     for (const name of ["kind", "run", "group", "size", "class"]) {
-      const values = [...new Set(data.entries.map((entry) => entry[name]))].filter(Boolean);
+      const values = name === "run" ? data.runs : [...new Set(data.entries.map((entry) => entry[name]))].filter(Boolean);
       const ordered = name === "class" ? values.sort() : values;
       form.elements[name].append(new Option("all", ""), ...ordered.map((value) => new Option(name === "kind" ? KINDS[value] : value, value)));
       form.elements[name].addEventListener("change", filter);
