@@ -9,8 +9,9 @@ import pytest
 from tests.report.report_world import NUM_FOUND, write_data, write_result, write_run
 from vclr.errors import UserError
 from vclr.files import write_json
+from vclr.report.facts import describe_leaks
 from vclr.report.history import read_history, training_minutes
-from vclr.report.page import describe_leaks, write_report
+from vclr.report.page import write_report
 from vclr.report.results_table import _mark_best
 from vclr.splits.leaks import audit_leaks, read_photo_set
 
@@ -67,13 +68,15 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_needs_nothing_else(page_and_summary):
     page = Page(page_and_summary[0])
     assert all(source.startswith(("data:image/jpeg;base64,", "#")) for source in page.sources)
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not {"link", "iframe"} & set(page.tags)
+    assert page.tags.count("script") == 2  # one holds the failures, the other what shows them; none has a source
     assert "@import" not in page_and_summary[0] and not re.search(r"url\((?!#)", page_and_summary[0])
-    assert "prefers-color-scheme: dark" in page_and_summary[0]
+    assert "color-scheme: light dark" in page_and_summary[0] and "light-dark(" in page_and_summary[0]
     assert len(page.ids) == len(set(page.ids))
     # image, ground truth, three experiments, and once more with all predictions; two views
     assert page.tags.count("img") == (6 + 1) * (2 + 3) + 4 * 2
-    assert page.tags.count("svg") == 1 + 3 + 3  # overview; legend; loss, loss_class, recall
+    # overview; legend; loss, loss_class, recall; of two groups, another legend, recall by four kinds, two of precision
+    assert page.tags.count("svg") == 1 + 3 + 3 + 3 + 2 * (4 + 2)
 
 
 def test_text_is_escaped(page_and_summary):
@@ -149,7 +152,7 @@ def test_one_experiment_without_groups_is_a_report_too(world, tmp_path):
         "gap": None,
         "seeds": 1,
     }
-    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 1 + 3
+    assert Page((tmp_path / "out" / "report.html").read_text()).tags.count("svg") == 1 + 3 + 1 + 4 + 2
 
 
 @pytest.mark.parametrize(

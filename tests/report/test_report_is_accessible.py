@@ -78,7 +78,9 @@ def width_of(row):
 
 def test_tables_have_captions_and_headers_with_scope(document):
     tables = list(document.walk("table"))
-    assert len(tables) == 6  # results, test set, ledger, settings, training, licenses
+    assert (
+        len(tables) == 9
+    )  # results, test set, recall by part of two groups, ledger, settings, runs, training, licenses
     for table in tables:
         assert table.children[0].tag == "caption"
         assert table.children[0].words()
@@ -91,7 +93,7 @@ def test_tables_have_captions_and_headers_with_scope(document):
 
 def test_what_scrolls_is_reached_by_keyboard_and_has_a_name(document):
     areas = [element for element in document.walk("div") if "scroll" in (element["class"] or "").split()]
-    assert len(areas) == 6 + 3  # tables; best fits, all predictions, scenes
+    assert len(areas) == 9 + 3  # tables; best fits, all predictions, scenes
     for area in areas:
         assert (area["tabindex"], area["role"]) == ("0", "region")
         assert area["aria-label"]
@@ -111,7 +113,8 @@ def test_what_scrolls_can_be_seen_to(page):
     assert re.search(r"\.scroll:focus-visible \{ outline: ", page)
     narrow = re.search(r"@media \(max-width: 600px\) \{\s*\.hint \{ display: block", page)
     assert narrow
-    assert page.count('<p class="hint" aria-hidden="true">') == 6  # results, three of pictures, ledger, licenses
+    # results, three of pictures, ledger, runs, licenses
+    assert page.count('<p class="hint" aria-hidden="true">') == 7
 
 
 def test_pictures_and_plots_have_words(document):

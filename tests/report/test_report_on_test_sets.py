@@ -65,7 +65,7 @@ def report(world, experiments=("baseline", "views", "full")):
 
 def sections(page):
     """Return the part of the page about each test set."""
-    parts = re.split(r"<h2>(Results[^<]*|Training scenes[^<]*)</h2>", page)
+    parts = re.split(r"<h2[^>]*>(Results[^<]*|Training scenes[^<]*)</h2>", page)
     return {title.removeprefix("Results on "): text for title, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -32,13 +32,17 @@ def report(
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Experiments",
+    failures: Annotated[
+        int,
+        typer.Option(help="Failures of each kind that the report shows per test set; 0 leaves them out.", min=0),
+    ] = 60,
 ) -> None:
     """Compare experiments: write report.html, which opens offline, and summary.json."""
     from vclr.report.page import write_report
 
     check_output_folder(output, {}, REPORT)
     names = _names(",".join(experiments))
-    print(write_report(names, _numbers(seeds), runs, results, output, title, _pairs(pairs or [])))
+    print(write_report(names, _numbers(seeds), runs, results, output, title, _pairs(pairs or []), failures))
 
 
 @app.command()

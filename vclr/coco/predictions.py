@@ -107,13 +107,18 @@ class PredictionsFile:
 
     def __iter__(self) -> Iterator[tuple[int | str, list[Json]]]:
         """Yield the id of each image that has predictions, and these as `PredictionChecks.check` returns them."""
-        for image_id, places in self.entries.items():
-            found = (
-                entry
-                for start, stop in zip(places[::2], places[1::2], strict=True)
-                for entry in self.stream.read(start, stop)
-            )
-            yield image_id, [_normalize({**entry, "image_id": image_id}, self._sizes[image_id]) for entry in found]
+        for image_id in self.entries:
+            yield image_id, self.of_image(image_id)
+
+    def of_image(self, image_id: int | str) -> list[Json]:
+        """Return the predictions for an image of the data set as `PredictionChecks.check` returns them."""
+        places, size = self.entries.get(image_id, ()), self._sizes[image_id]
+        found = (
+            entry
+            for start, stop in zip(places[::2], places[1::2], strict=True)
+            for entry in self.stream.read(start, stop)
+        )
+        return [_normalize({**entry, "image_id": image_id}, size) for entry in found]
 
     def _index(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
         head, source, self._sizes = self.stream.head, f"{path}: ", checks.sizes

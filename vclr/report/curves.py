@@ -60,17 +60,17 @@ def _draw_panel(name: str, lines: list[tuple[int, list[tuple[int, float]]]]) -> 
     axes = figure.add_subplot()
     for number, points in lines:
         axes.plot(
-            *zip(*points, strict=True), **_look(number), linewidth=1.4, markevery=max(1, len(points) // NUM_MARKED)
+            *zip(*points, strict=True), **look(number), linewidth=1.4, markevery=max(1, len(points) // NUM_MARKED)
         )
-    _style(axes)
+    style(axes)
     axes.set_title(name, loc="left", fontsize=9, color=INK)
     axes.set_xlabel("iteration", fontsize=8, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    return _to_svg(figure, f"{name} by iteration")
+    return to_svg(figure, f"{name} by iteration")
 
 
-def _look(number: int) -> dict[str, Any]:
+def look(number: int) -> dict[str, Any]:
     """Return color, dashes and marker of the lines of an experiment."""
     return {
         "color": LINE_COLORS[number % len(LINE_COLORS)],
@@ -80,13 +80,13 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
-def draw_line_sample(number: int) -> Markup:
-    """Draw a short line that looks like those of the n-th experiment, for a legend."""
+def draw_line_sample(number: int, legend: str = "") -> Markup:
+    """Draw a short line that looks like those of the n-th experiment, for a legend; `legend` tells legends apart."""
     figure = Figure(figsize=(0.55, 0.16))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.plot((0, 1, 2), (0, 0, 0), **_look(number), linewidth=1.4, markevery=(1, 2))
+    axes.plot((0, 1, 2), (0, 0, 0), **look(number), linewidth=1.4, markevery=(1, 2))
     axes.set_axis_off()
-    return _to_svg(figure, "", salt=f"sample {number}")
+    return to_svg(figure, "", salt=f"sample {number} {legend}")
 
 
 def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Markup | None:
@@ -111,7 +111,7 @@ def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Mar
             axes.annotate(
                 text, (value, row), (0, offset), textcoords="offset points", ha="center", color=INK, fontsize=9
             )
-    _style(axes)
+    style(axes)
     axes.set_yticks(range(len(experiments)), [experiment.name for experiment in experiments], fontsize=9)
     axes.set_ylim(len(experiments) - 0.4, -0.6)
     axes.set_xlim(0, 1.02 * axes.get_xlim()[1])
@@ -119,10 +119,10 @@ def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Mar
     said = [
         f"{one.name}: novel {one.mean(NOVEL, metric):.1f}, known {one.mean(KNOWN, metric):.1f}" for one in experiments
     ]
-    return _to_svg(figure, f"{metric} in percent. {'; '.join(said)}", salt=str(experiments[0].test_set.key))
+    return to_svg(figure, f"{metric} in percent. {'; '.join(said)}", salt=str(experiments[0].test_set.key))
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -132,7 +132,7 @@ def _style(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _to_svg(figure: Figure, name: str, salt: str = "") -> Markup:
+def to_svg(figure: Figure, name: str, salt: str = "") -> Markup:
     """Return a figure as inline SVG: text as text, CSS colors, no ids or addresses that the page does not need.
 
     `name` says what the figure shows; without a name it is an ornament that screen readers skip. Name and salt together

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,10 @@ from vclr import drawing
 from vclr.catalog.views import NATURAL
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
-from vclr.coco.checks import check_segmentation
+from vclr.coco.predictions import PredictionsFile
 from vclr.config import ViewsConfig
 from vclr.data.data_sets import training_set
-from vclr.errors import UserError
 from vclr.evaluation.raw_predictions import draw_raw
-from vclr.files import read_json
 from vclr.image_folders.open import open_folder
 from vclr.report.experiments import Experiment, target_group
 from vclr.views.reader import ViewReader
@@ -64,8 +61,15 @@ def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str
     return views, rows
 
 
-def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictures], Pictures]:
+def found_objects(
+    experiments: list[Experiment], coco: Json, predictions: list[PredictionsFile]
+) -> tuple[list[Pictures], Pictures]:
     """Draw some images of the test set of experiments, and what the first seed of each found in them.
+
+    Args:
+        experiments: experiments on one test set.
+        coco: the annotations of the test set.
+        predictions: the predictions of each experiment.
 
     Returns:
         A row per image with the objects of the target group and, for each of these, the prediction that fits best; and
@@ -79,7 +83,10 @@ def found_objects(experiments: list[Experiment], coco: Json) -> tuple[list[Pictu
         coco = coco_json.select(coco, lambda annotation: annotation["category_id"] in wanted)
     objects = _objects(coco)
     images = _pick(coco, objects, NUM_EXAMPLES)
-    found = [_read_predictions(experiment.predictions, images) for experiment in experiments]
+    found = [
+        {image["id"]: sorted(file.of_image(image["id"]), key=lambda one: -one["score"]) for image in images}
+        for file in predictions
+    ]
     photos = open_folder(test_set.images)
 
     def draw(draw_row: Callable[..., Pictures], image: Json, objects: dict[Any, list[Json]]) -> Pictures:
@@ -154,32 +161,12 @@ def _pick(coco: Json, objects: dict[Any, list[Json]], count: int) -> list[Json]:
     return [images[position] for position in positions]
 
 
-def _read_predictions(path: Path, images: list[Json]) -> dict[Any, list[Json]]:
-    """Read what was found in some images, best first.
-
-    Raises:
-        UserError: an entry of the file is not a COCO result, or its mask has another size than the image.
-    """
-    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
-    by_image: dict[Any, list[Json]] = {image["id"]: [] for image in images}
-    entries = read_json(path)
-    for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
-        if not isinstance(entry, dict) or not {"image_id", "score", "bbox"} <= entry.keys():
-            raise UserError(f"{path}: [{position}]: is not a COCO result with `image_id`, `score` and `bbox`")
-        image_id = entry["image_id"]
-        if isinstance(image_id, (int, str)) and image_id in by_image:
-            if entry.get("segmentation") is not None:
-                check_segmentation(entry["segmentation"], *sizes[image_id], f"{path}: [{position}]")
-            by_image[image_id].append(entry)
-    return {image_id: sorted(found, key=lambda entry: -entry["score"]) for image_id, found in by_image.items()}
-
-
 def _finish(picture: np.ndarray) -> np.ndarray:
     """Shrink a large picture to the size at which the report shows it."""
     return drawing.fit(picture, PICTURE_SIDE) if max(picture.shape) > PICTURE_SIDE else picture
 
 
-def data_uri(picture: np.ndarray) -> str:
+def data_uri(picture: np.ndarray, quality: int = 88) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=88, subsampling=0)
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -49,7 +49,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
         if not file.is_file():
             raise UserError(f"{file}: does not exist (was {name} trained with this seed?)")
     config = read_config(folders[0] / "config.yaml")
-    environment, data_hashes = (_read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
+    environment, data_hashes = (read_facts(folders[0] / file) for file in ("environment.json", "data.json"))
     stops_early = bool(config.train.early_stopping.patience)
     early_ends = [early_end(read_history(one / "metrics.jsonl"), config) if stops_early else None for one in folders]
     scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
@@ -99,7 +99,8 @@ def _protocols_in(folder: Path) -> list[str]:
     return own + [""] * (folder / "metrics.json").is_file()
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a json object that a run may have recorded; empty if it did not."""
     facts = read_json(path) if path.is_file() else {}
     return facts if isinstance(facts, dict) else {}
 

@@ -1,0 +1,166 @@
+"""What the failure browser shows: small photos, and the outlines that the page draws over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from skimage.measure import approximate_polygon, find_contours
+
+from vclr import drawing
+from vclr.catalog.metrics import SIZES
+from vclr.coco.annotations import Json, bbox_corners, outlines, to_mask
+from vclr.coco.predictions import PredictionsFile
+from vclr.evaluation.tally import RANGES
+from vclr.image_folders.folder import ImageFolder
+from vclr.report.annotated import Annotated, overlaps
+from vclr.report.failures import Failure
+from vclr.report.gallery import data_uri
+from vclr.report.outcomes import FITS, best
+
+PHOTO_SIDE = 400  # pixels of a photo's long side
+QUALITY = 78  # of its JPEG
+NUM_BEST = 6  # best predictions per image and experiment that are outlined, besides those that a failure is about
+TOLERANCE = 0.7  # pixels by which an outline may leave its mask
+
+
+def browser_data(
+    failures: list[Failure],
+    annotated: Annotated,
+    files: Mapping[str, PredictionsFile],
+    photos: ImageFolder,
+    kind: str,
+) -> Json:
+    """Return what the page needs: photos with outlines, and one entry for each failure.
+
+    Args:
+        failures: what to show.
+        annotated: the test set.
+        files: the predictions of each experiment.
+        photos: the photos of the test set.
+        kind: whether boxes or masks are outlined, one of `KINDS`.
+
+    Returns:
+        `runs`: the names of the experiments; `photos`: for each image its picture, size and file name, the outlines
+        `truth`, and the outlines of each run in `runs`; `entries`: for each failure its kind, photo, group, size,
+        class and run, and either the position `truth` of its object's outline, with the rank of the prediction of each
+        run that is `nearest` to it and their `overlaps`, or the `rank` and `score` of its prediction.
+    """
+    names, shown = annotated.class_names(), defaultdict(list)
+    for failure in failures:
+        shown[failure.image_id].append(failure)
+    images = {image["id"]: image for image in annotated.coco["images"] if image["id"] in shown}
+    data: Json = {"runs": list(files), "photos": [], "entries": []}
+    entries = {}
+    for image_id, image in images.items():
+        found = [best(file.of_image(image_id)) for file in files.values()]
+        picture = _Picture(image, annotated, names, found, kind)
+        data["photos"].append(picture.draw(photos, shown[image_id], list(files)))
+        for failure in shown[image_id]:
+            entries[failure] = {"photo": len(data["photos"]) - 1, **picture.describe(failure, list(files))}
+    data["entries"] = [entries[failure] for failure in failures]
+    return data
+
+
+class _Picture:
+    """An image of the browser with its annotations and the predictions of each experiment."""
+
+    def __init__(self, image: Json, annotated: Annotated, names: list[str], found: list[list[Json]], kind: str) -> None:
+        self._image, self._found, self._kind = image, found, kind
+        self._positions = annotated.in_image[image["id"]].tolist()
+        self._objects = [annotated.annotations[position] for position in self._positions]
+        self._names = [names[position] for position in self._positions]
+        self._sizes = annotated.sizes()
+        size = image["height"], image["width"]
+        self._ious = [overlaps(entries, self._objects, size, kind) for entries in found]
+        self._scale = min(1.0, PHOTO_SIDE / max(size))
+
+    def draw(self, photos: ImageFolder, failures: list[Failure], runs: list[str]) -> Json:
+        photo = np.asarray(photos.open(self._image["file_name"]))
+        if self._scale < 1:
+            photo = drawing.fit(photo, PHOTO_SIDE)
+        truth = [
+            {"path": self._outline(one), "label": name} for one, name in zip(self._objects, self._names, strict=True)
+        ]
+        wanted = [self._shown(failures, number, name) for number, name in enumerate(runs)]
+        return {
+            "source": data_uri(photo, QUALITY),
+            "width": photo.shape[1],
+            "height": photo.shape[0],
+            "name": self._image["file_name"],
+            "truth": truth,
+            "runs": [[self._prediction(number, rank) for rank in ranks] for number, ranks in enumerate(wanted)],
+        }
+
+    def describe(self, failure: Failure, runs: list[str]) -> Json:
+        entry: Json = {"kind": failure.kind, "group": failure.group, "run": failure.experiment}
+        if failure.position is None:
+            found = self._found[runs.index(failure.experiment)][failure.rank or 0]
+            area = found["bbox"][2] * found["bbox"][3]
+            size = int(np.searchsorted(RANGES[2:, 0], area, side="right"))
+            return entry | {"size": SIZES[size], "class": "", "rank": failure.rank, "score": _short(found["score"])}
+        truth = self._positions.index(failure.position)
+        nearest = [_nearest(ious, truth) for ious in self._ious]
+        highest = [_short(ious[:, truth].max(initial=0)) for ious in self._ious]
+        entry |= {"truth": truth, "nearest": nearest, "overlaps": highest}
+        return entry | {"size": SIZES[int(self._sizes[failure.position])], "class": self._names[truth]}
+
+    def _shown(self, failures: list[Failure], number: int, run: str) -> list[int]:
+        """Return the ranks of the predictions of a run that are outlined."""
+        ranks = set(range(min(NUM_BEST, len(self._found[number]))))
+        for failure in failures:
+            if failure.position is None:
+                ranks |= {failure.rank or 0} if failure.experiment == run else set()
+            else:
+                nearest = _nearest(self._ious[number], self._positions.index(failure.position))
+                ranks |= set() if nearest is None else {nearest}
+        return sorted(ranks)
+
+    def _prediction(self, number: int, rank: int) -> Json:
+        found, ious = self._found[number][rank], self._ious[number][rank]
+        fits = int(ious.argmax()) if ious.max(initial=0) >= FITS else -1
+        return {"path": self._outline(found), "score": _short(found["score"]), "rank": rank, "fits": fits}
+
+    def _outline(self, entry: Json) -> str:
+        """Return the outline of an annotation or a prediction on the photo as an SVG path in whole pixels."""
+        rings = [_box(entry)] if self._kind == "box" or not entry.get("segmentation") else self._rings(entry)
+        return "".join(_path(ring * self._scale) for ring in rings)
+
+    def _rings(self, entry: Json) -> list[np.ndarray]:
+        polygons = outlines(entry)
+        if polygons is not None:
+            rings = [np.array(polygon, float).reshape(-1, 2) for polygon in polygons]
+        else:
+            rings = _contours(to_mask(entry["segmentation"], self._image["height"], self._image["width"]))
+        return [approximate_polygon(ring, TOLERANCE / self._scale) for ring in rings]
+
+
+def _nearest(ious: np.ndarray, truth: int) -> int | None:
+    """Return the rank of the prediction that overlaps an object most; None if none touches it."""
+    return int(ious[:, truth].argmax()) if ious[:, truth].any() else None
+
+
+def _box(entry: Json) -> np.ndarray:
+    left, top, right, bottom = bbox_corners(entry["bbox"])
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
+
+
+def _contours(mask: np.ndarray) -> list[np.ndarray]:
+    """Return the outlines of a mask, each (n, 2) as x, y."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return []
+    top, left = rows[0], columns[0]
+    part = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1).astype(np.float32)
+    return [contour[:, ::-1] + (left - 0.5, top - 0.5) for contour in find_contours(part, 0.5)]
+
+
+def _path(ring: np.ndarray) -> str:
+    points = [f"{x} {y}" for x, y in ring.round().astype(int).tolist()]
+    return f"M{'L'.join(points)}Z"
+
+
+def _short(value: Any) -> float:
+    return round(float(value), 2)
