@@ -19,6 +19,7 @@ from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
+from vclr.evaluation.intervals import Draws, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
 
@@ -98,7 +99,7 @@ class Scorer:
         self.tallies: dict[Key, Tally] = {}
         for name, group in self._groups.items():
             for kind in KINDS if masks and group.has_masks else ("box",):
-                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
+                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects.sum(axis=0))
 
     def score(self, predictions: ByImage) -> dict[str, Metrics]:
         """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
@@ -134,13 +135,21 @@ class Scorer:
         """Return what `score` returns, for each group."""
         scores = {}
         for group in self._groups:
-            boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
-            scores[group] = boxes.metrics("box")
-            if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
-                scores[group] |= masks.metrics("mask")
+            scores[group] = self.tallies[group, "box"].metrics("box")
+            if (group, "mask") in self.tallies and self._has(group, "mask"):
+                scores[group] |= self.tallies[group, "mask"].metrics("mask")
             else:
                 scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
         return scores
+
+    def draw(self) -> dict[str, Draws]:
+        """Return the metrics of each draw of the images, for each group; without those that are None."""
+        counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
+        return draw_metrics(counted, {name: group.num_objects for name, group in self._groups.items()})
+
+    def _has(self, group: str, kind: str) -> bool:
+        """Tell whether the predictions have outlines of a kind."""
+        return self.tallies[group, kind].num_found == self.tallies[group, "box"].num_found
 
     def _best(self, predictions: list[Json]) -> list[Json]:
         """Return as many predictions as count, best first; between equals, category and order decide."""
