@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from vclr.coco.file import encode_coco
-from vclr.evaluation import intervals
-from vclr.evaluation.intervals import DRAWS, draw_images, interval, read_draws, write_draws
+from vclr.evaluation.intervals import DRAWS, describe_intervals, draw_images, interval, read_draws, write_draws
 from vclr.evaluation.recall import Scorer
 
 GROUPS = {"": None, "novel": ["b"]}
@@ -122,7 +121,7 @@ def test_an_interval_without_ground_truth_is_none():
     assert interval(np.array([np.nan, 3.0])) == (3.0, 3.0)
     coco, _ = make_set()
     draws = scorer_of({**coco, "annotations": []}, {n: [] for n in range(NUM_IMAGES)}).draw()
-    assert set(intervals.intervals(draws[""]).values()) == {None}
+    assert set(describe_intervals(draws[""]).values()) == {None}
 
 
 def test_written_draws_are_read(tmp_path):

@@ -140,7 +140,7 @@ def evaluate(
     protocol: Protocol = "",
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a detector: write metrics.json and predictions.json.
+    """Evaluate a detector: write metrics.json, bootstrap.npz and predictions.json.
 
     With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
@@ -213,6 +213,9 @@ def score(
     ground_truth: Annotated[Path, typer.Argument(help="COCO json with the annotations.")],
     predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
     output: Annotated[Path | None, typer.Option(help="Also write the metrics to this file.")] = None,
+    intervals: Annotated[
+        bool, typer.Option(help="Also compute the 95 % interval of each metric over images (bootstrap).")
+    ] = True,
 ) -> None:
     """Compute the class-agnostic metrics of a results file, in percent."""
     from vclr.evaluation.recall import score as compute
@@ -220,7 +223,7 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = compute(ground_truth, predictions)
+    metrics = compute(ground_truth, predictions, intervals=intervals)
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

@@ -35,7 +35,9 @@ def evaluate(
     quiet: bool = False,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Write `metrics.json` and `predictions.json` into `output`: the same bytes, however many processes call this.
+    """Write `metrics.json`, `bootstrap.npz` and `predictions.json` into `output`.
+
+    They have the same bytes, however many processes call this.
 
     Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see.
 
@@ -58,9 +60,9 @@ def evaluate(
         with naming_file(path), writing_part(own) as write:
             predict_data_set(model, config, samples, sending(scorer.add, write), quiet or rank() > 0, shard=shard)
         metrics = None
-        if scores := _add_up(scorer):
+        if _add_up(scorer):
             join_parts(parts, path)
-            metrics = write_metrics(config, samples, scores, output, provenance.describe(config, checkpoint))
+            metrics = write_metrics(config, samples, scorer, output, provenance.describe(config, checkpoint))
     except BaseException:
         own.unlink(missing_ok=True)
         with suppress(OSError):  # it may hold parts of other processes, or results of another evaluation
@@ -96,8 +98,7 @@ def evaluate_model(
     predict_data_set(_with_first_statistics(model), config, samples, receive, True, between_batches, shard)
     most = len(list_test_batches(config, samples, Shard(world_size(), world_size())))  # the last block is the longest
     between_batches.finish(most - len(list_test_batches(config, samples, shard)))
-    scores = _add_up(scorer)
-    return scores[headline_group(config)] if scores else None
+    return scorer.metrics()[headline_group(config)] if _add_up(scorer) else None
 
 
 class _StopTogether:
@@ -131,12 +132,12 @@ def _prepare(output: Path) -> None:
     remove_partials(output, "predictions.json")  # of processes that were killed
 
 
-def _add_up(scorer: Scorer) -> dict[str, Metrics] | None:
-    """Return the metrics of all processes' images on the first one, None on the others."""
+def _add_up(scorer: Scorer) -> bool:
+    """Add the matches of all processes' images to the scorer of the first one; tell whether this is the first one."""
     gathered = gather_on_first_process(scorer.tallies)
     for tallies in gathered[1:]:
         scorer.merge(tallies)
-    return scorer.metrics() if gathered else None
+    return bool(gathered)
 
 
 def _with_first_statistics(model: Detector) -> Detector:

@@ -1,8 +1,8 @@
 """Error bars of an evaluation: how far its metrics vary if the images of the test set are drawn again.
 
 The bootstrap draws as many images as the test set has, with replacement, and computes the metrics of each draw from the
-matches that a `Tally` keeps. The draws depend only on the number of images, so that those of two evaluations on one test
-set have the same images and may be subtracted from each other.
+matches that a `Tally` keeps. Which images are drawn depends only on their number, so the draws of two evaluations on
+one test set have the same images, and their differences are paired.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vclr.evaluation.tally import RANGES, RECALLS, THRESHOLDS, UNMATCHED, Tally
 from vclr.files import atomic_path
 
 DRAWS = 1000
+DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
 BATCH = 50  # draws at once: more need more memory
 
@@ -27,9 +28,7 @@ Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN 
 Interval = tuple[float, float]
 
 
-def draw_metrics(
-    tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[str, np.ndarray]
-) -> dict[str, Draws]:
+def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[str, np.ndarray]) -> dict[str, Draws]:
     """Return the metrics of each draw.
 
     If an image is drawn several times, its detections follow each other in the order of equal scores.
@@ -70,7 +69,7 @@ def interval(draws: np.ndarray) -> Interval | None:
     return float(low), float(high)
 
 
-def intervals(draws: Draws) -> dict[str, list[float] | None]:
+def describe_intervals(draws: Draws) -> dict[str, list[float] | None]:
     """Return `[low, high]` of each metric, as json holds it."""
     found = {name: interval(values) for name, values in draws.items()}
     return {name: list(ends) if ends else None for name, ends in found.items()}
@@ -110,7 +109,9 @@ def read_draws(path: Path) -> dict[str, Draws]:
 def _names(kind: str, max_dets: Sequence[int]) -> list[str]:
     """Name the metrics in the order of `_Source.draw`."""
     precisions = ["ap", *AP_THRESHOLDS, *(f"ap_{size}" for size in SIZES)]
-    return [f"{kind}_{name}" for name in (*precisions, *(f"ar@{n}{size}" for n in max_dets for size in recall_sizes(n)))]
+    return [
+        f"{kind}_{name}" for name in (*precisions, *(f"ar@{n}{size}" for n in max_dets for size in recall_sizes(n)))
+    ]
 
 
 class _Source:

@@ -19,7 +19,7 @@ from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
-from vclr.evaluation.intervals import Draws, draw_metrics
+from vclr.evaluation.intervals import Draws, describe_intervals, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
 
@@ -32,7 +32,8 @@ def score(
     max_dets: Sequence[int] = MAX_DETS,
     categories: list[str] | None = None,
     masks: bool = True,
-) -> Metrics:
+    intervals: bool = False,
+) -> dict[str, Any]:
     """Compare predictions with a ground truth, without regard to classes.
 
     Args:
@@ -45,11 +46,13 @@ def score(
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
+        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
         `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` if the
-        ground truth or the predictions have no segmentation at all.
+        ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name holds
+        `[low, high]` of each metric.
 
     Raises:
         UserError: a file or an entry of it is invalid.
@@ -63,8 +66,10 @@ def score(
     scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
         with read_predictions(predictions, truth.images, truth_source) as found:
-            return scorer.score(found)[""]
-    return scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+            metrics = scorer.score(found)[""]
+    else:
+        metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+    return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})
 
 
 class Scorer:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from vclr.catalog.classes import resolve_groups
 from vclr.config import Config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
+from vclr.evaluation.intervals import DRAWS_FILE, Draws, interval, read_draws
 from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
@@ -71,6 +73,11 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
             scores[0].classes,
             **{reference: score.groups for reference, score in references.items()},
+            draws={group: [score.draws.get(group, {}) for score in scores] for group in scores[0].groups},
+            reference_draws={
+                reference: {group: [draws] for group, draws in score.draws.items()}
+                for reference, score in references.items()
+            },
             runs=folders,
             predictions=scored[0] / protocol / "predictions.json",
             checkpoints=[score.checkpoint for score in scores],
@@ -112,6 +119,7 @@ class _Scores:
         path: path of the file.
         test_set: the test set that was evaluated.
         groups: the metrics of each group.
+        draws: their bootstrap draws; empty for results of earlier versions.
         classes: the names of the classes of each group that has some.
         checkpoint: the sha256 of the checkpoint, "" if it was not recorded.
         weights: whether the student or the teacher was evaluated, "" if it was not recorded.
@@ -120,6 +128,7 @@ class _Scores:
     path: Path
     test_set: EvaluatedSet
     groups: dict[str, Metrics]
+    draws: dict[str, Draws]
     classes: dict[str, list[str]]
     checkpoint: str
     weights: str
@@ -135,13 +144,31 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
     weights = str(said.get("weights") or "") if isinstance(said, dict) else ""
     classes = _read_classes(said, path, config)
+    draws = read_draws(path.parent / DRAWS_FILE) if "intervals" in metrics else {}
     if not groups:
         protocol = protocol or config.evaluation.protocol
         headline = protocol if protocol in config.evaluation.groups else ALL
-        groups = {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
+        groups = {headline: metrics}
+        draws = dict(zip([headline], draws.values(), strict=False))
+    _check_draws(draws, groups, path)
+    groups = {group: _without_intervals(values) for group, values in groups.items()}
     evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
     own = {group: classes[group] for group in groups if group in classes}
-    return _Scores(path, evaluated_set, groups, own, checkpoint, weights)
+    return _Scores(path, evaluated_set, groups, draws, own, checkpoint, weights)
+
+
+def _without_intervals(metrics: dict[str, Any]) -> Metrics:
+    return {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}
+
+
+def _check_draws(draws: dict[str, Draws], groups: dict[str, Any], path: Path) -> None:
+    """Refuse draws of another evaluation than the metrics."""
+    for group, metrics in groups.items():
+        recorded = metrics.get("intervals", {})
+        for name, values in draws.get(group, {}).items():
+            ends, found = recorded.get(name), interval(values)
+            if (ends is None) != (found is None) or (found and not np.allclose(ends, found, atol=1e-3)):
+                raise UserError(f"{path.parent / DRAWS_FILE}: is not of the same evaluation as {path}; evaluate again")
 
 
 def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
@@ -195,4 +222,9 @@ def _merge(one: Experiment, other: Experiment) -> Experiment:
         classes=other.classes | one.classes,
         untrained=other.untrained | one.untrained,
         proposals=other.proposals | one.proposals,
+        draws=other.draws | one.draws,
+        reference_draws={
+            reference: other.reference_draws.get(reference, {}) | one.reference_draws.get(reference, {})
+            for reference in REFERENCES
+        },
     )
