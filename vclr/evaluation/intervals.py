@@ -95,11 +95,11 @@ def read_draws(path: Path) -> dict[str, Draws]:
     """
     draws: dict[str, Draws] = {}
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             for key in file.files:
                 group, _, name = key.rpartition("/")
                 draws.setdefault(group, {})[name] = file[key].astype(float)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{path}: is not a file of bootstrap draws; evaluate again") from None
     if any(values.shape != (DRAWS,) for metrics in draws.values() for values in metrics.values()):
         raise UserError(f"{path}: does not have {DRAWS} draws of each metric; evaluate again")

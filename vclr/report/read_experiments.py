@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from vclr.catalog.classes import resolve_groups
-from vclr.config import Config, read_config
+from vclr.config import Config, load_config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
@@ -90,6 +90,38 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
         by_set[key] = _merge(by_set[key], experiment) if key in by_set else experiment
     _check_same_checkpoints(list(by_set.values()))
     return list(by_set.values())
+
+
+def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
+    """Read the results of one evaluated training, one entry per test set.
+
+    Args:
+        name: what to call it.
+        folder: holds `metrics.json`, or a folder with one for each protocol.
+        run: the run folder, or None if it is not known; then the configuration is not either, and `runs` is empty.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    config = read_config(run / "config.yaml") if run else load_config()
+    found = []
+    for protocol in _protocols_in(folder):
+        score = _read_scores(folder / protocol / "metrics.json", config, protocol)
+        found.append(
+            Experiment(
+                name,
+                [0],
+                config,
+                score.test_set,
+                {group: [metrics] for group, metrics in score.groups.items()},
+                score.classes,
+                draws={group: [draws] for group, draws in score.draws.items()},
+                runs=[run] if run else [],
+                recorded_weights=score.weights,
+                data_hashes=_read_facts(run / "data.json") if run else {},
+            )
+        )
+    return found
 
 
 def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:

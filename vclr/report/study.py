@@ -116,7 +116,7 @@ def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
         header = ["pair", "metric", "difference", "95 % interval", "p, t test", "p, sign flips"]
         has_draws = any(one.over_images for one in comparisons.values())
         header += ["95 % over images"] * has_draws
-        shown = _shown_metrics(experiments)
+        shown = shown_metrics(experiments)
         cells = [row for pair, one in comparisons.items() for row in _test_rows(pair, one, shown, has_draws)]
         lines += [*markdown_table(header, cells), ""]
         for pair, comparison in comparisons.items():
@@ -137,7 +137,8 @@ def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: b
     return rows
 
 
-def _shown_metrics(experiments: list[Experiment]) -> list[str]:
+def shown_metrics(experiments: list[Experiment]) -> list[str]:
+    """List the metrics of a table of results."""
     first = groups_of(experiments)[0]
     names = dict.fromkeys((main_metric(experiments), BOX_HEADLINE))
     return [name for name in names if any(experiment.values(first, name) for experiment in experiments)]
@@ -145,7 +146,7 @@ def _shown_metrics(experiments: list[Experiment]) -> list[str]:
 
 def markdown_results(experiments: list[Experiment]) -> list[str]:
     """Return the lines of a Markdown table of what experiments reached on one test set."""
-    groups, shown, metric = groups_of(experiments), _shown_metrics(experiments), main_metric(experiments)
+    groups, shown, metric = groups_of(experiments), shown_metrics(experiments), main_metric(experiments)
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
     header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + ["gap"] * has_gap
     rows = []
