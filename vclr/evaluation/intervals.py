@@ -22,7 +22,7 @@ from vclr.files import atomic_path
 DRAWS = 1000
 DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
-BATCH = 50  # draws at once: more need more memory
+BATCH = 100_000  # images in the draws that are counted at once: more need more memory
 
 Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN without ground truth
 Interval = tuple[float, float]
@@ -55,8 +55,9 @@ def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[
 def draw_images(num_images: int) -> Iterator[np.ndarray]:
     """Yield (i, b) how often each image is in each draw, for a batch of draws at a time."""
     generator = np.random.default_rng(0)
-    for _ in range(0, DRAWS, BATCH):
-        drawn = [generator.integers(max(num_images, 1), size=num_images) for _ in range(BATCH)]
+    size = min(max(BATCH // max(num_images, 1), 10), DRAWS)
+    for start in range(0, DRAWS, size):
+        drawn = [generator.integers(max(num_images, 1), size=num_images) for _ in range(min(size, DRAWS - start))]
         yield np.stack([np.bincount(images, minlength=num_images) for images in drawn], axis=1).astype(np.int32)
 
 
@@ -201,8 +202,9 @@ class _Level:
         if self._neither.size:
             left_out = weights.take(self._neither, axis=1).cumsum(axis=1, dtype=np.int32)
             counted -= np.pad(left_out, ((0, 0), (1, 0))).take(self._num_before, axis=1)
-        precision = true / np.maximum(counted, 1, out=counted)
-        return np.array([_average(*row) for row in zip(precision, true, needed, strict=True)])
+        precision = np.zeros((len(true), len(self._places) + 1))  # the last column is for recall that is not reached
+        np.divide(true, np.maximum(counted, 1, out=counted), out=precision[:, :-1])
+        return _average(precision, true, needed)
 
 
 def _needed(num_objects: np.ndarray) -> np.ndarray:
@@ -213,12 +215,16 @@ def _needed(num_objects: np.ndarray) -> np.ndarray:
     return (needed + (needed / total < RECALLS)).astype(np.int32)
 
 
-def _average(precision: np.ndarray, true: np.ndarray, needed: np.ndarray) -> float:
-    """Average the best precision (k,) from each recall on."""
-    ranks = true.searchsorted(needed)
-    ranks = ranks[ranks < len(true)]
-    if not ranks.size:
-        return 0.0
+def _average(precision: np.ndarray, true: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Return the mean (b,) of the best precision (b, k + 1) from each recall on.
+
+    All rows are looked up at once, one after the other. Each begins at recall 0, which no detection is needed for, so
+    the last stretch of a row ends where the next row begins.
+    """
+    rows = np.arange(len(true))[:, None]
+    apart = rows * (max(true.max(initial=0), needed.max()) + 1)
+    ranks = np.searchsorted((true + apart).ravel(), needed + apart) - rows * true.shape[1]
+    starts = (ranks + rows * precision.shape[1]).ravel()
     # If a rank occurs several times, `reduceat` takes the stretch up to the next one only at the last of them.
-    best = np.maximum.accumulate(np.maximum.reduceat(precision, ranks)[::-1])
-    return float(best.sum()) / len(RECALLS)
+    best = np.maximum.reduceat(precision.ravel(), starts).reshape(ranks.shape)
+    return np.maximum.accumulate(best[:, ::-1], axis=1).mean(axis=1)
