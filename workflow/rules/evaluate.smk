@@ -2,9 +2,10 @@
 # `evaluation.protocols` of the experiment: one training, several test sets.
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test sets that it names
-# outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json, results/{experiment}/untrained{protocol}/
-#          the same, results/{experiment}/proposals{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json; on the
-#          way, with shards.evaluation above 1, results/{experiment}/seed{seed}{protocol}/shards/
+# outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json and bootstrap.npz,
+#          results/{experiment}/untrained{protocol}/ the same, results/{experiment}/proposals{protocol}/metrics.json and
+#          bootstrap.npz, results/{experiment}/leaks{protocol}.json; on the way, with shards.evaluation above 1,
+#          results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 
@@ -33,6 +34,7 @@ rule evaluate:
     output:
         metrics="results/{experiment}/seed{seed}{protocol}/metrics.json",
         predictions="results/{experiment}/seed{seed}{protocol}/predictions.json",
+        draws="results/{experiment}/seed{seed}{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_seed{seed}{protocol}.log",
     threads: config["training_threads"] if EVALUATION_SHARDS == 1 else 1
@@ -90,6 +92,7 @@ rule evaluate_untrained:
     output:
         metrics="results/{experiment}/untrained{protocol}/metrics.json",
         predictions="results/{experiment}/untrained{protocol}/predictions.json",
+        draws="results/{experiment}/untrained{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_untrained{protocol}.log",
     threads: config["training_threads"]
@@ -114,6 +117,7 @@ rule evaluate_proposals:
         proposals=lambda wildcards: experiments.proposals_of_test_set(wildcards.experiment, wildcards.protocol),
     output:
         metrics="results/{experiment}/proposals{protocol}/metrics.json",
+        draws="results/{experiment}/proposals{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_proposals{protocol}.log",
     params:
