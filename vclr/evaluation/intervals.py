@@ -22,7 +22,7 @@ from vclr.files import atomic_path
 DRAWS = 1000
 DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
-BATCH = 100_000  # images in the draws that are counted at once: more need more memory
+BATCH, MAX_BATCH = 50_000, 200  # images, and draws, that are counted at once: more need more memory
 
 Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN without ground truth
 Interval = tuple[float, float]
@@ -55,7 +55,7 @@ def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[
 def draw_images(num_images: int) -> Iterator[np.ndarray]:
     """Yield (i, b) how often each image is in each draw, for a batch of draws at a time."""
     generator = np.random.default_rng(0)
-    size = min(max(BATCH // max(num_images, 1), 10), DRAWS)
+    size = min(max(BATCH // max(num_images, 1), 10), MAX_BATCH)
     for start in range(0, DRAWS, size):
         drawn = [generator.integers(max(num_images, 1), size=num_images) for _ in range(min(size, DRAWS - start))]
         yield np.stack([np.bincount(images, minlength=num_images) for images in drawn], axis=1).astype(np.int32)
