@@ -1,8 +1,9 @@
 """What an evaluation costs as the test set grows tenfold, and what a second process saves.
 
 A tiny detector with random weights finds 300 objects in each of 500 and 5000 images of 48x64 pixels, which have 7
-annotated objects each. Measures `vclr evaluate`, the same of its file of predictions, and `vclr score`; then `vclr
-evaluate` by one and by two processes with one thread each. Each command runs in a separate process. Takes half an hour.
+annotated objects each. Measures `vclr evaluate`, the same of its file of predictions, and `vclr score` with and without
+intervals; then `vclr evaluate` by one and by two processes with one thread each. Each command runs in a separate
+process. Takes half an hour.
 """
 
 from __future__ import annotations
@@ -64,8 +65,11 @@ def measure(folder: Path, num_images: int) -> dict[str, Cost]:
             folder, *evaluate, "--predictions", "one/predictions.json", "--output", "from_file"
         ),
         "score": run(folder, PYTHON, "-m", "vclr.cli", "score", "truth.json", "one/predictions.json"),
+        "score without intervals": run(
+            folder, PYTHON, "-m", "vclr.cli", "score", "truth.json", "one/predictions.json", "--no-intervals"
+        ),
     }
-    for name in ("metrics.json", "predictions.json"):
+    for name in ("metrics.json", "predictions.json", "bootstrap.npz"):
         if (folder / "one" / name).read_bytes() != (folder / "two" / name).read_bytes():
             sys.exit(f"two processes wrote another {name} than one")
     return costs

@@ -19,6 +19,7 @@ COCO_KEYS = ("images", "annotations", "categories")  # one of them is near the b
 EVALUATION: dict[str, Kind] = {
     "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
     "predictions.json": ((), (b"[]", b'[{"image_id"')),
+    "bootstrap.npz": ((), (b"PK\x03\x04",)),
 }
 _PAGE = b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="'
 REPORT: dict[str, Kind] = {

@@ -59,7 +59,7 @@ def test_two_processes_evaluate_to_the_same_bytes(
     words = ["train", "--eval-only", *settings, f"train.output_dir={tmp_path}/out"]
     done = run([*VCLR, *words, "--num-gpus", "2"] if starter == "--num-gpus" else [*TORCHRUN, *words])
     assert "evaluating: 3/3" in done.stderr, "the first process's share of four images"
-    assert alone[1].keys() == {"metrics.json", "predictions.json"}
+    assert alone[1].keys() == {"bootstrap.npz", "metrics.json", "predictions.json"}
     assert (done.stdout, files(tmp_path / "out")) == alone
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(alone[1])
 

@@ -67,7 +67,7 @@ def test_files_hold_what_is_returned(world: Path, tmp_path: Path):
 def test_metrics_can_be_computed_from_the_files_alone(world: Path, tmp_path: Path):
     config = make_config(world, "evaluation.protocol=''")
     metrics = evaluate(build_model(config), config, tmp_path, quiet=True)
-    again = score(world / "annotations_val.json", tmp_path / "predictions.json")
+    again = score(world / "annotations_val.json", tmp_path / "predictions.json", intervals=True)
     assert {key: metrics[key] for key in again} == again
 
 
@@ -105,7 +105,7 @@ def test_shards_find_and_count_what_one_process_does(world: Path, tmp_path: Path
     parts = [evaluate_shard(model, config, tmp_path / str(shard.number), shard, quiet=True) for shard in shards]
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["predictions.json", "provenance.json"]
     assert evaluate_parts(parts, config, tmp_path / "joined") == metrics
-    for name in ("metrics.json", "predictions.json"):
+    for name in ("metrics.json", "predictions.json", "bootstrap.npz"):
         assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert ([] in map(read_json, parts)) == (count > 3)
 
@@ -176,7 +176,9 @@ def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path
     assert len(checked) == len(set(checked)) == len(read_json(tmp_path / "one" / "predictions.json"))
     assert again == metrics
     for group, names in {**evaluated_groups(config), "": None}.items():
-        alone = score(world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names)
+        alone = score(
+            world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names, intervals=True
+        )
         assert (again["groups"][group] if group else {key: again[key] for key in alone}) == alone
 
 

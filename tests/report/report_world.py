@@ -6,8 +6,11 @@ from functools import cache
 import numpy as np
 
 from vclr.coco.annotations import encode_mask
+from vclr.coco.file import encode_coco
+from vclr.coco.predictions import check_predictions, group_by_image
 from vclr.config import dump_config, load_config
-from vclr.evaluation.recall import score
+from vclr.evaluation.intervals import describe_intervals, write_draws
+from vclr.evaluation.recall import Scorer
 from vclr.files import sha256, write_json
 from vclr.pictures import write_png
 
@@ -56,9 +59,9 @@ def settings_of(root, name, *more):
     return dump_config(load_config(None, [*SETTINGS[name], *groups, *files, "train.max_iter=40", *more]))
 
 
-def write_run(root, coco, name, seed, num_found):
+def write_run(root, coco, name, seed, num_found, **options):
     write_training(root, name, seed, settings_of(root, name))
-    write_result(root / "results" / name / f"seed{seed}", coco, num_found, seed)
+    write_result(root / "results" / name / f"seed{seed}", coco, num_found, seed, **options)
 
 
 def write_training(root, name, seed, settings):
@@ -82,17 +85,22 @@ def write_training(root, name, seed, settings):
     (run / "environment.json").write_text(json.dumps({"git_revision": "f00d" * 10, "cpu": "abacus", "gpus": []}))
 
 
-def write_result(folder, coco, num_found, seed=0, provenance=None):
+def write_result(folder, coco, num_found, seed=0, provenance=None, intervals=False):
     objects = [[a for a in coco["annotations"] if a["category_id"] == side] for side in (1, 2)]
     found = [item for items, count in zip(objects, num_found, strict=True) for item in items[: max(0, count - seed)]]
     predictions = [
         {key: item[key] for key in ("image_id", "bbox", "segmentation")} | {"category_id": 1, "score": 0.9 - index / 99}
         for index, item in enumerate(found)
     ]
-    groups = {
-        name: score(coco, predictions, categories=[category])
-        for name, category in (("known", "box"), ("novel", "<star> & co"))
-    }
+    categories = {"known": ["box"], "novel": ["<star> & co"]}
+    scorer = Scorer(encode_coco(coco, "truth"), categories)
+    groups = scorer.score(group_by_image(check_predictions(predictions, coco["images"], "predictions")))
+    if intervals:
+        draws = scorer.draw()
+        groups = {
+            group: {**metrics, "intervals": describe_intervals(draws[group])} for group, metrics in groups.items()
+        }
+        write_draws(draws, folder / "bootstrap.npz")
     metrics = {**groups["novel"], "groups": groups, "num_images": 6}
     write_json(folder / "metrics.json", metrics | ({"provenance": provenance} if provenance else {}))
     write_json(folder / "predictions.json", predictions)

@@ -104,7 +104,7 @@ def test_the_study_writes_means_and_paired_tests(folders):
     novel = study["experiments"]["views"]["groups"]["novel"]
     assert novel["mask_ar@100"]["values"] == [33, 35, 31.5]
     assert novel["mask_ar@100"]["mean"] == pytest.approx(33 + 0.5 / 3)
-    assert novel["mask_ap_large"] == {"values": [], "mean": None, "standard_deviation": None}
+    assert novel["mask_ap_large"] == {"values": [], "mean": None, "standard_deviation": None, "over_images": None}
     gain = study["comparison"]["full - views"]["mask_ar@100"]
     assert gain["mean_difference"] == pytest.approx(3.1)
     assert gain["standard_deviation"] == pytest.approx(0.1)  # the seeds' common shift is gone

@@ -27,6 +27,7 @@ EXAMPLES = {
     "score": "vclr score mine/val.json results/mine/predictions.json",
     "predict": "vclr predict --checkpoint runs/mine/checkpoints/last.pt --output found mine/images/one.png",
     "convert": "vclr convert runs/mine/checkpoints/last.pt --to reference --output model_final.pth",
+    "compare": "vclr compare results/demo_baseline/seed0 results/demo/seed0",
     "report": "vclr report --experiments mine --output results/report",
     "study": "vclr study --experiments demo_baseline,demo --seeds 0,1,2 --output results/study",
     "bench": "vclr bench step --batch 2 --dtype bfloat16",

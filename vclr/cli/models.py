@@ -141,7 +141,7 @@ def evaluate(
     protocol: Protocols = None,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate a detector: write metrics.json and predictions.json.
+    """Evaluate a detector: write metrics.json, bootstrap.npz and predictions.json.
 
     Run the same command again after an interruption: it goes on with the batch at which it was stopped.
 
@@ -184,6 +184,9 @@ def score(
     lvis: Annotated[
         bool, typer.Option("--lvis", help="Add LVIS's own figures, for predictions with its classes (needs lvis).")
     ] = False,
+    intervals: Annotated[
+        bool, typer.Option(help="Also compute the 95 % interval of each metric over images (bootstrap).")
+    ] = True,
 ) -> None:
     """Compute the class-agnostic metrics of a results file, in percent."""
     from vclr.evaluation.federated import score_as_lvis
@@ -192,7 +195,7 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = score_as_lvis(ground_truth, predictions) if lvis else compute(ground_truth, predictions)
+    metrics = (score_as_lvis if lvis else compute)(ground_truth, predictions, intervals=intervals)
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

@@ -1,4 +1,4 @@
-"""Verbs for results: reports, studies, licenses, benchmarks, the MLflow UI."""
+"""Verbs for results: comparisons, reports, studies, licenses, benchmarks, the MLflow UI."""
 
 from __future__ import annotations
 
@@ -62,6 +62,24 @@ def study(
     check_output_folder(output, {}, STUDY)
     write_study(_names(",".join(experiments)), _numbers(seeds), runs, results, output, _pairs(pairs or []))
     print((output / "study.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Folders of results, or run folders; the baseline first."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare evaluated runs with the first one: metrics and differences with intervals over images, and settings.
+
+    Of a run folder runs/NAME, the results are in it or in results/NAME. Runs are compared only on the same test set.
+    """
+    from vclr.report.compare_runs import describe_runs, read_runs, summarize_runs
+
+    by_set = read_runs(runs)
+    print(json.dumps(summarize_runs(by_set), indent=1) if as_json else describe_runs(by_set))
 
 
 def _names(text: str) -> list[str]:

@@ -42,7 +42,9 @@ def evaluate(
     quiet: bool = False,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Write `metrics.json` and `predictions.json` into `output`: the same bytes, however many processes call this.
+    """Write `metrics.json`, `bootstrap.npz` and `predictions.json` into `output`.
+
+    They have the same bytes, however many processes call this.
 
     Meanwhile each process writes to `output/.predictions.json.KofN.partial`, which the first one must see. If the same
     evaluation was stopped before, it goes on from there.
@@ -64,9 +66,9 @@ def evaluate(
     source = provenance.describe(config, checkpoint)
     predict_part(model, config, samples, output, source, quiet or rank() > 0, shard, scorer.add)
     metrics = None
-    if scores := _add_up(scorer):
+    if _add_up(scorer):
         join_parts(parts, path)
-        metrics = write_metrics(config, samples, scores, output, source)
+        metrics = write_metrics(config, samples, scorer, output, source)
         remove_partials(output, path.name)
     return metrics
 
@@ -96,8 +98,7 @@ def evaluate_model(
     predict_data_set(_with_first_statistics(model), config, samples, receive, True, between_batches, shard)
     most = len(list_test_batches(config, samples, Shard(world_size(), world_size())))  # the last block is the longest
     between_batches.finish(most - len(list_test_batches(config, samples, shard)))
-    scores = _add_up(scorer)
-    return scores[headline_group(config)] if scores else None
+    return scorer.metrics()[headline_group(config)] if _add_up(scorer) else None
 
 
 class _StopTogether:
@@ -134,12 +135,12 @@ def _prepare(output: Path, parts: list[Path]) -> None:
             partial.unlink()
 
 
-def _add_up(scorer: Scorer) -> dict[str, Metrics] | None:
-    """Return the metrics of all processes' images on the first one, None on the others."""
+def _add_up(scorer: Scorer) -> bool:
+    """Add the matches of all processes' images to the scorer of the first one; tell whether this is the first one."""
     gathered = gather_on_first_process(scorer.tallies)
     for tallies in gathered[1:]:
         scorer.merge(tallies)
-    return scorer.metrics() if gathered else None
+    return bool(gathered)
 
 
 def _with_first_statistics(model: Detector) -> Detector:

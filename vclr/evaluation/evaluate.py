@@ -22,8 +22,8 @@ from vclr.data.samples import TestSamples
 from vclr.errors import UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
+from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draws
 from vclr.evaluation.recall import Scorer
-from vclr.evaluation.tally import Metrics
 from vclr.files import naming_file, remove_partials, write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard
@@ -119,7 +119,8 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     with ExitStack() as stack:
         files = [stack.enter_context(opened) for opened in _open_parts(parts, samples, annotations)]
         source = provenance.read_common(parts, provenance.describe(config, None))
-        metrics = write_metrics(config, samples, scorer.score(chain.from_iterable(files)), output, source)
+        scorer.score(chain.from_iterable(files))
+        metrics = write_metrics(config, samples, scorer, output, source)
         with writing_results(output / "predictions.json") as write:
             for file in files:
                 for _, _, result in file.stream:
@@ -134,8 +135,9 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     """
     samples = open_test_set(config)
     with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
-        scores = make_scorer(config, samples).score(found)
-    return write_metrics(config, samples, scores, output, provenance.describe(config, None))
+        scorer = make_scorer(config, samples)
+        scorer.score(found)
+    return write_metrics(config, samples, scorer, output, provenance.describe(config, None))
 
 
 def open_test_set(config: Config) -> TestSamples:
@@ -174,19 +176,25 @@ def sending(*receivers: Receive) -> Receive:
 
 
 def write_metrics(
-    config: Config, samples: TestSamples, scores: dict[str, Metrics], output: Path, source: dict[str, Any]
+    config: Config, samples: TestSamples, scorer: Scorer, output: Path, source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `metrics.json` from the metrics of a scorer, and return its content.
+    """Write `metrics.json` and `bootstrap.npz` from the matches of a scorer, and return the content of `metrics.json`.
 
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
-    with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`).
+    with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
+    `intervals` holds the 95 % interval of each over images; `bootstrap.npz` holds the draws that differences need.
     """
+    draws = scorer.draw()
+    scores = {
+        group: {**metrics, "intervals": describe_intervals(draws[group])} for group, metrics in scorer.metrics().items()
+    }
     metrics = {
         **scores[headline_group(config)],
         "groups": {group: scores[group] for group in evaluated_groups(config)},
         "num_images": len(samples),
         "provenance": source,
     }
+    write_draws(draws, output / DRAWS_FILE)
     write_json(output / "metrics.json", metrics, indent=1)
     return metrics
 

@@ -43,12 +43,13 @@ def _load_truth(path: str | Path) -> Json:
     return truth
 
 
-def score_as_lvis(ground_truth: str | Path, predictions: str | Path) -> Metrics:
+def score_as_lvis(ground_truth: str | Path, predictions: str | Path, intervals: bool = False) -> Metrics:
     """Compute LVIS's own figures beside the class-agnostic metrics, in percent.
 
     Args:
         ground_truth: a json of LVIS.
         predictions: a file of COCO results with categories of LVIS.
+        intervals: as of `recall.score`.
 
     Returns:
         The metrics of `recall.score`, and LVIS's own: `lvis_box_ap`, `lvis_box_ap50`, `lvis_box_ap75`,
@@ -61,7 +62,7 @@ def score_as_lvis(ground_truth: str | Path, predictions: str | Path) -> Metrics:
     """
     lvis = _import_lvis()
     truth = _load_truth(ground_truth)
-    metrics = score(truth, predictions)
+    metrics = score(truth, predictions, intervals=intervals)
     found = _read_results(predictions, truth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it calls Logger.warn

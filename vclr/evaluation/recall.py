@@ -20,6 +20,7 @@ from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.plain import open_ground_truth
 from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
+from vclr.evaluation.intervals import Draws, describe_intervals, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
 
@@ -32,7 +33,8 @@ def score(
     max_dets: Sequence[int] = MAX_DETS,
     categories: list[str] | None = None,
     masks: bool = True,
-) -> Metrics:
+    intervals: bool = False,
+) -> dict[str, Any]:
     """Compare predictions with a ground truth, without regard to classes.
 
     Args:
@@ -45,11 +47,13 @@ def score(
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
+        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
         `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` if the
-        ground truth or the predictions have no segmentation at all.
+        ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name holds
+        `[low, high]` of each metric.
 
     Raises:
         UserError: a file or an entry of it is invalid.
@@ -63,8 +67,10 @@ def score(
     scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
         with read_predictions(predictions, truth.images, truth_source) as found:
-            return scorer.score(found)[""]
-    return scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+            metrics = scorer.score(found)[""]
+    else:
+        metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+    return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})
 
 
 class Scorer:
@@ -99,7 +105,7 @@ class Scorer:
         self.tallies: dict[Key, Tally] = {}
         for name, group in self._groups.items():
             for kind in KINDS if masks and group.has_masks else ("box",):
-                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
+                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects.sum(axis=0))
 
     def score(self, predictions: ByImage) -> dict[str, Metrics]:
         """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
@@ -135,13 +141,21 @@ class Scorer:
         """Return what `score` returns, for each group."""
         scores = {}
         for group in self._groups:
-            boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
-            scores[group] = boxes.metrics("box")
-            if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
-                scores[group] |= masks.metrics("mask")
+            scores[group] = self.tallies[group, "box"].metrics("box")
+            if (group, "mask") in self.tallies and self._has(group, "mask"):
+                scores[group] |= self.tallies[group, "mask"].metrics("mask")
             else:
                 scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
         return scores
+
+    def draw(self) -> dict[str, Draws]:
+        """Return the metrics of each draw of the images, for each group; without those that are None."""
+        counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
+        return draw_metrics(counted, {name: group.num_objects for name, group in self._groups.items()})
+
+    def _has(self, group: str, kind: str) -> bool:
+        """Tell whether the predictions have outlines of a kind."""
+        return self.tallies[group, kind].num_found == self.tallies[group, "box"].num_found
 
     def _best(self, predictions: list[Json]) -> list[Json]:
         """Return as many predictions as count, best first; between equals, category and order decide."""

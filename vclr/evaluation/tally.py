@@ -73,6 +73,7 @@ class Tally:
         num_objects: (a,) number of objects per size range, of all images.
         num_found: number of predictions, including those that are not among the best.
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
+        counts: (m, a) what each image adds to `num_true`, summed over the thresholds, by its number.
         images: the images by number.
     """
 
@@ -80,6 +81,7 @@ class Tally:
     num_objects: np.ndarray
     num_found: int = 0
     num_true: np.ndarray = field(init=False)
+    counts: dict[int, np.ndarray] = field(default_factory=dict)
     images: dict[int, Image] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,8 +91,9 @@ class Tally:
         """Add the detections in an image."""
         is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
         is_true = is_matched & ~has_ignored
-        for number, count in enumerate(self.max_dets):
-            self.num_true[number] += is_true[..., :count].sum(axis=-1)
+        num_true = np.stack([is_true[..., :count].sum(axis=-1) for count in self.max_dets])
+        self.num_true += num_true
+        self.counts[image] = num_true.sum(axis=-1).astype(np.uint32)
         matched = np.flatnonzero(is_matched[..., :AP_DETECTIONS].any(axis=(0, 1)))
         is_false = ~is_matched[..., matched] & detections.is_inside[:, None, matched]
         flags = np.packbits(np.concatenate([is_true[..., matched], is_false], axis=1), axis=1)
@@ -100,6 +103,7 @@ class Tally:
         """Add the matches of other images."""
         self.num_found += other.num_found
         self.num_true += other.num_true
+        self.counts |= other.counts
         self.images |= other.images
 
     def metrics(self, kind: str) -> Metrics:
@@ -118,7 +122,7 @@ class Tally:
         precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if self.num_objects[area] else -1.0)
         if not self.images or not self.num_objects[area]:
             return precision
-        flags = self._sorted_flags(area)
+        flags = self.sorted_flags(area)
         for threshold in range(len(THRESHOLDS)):
             # Precision is highest where a true detection was added, and recall grows there.
             places = np.flatnonzero(_row(flags, threshold))
@@ -130,7 +134,7 @@ class Tally:
             precision[threshold, : len(ranks)] = best[ranks]
         return precision
 
-    def _sorted_flags(self, area: int) -> np.ndarray:
+    def sorted_flags(self, area: int) -> np.ndarray:
         """Return the packed flags (3, d) of the detections in all images, best first."""
         images = [self.images[number] for number in sorted(self.images)]
         flags = UNMATCHED[:, None] * np.concatenate([image.detections.is_inside[area] for image in images])
@@ -138,8 +142,16 @@ class Tally:
         for image in images:
             flags[:, start + image.matched.astype(int)] = image.flags[area]
             start += len(image.detections.scores)
-        scores = np.concatenate([image.detections.scores for image in images])
-        return flags[:, np.argsort(np.negative(scores, out=scores), kind="mergesort")]
+        return flags[:, self._order()]
+
+    def sorted_images(self) -> np.ndarray:
+        """Return the image (d,) of each detection, best first."""
+        numbers = sorted(self.images)
+        return np.repeat(numbers, [len(self.images[number].detections.scores) for number in numbers])[self._order()]
+
+    def _order(self) -> np.ndarray:
+        scores = np.concatenate([self.images[number].detections.scores for number in sorted(self.images)])
+        return np.argsort(np.negative(scores, out=scores), kind="mergesort")
 
 
 def is_outside(areas: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ class Group:
     Attributes:
         is_counted: (n,) whether each annotation of the ground truth belongs to it.
         images: the numbers of its images.
-        num_objects: (a,) number of objects per size range.
+        num_objects: (i, a) number of objects per image and size range.
         has_masks: whether an annotation has a segmentation.
     """
 
@@ -67,9 +67,10 @@ class Truth:
             wanted = category_ids(self._coco.head, categories, self._source)
             is_counted = np.array([category in wanted for category in self._categories], bool) & (self._images >= 0)
             images = set(self._images[is_counted & ~self.objects.is_crowd].tolist())
-        is_real = ~self.objects.is_ignored[:, is_counted]
+        num_objects = np.zeros((len(self.numbers), len(self.objects.is_ignored)), np.int32)
+        np.add.at(num_objects, self._images[is_counted], ~self.objects.is_ignored[:, is_counted].T)
         has_masks = self._has_mask & is_counted & np.isin(self._images, list(images))
-        return Group(is_counted, images, is_real.sum(axis=1), bool(has_masks.any()))
+        return Group(is_counted, images, num_objects, bool(has_masks.any()))
 
     def in_image(self, image_id: int | str) -> tuple[np.ndarray, list[Json]]:
         """Return the positions of an image's annotations, and the annotations."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.errors import UsageError, nearest
+from vclr.evaluation.intervals import Interval, interval
 from vclr.report.differences import differing_settings
 from vclr.report.experiments import Experiment, target_group
 from vclr.report.paired_test import PairedResult, paired_test
@@ -28,6 +29,8 @@ class Comparison:
         first, second: the experiments; the results are `first - second`.
         group: the group of classes that was evaluated.
         results: for each metric that both have, the paired result.
+        over_images: for each metric that both have bootstrap draws of, the 95 % interval of the difference of the means
+            over the seeds if the images are drawn again.
         differences: the settings that differ between the two trainings, each with its value in the first and in the
             second.
     """
@@ -36,6 +39,7 @@ class Comparison:
     second: Experiment
     group: str
     results: dict[str, PairedResult]
+    over_images: dict[str, Interval]
     differences: dict[str, list[Any]]
 
     @property
@@ -100,7 +104,17 @@ def compare(experiments: list[Experiment], pairs: Pairs = ()) -> dict[str, Compa
 def _compare(first: Experiment, second: Experiment, group: str) -> Comparison:
     values = {metric: (first.values(group, metric), second.values(group, metric)) for metric in SHOWN_METRICS}
     results = {metric: paired_test(a, b) for metric, (a, b) in values.items() if a and b}
-    return Comparison(first, second, group, results, differing_settings(first, second))
+    over_images = {metric: found for metric in results if (found := paired_interval(first, second, group, metric))}
+    return Comparison(first, second, group, results, over_images, differing_settings(first, second))
+
+
+def paired_interval(first: Experiment, second: Experiment, group: str, metric: str) -> Interval | None:
+    """Return the interval of the difference of two experiments over images, None without draws of both.
+
+    Each draw has the same images for both, so it is narrower than the intervals of the two suggest.
+    """
+    drawn = first.drawn(group, metric), second.drawn(group, metric)
+    return None if drawn[0] is None or drawn[1] is None else interval(drawn[0] - drawn[1])
 
 
 def shown_difference(a: list[float], b: list[float]) -> float:

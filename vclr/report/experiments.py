@@ -13,6 +13,7 @@ from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
+from vclr.evaluation.intervals import Draws
 from vclr.evaluation.tally import Metrics
 from vclr.views.choice import view_weights
 
@@ -34,6 +35,8 @@ class Experiment:
         classes: for each group, the names of its classes; empty for a test set without groups.
         untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
         proposals: the same for the object proposals of the test set.
+        draws: for each group, the bootstrap draws of each seed; empty ones for results of earlier versions.
+        reference_draws: the same of `untrained` and of `proposals`, by these names.
         runs: the run folder of each seed.
         predictions: the file with the predictions of the first seed.
         checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
@@ -51,6 +54,8 @@ class Experiment:
     classes: dict[str, list[str]] = field(default_factory=dict)
     untrained: dict[str, Metrics] = field(default_factory=dict)
     proposals: dict[str, Metrics] = field(default_factory=dict)
+    draws: dict[str, list[Draws]] = field(default_factory=dict)
+    reference_draws: dict[str, dict[str, list[Draws]]] = field(default_factory=dict)
     runs: list[Path] = field(default_factory=list)
     predictions: Path = Path()
     checkpoints: list[str] = field(default_factory=list)
@@ -95,10 +100,29 @@ class Experiment:
         values = self.values(group, metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def drawn(self, group: str, metric: str) -> np.ndarray | None:
+        """Return the mean over the seeds in each bootstrap draw of the images; None if a seed has no draws."""
+        return mean_draws(self.draws.get(group, []), metric)
+
+    def reference(self, name: str) -> Experiment:
+        """Return `untrained` or `proposals` as an experiment of one seed."""
+        groups = {group: [metrics] for group, metrics in getattr(self, name).items()}
+        return replace(self, groups=groups, draws=self.reference_draws.get(name, {}))
+
     def gaps(self, metric: str) -> list[float]:
         """Return, seed by seed, how far the novel classes lie below the known ones; empty without both groups."""
         pairs = zip(self.values(KNOWN, metric), self.values(NOVEL, metric), strict=False)
         return [known - novel for known, novel in pairs]
+
+
+def mean_draws(seeds: list[Draws], metric: str) -> np.ndarray | None:
+    """Return the mean of a metric over several evaluations in each draw of the images; None if one lacks it.
+
+    All have the same images in a draw.
+    """
+    if not seeds or any(metric not in draws for draws in seeds):
+        return None
+    return np.asarray(np.mean([draws[metric] for draws in seeds], axis=0))
 
 
 def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
@@ -145,6 +169,8 @@ def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment
         groups=rename(experiment.groups),
         untrained=rename(experiment.untrained),
         proposals=rename(experiment.proposals),
+        draws=rename(experiment.draws),
+        reference_draws={reference: rename(draws) for reference, draws in experiment.reference_draws.items()},
     )
 
 

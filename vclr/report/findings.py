@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vclr.evaluation.intervals import Interval
 from vclr.report.comparison import Comparison, Pairs, compare, shown_difference
 from vclr.report.differences import describe_differences
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric
@@ -33,20 +34,22 @@ def _describe(comparison: Comparison, metric: str) -> str:
     amount = f"{abs(difference):.1f} points {side} than" if difference else "the same as"
     return (
         f"Recall of {first} on {comparison.group} objects is {amount} that of {second} "
-        f"({_certainty(comparison.results[metric])}). {describe_differences(comparison.differences, MAX_NAMED)}"
+        f"({_certainty(comparison.results[metric], comparison.over_images.get(metric))}). "
+        f"{describe_differences(comparison.differences, MAX_NAMED)}"
     )
 
 
-def _certainty(test: PairedResult) -> str:
-    """Say how certain a difference is."""
+def _certainty(test: PairedResult, over_images: Interval | None) -> str:
+    """Say how certain a difference is, over seeds and over images."""
+    images = f"95 % interval over images {format_interval(over_images, '+.1f')}".replace("-", "−")
     if test.low is None or test.high is None:
-        return "one seed"
+        return f"one seed; {images}" if over_images else "one seed"
     interval = f"{test.low:+.1f} to {test.high:+.1f}".replace("-", "−")
     text = f"95 % interval {interval}, paired t test p {_equals(test.p_t)}"
     if test.p_permutation is not None:
         text += f", sign flips p {_equals(test.p_permutation)}"
     verdict = "; the interval contains 0, so this is no evidence of an effect" if test.low <= 0 <= test.high else ""
-    return text + verdict
+    return text + verdict + (f"; {images}" if over_images else "")
 
 
 def _about_proposals(experiments: list[Experiment], metric: str) -> list[str]:
@@ -76,6 +79,11 @@ def evidence(num_seeds: int) -> str:
         return f"The exact sign-flip test is left out: it would take too long for more than {MAX_EXACT} seeds."
     text = f"With {num_seeds} seeds the exact sign-flip test cannot give less than p = {2 / 2**num_seeds:.2g}"
     return text + (", so it cannot reach 0.05 by itself." if 2 / 2**num_seeds > 0.05 else ".")
+
+
+def format_interval(found: Interval | None, form: str = ".1f") -> str:
+    """Write an interval; "" if there is none."""
+    return "" if found is None else f"[{found[0]:{form}}, {found[1]:{form}}]"
 
 
 def format_p(p: float | None) -> str:

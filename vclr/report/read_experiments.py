@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from vclr.catalog.classes import resolve_groups
-from vclr.config import Config, read_config
+from vclr.config import Config, load_config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
+from vclr.evaluation.intervals import DRAWS_FILE, Draws, interval, read_draws
 from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import ALL, Experiment, have_same_classes
@@ -71,6 +73,11 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
             scores[0].classes,
             **{reference: score.groups for reference, score in references.items()},
+            draws={group: [score.draws.get(group, {}) for score in scores] for group in scores[0].groups},
+            reference_draws={
+                reference: {group: [draws] for group, draws in score.draws.items()}
+                for reference, score in references.items()
+            },
             runs=folders,
             predictions=scored[0] / protocol / "predictions.json",
             checkpoints=[score.checkpoint for score in scores],
@@ -83,6 +90,38 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
         by_set[key] = _merge(by_set[key], experiment) if key in by_set else experiment
     _check_same_checkpoints(list(by_set.values()))
     return list(by_set.values())
+
+
+def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
+    """Read the results of one evaluated training, one entry per test set.
+
+    Args:
+        name: what to call it.
+        folder: holds `metrics.json`, or a folder with one for each protocol.
+        run: the run folder, or None if it is not known; then the configuration is not either, and `runs` is empty.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    config = read_config(run / "config.yaml") if run else load_config()
+    found = []
+    for protocol in _protocols_in(folder):
+        score = _read_scores(folder / protocol / "metrics.json", config, protocol)
+        found.append(
+            Experiment(
+                name,
+                [0],
+                config,
+                score.test_set,
+                {group: [metrics] for group, metrics in score.groups.items()},
+                score.classes,
+                draws={group: [draws] for group, draws in score.draws.items()},
+                runs=[run] if run else [],
+                recorded_weights=score.weights,
+                data_hashes=read_facts(run / "data.json") if run else {},
+            )
+        )
+    return found
 
 
 def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
@@ -113,6 +152,7 @@ class _Scores:
         path: path of the file.
         test_set: the test set that was evaluated.
         groups: the metrics of each group.
+        draws: their bootstrap draws; empty for results of earlier versions.
         classes: the names of the classes of each group that has some.
         checkpoint: the sha256 of the checkpoint, "" if it was not recorded.
         weights: whether the student or the teacher was evaluated, "" if it was not recorded.
@@ -121,6 +161,7 @@ class _Scores:
     path: Path
     test_set: EvaluatedSet
     groups: dict[str, Metrics]
+    draws: dict[str, Draws]
     classes: dict[str, list[str]]
     checkpoint: str
     weights: str
@@ -136,13 +177,31 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
     weights = str(said.get("weights") or "") if isinstance(said, dict) else ""
     classes = _read_classes(said, path, config)
+    draws = read_draws(path.parent / DRAWS_FILE) if "intervals" in metrics else {}
     if not groups:
         protocol = protocol or config.evaluation.protocol
         headline = protocol if protocol in config.evaluation.groups else ALL
-        groups = {headline: {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}}
+        groups = {headline: metrics}
+        draws = dict(zip([headline], draws.values(), strict=False))
+    _check_draws(draws, groups, path)
+    groups = {group: _without_intervals(values) for group, values in groups.items()}
     evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
     own = {group: classes[group] for group in groups if group in classes}
-    return _Scores(path, evaluated_set, groups, own, checkpoint, weights)
+    return _Scores(path, evaluated_set, groups, draws, own, checkpoint, weights)
+
+
+def _without_intervals(metrics: dict[str, Any]) -> Metrics:
+    return {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}
+
+
+def _check_draws(draws: dict[str, Draws], groups: dict[str, Any], path: Path) -> None:
+    """Refuse draws of another evaluation than the metrics."""
+    for group, metrics in groups.items():
+        recorded = metrics.get("intervals", {})
+        for name, values in draws.get(group, {}).items():
+            ends, found = recorded.get(name), interval(values)
+            if (ends is None) != (found is None) or (found and not np.allclose(ends, found, atol=1e-3)):
+                raise UserError(f"{path.parent / DRAWS_FILE}: is not of the same evaluation as {path}; evaluate again")
 
 
 def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
@@ -196,4 +255,9 @@ def _merge(one: Experiment, other: Experiment) -> Experiment:
         classes=other.classes | one.classes,
         untrained=other.untrained | one.untrained,
         proposals=other.proposals | one.proposals,
+        draws=other.draws | one.draws,
+        reference_draws={
+            reference: other.reference_draws.get(reference, {}) | one.reference_draws.get(reference, {})
+            for reference in REFERENCES
+        },
     )

@@ -11,7 +11,7 @@ from vclr.config import CriterionConfig, ModelConfig
 from vclr.report.comparison import shown_difference, shown_mean
 from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric, target_group
 from vclr.report.history import training_minutes
-from vclr.report.study import format_gap, format_values
+from vclr.report.study import format_gap, format_result, format_values
 
 
 def results_table(experiments: list[Experiment], histories: dict[str, list[list[dict[str, Any]]]]) -> Json:
@@ -20,16 +20,17 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
     Returns:
         `groups` and `metrics` for the heading; `has_gap`; `has_floor`, which tells whether an untrained model was
         evaluated; `rows` with name, settings and cells, each a text and whether it is the best of its column;
-        `references` with name and cells of what was not trained.
+        `has_intervals`, which tells whether cells have intervals over images; `references` with name and cells of what
+        was not trained.
     """
     groups, metric = groups_of(experiments), main_metric(experiments)
     metrics = [
         name for name in TABLE_METRICS if any(one.values(group, name) for one in experiments for group in groups)
     ]
-    columns = [[experiment.values(group, name) for experiment in experiments] for group in groups for name in metrics]
     cells = [
-        _mark_best([(format_values(values), shown_mean(values) if values else None) for values in column], max)
-        for column in columns
+        _mark_best([_result(experiment, group, name) for experiment in experiments], max)
+        for group in groups
+        for name in metrics
     ]
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
     if has_gap:
@@ -49,28 +50,31 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
         }
         for number, experiment in enumerate(experiments)
     ]
-    untrained = {experiment.name: experiment.untrained for experiment in experiments if experiment.untrained}
-    proposals = next((experiment.proposals for experiment in experiments if experiment.proposals), None)
+    untrained = [experiment for experiment in experiments if experiment.untrained]
     references = [
-        (f"{name}, untrained" if len(untrained) > 1 else "untrained", floor) for name, floor in untrained.items()
+        (f"{one.name}, untrained" if len(untrained) > 1 else "untrained", one.reference("untrained"))
+        for one in untrained
     ]
-    references += [("object proposals", proposals)] if proposals else []
+    with_proposals = next((one for one in experiments if one.proposals), None)
+    references += [("object proposals", with_proposals.reference("proposals"))] if with_proposals else []
     return {
         "groups": groups,
         "metrics": metrics,
         "target": target,
         "has_gap": has_gap,
         "has_floor": any(floors),
+        "has_intervals": any("[" in text for column in cells for text, _ in column),
         "rows": rows,
         "references": [
-            (name, [_format_one(scores.get(group, {}).get(metric)) for group in groups for metric in metrics])
-            for name, scores in references
+            (name, [format_result(one, group, metric) for group in groups for metric in metrics])
+            for name, one in references
         ],
     }
 
 
-def _format_one(value: float | None) -> str:
-    return format_values([] if value is None else [value])
+def _result(experiment: Experiment, group: str, metric: str) -> tuple[str, float | None]:
+    values = experiment.values(group, metric)
+    return format_result(experiment, group, metric), shown_mean(values) if values else None
 
 
 def _shown_gap(experiment: Experiment, metric: str) -> float | None:

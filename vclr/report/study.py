@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.metrics import BOX_HEADLINE
+from vclr.evaluation.intervals import Interval, interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
 from vclr.report.differences import describe_differences, differences, format_setting
@@ -23,8 +24,10 @@ from vclr.report.experiments import (
     target_group,
     trainings,
 )
-from vclr.report.findings import evidence, format_p
+from vclr.report.findings import evidence, format_interval, format_p
 from vclr.report.read_experiments import read_experiments
+
+OVER_IMAGES = "In brackets: the 95 % interval if the images of the test set are drawn again (bootstrap)."
 
 
 def write_study(
@@ -57,7 +60,10 @@ def _describe_set(experiments: list[Experiment], pairs: Pairs) -> dict[str, Any]
         "target": target_group(experiments),
         "experiments": {experiment.name: _describe(experiment) for experiment in experiments},
         "comparison": {
-            pair: {metric: asdict(test) for metric, test in comparison.results.items()}
+            pair: {
+                metric: asdict(test) | {"over_images": comparison.over_images.get(metric)}
+                for metric, test in comparison.results.items()
+            }
             for pair, comparison in comparisons.items()
         },
         "differences": {pair: comparison.differences for pair, comparison in comparisons.items()},
@@ -75,6 +81,7 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
                 "values": experiment.values(group, metric),
                 "mean": experiment.mean(group, metric),
                 "standard_deviation": experiment.spread(group, metric),
+                "over_images": over_images(experiment, group, metric),
             }
             for metric in seeds[0]
         }
@@ -84,7 +91,8 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
 def summarize_study(experiments: list[Experiment], pairs: Pairs = ()) -> str:
     """Write the study as Markdown: results, paired comparisons, what differs in the configuration, code and machine."""
     count = len(experiments[0].seeds)
-    lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.", ""]
+    explained = f" {OVER_IMAGES}" if any(any(seeds) for one in experiments for seeds in one.draws.values()) else ""
+    lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.{explained}", ""]
     sets = by_test_set(experiments)
     for title, compared in sets.items():
         lines += [f"## {title}", ""] if len(sets) > 1 else []
@@ -106,8 +114,10 @@ def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
     if comparisons:
         lines += [f"Differences on the group `{target_group(experiments)}`, paired by seed:", ""]
         header = ["pair", "metric", "difference", "95 % interval", "p, t test", "p, sign flips"]
-        shown = _shown_metrics(experiments)
-        cells = [row for pair, one in comparisons.items() for row in _test_rows(pair, one, shown)]
+        has_draws = any(one.over_images for one in comparisons.values())
+        header += ["95 % over images"] * has_draws
+        shown = shown_metrics(experiments)
+        cells = [row for pair, one in comparisons.items() for row in _test_rows(pair, one, shown, has_draws)]
         lines += [*markdown_table(header, cells), ""]
         for pair, comparison in comparisons.items():
             lines += [f"{pair}: {describe_differences(comparison.differences, mark='`')}", ""]
@@ -115,18 +125,20 @@ def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
     return lines
 
 
-def _test_rows(pair: str, comparison: Comparison, shown: list[str]) -> list[list[str]]:
+def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: bool) -> list[list[str]]:
     """Return a row per metric; a difference agrees with the means if they are shown."""
     rows = []
     for metric, test in comparison.results.items():
         difference = comparison.shown(metric) if metric in shown else test.mean_difference
-        interval = "–" if test.low is None else f"{test.low:+.1f} to {test.high:+.1f}"
+        over_seeds = "–" if test.low is None else f"{test.low:+.1f} to {test.high:+.1f}"
         tests = [format_p(test.p_t), format_p(test.p_permutation)]
-        rows.append([pair, f"`{metric}`", f"{difference:+.1f}", interval, *tests])
+        tests += [format_interval(comparison.over_images.get(metric), "+.1f") or "–"] * has_draws
+        rows.append([pair, f"`{metric}`", f"{difference:+.1f}", over_seeds, *tests])
     return rows
 
 
-def _shown_metrics(experiments: list[Experiment]) -> list[str]:
+def shown_metrics(experiments: list[Experiment]) -> list[str]:
+    """List the metrics of a table of results."""
     first = groups_of(experiments)[0]
     names = dict.fromkeys((main_metric(experiments), BOX_HEADLINE))
     return [name for name in names if any(experiment.values(first, name) for experiment in experiments)]
@@ -134,13 +146,13 @@ def _shown_metrics(experiments: list[Experiment]) -> list[str]:
 
 def markdown_results(experiments: list[Experiment]) -> list[str]:
     """Return the lines of a Markdown table of what experiments reached on one test set."""
-    groups, shown, metric = groups_of(experiments), _shown_metrics(experiments), main_metric(experiments)
+    groups, shown, metric = groups_of(experiments), shown_metrics(experiments), main_metric(experiments)
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
     header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + ["gap"] * has_gap
     rows = []
     for experiment in experiments:
         row = [experiment.name]
-        row += [format_values(experiment.values(group, name)) for group in groups for name in shown]
+        row += [format_result(experiment, group, name) for group in groups for name in shown]
         rows.append(row + [format_gap(experiment, metric)] * has_gap)
     return markdown_table(header, rows)
 
@@ -156,12 +168,27 @@ def format_values(values: list[float]) -> str:
     return _format_mean(float(np.mean(values)), values) if values else "–"
 
 
+def over_images(experiment: Experiment, group: str, metric: str) -> Interval | None:
+    """Return the 95 % interval of the mean over the seeds if the images are drawn again; None without draws."""
+    drawn = experiment.drawn(group, metric)
+    return None if drawn is None else interval(drawn)
+
+
+def format_result(experiment: Experiment, group: str, metric: str) -> str:
+    """Write what an experiment reached, with all its error bars: `47.6 ± 0.4 [45.1, 50.0]`."""
+    found = format_interval(over_images(experiment, group, metric))
+    return f"{format_values(experiment.values(group, metric))} {found}".rstrip()
+
+
 def format_gap(experiment: Experiment, metric: str) -> str:
-    """Write how far novel classes lie below known ones, as the difference of the means that are shown."""
+    """Write how far novel classes lie below known ones: the difference of the means that are shown, and error bars."""
     gaps = experiment.gaps(metric)
     if not gaps:
         return "–"
-    return _format_mean(shown_difference(*(experiment.values(group, metric) for group in (KNOWN, NOVEL))), gaps)
+    shown = shown_difference(*(experiment.values(group, metric) for group in (KNOWN, NOVEL)))
+    known, novel = (experiment.drawn(group, metric) for group in (KNOWN, NOVEL))
+    found = None if known is None or novel is None else interval(known - novel)
+    return f"{_format_mean(shown, gaps)} {format_interval(found)}".rstrip()
 
 
 def _format_mean(mean: float, values: list[float]) -> str:

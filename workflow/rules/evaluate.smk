@@ -2,9 +2,10 @@
 # each of `evaluation.protocols` of the experiment: one training, several test sets.
 #
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test sets that it names
-# outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json, results/{experiment}/untrained{protocol}/
-#          the same, results/{experiment}/proposals{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json; on the
-#          way, with shards.evaluation above 1, results/{experiment}/seed{seed}{protocol}/shards/
+# outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json and bootstrap.npz,
+#          results/{experiment}/untrained{protocol}/ the same, results/{experiment}/proposals{protocol}/metrics.json and
+#          bootstrap.npz, results/{experiment}/leaks{protocol}.json; on the way, with shards.evaluation above 1,
+#          results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
 # How many GPUs a job that runs a model requests, and their type if the profile names one.
@@ -33,6 +34,7 @@ rule evaluate:
             labels=lambda wildcards: {**test_set(wildcards), "model": f"seed {wildcards.seed}"},
         ),
         predictions="results/{experiment}/seed{seed}{protocol}/predictions.json",
+        draws="results/{experiment}/seed{seed}{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_seed{seed}{protocol}.log",
     threads: config["training_threads"] if EVALUATION_SHARDS == 1 else 1
@@ -95,6 +97,7 @@ rule evaluate_untrained:
             labels=lambda wildcards: {**test_set(wildcards), "model": "untrained"},
         ),
         predictions="results/{experiment}/untrained{protocol}/predictions.json",
+        draws="results/{experiment}/untrained{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_untrained{protocol}.log",
     threads: config["training_threads"]
@@ -124,6 +127,7 @@ rule evaluate_proposals:
             category="Metrics",
             labels=lambda wildcards: {**test_set(wildcards), "model": "object proposals"},
         ),
+        draws="results/{experiment}/proposals{protocol}/bootstrap.npz",
     log:
         "logs/evaluate/{experiment}_proposals{protocol}.log",
     params:

@@ -1,0 +1,156 @@
+"""`vclr compare`, and the intervals over images in the report and the study."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.report.report_world import NUM_FOUND, provenance_of, write_data, write_other_data, write_result, write_run
+from vclr.cli import app
+from vclr.errors import UsageError, UserError
+from vclr.evaluation.intervals import interval, read_draws
+from vclr.files import read_json, write_json
+from vclr.report.compare_runs import differences_to_first, read_runs
+from vclr.report.page import write_report
+from vclr.report.read_experiments import read_experiments
+from vclr.report.study import write_study
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    root = tmp_path_factory.mktemp("compared")
+    coco = write_data(root)
+    for name, num_found in NUM_FOUND.items():
+        for seed in (0, 1):
+            write_run(root, coco, name, seed, num_found, intervals=True)
+    write_result(root / "results" / "full" / "untrained", coco, (1, 1), intervals=True)
+    for path in root.glob("results/*/*/metrics.json"):
+        said = provenance_of(root / "val.json", root / "images")
+        is_trained = path.parent.name != "untrained"
+        run = f"runs/{path.parent.parent.name}/{path.parent.name}"
+        said["checkpoint"] = said["checkpoint"] | {"path": f"{run}/checkpoints/last.pt"} if is_trained else None
+        write_json(path, read_json(path) | {"provenance": said})
+    return root
+
+
+@pytest.fixture
+def world(template, tmp_path, monkeypatch):
+    """Runs and results in the working directory."""
+    for folder in ("runs", "results"):
+        shutil.copytree(template / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["compare", *map(str, words)], catch_exceptions=False)
+
+
+def test_the_difference_is_paired_by_image(world):
+    (runs,) = read_runs([world / "results" / name / "seed0" for name in ("baseline", "views")]).values()
+    baseline, views = runs
+    found = differences_to_first(runs)[views.name]["novel"]["mask_ar@100"]
+    draws = [read_draws(world / "results" / name / "seed0/bootstrap.npz")["novel"] for name in ("baseline", "views")]
+    assert found.value == pytest.approx(views.mean("novel", "mask_ar@100") - baseline.mean("novel", "mask_ar@100"))
+    assert found.interval == interval(draws[1]["mask_ar@100"] - draws[0]["mask_ar@100"])
+    assert found.interval[0] <= found.value <= found.interval[1]
+    same = differences_to_first(runs)[views.name]["known"]["mask_ar@100"]
+    assert (same.value, same.interval) == (0, (0, 0)), "both find the same known objects, whichever images are drawn"
+    low, high = interval(draws[0]["mask_ar@100"])
+    assert low < baseline.mean("novel", "mask_ar@100") < high
+
+
+def test_the_verb_shows_results_differences_and_settings(world):
+    done = run("results/baseline/seed0", "runs/full/seed0", "results/full/untrained")
+    assert done.exit_code == 0
+    rows = [line for line in done.output.splitlines() if line.startswith("| runs/full/seed0 ")]
+    assert len(rows) == 3, "results, and the differences of two groups"
+    assert all(re.search(r" [−+-]?\d+\.\d \[[+-]?\d+\.\d, [+-]?\d+\.\d\] ", row) for row in rows)
+    assert "results/full/untrained: The settings are not known." in done.output
+    content = json.loads(run("results/baseline/seed0", "runs/full/seed0", "--json").output)
+    (compared,) = content["test_sets"].values()
+    assert compared["first"] == "results/baseline/seed0"
+    difference = compared["differences"]["runs/full/seed0"]["novel"]["mask_ar@100"]
+    values = [compared["runs"][name]["novel"]["mask_ar@100"]["value"] for name in compared["runs"]]
+    assert difference["value"] == pytest.approx(values[1] - values[0])
+    assert difference["interval"][0] < difference["value"] < difference["interval"][1]
+
+
+def test_a_run_folder_is_found_by_the_checkpoint_that_was_evaluated(world):
+    said = run("results/baseline/seed0", "results/full/seed0").output
+    assert "differ in model.criterion.weight_dict.loss_consistency and views.weights" in said
+
+
+def test_runs_on_other_test_sets_are_not_compared(world, template):
+    coco = write_other_data(template)
+    elsewhere = provenance_of(template / "other/val.json", template / "other/images")
+    write_result(world / "results/elsewhere", coco, (3, 3), provenance=elsewhere, intervals=True)
+    done = run("results/baseline/seed0", "results/elsewhere", "results/full/seed0")
+    assert "The runs have several test sets; runs are compared only on the same one." in done.output
+    assert "No other run has this test set." in done.output
+    assert "| results/elsewhere | novel" not in done.output
+    assert "| results/full/seed0 | novel" in done.output
+
+
+def test_bad_runs_are_one_line(world):
+    first = "results/full/seed0"
+    (world / "empty").mkdir()
+    for words, says in (
+        ([first], "at least two runs"),
+        ([first, "results/full/../full/seed0"], "is named twice"),
+        ([first, "empty"], "no metrics.json in empty; name a folder that `vclr evaluate` wrote"),
+        ([first, "results/nowhere"], "no metrics.json in results/nowhere"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(says)):
+            run(*words)
+
+
+def test_draws_of_another_evaluation_are_refused(world):
+    folder = world / "results/full/seed0"
+    shutil.copy(world / "results/baseline/seed0/bootstrap.npz", folder)
+    with pytest.raises(UserError, match=r"bootstrap.npz: is not of the same evaluation as .*; evaluate again"):
+        run("results/baseline/seed0", folder)
+    (folder / "bootstrap.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"bootstrap.npz: is not a file of bootstrap draws; evaluate again"):
+        run("results/baseline/seed0", folder)
+
+
+def test_the_study_has_spread_and_intervals_over_images(world):
+    write_study(["baseline", "views"], [0, 1], world / "runs", world / "results", world / "out")
+    text = (world / "out/study.md").read_text()
+    assert re.search(r"\| views \| \d+\.\d ± \d+\.\d \[\d+\.\d, \d+\.\d\] \|", text)
+    assert "drawn again (bootstrap)" in text
+    assert "| 95 % over images |" in text
+    study = read_json(world / "out/study.json")
+    draws = [read_draws(world / f"results/views/seed{seed}/bootstrap.npz")["novel"]["mask_ar@100"] for seed in (0, 1)]
+    found = study["experiments"]["views"]["groups"]["novel"]["mask_ar@100"]["over_images"]
+    assert found == pytest.approx(interval(np.mean(draws, axis=0)))
+    low, high = study["comparison"]["views - baseline"]["mask_ar@100"]["over_images"]
+    assert low < study["comparison"]["views - baseline"]["mask_ar@100"]["mean_difference"] < high
+
+
+def test_the_report_has_intervals_over_images(world):
+    said = write_report(["baseline", "full"], [0], world / "runs", world / "results", world / "out", "Title")
+    assert "(one seed; 95 % interval over images [" in said
+    page = (world / "out/report.html").read_text()
+    assert "the 95 % interval if the images of the test set are drawn again" in page
+    table = page[page.index("<tbody>") : page.index("</tbody>")]
+    assert len(re.findall(r"<small>\[−?-?\d+\.\d, \d+\.\d\]</small>", table)) >= 3 * 6, "trained and untrained"
+
+
+def test_results_of_earlier_versions_have_no_intervals(world):
+    for path in world.glob("results/full/*/metrics.json"):
+        content = read_json(path)
+        for metrics in (content, *content["groups"].values()):
+            metrics.pop("intervals", None)
+        write_json(path, content)
+    (experiment,) = read_experiments(["full"], [0], world / "runs", world / "results")
+    assert experiment.drawn("novel", "mask_ar@100") is None
+    done = run("results/baseline/seed0", "results/full/seed0")
+    assert "[" not in next(line for line in done.output.splitlines() if line.startswith("| results/full/seed0"))
+    write_json(path, {key: value for key, value in content.items() if key != "provenance"})
+    with pytest.raises(UserError, match=r"metrics.json: does not say what was evaluated; evaluate again, or"):
+        run("results/baseline/seed0", path.parent)
