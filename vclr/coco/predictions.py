@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.coco.annotations import to_rle
-from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, say_twin
+from vclr.coco.checks import MAX_COORDINATE, CocoChecks, Json, check_box, check_segmentation, say_twin
+from vclr.coco.rle import count_pixels
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
 from vclr.errors import UserError
@@ -22,7 +25,28 @@ from vclr.json_stream import JsonStream
 log = logging.getLogger("vclr.coco")
 
 ELSEWHERE = object()  # stands for the id of an image that is not in the data set
-ByImage = Iterable[tuple[int | str, list[Json]]]
+FEW = 500  # masks whose run lengths are counted at once: with more, the arrays outgrow the CPU's cache
+
+
+class Rle(msgspec.Struct):
+    """Run lengths of a mask: (height, width), and compressed counts, or the lengths themselves."""
+
+    size: tuple[int, int]
+    counts: str | list[int]
+
+
+class Prediction(msgspec.Struct):
+    """A prediction: its image, its score, a box (xywh absolute) or a mask or both, and a category."""
+
+    image_id: int | str
+    score: float
+    bbox: tuple[float, float, float, float] | None = None
+    segmentation: Rle | list[list[float]] | None = None
+    category_id: int = 1
+
+
+ByImage = Iterable[tuple[int | str, list[Prediction]]]
+_decode = msgspec.json.Decoder(list[Prediction]).decode
 
 
 class PredictionChecks:
@@ -62,6 +86,29 @@ class PredictionChecks:
         if self._has_masks and self._without_mask:
             raise UserError(f"{self._without_mask}: has no `segmentation`, though other predictions have one")
         return found
+
+    def accept(self, found: list[Prediction], entry: str) -> bool:
+        """Check many predictions at once, of which errors call the first one `entry`.
+
+        Returns:
+            Whether all are valid; otherwise none is taken into account, and `check` says about each whether it is.
+        """
+        sizes = [self.sizes.get(one.image_id) for one in found]
+        masks = [one.segmentation for one in found]
+        boxes = [one.bbox for one in found if one.bbox is not None]
+        has_masks = masks[0] is not None
+        if None in sizes or (self._without_mask if has_masks else self._has_masks) or not _are_boxes(boxes):
+            return False
+        if not (_are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
+            return False
+        for one, size in zip(found, sizes, strict=True):
+            if self.units.are_open:
+                if one.bbox is None:
+                    return False
+                self.units.add({"bbox": one.bbox, "segmentation": has_masks or None}, size)
+        self._has_masks |= has_masks
+        self._without_mask = self._without_mask or ("" if has_masks else entry)
+        return True
 
 
 class PredictionsFile:
@@ -105,15 +152,24 @@ class PredictionsFile:
         """Close the file."""
         self.stream.close()
 
-    def __iter__(self) -> Iterator[tuple[int | str, list[Json]]]:
-        """Yield the id of each image that has predictions, and these as `PredictionChecks.check` returns them."""
-        for image_id, places in self.entries.items():
-            found = (
-                entry
-                for start, stop in zip(places[::2], places[1::2], strict=True)
-                for entry in self.stream.read(start, stop)
-            )
-            yield image_id, [_normalize({**entry, "image_id": image_id}, self._sizes[image_id]) for entry in found]
+    def __iter__(self) -> Iterator[tuple[int | str, list[Prediction]]]:
+        """Yield the id of each image that has predictions, and these, all with a box."""
+        for image_id in self.entries:
+            yield image_id, self.of_image(image_id)
+
+    def of_image(self, image_id: int | str) -> list[Prediction]:
+        """Return the predictions for an image, all with a box."""
+        places = self.entries[image_id]
+        spans = list(zip(places[::2], places[1::2], strict=True))
+        size = self._sizes[image_id]
+        if self.stream.has_blocks:
+            text = b",".join(self.stream.read_text(start, stop) for start, stop in spans)
+            try:
+                return [_complete(one, size) for one in _decode(b"[" + text + b"]")]
+            except msgspec.DecodeError:  # something that is valid, but seldom: a number as large as text ...
+                pass
+        entries = (entry for start, stop in spans for entry in self.stream.read(start, stop))
+        return [_to_prediction({**entry, "image_id": image_id}, size) for entry in entries]
 
     def _index(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
         head, source, self._sizes = self.stream.head, f"{path}: ", checks.sizes
@@ -125,18 +181,38 @@ class PredictionsFile:
             source += "annotations"
             if isinstance(head.get("images"), list):
                 renumber = _match(head["images"], path, images, annotations)
-        last: Any = ELSEWHERE
+        self._last: Any = ELSEWHERE
+        if self.stream.has_blocks:
+            self._index_blocks(source, checks)
+            return
         for position, (start, stop, prediction) in enumerate(self.stream):
             image_id = renumber(position, prediction) if renumber else None
             if image_id is not ELSEWHERE:
                 if renumber:
                     prediction = {**prediction, "image_id": image_id}
                 image_id = checks.check(prediction, f"{source}[{position}]")["image_id"]
-                if image_id == last:
-                    self.entries[image_id][-1] = stop
-                else:
-                    self.entries[image_id].extend((start, stop))
-            last = image_id
+            self._add(image_id, start, stop)
+
+    def _index_blocks(self, source: str, checks: PredictionChecks) -> None:
+        position = 0
+        for block in self.stream.blocks():
+            found = _decode_all(block.text)
+            if len(found) == len(block.starts) and checks.accept(found, f"{source}[{position}]"):
+                for one, start, stop in zip(found, block.starts, block.stops, strict=True):
+                    self._add(one.image_id, start, stop)
+                position += len(found)
+                continue
+            for start, stop, entry in self.stream.entries_of(block):
+                self._add(checks.check(entry, f"{source}[{position}]")["image_id"], start, stop)
+                position += 1
+
+    def _add(self, image_id: Any, start: int, stop: int) -> None:
+        if image_id is not ELSEWHERE:
+            if image_id == self._last:
+                self.entries[image_id][-1] = stop
+            else:
+                self.entries[image_id].extend((start, stop))
+        self._last = image_id
 
 
 def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> PredictionsFile:
@@ -170,11 +246,19 @@ def check_predictions(entries: Any, images: list[Json], source: str) -> list[Jso
 
 
 def group_by_image(predictions: list[Json]) -> ByImage:
-    """Return the id of each image that has predictions, and its predictions."""
-    groups: dict[int | str, list[Json]] = defaultdict(list)
+    """Return the id of each image that has predictions, and its predictions, which `check_predictions` returned."""
+    groups: dict[int | str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
-        groups[prediction["image_id"]].append(prediction)
+        groups[prediction["image_id"]].append(as_prediction(prediction))
     return groups.items()
+
+
+def as_prediction(found: Json) -> Prediction:
+    """Return a prediction as `PredictionChecks.check` returned it, or as the detector makes it, in its own class."""
+    mask = found["segmentation"]
+    if isinstance(mask, dict):
+        mask = Rle(tuple(mask["size"]), mask["counts"])
+    return Prediction(found["image_id"], found["score"], tuple(found["bbox"]), mask, found["category_id"])
 
 
 def _match(
@@ -241,3 +325,39 @@ def _normalize(prediction: Json, size: tuple[int, int]) -> Json:
         box = coco_mask.toBbox(to_rle(segmentation, *size)).tolist()
     kept = {"image_id": prediction["image_id"], "category_id": prediction.get("category_id", 1)}
     return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}
+
+
+def _to_prediction(entry: Json, size: tuple[int, int]) -> Prediction:
+    return as_prediction(_normalize(entry, size))
+
+
+def _complete(found: Prediction, size: tuple[int, int]) -> Prediction:
+    """Do what `_normalize` does, in place."""
+    if found.bbox is None or found.segmentation == []:
+        return _to_prediction(msgspec.to_builtins(found), size)
+    return found
+
+
+def _decode_all(text: bytes) -> list[Prediction]:
+    """Decode a block; return an empty list if it is not valid, or if its decoding may hide an error."""
+    try:
+        return _decode(b"[" + text + b"]") if text.isascii() else []
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
+def _are_boxes(boxes: list[tuple[float, ...]]) -> bool:
+    """Tell whether `check_box` accepts all of them."""
+    numbers = np.array(boxes, float).reshape(-1, 4)
+    return bool((np.abs(numbers) <= MAX_COORDINATE).all() and (numbers[:, 2:] >= 0).all())
+
+
+def _are_masks(masks: list[Any], sizes: list[Any]) -> bool:
+    """Tell whether all are compressed run lengths, each as long as its image is large."""
+    if not all(type(one) is Rle and type(one.counts) is str and one.size == size for one, size in zip(masks, sizes, strict=True)):
+        return False
+    for first in range(0, len(masks), FEW):
+        part = slice(first, first + FEW)
+        if (count_pixels([one.counts for one in masks[part]]) != [h * w for h, w in sizes[part]]).any():
+            return False
+    return True

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
 from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
-from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
+from vclr.coco.predictions import ByImage, Prediction, Rle, as_prediction, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
@@ -101,24 +101,27 @@ class Scorer:
                 self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
     def score(self, predictions: ByImage) -> dict[str, Metrics]:
-        """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
+        """Add predictions, and return the metrics."""
         for image_id, found in predictions:
-            self.add(image_id, found)
+            self.count(image_id, found)
         return self.metrics()
 
-    def add(self, image_id: int | str, predictions: list[Json]) -> None:
-        """Count all predictions for an image, as `PredictionChecks.check` returned them."""
+    def add(self, image_id: int | str, results: list[Json]) -> None:
+        """Count all predictions for an image, as the detector makes them or `PredictionChecks.check` returned them."""
+        self.count(image_id, [as_prediction(result) for result in results])
+
+    def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
+        """Count all predictions for an image."""
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
-        best = self._best(predictions)
-        best_scores = np.array([float(one["score"]) for one in best[:AP_DETECTIONS]])
+        best, scores = self._best(predictions)
         for kind in KINDS:
             counted = [name for name, group in self._groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
-            if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):
+            if not best or not tallies or (kind == "mask" and best[0].segmentation is None):
                 continue
-            found, shapes = (self._outline(kind, image_id, entries) for entries in (best, annotations))
-            detections = Detections(best_scores, _areas(kind, found))
+            found, shapes = self._outline_found(kind, image_id, best), self._outline(kind, image_id, annotations)
+            detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
             ious = _overlap(found, shapes, objects.is_crowd)
             for name, tally in tallies.items():
                 is_counted = self._groups[name].is_counted[positions]
@@ -142,11 +145,21 @@ class Scorer:
                 scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
         return scores
 
-    def _best(self, predictions: list[Json]) -> list[Json]:
-        """Return as many predictions as count, best first; between equals, category and order decide."""
-        ordered = sorted(predictions, key=lambda prediction: prediction["category_id"])
-        ordered.sort(key=lambda prediction: -prediction["score"])
-        return ordered[: max(*self._max_dets, AP_DETECTIONS)]
+    def _best(self, predictions: list[Prediction]) -> tuple[list[Prediction], np.ndarray]:
+        """Return as many predictions as count, best first, and the scores of those that average precision needs.
+
+        Between equals, category and order decide.
+        """
+        ordered = sorted(predictions, key=lambda prediction: prediction.category_id)
+        scores = np.array([prediction.score for prediction in ordered], float)
+        order = np.argsort(-scores, kind="stable")[: max(*self._max_dets, AP_DETECTIONS)]
+        return [ordered[place] for place in order.tolist()], scores[order[:AP_DETECTIONS]]
+
+    def _outline_found(self, kind: str, image_id: int | str, found: list[Prediction]) -> Any:
+        """Return the boxes (d, 4), or the masks as compressed RLE."""
+        if kind == "box":
+            return np.array([one.bbox for one in found], float)
+        return [_encode(one.segmentation, self._truth.sizes[image_id]) for one in found]
 
     def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
         """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
@@ -161,15 +174,24 @@ def _corners(box: list[float]) -> list[list[float]]:
     return [[x, y, x + w, y, x + w, y + h, x, y + h]]
 
 
-def _areas(kind: str, outlines: list[Any]) -> np.ndarray:
+def _encode(segmentation: Rle | list[list[float]] | None, size: tuple[int, int]) -> Json:
+    """Return the mask of a prediction as compressed RLE."""
+    if isinstance(segmentation, Rle):
+        return to_rle({"size": segmentation.size, "counts": segmentation.counts}, *size)
+    return to_rle(segmentation, *size)
+
+
+def _areas(kind: str, outlines: Any) -> np.ndarray:
     """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
     if kind == "mask":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
         return np.array([coco_mask.area(outline) for outline in outlines], float)
-    return np.array([width * height for _, _, width, height in outlines], float)
+    areas: np.ndarray = outlines[:, 2] * outlines[:, 3]
+    return areas
 
 
-def _overlap(detections: list[Any], objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
+def _overlap(detections: Any, objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
     """Return the IoUs (d, n) of boxes or masks; of a crowd, the share of the detection that lies in it."""
     if not objects:
         return np.zeros((len(detections), 0))
-    return np.asarray(coco_mask.iou(detections, objects, is_crowd.astype(np.uint8).tolist()))
+    things: Any = np.array(objects, float) if isinstance(detections, np.ndarray) else objects
+    return np.asarray(coco_mask.iou(detections, things, is_crowd.astype(np.uint8).tolist()))

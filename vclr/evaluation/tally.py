@@ -87,13 +87,13 @@ class Tally:
 
     def add(self, image: int, detections: Detections, objects: Objects, ious: np.ndarray) -> None:
         """Add the detections in an image."""
-        is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
-        is_true = is_matched & ~has_ignored
-        for number, count in enumerate(self.max_dets):
-            self.num_true[number] += is_true[..., :count].sum(axis=-1)
-        matched = np.flatnonzero(is_matched[..., :AP_DETECTIONS].any(axis=(0, 1)))
-        is_false = ~is_matched[..., matched] & detections.is_inside[:, None, matched]
-        flags = np.packbits(np.concatenate([is_true[..., matched], is_false], axis=1), axis=1)
+        places, is_true, is_neither = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
+        found = np.concatenate([np.zeros((*is_true.shape[:2], 1), int), is_true.cumsum(axis=-1)], axis=-1)
+        self.num_true += np.moveaxis(found[..., np.searchsorted(places, self.max_dets)], -1, 0)
+        kept = np.searchsorted(places, AP_DETECTIONS)
+        matched, is_true, is_neither = places[:kept], is_true[..., :kept], is_neither[..., :kept]
+        is_false = ~is_true & ~is_neither & detections.is_inside[:, None, matched]
+        flags = np.packbits(np.concatenate([is_true, is_false], axis=1), axis=1)
         self.images[image] = Image(detections, matched.astype(np.uint8), flags)
 
     def merge(self, other: Tally) -> None:
