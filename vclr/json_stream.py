@@ -89,24 +89,47 @@ class JsonStream:
         """Whether `blocks` can be used: the file is a list, in UTF-8."""
         return self.head is None and self._encoding == "utf-8"
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield all entries, many at once, for a decoder that is faster than iteration."""
+    def find_starts(self, size: int) -> list[int]:
+        """Return where `blocks` may start and stop, about `size` bytes from each other, from start to end of the list.
+
+        If a text in the file looks like a gap between entries, the blocks may be damaged.
+        """
+        assert self._list is not None
+        starts = [self._list + 1]
+        while True:
+            self._file.seek(starts[-1] + size)
+            text = b""
+            while data := self._file.read(BLOCK):
+                text += data
+                if gap := GAP.search(text):
+                    starts.append(starts[-1] + size + gap.end() - 1)
+                    break
+            else:
+                return [*starts, self._file.seek(0, io.SEEK_END)]
+
+    def blocks(self, start: int | None = None, stop: int | None = None) -> Iterator[Block]:
+        """Yield all entries, many at once, for a decoder that is faster than iteration; or those of a part.
+
+        Args:
+            start: where the part starts, from `find_starts`.
+            stop: where it stops.
+        """
         assert self._list is not None
         with self._exact_errors():
-            start, text = self._list + 1, b""
+            end = self._file.seek(0, io.SEEK_END)
+            start, left = start or self._list + 1, (stop or end) - (start or self._list + 1)
             self._file.seek(start)
-            while data := self._file.read(max(BLOCK, len(text))):
+            text = b""
+            while data := self._file.read(min(left, max(BLOCK, len(text)))):
+                left -= len(data)
                 text += data
                 gaps = [gap.span() for gap in GAP.finditer(text)]
                 if gaps:
                     rest = gaps[-1][1] - 1
                     yield _make_block(start, text[: gaps[-1][0] + 1], gaps[:-1])
                     start, text = start + rest, text[rest:]
-            text = text.rstrip(b" \t\n\r")
-            if not text.endswith(b"]"):
-                raise ValueError("the list does not end")
-            if not text[:-1].isspace() and text != b"]":
-                yield _make_block(start, text[:-1], [])
+                    self._file.seek(start + len(text))  # the caller may have read elsewhere
+            yield from _last_block(start, text, b"]" if stop in (None, end) else b",")
 
     def entries_of(self, block: Block) -> Iterator[tuple[int, int, Any]]:
         """Yield what iteration yields of the entries of a block."""
@@ -244,6 +267,15 @@ class _Cursor:
         if data:
             self._text, self._at = self._text[self._at :] + text, 0
         return bool(data)
+
+
+def _last_block(start: int, text: bytes, end: bytes) -> Iterator[Block]:
+    """Yield the last block of a list or of a part of it, unless it is empty."""
+    text = text.rstrip(b" \t\n\r")
+    if not text.endswith(end):
+        raise ValueError("the list does not end")
+    if text[:-1].strip(b" \t\n\r"):
+        yield _make_block(start, text[:-1], [])
 
 
 def _make_block(start: int, text: bytes, gaps: list[tuple[int, int]]) -> Block:

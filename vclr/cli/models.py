@@ -217,10 +217,12 @@ def score(
     """Compute the class-agnostic metrics of a results file, in percent."""
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
+    from vclr.processes import count_cpus
+    from vclr.worker_pool import WorkerPool
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = compute(ground_truth, predictions)
+    metrics = compute(ground_truth, predictions, pool=WorkerPool(count_cpus()))
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

@@ -10,44 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from vclr.coco.annotations import to_rle
-from vclr.coco.checks import MAX_COORDINATE, CocoChecks, Json, check_box, check_segmentation, say_twin
-from vclr.coco.rle import count_pixels
+from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, say_twin
+from vclr.coco.prediction import Prediction, are_boxes, are_masks, as_prediction, normalize
+from vclr.coco.prediction_index import Runs, index, index_in_processes, read_images
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
 from vclr.errors import UserError
 from vclr.json_stream import JsonStream
+from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.coco")
 
 ELSEWHERE = object()  # stands for the id of an image that is not in the data set
-FEW = 500  # masks whose run lengths are counted at once: with more, the arrays outgrow the CPU's cache
-
-
-class Rle(msgspec.Struct):
-    """Run lengths of a mask: (height, width), and compressed counts, or the lengths themselves."""
-
-    size: tuple[int, int]
-    counts: str | list[int]
-
-
-class Prediction(msgspec.Struct):
-    """A prediction: its image, its score, a box (xywh absolute) or a mask or both, and a category."""
-
-    image_id: int | str
-    score: float
-    bbox: tuple[float, float, float, float] | None = None
-    segmentation: Rle | list[list[float]] | None = None
-    category_id: int = 1
-
-
 ByImage = Iterable[tuple[int | str, list[Prediction]]]
-_decode = msgspec.json.Decoder(list[Prediction]).decode
-
 
 class PredictionChecks:
     """Check predictions for the images of a data set, one by one.
@@ -97,18 +72,36 @@ class PredictionChecks:
         masks = [one.segmentation for one in found]
         boxes = [one.bbox for one in found if one.bbox is not None]
         has_masks = masks[0] is not None
-        if None in sizes or (self._without_mask if has_masks else self._has_masks) or not _are_boxes(boxes):
+        if None in sizes or (self._without_mask if has_masks else self._has_masks) or not are_boxes(boxes):
             return False
-        if not (_are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
+        if not (are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
             return False
         for one, size in zip(found, sizes, strict=True):
-            if self.units.are_open:
-                if one.bbox is None:
-                    return False
-                self.units.add({"bbox": one.bbox, "segmentation": has_masks or None}, size)
+            if not self.units.need(has_masks):
+                break
+            if one.bbox is None:
+                return False
+            self.units.add({"bbox": one.bbox, "segmentation": has_masks or None}, size)
         self._has_masks |= has_masks
-        self._without_mask = self._without_mask or ("" if has_masks else entry)
+        self._without_mask = self._without_mask or ("" if has_masks else entry or "a prediction")
         return True
+
+    @property
+    def agree(self) -> bool:
+        """Whether all predictions have a mask, or none has."""
+        return not (self._has_masks and self._without_mask)
+
+    def start_again(self) -> PredictionChecks:
+        """Return checks for other predictions of the same data set."""
+        again = PredictionChecks([])
+        again.sizes = self.sizes
+        return again
+
+    def merge(self, other: PredictionChecks) -> None:
+        """Take into account what other checks have accepted."""
+        self.units.merge(other.units)
+        self._has_masks |= other._has_masks
+        self._without_mask = self._without_mask or other._without_mask
 
 
 class PredictionsFile:
@@ -122,7 +115,14 @@ class PredictionsFile:
         entries: the positions in the file of the predictions for each image: the start and the end of each sequence.
     """
 
-    def __init__(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        images: list[Json],
+        annotations: str | Path,
+        checks: PredictionChecks,
+        pool: WorkerPool | None = None,
+    ) -> None:
         """Open the file, and check it.
 
         Args:
@@ -130,14 +130,16 @@ class PredictionsFile:
             images: `images` of the data set.
             annotations: the name of the data set in errors.
             checks: checks of the same data set, which several files may share.
+            pool: processes that share the work; none by default.
 
         Raises:
             UserError: the file or one of its entries is not valid, or none of its images is in the data set.
         """
-        self.entries: dict[int | str, array[int]] = defaultdict(lambda: array("q"))
+        self.path, self.sizes = path, checks.sizes
+        self.entries: dict[int | str, array[int]] = {}
         self.stream = JsonStream(path, "annotations")
         try:
-            self._index(path, images, annotations, checks)
+            self._index(path, images, annotations, checks, pool or WorkerPool())
         except BaseException:
             self.close()
             raise
@@ -154,25 +156,17 @@ class PredictionsFile:
 
     def __iter__(self) -> Iterator[tuple[int | str, list[Prediction]]]:
         """Yield the id of each image that has predictions, and these, all with a box."""
-        for image_id in self.entries:
-            yield image_id, self.of_image(image_id)
+        return read_images(self.stream, self.entries.items(), self.sizes)
 
-    def of_image(self, image_id: int | str) -> list[Prediction]:
-        """Return the predictions for an image, all with a box."""
-        places = self.entries[image_id]
-        spans = list(zip(places[::2], places[1::2], strict=True))
-        size = self._sizes[image_id]
-        if self.stream.has_blocks:
-            text = b",".join(self.stream.read_text(start, stop) for start, stop in spans)
-            try:
-                return [_complete(one, size) for one in _decode(b"[" + text + b"]")]
-            except msgspec.DecodeError:  # something that is valid, but seldom: a number as large as text ...
-                pass
-        entries = (entry for start, stop in spans for entry in self.stream.read(start, stop))
-        return [_to_prediction({**entry, "image_id": image_id}, size) for entry in entries]
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether other processes can call `read_images` with a stream of their own."""
+        return self.stream.has_blocks and Path(self.path).is_file()
 
-    def _index(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
-        head, source, self._sizes = self.stream.head, f"{path}: ", checks.sizes
+    def _index(
+        self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks, pool: WorkerPool
+    ) -> None:
+        head, source = self.stream.head, f"{path}: "
         if not self.stream.has_list:
             other = " nor a COCO json with scores" if isinstance(head, dict) else ""
             raise UserError(f"{path}: is {'neither' if other else 'not'} a list of COCO results{other}")
@@ -181,44 +175,28 @@ class PredictionsFile:
             source += "annotations"
             if isinstance(head.get("images"), list):
                 renumber = _match(head["images"], path, images, annotations)
-        self._last: Any = ELSEWHERE
         if self.stream.has_blocks:
-            self._index_blocks(source, checks)
+            found = index_in_processes(path, self.stream, checks, pool) if self.can_be_shared else None
+            self.entries = (found or index(self.stream, checks, source)).by_image()
             return
+        runs = Runs()
         for position, (start, stop, prediction) in enumerate(self.stream):
             image_id = renumber(position, prediction) if renumber else None
-            if image_id is not ELSEWHERE:
-                if renumber:
-                    prediction = {**prediction, "image_id": image_id}
-                image_id = checks.check(prediction, f"{source}[{position}]")["image_id"]
-            self._add(image_id, start, stop)
-
-    def _index_blocks(self, source: str, checks: PredictionChecks) -> None:
-        position = 0
-        for block in self.stream.blocks():
-            found = _decode_all(block.text)
-            if len(found) == len(block.starts) and checks.accept(found, f"{source}[{position}]"):
-                for one, start, stop in zip(found, block.starts, block.stops, strict=True):
-                    self._add(one.image_id, start, stop)
-                position += len(found)
+            if image_id is ELSEWHERE:
+                runs.skip()
                 continue
-            for start, stop, entry in self.stream.entries_of(block):
-                self._add(checks.check(entry, f"{source}[{position}]")["image_id"], start, stop)
-                position += 1
-
-    def _add(self, image_id: Any, start: int, stop: int) -> None:
-        if image_id is not ELSEWHERE:
-            if image_id == self._last:
-                self.entries[image_id][-1] = stop
-            else:
-                self.entries[image_id].extend((start, stop))
-        self._last = image_id
+            if renumber:
+                prediction = {**prediction, "image_id": image_id}
+            runs.add(checks.check(prediction, f"{source}[{position}]")["image_id"], start, stop)
+        self.entries = runs.by_image()
 
 
-def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> PredictionsFile:
+def read_predictions(
+    path: str | Path, images: list[Json], annotations: str | Path, pool: WorkerPool | None = None
+) -> PredictionsFile:
     """Open and check a file of predictions, also whether its coordinates are in pixels; see `PredictionsFile`."""
     checks = PredictionChecks(images)
-    found = PredictionsFile(path, images, annotations, checks)
+    found = PredictionsFile(path, images, annotations, checks, pool)
     if says := checks.units.say_shares():
         found.close()
         raise UserError(f"{path}: {says}")
@@ -251,14 +229,6 @@ def group_by_image(predictions: list[Json]) -> ByImage:
     for prediction in predictions:
         groups[prediction["image_id"]].append(as_prediction(prediction))
     return groups.items()
-
-
-def as_prediction(found: Json) -> Prediction:
-    """Return a prediction as `PredictionChecks.check` returned it, or as the detector makes it, in its own class."""
-    mask = found["segmentation"]
-    if isinstance(mask, dict):
-        mask = Rle(tuple(mask["size"]), mask["counts"])
-    return Prediction(found["image_id"], found["score"], tuple(found["bbox"]), mask, found["category_id"])
 
 
 def _match(
@@ -307,57 +277,10 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         check_segmentation(segmentation, *sizes[image_id], entry)
     elif prediction.get("bbox") is None:
         raise UserError(f"{entry}: has no `bbox`")
-    found = _normalize(prediction, sizes[image_id])
+    found = normalize(prediction, sizes[image_id])
     if not isinstance(found["bbox"], list):
         raise UserError(f"{entry}: bbox {found['bbox']!r} is not [x, y, width, height]")
     check_box(found["bbox"], entry)
     if not isinstance(found["category_id"], int):
         raise UserError(f"{entry}: category_id {found['category_id']!r} is not an integer")
     return found
-
-
-def _normalize(prediction: Json, size: tuple[int, int]) -> Json:
-    """Return the parts of a valid prediction that count; a missing box is taken from the mask."""
-    box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
-    if segmentation == []:
-        segmentation = None  # data sets of boxes write it like this
-    if box is None:
-        box = coco_mask.toBbox(to_rle(segmentation, *size)).tolist()
-    kept = {"image_id": prediction["image_id"], "category_id": prediction.get("category_id", 1)}
-    return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}
-
-
-def _to_prediction(entry: Json, size: tuple[int, int]) -> Prediction:
-    return as_prediction(_normalize(entry, size))
-
-
-def _complete(found: Prediction, size: tuple[int, int]) -> Prediction:
-    """Do what `_normalize` does, in place."""
-    if found.bbox is None or found.segmentation == []:
-        return _to_prediction(msgspec.to_builtins(found), size)
-    return found
-
-
-def _decode_all(text: bytes) -> list[Prediction]:
-    """Decode a block; return an empty list if it is not valid, or if its decoding may hide an error."""
-    try:
-        return _decode(b"[" + text + b"]") if text.isascii() else []
-    except (msgspec.DecodeError, RecursionError):
-        return []
-
-
-def _are_boxes(boxes: list[tuple[float, ...]]) -> bool:
-    """Tell whether `check_box` accepts all of them."""
-    numbers = np.array(boxes, float).reshape(-1, 4)
-    return bool((np.abs(numbers) <= MAX_COORDINATE).all() and (numbers[:, 2:] >= 0).all())
-
-
-def _are_masks(masks: list[Any], sizes: list[Any]) -> bool:
-    """Tell whether all are compressed run lengths, each as long as its image is large."""
-    if not all(type(one) is Rle and type(one.counts) is str and one.size == size for one, size in zip(masks, sizes, strict=True)):
-        return False
-    for first in range(0, len(masks), FEW):
-        part = slice(first, first + FEW)
-        if (count_pixels([one.counts for one in masks[part]]) != [h * w for h, w in sizes[part]]).any():
-            return False
-    return True

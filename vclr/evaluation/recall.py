@@ -7,7 +7,9 @@ percent. A metric without ground truth is `None`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,18 @@ from pycocotools import mask as coco_mask
 from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
 from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
-from vclr.coco.predictions import ByImage, Prediction, Rle, as_prediction, check_predictions, group_by_image, read_predictions
+from vclr.coco.prediction import Prediction, as_prediction
+from vclr.coco.prediction_index import read_images
+from vclr.coco.predictions import ByImage, PredictionsFile, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
 from vclr.evaluation.tally import Detections, Metrics, Tally
 from vclr.evaluation.truth import Truth
+from vclr.json_stream import JsonStream
+from vclr.worker_pool import WorkerPool
 
 Key = tuple[str, str]  # group, and one of KINDS
+
+IMAGES = 64  # that a process counts at once
 
 
 def score(
@@ -31,6 +39,7 @@ def score(
     max_dets: Sequence[int] = MAX_DETS,
     categories: list[str] | None = None,
     masks: bool = True,
+    pool: WorkerPool | None = None,
 ) -> Metrics:
     """Compare predictions with a ground truth, without regard to classes.
 
@@ -44,6 +53,7 @@ def score(
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
+        pool: processes that share the work on a large file; none by default.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
@@ -61,8 +71,8 @@ def score(
         truth = encode_coco(ground_truth, truth_source)
     scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
-        with read_predictions(predictions, truth.images, truth_source) as found:
-            return scorer.score(found)[""]
+        with read_predictions(predictions, truth.images, truth_source, pool) as found:
+            return scorer.score(found, pool)[""]
     return scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
 
 
@@ -100,8 +110,14 @@ class Scorer:
             for kind in KINDS if masks and group.has_masks else ("box",):
                 self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
-    def score(self, predictions: ByImage) -> dict[str, Metrics]:
-        """Add predictions, and return the metrics."""
+    def score(self, predictions: ByImage, pool: WorkerPool | None = None) -> dict[str, Metrics]:
+        """Add predictions, and return the metrics; the processes of `pool` may share the work on a file."""
+        if pool and isinstance(predictions, PredictionsFile) and predictions.can_be_shared:
+            shared = self._start_again(), predictions.path, predictions.sizes
+            items = list(predictions.entries.items())
+            for tallies in pool.map_blocks(_count_images, shared, items, IMAGES, "score"):
+                self.merge(tallies)
+            return self.metrics()
         for image_id, found in predictions:
             self.count(image_id, found)
         return self.metrics()
@@ -133,6 +149,12 @@ class Scorer:
         for key, tally in tallies.items():
             self.tallies[key].merge(tally)
 
+    def _start_again(self) -> Scorer:
+        """Return a scorer of the same ground truth that has counted nothing."""
+        again = copy(self)
+        again.tallies = {key: Tally(tally.max_dets, tally.num_objects) for key, tally in self.tallies.items()}
+        return again
+
     def metrics(self) -> dict[str, Metrics]:
         """Return what `score` returns, for each group."""
         scores = {}
@@ -159,7 +181,7 @@ class Scorer:
         """Return the boxes (d, 4), or the masks as compressed RLE."""
         if kind == "box":
             return np.array([one.bbox for one in found], float)
-        return [_encode(one.segmentation, self._truth.sizes[image_id]) for one in found]
+        return [one.to_rle(self._truth.sizes[image_id]) for one in found]
 
     def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
         """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
@@ -169,16 +191,21 @@ class Scorer:
         return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
 
 
+def _count_images(
+    shared: tuple[Scorer, Path, dict[Any, tuple[int, int]]], _: int, places: Sequence[tuple[int | str, array[int]]]
+) -> dict[Key, Tally]:
+    """Count the predictions for some images of a file."""
+    scorer, path, sizes = shared
+    scorer = scorer._start_again()
+    with JsonStream(path, "annotations") as stream:
+        for image_id, found in read_images(stream, places, sizes):
+            scorer.count(image_id, found)
+    return scorer.tallies
+
+
 def _corners(box: list[float]) -> list[list[float]]:
     x, y, w, h = box
     return [[x, y, x + w, y, x + w, y + h, x, y + h]]
-
-
-def _encode(segmentation: Rle | list[list[float]] | None, size: tuple[int, int]) -> Json:
-    """Return the mask of a prediction as compressed RLE."""
-    if isinstance(segmentation, Rle):
-        return to_rle({"size": segmentation.size, "counts": segmentation.counts}, *size)
-    return to_rle(segmentation, *size)
 
 
 def _areas(kind: str, outlines: Any) -> np.ndarray:
