@@ -74,7 +74,9 @@ def simulate(folder: Path, num_images: int) -> None:
     ]
     objects: list[list[Json]] = [[] for _ in images]
     for number in range(round(num_images * OBJECTS)):
-        objects[chance.randrange(num_images)].append({"id": number + 1, "category_id": 1, "iscrowd": 0, **_shape(chance)})
+        objects[chance.randrange(num_images)].append(
+            {"id": number + 1, "category_id": 1, "iscrowd": 0, **_shape(chance)}
+        )
     annotations = ({**one, "image_id": image} for image, found in enumerate(objects) for one in found)
     write_coco(folder / TRUTH, {"images": images, "categories": [{"id": 1, "name": "thing"}]}, annotations)
     with writing_results(folder / "boxes.json") as boxes, writing_results(folder / "masks.json") as masks:
@@ -102,7 +104,9 @@ def _shape(chance: random.Random, near: list[float] | None = None) -> Json:
         width, height = (side * 0.9 * chance.random() ** 3 + 6 for side in (WIDTH, HEIGHT))
         left, top = chance.uniform(0, WIDTH - width), chance.uniform(0, HEIGHT - height)
     else:
-        left, top, width, height = (value + chance.gauss(0, 0.06) * near[2 + place % 2] for place, value in enumerate(near))
+        left, top, width, height = (
+            value + chance.gauss(0, 0.06) * near[2 + place % 2] for place, value in enumerate(near)
+        )
         left, top = min(max(left, 0), WIDTH - 4), min(max(top, 0), HEIGHT - 4)
         width, height = min(max(width, 3), WIDTH - left), min(max(height, 3), HEIGHT - top)
     box = [round(value, 2) for value in (left, top, width, height)]

@@ -98,14 +98,10 @@ class JsonStream:
         starts = [self._list + 1]
         while True:
             self._file.seek(starts[-1] + size)
-            text = b""
-            while data := self._file.read(BLOCK):
-                text += data
-                if gap := GAP.search(text):
-                    starts.append(starts[-1] + size + gap.end() - 1)
-                    break
-            else:
+            gap = GAP.search(self._file.read(BLOCK))
+            if not gap:
                 return [*starts, self._file.seek(0, io.SEEK_END)]
+            starts.append(starts[-1] + size + gap.end() - 1)
 
     def blocks(self, start: int | None = None, stop: int | None = None) -> Iterator[Block]:
         """Yield all entries, many at once, for a decoder that is faster than iteration; or those of a part.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -79,7 +80,7 @@ def normalize(prediction: Json, size: Size) -> Json:
     return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}
 
 
-def are_boxes(boxes: list[tuple[float, ...]]) -> bool:
+def are_boxes(boxes: Sequence[tuple[float, ...]]) -> bool:
     """Tell whether `check_box` accepts all of them."""
     numbers = np.array(boxes, float).reshape(-1, 4)
     return bool((np.abs(numbers) <= MAX_COORDINATE).all() and (numbers[:, 2:] >= 0).all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,10 @@ def index(stream: JsonStream, checks: PredictionChecks, source: str) -> Runs:
 
 def index_in_processes(path: str | Path, stream: JsonStream, checks: PredictionChecks, pool: WorkerPool) -> Runs | None:
     """Do the same in several processes; return None if the file is small, or if not all of it is beyond doubt."""
-    starts = stream.find_starts(SHARE)
-    if pool.num_workers < 2 or len(starts) - 1 < MIN_BLOCKS:
+    starts, runs = stream.find_starts(SHARE) if pool.num_workers > 1 else [], Runs()
+    spans = list(pairwise(starts))
+    if len(spans) < MIN_BLOCKS:
         return None
-    spans, runs = list(zip(starts, starts[1:], strict=False)), Runs()
     for found in pool.map_blocks(_index_span, (path, checks), spans, 1, "read predictions"):
         if found is None:
             return None

@@ -24,6 +24,7 @@ log = logging.getLogger("vclr.coco")
 ELSEWHERE = object()  # stands for the id of an image that is not in the data set
 ByImage = Iterable[tuple[int | str, list[Prediction]]]
 
+
 class PredictionChecks:
     """Check predictions for the images of a data set, one by one.
 
@@ -68,11 +69,11 @@ class PredictionChecks:
         Returns:
             Whether all are valid; otherwise none is taken into account, and `check` says about each whether it is.
         """
-        sizes = [self.sizes.get(one.image_id) for one in found]
+        sizes = [self.sizes[one.image_id] for one in found if one.image_id in self.sizes]
         masks = [one.segmentation for one in found]
         boxes = [one.bbox for one in found if one.bbox is not None]
         has_masks = masks[0] is not None
-        if None in sizes or (self._without_mask if has_masks else self._has_masks) or not are_boxes(boxes):
+        if len(sizes) < len(found) or (self._without_mask if has_masks else self._has_masks) or not are_boxes(boxes):
             return False
         if not (are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
             return False
