@@ -15,8 +15,11 @@ from vclr.catalog.metrics import AP_DETECTIONS, MAX_DETS, SIZES
 
 def main(truth: str, predictions: str, output: str, iou_type: str) -> None:
     """Write the metrics."""
-    ground_truth = COCO(truth)
-    evaluator = COCOeval(ground_truth, ground_truth.loadRes(predictions), iou_type)
+    ground_truth, found = COCO(truth), json.loads(Path(predictions).read_text())
+    if iou_type == "segm":
+        for one in found:  # as detectron2 does; otherwise the area of the box says whether a mask is small
+            del one["bbox"]
+    evaluator = COCOeval(ground_truth, ground_truth.loadRes(found), iou_type)
     evaluator.params.maxDets = list(MAX_DETS)
     evaluator.params.useCats = 0
     evaluator.evaluate()
