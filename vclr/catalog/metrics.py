@@ -28,6 +28,11 @@ def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
     return [f"{kind}_{name}" for name in (*precisions, *recalls)]
 
 
+def f1_names(kind: str) -> tuple[str, str]:
+    """Return the names of the best F1 at an IoU of 0.50, in percent, and of the score threshold that gives it."""
+    return f"{kind}_f1", f"{kind}_f1_score"
+
+
 def recall_sizes(count: int) -> Sequence[str]:
     """List the ends of the names of recall at a number of detections: "" for all sizes, then each size if it counts."""
     return ("", *(f"_{size}" for size in SIZES)) if count >= AP_DETECTIONS else ("",)

@@ -213,8 +213,12 @@ def score(
     ground_truth: Annotated[Path, typer.Argument(help="COCO json with the annotations.")],
     predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
     output: Annotated[Path | None, typer.Option(help="Also write the metrics to this file.")] = None,
+    class_aware: Annotated[
+        bool,
+        typer.Option("--class-aware", help="Count a detection only for objects of its own category, and average."),
+    ] = False,
 ) -> None:
-    """Compute the class-agnostic metrics of a results file, in percent."""
+    """Compute the metrics of a results file, in percent, without regard to classes by default."""
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
     from vclr.processes import count_cpus
@@ -222,7 +226,7 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = compute(ground_truth, predictions, pool=WorkerPool(count_cpus()))
+    metrics = compute(ground_truth, predictions, pool=WorkerPool(count_cpus()), class_aware=class_aware)
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
+from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS, metric_names
 from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile, check_predictions, group_by_image, read_predictions
-from vclr.errors import UsageError
-from vclr.evaluation.tally import Detections, Metrics, Tally
-from vclr.evaluation.truth import Truth
+from vclr.errors import UsageError, UserError
+from vclr.evaluation.tally import Detections, Metrics, Tally, average
+from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
 from vclr.worker_pool import WorkerPool
 
@@ -40,8 +40,9 @@ def score(
     categories: list[str] | None = None,
     masks: bool = True,
     pool: WorkerPool | None = None,
+    class_aware: bool = False,
 ) -> Metrics:
-    """Compare predictions with a ground truth, without regard to classes.
+    """Compare predictions with a ground truth, without regard to classes unless `class_aware` is set.
 
     Args:
         ground_truth: a COCO json, as a file or as `load_coco` returned it. If only some of its annotations have a
@@ -54,10 +55,13 @@ def score(
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
         pool: processes that share the work on a large file; none by default.
+        class_aware: a detection only finds objects of its own category, and the metrics are averages over the
+            categories that have objects, as pycocotools' with `useCats=1`.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
-        `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` if the
+        `box_ar@100_small` ... (from 100 detections on), unless `class_aware` is set `box_f1` (the best F1 at an IoU of
+        0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None` if the
         ground truth or the predictions have no segmentation at all.
 
     Raises:
@@ -69,7 +73,10 @@ def score(
     else:
         truth_source = "ground truth"
         truth = encode_coco(ground_truth, truth_source)
-    scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
+    if class_aware and categories is not None:
+        raise UsageError("class_aware: counts all categories; leave out `categories`")
+    make = ClassAwareScorer if class_aware else Scorer
+    scorer = make(truth, {"": categories}, max_dets, masks, truth_source)
     if isinstance(predictions, (str, Path)):
         with read_predictions(predictions, truth.images, truth_source, pool) as found:
             return scorer.score(found, pool)[""]
@@ -104,11 +111,14 @@ class Scorer:
             raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
         self._max_dets = sorted(set(max_dets))
         self._truth = Truth(truth, truth_source)
-        self._groups = {group: self._truth.group(names) for group, names in groups.items()}
+        self._groups = self._make_groups(groups)
         self.tallies: dict[Key, Tally] = {}
         for name, group in self._groups.items():
             for kind in KINDS if masks and group.has_masks else ("box",):
                 self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
+
+    def _make_groups(self, groups: Mapping[str, list[str] | None]) -> dict[str, Group]:
+        return {group: self._truth.group(names) for group, names in groups.items()}
 
     def score(self, predictions: ByImage, pool: WorkerPool | None = None) -> dict[str, Metrics]:
         """Add predictions, and return the metrics; the processes of `pool` may share the work on a file."""
@@ -128,11 +138,15 @@ class Scorer:
 
     def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
         """Count all predictions for an image."""
+        self._count(image_id, predictions, self._groups)
+
+    def _count(self, image_id: int | str, predictions: list[Prediction], groups: Mapping[str, Group]) -> None:
+        """Count all predictions for an image in some groups."""
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
         best, scores = self._best(predictions)
         for kind in KINDS:
-            counted = [name for name, group in self._groups.items() if number in group.images]
+            counted = [name for name, group in groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
             if not best or not tallies or (kind == "mask" and best[0].segmentation is None):
                 continue
@@ -140,7 +154,7 @@ class Scorer:
             detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
             ious = _overlap(found, shapes, objects.is_crowd)
             for name, tally in tallies.items():
-                is_counted = self._groups[name].is_counted[positions]
+                is_counted = groups[name].is_counted[positions]
                 tally.num_found += len(predictions)
                 tally.add(number, detections, objects[is_counted], ious[:, is_counted])
 
@@ -189,6 +203,39 @@ class Scorer:
             return [entry["bbox"] for entry in entries]
         size = self._truth.sizes[image_id]
         return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
+
+
+class ClassAwareScorer(Scorer):
+    """Compare predictions with the objects of their own category; each category is a group, and its id the name."""
+
+    def _make_groups(self, groups: Mapping[str, list[str] | None]) -> dict[str, Group]:
+        return {str(category): group for category, group in self._truth.by_class().items()}
+
+    def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
+        """Count all predictions for an image.
+
+        Raises:
+            UserError: the ground truth has no such category.
+        """
+        by_class: dict[str, list[Prediction]] = {}
+        for prediction in predictions:
+            by_class.setdefault(str(prediction.category_id), []).append(prediction)
+        for category, found in by_class.items():
+            if category not in self._groups:
+                raise UserError(f"predictions for image {image_id!r}: category {category} is not in the ground truth")
+            self._count(image_id, found, {category: self._groups[category]})
+
+    def metrics(self) -> dict[str, Metrics]:
+        """Return the averages over the categories, for the group of all classes."""
+        scores: Metrics = {}
+        kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in KINDS}
+        num_found = sum(tally.num_found for tally in kinds["box"])
+        for kind, tallies in kinds.items():
+            if tallies and sum(tally.num_found for tally in tallies) == num_found:
+                scores |= average(kind, tallies)
+            else:
+                scores |= dict.fromkeys(metric_names(kind, self._max_dets))
+        return {"": scores}
 
 
 def _count_images(

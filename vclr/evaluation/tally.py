@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, metric_names, recall_sizes
+from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, f1_names, metric_names, recall_sizes
 from vclr.evaluation.matching import match
 
 _PARAMS = Params("bbox")
@@ -103,15 +103,33 @@ class Tally:
         self.images |= other.images
 
     def metrics(self, kind: str) -> Metrics:
-        """Return the metrics of all images, named after `kind`, in percent."""
-        precision = np.stack([self._precision(area) for area in range(len(RANGES))])
+        """Return the metrics of all images, named after `kind`, in percent; the threshold of F1 is a score."""
+        return average(kind, [self]) | dict(zip(f1_names(kind), self._best_f1(), strict=True))
+
+    def recall(self) -> np.ndarray:
+        """Return the recall (m, a, t); -1 without an object."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            recall = np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
-        alone = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values()))
-        values = [precision[0], *precision[0, alone], *precision[1:]]
-        for count, by_size in zip(self.max_dets, recall, strict=True):
-            values += [*by_size[: len(recall_sizes(count))]]
-        return dict(zip(metric_names(kind, self.max_dets), map(_percent, values), strict=True))
+            return np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
+
+    def precision(self) -> np.ndarray:
+        """Return the precision (a, t, r) at `AP_DETECTIONS` detections, by threshold and recall."""
+        return np.stack([self._precision(area) for area in range(len(RANGES))])
+
+    def _best_f1(self) -> tuple[float | None, float | None]:
+        """Return the best F1 of the `AP_DETECTIONS` best detections at the lowest IoU, and the lowest score it keeps.
+
+        Of equally good thresholds, it is the highest. There is no threshold if nothing true was found.
+        """
+        if not self.num_objects[0]:
+            return None, None
+        if not self.images:
+            return 0.0, None
+        flags, scores = self._sorted_flags(0), self._sorted_scores()
+        true, false = (_row(flags, row).cumsum(dtype=np.int64) for row in (0, len(THRESHOLDS)))
+        f1 = 2 * true / (true + false + self.num_objects[0])
+        f1[:-1][scores[1:] == scores[:-1]] = 0  # a threshold keeps all equal scores
+        best = int(f1.argmax()) if len(f1) else 0
+        return (float(f1[best]) * 100, float(scores[best])) if f1.any() else (0.0, None)
 
     def _precision(self, area: int) -> np.ndarray:
         """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""
@@ -138,8 +156,25 @@ class Tally:
         for image in images:
             flags[:, start + image.matched.astype(int)] = image.flags[area]
             start += len(image.detections.scores)
-        scores = np.concatenate([image.detections.scores for image in images])
-        return flags[:, np.argsort(np.negative(scores, out=scores), kind="mergesort")]
+        return flags[:, np.argsort(-self._scores(), kind="stable")]
+
+    def _scores(self) -> np.ndarray:
+        """Return the scores of the detections in all images."""
+        return np.concatenate([self.images[number].detections.scores for number in sorted(self.images)])
+
+    def _sorted_scores(self) -> np.ndarray:
+        return -np.sort(-self._scores())
+
+
+def average(kind: str, tallies: Sequence[Tally]) -> Metrics:
+    """Return the metrics of several tallies, named after `kind`: averages over those that have objects, in percent."""
+    precision = np.stack([tally.precision() for tally in tallies], axis=-1)  # (a, t, r, k), summed as pycocotools does
+    recall = np.stack([tally.recall() for tally in tallies], axis=-1)
+    alone, max_dets = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values())), tallies[0].max_dets
+    values = [precision[0], *precision[0, alone], *precision[1:]]
+    for count, by_size in zip(max_dets, recall, strict=True):
+        values += [*by_size[: len(recall_sizes(count))]]
+    return dict(zip(metric_names(kind, max_dets), map(_percent, values), strict=True))
 
 
 def is_outside(areas: np.ndarray) -> np.ndarray:

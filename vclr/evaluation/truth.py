@@ -71,6 +71,16 @@ class Truth:
         has_masks = self._has_mask & is_counted & np.isin(self._images, list(images))
         return Group(is_counted, images, is_real.sum(axis=1), bool(has_masks.any()))
 
+    def by_class(self) -> dict[int, Group]:
+        """Return the annotations of each category, all with all images: a detection anywhere may be false."""
+        categories, images = np.array(self._categories, object), set(self.numbers.values())
+        groups = {}
+        for category in sorted({category["id"] for category in self._coco.categories}):
+            is_counted = (categories == category) & (self._images >= 0)
+            is_real = ~self.objects.is_ignored[:, is_counted]
+            groups[category] = Group(is_counted, images, is_real.sum(axis=1), bool(self._has_mask.any()))
+        return groups
+
     def in_image(self, image_id: int | str) -> tuple[np.ndarray, list[Json]]:
         """Return the positions of an image's annotations, and the annotations."""
         number = self.numbers[image_id]
