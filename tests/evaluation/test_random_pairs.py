@@ -39,7 +39,9 @@ def make_shape(chance: random.Random, height: int, width: int) -> Json:
     segmentation: Any = [corners] if kind == "polygon" else [corners, [x, y, x + w, y + h / 2, x, y + h]]
     if kind in ("counts", "lengths"):
         mask = np.zeros((height, width), bool)
-        mask[y : y + h, x : x + w] = np.random.default_rng(chance.randrange(99)).random((h, w)) < chance.choice((0.5, 1))
+        mask[y : y + h, x : x + w] = np.random.default_rng(chance.randrange(99)).random((h, w)) < chance.choice(
+            (0.5, 1)
+        )
         segmentation = encode_mask(mask)
     if kind == "lengths":
         edges = np.flatnonzero(np.diff(mask.T.ravel(), prepend=False, append=not mask.T.ravel()[-1]))
@@ -51,7 +53,12 @@ def make_pair(number: int) -> tuple[Json, list[Json]]:
     """Return a ground truth and predictions: some images are empty on one side or both, and many scores are equal."""
     chance = random.Random(number)
     images = [
-        {"id": place, "file_name": f"{place}.png", "height": chance.choice((40, 150)), "width": chance.choice((60, 130))}
+        {
+            "id": place,
+            "file_name": f"{place}.png",
+            "height": chance.choice((40, 150)),
+            "width": chance.choice((60, 130)),
+        }
         for place in (5, 2, 9, 1)
     ]
     annotations, found = [], []
@@ -64,7 +71,11 @@ def make_pair(number: int) -> tuple[Json, list[Json]]:
     for _ in range(chance.choice((0, 8, 60, 60, 450))):
         image = chance.choice((images[0], *images[2:]))
         same = [one for one in annotations if one["image_id"] == image["id"]]
-        near = chance.choice(same) if same and chance.random() < 0.5 else make_shape(chance, image["height"], image["width"])
+        near = (
+            chance.choice(same)
+            if same and chance.random() < 0.5
+            else make_shape(chance, image["height"], image["width"])
+        )
         shape = {"bbox": [value + chance.choice((0, 0, 1, 2.5)) for value in near["bbox"]]}
         shape["segmentation"] = near["segmentation"]
         kinds = {"category_id": chance.randint(1, 3), "score": chance.choice((chance.random(), 0.5, 0.75))}
@@ -80,11 +91,13 @@ def judge(truth: Json, found: list[Json], kind: str, use_categories: bool) -> di
     for one in detections:
         is_box = kind == "box"
         width, height = one["bbox"][2:]
-        one["area"] = width * height if is_box else float(coco_mask.area(to_rle(one["segmentation"], *sizes[one["image_id"]])))
+        one["area"] = (
+            width * height if is_box else float(coco_mask.area(to_rle(one["segmentation"], *sizes[one["image_id"]])))
+        )
     sides = []
-    for annotations in (truth["annotations"], detections):
+    for entries in (truth["annotations"], detections):
         side = COCO()
-        side.dataset = {**truth, "annotations": json.loads(json.dumps(annotations))}
+        side.dataset = {**truth, "annotations": json.loads(json.dumps(entries))}
         with contextlib.redirect_stdout(io.StringIO()):
             side.createIndex()
         sides.append(side)
@@ -170,7 +183,7 @@ def test_f1_is_the_best_over_all_score_thresholds(number: int):
 def test_several_processes_count_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prediction_index, "SHARE", 2000)
     monkeypatch.setattr(recall, "IMAGES", 1)
-    truth, found = make_pair(4)
+    truth, found = make_pair(7)
     images = [{**image, "id": 10 * copy + image["id"]} for copy in range(4) for image in truth["images"]]
     annotations = [
         {**one, "image_id": 10 * copy + one["image_id"], "id": 1000 * copy + one["id"]}
@@ -219,11 +232,19 @@ def test_class_aware_figures_of_real_results_are_the_published_ones(kind: str, t
 @needs_files
 @pytest.mark.parametrize("name", ["dataset", "ignore_test"])
 @pytest.mark.parametrize("use_categories", [False, True])
-def test_small_edge_cases(name: str, use_categories: bool):
-    truth, found = SMALL / f"gt_{name}.json", SMALL / f"dt_{name}.json"
+def test_small_edge_cases(name: str, use_categories: bool, tmp_path: Path):
+    truth, found = read_json(SMALL / f"gt_{name}.json"), read_json(SMALL / f"dt_{name}.json")
+    for image in truth["images"]:
+        image["id"] = int(image["id"])  # text in one of the files, unlike in its annotations
+    for annotation in truth["annotations"]:
+        annotation["image_id"] = int(annotation["image_id"])
+    write_json(tmp_path / "truth.json", truth)
     with contextlib.redirect_stdout(io.StringIO()):
-        sides = COCO(str(truth)), COCO(str(truth)).loadRes(str(found))
-    assert without_f1(score(truth, found, class_aware=use_categories), "box") == count(*sides, "box", use_categories)
+        theirs = COCO(str(tmp_path / "truth.json"))
+        sides = theirs, theirs.loadRes([dict(one) for one in found])
+    metrics = score(tmp_path / "truth.json", found, class_aware=use_categories)
+    assert metrics["box_ap"]
+    assert without_f1(metrics, "box") == count(*sides, "box", use_categories)
 
 
 BOX = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [10, 10, 20, 20]}
@@ -264,3 +285,18 @@ def test_wrong_files_are_named_on_the_command_line(name: str, tmp_path: Path):
     assert result.exit_code == 1
     assert f"{tmp_path}/found.json: {says}" in str(result.exception)
     assert not (tmp_path / "out.json").exists()
+
+
+def test_suspicious_predictions_are_used_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    outside = {**BOX, "bbox": [300, 10, 20, 20], "score": 0.1}
+    write_json(tmp_path / "found.json", [BOX, outside, BOX, {**BOX, "score": 0.4}, BOX])
+    metrics = score(TRUTH, tmp_path / "found.json")
+    assert metrics["box_ar@10"] == 100
+    copies = "2 predictions are copies of another one for the same image, the first ones for image 1"
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path}/found.json: 1 box lies outside of its image, the first one at [1]",
+        f"{copies}; each counts, and lowers the precision",
+    ]
+    caplog.clear()
+    score(TRUTH, [BOX])
+    assert not caplog.records

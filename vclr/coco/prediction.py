@@ -86,6 +86,13 @@ def are_boxes(boxes: Sequence[tuple[float, ...]]) -> bool:
     return bool((np.abs(numbers) <= MAX_COORDINATE).all() and (numbers[:, 2:] >= 0).all())
 
 
+def are_inside(boxes: Sequence[Sequence[float]], sizes: list[Size]) -> bool:
+    """Tell whether no box lies outside of its image."""
+    x, y, w, h = np.array(boxes, float).reshape(-1, 4).T
+    height, width = np.array(sizes, float).reshape(-1, 2).T
+    return bool(((x <= width) & (y <= height) & (x + w >= 0) & (y + h >= 0)).all())
+
+
 def are_masks(masks: list[Any], sizes: list[Size]) -> bool:
     """Tell whether all are compressed run lengths, each as long as its image is large."""
     for mask, size in zip(masks, sizes, strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, say_twin
-from vclr.coco.prediction import Prediction, are_boxes, are_masks, as_prediction, normalize
+from vclr.coco.prediction import Prediction, are_boxes, are_inside, are_masks, as_prediction, normalize
 from vclr.coco.prediction_index import Runs, index, index_in_processes, read_images
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
@@ -31,11 +31,13 @@ class PredictionChecks:
     Attributes:
         sizes: (height, width) of each image, by its id.
         units: collects evidence from all boxes and polygons.
+        outside: the entries whose box lies outside of its image.
     """
 
     def __init__(self, images: list[Json]) -> None:
         self.sizes = {image["id"]: (image["height"], image["width"]) for image in images}
         self.units = Units()
+        self.outside: list[str] = []
         self._has_masks = False
         self._without_mask = ""  # the first entry without one
 
@@ -55,6 +57,8 @@ class PredictionChecks:
         found = _check(prediction, self.sizes, entry)
         if self.units.are_open:
             self.units.add(found, self.sizes[found["image_id"]])
+        if not are_inside([found["bbox"]], [self.sizes[found["image_id"]]]):
+            self.outside.append(entry)
         if found["segmentation"] is not None:
             self._has_masks = True
         elif not self._without_mask:
@@ -67,13 +71,17 @@ class PredictionChecks:
         """Check many predictions at once, of which errors call the first one `entry`.
 
         Returns:
-            Whether all are valid; otherwise none is taken into account, and `check` says about each whether it is.
+            Whether all are valid and no box lies outside of its image; otherwise none is taken into account, and
+            `check` says about each what it is.
         """
         sizes = [self.sizes[one.image_id] for one in found if one.image_id in self.sizes]
         masks = [one.segmentation for one in found]
         boxes = [one.bbox for one in found if one.bbox is not None]
         has_masks = masks[0] is not None
-        if len(sizes) < len(found) or (self._without_mask if has_masks else self._has_masks) or not are_boxes(boxes):
+        if len(sizes) < len(found) or (self._without_mask if has_masks else self._has_masks):
+            return False
+        with_box = sizes if len(boxes) == len(found) else [self.sizes[one.image_id] for one in found if one.bbox]
+        if not are_boxes(boxes) or not are_inside(boxes, with_box):
             return False
         if not (are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
             return False
@@ -201,6 +209,13 @@ def read_predictions(
     if says := checks.units.say_shares():
         found.close()
         raise UserError(f"{path}: {says}")
+    if outside := checks.outside:
+        count = (
+            f"{len(outside)} boxes lie outside of their images"
+            if len(outside) > 1
+            else "1 box lies outside of its image"
+        )
+        log.warning("%s: %s, the first one at %s", path, count, outside[0].removeprefix(f"{path}: "))
     return found
 
 

@@ -7,6 +7,7 @@ percent. A metric without ground truth is `None`.
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -27,6 +28,8 @@ from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
 from vclr.worker_pool import WorkerPool
+
+log = logging.getLogger("vclr.evaluation")
 
 Key = tuple[str, str]  # group, and one of KINDS
 
@@ -61,8 +64,8 @@ def score(
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
         `box_ar@100_small` ... (from 100 detections on), unless `class_aware` is set `box_f1` (the best F1 at an IoU of
-        0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None` if the
-        ground truth or the predictions have no segmentation at all.
+        0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None`
+        if the ground truth or the predictions have no segmentation at all.
 
     Raises:
         UserError: a file or an entry of it is invalid.
@@ -153,7 +156,10 @@ class Scorer:
             found, shapes = self._outline_found(kind, image_id, best), self._outline(kind, image_id, annotations)
             detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
             ious = _overlap(found, shapes, objects.is_crowd)
+            copies = _count_copies(best, scores)
             for name, tally in tallies.items():
+                if copies:
+                    tally.copies[image_id] = tally.copies.get(image_id, 0) + copies
                 is_counted = groups[name].is_counted[positions]
                 tally.num_found += len(predictions)
                 tally.add(number, detections, objects[is_counted], ious[:, is_counted])
@@ -171,6 +177,7 @@ class Scorer:
 
     def metrics(self) -> dict[str, Metrics]:
         """Return what `score` returns, for each group."""
+        self._warn_of_copies()
         scores = {}
         for group in self._groups:
             boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
@@ -180,6 +187,15 @@ class Scorer:
             else:
                 scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
         return scores
+
+    def _warn_of_copies(self) -> None:
+        copies: dict[int | str, int] = {}
+        for (_, kind), tally in self.tallies.items():
+            for image_id, count in tally.copies.items() if kind == "box" else ():
+                copies[image_id] = max(count, copies.get(image_id, 0))
+        if copies:
+            says = "%d predictions are copies of another one for the same image, the first ones for image %r"
+            log.warning(f"{says}; each counts, and lowers the precision", sum(copies.values()), next(iter(copies)))
 
     def _best(self, predictions: list[Prediction]) -> tuple[list[Prediction], np.ndarray]:
         """Return as many predictions as count, best first, and the scores of those that average precision needs.
@@ -227,6 +243,7 @@ class ClassAwareScorer(Scorer):
 
     def metrics(self) -> dict[str, Metrics]:
         """Return the averages over the categories, for the group of all classes."""
+        self._warn_of_copies()
         scores: Metrics = {}
         kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in KINDS}
         num_found = sum(tally.num_found for tally in kinds["box"])
@@ -248,6 +265,13 @@ def _count_images(
         for image_id, found in read_images(stream, places, sizes):
             scorer.count(image_id, found)
     return scorer.tallies
+
+
+def _count_copies(best: list[Prediction], scores: np.ndarray) -> int:
+    """Count the predictions with the score, the box and the category of another one."""
+    if (scores[1:] != scores[:-1]).all():
+        return 0
+    return len(best) - len({(one.score, one.bbox, one.category_id) for one in best})
 
 
 def _corners(box: list[float]) -> list[list[float]]:

@@ -74,6 +74,7 @@ class Tally:
         num_found: number of predictions, including those that are not among the best.
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
         images: the images by number.
+        copies: number of predictions for an image that are copies of another one, by the id of the image.
     """
 
     max_dets: Sequence[int]
@@ -81,6 +82,7 @@ class Tally:
     num_found: int = 0
     num_true: np.ndarray = field(init=False)
     images: dict[int, Image] = field(default_factory=dict)
+    copies: dict[int | str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.num_true = np.zeros((len(self.max_dets), len(RANGES), len(THRESHOLDS)), np.int64)
@@ -101,6 +103,7 @@ class Tally:
         self.num_found += other.num_found
         self.num_true += other.num_true
         self.images |= other.images
+        self.copies |= other.copies
 
     def metrics(self, kind: str) -> Metrics:
         """Return the metrics of all images, named after `kind`, in percent; the threshold of F1 is a score."""
