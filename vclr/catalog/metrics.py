@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 KINDS = ("box", "mask")
+BOUNDARY = "boundary"  # masks again, which must also agree along their outlines; only on request
 SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
 AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
 AP_THRESHOLDS = {"ap50": 0.5, "ap75": 0.75}  # IoUs at which average precision is also given alone

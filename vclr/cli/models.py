@@ -217,6 +217,10 @@ def score(
         bool,
         typer.Option("--class-aware", help="Count a detection only for objects of its own category, and average."),
     ] = False,
+    boundary: Annotated[
+        bool,
+        typer.Option("--boundary", help="Also compute the metrics of masks with Boundary IoU, which takes longer."),
+    ] = False,
 ) -> None:
     """Compute the metrics of a results file, in percent, without regard to classes by default."""
     from vclr.evaluation.recall import score as compute
@@ -226,7 +230,8 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = compute(ground_truth, predictions, pool=WorkerPool(count_cpus()), class_aware=class_aware)
+    pool = WorkerPool(count_cpus())
+    metrics = compute(ground_truth, predictions, pool=pool, class_aware=class_aware, boundary=boundary)
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

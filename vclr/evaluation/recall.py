@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS, metric_names
+from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metric_names
 from vclr.coco.annotations import Json, open_checked, to_rle
 from vclr.coco.file import CocoFile, encode_coco
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile, check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.boundary import to_boundary
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
@@ -44,6 +45,7 @@ def score(
     masks: bool = True,
     pool: WorkerPool | None = None,
     class_aware: bool = False,
+    boundary: bool = False,
 ) -> Metrics:
     """Compare predictions with a ground truth, without regard to classes unless `class_aware` is set.
 
@@ -60,6 +62,7 @@ def score(
         pool: processes that share the work on a large file; none by default.
         class_aware: a detection only finds objects of its own category, and the metrics are averages over the
             categories that have objects, as pycocotools' with `useCats=1`.
+        boundary: also return the metrics of masks with `boundary_`, whose IoU is the lower one of mask and boundary.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
@@ -79,7 +82,7 @@ def score(
     if class_aware and categories is not None:
         raise UsageError("class_aware: counts all categories; leave out `categories`")
     make = ClassAwareScorer if class_aware else Scorer
-    scorer = make(truth, {"": categories}, max_dets, masks, truth_source)
+    scorer = make(truth, {"": categories}, max_dets, masks, truth_source, boundary)
     if isinstance(predictions, (str, Path)):
         with read_predictions(predictions, truth.images, truth_source, pool) as found:
             return scorer.score(found, pool)[""]
@@ -100,6 +103,7 @@ class Scorer:
         max_dets: Sequence[int] = MAX_DETS,
         masks: bool = True,
         truth_source: str = "ground truth",
+        boundary: bool = False,
     ) -> None:
         """Prepare the ground truth.
 
@@ -109,6 +113,7 @@ class Scorer:
             max_dets: as in `score`.
             masks: as in `score`.
             truth_source: what errors call the ground truth.
+            boundary: as in `score`.
         """
         if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
             raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
@@ -116,8 +121,9 @@ class Scorer:
         self._truth = Truth(truth, truth_source)
         self._groups = self._make_groups(groups)
         self.tallies: dict[Key, Tally] = {}
+        self._kinds = (*KINDS, BOUNDARY) if boundary else KINDS
         for name, group in self._groups.items():
-            for kind in KINDS if masks and group.has_masks else ("box",):
+            for kind in self._kinds if masks and group.has_masks else ("box",):
                 self.tallies[name, kind] = Tally(self._max_dets, group.num_objects)
 
     def _make_groups(self, groups: Mapping[str, list[str] | None]) -> dict[str, Group]:
@@ -148,14 +154,16 @@ class Scorer:
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
         best, scores = self._best(predictions)
-        for kind in KINDS:
+        for kind in self._kinds:
             counted = [name for name, group in groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
-            if not best or not tallies or (kind == "mask" and best[0].segmentation is None):
+            if not best or not tallies or (kind != "box" and best[0].segmentation is None):
                 continue
             found, shapes = self._outline_found(kind, image_id, best), self._outline(kind, image_id, annotations)
             detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
             ious = _overlap(found, shapes, objects.is_crowd)
+            if kind == BOUNDARY:
+                ious = _lower_at_boundary(ious, found, shapes, objects.is_crowd)
             copies = _count_copies(best, scores)
             for name, tally in tallies.items():
                 if copies:
@@ -180,12 +188,15 @@ class Scorer:
         self._warn_of_copies()
         scores = {}
         for group in self._groups:
-            boxes, masks = self.tallies[group, "box"], self.tallies.get((group, "mask"))
+            boxes = self.tallies[group, "box"]
             scores[group] = boxes.metrics("box")
-            if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
-                scores[group] |= masks.metrics("mask")
-            else:
-                scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
+            without = list(scores[group])
+            for kind in self._kinds[1:]:
+                masks = self.tallies.get((group, kind))
+                if masks and masks.num_found == boxes.num_found:  # otherwise the predictions have none
+                    scores[group] |= masks.metrics(kind)
+                else:
+                    scores[group] |= {name.replace("box_", f"{kind}_", 1): None for name in without}
         return scores
 
     def _warn_of_copies(self) -> None:
@@ -245,7 +256,7 @@ class ClassAwareScorer(Scorer):
         """Return the averages over the categories, for the group of all classes."""
         self._warn_of_copies()
         scores: Metrics = {}
-        kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in KINDS}
+        kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in self._kinds}
         num_found = sum(tally.num_found for tally in kinds["box"])
         for kind, tallies in kinds.items():
             if tallies and sum(tally.num_found for tally in tallies) == num_found:
@@ -281,7 +292,7 @@ def _corners(box: list[float]) -> list[list[float]]:
 
 def _areas(kind: str, outlines: Any) -> np.ndarray:
     """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
-    if kind == "mask":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
+    if kind != "box":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
         return np.array([coco_mask.area(outline) for outline in outlines], float)
     areas: np.ndarray = outlines[:, 2] * outlines[:, 3]
     return areas
@@ -293,3 +304,9 @@ def _overlap(detections: Any, objects: list[Any], is_crowd: np.ndarray) -> np.nd
         return np.zeros((len(detections), 0))
     things: Any = np.array(objects, float) if isinstance(detections, np.ndarray) else objects
     return np.asarray(coco_mask.iou(detections, things, is_crowd.astype(np.uint8).tolist()))
+
+
+def _lower_at_boundary(ious: np.ndarray, found: list[Json], shapes: list[Json], is_crowd: np.ndarray) -> np.ndarray:
+    """Return the IoUs (d, n) of boundaries where they are lower; a crowd has no outline that counts."""
+    near_outline = _overlap([to_boundary(one) for one in found], [to_boundary(one) for one in shapes], is_crowd)
+    return np.where(is_crowd, ious, np.minimum(ious, near_outline))
