@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> None:
     for kind in KINDS:
         ours, theirs = large[f"vclr score, {kind}"], large[f"pycocotools, {kind}"]
         growth = ours[0] / small[f"vclr score, {kind}"][0]
+        print(f"{kind}: pycocotools takes {theirs[0]:.1f} s and {theirs[1]:.2f} GiB")
         print(f"{kind}: {theirs[0] / ours[0]:.1f} times faster, {ours[1] / theirs[1]:.2f} of the peak memory")
         print(f"{kind}: twice the images take {growth:.2f} times as long")
 
