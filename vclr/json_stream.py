@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import re
 import shutil
@@ -10,13 +11,30 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from vclr.files import read_bytes
 from vclr.json_text import BYTE_ORDER_MARKS, parse_json
 
 BLOCK = 1 << 20  # bytes that are read at once
 WHITESPACE = re.compile(r"[ \t\n\r]*")
+GAP = re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{")  # between two objects of a list; it may also occur within a text
+
+
+class Block(NamedTuple):
+    """Consecutive entries of the list, which may be damaged.
+
+    Attributes:
+        start: position in the file.
+        text: the entries and the commas between them.
+        starts: positions in the file where the entries start if they are objects and no text in them looks like a gap.
+        stops: positions where these end.
+    """
+
+    start: int
+    text: bytes
+    starts: list[int]
+    stops: list[int]
 
 
 class JsonStream:
@@ -66,11 +84,65 @@ class JsonStream:
     def has_list(self) -> bool:
         return self._list is not None
 
+    @property
+    def has_blocks(self) -> bool:
+        """Whether `blocks` can be used: the file is a list, in UTF-8."""
+        return self.head is None and self._encoding == "utf-8"
+
+    def find_starts(self, size: int) -> list[int]:
+        """Return where `blocks` may start and stop, about `size` bytes from each other, from start to end of the list.
+
+        If a text in the file looks like a gap between entries, the blocks may be damaged.
+        """
+        assert self._list is not None
+        starts = [self._list + 1]
+        while True:
+            self._file.seek(starts[-1] + size)
+            gap = GAP.search(self._file.read(BLOCK))
+            if not gap:
+                return [*starts, self._file.seek(0, io.SEEK_END)]
+            starts.append(starts[-1] + size + gap.end() - 1)
+
+    def blocks(self, start: int | None = None, stop: int | None = None) -> Iterator[Block]:
+        """Yield all entries, many at once, for a decoder that is faster than iteration; or those of a part.
+
+        Args:
+            start: where the part starts, from `find_starts`.
+            stop: where it stops.
+        """
+        assert self._list is not None
+        with self._exact_errors():
+            end = self._file.seek(0, io.SEEK_END)
+            start, left = start or self._list + 1, (stop or end) - (start or self._list + 1)
+            self._file.seek(start)
+            text = b""
+            while data := self._file.read(min(left, max(BLOCK, len(text)))):
+                left -= len(data)
+                text += data
+                gaps = [gap.span() for gap in GAP.finditer(text)]
+                if gaps:
+                    rest = gaps[-1][1] - 1
+                    yield _make_block(start, text[: gaps[-1][0] + 1], gaps[:-1])
+                    start, text = start + rest, text[rest:]
+                    self._file.seek(start + len(text))  # the caller may have read elsewhere
+            yield from _last_block(start, text, b"]" if stop in (None, end) else b",")
+
+    def entries_of(self, block: Block) -> Iterator[tuple[int, int, Any]]:
+        """Yield what iteration yields of the entries of a block."""
+        with self._exact_errors():
+            cursor = _Cursor(io.BytesIO(b"[" + block.text + b"]"), self._encoding, 0)
+            for start, stop, entry in cursor.entries():
+                yield block.start - 1 + start, block.start - 1 + stop, entry
+            cursor.expect_end()
+
     def read(self, start: int, stop: int) -> list[Any]:
         """Return the entries between two positions: where the first one starts, and where the last one ends."""
+        return cast(list[Any], json.loads(f"[{self.read_text(start, stop).decode(self._encoding)}]"))
+
+    def read_text(self, start: int, stop: int) -> bytes:
+        """Return the text between two positions."""
         self._file.seek(start)
-        text = self._file.read(stop - start).decode(self._encoding)
-        return cast(list[Any], json.loads(f"[{text}]"))
+        return self._file.read(stop - start)
 
     def _read_head(self, cursor: _Cursor, key: str) -> None:
         if cursor.peek() == "[":
@@ -191,6 +263,20 @@ class _Cursor:
         if data:
             self._text, self._at = self._text[self._at :] + text, 0
         return bool(data)
+
+
+def _last_block(start: int, text: bytes, end: bytes) -> Iterator[Block]:
+    """Yield the last block of a list or of a part of it, unless it is empty."""
+    text = text.rstrip(b" \t\n\r")
+    if not text.endswith(end):
+        raise ValueError("the list does not end")
+    if text[:-1].strip(b" \t\n\r"):
+        yield _make_block(start, text[:-1], [])
+
+
+def _make_block(start: int, text: bytes, gaps: list[tuple[int, int]]) -> Block:
+    starts = [start, *(start + stop - 1 for _, stop in gaps)]
+    return Block(start, text, starts, [*(start + first + 1 for first, _ in gaps), start + len(text)])
 
 
 def _open(path: str | Path) -> IO[bytes]:

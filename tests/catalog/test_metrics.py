@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vclr.catalog.metrics import KINDS, MAX_DETS, SHOWN_METRICS, format_metrics, metric_names
+from vclr.catalog.metrics import KINDS, MAX_DETS, SHOWN_METRICS, f1_names, format_metrics, metric_names
 from vclr.catalog.weights import name_old_metrics
 from vclr.evaluation.recall import score
 
@@ -17,7 +17,7 @@ TRUTH = {
 
 @pytest.mark.parametrize("max_dets", [MAX_DETS, (7, 200), (100, 100, 1)])
 def test_names_are_those_of_an_evaluation(max_dets: tuple[int, ...]):
-    names = [name for kind in KINDS for name in metric_names(kind, max_dets)]
+    names = [name for kind in KINDS for name in (*metric_names(kind, max_dets), *f1_names(kind))]
     assert names == list(score(TRUTH, [], max_dets)), "in this order too"
     assert max_dets != MAX_DETS or {*SHOWN_METRICS} < {*names}
 

@@ -20,7 +20,8 @@ from vclr.coco.repair import repair, save_repaired
 from vclr.config import load_config
 from vclr.data import samples
 from vclr.data.samples import TrainingSamples
-from vclr.evaluation.recall import Scorer, score
+from vclr.evaluation.recall import score
+from vclr.evaluation.scorer import Scorer
 from vclr.files import write_json
 from vclr.pictures import write_png
 

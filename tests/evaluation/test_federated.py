@@ -20,7 +20,6 @@ from vclr.evaluation.federated import score_as_lvis
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
 
-pytest.importorskip("lvis", reason="the extra `lvis` is not installed")
 SAMPLE = EVALUATOR_FILES / "lvis_v05_val_100" / "lvis_val_100.json"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_file(), reason="the sample of LVIS is not there")
 

@@ -10,7 +10,7 @@ from vclr.coco.file import encode_coco
 from vclr.coco.predictions import check_predictions, group_by_image
 from vclr.config import dump_config, load_config
 from vclr.evaluation.intervals import describe_intervals, write_draws
-from vclr.evaluation.recall import Scorer
+from vclr.evaluation.scorer import Scorer
 from vclr.files import sha256, write_json
 from vclr.pictures import write_png
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 KINDS = ("box", "mask")
+BOUNDARY = "boundary"  # masks again, which must also agree along their outlines; only on request
 SIZES = ("small", "medium", "large")  # area below 32 x 32, below 96 x 96, and above: pycocotools' ranges
 AP_DETECTIONS = 100  # average precision, and the smallest number of detections at which recall is split by size
 AP_THRESHOLDS = {"ap50": 0.5, "ap75": 0.75}  # IoUs at which average precision is also given alone
@@ -26,6 +27,11 @@ def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
     precisions = ["ap", *AP_THRESHOLDS, *(f"ap_{size}" for size in SIZES)]
     recalls = [f"ar@{count}{size}" for count in sorted(set(max_dets)) for size in recall_sizes(count)]
     return [f"{kind}_{name}" for name in (*precisions, *recalls)]
+
+
+def f1_names(kind: str) -> tuple[str, str]:
+    """Return the names of the best F1 at an IoU of 0.50, in percent, and of the score threshold that gives it."""
+    return f"{kind}_f1", f"{kind}_f1_score"
 
 
 def recall_sizes(count: int) -> Sequence[str]:

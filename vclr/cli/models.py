@@ -185,17 +185,44 @@ def score(
         bool, typer.Option("--lvis", help="Add LVIS's own figures, for predictions with its classes (needs lvis).")
     ] = False,
     intervals: Annotated[
-        bool, typer.Option(help="Also compute the 95 % interval of each metric over images (bootstrap).")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="Also compute the 95 % interval of each metric over images (bootstrap); done by default, but not "
+            "possible with --class-aware."
+        ),
+    ] = None,
+    class_aware: Annotated[
+        bool,
+        typer.Option("--class-aware", help="Count a detection only for objects of its own category, and average."),
+    ] = False,
+    boundary: Annotated[
+        bool,
+        typer.Option("--boundary", help="Also compute the metrics of masks with Boundary IoU, which takes longer."),
+    ] = False,
 ) -> None:
-    """Compute the class-agnostic metrics of a results file, in percent."""
+    """Compute the metrics of a results file, in percent, without regard to classes by default."""
     from vclr.evaluation.federated import score_as_lvis
     from vclr.evaluation.recall import score as compute
     from vclr.files import write_json
+    from vclr.processes import count_cpus
+    from vclr.worker_pool import WorkerPool
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    metrics = (score_as_lvis if lvis else compute)(ground_truth, predictions, intervals=intervals)
+    others = {"--class-aware": class_aware, "--boundary": boundary}
+    if lvis:
+        _refuse_unused("--lvis", [name for name in others if others[name]])
+        metrics = score_as_lvis(ground_truth, predictions, intervals is not False)
+    else:
+        pool, with_intervals = WorkerPool(count_cpus()), not class_aware if intervals is None else intervals
+        metrics = compute(
+            ground_truth,
+            predictions,
+            intervals=with_intervals,
+            pool=pool,
+            class_aware=class_aware,
+            boundary=boundary,
+        )
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pycocotools import mask as coco_mask
-
-from vclr.coco.annotations import to_rle
 from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, say_twin
+from vclr.coco.prediction import Prediction, are_boxes, are_inside, are_masks, as_prediction, normalize
+from vclr.coco.prediction_index import Runs, index, index_in_processes, read_images
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
 from vclr.errors import UserError
 from vclr.json_stream import JsonStream
+from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.coco")
 
 ELSEWHERE = object()  # stands for the id of an image that is not in the data set
-ByImage = Iterable[tuple[int | str, list[Json]]]
+ByImage = Iterable[tuple[int | str, list[Prediction]]]
 
 
 class PredictionChecks:
@@ -31,11 +31,13 @@ class PredictionChecks:
     Attributes:
         sizes: (height, width) of each image, by its id.
         units: collects evidence from all boxes and polygons.
+        outside: the entries whose box lies outside of its image.
     """
 
     def __init__(self, images: list[Json]) -> None:
         self.sizes = {image["id"]: (image["height"], image["width"]) for image in images}
         self.units = Units()
+        self.outside: list[str] = []
         self._has_masks = False
         self._without_mask = ""  # the first entry without one
 
@@ -55,6 +57,8 @@ class PredictionChecks:
         found = _check(prediction, self.sizes, entry)
         if self.units.are_open:
             self.units.add(found, self.sizes[found["image_id"]])
+        if not are_inside([found["bbox"]], [self.sizes[found["image_id"]]]):
+            self.outside.append(entry)
         if found["segmentation"] is not None:
             self._has_masks = True
         elif not self._without_mask:
@@ -62,6 +66,51 @@ class PredictionChecks:
         if self._has_masks and self._without_mask:
             raise UserError(f"{self._without_mask}: has no `segmentation`, though other predictions have one")
         return found
+
+    def accept(self, found: list[Prediction], entry: str) -> bool:
+        """Check many predictions at once, of which errors call the first one `entry`.
+
+        Returns:
+            Whether all are valid and no box lies outside of its image; otherwise none is taken into account, and
+            `check` says about each what it is.
+        """
+        sizes = [self.sizes[one.image_id] for one in found if one.image_id in self.sizes]
+        masks = [one.segmentation for one in found]
+        boxes = [one.bbox for one in found if one.bbox is not None]
+        has_masks = masks[0] is not None
+        if len(sizes) < len(found) or (self._without_mask if has_masks else self._has_masks):
+            return False
+        with_box = sizes if len(boxes) == len(found) else [self.sizes[one.image_id] for one in found if one.bbox]
+        if not are_boxes(boxes) or not are_inside(boxes, with_box):
+            return False
+        if not (are_masks(masks, sizes) if has_masks else masks.count(None) == len(boxes) == len(found)):
+            return False
+        for one, size in zip(found, sizes, strict=True):
+            if not self.units.need(has_masks):
+                break
+            if one.bbox is None:
+                return False
+            self.units.add({"bbox": one.bbox, "segmentation": has_masks or None}, size)
+        self._has_masks |= has_masks
+        self._without_mask = self._without_mask or ("" if has_masks else entry or "a prediction")
+        return True
+
+    @property
+    def agree(self) -> bool:
+        """Whether all predictions have a mask, or none has."""
+        return not (self._has_masks and self._without_mask)
+
+    def start_again(self) -> PredictionChecks:
+        """Return checks for other predictions of the same data set."""
+        again = PredictionChecks([])
+        again.sizes = self.sizes
+        return again
+
+    def merge(self, other: PredictionChecks) -> None:
+        """Take into account what other checks have accepted."""
+        self.units.merge(other.units)
+        self._has_masks |= other._has_masks
+        self._without_mask = self._without_mask or other._without_mask
 
 
 class PredictionsFile:
@@ -75,7 +124,14 @@ class PredictionsFile:
         entries: the positions in the file of the predictions for each image: the start and the end of each sequence.
     """
 
-    def __init__(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        images: list[Json],
+        annotations: str | Path,
+        checks: PredictionChecks,
+        pool: WorkerPool | None = None,
+    ) -> None:
         """Open the file, and check it.
 
         Args:
@@ -83,14 +139,16 @@ class PredictionsFile:
             images: `images` of the data set.
             annotations: the name of the data set in errors.
             checks: checks of the same data set, which several files may share.
+            pool: processes that share the work; none by default.
 
         Raises:
             UserError: the file or one of its entries is not valid, or none of its images is in the data set.
         """
-        self.entries: dict[int | str, array[int]] = defaultdict(lambda: array("q"))
+        self.path, self.sizes = path, checks.sizes
+        self.entries: dict[int | str, array[int]] = {}
         self.stream = JsonStream(path, "annotations")
         try:
-            self._index(path, images, annotations, checks)
+            self._index(path, images, annotations, checks, pool or WorkerPool())
         except BaseException:
             self.close()
             raise
@@ -105,23 +163,26 @@ class PredictionsFile:
         """Close the file."""
         self.stream.close()
 
-    def __iter__(self) -> Iterator[tuple[int | str, list[Json]]]:
-        """Yield the id of each image that has predictions, and these as `PredictionChecks.check` returns them."""
-        for image_id in self.entries:
-            yield image_id, self.of_image(image_id)
+    def __iter__(self) -> Iterator[tuple[int | str, list[Prediction]]]:
+        """Yield the id of each image that has predictions, and these, all with a box."""
+        return read_images(self.stream, self.entries.items(), self.sizes)
 
     def of_image(self, image_id: int | str) -> list[Json]:
         """Return the predictions for an image of the data set as `PredictionChecks.check` returns them."""
-        places, size = self.entries.get(image_id, ()), self._sizes[image_id]
-        found = (
-            entry
-            for start, stop in zip(places[::2], places[1::2], strict=True)
-            for entry in self.stream.read(start, stop)
-        )
-        return [_normalize({**entry, "image_id": image_id}, size) for entry in found]
+        places, size = self.entries.get(image_id, ()), self.sizes[image_id]
+        spans = zip(places[::2], places[1::2], strict=True)
+        found = (entry for start, stop in spans for entry in self.stream.read(start, stop))
+        return [normalize({**entry, "image_id": image_id}, size) for entry in found]
 
-    def _index(self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks) -> None:
-        head, source, self._sizes = self.stream.head, f"{path}: ", checks.sizes
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether other processes can call `read_images` with a stream of their own."""
+        return self.stream.has_blocks and Path(self.path).is_file()
+
+    def _index(
+        self, path: str | Path, images: list[Json], annotations: str | Path, checks: PredictionChecks, pool: WorkerPool
+    ) -> None:
+        head, source = self.stream.head, f"{path}: "
         if not self.stream.has_list:
             other = " nor a COCO json with scores" if isinstance(head, dict) else ""
             raise UserError(f"{path}: is {'neither' if other else 'not'} a list of COCO results{other}")
@@ -130,27 +191,38 @@ class PredictionsFile:
             source += "annotations"
             if isinstance(head.get("images"), list):
                 renumber = _match(head["images"], path, images, annotations)
-        last: Any = ELSEWHERE
+        if self.stream.has_blocks:
+            found = index_in_processes(path, self.stream, checks, pool) if self.can_be_shared else None
+            self.entries = (found or index(self.stream, checks, source)).by_image()
+            return
+        runs = Runs()
         for position, (start, stop, prediction) in enumerate(self.stream):
             image_id = renumber(position, prediction) if renumber else None
-            if image_id is not ELSEWHERE:
-                if renumber:
-                    prediction = {**prediction, "image_id": image_id}
-                image_id = checks.check(prediction, f"{source}[{position}]")["image_id"]
-                if image_id == last:
-                    self.entries[image_id][-1] = stop
-                else:
-                    self.entries[image_id].extend((start, stop))
-            last = image_id
+            if image_id is ELSEWHERE:
+                runs.skip()
+                continue
+            if renumber:
+                prediction = {**prediction, "image_id": image_id}
+            runs.add(checks.check(prediction, f"{source}[{position}]")["image_id"], start, stop)
+        self.entries = runs.by_image()
 
 
-def read_predictions(path: str | Path, images: list[Json], annotations: str | Path) -> PredictionsFile:
+def read_predictions(
+    path: str | Path, images: list[Json], annotations: str | Path, pool: WorkerPool | None = None
+) -> PredictionsFile:
     """Open and check a file of predictions, also whether its coordinates are in pixels; see `PredictionsFile`."""
     checks = PredictionChecks(images)
-    found = PredictionsFile(path, images, annotations, checks)
+    found = PredictionsFile(path, images, annotations, checks, pool)
     if says := checks.units.say_shares():
         found.close()
         raise UserError(f"{path}: {says}")
+    if outside := checks.outside:
+        count = (
+            f"{len(outside)} boxes lie outside of their images"
+            if len(outside) > 1
+            else "1 box lies outside of its image"
+        )
+        log.warning("%s: %s, the first one at %s", path, count, outside[0].removeprefix(f"{path}: "))
     return found
 
 
@@ -175,10 +247,10 @@ def check_predictions(entries: Any, images: list[Json], source: str) -> list[Jso
 
 
 def group_by_image(predictions: list[Json]) -> ByImage:
-    """Return the id of each image that has predictions, and its predictions."""
-    groups: dict[int | str, list[Json]] = defaultdict(list)
+    """Return the id of each image that has predictions, and its predictions, which `check_predictions` returned."""
+    groups: dict[int | str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
-        groups[prediction["image_id"]].append(prediction)
+        groups[prediction["image_id"]].append(as_prediction(prediction))
     return groups.items()
 
 
@@ -228,7 +300,7 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         check_segmentation(segmentation, *sizes[image_id], entry)
     elif prediction.get("bbox") is None:
         raise UserError(f"{entry}: has no `bbox`")
-    found = _normalize(prediction, sizes[image_id])
+    found = normalize(prediction, sizes[image_id])
     if not isinstance(found["bbox"], list):
         raise UserError(f"{entry}: bbox {found['bbox']!r} is not [x, y, width, height]")
     check_box(found["bbox"], entry)
@@ -241,14 +313,3 @@ def _is_whole(value: Any) -> TypeGuard[int]:
     """Tell whether a value is a whole number, which some tools write as 1.0."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return is_integer or (isinstance(value, float) and value.is_integer())
-
-
-def _normalize(prediction: Json, size: tuple[int, int]) -> Json:
-    """Return the parts of a valid prediction that count; a missing box is taken from the mask."""
-    box, segmentation = prediction.get("bbox"), prediction.get("segmentation")
-    if segmentation == []:
-        segmentation = None  # data sets of boxes write it like this
-    if box is None:
-        box = coco_mask.toBbox(to_rle(segmentation, *size)).tolist()
-    kept = {"image_id": prediction["image_id"], "category_id": prediction.get("category_id", 1)}
-    return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}

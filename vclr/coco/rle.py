@@ -30,3 +30,56 @@ def run_lengths(counts: list[bytes]) -> list[np.ndarray]:
         part[1::2] = part[1::2].cumsum()
         part[2::2] = part[2::2].cumsum()
     return lengths
+
+
+def count_pixels(counts: list[str]) -> np.ndarray:
+    """Return how many pixels each of many compressed RLE counts covers, (n,) int64; -1 for damaged ones.
+
+    It does what `run_lengths` does, but of thousands of masks at once.
+    """
+    sizes = np.fromiter(map(len, counts), np.int64, len(counts))
+    totals = np.full(len(counts), -1)
+    try:
+        codes = np.frombuffer("".join(counts).encode("ascii"), np.uint8) - np.uint8(48)
+    except UnicodeEncodeError:
+        return totals
+    if not len(counts) or sizes.min() == 0 or codes.max() > 63 or (codes[sizes.cumsum() - 1] & 32).any():
+        return totals
+    is_end = codes & 32 == 0
+    ends = np.flatnonzero(is_end)
+    widths = np.diff(ends, prepend=-1)
+    if widths.max() > 7:
+        return totals
+    numbers = _join_codes(codes, ends, widths)
+    num_runs = np.add.reduceat(is_end, np.append(0, sizes.cumsum()[:-1]), dtype=np.int64)
+    runs = _add_up(numbers, num_runs)
+    first_row = np.append(0, ((num_runs + 1) // 2).cumsum()[:-1])
+    zeros, ones = runs.T  # numpy is slow along an axis of two
+    is_whole = np.minimum.reduceat(np.minimum(zeros, ones), first_row) >= 0
+    return np.where(is_whole, np.add.reduceat(zeros + ones, first_row), -1)
+
+
+def _join_codes(codes: np.ndarray, ends: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return the numbers whose last codes are at `ends`; nearly all have one code or two."""
+    numbers = (codes[ends] & 31).astype(np.int64)
+    numbers -= (numbers & 16) << 1  # the sign
+    longer = np.flatnonzero(widths > 1)
+    for back in range(1, int(widths.max())):
+        longer = longer[widths[longer] > back]
+        numbers[longer] = (numbers[longer] << 5) + (codes[ends[longer] - back] & 31)
+    return numbers
+
+
+def _add_up(numbers: np.ndarray, num_runs: np.ndarray) -> np.ndarray:
+    """Return the run lengths of zeros and ones, (r, 2), from the numbers of many RLEs; each starts in a new row."""
+    rows = (num_runs + 1) // 2
+    start, first_row = num_runs.cumsum() - num_runs, rows.cumsum() - rows
+    padded = np.zeros(2 * int(rows.sum()), np.int64)
+    padded[np.arange(len(numbers)) + np.repeat(2 * first_row - start, num_runs)] = numbers
+    padded[2 * first_row] = 0  # the differences do not start from the first number
+    runs = padded.reshape(-1, 2).cumsum(axis=0)
+    before = np.concatenate([np.zeros((1, 2), np.int64), runs])[first_row]
+    runs -= np.repeat(before, rows, axis=0)
+    runs[first_row, 0] = numbers[start]
+    runs[(first_row + rows - 1)[num_runs % 2 == 1], 1] = 0
+    return runs

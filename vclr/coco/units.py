@@ -43,6 +43,10 @@ class Units:
             self._in_pixels.add("polygons")  # run lengths are always in pixels
         self.are_open = len(self._in_pixels) < len(self._counts)
 
+    def need(self, has_segmentation: bool) -> bool:
+        """Tell whether another shape, which has a segmentation or not, may add evidence."""
+        return "boxes" not in self._in_pixels or (has_segmentation and self.are_open)
+
     def merge(self, other: Units) -> None:
         """Add the evidence from another part of the same file."""
         for kind in self._counts:

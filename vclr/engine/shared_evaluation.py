@@ -25,7 +25,7 @@ from vclr.evaluation.evaluate import (
     write_metrics,
 )
 from vclr.evaluation.inference import predict_data_set
-from vclr.evaluation.recall import Scorer
+from vclr.evaluation.scorer import Scorer
 from vclr.evaluation.tally import Metrics
 from vclr.files import find_partials, remove_partials
 from vclr.models.detector import Detector

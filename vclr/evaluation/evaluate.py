@@ -23,7 +23,7 @@ from vclr.errors import UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draws
-from vclr.evaluation.recall import Scorer
+from vclr.evaluation.scorer import Scorer
 from vclr.files import naming_file, remove_partials, write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard

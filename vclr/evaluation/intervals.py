@@ -8,13 +8,13 @@ one test set have the same images, and their differences are paired.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from vclr.catalog.metrics import AP_THRESHOLDS, SHOWN_METRICS, SIZES, recall_sizes
+from vclr.catalog.metrics import AP_THRESHOLDS, SHOWN_METRICS, metric_names, recall_sizes
 from vclr.errors import UserError
 from vclr.evaluation.tally import RANGES, RECALLS, THRESHOLDS, UNMATCHED, Tally
 from vclr.files import atomic_path
@@ -47,7 +47,7 @@ def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[
             drawn[key].append(source.draw(weights))
     metrics: dict[str, Draws] = {group: {} for group, _ in tallies}
     for (group, kind), parts in drawn.items():
-        names = _names(kind, tallies[group, kind].max_dets)
+        names = metric_names(kind, tallies[group, kind].max_dets)
         metrics[group] |= dict(zip(names, np.concatenate(parts, axis=1), strict=True))
     return metrics
 
@@ -107,14 +107,6 @@ def read_draws(path: Path) -> dict[str, Draws]:
     return draws
 
 
-def _names(kind: str, max_dets: Sequence[int]) -> list[str]:
-    """Name the metrics in the order of `_Source.draw`."""
-    precisions = ["ap", *AP_THRESHOLDS, *(f"ap_{size}" for size in SIZES)]
-    return [
-        f"{kind}_{name}" for name in (*precisions, *(f"ar@{n}{size}" for n in max_dets for size in recall_sizes(n)))
-    ]
-
-
 class _Source:
     """What draws of one tally are made from."""
 
@@ -128,7 +120,7 @@ class _Source:
         self._ranked = [_Ranked(images, tally.sorted_flags(area), len(num_objects)) for area in areas]
 
     def draw(self, weights: np.ndarray) -> np.ndarray:
-        """Return the metrics (n, b) of draws with these weights (i, b) of the images."""
+        """Return the metrics (n, b), named by `metric_names`, of draws with these weights (i, b) of the images."""
         as_float = weights.T.astype(float)
         num_objects = as_float @ self._num_objects
         with np.errstate(divide="ignore", invalid="ignore"):

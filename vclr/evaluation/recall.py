@@ -7,24 +7,19 @@ percent. A metric without ground truth is `None`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from vclr.catalog.metrics import AP_DETECTIONS, KINDS, MAX_DETS
-from vclr.coco.annotations import Json, to_rle
-from vclr.coco.file import CocoFile, encode_coco
+from vclr.catalog.metrics import MAX_DETS
+from vclr.coco.annotations import Json
+from vclr.coco.file import encode_coco
 from vclr.coco.plain import open_ground_truth
-from vclr.coco.predictions import ByImage, check_predictions, group_by_image, read_predictions
+from vclr.coco.predictions import check_predictions, group_by_image, read_predictions
 from vclr.errors import UsageError
-from vclr.evaluation.intervals import Draws, describe_intervals, draw_metrics
-from vclr.evaluation.tally import Detections, Metrics, Tally
-from vclr.evaluation.truth import Truth
-
-Key = tuple[str, str]  # group, and one of KINDS
+from vclr.evaluation.intervals import describe_intervals
+from vclr.evaluation.scorer import ClassAwareScorer, Scorer
+from vclr.worker_pool import WorkerPool
 
 
 def score(
@@ -34,8 +29,11 @@ def score(
     categories: list[str] | None = None,
     masks: bool = True,
     intervals: bool = False,
+    pool: WorkerPool | None = None,
+    class_aware: bool = False,
+    boundary: bool = False,
 ) -> dict[str, Any]:
-    """Compare predictions with a ground truth, without regard to classes.
+    """Compare predictions with a ground truth, without regard to classes unless `class_aware` is set.
 
     Args:
         ground_truth: a COCO json, as a file (see `open_ground_truth`) or as `load_coco` returned it. If only some of
@@ -47,13 +45,19 @@ def score(
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
-        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`.
+        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`; not
+            of F1, and not possible with `class_aware`.
+        pool: processes that share the work on a large file; none by default.
+        class_aware: a detection only finds objects of its own category, and the metrics are averages over the
+            categories that have objects, as pycocotools' with `useCats=1`.
+        boundary: also return the metrics of masks with `boundary_`, whose IoU is the lower one of mask and boundary.
 
     Returns:
         `box_ap`, `box_ap50`, `box_ap75`, `box_ap_small` ... (at 100 detections), `box_ar@1`, `box_ar@10` ...,
-        `box_ar@100_small` ... (from 100 detections on), and the same with `mask_`. Mask metrics are `None` if the
-        ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name holds
-        `[low, high]` of each metric.
+        `box_ar@100_small` ... (from 100 detections on), unless `class_aware` is set `box_f1` (the best F1 at an IoU of
+        0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None`
+        if the ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name
+        holds `[low, high]` of each metric.
 
     Raises:
         UserError: a file or an entry of it is invalid.
@@ -64,127 +68,15 @@ def score(
     else:
         truth_source = "ground truth"
         truth = encode_coco(ground_truth, truth_source)
-    scorer = Scorer(truth, {"": categories}, max_dets, masks, truth_source)
+    if class_aware and categories is not None:
+        raise UsageError("class_aware: counts all categories; leave out `categories`")
+    if class_aware and intervals:
+        raise UsageError("class_aware: has no intervals; leave out `intervals`")
+    make = ClassAwareScorer if class_aware else Scorer
+    scorer = make(truth, {"": categories}, max_dets, masks, truth_source, boundary)
     if isinstance(predictions, (str, Path)):
-        with read_predictions(predictions, truth.images, truth_source) as found:
-            metrics = scorer.score(found)[""]
+        with read_predictions(predictions, truth.images, truth_source, pool) as found:
+            metrics = scorer.score(found, pool)[""]
     else:
         metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
     return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})
-
-
-class Scorer:
-    """Compare predictions with each of several groups of classes, without regard to classes within a group.
-
-    Attributes:
-        tallies: what the predictions so far amount to, per group, for boxes and, if the group has masks, for masks.
-    """
-
-    def __init__(
-        self,
-        truth: CocoFile,
-        groups: Mapping[str, list[str] | None],
-        max_dets: Sequence[int] = MAX_DETS,
-        masks: bool = True,
-        truth_source: str = "ground truth",
-    ) -> None:
-        """Prepare the ground truth.
-
-        Args:
-            truth: a ground truth as `open_checked` returned it.
-            groups: for each group, the names of its categories; None stands for all.
-            max_dets: as in `score`.
-            masks: as in `score`.
-            truth_source: what errors call the ground truth.
-        """
-        if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
-            raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
-        self._max_dets = sorted(set(max_dets))
-        self._truth = Truth(truth, truth_source)
-        self._groups = {group: self._truth.group(names) for group, names in groups.items()}
-        self.tallies: dict[Key, Tally] = {}
-        for name, group in self._groups.items():
-            for kind in KINDS if masks and group.has_masks else ("box",):
-                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects.sum(axis=0))
-
-    def score(self, predictions: ByImage) -> dict[str, Metrics]:
-        """Add predictions as `PredictionChecks.check` returned them, and return the metrics."""
-        for image_id, found in predictions:
-            self.add(image_id, found)
-        return self.metrics()
-
-    def add(self, image_id: int | str, predictions: list[Json]) -> None:
-        """Count all predictions for an image, as `PredictionChecks.check` returned them."""
-        positions, annotations = self._truth.in_image(image_id)
-        objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
-        best = self._best(predictions)
-        best_scores = np.array([float(one["score"]) for one in best[:AP_DETECTIONS]])
-        for kind in KINDS:
-            counted = [name for name, group in self._groups.items() if number in group.images]
-            tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
-            if not best or not tallies or (kind == "mask" and best[0]["segmentation"] is None):
-                continue
-            found, shapes = (self._outline(kind, image_id, entries) for entries in (best, annotations))
-            detections = Detections(best_scores, _areas(kind, found))
-            ious = _overlap(found, shapes, objects.is_crowd)
-            for name, tally in tallies.items():
-                is_counted = self._groups[name].is_counted[positions]
-                tally.num_found += len(predictions)
-                tally.add(number, detections, objects[is_counted], ious[:, is_counted])
-
-    def merge(self, tallies: Mapping[Key, Tally]) -> None:
-        """Add the `tallies` of a scorer that has counted other images of the same ground truth."""
-        for key, tally in tallies.items():
-            self.tallies[key].merge(tally)
-
-    def metrics(self) -> dict[str, Metrics]:
-        """Return what `score` returns, for each group."""
-        scores = {}
-        for group in self._groups:
-            scores[group] = self.tallies[group, "box"].metrics("box")
-            if (group, "mask") in self.tallies and self._has(group, "mask"):
-                scores[group] |= self.tallies[group, "mask"].metrics("mask")
-            else:
-                scores[group] |= {name.replace("box_", "mask_", 1): None for name in scores[group]}
-        return scores
-
-    def draw(self) -> dict[str, Draws]:
-        """Return the metrics of each draw of the images, for each group; without those that are None."""
-        counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
-        return draw_metrics(counted, {name: group.num_objects for name, group in self._groups.items()})
-
-    def _has(self, group: str, kind: str) -> bool:
-        """Tell whether the predictions have outlines of a kind."""
-        return self.tallies[group, kind].num_found == self.tallies[group, "box"].num_found
-
-    def _best(self, predictions: list[Json]) -> list[Json]:
-        """Return as many predictions as count, best first; between equals, category and order decide."""
-        ordered = sorted(predictions, key=lambda prediction: prediction["category_id"])
-        ordered.sort(key=lambda prediction: -prediction["score"])
-        return ordered[: max(*self._max_dets, AP_DETECTIONS)]
-
-    def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
-        """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
-        if kind == "box":
-            return [entry["bbox"] for entry in entries]
-        size = self._truth.sizes[image_id]
-        return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
-
-
-def _corners(box: list[float]) -> list[list[float]]:
-    x, y, w, h = box
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
-
-
-def _areas(kind: str, outlines: list[Any]) -> np.ndarray:
-    """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
-    if kind == "mask":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
-        return np.array([coco_mask.area(outline) for outline in outlines], float)
-    return np.array([width * height for _, _, width, height in outlines], float)
-
-
-def _overlap(detections: list[Any], objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
-    """Return the IoUs (d, n) of boxes or masks; of a crowd, the share of the detection that lies in it."""
-    if not objects:
-        return np.zeros((len(detections), 0))
-    return np.asarray(coco_mask.iou(detections, objects, is_crowd.astype(np.uint8).tolist()))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, metric_names, recall_sizes
+from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, f1_names, metric_names, recall_sizes
 from vclr.evaluation.matching import match
 
 _PARAMS = Params("bbox")
@@ -75,6 +75,7 @@ class Tally:
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
         counts: (m, a) what each image adds to `num_true`, summed over the thresholds, by its number.
         images: the images by number.
+        copies: number of predictions for an image that are copies of another one, by the id of the image.
     """
 
     max_dets: Sequence[int]
@@ -83,20 +84,22 @@ class Tally:
     num_true: np.ndarray = field(init=False)
     counts: dict[int, np.ndarray] = field(default_factory=dict)
     images: dict[int, Image] = field(default_factory=dict)
+    copies: dict[int | str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.num_true = np.zeros((len(self.max_dets), len(RANGES), len(THRESHOLDS)), np.int64)
 
     def add(self, image: int, detections: Detections, objects: Objects, ious: np.ndarray) -> None:
         """Add the detections in an image."""
-        is_matched, has_ignored = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
-        is_true = is_matched & ~has_ignored
-        num_true = np.stack([is_true[..., :count].sum(axis=-1) for count in self.max_dets])
+        places, is_true, is_neither = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
+        found = np.concatenate([np.zeros((*is_true.shape[:2], 1), int), is_true.cumsum(axis=-1)], axis=-1)
+        num_true = np.moveaxis(found[..., np.searchsorted(places, self.max_dets)], -1, 0)
         self.num_true += num_true
         self.counts[image] = num_true.sum(axis=-1).astype(np.uint32)
-        matched = np.flatnonzero(is_matched[..., :AP_DETECTIONS].any(axis=(0, 1)))
-        is_false = ~is_matched[..., matched] & detections.is_inside[:, None, matched]
-        flags = np.packbits(np.concatenate([is_true[..., matched], is_false], axis=1), axis=1)
+        kept = np.searchsorted(places, AP_DETECTIONS)
+        matched, is_true, is_neither = places[:kept], is_true[..., :kept], is_neither[..., :kept]
+        is_false = ~is_true & ~is_neither & detections.is_inside[:, None, matched]
+        flags = np.packbits(np.concatenate([is_true, is_false], axis=1), axis=1)
         self.images[image] = Image(detections, matched.astype(np.uint8), flags)
 
     def merge(self, other: Tally) -> None:
@@ -105,17 +108,36 @@ class Tally:
         self.num_true += other.num_true
         self.counts |= other.counts
         self.images |= other.images
+        self.copies |= other.copies
 
     def metrics(self, kind: str) -> Metrics:
-        """Return the metrics of all images, named after `kind`, in percent."""
-        precision = np.stack([self._precision(area) for area in range(len(RANGES))])
+        """Return the metrics of all images, named after `kind`, in percent; the threshold of F1 is a score."""
+        return average(kind, [self]) | dict(zip(f1_names(kind), self._best_f1(), strict=True))
+
+    def recall(self) -> np.ndarray:
+        """Return the recall (m, a, t); -1 without an object."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            recall = np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
-        alone = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values()))
-        values = [precision[0], *precision[0, alone], *precision[1:]]
-        for count, by_size in zip(self.max_dets, recall, strict=True):
-            values += [*by_size[: len(recall_sizes(count))]]
-        return dict(zip(metric_names(kind, self.max_dets), map(_percent, values), strict=True))
+            return np.where(self.num_objects[:, None] > 0, self.num_true / self.num_objects[:, None], -1)
+
+    def precision(self) -> np.ndarray:
+        """Return the precision (a, t, r) at `AP_DETECTIONS` detections, by threshold and recall."""
+        return np.stack([self._precision(area) for area in range(len(RANGES))])
+
+    def _best_f1(self) -> tuple[float | None, float | None]:
+        """Return the best F1 of the `AP_DETECTIONS` best detections at the lowest IoU, and the lowest score it keeps.
+
+        Of equally good thresholds, it is the highest. There is no threshold if nothing true was found.
+        """
+        if not self.num_objects[0]:
+            return None, None
+        if not self.images:
+            return 0.0, None
+        flags, scores = self.sorted_flags(0), self._sorted_scores()
+        true, false = (_row(flags, row).cumsum(dtype=np.int64) for row in (0, len(THRESHOLDS)))
+        f1 = 2 * true / (true + false + self.num_objects[0])
+        f1[:-1][scores[1:] == scores[:-1]] = 0  # a threshold keeps all equal scores
+        best = int(f1.argmax()) if len(f1) else 0
+        return (float(f1[best]) * 100, float(scores[best])) if f1.any() else (0.0, None)
 
     def _precision(self, area: int) -> np.ndarray:
         """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""
@@ -150,8 +172,25 @@ class Tally:
         return np.repeat(numbers, [len(self.images[number].detections.scores) for number in numbers])[self._order()]
 
     def _order(self) -> np.ndarray:
-        scores = np.concatenate([self.images[number].detections.scores for number in sorted(self.images)])
-        return np.argsort(np.negative(scores, out=scores), kind="mergesort")
+        return np.argsort(-self._scores(), kind="stable")
+
+    def _scores(self) -> np.ndarray:
+        """Return the scores of the detections in all images."""
+        return np.concatenate([self.images[number].detections.scores for number in sorted(self.images)])
+
+    def _sorted_scores(self) -> np.ndarray:
+        return -np.sort(-self._scores())
+
+
+def average(kind: str, tallies: Sequence[Tally]) -> Metrics:
+    """Return the metrics of several tallies, named after `kind`: averages over those that have objects, in percent."""
+    precision = np.stack([tally.precision() for tally in tallies], axis=-1)  # (a, t, r, k), summed as pycocotools does
+    recall = np.stack([tally.recall() for tally in tallies], axis=-1)
+    alone, max_dets = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values())), tallies[0].max_dets
+    values = [precision[0], *precision[0, alone], *precision[1:]]
+    for count, by_size in zip(max_dets, recall, strict=True):
+        values += [*by_size[: len(recall_sizes(count))]]
+    return dict(zip(metric_names(kind, max_dets), map(_percent, values), strict=True))
 
 
 def is_outside(areas: np.ndarray) -> np.ndarray:

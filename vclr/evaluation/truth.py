@@ -67,10 +67,23 @@ class Truth:
             wanted = category_ids(self._coco.head, categories, self._source)
             is_counted = np.array([category in wanted for category in self._categories], bool) & (self._images >= 0)
             images = set(self._images[is_counted & ~self.objects.is_crowd].tolist())
+        has_masks = self._has_mask & is_counted & np.isin(self._images, list(images))
+        return Group(is_counted, images, self._count_objects(is_counted), bool(has_masks.any()))
+
+    def by_class(self) -> dict[int, Group]:
+        """Return the annotations of each category, all with all images: a detection anywhere may be false."""
+        categories, images = np.array(self._categories, object), set(self.numbers.values())
+        groups = {}
+        for category in sorted({category["id"] for category in self._coco.categories}):
+            is_counted = (categories == category) & (self._images >= 0)
+            groups[category] = Group(is_counted, images, self._count_objects(is_counted), bool(self._has_mask.any()))
+        return groups
+
+    def _count_objects(self, is_counted: np.ndarray) -> np.ndarray:
+        """Return the number of objects (i, a) per image and size range, of some annotations (n,)."""
         num_objects = np.zeros((len(self.numbers), len(self.objects.is_ignored)), np.int32)
         np.add.at(num_objects, self._images[is_counted], ~self.objects.is_ignored[:, is_counted].T)
-        has_masks = self._has_mask & is_counted & np.isin(self._images, list(images))
-        return Group(is_counted, images, num_objects, bool(has_masks.any()))
+        return num_objects
 
     def in_image(self, image_id: int | str) -> tuple[np.ndarray, list[Json]]:
         """Return the positions of an image's annotations, and the annotations."""

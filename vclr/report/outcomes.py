@@ -69,7 +69,8 @@ def read_outcomes(predictions: PredictionsFile, annotated: Annotated) -> Outcome
     outcomes.scores = {group: [] for group in annotated.groups}
     outcomes.is_true = {group: [] for group in annotated.groups}
     sizes = {image["id"]: (image["height"], image["width"]) for image in annotated.coco["images"]}
-    for image_id, found in predictions:
+    for image_id in predictions.entries:
+        found = predictions.of_image(image_id)
         if found[0]["segmentation"] is not None and annotated.has_masks:
             outcomes.kind = "mask"
         _add(outcomes, annotated, image_id, best(found), sizes[image_id])

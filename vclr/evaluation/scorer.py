@@ -1,0 +1,263 @@
+"""Count predictions image by image: which of them find objects, in each group of classes."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metric_names
+from vclr.coco.annotations import Json, to_rle
+from vclr.coco.file import CocoFile
+from vclr.coco.prediction import Prediction, as_prediction
+from vclr.coco.prediction_index import read_images
+from vclr.coco.predictions import ByImage, PredictionsFile
+from vclr.errors import UsageError, UserError
+from vclr.evaluation.boundary import to_boundary
+from vclr.evaluation.intervals import Draws, draw_metrics
+from vclr.evaluation.tally import Detections, Metrics, Tally, average
+from vclr.evaluation.truth import Group, Truth
+from vclr.json_stream import JsonStream
+from vclr.worker_pool import WorkerPool
+
+log = logging.getLogger("vclr.evaluation")
+
+Key = tuple[str, str]  # group, and one of KINDS
+
+IMAGES = 64  # that a process counts at once
+
+
+class Scorer:
+    """Compare predictions with each of several groups of classes, without regard to classes within a group.
+
+    Attributes:
+        tallies: what the predictions so far amount to, per group, for boxes and, if the group has masks, for masks.
+    """
+
+    def __init__(
+        self,
+        truth: CocoFile,
+        groups: Mapping[str, list[str] | None],
+        max_dets: Sequence[int] = MAX_DETS,
+        masks: bool = True,
+        truth_source: str = "ground truth",
+        boundary: bool = False,
+    ) -> None:
+        """Prepare the ground truth.
+
+        Args:
+            truth: a ground truth as `open_checked` returned it.
+            groups: for each group, the names of its categories; None stands for all.
+            max_dets: as in `score`.
+            masks: as in `score`.
+            truth_source: what errors call the ground truth.
+            boundary: as in `score`.
+        """
+        if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
+            raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
+        self._max_dets = sorted(set(max_dets))
+        self._truth = Truth(truth, truth_source)
+        self._groups = self._make_groups(groups)
+        self.tallies: dict[Key, Tally] = {}
+        self._kinds = (*KINDS, BOUNDARY) if boundary else KINDS
+        for name, group in self._groups.items():
+            for kind in self._kinds if masks and group.has_masks else ("box",):
+                self.tallies[name, kind] = Tally(self._max_dets, group.num_objects.sum(axis=0))
+
+    def _make_groups(self, groups: Mapping[str, list[str] | None]) -> dict[str, Group]:
+        return {group: self._truth.group(names) for group, names in groups.items()}
+
+    def score(self, predictions: ByImage, pool: WorkerPool | None = None) -> dict[str, Metrics]:
+        """Add predictions, and return the metrics; the processes of `pool` may share the work on a file."""
+        if pool and isinstance(predictions, PredictionsFile) and predictions.can_be_shared:
+            shared = self._start_again(), predictions.path, predictions.sizes
+            items = list(predictions.entries.items())
+            for tallies in pool.map_blocks(_count_images, shared, items, IMAGES, "score"):
+                self.merge(tallies)
+            return self.metrics()
+        for image_id, found in predictions:
+            self.count(image_id, found)
+        return self.metrics()
+
+    def add(self, image_id: int | str, results: list[Json]) -> None:
+        """Count all predictions for an image, as the detector makes them or `PredictionChecks.check` returned them."""
+        self.count(image_id, [as_prediction(result) for result in results])
+
+    def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
+        """Count all predictions for an image."""
+        self._count(image_id, predictions, self._groups)
+
+    def _count(self, image_id: int | str, predictions: list[Prediction], groups: Mapping[str, Group]) -> None:
+        """Count all predictions for an image in some groups."""
+        positions, annotations = self._truth.in_image(image_id)
+        objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
+        best, scores = self._best(predictions)
+        for kind in self._kinds:
+            counted = [name for name, group in groups.items() if number in group.images]
+            tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
+            if not best or not tallies or (kind != "box" and best[0].segmentation is None):
+                continue
+            found, shapes = self._outline_found(kind, image_id, best), self._outline(kind, image_id, annotations)
+            detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
+            ious = _overlap(found, shapes, objects.is_crowd)
+            if kind == BOUNDARY:
+                ious = _lower_at_boundary(ious, found, shapes, objects.is_crowd)
+            copies = _count_copies(best, scores)
+            for name, tally in tallies.items():
+                if copies:
+                    tally.copies[image_id] = tally.copies.get(image_id, 0) + copies
+                is_counted = groups[name].is_counted[positions]
+                tally.num_found += len(predictions)
+                tally.add(number, detections, objects[is_counted], ious[:, is_counted])
+
+    def merge(self, tallies: Mapping[Key, Tally]) -> None:
+        """Add the `tallies` of a scorer that has counted other images of the same ground truth."""
+        for key, tally in tallies.items():
+            self.tallies[key].merge(tally)
+
+    def _start_again(self) -> Scorer:
+        """Return a scorer of the same ground truth that has counted nothing."""
+        again = copy(self)
+        again.tallies = {key: Tally(tally.max_dets, tally.num_objects) for key, tally in self.tallies.items()}
+        return again
+
+    def metrics(self) -> dict[str, Metrics]:
+        """Return what `score` returns, for each group."""
+        self._warn_of_copies()
+        scores = {}
+        for group in self._groups:
+            scores[group] = self.tallies[group, "box"].metrics("box")
+            without = list(scores[group])
+            for kind in self._kinds[1:]:
+                if (group, kind) in self.tallies and self._has(group, kind):
+                    scores[group] |= self.tallies[group, kind].metrics(kind)
+                else:
+                    scores[group] |= {name.replace("box_", f"{kind}_", 1): None for name in without}
+        return scores
+
+    def draw(self) -> dict[str, Draws]:
+        """Return the metrics of each draw of the images, for each group; without those that are None."""
+        counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
+        return draw_metrics(counted, {name: group.num_objects for name, group in self._groups.items()})
+
+    def _has(self, group: str, kind: str) -> bool:
+        """Tell whether the predictions have outlines of a kind."""
+        return self.tallies[group, kind].num_found == self.tallies[group, "box"].num_found
+
+    def _warn_of_copies(self) -> None:
+        copies: dict[int | str, int] = {}
+        for (_, kind), tally in self.tallies.items():
+            for image_id, count in tally.copies.items() if kind == "box" else ():
+                copies[image_id] = max(count, copies.get(image_id, 0))
+        if copies:
+            says = "%d predictions are copies of another one for the same image, the first ones for image %r"
+            log.warning(f"{says}; each counts, and lowers the precision", sum(copies.values()), next(iter(copies)))
+
+    def _best(self, predictions: list[Prediction]) -> tuple[list[Prediction], np.ndarray]:
+        """Return as many predictions as count, best first, and the scores of those that average precision needs.
+
+        Between equals, category and order decide.
+        """
+        ordered = sorted(predictions, key=lambda prediction: prediction.category_id)
+        scores = np.array([prediction.score for prediction in ordered], float)
+        order = np.argsort(-scores, kind="stable")[: max(*self._max_dets, AP_DETECTIONS)]
+        return [ordered[place] for place in order.tolist()], scores[order[:AP_DETECTIONS]]
+
+    def _outline_found(self, kind: str, image_id: int | str, found: list[Prediction]) -> Any:
+        """Return the boxes (d, 4), or the masks as compressed RLE."""
+        if kind == "box":
+            return np.array([one.bbox for one in found], float)
+        return [one.to_rle(self._truth.sizes[image_id]) for one in found]
+
+    def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
+        """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
+        if kind == "box":
+            return [entry["bbox"] for entry in entries]
+        size = self._truth.sizes[image_id]
+        return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
+
+
+class ClassAwareScorer(Scorer):
+    """Compare predictions with the objects of their own category; each category is a group, and its id the name."""
+
+    def _make_groups(self, groups: Mapping[str, list[str] | None]) -> dict[str, Group]:
+        return {str(category): group for category, group in self._truth.by_class().items()}
+
+    def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
+        """Count all predictions for an image.
+
+        Raises:
+            UserError: the ground truth has no such category.
+        """
+        by_class: dict[str, list[Prediction]] = {}
+        for prediction in predictions:
+            by_class.setdefault(str(prediction.category_id), []).append(prediction)
+        for category, found in by_class.items():
+            if category not in self._groups:
+                raise UserError(f"predictions for image {image_id!r}: category {category} is not in the ground truth")
+            self._count(image_id, found, {category: self._groups[category]})
+
+    def metrics(self) -> dict[str, Metrics]:
+        """Return the averages over the categories, for the group of all classes."""
+        self._warn_of_copies()
+        scores: Metrics = {}
+        kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in self._kinds}
+        num_found = sum(tally.num_found for tally in kinds["box"])
+        for kind, tallies in kinds.items():
+            if tallies and sum(tally.num_found for tally in tallies) == num_found:
+                scores |= average(kind, tallies)
+            else:
+                scores |= dict.fromkeys(metric_names(kind, self._max_dets))
+        return {"": scores}
+
+
+def _count_images(
+    shared: tuple[Scorer, Path, dict[Any, tuple[int, int]]], _: int, places: Sequence[tuple[int | str, array[int]]]
+) -> dict[Key, Tally]:
+    """Count the predictions for some images of a file."""
+    scorer, path, sizes = shared
+    scorer = scorer._start_again()
+    with JsonStream(path, "annotations") as stream:
+        for image_id, found in read_images(stream, places, sizes):
+            scorer.count(image_id, found)
+    return scorer.tallies
+
+
+def _count_copies(best: list[Prediction], scores: np.ndarray) -> int:
+    """Count the predictions with the score, the box and the category of another one."""
+    if (scores[1:] != scores[:-1]).all():
+        return 0
+    return len(best) - len({(one.score, one.bbox, one.category_id) for one in best})
+
+
+def _corners(box: list[float]) -> list[list[float]]:
+    x, y, w, h = box
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+
+def _areas(kind: str, outlines: Any) -> np.ndarray:
+    """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
+    if kind != "box":  # one at a time: of a list, pycocotools 2.0.11 puts the areas in a uint8
+        return np.array([coco_mask.area(outline) for outline in outlines], float)
+    areas: np.ndarray = outlines[:, 2] * outlines[:, 3]
+    return areas
+
+
+def _overlap(detections: Any, objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
+    """Return the IoUs (d, n) of boxes or masks; of a crowd, the share of the detection that lies in it."""
+    if not objects:
+        return np.zeros((len(detections), 0))
+    things: Any = np.array(objects, float) if isinstance(detections, np.ndarray) else objects
+    return np.asarray(coco_mask.iou(detections, things, is_crowd.astype(np.uint8).tolist()))
+
+
+def _lower_at_boundary(ious: np.ndarray, found: list[Json], shapes: list[Json], is_crowd: np.ndarray) -> np.ndarray:
+    """Return the IoUs (d, n) of boundaries where they are lower; a crowd has no outline that counts."""
+    near_outline = _overlap([to_boundary(one) for one in found], [to_boundary(one) for one in shapes], is_crowd)
+    return np.where(is_crowd, ious, np.minimum(ious, near_outline))
