@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
 from vclr.data.batches import pad_images
@@ -21,7 +22,7 @@ from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
 from vclr.progress import Progress
 from vclr.shards import WHOLE, Shard
-from vclr.structures import Predictions
+from vclr.structures import Outputs, Predictions
 
 
 def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333) -> Predictions:
@@ -41,14 +42,21 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 
 @torch.no_grad()
 @float32_precision(tf32=False)
-def predict_samples(model: Detector, samples: list[TestSample]) -> list[Predictions]:
-    """Find the objects in a batch of images. float32 is never TF32 here, which would change scores."""
+def predict_samples(
+    model: Detector, samples: list[TestSample], observe: Callable[[list[TestSample], Outputs], None] | None = None
+) -> list[Predictions]:
+    """Find the objects in a batch of images. float32 is never TF32 here, which would change scores.
+
+    `observe` is called with the samples and the detector's outputs.
+    """
     was_training = model.training
     model.eval()
     images, image_sizes = pad_images([sample.image for sample in samples])
     images = images.to(model.pixel_mean.device)
     outputs = model(model.normalize(images, image_sizes), image_sizes)
     model.train(was_training)
+    if observe:
+        observe(samples, outputs)
     return postprocess(
         outputs,
         original_sizes=[sample.original_size for sample in samples],
@@ -65,6 +73,7 @@ def predict_data_set(
     quiet: bool,
     between_batches: Callable[[], None] | None = None,
     shard: Shard = WHOLE,
+    observe: Callable[[list[TestSample], Outputs], None] | None = None,
 ) -> None:
     """Find the objects in every image of a set, or of a shard.
 
@@ -79,9 +88,11 @@ def predict_data_set(
         quiet: show no progress.
         between_batches: is called after each batch; it may end the evaluation by an exception.
         shard: the part of the set.
+        observe: is called with each batch and the detector's outputs for it, in order.
     """
     batches = list_test_batches(config, samples, shard)
-    progress = Progress("evaluating", sum(map(len, batches)), quiet=quiet)
+    shown = f" ({samples.view})" * (samples.view != NATURAL)
+    progress = Progress(f"evaluating{shown}", sum(map(len, batches)), quiet=quiet)
 
     def hand_over(batch: list[TestSample], found: list[Predictions]) -> None:
         for sample, predictions in zip(batch, found, strict=True):
@@ -92,7 +103,7 @@ def predict_data_set(
         waiting: Future[None] | None = None
         for batch in read_batches(test_loader(config, samples, batches)):
             with autocast(config.evaluation.dtype, model.pixel_mean.device):
-                found = predict_samples(model, batch)
+                found = predict_samples(model, batch, observe)
             if waiting:
                 waiting.result()
             waiting = encoder.submit(hand_over, batch, found)
