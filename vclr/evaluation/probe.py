@@ -110,6 +110,7 @@ def probe(
     Returns:
         The content of probe.json. `renderings` has for each rendering its `source` and its `groups`; each group has
         `metrics` in percent, their `ratio` to those of the photos, and what `summarize` says about its `queries`.
+        `different_objects` has, for each group, the cosine between queries of different objects in the photos;
         `left_out` is as given, `headline` the metric that the picture shows, `provenance` as in metrics.json.
     """
     groups: dict[str, list[str] | None] = {**evaluated_groups(config)} or {ALL: None}
@@ -135,6 +136,7 @@ def probe(
         }
     content = {
         "renderings": renderings,
+        "different_objects": queries.compare_objects(groups),
         "left_out": dict(left_out),
         "headline": _headline(renderings[NATURAL]["groups"]),
         "num_images": len(shown[NATURAL]),
@@ -175,6 +177,8 @@ def format_probe(content: Mapping[str, Any]) -> str:
             values = [_number(result["metrics"][name], "{:.1f}") for name in measured]
             kept = _number((result["ratio"] or {}).get(headline), "{:.0%}")
             rows.append([view, group, *values, kept, _cosine(result["queries"])])
+    for group, queries in content["different_objects"].items():
+        rows.append(["(other objects)", group, *["-"] * (len(measured) + 1), _cosine(queries)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(_align(row, widths)).rstrip() for row in rows)
 

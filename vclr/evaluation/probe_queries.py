@@ -60,6 +60,20 @@ class QueryProbe:
 
         return observe, results
 
+    def compare_objects(self, groups: Mapping[str, Sequence[str] | None]) -> dict[str, Any]:
+        """Summarize, for each group, the cosine between an object's query and those of its photo's other objects.
+
+        It tells what a cosine between renderings means: queries of different objects are alike to some degree, too.
+        """
+        cosines = {}
+        for image_id, (objects, queries) in self._of_photos.items():
+            if len(objects) > 1:
+                directions = functional.normalize(queries.double(), dim=-1)
+                table = directions @ directions.T
+                others = (table.sum(1) - table.diagonal()) / (len(objects) - 1)
+                cosines[image_id] = self._categories[image_id][objects], others.numpy()
+        return {group: self._summarize(cosines, names) for group, names in groups.items()}
+
     def _summarize(
         self, cosines: Mapping[int | str, tuple[np.ndarray, np.ndarray]], names: Sequence[str] | None
     ) -> dict[str, Any]:
