@@ -97,7 +97,8 @@ def test_picture_says_who_made_it_and_table_names_each_rendering(probed: tuple[C
     with Image.open(output / "probe.png") as picture:
         assert min(picture.size) > 500
     rows = [line.split()[:2] for line in format_probe(content).splitlines()[1:]]
-    assert rows == [[view, group] for view in content["renderings"] for group in ("known", "novel")]
+    assert rows[:-2] == [[view, group] for view in content["renderings"] for group in ("known", "novel")]
+    assert all(row == ["(other", "objects)"] for row in rows[-2:])
 
 
 def test_cosines_are_minus_the_consistency_loss(world: Path):
@@ -122,6 +123,20 @@ def test_cosines_are_minus_the_consistency_loss(world: Path):
     matching = HungarianMatcher(config.model.criterion.matcher)(logits, boxes, targets)
     loss = consistency_loss(outputs[1], outputs[0], matching, sum(map(len, targets)))
     assert results()["all"]["mean_cosine"] == pytest.approx(-float(loss), abs=1e-6)
+
+
+def test_different_objects_are_compared_within_their_photo(world: Path):
+    config = make_config(world)
+    samples = open_test_set(config)
+    queries = QueryProbe(samples.coco, config.model.criterion.matcher)
+    first, second = [image["id"] for image in samples.coco.images[:2]]
+    numbers = np.arange(2)
+    queries._of_photos = {
+        first: (numbers, torch.tensor([[1.0, 0.0], [3.0, 4.0]])),
+        second: (numbers[:1], torch.tensor([[0.0, 1.0]])),  # alone, so it is compared with none
+    }
+    found = queries.compare_objects({"all": None})["all"]
+    assert found == {"mean_cosine": pytest.approx(0.6), "standard_error": None, "num_objects": 2}
 
 
 def test_renderings_do_not_depend_on_order_or_neighbors(world: Path):
@@ -195,7 +210,7 @@ def test_command_probes_a_checkpoint_and_replaces_only_its_own_picture(world: Pa
     for _ in range(2):
         done = CliRunner().invoke(app, command, catch_exceptions=False)
         assert done.exit_code == 0
-        assert "gray       novel" in done.output
+        assert ["gray", "novel"] in [line.split()[:2] for line in done.output.splitlines()]
         assert {path.name for path in output.iterdir()} == {"probe.json", "probe.png"}
     assert list(read_json(output / "probe.json")["renderings"]) == ["natural", "gray"]
     Image.new("RGB", (3, 3)).save(output / "probe.png")
