@@ -234,12 +234,15 @@ def test_terminal_without_utf8(tmp_path: Path, world: dict[str, Any], variables:
     assert read_json(output)["images"] == world["images"]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "report", "audit", "proposals", "views", "split", "repair", "score"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate", "probe", "report", "audit", "proposals", "views", "split", "repair", "score"]
+)
 def test_output_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, verb: str):
     """The inputs do not exist either: that the output is refused shows that it is asked about first."""
     (tmp_path / "file").touch()
     own = {
         "evaluate": ["--config-file", DEMO],
+        "probe": ["--config-file", DEMO, "--checkpoint", "absent"],
         "report": ["--experiments", "demo"],
         "audit": [],
         "proposals": ["--images", "absent"],

@@ -9,14 +9,14 @@ import pytest
 from numpy.random import Generator
 from scipy import ndimage
 
-from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.catalog.views import RENDERED
 from vclr.errors import UsageError, UserError
-from vclr.views import edge, fourier, palette, random_conv
+from vclr.views import edge, fourier, gray, palette, random_conv, random_texture, shuffled_patch
 from vclr.views.computed import render_view, view_generator
 from vclr.views.palette import LUMINANCE
 from vclr.views.pseudo_depth import colorize_depth, estimate_nearness
 
-RANDOM_VIEWS = ("palette", "fourier", "random_conv")
+RANDOM_VIEWS = ("palette", "fourier", "random_conv", "random_texture", "shuffled_patch")
 
 
 def photo(height: int, width: int, seed: int = 0, low: int = 0, high: int = 256) -> np.ndarray:
@@ -41,7 +41,7 @@ def luminance(image: np.ndarray) -> np.ndarray:
     return image.astype(float) @ LUMINANCE
 
 
-@pytest.mark.parametrize("view", COMPUTED_VIEWS)
+@pytest.mark.parametrize("view", RENDERED)
 @pytest.mark.parametrize("size", [(37, 53), (48, 32), (1, 1), (1, 7), (2, 3)])
 def test_a_view_has_the_size_of_its_photo(view: str, size: tuple[int, int]) -> None:
     image = photo(*size)
@@ -50,7 +50,7 @@ def test_a_view_has_the_size_of_its_photo(view: str, size: tuple[int, int]) -> N
     assert rendered.dtype == np.uint8
 
 
-@pytest.mark.parametrize("view", COMPUTED_VIEWS)
+@pytest.mark.parametrize("view", RENDERED)
 def test_a_view_depends_on_seed_and_image_id_alone(view: str) -> None:
     image, draw_other = photo(40, 60), draw_from(*[photo(30, 30, seed=seed) for seed in range(1, 9)])
     first = render_view(view, image, 3, 17, draw_other)
@@ -157,3 +157,35 @@ def test_depth_colors_grow_brighter_towards_the_viewer() -> None:
     assert (np.diff(luminance(colors[0])) >= -1).all()
     assert luminance(colors[0, -1]) - luminance(colors[0, 0]) > 200
     assert np.array_equal(colorize_depth(np.array([[-3.0, 7.0]])), colorize_depth(np.array([[0.0, 1.0]])))
+
+
+def test_gray_has_one_value_per_pixel_and_leaves_a_gray_photo_alone() -> None:
+    image = photo(20, 31)
+    shown = gray.render(image, np.random.default_rng(0), draw_from(image))
+    assert (shown == shown[..., :1]).all()
+    assert np.abs(shown[..., 0] - luminance(image)).max() <= 1
+    assert np.array_equal(gray.render(shown, np.random.default_rng(0), draw_from(image)), shown)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (5, 70)])
+def test_shuffled_patches_hold_the_same_pixels_in_other_places(size: tuple[int, int]) -> None:
+    image = photo(*size)
+    shown = shuffled_patch.render(image, np.random.default_rng(0), draw_from(image))
+    height, width = (side // min(shuffled_patch.GRID, side) for side in size)
+    assert not np.array_equal(shown, image)
+    assert np.array_equal(np.sort(shown.reshape(-1, 3), axis=0), np.sort(image.reshape(-1, 3), axis=0))
+    patches = [
+        image[y : y + height, x : x + width] for y in range(0, size[0], height) for x in range(0, size[1], width)
+    ]
+    assert any(np.array_equal(shown[:height, :width], patch) for patch in patches), "a patch stays whole"
+
+
+def test_random_textures_differ_between_regions_and_forget_color_and_shading() -> None:
+    image = np.full((60, 80, 3), 40, np.uint8)
+    image[15:45, 20:60] = (200, 60, 30)
+    shown = random_texture.render(image, np.random.default_rng(3), draw_from(image)).astype(float)
+    inside, outside = shown[20:40, 25:55].reshape(-1, 3), shown[:10].reshape(-1, 3)
+    assert np.linalg.norm(inside.mean(axis=0) - outside.mean(axis=0)) > 20
+    assert inside.std(axis=0).max() > 5, "flat in the photo, a pattern here"
+    negative = 255 - image  # of the same regions
+    assert np.array_equal(random_texture.render(negative, np.random.default_rng(3), draw_from(image)), shown)

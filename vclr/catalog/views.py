@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NATURAL = "natural"  # the view that is the photo itself
+DEPTH, STYLE = "depth", "style"  # the published views: files that pretrained models rendered
 
 # Views that are computed from a photo alone: what each keeps and what it changes.
 COMPUTED_VIEWS: dict[str, str] = {
@@ -11,4 +12,15 @@ COMPUTED_VIEWS: dict[str, str] = {
     "fourier": "keeps phase and fine detail; takes large-scale color and light from another photo",
     "random_conv": "keeps shapes; changes local texture and color with a random filter",
     "pseudo_depth": "keeps regions; shows only a guess of how near each one is",
+    "gray": "keeps everything but color",
+    "random_texture": "keeps the outlines of regions; fills each with a random pattern in two random colors",
 }
+# The opposite of a view: it breaks the geometry, so nothing is trained on it. `vclr probe` compares views with it.
+CONTROLS: dict[str, str] = {
+    "shuffled_patch": "keeps color and local texture; takes shapes apart",
+}
+RENDERED = COMPUTED_VIEWS | CONTROLS  # all that needs no files
+
+# What `vclr probe` shows by default, and the computed view that it shows if files of a published one are missing.
+PROBE_VIEWS = (NATURAL, DEPTH, STYLE, "edge", "gray", "random_texture", "shuffled_patch")
+STAND_INS = {DEPTH: "pseudo_depth"}

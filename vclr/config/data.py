@@ -19,8 +19,9 @@ class DataSetConfig:
     images: Any = setting("", "Folder of photos, or its zip; or a list of folders, searched in order.")
     views: dict[str, str] = setting(
         {},
-        "View name: folder, or its zip, of files with the photos' stems. Training reads them. Evaluation reads photos "
-        "only, and warns if a test set has views. An empty folder takes a view of the catalog or of a YAML file away.",
+        "View name: folder, or its zip, of files with the photos' stems. Training reads them, and `vclr probe` those "
+        "of a test set. Evaluation reads photos only, and warns if a test set has views. An empty folder takes a view "
+        "of the catalog or of a YAML file away.",
     )
     proposals: str = setting(
         "",

@@ -42,6 +42,13 @@ def test_set(config: Config) -> DataSetConfig:
     return _resolve(config, config.data.test, config.dataloader.test.dataset.names, "test")
 
 
+def test_views_key(config: Config) -> str:
+    """Return the setting that names the folders of the test set's views."""
+    protocol = config.evaluation.protocol
+    own = protocol if protocol in config.evaluation.test_sets else "NAME" * bool(published_protocol(config))
+    return f"evaluation.test_sets.{own}.views" if own else "data.test.views"
+
+
 def known_test_set(config: Config) -> DataSet | None:
     """Return the test set as the catalog has it, with the annotations that are evaluated; None for other test sets."""
     evaluation = config.evaluation

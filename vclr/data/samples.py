@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vclr.catalog.losses import teacher_losses
+from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import open_checked
 from vclr.config import Config, TestMapperConfig
 from vclr.data.annotations import load_objects
@@ -22,7 +24,7 @@ from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
-from vclr.views.reader import ViewReader
+from vclr.views.reader import ImageViews, ViewReader
 
 log = logging.getLogger("vclr.data")
 
@@ -122,10 +124,10 @@ class TrainingSamples(Dataset[Sample]):
 class TestSamples(Dataset[TestSample]):
     """The evaluated set, in the order of its json."""
 
+    view = NATURAL  # what the samples show
+
     def __init__(self, config: Config) -> None:
         data_set = test_set(config)
-        if data_set.views:
-            log.warning("data.test.views: evaluation reads photos, not views")
         if problem := missing_files(data_set, "test"):
             raise UserError(problem)
         self.coco = open_checked(data_set.annotations, data_set.images)
@@ -136,6 +138,7 @@ class TestSamples(Dataset[TestSample]):
         if not self.coco.images:
             raise UserError(f"{data_set.annotations}: holds no image with an object")
         self.images = ImageList(data_set.images, self.coco.images)
+        self.views = ImageViews(self.images.folder, {}, config.views.seed, self.images.file_names)
         self.mapper = config.dataloader.test.mapper
         self._may_have_masks = may_have_masks(config)
 
@@ -148,7 +151,27 @@ class TestSamples(Dataset[TestSample]):
 
     def __getitem__(self, index: int) -> TestSample:
         """Read the image at `index`."""
-        return make_test_sample(self.images.open(index), self.mapper, self.images.ids[index])
+        photo = self.images.open(index) if self.views.needs_photo(self.view) else None
+        shown = self.views.read(self.view, index, self.images.size(index), photo)
+        return make_test_sample(shown, self.mapper, self.images.ids[index])
+
+    @property
+    def source(self) -> str:
+        """Where the samples come from: `photos`, `computed`, or the folder of the view."""
+        files = self.views.files.get(self.view)
+        return str(files.folder.path) if files else "photos" if self.view == NATURAL else "computed"
+
+    def in_view(self, view: str, folder: str = "", key: str = "data.test.views") -> TestSamples:
+        """Return the same images in another view: computed, or the files of a folder, which errors call `KEY.VIEW`.
+
+        Raises:
+            UserError: images have no file in the folder; says how many and the first.
+        """
+        shown = copy.copy(self)
+        shown.view = view
+        folders = {view: folder} if folder else {}
+        shown.views = ImageViews(self.images.folder, folders, self.views.seed, self.images.file_names, key)
+        return shown
 
 
 def make_test_sample(photo: Image.Image, mapper: TestMapperConfig, image_id: int = 0) -> TestSample:

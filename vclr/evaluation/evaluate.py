@@ -140,10 +140,15 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     return write_metrics(config, samples, scorer, output, provenance.describe(config, None))
 
 
-def open_test_set(config: Config) -> TestSamples:
-    """Open the test set, and check early that it has all classes of the groups."""
+def open_test_set(config: Config, reads_photos: bool = True) -> TestSamples:
+    """Open the test set, and check early that it has all classes of the groups.
+
+    With `reads_photos`, warn if it also has views, which no evaluation reads.
+    """
     samples = TestSamples(config)
     check_groups(config, samples.coco.categories)
+    if reads_photos and test_set(config).views:
+        log.warning("data.test.views: evaluation reads photos, not views; `vclr probe` reads both")
     return samples
 
 

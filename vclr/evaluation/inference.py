@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config, TestMapperConfig
 from vclr.data.batches import pad_images
@@ -21,7 +22,7 @@ from vclr.models.detector import Detector
 from vclr.models.postprocess import postprocess
 from vclr.progress import Progress
 from vclr.shards import WHOLE, Shard
-from vclr.structures import MaskForm, Predictions
+from vclr.structures import MaskForm, Outputs, Predictions
 
 
 def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, max_size: int = 1333) -> Predictions:
@@ -41,10 +42,15 @@ def predict(model: Detector, image: np.ndarray, short_edge: int | None = 800, ma
 
 @torch.no_grad()
 @float32_precision(tf32=False)
-def predict_samples(model: Detector, samples: list[TestSample], form: MaskForm = MaskForm.PAINTED) -> list[Predictions]:
-    """Find the objects in a batch of images.
+def predict_samples(
+    model: Detector,
+    samples: list[TestSample],
+    form: MaskForm = MaskForm.PAINTED,
+    observe: Callable[[list[TestSample], Outputs], None] | None = None,
+) -> list[Predictions]:
+    """Find the objects in a batch of images. float32 is never TF32 here, which would change scores.
 
-    float32 is never TF32 here, which would change scores.
+    `observe` is called with the samples and the detector's outputs.
     """
     was_training = model.training
     model.eval()
@@ -52,6 +58,8 @@ def predict_samples(model: Detector, samples: list[TestSample], form: MaskForm =
     images = images.to(model.pixel_mean.device)
     outputs = model(model.normalize(images, image_sizes), image_sizes)
     model.train(was_training)
+    if observe:
+        observe(samples, outputs)
     return postprocess(
         outputs,
         original_sizes=[sample.original_size for sample in samples],
@@ -70,6 +78,7 @@ def predict_data_set(
     between_batches: Callable[[], None] | None = None,
     shard: Shard = WHOLE,
     num_done: int = 0,
+    observe: Callable[[list[TestSample], Outputs], None] | None = None,
 ) -> None:
     """Find the objects in every image of a set, or of a shard.
 
@@ -85,9 +94,11 @@ def predict_data_set(
         between_batches: is called after each batch; it may end the evaluation by an exception.
         shard: the part of the set.
         num_done: number of images at its start that are left out, whole batches.
+        observe: is called with each batch and the detector's outputs for it, in order.
     """
     batches = list_test_batches(config, samples, shard)
-    progress = Progress("evaluating", sum(map(len, batches)), done=num_done, quiet=quiet)
+    shown = f" ({samples.view})" * (samples.view != NATURAL)
+    progress = Progress(f"evaluating{shown}", sum(map(len, batches)), done=num_done, quiet=quiet)
     batches = batches[num_done // config.dataloader.test.batch_size :]
     form = MaskForm.ENCODED if samples.has_masks() else MaskForm.NONE
 
@@ -100,7 +111,7 @@ def predict_data_set(
         waiting: Future[None] | None = None
         for batch in read_batches(test_loader(config, samples, batches)):
             with autocast(config.evaluation.dtype, model.pixel_mean.device):
-                found = predict_samples(model, batch, form)
+                found = predict_samples(model, batch, form, observe)
             if waiting:
                 waiting.result()
             waiting = receiver.submit(hand_over, batch, found)

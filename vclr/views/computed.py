@@ -2,7 +2,8 @@
 
 v-CLR (section 3 of the paper) shows the student depth maps and art-stylized copies, which need large pretrained
 models. The computed views follow the same idea with arithmetic alone. `vclr.catalog.views.COMPUTED_VIEWS` lists them
-with what each keeps and changes, and the view NAME is the function `render` of the module `vclr/views/NAME.py`:
+with what each keeps and changes. `CONTROLS` beside it lists the renderings that take the geometry apart: `vclr probe`
+compares the views with them, and nothing is trained on them. NAME is the function `render` of `vclr/views/NAME.py`:
 
     render(image, random, draw_photo) -> view
 
@@ -21,14 +22,14 @@ from types import ModuleType
 import numpy as np
 from numpy.random import Generator
 
-from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.catalog.views import RENDERED
 from vclr.errors import UsageError, UserError, nearest
 
 DrawPhoto = Callable[[Generator], np.ndarray]  # returns another photo, (h', w', 3) uint8
 
 
 def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, draw_photo: DrawPhoto) -> np.ndarray:
-    """Render one of `COMPUTED_VIEWS`.
+    """Render one of `COMPUTED_VIEWS` or `CONTROLS`.
 
     Args:
         view: its name.
@@ -51,11 +52,11 @@ def find_view(view: str) -> ModuleType:
     """Return the module that renders a view.
 
     Raises:
-        UsageError: it is not one of `COMPUTED_VIEWS`; names the nearest that is.
+        UsageError: it is not one of `RENDERED`; names the nearest that is.
     """
-    if view not in COMPUTED_VIEWS:
-        near = nearest(view, COMPUTED_VIEWS)
-        raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(COMPUTED_VIEWS)})")
+    if view not in RENDERED:
+        near = nearest(view, RENDERED)
+        raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(RENDERED)})")
     return import_module(f"vclr.views.{view}")
 
 

@@ -18,14 +18,15 @@ from vclr.pictures import IMAGE_SUFFIXES
 class ViewFiles:
     """The files of a view: in its folder or zip, with the stems of the photos."""
 
-    def __init__(self, view: str, folder: Path, file_names: Sequence[str]) -> None:
-        """Find the file of each photo.
+    def __init__(self, view: str, folder: Path, file_names: Sequence[str], key: str = "data.train.views") -> None:
+        """Find the file of each photo; errors call its folder `KEY.VIEW`.
 
         Raises:
             UserError: the folder does not exist, or photos have no file in it; says how many and the first.
         """
+        own = f"{key}.{view}"
         if locate(folder) is None:
-            raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
+            raise UserError(f"{own}={folder}: does not exist{say_nearest(folder)}")
         self.folder, self.file_names = open_folder(folder), file_names
         # The suffix is all that must be remembered of a name.
         found = [find_suffix(self.folder, name) for name in file_names]
@@ -34,7 +35,6 @@ class ViewFiles:
             first = file_names[missing[0]]
             says = f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}"
             if len(missing) == len(file_names):
-                own = f"data.train.views.{view}"
                 says += (
                     f"; it has none of these photos: name their folder with {own}=FOLDER, or leave it out with {own}=''"
                 )

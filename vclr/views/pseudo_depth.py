@@ -6,9 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb
 
 from vclr.views.computed import DrawPhoto
+from vclr.views.regions import find_regions
 
 WORKING_SIDE = 240  # pixels of the longer side at which regions are found
 
@@ -54,8 +54,7 @@ def estimate_nearness(image: np.ndarray) -> np.ndarray:
         (h, w) float32 in [0, 1], 1 is near.
     """
     height, width = image.shape[:2]
-    small = _shrink(image)
-    labels = felzenszwalb(small, scale=150, sigma=0.8, min_size=40)
+    small, labels = find_regions(image, WORKING_SIDE)
     pixels = small.astype(np.float64)
     rows = np.broadcast_to(np.linspace(0, 1, small.shape[0])[:, None], labels.shape)
     extent = np.bincount(labels.ravel()) / labels.size
@@ -66,13 +65,6 @@ def estimate_nearness(image: np.ndarray) -> np.ndarray:
     nearness = _stretch(ndimage.gaussian_filter(nearness, 0.6))
     picture = Image.fromarray(nearness.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return np.clip(np.asarray(picture), 0, 1)
-
-
-def _shrink(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    factor = min(1.0, WORKING_SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
 def _sharpness(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:

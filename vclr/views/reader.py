@@ -1,8 +1,8 @@
-"""The views of a training image: the photo itself, files beside it, or renderings computed on the fly."""
+"""The views of an image: the photo itself, files beside it, or renderings computed on the fly."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from vclr.catalog.views import NATURAL
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
+from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import open_folder
 from vclr.structures import Size
 from vclr.views.choice import check_view_names, view_weights
@@ -18,32 +19,33 @@ from vclr.views.computed import render_view
 from vclr.views.files import ViewFiles
 
 
-class ViewReader:
-    """Draws and reads views by name, with the relative weights of `views.weights`."""
+class ImageViews:
+    """Reads the views of a data set by name."""
 
-    def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
-        """Check that every view with a weight exists for every image.
+    def __init__(
+        self,
+        images: ImageFolder,
+        folders: Mapping[str, str],
+        seed: int,
+        file_names: Sequence[str],
+        key: str = "data.train.views",
+    ) -> None:
+        """Find the files of the views that have some.
+
+        Args:
+            images: the photos.
+            folders: the folder of each view that is files; all other views are computed.
+            seed: of computed views.
+            file_names: of the photos.
+            key: the setting of the folders, for errors.
 
         Raises:
-            UsageError: a view is neither natural, nor a folder of the data set, nor computed.
             UserError: images have no file in a view; says how many and the first.
         """
-        check_view_names(config, data_set)
-        self.images = open_folder(data_set.images)
-        self.seed = config.seed
+        self.images = images
+        self.seed = seed
         self.file_names = file_names
-        weights = view_weights(config, data_set)
-        self.names = list(weights)
-        self.probabilities = np.array(list(weights.values())) / sum(weights.values())
-        self.files = {
-            view: ViewFiles(view, Path(data_set.views[view]), file_names)
-            for view in self.names
-            if view in data_set.views
-        }
-
-    def draw(self, generator: np.random.Generator) -> str:
-        """Draw the name of a view."""
-        return self.names[int(generator.choice(len(self.names), p=self.probabilities))]
+        self.files = {view: ViewFiles(view, Path(folder), file_names, key) for view, folder in folders.items()}
 
     def needs_photo(self, view: str) -> bool:
         """Tell whether a view is the photo or computed from it, and so has no file of its own."""
@@ -76,3 +78,25 @@ class ViewReader:
     def _draw_photo(self, generator: np.random.Generator) -> np.ndarray:
         """Read another photo of the data set, for views that borrow from one."""
         return np.asarray(self.images.open(self.file_names[int(generator.integers(len(self.file_names)))]))
+
+
+class ViewReader(ImageViews):
+    """Draws and reads views by name, with the relative weights of `views.weights`."""
+
+    def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
+        """Check that every view with a weight exists for every image.
+
+        Raises:
+            UsageError: a view is neither natural, nor a folder of the data set, nor computed.
+            UserError: images have no file in a view; says how many and the first.
+        """
+        check_view_names(config, data_set)
+        weights = view_weights(config, data_set)
+        self.names = list(weights)
+        self.probabilities = np.array(list(weights.values())) / sum(weights.values())
+        folders = {view: data_set.views[view] for view in self.names if view in data_set.views}
+        super().__init__(open_folder(data_set.images), folders, config.seed, file_names)
+
+    def draw(self, generator: np.random.Generator) -> str:
+        """Draw the name of a view."""
+        return self.names[int(generator.choice(len(self.names), p=self.probabilities))]

@@ -1,0 +1,79 @@
+"""The verb `probe`: what a detector finds if only the appearance of the test set changes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vclr.catalog.views import CONTROLS, PROBE_VIEWS
+from vclr.cli.options import ConfigFile, OutputFolder, Overrides, Protocol, Quiet, Weights, app
+from vclr.config import load_config, with_weights
+from vclr.engine.launched import read_place
+from vclr.errors import UsageError
+from vclr.outputs import PROBE, check_output_folder
+
+
+@app.command()
+def probe(
+    output: OutputFolder,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint or run folder.")],
+    overrides: Overrides = None,
+    config_file: ConfigFile = None,
+    views: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Renderings beside the photos: folders of data.test.views, computed views, and the control "
+            f"{', '.join(CONTROLS)} (default: {', '.join(PROBE_VIEWS[1:])}, and all other folders).",
+        ),
+    ] = "",
+    weights: Weights = "",
+    protocol: Protocol = "",
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate a detector on renderings of the test set that change how objects look: write probe.json and probe.png.
+
+    The table and the picture show how much of the photos' recall each rendering keeps, and the cosine between the
+    queries of an object in rendering and photo. Each rendering takes as long as an evaluation. See docs/method.md.
+    """
+    own = [f"evaluation.protocol={protocol}"] if protocol else []
+    config = with_weights(load_config(config_file, [*(overrides or ()), *own]), weights)
+    names = [name.strip() for name in views.split(",")] if views else []
+    place = read_place()
+    if place and place.world_size > 1:
+        raise UsageError(f"probe: runs in one process, WORLD_SIZE={place.world_size} in the environment says otherwise")
+    from vclr.evaluation.probe import check_picture, format_probe, open_renderings
+    from vclr.evaluation.probe import probe as run_probe
+    from vclr.models.weights import find_checkpoint, read_weights
+
+    inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--checkpoint": checkpoint}
+    check_output_folder(output, inputs | {"--config-file": config_file}, PROBE)
+    check_picture(output)
+    from vclr.data.readiness import check_test_set
+
+    check_test_set(config)
+    shown, left_out = open_renderings(config, names)  # before the checkpoint is read, which takes long
+    log = logging.getLogger("vclr")
+    for view, reason in left_out.items():
+        log.warning("%s: %s", view, reason)
+    import torch
+
+    from vclr.device import choose_device, describe_device
+    from vclr.evaluation.provenance import describe_checkpoint
+    from vclr.models.ready import fill_detector
+
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    path = find_checkpoint(checkpoint)
+    content = read_weights(path)
+    device = choose_device(config.train.device)
+    model = fill_detector(config, content, str(path), device)
+    log.info("probing on %s", describe_device(device, config.train.device))
+    described = describe_checkpoint(path, content)
+    del content
+    result = run_probe(model, config, shown, left_out, output, quiet, described)
+    print(format_probe(result))
+    print(output / "probe.png")

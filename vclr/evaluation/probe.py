@@ -1,0 +1,202 @@
+"""A probe of one detector: what it finds in renderings of the test set that change how objects look.
+
+A detector that relies on shape finds as much in a rendering that keeps shapes as in the photo. Each rendering is
+evaluated with the annotations of the photos; for the controls, which take shapes apart, recall is therefore expected to
+fall, and a detector that keeps it there relies on texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, PRINTED_METRICS, SHOWN_METRICS
+from vclr.catalog.views import CONTROLS, DEPTH, NATURAL, PROBE_VIEWS, RENDERED, STAND_INS, STYLE
+from vclr.config import Config
+from vclr.data.data_sets import evaluated_groups, test_set, test_views_key
+from vclr.data.samples import TestSamples
+from vclr.errors import UsageError, nearest
+from vclr.evaluation import provenance
+from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set, sending
+from vclr.evaluation.inference import predict_data_set
+from vclr.evaluation.probe_figure import draw_probe
+from vclr.evaluation.probe_queries import QueryProbe
+from vclr.files import write_json
+from vclr.models.detector import Detector
+from vclr.pictures import software_of, write_png
+
+SOFTWARE = "vclr probe"  # noted in the picture, so that a later run knows what it may overwrite
+ALL = "all"  # the group of a test set that is evaluated as a whole
+
+
+def check_picture(output: Path) -> None:
+    """Refuse a folder whose `probe.png` another program made."""
+    picture = output / "probe.png"
+    if picture.is_file() and software_of(picture) != SOFTWARE:
+        raise UsageError(f"--output {output}: probe.png in it was not written by this command; choose another folder")
+
+
+def open_renderings(config: Config, views: Sequence[str] = ()) -> tuple[dict[str, TestSamples], dict[str, str]]:
+    """Open the test set in each rendering.
+
+    Args:
+        config: names the test set, its folders of views, and the seed of computed views.
+        views: names of renderings (default: `PROBE_VIEWS`, and the other folders of the test set).
+
+    Returns:
+        The samples of each rendering, the photos first and the controls last; and for each view that has no files, what
+        is done without it.
+
+    Raises:
+        UsageError: a rendering does not exist; names the nearest.
+        UserError: the test set cannot be read, or photos have no file in a view.
+    """
+    key, own = test_views_key(config), test_set(config).views
+    folders, left_out = choose_renderings(views, own, key)
+    samples = open_test_set(config, reads_photos=False)
+    return {view: samples.in_view(view, folder, key) for view, folder in folders.items()}, left_out
+
+
+def choose_renderings(views: Sequence[str], own: Mapping[str, str], key: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the folder of each rendering, empty if it needs none, and what is done without which view.
+
+    Args:
+        views: as in `open_renderings`.
+        own: the folders of the test set's views.
+        key: the setting of these folders.
+    """
+    if NATURAL in own:
+        raise UsageError(f"{key}.{NATURAL}: {NATURAL} is the photo itself; give this view another name")
+    folders, left_out = {NATURAL: ""}, {}
+    for view in views or [*PROBE_VIEWS, *own]:
+        if view in own or view in RENDERED or view == NATURAL:
+            folders[view] = own.get(view, "")
+        elif view in STAND_INS:
+            folders[STAND_INS[view]] = own.get(STAND_INS[view], "")
+            left_out[view] = f"{key}.{view} names no folder; {STAND_INS[view]}, which is computed, takes its place"
+        elif view in PROBE_VIEWS and not views:
+            left_out[view] = f"{key}.{view} names no folder, and a pretrained model is needed to make it; left out"
+        else:
+            known = [NATURAL, DEPTH, STYLE, *own, *RENDERED]
+            near = f"; nearest: {nearest(view, known)}" if view not in known else ""
+            raise UsageError(f"--views {view}: no folder {key}.{view} and not a computed view{near}")
+    return {view: folders[view] for view in sorted(folders, key=lambda view: view in CONTROLS)}, left_out
+
+
+def probe(
+    model: Detector,
+    config: Config,
+    shown: Mapping[str, TestSamples],
+    left_out: Mapping[str, str],
+    output: Path,
+    quiet: bool = False,
+    checkpoint: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Evaluate a detector on each rendering; write `probe.json` and `probe.png` into `output`.
+
+    Each rendering costs one evaluation. Queries are compared along the way; those of the photos stay in memory, one per
+    object.
+
+    Args:
+        model: the detector.
+        config: names the test set, by `evaluation.protocol`.
+        shown: the renderings, as `open_renderings` returned them.
+        left_out: as `open_renderings` returned it.
+        output: the folder to write.
+        quiet: show no progress.
+        checkpoint: what `provenance.describe_checkpoint` says about the model's weights.
+
+    Returns:
+        The content of probe.json. `renderings` has for each rendering its `source` and its `groups`; each group has
+        `metrics` in percent, their `ratio` to those of the photos, and what `summarize` says about its `queries`.
+        `different_objects` has, for each group, the cosine between queries of different objects in the photos;
+        `left_out` is as given, `headline` the metric that the picture shows, `provenance` as in metrics.json.
+    """
+    groups: dict[str, list[str] | None] = {**evaluated_groups(config)} or {ALL: None}
+    queries = QueryProbe(shown[NATURAL].coco, config.model.criterion.matcher)
+    renderings: dict[str, Any] = {}
+    for view, samples in shown.items():
+        observe, compared = (queries.remember, dict) if view == NATURAL else queries.compare(groups)
+        scorer = make_scorer(config, samples)
+        predict_data_set(model, config, samples, sending(scorer.add), quiet, observe=observe)
+        scores, cosines = scorer.metrics(), compared()
+        found = {group: scores.get(group, scores[headline_group(config)]) for group in groups}
+        photos = renderings[NATURAL]["groups"] if renderings else None
+        renderings[view] = {
+            "source": samples.source,
+            "groups": {
+                group: {
+                    "metrics": metrics,
+                    "ratio": divide(metrics, photos[group]["metrics"]) if photos else None,
+                    "queries": cosines.get(group),
+                }
+                for group, metrics in found.items()
+            },
+        }
+    content = {
+        "renderings": renderings,
+        "different_objects": queries.compare_objects(groups),
+        "left_out": dict(left_out),
+        "headline": _headline(renderings[NATURAL]["groups"]),
+        "num_images": len(shown[NATURAL]),
+        "provenance": provenance.describe(config, checkpoint),
+    }
+    write_json(output / "probe.json", content, indent=1)
+    write_png(output / "probe.png", draw_probe(content), software=SOFTWARE)
+    return content
+
+
+def divide(metrics: Mapping[str, float | None], photos: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the ratio of each metric to the photos'; None if either was not measured, or the photos' is 0."""
+    ratios: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        natural = photos[name]
+        ratios[name] = value / natural if value is not None and natural else None
+    return ratios
+
+
+def _headline(groups: Mapping[str, Any]) -> str:
+    """Return the first of the shown metrics that was measured."""
+    candidates = (HEADLINE, BOX_HEADLINE, *SHOWN_METRICS)
+    measured = (name for name in candidates for group in groups.values() if group["metrics"].get(name) is not None)
+    return next(measured, HEADLINE)
+
+
+def format_probe(content: Mapping[str, Any]) -> str:
+    """Write the result as a table: the printed metrics, how much of the headline is kept, the cosine of queries."""
+    headline, renderings = content["headline"], content["renderings"]
+    measured = [
+        name
+        for name in PRINTED_METRICS
+        if any(group["metrics"].get(name) is not None for group in renderings[NATURAL]["groups"].values())
+    ]
+    rows = [["rendering", "group", *measured, f"{headline} kept", "query cosine"]]
+    for view, rendering in renderings.items():
+        for group, result in rendering["groups"].items():
+            values = [_number(result["metrics"][name], "{:.1f}") for name in measured]
+            kept = _number((result["ratio"] or {}).get(headline), "{:.0%}")
+            rows.append([view, group, *values, kept, _cosine(result["queries"])])
+    for group, queries in content["different_objects"].items():
+        rows.append(["(other objects)", group, *["-"] * (len(measured) + 1), _cosine(queries)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(_align(row, widths)).rstrip() for row in rows)
+
+
+def _align(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Pad the two columns of names on the right, and those of numbers on the left."""
+    return [
+        cell.ljust(width) if place < 2 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _cosine(queries: Mapping[str, Any] | None) -> str:
+    if queries is None or queries["mean_cosine"] is None:
+        return "-"
+    error = queries["standard_error"]
+    return f"{queries['mean_cosine']:.3f}" + (f" ± {error:.3f}" if error is not None else "")
