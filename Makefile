@@ -52,7 +52,7 @@ record: $(READY) ## Record data/ and the demo in DVC: data.dvc, dvc.lock.
 	@if ! git rev-parse --git-dir > /dev/null 2>&1; then echo "not a git repository: nothing recorded in DVC"; \
 	elif [ ! -d data ]; then echo "data/ does not exist: nothing to record" >&2; exit 1; \
 	else dvc commit --force data.dvc > /dev/null && \
-		if [ -f results/demo/summary.json ] && [ -d data/raw/toy ] && [ -d data/views/toy ]; then \
+		if [ -f results/demo/curves.json ] && [ -d data/raw/toy ] && [ -d data/views/toy ]; then \
 			dvc commit --force demo > /dev/null; fi; fi
 
 clean: ## Remove the demo's runs and results, logs and caches; keep data, environment and other runs.

@@ -332,7 +332,7 @@ def test_photo_that_is_none_is_one_line(tmp_path: Path, world: dict[str, Any], w
     assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_photo_damaged_in_its_zip_is_one_line(tmp_path: Path, world: dict[str, Any], workers: int):
     write_json(tmp_path / "a.json", world)
     zipped = pack_folder(tmp_path / "images", remove=True, quiet=True)

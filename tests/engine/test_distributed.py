@@ -76,7 +76,8 @@ def test_two_processes_are_one_with_images_of_one_size(make_config: MakeConfig, 
     assert_one_training(alone, compute(make_config(*ONE_SIZE), tmp_path / "2", 2), tolerance=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [SETTINGS, pytest.param(ONE_SIZE, marks=pytest.mark.slow)], ids=["different", "one"])
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [SETTINGS, ONE_SIZE], ids=["different", "one"])
 def test_two_processes_are_one_in_mixed_precision(sizes: tuple[str, ...], make_config: MakeConfig, tmp_path: Path):
     """But for rounding: how many rows a product has decides how bfloat16 rounds it, and so which of two equally good
     proposals comes first. Without the half of the other process the gradients would differ by 0.7 of their norm.
@@ -114,6 +115,7 @@ def assert_same_weights(first: dict[str, Any], second: dict[str, Any]) -> None:
             assert torch.equal(value, second[part][name]), f"{part}.{name}"
 
 
+@pytest.mark.slow
 def test_statistics_of_each_process_alone_differ(alone: dict[str, Any], make_config: MakeConfig, tmp_path: Path):
     """What the reference does is there to be had, and the test above would notice it."""
     first, second = compute(make_config(*SETTINGS, "compat.batch_norm=True"), tmp_path / "2", 2)

@@ -175,6 +175,9 @@ class Silence:
     def find(self, patience: float) -> str:
         return ""
 
+    def may_say(self) -> bool:
+        return True
+
     def report(self, cause: str) -> None:
         assert cause != LOST
 

@@ -33,6 +33,7 @@ run.finish()
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_on_a_fresh_database(tmp_path: Path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     processes = [

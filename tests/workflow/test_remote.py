@@ -79,7 +79,8 @@ def publish(checkout: Any, world: Path, remote: Remote) -> None:
     checkout.run("git", "init", "--quiet")
     for command in remote[0]:
         checkout.run("dvc", "remote", *command)
-    checkout.write("results/demo/summary.json", "{}")
+    for name in ("summary", "curves", "recall_by_size"):
+        checkout.write(f"results/demo/{name}.json", "{}")
     checkout.run("dvc", "add", "--quiet", "data")
     checkout.run("dvc", "commit", "--force", "--quiet")
     checkout.run("dvc", "push", "--quiet")
