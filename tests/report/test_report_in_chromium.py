@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -86,6 +87,10 @@ def test_tables_are_copied_as_markdown_and_latex(tmp_path, report):
     assert "| **66.7** |" in markdown[-1]
     assert latex.count(r"\toprule") == latex.count(r"\midrule") == latex.count(r"\bottomrule") == 1
     assert r"\cmidrule(lr){5-7}" in latex
+    (columns,) = [re.fullmatch(r"\\begin\{tabular\}\{(\w+)\}", line)[1] for line in latex if "{tabular}{" in line]
+    for line in latex[latex.index(r"	oprule") + 1 : latex.index(r"\midrule")]:
+        wider = sum(int(number) - 1 for number in re.findall(r"\multicolumn\{(\d+)\}", line))
+        assert line.startswith(r"\cmidrule") or line.count("&") + 1 + wider == len(columns)
     (row,) = [line for line in latex if line.startswith("full &")]
     assert r"& \textbf{66.7} &" in row and row.endswith(r" \\")
 
