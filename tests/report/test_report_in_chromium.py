@@ -63,9 +63,7 @@ def test_failures_are_filtered_and_looked_at_by_keyboard(tmp_path, report):
         assert (await page.run(title)).startswith("1 of 2")
         await page.press("Escape")
         assert not await page.run("document.querySelector('.failures dialog').open")
-        await page.run(
-            "new Promise(done => setTimeout(done, 100))"
-        )  # the event that moves the focus comes after closing
+        await page.run("new Promise(done => setTimeout(done, 100))")  # the focus moves after closing
         assert await page.run("document.activeElement === document.querySelector('.thumbs button')")
         await page.run(f"({choose})('kind', 'only')")
         await page.run(f"({choose})('run', 'baseline')")
