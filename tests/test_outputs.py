@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vclr.cli import app
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json
-from vclr.outputs import COCO_KEYS, EVALUATION, Kind, check_output_file, check_output_folder
+from vclr.outputs import COCO_KEYS, EVALUATION, REPORT, Kind, check_output_file, check_output_folder
 from vclr.pictures import write_png
 
 ANY: Kind = ((), ())
@@ -119,6 +119,14 @@ def test_files_of_others_in_a_folder_are_kept(tmp_path: Path):
         check_output_folder(tmp_path, {}, EVALUATION)
     (tmp_path / "predictions.json").write_text("[]")
     check_output_folder(tmp_path, {}, EVALUATION)
+    for name, row in (("curves.json", {"iteration": 20}), ("recall_by_size.json", {"objects": "known small"})):
+        for rows in ([], [row]):
+            write_json(tmp_path / name, rows, indent=1)
+            check_output_folder(tmp_path, {}, REPORT)
+        write_json(tmp_path / name, [{"other": 1}], indent=1)
+        with pytest.raises(UsageError, match="exists, but was not written by this command"):
+            check_output_folder(tmp_path, {}, REPORT)
+        (tmp_path / name).unlink()
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ REPORT: dict[str, Kind] = {
     ),
     "summary.json": (("experiments", "test_sets"), ()),
     "ledger.md": ((), (b"# Ledger of published values",)),
+    # Lists of rows, as `write_json` indents them.
+    "curves.json": ((), (b"[]", b'[\n {\n  "iteration":')),
+    "recall_by_size.json": ((), (b"[]", b'[\n {\n  "objects":')),
 }
 STUDY: dict[str, Kind] = {
     "study.md": ((), ("Mean ± standard deviation over ".encode(),)),

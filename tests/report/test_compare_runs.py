@@ -103,9 +103,27 @@ def test_bad_runs_are_one_line(world):
         ([first, "results/full/../full/seed0"], "is named twice"),
         ([first, "empty"], "no metrics.json in empty; name a folder that `vclr evaluate` wrote"),
         ([first, "results/nowhere"], "no metrics.json in results/nowhere"),
+        ([first, "results/full"], "`vclr evaluate` wrote, such as results/full/seed0"),
     ):
         with pytest.raises(UsageError, match=re.escape(says)):
             run(*words)
+
+
+def test_evaluations_of_other_numbers_of_images_are_not_paired(world):
+    path = world / "results/full/seed0/metrics.json"
+    write_json(path, read_json(path) | {"num_images": 5})
+    (runs,) = read_runs([world / "results/baseline/seed0", path.parent]).values()
+    found = differences_to_first(runs)[runs[1].name]["novel"]["mask_ar@100"]
+    assert (found.value > 0, found.interval) == (True, None)
+    with pytest.raises(UserError, match=r"seed1/metrics.json: is of another number of images than \S*seed0"):
+        read_experiments(["full"], [0, 1], world / "runs", world / "results")
+
+
+def test_only_the_folder_of_the_runs_is_replaced(world, monkeypatch):
+    (world / "runs/deeper").mkdir()
+    for folder in ("runs", "results"):
+        shutil.move(world / folder / "full", world / "runs/deeper" / folder / "full")
+    assert read_runs([world / "results/baseline/seed0", world / "runs/deeper/runs/full/seed0"])
 
 
 def test_draws_of_another_evaluation_are_refused(world):

@@ -13,7 +13,7 @@ from vclr.catalog.published import METHOD, PUBLISHED_RESULTS, TOLERANCE
 from vclr.config import load_config
 from vclr.evaluation.evaluated_set import EvaluatedSet
 from vclr.report.experiments import ALL, Experiment
-from vclr.report.ledger import HEAD, NOT_RUN, make_ledger, markdown, sources
+from vclr.report.ledger import HEAD, NOT_MEASURED, NOT_RUN, make_ledger, markdown, sources
 
 VOC, COCO = "openworld_voc_classes_train2017", "openworld_allcoco_classes_train2017"
 
@@ -61,7 +61,7 @@ def test_without_a_comparable_experiment_nothing_was_run():
         ((38.0, 41.0), "within tolerance"),
         ((39.2,), "outside tolerance"),
         ((42.0,), "outside tolerance"),
-        ((40.3, None), NOT_RUN),
+        ((40.3, None), NOT_MEASURED),
     ],
 )
 def test_the_mean_over_the_seeds_is_compared(seeds: tuple[float | None, ...], verdict: str):
@@ -69,7 +69,7 @@ def test_the_mean_over_the_seeds_is_compared(seeds: tuple[float | None, ...], ve
     ours, said = found[METHOD, "nonvoc", "box_ar@100", "voc"]
     assert said == verdict
     assert ours == (None if None in seeds else pytest.approx(sum(seeds) / len(seeds)))
-    assert found[METHOD, "nonvoc", "mask_ar@100", "voc"] == (None, NOT_RUN)
+    assert found[METHOD, "nonvoc", "mask_ar@100", "voc"] == (None, NOT_MEASURED)
     assert found[METHOD, "lvis", "box_ar@100", ""] == (None, NOT_RUN)
 
 

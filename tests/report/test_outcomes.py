@@ -8,10 +8,12 @@ from vclr.coco.annotations import encode_mask
 from vclr.coco.predictions import read_predictions
 from vclr.evaluation.recall import score
 from vclr.files import write_json
+from vclr.image_folders.open import open_folder
 from vclr.report.annotated import annotate, covered_shares
-from vclr.report.failures import MAX_PER_IMAGE, MISSED, ONLY, UNFITTING, pick_failures
+from vclr.report.failure_browser import browser_data
+from vclr.report.failures import MAX_PER_IMAGE, MISSED, ONLY, UNFITTING, Failure, pick_failures
 from vclr.report.outcomes import read_outcomes
-from vclr.report.recall_by import recall_by
+from vclr.report.recall_by import draw_recall, recall_by
 
 GROUPS = {"known": ["one"], "novel": ["two"]}
 SIDE = 60
@@ -67,11 +69,12 @@ def test_recall_and_precision_are_those_of_the_metrics(tmp_path, seed, kind):
         metrics = score(coco, predictions, categories=names)
         counts = annotated.groups[group] & ~annotated.is_crowd
         assert outcomes.recall(group, counts) == pytest.approx(metrics[f"{kind}_ar@100"], abs=1e-9)
-    for one in coco["annotations"]:
-        one["iscrowd"] = 0  # in a crowd, the metrics judge a prediction at each IoU anew, curves only at .50
-    annotated, outcomes = outcomes_of(coco, predictions, tmp_path)
-    for group, names in GROUPS.items():
-        metrics, counts = score(coco, predictions, categories=names), annotated.groups[group]
+    for image in (10, 11):  # without an object; only the group of all classes counts what is predicted there
+        predictions.append({**predictions[image], "image_id": image, "score": 0.9})
+    groups = {**GROUPS, "all": None}
+    annotated, outcomes = outcomes_of(coco, predictions, tmp_path, groups)
+    for group, names in groups.items():
+        metrics, counts = score(coco, predictions, categories=names), annotated.objects_of(group)
         for level, name in enumerate(("ap50", "ap75")):
             recall, precision = outcomes.precision(group, level, int(counts.sum()))
             places = np.searchsorted(recall, np.linspace(0, 1, 101))
@@ -122,6 +125,29 @@ def test_failures_are_what_all_missed_one_found_and_nothing_fits(tmp_path):
     ]
     assert [one.kind for one in pick_failures(annotated, outcomes, 2)].count(MISSED) == 2  # one of each group
     assert not [one for one in pick_failures(annotated, {"few": outcomes["few"]}, 100) if one.kind == ONLY]
+    assert [one.kind for one in pick_failures(annotated, outcomes, 1)] == [MISSED, ONLY], "one of each kind"
+
+
+def test_a_prediction_that_fits_two_objects_finds_one(tmp_path):
+    coco = write_data(tmp_path)
+    for one in coco["annotations"]:  # the two objects of an image at an IoU of .67
+        one["category_id"], one["bbox"], one["segmentation"] = 1, [4 * (one["id"] % 2), 20, 20, 20], None
+    found = [{"image_id": 0, "category_id": 1, "score": 0.9, "bbox": [4, 20, 20, 20], "segmentation": None}]
+    annotated, outcomes = outcomes_of(coco, found, tmp_path, {"all": None})
+    failures = [one for one in pick_failures(annotated, {"a": outcomes}, 20) if one.image_id == 0]
+    failures.append(Failure(ONLY, 0, "all", 0, "a"))
+    with read_predictions(tmp_path / "predictions.json", coco["images"], "val.json") as file:
+        data = browser_data(failures, annotated, {"a": file}, open_folder(tmp_path / "images"), {"a": outcomes.kind})
+    told = [(entry["kind"], *entry["nearest"], *entry["found"], *entry["overlaps"]) for entry in data["entries"]]
+    assert told == [(MISSED, 0, False, 0.67), (ONLY, 0, True, 1.0)]
+
+
+def test_names_of_classes_are_no_formulas(tmp_path):
+    coco = write_data(tmp_path)
+    coco["categories"][0]["name"] = "$x_$"
+    annotated, outcomes = outcomes_of(coco, [], tmp_path, {"all": None})
+    panels = draw_recall(recall_by(annotated, "all", {"a": outcomes}), [0], "")
+    assert "$x_$ · 6" in panels[-1]
 
 
 def test_failures_are_bounded_and_the_surest_ones_come_first(tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -62,6 +63,7 @@ def test_failures_are_filtered_and_looked_at_by_keyboard(tmp_path, report):
         assert (await page.run(title)).startswith("1 of 2")
         await page.press("Escape")
         assert not await page.run("document.querySelector('.failures dialog').open")
+        await page.run("new Promise(done => setTimeout(done, 100))")  # the focus moves after closing
         assert await page.run("document.activeElement === document.querySelector('.thumbs button')")
         await page.run(f"({choose})('kind', 'only')")
         await page.run(f"({choose})('run', 'baseline')")
@@ -86,6 +88,10 @@ def test_tables_are_copied_as_markdown_and_latex(tmp_path, report):
     assert "| **66.7** |" in markdown[-1]
     assert latex.count(r"\toprule") == latex.count(r"\midrule") == latex.count(r"\bottomrule") == 1
     assert r"\cmidrule(lr){5-7}" in latex
+    (columns,) = [re.fullmatch(r"\\begin\{tabular\}\{(\w+)\}", line)[1] for line in latex if "{tabular}{" in line]
+    for line in latex[latex.index(r"\toprule") + 1 : latex.index(r"\midrule")]:
+        wider = sum(int(number) - 1 for number in re.findall(r"\\multicolumn\{(\d+)\}", line))
+        assert line.startswith(r"\cmidrule") or line.count("&") + 1 + wider == len(columns)
     (row,) = [line for line in latex if line.startswith("full &")]
     assert r"& \textbf{66.7} &" in row and row.endswith(r" \\")
 

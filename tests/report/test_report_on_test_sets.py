@@ -25,6 +25,7 @@ from vclr.files import read_json, write_json
 from vclr.outputs import REPORT, check_output_folder
 from vclr.report.experiments import by_test_set
 from vclr.report.page import write_report
+from vclr.report.plot_data import size_rows
 from vclr.report.read_experiments import read_experiments
 from vclr.report.study import summarize_study, write_study
 
@@ -206,7 +207,7 @@ def test_two_protocols_on_one_test_set_are_one_table(world):
 
 
 def test_published_protocols_are_columns_of_their_names(world):
-    metrics = {"mask_ar@100": 40.0, "box_ar@100": 50.0, "groups": {}}
+    metrics = {"mask_ar@100": 40.0, "box_ar@100": 50.0, "mask_ar@100_small": 30.0, "groups": {}}
     for name, protocol, annotations in (("baseline", "lvis", "a.json"), ("full", "nonvoc", "b.json")):
         test_set = {"annotations": annotations, "sha256": annotations, "images": "photos"}
         shutil.rmtree(world / "results" / name)
@@ -214,6 +215,11 @@ def test_published_protocols_are_columns_of_their_names(world):
         write_json(
             world / "results" / name / "seed0" / protocol / "metrics.json", {**metrics, "provenance": provenance}
         )
+    rows = size_rows(read(world, ["baseline", "full"]))
+    assert rows == [
+        {"objects": "LVIS non-COCO small", "baseline on LVIS non-COCO": 30.0},
+        {"objects": "Non-VOC small", "full on Non-VOC": 30.0},
+    ]
     text = summarize_study(read(world, ["baseline", "full"]))
     assert "| experiment | LVIS non-COCO `mask_ar@100` | LVIS non-COCO `box_ar@100` |" in text
     assert "| experiment | Non-VOC `mask_ar@100` | Non-VOC `box_ar@100` |" in text

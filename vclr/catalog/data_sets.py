@@ -199,7 +199,7 @@ def _known_classes(known: str, title: str) -> DataSet:
         split=known,
         file=f"coco2017_val_{known}",
         protocol=f"{KNOWN}_{known}",
-        title=f"known classes ({title})",
+        title=f"known ({title})",
     )
 
 

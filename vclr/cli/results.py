@@ -37,7 +37,10 @@ def report(
         typer.Option(help="Failures of each kind that the report shows per test set; 0 leaves them out.", min=0),
     ] = 60,
 ) -> None:
-    """Compare experiments: write report.html, which opens offline, and summary.json."""
+    """Compare experiments: write report.html, which opens offline.
+
+    Beside it: summary.json, ledger.md, curves.json, recall_by_size.json, and the pictures of the page as PNG.
+    """
     from vclr.report.page import write_report
 
     check_output_folder(output, {}, REPORT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Annotated:
     Attributes:
         coco: the content of the json.
         groups: whether each annotation is of a class of the group, for each group.
+        whole: the groups of all classes.
         is_crowd: whether each annotation is a crowd, which nobody has to find.
         areas: the area of each annotation.
         in_image: the positions of the annotations in each image, ordered by category, by the id of the image.
@@ -48,6 +50,7 @@ class Annotated:
 
     coco: Json
     groups: dict[str, np.ndarray]
+    whole: set[str]
     is_crowd: np.ndarray = field(init=False)
     areas: np.ndarray = field(init=False)
     in_image: dict[Any, np.ndarray] = field(init=False)
@@ -72,6 +75,10 @@ class Annotated:
         """Whether an annotation has a segmentation."""
         return any(one.get("segmentation") for one in self.annotations)
 
+    def objects_of(self, group: str) -> np.ndarray:
+        """Return (n,) whether each annotation is an object of a group: of its classes, and no crowd."""
+        return self.groups[group] & ~self.is_crowd
+
     def class_names(self) -> list[str]:
         """Return the name of the class of each annotation."""
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
@@ -81,8 +88,9 @@ class Annotated:
         """Return (n,) the position of each annotation's size in `SIZES`."""
         return np.searchsorted(RANGES[2:, 0], self.areas, side="right")
 
+    @cached_property
     def divisions(self) -> list[Division]:
-        """Divide the annotations by size, crowding, occlusion and class."""
+        """The annotations divided by size, crowding, occlusion and class."""
         names = self.class_names()
         classes = sorted(set(names))
         ranks = {name: rank for rank, name in enumerate(classes)}
@@ -126,6 +134,7 @@ def annotate(coco: Json, groups: Mapping[str, list[str] | None], source: str) ->
             group: everything if names is None else np.isin(categories, list(category_ids(coco, names, source)))
             for group, names in groups.items()
         },
+        {group for group, names in groups.items() if names is None},
     )
 
 

@@ -15,7 +15,7 @@ from vclr.report.comparison import paired_interval, shown_difference
 from vclr.report.differences import describe_differences, differing_settings
 from vclr.report.experiments import Experiment, by_test_set
 from vclr.report.findings import evidence, format_interval
-from vclr.report.read_experiments import read_results
+from vclr.report.read_experiments import protocols_in, read_results
 from vclr.report.study import OVER_IMAGES, markdown_results, markdown_table, over_images, shown_metrics
 
 
@@ -51,16 +51,25 @@ def _find(folder: Path) -> tuple[Path, Path | None]:
     is_run = (folder / "config.yaml").is_file()
     results = folder
     if is_run and not _metrics_in(folder):
-        results = Path(*("results" if part == "runs" else part for part in folder.parts))
+        results = _beside_runs(folder)
     files = _metrics_in(results)
     if not files:
         looked = f"{folder} and {results}" if results != folder else str(folder)
-        raise UsageError(f"compare: no metrics.json in {looked}; name a folder that `vclr evaluate` wrote")
+        within = next((f", such as {one}" for one in sorted(results.glob("*")) if protocols_in(one)), "")
+        raise UsageError(f"compare: no metrics.json in {looked}; name a folder that `vclr evaluate` wrote{within}")
     return results, folder if is_run else _run_of(files[0])
 
 
+def _beside_runs(run: Path) -> Path:
+    """Return the folder in `results` that has the name of a run in `runs`."""
+    parts = [*run.parts]
+    if "runs" in parts:
+        parts[-1 - parts[::-1].index("runs")] = "results"
+    return Path(*parts)
+
+
 def _metrics_in(folder: Path) -> list[Path]:
-    return [*folder.glob("metrics.json"), *sorted(folder.glob("*/metrics.json"))]
+    return [folder / protocol / "metrics.json" for protocol in protocols_in(folder)]
 
 
 def _run_of(metrics: Path) -> Path | None:

@@ -111,8 +111,11 @@ def _compare(first: Experiment, second: Experiment, group: str) -> Comparison:
 def paired_interval(first: Experiment, second: Experiment, group: str, metric: str) -> Interval | None:
     """Return the interval of the difference of two experiments over images, None without draws of both.
 
-    Each draw has the same images for both, so it is narrower than the intervals of the two suggest.
+    Each draw has the same images for both, so it is narrower than the intervals of the two suggest. There is none if
+    they were evaluated on different numbers of images (`filter_empty`), because then each draw has different ones.
     """
+    if first.num_images != second.num_images:
+        return None
     drawn = first.drawn(group, metric), second.drawn(group, metric)
     return None if drawn[0] is None or drawn[1] is None else interval(drawn[0] - drawn[1])
 

@@ -112,7 +112,8 @@ def draw_overview(experiments: list[Experiment], numbers: dict[str, int]) -> Mar
                 text, (value, row), (0, offset), textcoords="offset points", ha="center", color=INK, fontsize=9
             )
     style(axes)
-    axes.set_yticks(range(len(experiments)), [experiment.name for experiment in experiments], fontsize=9)
+    names = [experiment.name for experiment in experiments]
+    axes.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
     axes.set_ylim(len(experiments) - 0.4, -0.6)
     axes.set_xlim(0, 1.02 * axes.get_xlim()[1])
     axes.set_xlabel(f"{metric}: ● on novel classes, ○ on known classes", fontsize=8, color=INK)

@@ -35,6 +35,7 @@ class Experiment:
         classes: for each group, the names of its classes; empty for a test set without groups.
         untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
         proposals: the same for the object proposals of the test set.
+        num_images: the number of images that were evaluated; None if it was not recorded.
         draws: for each group, the bootstrap draws of each seed; empty ones for results of earlier versions.
         reference_draws: the same of `untrained` and of `proposals`, by these names.
         runs: the run folder of each seed.
@@ -54,6 +55,7 @@ class Experiment:
     classes: dict[str, list[str]] = field(default_factory=dict)
     untrained: dict[str, Metrics] = field(default_factory=dict)
     proposals: dict[str, Metrics] = field(default_factory=dict)
+    num_images: int | None = None
     draws: dict[str, list[Draws]] = field(default_factory=dict)
     reference_draws: dict[str, dict[str, list[Draws]]] = field(default_factory=dict)
     runs: list[Path] = field(default_factory=list)

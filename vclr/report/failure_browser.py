@@ -13,12 +13,12 @@ from vclr import drawing
 from vclr.catalog.metrics import SIZES
 from vclr.coco.annotations import Json, bbox_corners, outlines, to_mask
 from vclr.coco.predictions import PredictionsFile
-from vclr.evaluation.tally import RANGES
+from vclr.evaluation.tally import RANGES, THRESHOLDS
 from vclr.image_folders.folder import ImageFolder
 from vclr.report.annotated import Annotated, overlaps
 from vclr.report.failures import Failure
 from vclr.report.gallery import data_uri
-from vclr.report.outcomes import FITS, best
+from vclr.report.outcomes import FITS, assign, best
 
 PHOTO_SIDE = 400  # pixels of a photo's long side
 QUALITY = 78  # of its JPEG
@@ -31,7 +31,7 @@ def browser_data(
     annotated: Annotated,
     files: Mapping[str, PredictionsFile],
     photos: ImageFolder,
-    kind: str,
+    kinds: Mapping[str, str],
 ) -> Json:
     """Return what the page needs: photos with outlines, and one entry for each failure.
 
@@ -40,13 +40,14 @@ def browser_data(
         annotated: the test set.
         files: the predictions of each experiment.
         photos: the photos of the test set.
-        kind: whether boxes or masks are outlined, one of `KINDS`.
+        kinds: whether boxes or masks were compared for each experiment, one of `KINDS`. These are outlined.
 
     Returns:
         `runs`: the names of the experiments; `photos`: for each image its picture, size and file name, the outlines
         `truth`, and the outlines of each run in `runs`; `entries`: for each failure its kind, photo, group, size,
         class and run, and either the position `truth` of its object's outline, with the rank of the prediction of each
-        run that is `nearest` to it and their `overlaps`, or the `rank` and `score` of its prediction.
+        run that found it or else is `nearest` to it, whether it `found` it, and their `overlaps`, or the `rank` and
+        `score` of its prediction.
     """
     names, shown = annotated.class_names(), defaultdict(list)
     for failure in failures:
@@ -56,7 +57,7 @@ def browser_data(
     entries = {}
     for image_id, image in images.items():
         found = [best(file.of_image(image_id)) for file in files.values()]
-        picture = _Picture(image, annotated, names, found, kind)
+        picture = _Picture(image, annotated, names, found, list(kinds.values()))
         data["photos"].append(picture.draw(photos, shown[image_id], list(files)))
         for failure in shown[image_id]:
             entries[failure] = {"photo": len(data["photos"]) - 1, **picture.describe(failure, list(files))}
@@ -67,22 +68,26 @@ def browser_data(
 class _Picture:
     """An image of the browser with its annotations and the predictions of each experiment."""
 
-    def __init__(self, image: Json, annotated: Annotated, names: list[str], found: list[list[Json]], kind: str) -> None:
-        self._image, self._found, self._kind = image, found, kind
+    def __init__(
+        self, image: Json, annotated: Annotated, names: list[str], found: list[list[Json]], kinds: list[str]
+    ) -> None:
+        self._image, self._annotated, self._found, self._kinds = image, annotated, found, kinds
         self._positions = annotated.in_image[image["id"]].tolist()
         self._objects = [annotated.annotations[position] for position in self._positions]
         self._names = [names[position] for position in self._positions]
         self._sizes = annotated.sizes()
         size = image["height"], image["width"]
-        self._ious = [overlaps(entries, self._objects, size, kind) for entries in found]
+        self._ious = [overlaps(entries, self._objects, size, kind) for entries, kind in zip(found, kinds, strict=True)]
         self._scale = min(1.0, PHOTO_SIDE / max(size))
 
     def draw(self, photos: ImageFolder, failures: list[Failure], runs: list[str]) -> Json:
         photo = np.asarray(photos.open(self._image["file_name"]))
         if self._scale < 1:
             photo = drawing.fit(photo, PHOTO_SIDE)
+        kind = "mask" if "mask" in self._kinds else "box"
         truth = [
-            {"path": self._outline(one), "label": name} for one, name in zip(self._objects, self._names, strict=True)
+            {"path": self._outline(one, kind), "label": name}
+            for one, name in zip(self._objects, self._names, strict=True)
         ]
         wanted = [self._shown(failures, number, name) for number, name in enumerate(runs)]
         return {
@@ -102,9 +107,10 @@ class _Picture:
             size = int(np.searchsorted(RANGES[2:, 0], area, side="right"))
             return entry | {"size": SIZES[size], "class": "", "rank": failure.rank, "score": _short(found["score"])}
         truth = self._positions.index(failure.position)
-        nearest = [_nearest(ious, truth) for ious in self._ious]
-        highest = [_short(ious[:, truth].max(initial=0)) for ious in self._ious]
-        entry |= {"truth": truth, "nearest": nearest, "overlaps": highest}
+        nearest, is_found = zip(*(self._nearest(ious, failure) for ious in self._ious), strict=True)
+        pairs = zip(self._ious, nearest, strict=True)
+        highest = [0.0 if rank is None else _short(ious[rank, truth]) for ious, rank in pairs]
+        entry |= {"truth": truth, "nearest": nearest, "found": is_found, "overlaps": highest}
         return entry | {"size": SIZES[int(self._sizes[failure.position])], "class": self._names[truth]}
 
     def _shown(self, failures: list[Failure], number: int, run: str) -> list[int]:
@@ -114,18 +120,35 @@ class _Picture:
             if failure.position is None:
                 ranks |= {failure.rank or 0} if failure.experiment == run else set()
             else:
-                nearest = _nearest(self._ious[number], self._positions.index(failure.position))
+                nearest, _ = self._nearest(self._ious[number], failure)
                 ranks |= set() if nearest is None else {nearest}
         return sorted(ranks)
+
+    def _nearest(self, ious: np.ndarray, failure: Failure) -> tuple[int | None, bool]:
+        """Return the rank of the prediction that found an object, or else overlaps it most, and whether it found it.
+
+        The rank is None if no prediction touches the object.
+        """
+        truth = self._positions.index(failure.position)
+        objects = np.flatnonzero(self._annotated.objects_of(failure.group)[self._positions])
+        finder = int(assign(ious[:, objects], THRESHOLDS[:1])[0, np.searchsorted(objects, truth)])
+        if finder >= 0:
+            return finder, True
+        return (int(ious[:, truth].argmax()) if ious[:, truth].any() else None), False
 
     def _prediction(self, number: int, rank: int) -> Json:
         found, ious = self._found[number][rank], self._ious[number][rank]
         fits = int(ious.argmax()) if ious.max(initial=0) >= FITS else -1
-        return {"path": self._outline(found), "score": _short(found["score"]), "rank": rank, "fits": fits}
+        return {
+            "path": self._outline(found, self._kinds[number]),
+            "score": _short(found["score"]),
+            "rank": rank,
+            "fits": fits,
+        }
 
-    def _outline(self, entry: Json) -> str:
+    def _outline(self, entry: Json, kind: str) -> str:
         """Return the outline of an annotation or a prediction on the photo as an SVG path in whole pixels."""
-        rings = [_box(entry)] if self._kind == "box" or not entry.get("segmentation") else self._rings(entry)
+        rings = [_box(entry)] if kind == "box" or not entry.get("segmentation") else self._rings(entry)
         return "".join(_path(ring * self._scale) for ring in rings)
 
     def _rings(self, entry: Json) -> list[np.ndarray]:
@@ -135,11 +158,6 @@ class _Picture:
         else:
             rings = _contours(to_mask(entry["segmentation"], self._image["height"], self._image["width"]))
         return [approximate_polygon(ring, TOLERANCE / self._scale) for ring in rings]
-
-
-def _nearest(ious: np.ndarray, truth: int) -> int | None:
-    """Return the rank of the prediction that overlaps an object most; None if none touches it."""
-    return int(ious[:, truth].argmax()) if ious[:, truth].any() else None
 
 
 def _box(entry: Json) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from vclr.report.annotated import Annotated
 from vclr.report.outcomes import Outcomes
 
 NUM_FAILURES = 60  # of each kind, per test set
-MAX_PER_IMAGE = 2  # of a kind: a crowded image shall not fill the browser
+MAX_PER_IMAGE = 2  # of a kind: a crowded image must not fill the browser
 MISSED, ONLY, UNFITTING = "missed", "only", "unfitting"
 
 
@@ -43,21 +45,19 @@ def pick_failures(annotated: Annotated, outcomes: Mapping[str, Outcomes], count:
     Of the objects that all missed, the largest are picked; of those that one experiment found, the ones that it found
     best; of the predictions that fit no object, those with the highest scores, one per image.
     """
-    per_group = count // max(1, len(annotated.groups))
-    chosen = [
-        failure
-        for group in annotated.groups
-        for failure in (*_missed(annotated, group, outcomes, per_group), *_only(annotated, group, outcomes, per_group))
-    ]
-    for name, one in outcomes.items():
-        top = heapq.nlargest(count // len(outcomes), one.unfitting, key=lambda found: found.score)
-        chosen += [Failure(UNFITTING, found.image_id, experiment=name, rank=found.rank) for found in top]
-    return chosen
+    groups = annotated.groups
+    per_group, per_experiment = ceil(count / max(1, len(groups))), ceil(count / max(1, len(outcomes)))
+    of_kinds: tuple[Iterator[Failure], ...] = (
+        chain.from_iterable(_missed(annotated, group, outcomes, per_group) for group in groups),
+        chain.from_iterable(_only(annotated, group, outcomes, per_group) for group in groups),
+        chain.from_iterable(_unfitting(name, one, per_experiment) for name, one in outcomes.items()),
+    )
+    return [failure for of_kind in of_kinds for failure in islice(of_kind, count)]
 
 
 def _missed(annotated: Annotated, group: str, outcomes: Mapping[str, Outcomes], count: int) -> Iterator[Failure]:
     times_found = _times_found(group, outcomes)
-    missed = np.flatnonzero((times_found == 0) & annotated.groups[group] & ~annotated.is_crowd)
+    missed = np.flatnonzero((times_found == 0) & annotated.objects_of(group))
     order = missed[np.argsort(-annotated.areas[missed], kind="stable")]
     for position in _spread(order, annotated, count):
         yield Failure(MISSED, annotated.annotations[position]["image_id"], group, position)
@@ -70,8 +70,13 @@ def _only(annotated: Annotated, group: str, outcomes: Mapping[str, Outcomes], co
     for name, one in outcomes.items():
         found = np.flatnonzero(found_once & (one.levels[group] > 0))
         order = found[np.lexsort((-annotated.areas[found], -one.levels[group][found]))]
-        for position in _spread(order, annotated, count // len(outcomes)):
+        for position in _spread(order, annotated, ceil(count / len(outcomes))):
             yield Failure(ONLY, annotated.annotations[position]["image_id"], group, position, name)
+
+
+def _unfitting(name: str, outcomes: Outcomes, count: int) -> Iterator[Failure]:
+    for found in heapq.nlargest(count, outcomes.unfitting, key=lambda one: one.score):
+        yield Failure(UNFITTING, found.image_id, experiment=name, rank=found.rank)
 
 
 def _times_found(group: str, outcomes: Mapping[str, Outcomes]) -> np.ndarray:

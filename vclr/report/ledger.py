@@ -11,7 +11,7 @@ from vclr.catalog.published import METHOD, PUBLISHED_RESULTS, TOLERANCE, Publish
 from vclr.data.data_sets import known_training_set
 from vclr.report.experiments import ALL, Experiment
 
-NOT_RUN = "not run"
+NOT_RUN, NOT_MEASURED = "not run", "not measured"
 HEAD = ("trained on", "protocol", "metric", "method", "published", "experiment", "ours", "difference", "verdict")
 
 
@@ -42,7 +42,7 @@ class Entry:
     def verdict(self) -> str:
         """Whether the difference is within tolerance; for another method, there is nothing to reproduce."""
         if self.difference is None:
-            return NOT_RUN
+            return NOT_MEASURED if self.experiment else NOT_RUN
         if self.published.method != METHOD:
             return "another method"
         return "within tolerance" if abs(self.difference) <= TOLERANCE + 1e-9 else "outside tolerance"

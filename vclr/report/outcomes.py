@@ -34,6 +34,7 @@ class Outcomes:
         levels: for each group, the number of `THRESHOLDS` (n,) at which each annotation was found.
         scores: for each group, the scores of the predictions, image by image.
         is_true: for each group, whether each of them found an object at each of `CURVE_LEVELS`, two values per score.
+        is_judged: the same, whether each counts: not if it found no object, but lies in a crowd.
         unfitting: for each image with such a prediction, the best one that fits no annotated object of any class.
     """
 
@@ -41,6 +42,7 @@ class Outcomes:
     levels: dict[str, np.ndarray]
     scores: dict[str, list[np.ndarray]] = field(default_factory=dict)
     is_true: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    is_judged: dict[str, list[np.ndarray]] = field(default_factory=dict)
     unfitting: list[Unfitting] = field(default_factory=list)
 
     def recall(self, group: str, chosen: np.ndarray) -> float | None:
@@ -53,6 +55,7 @@ class Outcomes:
         if not self.scores[group] or not num_objects:
             return np.zeros(0), np.zeros(0)
         order = np.argsort(-np.concatenate(self.scores[group]), kind="stable")
+        order = order[np.concatenate(self.is_judged[group])[order, level]]
         is_true = np.concatenate(self.is_true[group])[order, level]
         found = np.cumsum(is_true)
         precision = found / np.arange(1, len(found) + 1)
@@ -66,8 +69,8 @@ def read_outcomes(predictions: PredictionsFile, annotated: Annotated) -> Outcome
     """
     count = len(annotated.annotations)
     outcomes = Outcomes("box", {group: np.zeros(count, np.int8) for group in annotated.groups})
-    outcomes.scores = {group: [] for group in annotated.groups}
-    outcomes.is_true = {group: [] for group in annotated.groups}
+    for by_group in (outcomes.scores, outcomes.is_true, outcomes.is_judged):
+        by_group |= {group: [] for group in annotated.groups}
     sizes = {image["id"]: (image["height"], image["width"]) for image in annotated.coco["images"]}
     for image_id in predictions.entries:
         found = predictions.of_image(image_id)
@@ -89,17 +92,17 @@ def _add(outcomes: Outcomes, annotated: Annotated, image_id: Any, found: list[Js
     for group, is_of_group in annotated.groups.items():
         counts = is_of_group[positions]
         objects, crowds = counts & ~is_crowd, counts & is_crowd
-        if not objects.any():  # as in the metrics, what is predicted in such an image is neither right nor wrong
-            continue
+        if group not in annotated.whole and not objects.any():
+            continue  # as in the metrics, which leave out the images without an object of a group
         given = assign(ious[:, objects], THRESHOLDS)
         outcomes.levels[group][positions[objects]] = (given >= 0).sum(axis=0)
         is_true = np.zeros((len(found), len(CURVE_LEVELS)), bool)
         for column, level in enumerate(CURVE_LEVELS):
             is_true[given[level][given[level] >= 0], column] = True
         in_crowd = ious[:, crowds].max(axis=1, initial=0)
-        is_judged = is_true.any(axis=1) | (in_crowd < FITS)
-        outcomes.scores[group].append(scores[is_judged])
-        outcomes.is_true[group].append(is_true[is_judged])
+        outcomes.scores[group].append(scores)
+        outcomes.is_true[group].append(is_true)
+        outcomes.is_judged[group].append(is_true | (in_crowd[:, None] < THRESHOLDS[list(CURVE_LEVELS)]))
     unfitting = np.flatnonzero(ious.max(axis=1, initial=0) < FITS)
     if unfitting.size:
         outcomes.unfitting.append(Unfitting(float(scores[unfitting[0]]), image_id, int(unfitting[0])))

@@ -26,7 +26,7 @@ from vclr.report.licenses import terms_in_use
 from vclr.report.plot_data import write_plot_data
 from vclr.report.read_experiments import read_experiments
 from vclr.report.sections import test_section, training_sections
-from vclr.report.study import markdown_results
+from vclr.report.study import OVER_IMAGES, markdown_results
 from vclr.report.summary import summarize
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,10 +42,10 @@ def write_report(
     pairs: Pairs = (),
     num_failures: int = NUM_FAILURES,
 ) -> str:
-    """Write `output/report.html`, `summary.json`, `ledger.md`, and the pictures as `scenes.png`, `examples.png`.
+    """Write `report.html`, `summary.json`, `ledger.md`, `curves.json`, `recall_by_size.json` and pictures to `output`.
 
-    Each test set has a table, comparisons and a gallery of its own; pictures of a second training or test set are in
-    `scenes-2.png`, `examples-2.png` and so on.
+    Each test set has a table, comparisons and a gallery of its own. The pictures are `scenes.png` and `examples.png`;
+    those of a second training or test set are `scenes-2.png`, `examples-2.png` and so on.
 
     Args:
         experiments: names, in the order of the report; it reads best with the baseline first.
@@ -82,6 +82,7 @@ def write_report(
         lines=lines,
         line_sample=draw_line_sample,
         evidence=evidence(len(seeds)),
+        over_images=OVER_IMAGES,
         num_seeds=len(seeds),
         has_gap=any(section["table"]["has_gap"] for section in test_sections),
         top=TOP_PREDICTIONS,

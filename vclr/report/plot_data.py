@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vclr.catalog.metrics import HEADLINE, SIZES
+from vclr.catalog.metrics import SIZES
 from vclr.files import write_json
-from vclr.report.experiments import Experiment, by_test_set
+from vclr.report.experiments import Experiment, by_test_set, main_metric
 
 
 def write_plot_data(
@@ -37,17 +37,20 @@ def loss_rows(histories: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str
 
 
 def size_rows(experiments: list[Experiment]) -> list[dict[str, Any]]:
-    """Return recall on each group of classes by object size; sizes without objects are left out."""
+    """Return recall on each group of classes by object size, of masks or else of boxes.
+
+    Sizes without objects are left out.
+    """
     compared = by_test_set(experiments)
     columns = [
-        (f"{one.name} on {title}" if len(compared) > 1 else one.name, one)
+        (f"{one.name} on {title}" if len(compared) > 1 else one.name, one, main_metric(on_it))
         for title, on_it in compared.items()
         for one in on_it
     ]
     rows = []
-    for group in dict.fromkeys(group for one in experiments for group in one.groups):
+    for group in dict.fromkeys(group for _, one, _ in columns for group in one.groups):
         for size in SIZES:
-            means = {name: one.mean(group, f"{HEADLINE}_{size}") for name, one in columns if group in one.groups}
+            means = {name: one.mean(group, f"{metric}_{size}") for name, one, metric in columns}
             if known := {name: value for name, value in means.items() if value is not None}:
                 rows.append({"objects": f"{group} {size}", **known})
     return rows

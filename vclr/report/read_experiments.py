@@ -55,7 +55,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
     stops_early = bool(config.train.early_stopping.patience)
     early_ends = [early_end(read_history(one / "metrics.jsonl"), config) if stops_early else None for one in folders]
     scored = [_folder_of(results / name, seed, seeds, "metrics.json") for seed in seeds]
-    protocols = list(dict.fromkeys(protocol for folder in scored for protocol in _protocols_in(folder))) or [""]
+    protocols = list(dict.fromkeys(protocol for folder in scored for protocol in protocols_in(folder))) or [""]
     by_set: dict[Any, Experiment] = {}
     for protocol in protocols:
         scores = [_read_scores(folder / protocol / "metrics.json", config, protocol) for folder in scored]
@@ -73,6 +73,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
             scores[0].classes,
             **{reference: score.groups for reference, score in references.items()},
+            num_images=scores[0].num_images,
             draws={group: [score.draws.get(group, {}) for score in scores] for group in scores[0].groups},
             reference_draws={
                 reference: {group: [draws] for group, draws in score.draws.items()}
@@ -105,7 +106,7 @@ def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
     """
     config = read_config(run / "config.yaml") if run else load_config()
     found = []
-    for protocol in _protocols_in(folder):
+    for protocol in protocols_in(folder):
         score = _read_scores(folder / protocol / "metrics.json", config, protocol)
         found.append(
             Experiment(
@@ -115,6 +116,7 @@ def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
                 score.test_set,
                 {group: [metrics] for group, metrics in score.groups.items()},
                 score.classes,
+                num_images=score.num_images,
                 draws={group: [draws] for group, draws in score.draws.items()},
                 runs=[run] if run else [],
                 recorded_weights=score.weights,
@@ -128,10 +130,10 @@ def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
     """Return the folder of a seed; for a single seed, this may be the experiment's own folder."""
     folder = parent / f"seed{seed}"
     is_alone = len(seeds) == 1 and not folder.is_dir()
-    return parent if is_alone and ((parent / file).is_file() or _protocols_in(parent)) else folder
+    return parent if is_alone and ((parent / file).is_file() or protocols_in(parent)) else folder
 
 
-def _protocols_in(folder: Path) -> list[str]:
+def protocols_in(folder: Path) -> list[str]:
     """List the protocols that have metrics in a folder; "" stands for metrics of no protocol."""
     names = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
     own = [name for name in names if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
@@ -151,6 +153,7 @@ class _Scores:
     Attributes:
         path: path of the file.
         test_set: the test set that was evaluated.
+        num_images: the number of images that were evaluated; None if it was not recorded.
         groups: the metrics of each group.
         draws: their bootstrap draws; empty for results of earlier versions.
         classes: the names of the classes of each group that has some.
@@ -160,6 +163,7 @@ class _Scores:
 
     path: Path
     test_set: EvaluatedSet
+    num_images: int | None
     groups: dict[str, Metrics]
     draws: dict[str, Draws]
     classes: dict[str, list[str]]
@@ -187,7 +191,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     groups = {group: _without_intervals(values) for group, values in groups.items()}
     evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
     own = {group: classes[group] for group in groups if group in classes}
-    return _Scores(path, evaluated_set, groups, draws, own, checkpoint, weights)
+    return _Scores(path, evaluated_set, metrics.get("num_images"), groups, draws, own, checkpoint, weights)
 
 
 def _without_intervals(metrics: dict[str, Any]) -> Metrics:
@@ -220,6 +224,8 @@ def _check_same_set(scores: list[_Scores]) -> None:
             raise UserError(f"{other.path}: has another test set than {scores[0].path}; evaluate again")
         if not have_same_classes(other.classes, scores[0].classes):
             raise UserError(f"{other.path}: has groups of other classes than {scores[0].path}; evaluate again")
+        if other.num_images != scores[0].num_images and None not in (other.num_images, scores[0].num_images):
+            raise UserError(f"{other.path}: is of another number of images than {scores[0].path}; evaluate again")
         _check_same_weights(other.weights, str(other.path), scores[0].weights, str(scores[0].path))
 
 

@@ -29,8 +29,8 @@ class Part(NamedTuple):
 
 def recall_by(annotated: Annotated, group: str, outcomes: Mapping[str, Outcomes]) -> list[Part]:
     """Return the recall of each part of a group's objects, for the experiments in the order of `outcomes`."""
-    counts = annotated.groups[group] & ~annotated.is_crowd
-    return [part for division in annotated.divisions() for part in _parts(division, counts, group, outcomes)]
+    counts = annotated.objects_of(group)
+    return [part for division in annotated.divisions for part in _parts(division, counts, group, outcomes)]
 
 
 def _parts(division: Division, counts: np.ndarray, group: str, outcomes: Mapping[str, Outcomes]) -> list[Part]:
@@ -63,7 +63,7 @@ def _draw_parts(title: str, parts: list[Part], numbers: list[int], salt: str) ->
     style(axes)
     labels = [f"{part.label}{' · ' if is_class else chr(10)}{part.num_objects:,}" for part in shown]
     if is_class:
-        axes.set_yticks(places, labels)
+        axes.set_yticks(places, labels, parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(left=0)
     else:
@@ -77,7 +77,7 @@ def draw_precision(
     annotated: Annotated, group: str, outcomes: Mapping[str, Outcomes], numbers: list[int], salt: str
 ) -> list[Markup]:
     """Draw precision by recall at each of `CURVE_LEVELS`, one line per experiment."""
-    num_objects = int((annotated.groups[group] & ~annotated.is_crowd).sum())
+    num_objects = int(annotated.objects_of(group).sum())
     drawn = []
     for level, position in enumerate(CURVE_LEVELS):
         figure = Figure(figsize=(3.6, 2.5), layout="constrained")

@@ -82,13 +82,13 @@ def _found(experiments: list[Experiment], coco: Json, lines: dict[str, int], num
         annotated = annotate(coco, {group: classes.get(group) for group in groups}, source)
         outcomes = {name: read_outcomes(file, annotated) for name, file in files.items()}
         numbers = [lines[one.name] for one in experiments]
-        kind = "mask" if any(one.kind == "mask" for one in outcomes.values()) else "box"
+        kinds = {name: one.kind for name, one in outcomes.items()}
         failures = pick_failures(annotated, outcomes, num_failures)
         photos = open_folder(experiments[0].test_set.images)
         return {
             "examples": examples,
             "raw": raw,
-            "kind": kind,
+            "outlines": " or ".join({"mask": "masks", "box": "boxes"}[kind] for kind in sorted({*kinds.values()})),
             "groups": [
                 {
                     "name": group,
@@ -99,7 +99,7 @@ def _found(experiments: list[Experiment], coco: Json, lines: dict[str, int], num
                 for group in groups
                 if (parts := recall_by(annotated, group, outcomes))
             ],
-            "failures": browser_data(failures, annotated, files, photos, kind) if failures else None,
+            "failures": browser_data(failures, annotated, files, photos, kinds) if failures else None,
         }
 
 

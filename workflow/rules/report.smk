@@ -3,7 +3,7 @@
 # inputs:  results/{experiment}/seed{seed}{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json,
 #          data/splits/{set}_{part}_{split}.compared.json,
 #          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
-# outputs: results/{demo,all}/report.html, results/{demo,all}/{summary,curves,recall_by_size}.json,
+# outputs: results/{demo,all}/report.html, results/{demo,all}/{summary,curves,recall_by_size}.json, results/{demo,all}/ledger.md,
 #          results/study/study.{md,json}
 #
 # `snakemake --lint`: "Param folder is a prefix of input or output file but hardcoded": `vclr study` names the files itself.
@@ -30,6 +30,7 @@ rule report:
             category="Comparison",
             labels={"report": "{report}", "content": "numbers"},
         ),
+        ledger="results/{report}/ledger.md",
         # what `dvc plots` draws
         curves="results/{report}/curves.json",
         recall_by_size="results/{report}/recall_by_size.json",

@@ -52,7 +52,7 @@
     /* The outlines of an experiment's predictions, the one that the entry is about in front. */
     function foundBy(entry, photo, run) {
       const sought = entry.truth === undefined ? (data.runs[run] === entry.run ? entry.rank : null) : entry.nearest[run];
-      const isRight = entry.truth !== undefined && entry.overlaps[run] >= 0.5;
+      const isRight = entry.truth !== undefined && entry.found[run];
       const looks = photo.runs[run].map((found) => {
         if (found.rank === sought) return { ...found, look: isRight ? "sought" : "wrong" };
         return { ...found, look: found.fits < 0 ? "unfitting" : "other" };
@@ -63,7 +63,7 @@
     function captionOf(entry, photo, run) {
       if (entry.truth === undefined) return data.runs[run] === entry.run ? `score ${entry.score}, fits no object` : "";
       const nearest = photo.runs[run].find((found) => found.rank === entry.nearest[run]);
-      return nearest ? `nearest prediction: IoU ${entry.overlaps[run]}, score ${nearest.score}` : "no prediction touches it";
+      return nearest ? `${entry.found[run] ? "found it" : "nearest prediction"}: IoU ${entry.overlaps[run]}, score ${nearest.score}` : "no prediction touches it";
     }
 
     function thumbnail(entry, number) {

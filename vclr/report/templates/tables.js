@@ -18,8 +18,8 @@
   }
 
   function toLatex(table) {
-    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "−": "$-$", "–": "--", "²": "$^2$", "→": "$\\to$" };
-    const escape = (text) => text.replace(/[\\&%$#_{}~^±−–²→]/g, (sign) => special[sign] ?? `\\${sign}`);
+    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "−": "$-$", "–": "--", "²": "$^2$", "≥": "$\\ge$", "→": "$\\to$" };
+    const escape = (text) => text.replace(/[\\&%$#_{}~^±−–²≥→]/g, (sign) => special[sign] ?? `\\${sign}`);
     const write = (cell) => (isBold(cell) ? `\\textbf{${escape(words(cell))}}` : escape(words(cell)));
     const wide = (cell) => (cell.colSpan > 1 ? `\\multicolumn{${cell.colSpan}}{c}{${write(cell)}}` : write(cell));
     const line = (cells, of) => `${cells.map(of).join(" & ")} \\\\`;
