@@ -130,7 +130,7 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
     ("content", "says"),
     [
         (b'{"images": [1, 2', "line 1 column 17: not valid json"),
-        (b"", "line 1 column 1: not valid json"),
+        (b"", "is empty, which is not valid json"),
         (b"\xff\xfe\x00", "line 1: is not UTF-8 text (byte 0x00); convert it, for example with `iconv"),
         (b"[" * 100_000, "not usable json"),
         (b"1" * 10_000, "not usable json"),
