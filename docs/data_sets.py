@@ -1,4 +1,4 @@
-"""The tables of published data sets in docs/data.md: head and rows of each, from the catalog."""
+"""The tables of published data sets and results: head and rows of each, from the catalog."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS
+from vclr.catalog.published import METHOD, PUBLISHED_RESULTS
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
@@ -43,3 +44,14 @@ def protocols() -> Table:
         for name, data_set in PROTOCOLS.items()
     ]
     return ("protocol", "title", "test set", "published json", "`published`", "`rebuilt`"), rows
+
+
+def results() -> Table:
+    """The results of the method that its authors report, in percent."""
+    reported = [one for one in PUBLISHED_RESULTS if one.method == METHOD]
+    metrics = list(reported[0].values)
+    rows = [
+        (one.known.upper(), PROTOCOLS[one.protocol].title, *(f"{one.values[metric]:.1f}" for metric in metrics))
+        for one in reported
+    ]
+    return ("known classes", "protocol", *(f"`{metric}`" for metric in metrics)), rows

@@ -74,6 +74,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "splits": lambda: table(*data_sets.splits()),
     "training sets": lambda: table(*data_sets.training_sets()),
     "protocols": lambda: table(*data_sets.protocols()),
+    "published results": lambda: table(*data_sets.results()),
     "recipes": lambda: table(*recipes.recipes()),
 }
 

@@ -59,6 +59,18 @@ def remove_partials(folder: str | Path, name: str | None = None) -> None:
             partial.unlink()
 
 
+@contextmanager
+def leaving_no_empty(folder: Path, is_new: bool = True) -> Iterator[None]:
+    """Remove a folder if the block fails and leaves it empty, but not one that was there before."""
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+        raise
+
+
 def sync_folder(folder: str | Path) -> None:
     """Flush a folder's entries to disk, so that a renamed file keeps its new name after a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)

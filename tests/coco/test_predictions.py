@@ -110,6 +110,15 @@ def test_wrong_predictions_are_named(tmp_path: Path, change: Any, says: str):
     assert "\n" not in str(caught.value)
 
 
+def test_a_list_is_checked_like_a_file(caplog: pytest.LogCaptureFixture):
+    truth = coco(NAMES)
+    results = [{**entry, "score": 0.9} for entry in truth["annotations"]]
+    score(truth, [{**results[0], "bbox": [500, 1, 9, 9]}, *results[1:]])
+    assert "predictions: 1 box lies outside of its image, the first one at [0]" in caplog.text
+    with pytest.raises(UserError, match=r"^predictions: all 3 boxes lie within 1 px"):
+        score(truth, [{**entry, "bbox": [0.1, 0.1, 0.5, 0.5]} for entry in results])
+
+
 def test_a_file_that_the_data_set_has_twice_is_ambiguous(tmp_path: Path):
     truth = coco(["a.jpg", "./a.jpg"])
     path = write(tmp_path / "p.json", perfect(coco(["a.jpg"]), ["a.jpg"]))

@@ -20,6 +20,7 @@ from vclr.data.data_sets import (
     with_protocol,
 )
 from vclr.data.data_sets import test_set as find_test_set
+from vclr.data.data_sets import test_views_key as find_views_key
 from vclr.errors import UsageError
 
 MINE = "evaluation.test_sets={mine: {annotations: mine/val.json, images: mine/images, proposals: mine/found.json}}"
@@ -233,3 +234,15 @@ def test_protocols_of_boxes_have_no_masks():
     masks = {name: may_have_masks(load_config(None, [f"evaluation.protocol={name}"])) for name in PROTOCOLS}
     assert [name for name, has_masks in masks.items() if not has_masks] == ["objects365"]
     assert not may_have_masks(load_config(None, ["dataloader.train.mapper.mask_on=False"]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key"),
+    [
+        ("novel", "data.test.views"),
+        ("mine", "evaluation.test_sets.mine.views"),
+        ("lvis", "the catalog's entry of lvis"),
+    ],
+)
+def test_what_names_the_views_of_a_test_set(protocol: str, key: str):
+    assert find_views_key(load_config(None, [MINE, GROUPS, f"evaluation.protocol={protocol}"])) == key

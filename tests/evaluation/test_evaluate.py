@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+import vclr
 from vclr.cli import app
 from vclr.coco.prediction import Prediction
 from vclr.coco.predictions import PredictionChecks
@@ -145,6 +149,69 @@ def test_evaluation_goes_on_where_it_was_stopped(world: Path, tmp_path: Path, wo
     assert received[9:] == ids
 
 
+def test_a_part_of_another_version_is_begun_again(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = make_config(world)
+    samples = open_test_set(config)
+    for version in ("1", "2"):
+        monkeypatch.setattr(vclr, "__version__", version)
+        predict_part(build_model(config), config, samples, tmp_path, {}, True, WHOLE)
+        lines = part_path(tmp_path, WHOLE).read_bytes().splitlines(keepends=True)
+        assert len(lines) == 6
+        assert b"{}\n" not in lines
+        part_path(tmp_path, WHOLE).write_bytes(b"".join([lines[0], *[b"{}\n"] * 2]))  # a batch
+    predict_part(build_model(config), config, samples, tmp_path, {}, True, WHOLE)
+    assert part_path(tmp_path, WHOLE).read_bytes().splitlines()[1] == b"{}", "the same version goes on"
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_failed_evaluation_leaves_folders_as_they_were(
+    world: Path, tmp_path: Path, is_new: bool, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise UserError("before the first result")
+
+    monkeypatch.setattr("vclr.evaluation.evaluate.predict_data_set", fail)
+    config, output = make_config(world), tmp_path / "out"
+    if not is_new:
+        output.mkdir()
+    for run in (evaluate, partial(evaluate_shard, shard=Shard(1, 2))):
+        with pytest.raises(UserError, match="before the first"):
+            run(build_model(config), config, output, quiet=True)
+        assert output.exists() != is_new
+    assert is_new or not list(output.iterdir())
+
+
+def test_parts_that_another_process_writes_stay(world: Path, tmp_path: Path):
+    config, other = make_config(world), part_path(tmp_path, Shard(2, 3))
+    for run in (evaluate, partial(evaluate_shard, shard=Shard(1, 2))):
+        with lock_file(other, "busy"), pytest.raises(UserError, match="another process writes results here"):
+            run(build_model(config), config, tmp_path, quiet=True)
+        assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    evaluate(build_model(config), config, tmp_path, quiet=True)
+    assert not other.exists(), "its process has ended"
+
+
+def test_copies_are_reported_once(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
+    write_json(tmp_path / "found.json", [found, found])
+    evaluate_file(tmp_path / "found.json", make_config(world), tmp_path)
+    assert caplog.text.count("are copies of another one") == 1
+
+
+def test_shards_are_checked_like_one_file(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config, found = make_config(world), {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [500, 1, 20, 20]}
+    parts = [tmp_path / "a.json", tmp_path / "b.json"]
+    write_json(parts[0], [found])
+    write_json(parts[1], [{**found, "image_id": 3}])
+    evaluate_parts(parts, config, tmp_path / "out")
+    says = f"the 2 files of predictions: 2 boxes lie outside of their images, the first one at {parts[0]}: [0]"
+    assert says in caplog.text
+    for number, part in enumerate(parts):
+        write_json(part, [{**found, "image_id": number + 2, "bbox": [0.1, 0.1, 0.5, 0.5]}])
+    with pytest.raises(UserError, match="the 2 files of predictions: all 2 boxes lie within 1 px"):
+        evaluate_parts(parts, config, tmp_path / "out")
+
+
 def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     config = make_config(world)
     found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
@@ -248,6 +315,32 @@ def test_several_protocols_are_evaluated_like_each_alone(world: Path, tmp_path: 
         assert run_evaluate(world, tmp_path / protocol, "--protocol", protocol).exit_code == 0
         for file in ("metrics.json", "predictions.json"):
             assert (tmp_path / "all" / protocol / file).read_bytes() == (tmp_path / protocol / file).read_bytes()
+
+
+def test_protocols_that_are_done_are_left_out(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_boxes(world, world)
+    config = make_config(world, "model.num_queries=10")
+    torch.save({"model": build_model(config).state_dict()}, tmp_path / "model.pth")
+
+    def run(*arguments: str) -> str:
+        caplog.clear()
+        with caplog.at_level("INFO", "vclr"):
+            done = run_evaluate(world, tmp_path / "out", "--checkpoint", str(tmp_path / "model.pth"), *arguments)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.count("novel/known:") == 1
+        return caplog.text
+
+    first, second = tmp_path / "out" / "novel", tmp_path / "out" / "boxes"
+    assert "evaluated before" not in run("--protocol", "novel,boxes")
+    written = (first / "metrics.json").stat().st_mtime_ns
+    (second / "metrics.json").unlink()
+    assert run("--protocol", "novel,boxes").count("was evaluated before") == 1
+    assert (first / "metrics.json").stat().st_mtime_ns == written
+    assert (second / "metrics.json").exists()
+    os.utime(first / "predictions.json")  # by an evaluation that was stopped
+    assert f"{second}: was evaluated before" in (said := run("--protocol", "novel,boxes"))
+    assert f"{first}: was evaluated before" not in said
+    assert "evaluated before" not in run("--protocol", "novel,boxes", "train.seed=9")
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,21 @@ def test_only_classes_that_were_looked_for_count(tmp_path: Path):
     assert unknown["lvis_mask_ap"] is None, "the predictions are boxes"
 
 
+def test_all_metrics_are_of_the_usable_annotations(tmp_path: Path):
+    """The second class also has an object without any area, which nothing could find."""
+    truth, found = small([], []), [result(1, 0.5), result(2, 0.5)]
+    expected = score_small(tmp_path, truth, found)
+    truth["annotations"].append({**truth["annotations"][1], "id": 3, "bbox": [60, 60, 0, 0], "segmentation": []})
+    assert score_small(tmp_path, truth, found) == expected
+    assert expected["lvis_box_ap"] == pytest.approx(100)
+
+
 @pytest.mark.parametrize(
     ("found", "error"),
     [
+        ([result(7, 0.5), {}], r"\[0\]: category_id 7 is no category"),
+        ([result(1, 0.5), {**result(1, 0.5), "category_id": [1]}], r"\[1\]: category_id \[1\] is no category"),
+        ([result(2, 0.5), 3], r"\[1\]: is not an object"),
         ([result(1, 0.5), result(1, 0.4)], "all predictions are of category 1"),
         ([result(1, 0.5), result(7, 0.4)], r"\[1\]: category_id 7 is no category"),
         ([], "not empty"),

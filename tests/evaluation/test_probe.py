@@ -154,8 +154,8 @@ def test_by_default_published_views_without_files_are_replaced_or_left_out():
     folders, left_out = choose_renderings([], {}, KEY)
     assert list(folders) == ["natural", "pseudo_depth", "edge", "gray", "random_texture", "shuffled_patch"]
     assert left_out == {
-        "depth": "data.test.views.depth names no folder; pseudo_depth, which is computed, takes its place",
-        "style": "data.test.views.style names no folder, and a pretrained model is needed to make it; left out",
+        "depth": "data.test.views names no folder of depth; pseudo_depth, which is computed, takes its place",
+        "style": "data.test.views names no folder of style, and a pretrained model is needed to make it; left out",
     }
     own = {"depth": "a", "style": "b", "thermal": "c"}
     folders, left_out = choose_renderings([], own, KEY)
@@ -168,8 +168,12 @@ def test_by_default_published_views_without_files_are_replaced_or_left_out():
 @pytest.mark.parametrize(
     ("views", "own", "says"),
     [
-        (["grey"], {}, "--views grey: no folder data.test.views.grey and not a computed view; nearest: gray"),
-        (["style"], {}, "--views style: no folder data.test.views.style and not a computed view"),
+        (
+            ["grey"],
+            {},
+            "--views grey: no folder of data.test.views and not a computed view; nearest: gray",
+        ),
+        (["style"], {}, "--views style: no folder of data.test.views and not a computed view"),
         ([], {"natural": "a"}, "data.test.views.natural: natural is the photo itself; give this view another name"),
     ],
 )

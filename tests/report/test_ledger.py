@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from vclr.catalog.classes import CLASS_LISTS
+from vclr.catalog.classes import ALL, CLASS_LISTS
 from vclr.catalog.data_sets import PROTOCOLS
 from vclr.catalog.metrics import KINDS, MAX_DETS, metric_names
 from vclr.catalog.published import METHOD, PUBLISHED_RESULTS, TOLERANCE
 from vclr.config import load_config
 from vclr.evaluation.evaluated_set import EvaluatedSet
-from vclr.report.experiments import ALL, Experiment
+from vclr.report.experiments import Experiment
 from vclr.report.ledger import HEAD, NOT_MEASURED, NOT_RUN, make_ledger, markdown, sources
 
 VOC, COCO = "openworld_voc_classes_train2017", "openworld_allcoco_classes_train2017"

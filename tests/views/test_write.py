@@ -37,6 +37,12 @@ def test_files_hold_what_the_loader_computes(view: str, images: Path, tmp_path: 
     assert facts["files"]["photo1.png"]["sha256"] == sha256(tmp_path / view / "photo1.png")
 
 
+def test_a_control_is_no_view_to_train_on(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="view shuffled_patch: is a control, which only `vclr probe` renders"):
+        write_views("shuffled_patch", images, tmp_path / "views", quiet=True)
+    assert not (tmp_path / "views").exists()
+
+
 def test_the_same_call_gives_the_same_manifest(images: Path, tmp_path: Path) -> None:
     first = write_views("fourier", images, tmp_path / "view", quiet=True).read_bytes()
     assert write_views("fourier", images, tmp_path / "view", quiet=True).read_bytes() == first

@@ -10,6 +10,7 @@ from typing import Any
 
 from vclr.errors import UsageError, nearest
 
+ALL = "all"  # the group of a test set that is evaluated as a whole
 VOC_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "boat", "bird", "cat",
     "dog", "horse", "sheep", "cow", "bottle", "chair", "couch", "potted plant", "dining table", "tv",

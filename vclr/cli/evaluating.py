@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vclr.catalog.classes import ALL
 from vclr.config import Config
 from vclr.data.data_sets import check_protocols, with_protocol
 from vclr.errors import UsageError
 from vclr.shards import Shard
+
+if TYPE_CHECKING:
+    import torch
+
+    from vclr.models.detector import Detector
+
+log = logging.getLogger("vclr")
 
 Evaluations = dict[Path, Config]  # the output folder of each
 
@@ -46,38 +55,58 @@ def plan_evaluations(config: Config, protocols: list[str], output: Path) -> Eval
 
 
 def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool, shard: Shard | None = None) -> None:
-    """Evaluate a model, which is read once, or its predictions for a shard."""
+    """Evaluate a model, which is read once, or write its predictions for a shard.
+
+    Of several protocols, those that the same command has finished before are left out.
+    """
     from vclr.data.readiness import check_test_set
 
     for config in evaluations.values():
         check_test_set(config)  # before the checkpoint is read, which takes long
+    from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
+    from vclr.engine.ending import leaving_at_once
+    from vclr.engine.shared_evaluation import evaluate as run_evaluation
+    from vclr.evaluation.evaluate import evaluate_shard, read_finished
+
+    first = next(iter(evaluations.values()))  # they differ in their protocols alone
+    with leaving_at_once(), joined_processes(first.train.device) as device:
+        if shard is not None and world_size() > 1:
+            raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
+        model, described = load_detector(first, checkpoint, device, "evaluating")
+        for output, config in evaluations.items():
+            if shard is not None:
+                print(evaluate_shard(model, config, output, shard, quiet, described))
+                continue
+            title = f"{output.name}/" if len(evaluations) > 1 else ""
+            metrics = on_first_process(partial(read_finished, config, output, described)) if title else None
+            if metrics:
+                log.info("%s: was evaluated before; remove this folder to evaluate again", output)
+            else:
+                metrics = run_evaluation(model, config, output, quiet, described)
+            if metrics and not rank():
+                _report(config, metrics, title)
+
+
+def load_detector(
+    config: Config, checkpoint: Path | None, device: torch.device, doing: str
+) -> tuple[Detector, dict[str, Any] | None]:
+    """Return a detector with the weights of a checkpoint, or untrained, and what `provenance` says about them.
+
+    It runs with the configured number of threads; the log says what it is `doing` on which device.
+    """
     import torch
 
     from vclr.device import describe_device
-    from vclr.engine.distributed import joined_processes, world_size
-    from vclr.engine.ending import leaving_at_once
-    from vclr.engine.shared_evaluation import evaluate as run_evaluation
-    from vclr.evaluation.evaluate import evaluate_shard
     from vclr.evaluation.provenance import describe_checkpoint
     from vclr.models.ready import fill_detector
     from vclr.models.weights import read_weights
 
-    first = next(iter(evaluations.values()))  # they differ in their protocols alone
-    if first.train.num_threads:
-        torch.set_num_threads(first.train.num_threads)
-    with leaving_at_once(), joined_processes(first.train.device) as device:
-        if shard is not None and world_size() > 1:
-            raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
-        content = read_weights(checkpoint) if checkpoint else None
-        model = fill_detector(first, content, str(checkpoint), device)
-        described = describe_checkpoint(checkpoint, content) if checkpoint and content else None
-        del content
-        logging.getLogger("vclr").info("evaluating on %s", describe_device(device, first.train.device))
-        for output, config in evaluations.items():
-            if shard is not None:
-                print(evaluate_shard(model, config, output, shard, quiet, described))
-            elif metrics := run_evaluation(model, config, output, quiet, described):
-                _report(config, metrics, f"{output.name}/" if len(evaluations) > 1 else "")
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    content = read_weights(checkpoint) if checkpoint else None
+    model = fill_detector(config, content, str(checkpoint), device)
+    log.info("%s on %s", doing, describe_device(device, config.train.device))
+    return model, describe_checkpoint(checkpoint, content) if checkpoint and content else None
 
 
 def evaluate_files(evaluations: Evaluations, predictions: list[Path]) -> None:
@@ -97,6 +126,6 @@ def _report(config: Config, metrics: dict[str, Any], protocol: str) -> None:
     from vclr.catalog.metrics import format_metrics
     from vclr.tracking.results import store_results
 
-    for name, group in metrics["groups"].items() or {"all": metrics}.items():
+    for name, group in metrics["groups"].items() or {ALL: metrics}.items():
         print(f"{protocol}{name}: {format_metrics(group)}")
     store_results(config, metrics)

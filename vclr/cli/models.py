@@ -144,6 +144,7 @@ def evaluate(
     """Evaluate a detector: write metrics.json, bootstrap.npz and predictions.json.
 
     Run the same command again after an interruption: it goes on with the batch at which it was stopped.
+    Of several protocols, it leaves out those that are done.
 
     With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
     the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
@@ -187,8 +188,8 @@ def score(
     intervals: Annotated[
         bool | None,
         typer.Option(
-            help="Also compute the 95 % interval of each metric over images (bootstrap); done by default, but not "
-            "possible with --class-aware."
+            help="Also compute the 95 % interval of each metric but F1 over images (bootstrap); done by default, but "
+            "not possible with --class-aware."
         ),
     ] = None,
     class_aware: Annotated[
@@ -209,6 +210,7 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
+    _refuse_unused("--class-aware", ["--intervals"] if class_aware and intervals else [])
     others = {"--class-aware": class_aware, "--boundary": boundary}
     if lvis:
         _refuse_unused("--lvis", [name for name in others if others[name]])

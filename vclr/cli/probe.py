@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.catalog.views import CONTROLS, PROBE_VIEWS
+from vclr.cli.evaluating import load_detector
 from vclr.cli.options import ConfigFile, OutputFolder, Overrides, Protocol, Quiet, Weights, app
 from vclr.config import load_config, with_weights
 from vclr.engine.launched import read_place
@@ -47,7 +48,7 @@ def probe(
         raise UsageError(f"probe: runs in one process, WORLD_SIZE={place.world_size} in the environment says otherwise")
     from vclr.evaluation.probe import check_picture, format_probe, open_renderings
     from vclr.evaluation.probe import probe as run_probe
-    from vclr.models.weights import find_checkpoint, read_weights
+    from vclr.models.weights import find_checkpoint
 
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--checkpoint": checkpoint}
     check_output_folder(output, inputs | {"--config-file": config_file}, PROBE)
@@ -56,24 +57,12 @@ def probe(
 
     check_test_set(config)
     shown, left_out = open_renderings(config, names)  # before the checkpoint is read, which takes long
-    log = logging.getLogger("vclr")
     for view, reason in left_out.items():
-        log.warning("%s: %s", view, reason)
-    import torch
+        logging.getLogger("vclr").warning("%s: %s", view, reason)
+    from vclr.device import choose_device
 
-    from vclr.device import choose_device, describe_device
-    from vclr.evaluation.provenance import describe_checkpoint
-    from vclr.models.ready import fill_detector
-
-    if config.train.num_threads:
-        torch.set_num_threads(config.train.num_threads)
-    path = find_checkpoint(checkpoint)
-    content = read_weights(path)
     device = choose_device(config.train.device)
-    model = fill_detector(config, content, str(path), device)
-    log.info("probing on %s", describe_device(device, config.train.device))
-    described = describe_checkpoint(path, content)
-    del content
+    model, described = load_detector(config, find_checkpoint(checkpoint), device, "probing")
     result = run_probe(model, config, shown, left_out, output, quiet, described)
     print(format_probe(result))
     print(output / "probe.png")

@@ -124,6 +124,12 @@ def bbox_corners(bbox: list[float]) -> tuple[float, float, float, float]:
     return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
 
 
+def box_polygon(bbox: list[float]) -> list[float]:
+    """Convert a COCO box to the polygon of its corners, [x, y, x, y, ...]."""
+    left, top, right, bottom = bbox_corners(bbox)
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
 def to_rle(segmentation: Any, height: int, width: int) -> Json:
     """Convert polygons, uncompressed RLE or compressed RLE to one compressed RLE with `counts` as bytes."""
     if isinstance(segmentation, list):
@@ -137,8 +143,7 @@ def outlines(annotation: Json) -> list[list[float]] | None:
     """Return an annotation's polygons, each [x, y, x, y, ...]; its box if it has no segmentation; None for RLE."""
     segmentation = annotation.get("segmentation")
     if not segmentation:
-        left, top, right, bottom = bbox_corners(annotation["bbox"])
-        return [[left, top, right, top, right, bottom, left, bottom]]
+        return [box_polygon(annotation["bbox"])]
     return segmentation if isinstance(segmentation, list) else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.rle import run_lengths
+from vclr.coco.rle import decode_counts
 from vclr.coco.units import Units
 from vclr.coco.unusable import (
     Dropped,
@@ -245,7 +245,7 @@ def _check_form(segmentation: Any, height: int, width: int, entry: str) -> None:
 def _count_pixels(counts: str) -> int | None:
     """Return how many pixels compressed RLE counts cover; None if they are damaged, which pycocotools ignores."""
     try:
-        (lengths,) = run_lengths([counts.encode("ascii")])
+        (lengths,) = decode_counts([counts.encode("ascii")])
     except ValueError:  # includes text that is not ASCII
         return None
     return int(lengths.sum()) if lengths.min() >= 0 else None

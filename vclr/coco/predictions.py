@@ -95,6 +95,23 @@ class PredictionChecks:
         self._without_mask = self._without_mask or ("" if has_masks else entry or "a prediction")
         return True
 
+    def finish(self, source: str | Path) -> None:
+        """Warn of boxes outside of their images, once all predictions are checked.
+
+        Args:
+            source: the name of the predictions in errors.
+
+        Raises:
+            UserError: the coordinates are not in pixels.
+        """
+        if says := self.units.say_shares():
+            raise UserError(f"{source}: {says}")
+        if not self.outside:
+            return
+        several = f"{len(self.outside)} boxes lie outside of their images"
+        count = several if len(self.outside) > 1 else "1 box lies outside of its image"
+        log.warning("%s: %s, the first one at %s", source, count, self.outside[0].removeprefix(f"{source}: "))
+
     @property
     def agree(self) -> bool:
         """Whether all predictions have a mask, or none has."""
@@ -210,19 +227,14 @@ class PredictionsFile:
 def read_predictions(
     path: str | Path, images: list[Json], annotations: str | Path, pool: WorkerPool | None = None
 ) -> PredictionsFile:
-    """Open and check a file of predictions, also whether its coordinates are in pixels; see `PredictionsFile`."""
+    """Open a file of predictions and check all of it; see `PredictionsFile` and `PredictionChecks.finish`."""
     checks = PredictionChecks(images)
     found = PredictionsFile(path, images, annotations, checks, pool)
-    if says := checks.units.say_shares():
+    try:
+        checks.finish(path)
+    except UserError:
         found.close()
-        raise UserError(f"{path}: {says}")
-    if outside := checks.outside:
-        count = (
-            f"{len(outside)} boxes lie outside of their images"
-            if len(outside) > 1
-            else "1 box lies outside of its image"
-        )
-        log.warning("%s: %s, the first one at %s", path, count, outside[0].removeprefix(f"{path}: "))
+        raise
     return found
 
 
@@ -238,12 +250,15 @@ def check_predictions(entries: Any, images: list[Json], source: str) -> list[Jso
         The predictions as `PredictionChecks.check` returns them.
 
     Raises:
-        UserError: it is not a list, an entry is not valid, or only some entries have a segmentation.
+        UserError: it is not a list, an entry is not valid, only some entries have a segmentation, or the coordinates
+            are not in pixels.
     """
     if not isinstance(entries, list):
         raise UserError(f"{source}: is not a list of COCO results")
     checks = PredictionChecks(images)
-    return [checks.check(prediction, f"{source}: [{position}]") for position, prediction in enumerate(entries)]
+    found = [checks.check(prediction, f"{source}: [{position}]") for position, prediction in enumerate(entries)]
+    checks.finish(source)
+    return found
 
 
 def group_by_image(predictions: list[Json]) -> ByImage:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 from vclr.coco.checks import Json
 from vclr.file_lock import lock_file
@@ -49,7 +50,7 @@ class ResultsPart:
             batch_size: number of images per batch.
         """
         self._path, self._header = path, json.dumps(identity).encode() + b"\n"
-        self._file = lock_file(path, f"{path.parent}: another process writes results here; wait until it has ended")
+        self._file = lock_part(path)
         try:
             self.num_images = self._recover(batch_size)
         except BaseException:
@@ -64,8 +65,6 @@ class ResultsPart:
         self._file.close()
         if error and not has_results:
             self._path.unlink()
-            with suppress(OSError):  # there is something else in it
-                self._path.parent.rmdir()
 
     def read(self) -> Iterator[list[Json]]:
         """Yield the results for each of the `num_images` images."""
@@ -96,6 +95,15 @@ class ResultsPart:
         self._file.truncate(ends[num_images])
         self._file.seek(0, SEEK_END)
         return num_images
+
+
+def lock_part(path: Path) -> BinaryIO:
+    """Open the file of a part, and hold it locked until it is closed.
+
+    Raises:
+        UserError: another process holds the lock.
+    """
+    return lock_file(path, f"{path.parent}: another process writes results here; wait until it has ended")
 
 
 def join_parts(parts: list[Path], path: Path) -> None:

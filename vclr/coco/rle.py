@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def run_lengths(counts: list[bytes]) -> list[np.ndarray]:
+def decode_counts(counts: list[bytes]) -> list[np.ndarray]:
     """Return the run lengths of compressed RLE counts, (k,) int64 each, zeros first.
 
     A count is a little-endian number with 5 bits per character; the sixth bit says that more characters follow. From
@@ -35,7 +35,7 @@ def run_lengths(counts: list[bytes]) -> list[np.ndarray]:
 def count_pixels(counts: list[str]) -> np.ndarray:
     """Return how many pixels each of many compressed RLE counts covers, (n,) int64; -1 for damaged ones.
 
-    It does what `run_lengths` does, but of thousands of masks at once.
+    It decodes as `decode_counts` does, but thousands of masks at once.
     """
     sizes = np.fromiter(map(len, counts), np.int64, len(counts))
     totals = np.full(len(counts), -1)

@@ -43,10 +43,11 @@ def test_set(config: Config) -> DataSetConfig:
 
 
 def test_views_key(config: Config) -> str:
-    """Return the setting that names the folders of the test set's views."""
+    """Return what names the folders of the test set's views: a setting, or for a published protocol the catalog."""
     protocol = config.evaluation.protocol
-    own = protocol if protocol in config.evaluation.test_sets else "NAME" * bool(published_protocol(config))
-    return f"evaluation.test_sets.{own}.views" if own else "data.test.views"
+    if protocol in config.evaluation.test_sets:
+        return f"evaluation.test_sets.{protocol}.views"
+    return f"the catalog's entry of {protocol}" if published_protocol(config) else "data.test.views"
 
 
 def known_test_set(config: Config) -> DataSet | None:

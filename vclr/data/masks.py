@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.coco.annotations import Json
-from vclr.coco.rle import run_lengths
+from vclr.coco.rle import decode_counts
 from vclr.data.polygons import Polygons
 from vclr.structures import Size
 
@@ -94,7 +94,7 @@ def _draw_runs(rles: list[Json], windows: np.ndarray, size: Size) -> np.ndarray:
 
     Decoding whole masks, which are mostly empty, would take longer than everything else about an object.
     """
-    counts = run_lengths([rle["counts"] for rle in rles])
+    counts = decode_counts([rle["counts"] for rle in rles])
     lengths = np.concatenate(counts)
     objects = np.repeat(np.arange(len(counts)), [len(part) for part in counts])
     places = np.arange(len(lengths)) - np.searchsorted(objects, objects)

@@ -17,6 +17,7 @@ from vclr.engine.signals import StopSignals
 from vclr.evaluation import provenance
 from vclr.evaluation.evaluate import (
     headline_group,
+    make_folder,
     make_scorer,
     open_test_set,
     part_path,
@@ -27,7 +28,7 @@ from vclr.evaluation.evaluate import (
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.scorer import Scorer
 from vclr.evaluation.tally import Metrics
-from vclr.files import find_partials, remove_partials
+from vclr.files import leaving_no_empty
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
@@ -62,14 +63,16 @@ def evaluate(
     samples, shard = open_test_set(config), _own_shard()
     scorer, path = make_scorer(config, samples), output / "predictions.json"
     parts = [part_path(output, Shard(part, shard.count)) for part in range(1, shard.count + 1)]
-    on_first_process(lambda: _prepare(output, parts))  # so that a failure is reported once
-    source = provenance.describe(config, checkpoint)
-    predict_part(model, config, samples, output, source, quiet or rank() > 0, shard, scorer.add)
+    is_new = on_first_process(lambda: make_folder(output, parts))  # so that a failure is reported once
     metrics = None
-    if _add_up(scorer):
-        join_parts(parts, path)
-        metrics = write_metrics(config, samples, scorer, output, source)
-        remove_partials(output, path.name)
+    with leaving_no_empty(output, is_new):
+        source = provenance.describe(config, checkpoint)
+        predict_part(model, config, samples, output, source, quiet or rank() > 0, shard, scorer.add)
+        if _add_up(scorer):
+            join_parts(parts, path)
+            metrics = write_metrics(config, samples, scorer, output, source)
+            for part in parts:
+                part.unlink()
     return metrics
 
 
@@ -125,14 +128,6 @@ class _StopTogether:
 
 def _own_shard() -> Shard:
     return Shard(rank() + 1, world_size())
-
-
-def _prepare(output: Path, parts: list[Path]) -> None:
-    """Make the folder, and remove what another number of processes has left there."""
-    output.mkdir(parents=True, exist_ok=True)
-    for partial in find_partials(output, "predictions.json"):
-        if partial not in parts:
-            partial.unlink()
 
 
 def _add_up(scorer: Scorer) -> bool:

@@ -11,11 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import vclr
 from vclr.coco.annotations import Json
 from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
-from vclr.coco.results import ResultsPart, join_parts, writing_results
+from vclr.coco.results import ResultsPart, join_parts, lock_part, writing_results
 from vclr.config import Config
-from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set
+from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set, test_views_key
 from vclr.data.loader import list_test_batches
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
@@ -24,7 +25,7 @@ from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draws
 from vclr.evaluation.scorer import Scorer
-from vclr.files import naming_file, remove_partials, write_json
+from vclr.files import find_partials, leaving_no_empty, naming_file, read_json, write_json
 from vclr.models.detector import Detector
 from vclr.shards import Shard
 
@@ -54,13 +55,36 @@ def evaluate_shard(
         checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
     """
     samples, path = open_test_set(config), output / "predictions.json"
-    output.mkdir(parents=True, exist_ok=True)
-    source = provenance.describe(config, checkpoint)
-    part = predict_part(model, config, samples, output, source, quiet, shard)
-    join_parts([part], path)
-    provenance.write_beside(path, source)
-    remove_partials(output, path.name)
+    is_new = make_folder(output, [part_path(output, shard)])
+    with leaving_no_empty(output, is_new):
+        source = provenance.describe(config, checkpoint)
+        part = predict_part(model, config, samples, output, source, quiet, shard)
+        join_parts([part], path)
+        provenance.write_beside(path, source)
+        part.unlink()
     return path
+
+
+def make_folder(output: Path, parts: list[Path]) -> bool:
+    """Make the folder of an evaluation, and remove what others, stopped before, have left there.
+
+    Args:
+        output: the folder.
+        parts: the parts of this evaluation, which stay.
+
+    Returns:
+        Whether the folder is new.
+
+    Raises:
+        UserError: another process writes results there.
+    """
+    is_new = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    for partial in find_partials(output, "predictions.json"):
+        if partial not in parts:
+            with lock_part(partial):
+                partial.unlink()
+    return is_new
 
 
 def predict_part(
@@ -89,7 +113,7 @@ def predict_part(
     """
     path = part_path(output, shard)
     receivers = [receive] if receive else []
-    identity = json.dumps({**source, "shard": str(shard)}, sort_keys=True)
+    identity = json.dumps({**source, "vclr": vclr.__version__, "shard": str(shard)}, sort_keys=True)
     with naming_file(path), ResultsPart(path, identity, config.dataloader.test.batch_size) as part:
         if part.num_images:
             log.info("going on after %d images that were evaluated before", part.num_images)
@@ -108,6 +132,18 @@ def part_path(output: Path, shard: Shard) -> Path:
     return output / f".predictions.json.{shard.number}of{shard.count}.partial"
 
 
+def read_finished(config: Config, output: Path, checkpoint: dict[str, Any] | None) -> Json | None:
+    """Return what the same evaluation of a checkpoint has written to `metrics.json`, if the other files are its own."""
+    path = output / "metrics.json"
+    files = [output / "predictions.json", output / DRAWS_FILE]
+    if not checkpoint or not all(file.is_file() for file in (*files, path)):
+        return None
+    if any(file.stat().st_mtime_ns > path.stat().st_mtime_ns for file in files):  # another evaluation was stopped there
+        return None
+    metrics: Json = read_json(path)
+    return metrics if metrics.get("provenance") == provenance.describe(config, checkpoint) else None
+
+
 def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str, Any]:
     """Evaluate the predictions of all shards, and write and return what the evaluation of the whole set would have.
 
@@ -119,7 +155,7 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     with ExitStack() as stack:
         files = [stack.enter_context(opened) for opened in _open_parts(parts, samples, annotations)]
         source = provenance.read_common(parts, provenance.describe(config, None))
-        scorer.score(chain.from_iterable(files))
+        scorer.count_all(chain.from_iterable(files))
         metrics = write_metrics(config, samples, scorer, output, source)
         with writing_results(output / "predictions.json") as write:
             for file in files:
@@ -136,7 +172,7 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
     samples = open_test_set(config)
     with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
         scorer = make_scorer(config, samples)
-        scorer.score(found)
+        scorer.count_all(found)
     return write_metrics(config, samples, scorer, output, provenance.describe(config, None))
 
 
@@ -148,7 +184,7 @@ def open_test_set(config: Config, reads_photos: bool = True) -> TestSamples:
     samples = TestSamples(config)
     check_groups(config, samples.coco.categories)
     if reads_photos and test_set(config).views:
-        log.warning("data.test.views: evaluation reads photos, not views; `vclr probe` reads both")
+        log.warning("%s: evaluation reads photos, not views; `vclr probe` reads both", test_views_key(config))
     return samples
 
 
@@ -187,7 +223,8 @@ def write_metrics(
 
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
-    `intervals` holds the 95 % interval of each over images; `bootstrap.npz` holds the draws that differences need.
+    `intervals` holds the 95 % interval of each but F1 over images; `bootstrap.npz` holds the draws that differences
+    need.
     """
     draws = scorer.draw()
     scores = {
@@ -217,5 +254,6 @@ def _open_parts(parts: list[Path], samples: TestSamples, annotations: str) -> It
             if image_id in found_in:
                 raise UserError(f"{part}: holds predictions for image {image_id!r}, and so does {found_in[image_id]}")
             found_in[image_id] = part
+    checks.finish(f"the {len(parts)} files of predictions")
     if missing := len(samples) - len(found_in):  # nothing was found in them, or a shard was forgotten
         log.warning("%d of %d images have no predictions: are these all the shards?", missing, len(samples))

@@ -62,16 +62,27 @@ def score_as_lvis(ground_truth: str | Path, predictions: str | Path, intervals: 
     """
     lvis = _import_lvis()
     truth = _load_truth(ground_truth)
+    entries = _read_results(predictions, truth)
     metrics = score(truth, predictions, intervals=intervals)
-    found = _read_results(predictions, truth)
+    found = _as_results(entries, truth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it calls Logger.warn
-        annotated = lvis.LVIS(str(ground_truth))
+        annotated = _annotate(lvis, truth)
         for kind, outline in (("box", "bbox"), ("mask", "segm")):
             has_outline = kind == "box" or "segmentation" in found[0]
             values = _evaluate(lvis, annotated, found, outline) if has_outline else {}
             metrics |= {f"lvis_{kind}_{own}": values.get(name) for name, own in _NAMES.items()}
     return metrics
+
+
+def _annotate(lvis: Any, truth: Json) -> Any:
+    """Return a ground truth as LVIS's evaluator reads it, which would take a file with all that is unusable in it."""
+
+    class Usable(lvis.LVIS):  # type: ignore[misc]
+        def _load_json(self, content: Json) -> Json:
+            return content
+
+    return Usable(truth)
 
 
 def _evaluate(lvis: Any, annotated: Any, found: list[Json], outline: str) -> Metrics:
@@ -84,24 +95,34 @@ def _evaluate(lvis: Any, annotated: Any, found: list[Json], outline: str) -> Met
 
 
 def _read_results(path: str | Path, truth: Json) -> list[Json]:
-    """Return the results in the forms that LVIS's evaluator reads."""
+    """Return results whose classes are those of LVIS; nothing else about them is checked."""
     entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path}: --lvis needs a list of COCO results that is not empty")
-    _check_classes(path, [one.get("category_id") for one in entries], truth)
+    _check_classes(path, entries, truth)
+    return entries
+
+
+def _as_results(entries: list[Json], truth: Json) -> list[Json]:
+    """Return valid results in the forms that LVIS's evaluator reads."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     have_boxes = all(one.get("bbox") is not None for one in entries)
     return [_as_result(one, have_boxes, sizes) for one in entries]
 
 
-def _check_classes(path: str | Path, found: list[Any], truth: Json) -> None:
+def _check_classes(path: str | Path, entries: list[Any], truth: Json) -> None:
     """Refuse classes that LVIS's evaluator would ignore, or those of a class-agnostic detector."""
     known = {category["id"] for category in truth["categories"]}
-    for position, category in enumerate(found):
-        if category not in known:
+    found = set()
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            continue  # the class-agnostic metrics report it
+        category = entry.get("category_id")
+        if isinstance(category, (list, dict)) or category not in known:
             raise UserError(f"{path}: [{position}]: category_id {category!r} is no category of the ground truth")
+        found.add(category)
     annotated = {annotation["category_id"] for annotation in truth["annotations"]}
-    if {*found} == {CLASS_AGNOSTIC} != annotated:
+    if found == {CLASS_AGNOSTIC} != annotated:
         raise UserError(
             f"{path}: all predictions are of category {CLASS_AGNOSTIC}, as those of a class-agnostic detector are; "
             "LVIS's own figures compare classes, so leave out --lvis"

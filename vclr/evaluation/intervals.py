@@ -29,7 +29,7 @@ Interval = tuple[float, float]
 
 
 def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[str, np.ndarray]) -> dict[str, Draws]:
-    """Return the metrics of each draw.
+    """Return the metrics of each draw, without F1.
 
     If an image is drawn several times, its detections follow each other in the order of equal scores.
 
@@ -38,7 +38,7 @@ def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[
         num_objects: (i, a) number of objects per image and size range, per group.
 
     Returns:
-        For each group what `Tally.metrics` returns for each kind, draw by draw.
+        For each group the metrics of `metric_names` for each kind, draw by draw.
     """
     drawn: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in tallies}
     sources = {key: _Source(tally, num_objects[key[0]]) for key, tally in tallies.items()}

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.classes import ALL
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, PRINTED_METRICS, SHOWN_METRICS
 from vclr.catalog.views import CONTROLS, DEPTH, NATURAL, PROBE_VIEWS, RENDERED, STAND_INS, STYLE
 from vclr.config import Config
@@ -27,7 +28,6 @@ from vclr.models.detector import Detector
 from vclr.pictures import software_of, write_png
 
 SOFTWARE = "vclr probe"  # noted in the picture, so that a later run knows what it may overwrite
-ALL = "all"  # the group of a test set that is evaluated as a whole
 
 
 def check_picture(output: Path) -> None:
@@ -64,7 +64,7 @@ def choose_renderings(views: Sequence[str], own: Mapping[str, str], key: str) ->
     Args:
         views: as in `open_renderings`.
         own: the folders of the test set's views.
-        key: the setting of these folders.
+        key: what names these folders, as `test_views_key` returns it.
     """
     if NATURAL in own:
         raise UsageError(f"{key}.{NATURAL}: {NATURAL} is the photo itself; give this view another name")
@@ -74,13 +74,13 @@ def choose_renderings(views: Sequence[str], own: Mapping[str, str], key: str) ->
             folders[view] = own.get(view, "")
         elif view in STAND_INS:
             folders[STAND_INS[view]] = own.get(STAND_INS[view], "")
-            left_out[view] = f"{key}.{view} names no folder; {STAND_INS[view]}, which is computed, takes its place"
+            left_out[view] = f"{key} names no folder of {view}; {STAND_INS[view]}, which is computed, takes its place"
         elif view in PROBE_VIEWS and not views:
-            left_out[view] = f"{key}.{view} names no folder, and a pretrained model is needed to make it; left out"
+            left_out[view] = f"{key} names no folder of {view}, and a pretrained model is needed to make it; left out"
         else:
             known = [NATURAL, DEPTH, STYLE, *own, *RENDERED]
             near = f"; nearest: {nearest(view, known)}" if view not in known else ""
-            raise UsageError(f"--views {view}: no folder {key}.{view} and not a computed view{near}")
+            raise UsageError(f"--views {view}: no folder of {key} and not a computed view{near}")
     return {view: folders[view] for view in sorted(folders, key=lambda view: view in CONTROLS)}, left_out
 
 

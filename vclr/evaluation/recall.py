@@ -57,7 +57,7 @@ def score(
         `box_ar@100_small` ... (from 100 detections on), unless `class_aware` is set `box_f1` (the best F1 at an IoU of
         0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None`
         if the ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name
-        holds `[low, high]` of each metric.
+        holds `[low, high]` of each metric but F1.
 
     Raises:
         UserError: a file or an entry of it is invalid.

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metric_names
-from vclr.coco.annotations import Json, to_rle
+from vclr.coco.annotations import Json, box_polygon, to_rle
 from vclr.coco.file import CocoFile
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_index import read_images
@@ -62,7 +62,8 @@ class Scorer:
         if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
             raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
         self._max_dets = sorted(set(max_dets))
-        self._truth = Truth(truth, truth_source)
+        self._truth, self._truth_source = Truth(truth, truth_source), truth_source
+        self._source = "predictions"  # what errors call the predictions
         self._groups = self._make_groups(groups)
         self.tallies: dict[Key, Tally] = {}
         self._kinds = (*KINDS, BOUNDARY) if boundary else KINDS
@@ -74,16 +75,22 @@ class Scorer:
         return {group: self._truth.group(names) for group, names in groups.items()}
 
     def score(self, predictions: ByImage, pool: WorkerPool | None = None) -> dict[str, Metrics]:
-        """Add predictions, and return the metrics; the processes of `pool` may share the work on a file."""
+        """Count predictions as `count_all` does, and return the metrics of each group."""
+        self.count_all(predictions, pool)
+        return self.metrics()
+
+    def count_all(self, predictions: ByImage, pool: WorkerPool | None = None) -> None:
+        """Count predictions; the processes of `pool` may share the work on a file."""
+        if isinstance(predictions, PredictionsFile):
+            self._source = str(predictions.path)
         if pool and isinstance(predictions, PredictionsFile) and predictions.can_be_shared:
             shared = self._start_again(), predictions.path, predictions.sizes
             items = list(predictions.entries.items())
             for tallies in pool.map_blocks(_count_images, shared, items, IMAGES, "score"):
                 self.merge(tallies)
-            return self.metrics()
+            return
         for image_id, found in predictions:
             self.count(image_id, found)
-        return self.metrics()
 
     def add(self, image_id: int | str, results: list[Json]) -> None:
         """Count all predictions for an image, as the detector makes them or `PredictionChecks.check` returned them."""
@@ -180,7 +187,7 @@ class Scorer:
         if kind == "box":
             return [entry["bbox"] for entry in entries]
         size = self._truth.sizes[image_id]
-        return [to_rle(entry.get("segmentation") or _corners(entry["bbox"]), *size) for entry in entries]
+        return [to_rle(entry.get("segmentation") or [box_polygon(entry["bbox"])], *size) for entry in entries]
 
 
 class ClassAwareScorer(Scorer):
@@ -200,7 +207,8 @@ class ClassAwareScorer(Scorer):
             by_class.setdefault(str(prediction.category_id), []).append(prediction)
         for category, found in by_class.items():
             if category not in self._groups:
-                raise UserError(f"predictions for image {image_id!r}: category {category} is not in the ground truth")
+                one = f"a prediction for image {image_id!r} is of category {category}"
+                raise UserError(f"{self._source}: {one}, which {self._truth_source} does not have")
             self._count(image_id, found, {category: self._groups[category]})
 
     def metrics(self) -> dict[str, Metrics]:
@@ -234,11 +242,6 @@ def _count_copies(best: list[Prediction], scores: np.ndarray) -> int:
     if (scores[1:] != scores[:-1]).all():
         return 0
     return len(best) - len({(one.score, one.bbox, one.category_id) for one in best})
-
-
-def _corners(box: list[float]) -> list[list[float]]:
-    x, y, w, h = box
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
 
 
 def _areas(kind: str, outlines: Any) -> np.ndarray:

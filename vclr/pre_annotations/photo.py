@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.coco.annotations import Json, encode_mask, to_mask, to_rle
-from vclr.coco.rle import run_lengths
+from vclr.coco.rle import decode_counts
 from vclr.pre_annotations.outline import find_outline
 from vclr.structures import Predictions
 
@@ -102,5 +102,5 @@ def _take_object(score: float, mask: np.ndarray) -> FoundObject:
 def row_lengths(mask: np.ndarray) -> list[int]:
     """Return the run lengths of an (h, w) mask row by row, zeros first; COCO's own go column by column."""
     rle = coco_mask.encode(np.asfortranarray(mask.T, dtype=np.uint8))
-    lengths: list[int] = run_lengths([rle["counts"]])[0].tolist()
+    lengths: list[int] = decode_counts([rle["counts"]])[0].tolist()
     return lengths

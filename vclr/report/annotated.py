@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import SIZES
-from vclr.coco.annotations import Json, bbox_corners, category_ids, to_rle
+from vclr.coco.annotations import Json, bbox_corners, box_polygon, category_ids, to_rle
 from vclr.evaluation.tally import RANGES
 
 CROWDING = {"1–3": 3, "4–9": 9, "10–19": 19, "20+": np.inf}  # objects in the image, at most
@@ -164,6 +164,4 @@ def overlaps(found: list[Json], objects: list[Json], size: tuple[int, int], kind
 def _shape(entry: Json, size: tuple[int, int], kind: str) -> Any:
     if kind == "box":
         return entry["bbox"]
-    left, top, right, bottom = bbox_corners(entry["bbox"])
-    box = [[left, top, right, top, right, bottom, left, bottom]]
-    return to_rle(entry.get("segmentation") or box, *size)
+    return to_rle(entry.get("segmentation") or [box_polygon(entry["bbox"])], *size)

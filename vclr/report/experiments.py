@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vclr.catalog.classes import ALL
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
@@ -18,7 +19,6 @@ from vclr.evaluation.tally import Metrics
 from vclr.views.choice import view_weights
 
 KNOWN, NOVEL = "known", "novel"
-ALL = "all"  # the objects of a test set whose classes are not divided into groups
 
 
 @dataclass

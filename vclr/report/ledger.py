@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vclr.catalog.classes import ALL
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS
 from vclr.catalog.published import METHOD, PUBLISHED_RESULTS, TOLERANCE, Published
 from vclr.data.data_sets import known_training_set
-from vclr.report.experiments import ALL, Experiment
+from vclr.report.experiments import Experiment
 
 NOT_RUN, NOT_MEASURED = "not run", "not measured"
 HEAD = ("trained on", "protocol", "metric", "method", "published", "experiment", "ours", "difference", "verdict")

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vclr.catalog.classes import resolve_groups
+from vclr.catalog.classes import ALL, resolve_groups
 from vclr.config import Config, load_config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
@@ -24,7 +24,7 @@ from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
 from vclr.evaluation.intervals import DRAWS_FILE, Draws, interval, read_draws
 from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
-from vclr.report.experiments import ALL, Experiment, have_same_classes
+from vclr.report.experiments import Experiment, have_same_classes
 from vclr.report.history import read_history
 
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from vclr.catalog.classes import ALL
 from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.config import Config
 from vclr.errors import first_line
@@ -43,7 +44,7 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
     if protocol and protocol not in groups:
         parts = {protocol: metrics, **{f"{protocol}/{group}": values for group, values in groups.items()}}
     else:
-        parts = groups or {"all": metrics}
+        parts = groups or {ALL: metrics}
     return {
         valid_key(f"results/{part}/{name}"): float(values[name])
         for part, values in parts.items()
@@ -54,7 +55,7 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
 
 def _tags(provenance: dict[str, Any]) -> dict[str, str]:
     """Return the tags that name the test set of the results, and the weights if they are known."""
-    test_set, name = provenance["test_set"], provenance["protocol"] or "all"
+    test_set, name = provenance["test_set"], provenance["protocol"] or ALL
     tags = {"test_set": f"{test_set['annotations']} sha256 {test_set['sha256']}", "weights": provenance.get("weights")}
     return {valid_key(f"results.{name}.{key}"): text for key, text in tags.items() if text}
 

@@ -15,14 +15,14 @@ seed, the photo's id and what was drawn, and on nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 from numpy.random import Generator
 
-from vclr.catalog.views import RENDERED
+from vclr.catalog.views import COMPUTED_VIEWS, CONTROLS, RENDERED
 from vclr.errors import UsageError, UserError, nearest
 
 DrawPhoto = Callable[[Generator], np.ndarray]  # returns another photo, (h', w', 3) uint8
@@ -41,22 +41,24 @@ def render_view(view: str, image: np.ndarray, seed: int, image_id: int | str, dr
     Returns:
         (h, w, 3) uint8.
     """
-    rendered: np.ndarray = find_view(view).render(image, view_generator(view, seed, image_id), draw_photo)
+    rendered: np.ndarray = find_view(view, RENDERED).render(image, view_generator(view, seed, image_id), draw_photo)
     if rendered.shape != image.shape or rendered.dtype != np.uint8:
         found = f"{rendered.shape} {rendered.dtype}"
         raise UserError(f"view {view}: vclr/views/{view}.py rendered {found} from a photo {image.shape} uint8")
     return rendered
 
 
-def find_view(view: str) -> ModuleType:
+def find_view(view: str, known: Collection[str] = COMPUTED_VIEWS) -> ModuleType:
     """Return the module that renders a view.
 
     Raises:
-        UsageError: it is not one of `RENDERED`; names the nearest that is.
+        UsageError: it is not one of `known`; names the nearest that is.
     """
-    if view not in RENDERED:
-        near = nearest(view, RENDERED)
-        raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(RENDERED)})")
+    if view not in known:
+        if view in CONTROLS:
+            raise UsageError(f"view {view}: is a control, which only `vclr probe` renders")
+        near = nearest(view, known)
+        raise UsageError(f"unknown view {view!r}; nearest: {near} (computed views: {', '.join(COMPUTED_VIEWS)})")
     return import_module(f"vclr.views.{view}")
 
 
