@@ -219,6 +219,12 @@ def completion_installed(clone: Clone, output: str) -> None:
     assert "vclr" in (Path(clone.environment["HOME"]) / ".bashrc").read_text(encoding="utf-8")
 
 
+def compared(clone: Clone, output: str) -> None:
+    """A row per run with intervals, and the difference of the two."""
+    assert output.count("demo_baseline/seed0") >= 2
+    assert re.search(r"\[[+−-]?\d+\.\d, [+−-]?\d+\.\d\]", output)
+
+
 def predicted(clone: Clone, output: str) -> None:
     assert (clone.folder / "found/val_00001.png").stat().st_size > 1000
     assert isinstance(clone.json("found/val_00001.json"), list)
@@ -330,6 +336,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "source .venv/bin/activate": [silent],
     "vclr --install-completion": [completion_installed],
     "vclr ui": [opened],
+    "vclr compare results/demo_baseline/seed0 results/demo/seed0": [compared],
     "vclr predict --checkpoint runs/demo": [predicted],
     "git add dvc.lock data.dvc && git commit": [committed],
     "sed -i": [silent],
