@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from statistics import mean, stdev
 
@@ -32,8 +33,8 @@ def test_the_study_runs_to_its_page(checkout):
             for metric in ("mask_ar@100", "box_ar@100"):
                 values = [file["groups"][group][metric] for file in files]
                 assert written["experiments"][name]["groups"][group][metric]["values"] == values
-                cells.append(f"{mean(values):.1f} ± {stdev(values):.1f}")
-        assert f"| {' | '.join(cells)} | " in page
+                cells.append(rf"{mean(values):.1f} ± {stdev(values):.1f} \[\d+\.\d, \d+\.\d\]")
+        assert re.search(rf"^\| {r' \| '.join(cells)} \| ", page, re.MULTILINE)
     assert set(written["comparison"]) == {"demo_views - demo_baseline", "demo - demo_views", "demo - demo_baseline"}
     assert written["configuration"]["views.weights"] == [None, {}, {}]
     assert "| `views.weights.natural` | 1.0 | – | – |" in page
