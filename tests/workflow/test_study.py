@@ -34,7 +34,8 @@ def test_the_study_runs_to_its_page(checkout):
                 values = [file["groups"][group][metric] for file in files]
                 assert written["experiments"][name]["groups"][group][metric]["values"] == values
                 cells.append(rf"{mean(values):.1f} ± {stdev(values):.1f} \[\d+\.\d, \d+\.\d\]")
-        assert re.search(rf"^\| {r' \| '.join(cells)} \| ", page, re.MULTILINE)
+        row = r" \| ".join(cells)
+        assert re.search(rf"^\| {row} \| ", page, re.MULTILINE)
     assert set(written["comparison"]) == {"demo_views - demo_baseline", "demo - demo_views", "demo - demo_baseline"}
     assert written["configuration"]["views.weights"] == [None, {}, {}]
     assert "| `views.weights.natural` | 1.0 | – | – |" in page
