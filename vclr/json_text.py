@@ -65,7 +65,7 @@ def parse_json(data: bytes, source: object) -> Any:
             `source`, and the line and column or the entry.
     """
     text = decode_text(data, source)
-    if not text.strip():
+    if not text or text.isspace():
         raise UserError(f"{source}: is empty, which is not valid json")
     try:
         return _load(text, source, parse_constant=_refuse)
