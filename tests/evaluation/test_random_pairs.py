@@ -201,6 +201,10 @@ def test_several_processes_count_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     write_json(tmp_path / "found.json", found)
     expected = score(truth, found)
     assert score(truth, tmp_path / "found.json", pool=WorkerPool(2)) == expected
+    mixed = [{key: value for key, value in one.items() if key != "segmentation"} for one in found[:60]] + found[60:]
+    write_json(tmp_path / "mixed.json", mixed)
+    with pytest.raises(Exception, match=r"mixed\.json: \[0\]: has no `segmentation`, though other predictions"):
+        score(truth, tmp_path / "mixed.json", pool=WorkerPool(2))
     found[-1]["score"] = "high"
     write_json(tmp_path / "found.json", found)
     with pytest.raises(Exception, match=rf"found\.json: \[{len(found) - 1}\]: score 'high' is not a finite number"):

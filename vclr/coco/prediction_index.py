@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vclr.coco.checks import Json
 from vclr.coco.prediction import Prediction, as_prediction, decode, normalize
-from vclr.json_stream import JsonStream
+from vclr.json_stream import Block, JsonStream
 from vclr.worker_pool import MIN_BLOCKS, WorkerPool
 
 if TYPE_CHECKING:
@@ -54,11 +55,8 @@ def index(stream: JsonStream, checks: PredictionChecks, source: str) -> Runs:
     """Check all predictions of a file that can be read in blocks; an error begins with `source`."""
     runs, position = Runs(), 0
     for block in stream.blocks():
-        found = decode(block.text)
-        if found and len(found) == len(block.starts) and checks.accept(found, f"{source}[{position}]"):
-            for one, start, stop in zip(found, block.starts, block.stops, strict=True):
-                runs.add(one.image_id, start, stop)
-            position += len(found)
+        if _add_block(block, checks, f"{source}[{position}]", runs):
+            position += len(block.starts)
             continue
         for start, stop, entry in stream.entries_of(block):  # they name what is wrong
             runs.add(checks.check(entry, f"{source}[{position}]")["image_id"], start, stop)
@@ -72,13 +70,17 @@ def index_in_processes(path: str | Path, stream: JsonStream, checks: PredictionC
     spans = list(pairwise(starts))
     if len(spans) < MIN_BLOCKS:
         return None
+    seen = checks.start_again()  # so that nothing is left of it in `checks` if the file is gone through again
     for found in pool.map_blocks(_index_span, (path, checks), spans, 1, "read predictions"):
         if found is None:
             return None
-        part, seen = found
+        part, own = found
         for number, image_id in enumerate(part.image_ids):
             runs.add(image_id, *part.places[2 * number : 2 * number + 2])
-        checks.merge(seen)
+        seen.merge(own)
+    if not seen.agree:
+        return None
+    checks.merge(seen)
     return runs if checks.agree else None
 
 
@@ -89,14 +91,20 @@ def _index_span(
     path, checks = shared
     seen, runs = checks.start_again(), Runs()
     with JsonStream(path, "annotations") as stream:
-        for block in stream.blocks(*spans[0]):
-            found = decode(block.text)
-            if not found or len(found) != len(block.starts) or not seen.accept(found, ""):
-                return None
-            for one, start, stop in zip(found, block.starts, block.stops, strict=True):
-                runs.add(one.image_id, start, stop)
+        if not all(_add_block(block, seen, "", runs) for block in stream.blocks(*spans[0])):
+            return None
     seen.sizes = {}  # the other process has them
     return runs, seen
+
+
+def _add_block(block: Block, checks: PredictionChecks, entry: str, runs: Runs) -> bool:
+    """Check the predictions of a block, of which errors call the first one `entry`; tell whether they were added."""
+    found = decode(block.text)
+    if not found or len(found) != len(block.starts) or not checks.accept(found, entry):
+        return False
+    for one, start, stop in zip(found, block.starts, block.stops, strict=True):
+        runs.add(one.image_id, start, stop)
+    return True
 
 
 def read_images(
@@ -104,11 +112,20 @@ def read_images(
 ) -> Iterator[tuple[int | str, list[Prediction]]]:
     """Yield images and the predictions for each, which are at these places and were checked; all have a box."""
     for image_id, starts_and_stops in places:
-        spans, size = list(zip(starts_and_stops[::2], starts_and_stops[1::2], strict=True)), sizes[image_id]
+        spans, size = zip(starts_and_stops[::2], starts_and_stops[1::2], strict=True), sizes[image_id]
         texts = (stream.read_text(start, stop) for start, stop in spans)
         found = decode(b",".join(texts)) if stream.has_blocks else None
         if found is not None:
             yield image_id, [one.complete(size) for one in found]
         else:
-            entries = (entry for start, stop in spans for entry in stream.read(start, stop))
-            yield image_id, [as_prediction(normalize({**entry, "image_id": image_id}, size)) for entry in entries]
+            entries = read_entries(stream, starts_and_stops, image_id, size)
+            yield image_id, [as_prediction(entry) for entry in entries]
+
+
+def read_entries(
+    stream: JsonStream, starts_and_stops: Sequence[int], image_id: int | str, size: tuple[int, int]
+) -> list[Json]:
+    """Return the predictions for an image as `PredictionChecks.check` returned them."""
+    spans = zip(starts_and_stops[::2], starts_and_stops[1::2], strict=True)
+    found = (entry for start, stop in spans for entry in stream.read(start, stop))
+    return [normalize({**entry, "image_id": image_id}, size) for entry in found]

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from vclr.coco.checks import CocoChecks, Json, check_box, check_segmentation, say_twin
 from vclr.coco.prediction import Prediction, are_boxes, are_inside, are_masks, as_prediction, normalize
-from vclr.coco.prediction_index import Runs, index, index_in_processes, read_images
+from vclr.coco.prediction_index import Runs, index, index_in_processes, read_entries, read_images
 from vclr.coco.same_images import match_images
 from vclr.coco.units import Units
 from vclr.errors import UserError
@@ -186,10 +186,7 @@ class PredictionsFile:
 
     def of_image(self, image_id: int | str) -> list[Json]:
         """Return the predictions for an image of the data set as `PredictionChecks.check` returns them."""
-        places, size = self.entries.get(image_id, ()), self.sizes[image_id]
-        spans = zip(places[::2], places[1::2], strict=True)
-        found = (entry for start, stop in spans for entry in self.stream.read(start, stop))
-        return [normalize({**entry, "image_id": image_id}, size) for entry in found]
+        return read_entries(self.stream, self.entries.get(image_id, ()), image_id, self.sizes[image_id])
 
     @property
     def can_be_shared(self) -> bool:
