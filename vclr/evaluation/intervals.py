@@ -115,9 +115,9 @@ class _Source:
         self._counts = np.zeros((len(num_objects), len(tally.max_dets), len(RANGES)))
         for image, counts in tally.counts.items():
             self._counts[image] = counts
-        images = tally.sorted_images() if tally.images else np.zeros(0, int)
-        areas = range(len(RANGES)) if tally.images else ()
-        self._ranked = [_Ranked(images, tally.sorted_flags(area), len(num_objects)) for area in areas]
+        order, areas = tally.order(), range(len(RANGES)) if tally.images else ()
+        images = tally.sorted_images(order)
+        self._ranked = [_Ranked(images, tally.sorted_flags(area, order), len(num_objects)) for area in areas]
 
     def draw(self, weights: np.ndarray) -> np.ndarray:
         """Return the metrics (n, b), named by `metric_names`, of draws with these weights (i, b) of the images."""

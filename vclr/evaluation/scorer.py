@@ -105,8 +105,8 @@ class Scorer:
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
         best, scores = self._best(predictions)
+        counted = [name for name, group in groups.items() if number in group.images]
         for kind in self._kinds:
-            counted = [name for name, group in groups.items() if number in group.images]
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
             if not best or not tallies or (kind != "box" and best[0].segmentation is None):
                 continue
@@ -115,7 +115,7 @@ class Scorer:
             ious = _overlap(found, shapes, objects.is_crowd)
             if kind == BOUNDARY:
                 ious = _lower_at_boundary(ious, found, shapes, objects.is_crowd)
-            copies = _count_copies(best, scores)
+            copies = _count_copies(best, scores) if kind == "box" else 0
             for name, tally in tallies.items():
                 if copies:
                     tally.copies[image_id] = tally.copies.get(image_id, 0) + copies
@@ -159,8 +159,8 @@ class Scorer:
 
     def _warn_of_copies(self) -> None:
         copies: dict[int | str, int] = {}
-        for (_, kind), tally in self.tallies.items():
-            for image_id, count in tally.copies.items() if kind == "box" else ():
+        for tally in self.tallies.values():
+            for image_id, count in tally.copies.items():
                 copies[image_id] = max(count, copies.get(image_id, 0))
         if copies:
             says = "%d predictions are copies of another one for the same image, the first ones for image %r"

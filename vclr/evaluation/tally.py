@@ -121,7 +121,8 @@ class Tally:
 
     def precision(self) -> np.ndarray:
         """Return the precision (a, t, r) at `AP_DETECTIONS` detections, by threshold and recall."""
-        return np.stack([self._precision(area) for area in range(len(RANGES))])
+        order = self.order()
+        return np.stack([self._precision(area, order) for area in range(len(RANGES))])
 
     def _best_f1(self) -> tuple[float | None, float | None]:
         """Return the best F1 of the `AP_DETECTIONS` best detections at the lowest IoU, and the lowest score it keeps.
@@ -132,19 +133,20 @@ class Tally:
             return None, None
         if not self.images:
             return 0.0, None
-        flags, scores = self.sorted_flags(0), self._sorted_scores()
+        order = self.order()
+        flags, scores = self.sorted_flags(0, order), self._scores()[order]
         true, false = (_row(flags, row).cumsum(dtype=np.int64) for row in (0, len(THRESHOLDS)))
         f1 = 2 * true / (true + false + self.num_objects[0])
         f1[:-1][scores[1:] == scores[:-1]] = 0  # a threshold keeps all equal scores
         best = int(f1.argmax()) if len(f1) else 0
         return (float(f1[best]) * 100, float(scores[best])) if f1.any() else (0.0, None)
 
-    def _precision(self, area: int) -> np.ndarray:
+    def _precision(self, area: int, order: np.ndarray) -> np.ndarray:
         """Return the precision (t, r) at `AP_DETECTIONS` detections, by threshold and recall; -1 without an object."""
         precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if self.num_objects[area] else -1.0)
         if not self.images or not self.num_objects[area]:
             return precision
-        flags = self.sorted_flags(area)
+        flags = self.sorted_flags(area, order)
         for threshold in range(len(THRESHOLDS)):
             # Precision is highest where a true detection was added, and recall grows there.
             places = np.flatnonzero(_row(flags, threshold))
@@ -156,30 +158,28 @@ class Tally:
             precision[threshold, : len(ranks)] = best[ranks]
         return precision
 
-    def sorted_flags(self, area: int) -> np.ndarray:
-        """Return the packed flags (3, d) of the detections in all images, best first."""
+    def order(self) -> np.ndarray:
+        """Return the places (d,) of the detections in all images, image after image, best first."""
+        return np.argsort(-self._scores(), kind="stable")
+
+    def sorted_flags(self, area: int, order: np.ndarray) -> np.ndarray:
+        """Return the packed flags (3, d) of the detections in all images, in this order."""
         images = [self.images[number] for number in sorted(self.images)]
         flags = UNMATCHED[:, None] * np.concatenate([image.detections.is_inside[area] for image in images])
         start = 0
         for image in images:
             flags[:, start + image.matched.astype(int)] = image.flags[area]
             start += len(image.detections.scores)
-        return flags[:, self._order()]
+        return flags[:, order]
 
-    def sorted_images(self) -> np.ndarray:
-        """Return the image (d,) of each detection, best first."""
+    def sorted_images(self, order: np.ndarray) -> np.ndarray:
+        """Return the image (d,) of each detection, in this order."""
         numbers = sorted(self.images)
-        return np.repeat(numbers, [len(self.images[number].detections.scores) for number in numbers])[self._order()]
-
-    def _order(self) -> np.ndarray:
-        return np.argsort(-self._scores(), kind="stable")
+        return np.repeat(numbers, [len(self.images[number].detections.scores) for number in numbers])[order]
 
     def _scores(self) -> np.ndarray:
         """Return the scores of the detections in all images."""
-        return np.concatenate([self.images[number].detections.scores for number in sorted(self.images)])
-
-    def _sorted_scores(self) -> np.ndarray:
-        return -np.sort(-self._scores())
+        return np.concatenate([[], *(self.images[number].detections.scores for number in sorted(self.images))])
 
 
 def average(kind: str, tallies: Sequence[Tally]) -> Metrics:
