@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.catalog.views import CONTROLS, PROBE_VIEWS
-from vclr.cli.evaluating import load_detector
+from vclr.cli.evaluating import load_detector, settings_of
 from vclr.cli.options import ConfigFile, OutputFolder, Overrides, Protocol, Quiet, Weights, app
 from vclr.config import load_config, with_weights
 from vclr.engine.launched import read_place
@@ -40,7 +40,7 @@ def probe(
     The table and the picture show how much of the photos' recall each rendering keeps, and the cosine between the
     queries of an object in rendering and photo. Each rendering takes as long as an evaluation. See docs/method.md.
     """
-    own = [f"evaluation.protocol={protocol}"] if protocol else []
+    own = settings_of([protocol] if protocol else [])
     config = with_weights(load_config(config_file, [*(overrides or ()), *own]), weights)
     names = [name.strip() for name in views.split(",")] if views else []
     place = read_place()

@@ -95,7 +95,7 @@ def predict_part(
     source: Json,
     quiet: bool,
     shard: Shard,
-    receive: Receive | None = None,
+    *receivers: Receive,
 ) -> Path:
     """Write the predictions of a shard to a part for `join_parts`, and return its path.
 
@@ -109,10 +109,9 @@ def predict_part(
         source: the evaluation's `provenance`, which identifies it.
         quiet: show no progress.
         shard: the part of the test set.
-        receive: also gets the results for each image, those of before included.
+        receivers: also get the results for each image, those of before included.
     """
     path = part_path(output, shard)
-    receivers = [receive] if receive else []
     identity = json.dumps({**source, "vclr": vclr.__version__, "shard": str(shard)}, sort_keys=True)
     with naming_file(path), ResultsPart(path, identity, config.dataloader.test.batch_size) as part:
         if part.num_images:
