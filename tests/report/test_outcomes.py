@@ -9,7 +9,7 @@ from vclr.coco.predictions import read_predictions
 from vclr.evaluation.recall import score
 from vclr.files import write_json
 from vclr.image_folders.open import open_folder
-from vclr.report.annotated import annotate, covered_shares
+from vclr.report.annotated import annotate, covered_shares, find_sizes
 from vclr.report.failure_browser import browser_data
 from vclr.report.failures import MAX_PER_IMAGE, MISSED, ONLY, UNFITTING, Failure, pick_failures
 from vclr.report.outcomes import read_outcomes
@@ -98,7 +98,7 @@ def test_sizes_end_where_those_of_coco_end():
     coco = {"images": [], "categories": [{"id": 1, "name": "one"}]}
     areas = (0, 1023, 1024, 9215, 9216)
     coco["annotations"] = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "area": area} for area in areas]
-    assert annotate(coco, {"all": None}, "").sizes().tolist() == [0, 0, 1, 1, 2]
+    assert find_sizes(annotate(coco, {"all": None}, "").areas).tolist() == [0, 0, 1, 1, 2]
 
 
 def test_what_others_cover_counts_once():

@@ -70,7 +70,7 @@ class Annotated:
         """The entries of `annotations`."""
         return self.coco["annotations"]  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def has_masks(self) -> bool:
         """Whether an annotation has a segmentation."""
         return any(one.get("segmentation") for one in self.annotations)
@@ -84,10 +84,6 @@ class Annotated:
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
         return [names.get(one["category_id"], "object") for one in self.annotations]
 
-    def sizes(self) -> np.ndarray:
-        """Return (n,) the position of each annotation's size in `SIZES`."""
-        return np.searchsorted(RANGES[2:, 0], self.areas, side="right")
-
     @cached_property
     def divisions(self) -> list[Division]:
         """The annotations divided by size, crowding, occlusion and class."""
@@ -96,7 +92,7 @@ class Annotated:
         ranks = {name: rank for rank, name in enumerate(classes)}
         limits = [np.array(list(parts.values())[:-1]) for parts in (CROWDING, OCCLUSION)]
         return [
-            Division("size", list(SIZES), self.sizes()),
+            Division("size", list(SIZES), find_sizes(self.areas)),
             Division("crowding", list(CROWDING), np.searchsorted(limits[0], self.crowding())),
             Division("occlusion", list(OCCLUSION), np.searchsorted(limits[1], self.occlusion(), side="right")),
             Division("class", classes, np.array([ranks[name] for name in names], int)),
@@ -136,6 +132,11 @@ def annotate(coco: Json, groups: Mapping[str, list[str] | None], source: str) ->
         },
         {group for group, names in groups.items() if names is None},
     )
+
+
+def find_sizes(areas: np.ndarray) -> np.ndarray:
+    """Return (n,) the position in `SIZES` of the size that each area has."""
+    return np.searchsorted(RANGES[2:, 0], areas, side="right")
 
 
 def covered_shares(boxes: np.ndarray) -> np.ndarray:

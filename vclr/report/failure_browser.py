@@ -11,11 +11,11 @@ from skimage.measure import approximate_polygon, find_contours
 
 from vclr import drawing
 from vclr.catalog.metrics import SIZES
-from vclr.coco.annotations import Json, bbox_corners, outlines, to_mask
+from vclr.coco.annotations import Json, box_polygon, outlines, to_mask
 from vclr.coco.predictions import PredictionsFile
-from vclr.evaluation.tally import RANGES, THRESHOLDS
+from vclr.evaluation.tally import THRESHOLDS
 from vclr.image_folders.folder import ImageFolder
-from vclr.report.annotated import Annotated, overlaps
+from vclr.report.annotated import Annotated, find_sizes, overlaps
 from vclr.report.failures import Failure
 from vclr.report.gallery import data_uri
 from vclr.report.outcomes import FITS, assign, best
@@ -75,7 +75,6 @@ class _Picture:
         self._positions = annotated.in_image[image["id"]].tolist()
         self._objects = [annotated.annotations[position] for position in self._positions]
         self._names = [names[position] for position in self._positions]
-        self._sizes = annotated.sizes()
         size = image["height"], image["width"]
         self._ious = [overlaps(entries, self._objects, size, kind) for entries, kind in zip(found, kinds, strict=True)]
         self._scale = min(1.0, PHOTO_SIDE / max(size))
@@ -103,15 +102,15 @@ class _Picture:
         entry: Json = {"kind": failure.kind, "group": failure.group, "run": failure.experiment}
         if failure.position is None:
             found = self._found[runs.index(failure.experiment)][failure.rank or 0]
-            area = found["bbox"][2] * found["bbox"][3]
-            size = int(np.searchsorted(RANGES[2:, 0], area, side="right"))
-            return entry | {"size": SIZES[size], "class": "", "rank": failure.rank, "score": _short(found["score"])}
+            size = _name_size(found["bbox"][2] * found["bbox"][3])
+            return entry | {"size": size, "class": "", "rank": failure.rank, "score": _short(found["score"])}
         truth = self._positions.index(failure.position)
         nearest, is_found = zip(*(self._nearest(ious, failure) for ious in self._ious), strict=True)
         pairs = zip(self._ious, nearest, strict=True)
         highest = [0.0 if rank is None else _short(ious[rank, truth]) for ious, rank in pairs]
         entry |= {"truth": truth, "nearest": nearest, "found": is_found, "overlaps": highest}
-        return entry | {"size": SIZES[int(self._sizes[failure.position])], "class": self._names[truth]}
+        size = _name_size(self._annotated.areas[failure.position])
+        return entry | {"size": size, "class": self._names[truth]}
 
     def _shown(self, failures: list[Failure], number: int, run: str) -> list[int]:
         """Return the ranks of the predictions of a run that are outlined."""
@@ -148,7 +147,8 @@ class _Picture:
 
     def _outline(self, entry: Json, kind: str) -> str:
         """Return the outline of an annotation or a prediction on the photo as an SVG path in whole pixels."""
-        rings = [_box(entry)] if kind == "box" or not entry.get("segmentation") else self._rings(entry)
+        is_box = kind == "box" or not entry.get("segmentation")
+        rings = [np.array(box_polygon(entry["bbox"]), float).reshape(-1, 2)] if is_box else self._rings(entry)
         return "".join(_path(ring * self._scale) for ring in rings)
 
     def _rings(self, entry: Json) -> list[np.ndarray]:
@@ -160,9 +160,8 @@ class _Picture:
         return [approximate_polygon(ring, TOLERANCE / self._scale) for ring in rings]
 
 
-def _box(entry: Json) -> np.ndarray:
-    left, top, right, bottom = bbox_corners(entry["bbox"])
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
+def _name_size(area: float) -> str:
+    return SIZES[int(find_sizes(np.array(area)))]
 
 
 def _contours(mask: np.ndarray) -> list[np.ndarray]:
