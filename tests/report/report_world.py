@@ -59,6 +59,15 @@ def settings_of(root, name, *more):
     return dump_config(load_config(None, [*SETTINGS[name], *groups, *files, "train.max_iter=40", *more]))
 
 
+def write_world(root, seeds=(0,), **options):
+    """Write the data, and runs and results of all experiments; return the test set."""
+    coco = write_data(root)
+    for name, num_found in NUM_FOUND.items():
+        for seed in seeds:
+            write_run(root, coco, name, seed, num_found, **options)
+    return coco
+
+
 def write_run(root, coco, name, seed, num_found, **options):
     write_training(root, name, seed, settings_of(root, name))
     write_result(root / "results" / name / f"seed{seed}", coco, num_found, seed, **options)

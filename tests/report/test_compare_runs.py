@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.report.report_world import NUM_FOUND, provenance_of, write_data, write_other_data, write_result, write_run
+from tests.report.report_world import provenance_of, write_other_data, write_result, write_world
 from vclr.cli import app
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.intervals import interval, read_draws
@@ -22,10 +22,7 @@ from vclr.report.study import write_study
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     root = tmp_path_factory.mktemp("compared")
-    coco = write_data(root)
-    for name, num_found in NUM_FOUND.items():
-        for seed in (0, 1):
-            write_run(root, coco, name, seed, num_found, intervals=True)
+    coco = write_world(root, seeds=(0, 1), intervals=True)
     write_result(root / "results" / "full" / "untrained", coco, (1, 1), intervals=True)
     for path in root.glob("results/*/*/metrics.json"):
         said = provenance_of(root / "val.json", root / "images")

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.report.report_world import NUM_FOUND, write_data, write_result, write_run
+from tests.report.report_world import NUM_FOUND, write_result, write_world
 from vclr.errors import UserError
 from vclr.files import write_json
 from vclr.report.facts import describe_leaks
@@ -21,10 +21,7 @@ PAIRS = (("views", "baseline"), ("full", "views"))
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
-    coco = write_data(root)
-    for name, num_found in NUM_FOUND.items():
-        for seed in (0, 1):
-            write_run(root, coco, name, seed, num_found)
+    coco = write_world(root, seeds=(0, 1))
     write_result(root / "results" / "full" / "untrained", coco, (1, 1))
     write_result(root / "results" / "full" / "proposals", coco, (3, 2))
     return root

@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from tests.report.chromium import CHROMIUM, in_chromium
-from tests.report.report_world import NUM_FOUND, write_data, write_run
+from tests.report.report_world import NUM_FOUND, write_world
 from vclr.report.page import write_report
 
 AXE = "axe-core@4.14.1"  # of npm, MPL-2.0; used by this test only
@@ -21,9 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="nee
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
-    coco = write_data(root)
-    for name, num_found in NUM_FOUND.items():
-        write_run(root, coco, name, 0, num_found)
+    write_world(root)
     write_report(list(NUM_FOUND), [0], root / "runs", root / "results", root / "out", "in a browser")
     return root / "out" / "report.html"
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.report.report_world import NUM_FOUND, write_data, write_result, write_run
+from tests.report.report_world import NUM_FOUND, write_data, write_result, write_run, write_world
 from vclr.report.curves import DASHES, LINE_COLORS, MARKERS, draw_curves, draw_line_sample
 from vclr.report.page import write_report
 
@@ -59,9 +59,7 @@ class Document(HTMLParser):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
-    coco = write_data(root)
-    for name, num_found in NUM_FOUND.items():
-        write_run(root, coco, name, 0, num_found)
+    coco = write_world(root)
     write_result(root / "results" / "full" / "untrained", coco, (1, 1))
     write_report(list(NUM_FOUND), [0], root / "runs", root / "results", root / "out", "accessible")
     return (root / "out" / "report.html").read_text()
