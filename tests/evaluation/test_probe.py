@@ -18,8 +18,10 @@ from vclr.data.batches import pad_images
 from vclr.engine.shared_evaluation import evaluate
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.evaluate import open_test_set
-from vclr.evaluation.probe import choose_renderings, divide, format_probe, open_renderings, probe
+from vclr.evaluation.probe import choose_renderings, open_renderings, probe
 from vclr.evaluation.probe_queries import QueryProbe, summarize
+from vclr.evaluation.probe_ratios import Measured, average, compare, divide
+from vclr.evaluation.probe_table import format_probe
 from vclr.files import read_json
 from vclr.generate.toy import write_toy_world
 from vclr.losses.consistency import consistency_loss
@@ -80,6 +82,8 @@ def test_a_view_that_is_copies_of_the_photos_changes_nothing(probed: tuple[Confi
     for group, found in copied["groups"].items():
         assert found["metrics"] == probed[1]["renderings"]["natural"]["groups"][group]["metrics"]
         assert {ratio for ratio in found["ratio"].values() if ratio is not None} == {1.0}
+        intervals = [ends for ends in found["ratio_intervals"].values() if ends]
+        assert intervals and all(ends == [1.0, 1.0] for ends in intervals), "the draws of both have the same images"
         assert found["queries"]["mean_cosine"] == pytest.approx(1, abs=1e-6)
 
 
@@ -98,9 +102,26 @@ def test_picture_says_who_made_it_and_table_names_each_rendering(probed: tuple[C
     assert software_of(output / "probe.png") == "vclr probe"
     with Image.open(output / "probe.png") as picture:
         assert min(picture.size) > 500
-    rows = [line.split()[:2] for line in format_probe(content).splitlines()[1:]]
+    table, conclusion = format_probe(content).split("\n\n")
+    rows = [line.split()[:2] for line in table.splitlines()[1:]]
     assert rows[:-2] == [[view, group] for view in content["renderings"] for group in ("known", "novel")]
     assert all(row == ["(other", "objects)"] for row in rows[-2:])
+    assert conclusion.endswith(f"(mean of {content['headline']} kept in copied, gray)")
+
+
+def test_interval_of_a_ratio_is_of_the_same_images():
+    """Rendering and photos vary together, so that the ratio hardly varies, and their intervals overlap by far."""
+    photos = np.random.default_rng(0).uniform(10, 50, 1000)
+    noise = np.random.default_rng(1).uniform(0.49, 0.51, 1000)
+    natural = Measured({"a": 30.0, "b": 0.0, "c": None}, {"a": photos, "b": np.zeros(1000)})
+    shown = Measured({"a": 15.0, "b": 0.0, "c": 1.0}, {"a": photos * noise, "b": np.zeros(1000), "c": photos})
+    found = compare(shown, natural)
+    assert found["ratio"] == {"a": 0.5, "b": None, "c": None}
+    assert found["ratio_intervals"] == {"a": pytest.approx([0.49, 0.51], abs=1e-3), "b": None}
+    whole = average([shown, natural], natural, "a")
+    assert whole == {"mean_ratio": 0.75, "interval": pytest.approx([0.745, 0.755], abs=1e-3)}
+    nothing = {"mean_ratio": None, "interval": None}
+    assert average([], natural, "a") == average([shown], natural, "b") == average([shown], natural, "c") == nothing
 
 
 def test_cosines_are_minus_the_consistency_loss(world: Path):
@@ -212,13 +233,22 @@ def test_command_probes_a_checkpoint_and_replaces_only_its_own_picture(world: Pa
     torch.save({"model": make_model(config).state_dict()}, tmp_path / "weights.pt")
     output = tmp_path / "out"
     command = ["probe", "--config-file", str(DEMO), "--checkpoint", str(tmp_path / "weights.pt"), "--quiet"]
-    command += ["--weights", "student", "--output", str(output), "--views", "gray", *settings(world)]
+    command += ["--weights", "student", "--output", str(output), "--views", "gray,shuffled_patch", *settings(world)]
+    command += ["dataloader.train.mapper.mask_on=false"]  # boxes are found even by an untrained detector
     for _ in range(2):
         done = CliRunner().invoke(app, command, catch_exceptions=False)
         assert done.exit_code == 0
         assert ["gray", "novel"] in [line.split()[:2] for line in done.output.splitlines()]
         assert {path.name for path in output.iterdir()} == {"probe.json", "probe.png"}
-    assert list(read_json(output / "probe.json")["renderings"]) == ["natural", "gray"]
+    content = read_json(output / "probe.json")
+    assert list(content["renderings"]) == ["natural", "gray", "shuffled_patch"]
+    assert content["headline"] == "box_ar@100"
+    invariance = content["appearance_invariance"]
+    assert invariance["renderings"] == ["gray"]  # without the control
+    gray = {group: found["ratio"]["box_ar@100"] for group, found in content["renderings"]["gray"]["groups"].items()}
+    assert {group: found["mean_ratio"] for group, found in invariance["groups"].items()} == gray
+    assert any(ratio is not None for ratio in gray.values())
+    assert all((ratio is None) == (invariance["groups"][group]["interval"] is None) for group, ratio in gray.items())
     Image.new("RGB", (3, 3)).save(output / "probe.png")
     with pytest.raises(UsageError, match=r"probe\.png in it was not written by this command"):
         CliRunner().invoke(app, command, catch_exceptions=False)

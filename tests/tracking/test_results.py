@@ -13,7 +13,7 @@ from vclr.config import Config
 from vclr.environment import describe_environment
 from vclr.files import read_json, write_json
 from vclr.tracking.record import RUN_FILE, RunRecord
-from vclr.tracking.results import select_results, store_results
+from vclr.tracking.results import select_probe, select_results, store_probe, store_results
 
 
 def metrics_of(run_dir: Path, protocol: str, recall: float, **groups: float) -> dict[str, Any]:
@@ -66,3 +66,46 @@ def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: p
     store_results(config, metrics_of(run_dir, "uvo", 30.0))
     (record,) = caplog.records
     assert "the results are not in MLflow" in record.message and "\n" not in record.message
+    store_probe(config, probe_of(run_dir, "uvo", "all"), run_dir / "probe.png")
+    assert len(caplog.records) == 2
+
+
+def probe_of(run_dir: Path, protocol: str, *groups: str) -> dict[str, Any]:
+    def kept(ratio: float | None) -> dict[str, Any]:
+        return {group: {"ratio": ratio and {"mask_ar@100": ratio, "box_ar@100": 0.1}} for group in groups}
+
+    return {
+        "renderings": {
+            "natural": {"groups": kept(None)},
+            "gray": {"groups": kept(0.5)},
+            "edge": {"groups": kept(0.25)},
+        },
+        "appearance_invariance": {"groups": dict.fromkeys(groups, {"mean_ratio": 0.375})},
+        "headline": "mask_ar@100",
+        "provenance": metrics_of(run_dir, protocol, 0.0)["provenance"],
+    }
+
+
+def test_a_probe_s_keys_are_of_the_target_group(run_dir: Path):
+    kept = {"mask_ar_100_kept/gray": 50.0, "mask_ar_100_kept/edge": 25.0}
+    kept |= {"mask_ar_100_kept/appearance_invariance": 37.5}
+    for part, groups in {("", "all"): ["all"], ("uvo", "uvo"): ["all"], ("novel", "novel"): ["known", "novel"]}.items():
+        protocol, name = part
+        expected = {f"probe/{name}/{key}": value for key, value in kept.items()}
+        assert select_probe(probe_of(run_dir, protocol, *groups)) == expected
+    of_own_set = select_probe(probe_of(run_dir, "mine", "known", "novel"))
+    assert of_own_set["probe/mine/novel/mask_ar_100_kept/gray"] == 50.0
+
+
+def test_a_probe_and_its_picture_reach_the_run_of_the_training(config: Config, run_dir: Path, tmp_path: Path):
+    RunRecord.start(config, run_dir, {}, describe_environment()).close("FINISHED")
+    picture = tmp_path / "probe.png"
+    for content in (b"first", b"second"):
+        picture.write_bytes(content)
+        store_probe(config, probe_of(run_dir, "uvo", "all"), picture)
+    client, run_id = MlflowClient(config.tracking.uri), read_json(run_dir / RUN_FILE)["run_id"]
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["probe/uvo/mask_ar_100_kept/appearance_invariance"] == 37.5
+    assert run.data.tags["probe.uvo.test_set"] == "uvo.json sha256 cd"
+    assert Path(client.download_artifacts(run_id, "probe/uvo/probe.png")).read_bytes() == b"second"

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vclr.errors import UsageError, nearest
 
 ALL = "all"  # the group of a test set that is evaluated as a whole
+KNOWN, NOVEL = "known", "novel"  # the groups that most experiments evaluate
 VOC_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "boat", "bird", "cat",
     "dog", "horse", "sheep", "cow", "bottle", "chair", "couch", "potted plant", "dining table", "tv",
@@ -73,3 +74,9 @@ def _resolve(group: str, classes: Any) -> list[str]:
     if not isinstance(classes, list) or not all(isinstance(name, str | int | float) for name in classes):
         raise UsageError(f"{key}: must be a list of class names, or one of {', '.join(CLASS_LISTS)}")
     return [str(name) for name in classes]
+
+
+def target_of(groups: Iterable[str]) -> str:
+    """Return the group that comparisons are about: the novel classes if they were evaluated apart, else the first."""
+    names = list(groups)
+    return NOVEL if NOVEL in names else names[0]

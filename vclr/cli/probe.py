@@ -37,8 +37,9 @@ def probe(
 ) -> None:
     """Evaluate a detector on renderings of the test set that change how objects look: write probe.json and probe.png.
 
-    The table and the picture show how much of the photos' recall each rendering keeps, and the cosine between the
-    queries of an object in rendering and photo. Each rendering takes as long as an evaluation. See docs/method.md.
+    The table and the picture show how much of the photos' recall each rendering keeps, with 95 % intervals; the mean
+    over the renderings except the control, which is the appearance invariance; and the cosine between the queries of an
+    object in rendering and photo. Each rendering takes as long as an evaluation. See docs/method.md.
     """
     own = settings_of([protocol] if protocol else [])
     config = with_weights(load_config(config_file, [*(overrides or ()), *own]), weights)
@@ -46,8 +47,9 @@ def probe(
     place = read_place()
     if place and place.world_size > 1:
         raise UsageError(f"probe: runs in one process, WORLD_SIZE={place.world_size} in the environment says otherwise")
-    from vclr.evaluation.probe import check_picture, format_probe, open_renderings
+    from vclr.evaluation.probe import check_picture, open_renderings
     from vclr.evaluation.probe import probe as run_probe
+    from vclr.evaluation.probe_table import format_probe
     from vclr.models.weights import find_checkpoint
 
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--checkpoint": checkpoint}
@@ -64,5 +66,8 @@ def probe(
     device = choose_device(config.train.device)
     model, described = load_detector(config, find_checkpoint(checkpoint), device, "probing")
     result = run_probe(model, config, shown, left_out, output, quiet, described)
-    print(format_probe(result))
+    from vclr.tracking.results import store_probe
+
     print(output / "probe.png")
+    print(format_probe(result))
+    store_probe(config, result, output / "probe.png")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.catalog.classes import ALL
-from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, PRINTED_METRICS, SHOWN_METRICS
+from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, SHOWN_METRICS
 from vclr.catalog.views import CONTROLS, DEPTH, NATURAL, PROBE_VIEWS, RENDERED, STAND_INS, STYLE
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, test_set, test_views_key
@@ -23,6 +23,8 @@ from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set,
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.probe_figure import draw_probe
 from vclr.evaluation.probe_queries import QueryProbe
+from vclr.evaluation.probe_ratios import Measured, average, compare
+from vclr.evaluation.scorer import Scorer
 from vclr.files import write_json
 from vclr.models.detector import Detector
 from vclr.pictures import software_of, write_png
@@ -109,36 +111,34 @@ def probe(
 
     Returns:
         The content of probe.json. `renderings` has for each rendering its `source` and its `groups`; each group has
-        `metrics` in percent, their `ratio` to those of the photos, and what `summarize` says about its `queries`.
-        `different_objects` has, for each group, the cosine between queries of different objects in the photos;
-        `left_out` is as given, `headline` the metric that the picture shows, `provenance` as in metrics.json.
+        `metrics` in percent, their `ratio` to those of the photos and `ratio_intervals`, and what `summarize` says
+        about its `queries`. `appearance_invariance` has, for each group, the `mean_ratio` of the `headline` over its
+        `renderings`, which are all but the photos and the controls, and its `interval`. `different_objects` has, for
+        each group, the cosine between queries of different objects in the photos; `left_out` is as given, `headline`
+        the metric that the picture shows, `provenance` as in metrics.json.
     """
     groups: dict[str, list[str] | None] = {**evaluated_groups(config)} or {ALL: None}
     queries = QueryProbe(shown[NATURAL].coco, config.model.criterion.matcher)
-    renderings: dict[str, Any] = {}
+    measured: dict[str, dict[str, Measured]] = {}
+    cosines: dict[str, dict[str, Any]] = {}
     for view, samples in shown.items():
         observe, compared = (queries.remember, dict) if view == NATURAL else queries.compare(groups)
         scorer = make_scorer(config, samples)
         predict_data_set(model, config, samples, sending(scorer.add), quiet, observe=observe)
-        scores, cosines = scorer.metrics(), compared()
-        found = {group: scores.get(group, scores[headline_group(config)]) for group in groups}
-        photos = renderings[NATURAL]["groups"] if renderings else None
-        renderings[view] = {
-            "source": samples.source,
-            "groups": {
-                group: {
-                    "metrics": metrics,
-                    "ratio": divide(metrics, photos[group]["metrics"]) if photos else None,
-                    "queries": cosines.get(group),
-                }
-                for group, metrics in found.items()
-            },
-        }
+        measured[view], cosines[view] = _measure(scorer, list(groups), headline_group(config)), compared()
+    headline = _headline(measured[NATURAL])
     content = {
-        "renderings": renderings,
+        "renderings": {
+            view: {
+                "source": samples.source,
+                "groups": _describe(measured[view], None if view == NATURAL else measured[NATURAL], cosines[view]),
+            }
+            for view, samples in shown.items()
+        },
+        "appearance_invariance": _appearance_invariance(measured, headline),
         "different_objects": queries.compare_objects(groups),
         "left_out": dict(left_out),
-        "headline": _headline(renderings[NATURAL]["groups"]),
+        "headline": headline,
         "num_images": len(shown[NATURAL]),
         "provenance": provenance.describe(config, checkpoint),
     }
@@ -147,56 +147,38 @@ def probe(
     return content
 
 
-def divide(metrics: Mapping[str, float | None], photos: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return the ratio of each metric to the photos'; None if either was not measured, or the photos' is 0."""
-    ratios: dict[str, float | None] = {}
-    for name, value in metrics.items():
-        natural = photos[name]
-        ratios[name] = value / natural if value is not None and natural else None
-    return ratios
+def _measure(scorer: Scorer, groups: Sequence[str], otherwise: str) -> dict[str, Measured]:
+    """Return the results of each group; a group that was not counted is the one that was counted `otherwise`."""
+    metrics, draws = scorer.metrics(), scorer.draw()
+    counted = {group: group if group in metrics else otherwise for group in groups}
+    return {group: Measured(metrics[name], draws[name]) for group, name in counted.items()}
 
 
-def _headline(groups: Mapping[str, Any]) -> str:
+def _describe(
+    found: Mapping[str, Measured], photos: Mapping[str, Measured] | None, cosines: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what probe.json says about the groups of a rendering; `photos` is None for the photos themselves."""
+    return {
+        group: {
+            "metrics": one.metrics,
+            **(compare(one, photos[group]) if photos else {"ratio": None, "ratio_intervals": None}),
+            "queries": cosines.get(group),
+        }
+        for group, one in found.items()
+    }
+
+
+def _appearance_invariance(measured: Mapping[str, Mapping[str, Measured]], headline: str) -> dict[str, Any]:
+    views = [view for view in measured if view != NATURAL and view not in CONTROLS]
+    groups = {
+        group: average([measured[view][group] for view in views], photos, headline)
+        for group, photos in measured[NATURAL].items()
+    }
+    return {"renderings": views, "groups": groups}
+
+
+def _headline(photos: Mapping[str, Measured]) -> str:
     """Return the first of the shown metrics that was measured."""
     candidates = (HEADLINE, BOX_HEADLINE, *SHOWN_METRICS)
-    measured = (name for name in candidates for group in groups.values() if group["metrics"].get(name) is not None)
+    measured = (name for name in candidates for group in photos.values() if group.metrics.get(name) is not None)
     return next(measured, HEADLINE)
-
-
-def format_probe(content: Mapping[str, Any]) -> str:
-    """Write the result as a table: the printed metrics, how much of the headline is kept, the cosine of queries."""
-    headline, renderings = content["headline"], content["renderings"]
-    measured = [
-        name
-        for name in PRINTED_METRICS
-        if any(group["metrics"].get(name) is not None for group in renderings[NATURAL]["groups"].values())
-    ]
-    rows = [["rendering", "group", *measured, f"{headline} kept", "query cosine"]]
-    for view, rendering in renderings.items():
-        for group, result in rendering["groups"].items():
-            values = [_number(result["metrics"][name], "{:.1f}") for name in measured]
-            kept = _number((result["ratio"] or {}).get(headline), "{:.0%}")
-            rows.append([view, group, *values, kept, _cosine(result["queries"])])
-    for group, queries in content["different_objects"].items():
-        rows.append(["(other objects)", group, *["-"] * (len(measured) + 1), _cosine(queries)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(_align(row, widths)).rstrip() for row in rows)
-
-
-def _align(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Pad the two columns of names on the right, and those of numbers on the left."""
-    return [
-        cell.ljust(width) if place < 2 else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
-
-
-def _cosine(queries: Mapping[str, Any] | None) -> str:
-    if queries is None or queries["mean_cosine"] is None:
-        return "-"
-    error = queries["standard_error"]
-    return f"{queries['mean_cosine']:.3f}" + (f" ± {error:.3f}" if error is not None else "")

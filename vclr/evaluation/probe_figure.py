@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vclr.catalog.views import CONTROLS, NATURAL
+from vclr.evaluation.probe_table import format_share
 
 # Okabe and Ito's colors, which people with color blindness can tell apart; markers differ too.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -18,7 +19,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 MAX_LABELED = 2  # groups whose points are labeled with their value; more would overlap
 DPI = 144
 
-Points = list[tuple[float | None, float | None]]  # value and error per rendering; None if there is none
+SHIFT = 0.08  # of a group from the next, so that their error bars are beside each other
+
+Points = list[tuple[float, float, float]]  # value per rendering, and the ends of its error bar; NaN if there is none
+NONE = (np.nan, np.nan, np.nan)
 
 
 def draw_probe(content: Mapping[str, Any]) -> np.ndarray:
@@ -36,8 +40,8 @@ def draw_probe(content: Mapping[str, Any]) -> np.ndarray:
     for axes in (recall, queries):
         _style(axes, views)
     if set(views) & set(CONTROLS):
-        place = {"transform": recall.get_xaxis_transform(), "ha": "right", "va": "top"}
-        recall.text(len(views) - 0.55, 0.98, "control:\nshapes taken apart", fontsize=8, **place)
+        place = {"transform": recall.get_xaxis_transform(), "ha": "right", "va": "bottom"}
+        recall.text(len(views) - 0.5, 1.01, "control:\nshapes taken apart", fontsize=8, **place)
     figure.suptitle("What the detector keeps when appearance changes", fontsize=12)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -48,60 +52,72 @@ def _draw_recall(axes: Axes, content: Mapping[str, Any]) -> None:
     headline, renderings = content["headline"], content["renderings"]
     shares: list[Points] = []
     for number, (group, photos) in enumerate(renderings[NATURAL]["groups"].items()):
-        natural = photos["metrics"].get(headline)
-        label = f"{group} (photos: {natural:.1f})" if natural is not None else f"{group} (not measured)"
-        shares.append([(_share(rendering["groups"][group], headline), None) for rendering in renderings.values()])
+        invariance, natural = content["appearance_invariance"]["groups"][group], photos["metrics"].get(headline)
+        kept = format_share(invariance["mean_ratio"], invariance["interval"]).replace("%", " %")
+        label = f"{group}: {kept} (photos: {natural:.1f})" if natural is not None else f"{group}: not measured"
+        shares.append([_share(rendering["groups"][group], headline) for rendering in renderings.values()])
         _draw_line(axes, list(renderings), shares[-1], number, label)
-    _label_points(axes, shares[:MAX_LABELED])
+    _label_points(axes, shares)
     axes.axhline(100, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.set_ylabel(f"{headline}, % of the photos'")
     axes.margins(y=0.2)
     axes.set_ylim(bottom=-0.12 * axes.get_ylim()[1])
+    title = "appearance invariance: mean of the renderings\nexcept the control, with 95 % interval"
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "alignment": "left"}
+    axes.legend(frameon=False, fontsize=9, title=title, title_fontsize=9, **place)
 
 
 def _draw_queries(axes: Axes, content: Mapping[str, Any]) -> None:
     renderings = content["renderings"]
     for number, group in enumerate(renderings[NATURAL]["groups"]):
-        found = [rendering["groups"][group]["queries"] or {} for rendering in renderings.values()]
-        points = [(one.get("mean_cosine"), one.get("standard_error")) for one in found]
-        _draw_line(axes, list(renderings), points, number)
+        found = [_cosine(rendering["groups"][group]["queries"] or {}) for rendering in renderings.values()]
+        _draw_line(axes, list(renderings), found, number)
         others = content["different_objects"][group]["mean_cosine"]
         if others is not None:
             label = "" if number else "different objects of a photo"
             axes.axhline(others, color=COLORS[number % len(COLORS)], linewidth=1.2, linestyle=":", label=label)
     axes.set_ylabel("cosine of an object's queries\nin rendering and photo")
     axes.margins(y=0.2)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=9, loc="best")
 
 
-def _share(result: Mapping[str, Any], headline: str) -> float | None:
-    """Return the headline in percent of the photos'."""
+def _share(result: Mapping[str, Any], headline: str) -> tuple[float, float, float]:
+    """Return the headline in percent of the photos', and its interval."""
     if result["ratio"] is None:  # the photos themselves
-        return 100.0 if result["metrics"].get(headline) else None
+        return (100, 100, 100) if result["metrics"].get(headline) else NONE
     ratio = result["ratio"].get(headline)
-    return None if ratio is None else 100 * float(ratio)
+    low, high = result["ratio_intervals"].get(headline) or (ratio, ratio)
+    return NONE if ratio is None else (100 * ratio, 100 * low, 100 * high)
+
+
+def _cosine(queries: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return a mean cosine with its standard error to both sides."""
+    mean, error = queries.get("mean_cosine"), queries.get("standard_error") or 0
+    return NONE if mean is None else (mean, mean - error, mean + error)
 
 
 def _draw_line(axes: Axes, views: Sequence[str], points: Points, number: int, label: str = "") -> None:
     """Draw a group's values, joined from view to view but not to the controls, with their errors."""
     color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-    values = np.array([np.nan if value is None else value for value, _ in points])
-    errors = np.array([error or 0.0 for _, error in points])
-    places = np.arange(len(views)) + (0.08 * number if errors.any() else 0.0)  # errors beside each other, not on top
+    values, low, high = np.array(points).T
+    places = np.arange(len(views)) + SHIFT * number
     joined = np.array([view not in CONTROLS for view in views])
     axes.plot(places[joined], values[joined], color=color, linewidth=1.6)
     axes.plot(places, values, marker, color=color, markersize=6, label=label)
-    axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=color, capsize=3)
+    axes.vlines(places, low, high, color=color, linewidth=1.2)  # an interval need not hold the value
 
 
 def _label_points(axes: Axes, shares: Sequence[Points]) -> None:
-    """Write each value beside its point: the highest of a rendering above it, the other below."""
+    """Write values beside their points: the highest of a rendering above all error bars, another one below them."""
     for place, found in enumerate(zip(*shares, strict=True)):
-        values = [(value, number) for number, (value, _) in enumerate(found) if value is not None]
-        for rank, (value, number) in enumerate(sorted(values, reverse=True)):
-            offset = (0, 8) if rank == 0 else (0, -17)  # points
+        _, low, high = np.array(found).T
+        labeled = [(value, number) for number, (value, *_) in enumerate(found[:MAX_LABELED]) if not np.isnan(value)]
+        for rank, (value, number) in enumerate(sorted(labeled, reverse=True)):
+            end, offset = (np.nanmax(high), (0, 8)) if rank == 0 else (np.nanmin(low), (0, -17))  # points
             style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": COLORS[number]}
             if place:  # the photos are 100 by definition
-                axes.annotate(f"{value:.0f}", (place, value), offset, **style)
+                axes.annotate(f"{value:.0f}", (place + SHIFT * number, end), offset, **style)
 
 
 def _style(axes: Axes, views: Sequence[str]) -> None:
@@ -113,5 +129,3 @@ def _style(axes: Axes, views: Sequence[str]) -> None:
     for place, view in enumerate(views):
         if view in CONTROLS:
             axes.axvspan(place - 0.5, place + 0.5, color="#000000", alpha=0.07, linewidth=0)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize=9, loc="best")

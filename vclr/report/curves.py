@@ -13,9 +13,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vclr.catalog.classes import KNOWN, NOVEL
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.catalog.weights import WEIGHTS
-from vclr.report.experiments import KNOWN, NOVEL, Experiment, main_metric
+from vclr.report.experiments import Experiment, main_metric
 
 # Placeholders that become CSS colors, so that inline SVG follows the page's light or dark colors.
 INK = "#010203"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vclr.catalog.classes import ALL
+from vclr.catalog.classes import ALL, KNOWN, NOVEL, target_of
 from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
@@ -17,8 +17,6 @@ from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.intervals import Draws
 from vclr.evaluation.tally import Metrics
 from vclr.views.choice import view_weights
-
-KNOWN, NOVEL = "known", "novel"
 
 
 @dataclass
@@ -189,8 +187,7 @@ def main_metric(experiments: list[Experiment]) -> str:
 
 def target_group(experiments: list[Experiment]) -> str:
     """Return the group that comparisons are about: the novel classes if they were evaluated apart."""
-    groups = groups_of(experiments)
-    return NOVEL if NOVEL in groups else groups[0]
+    return target_of(groups_of(experiments))
 
 
 def trainings(experiments: Iterable[Experiment]) -> list[Experiment]:

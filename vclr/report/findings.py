@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from vclr.catalog.classes import KNOWN, NOVEL
 from vclr.evaluation.intervals import Interval
 from vclr.report.comparison import Comparison, Pairs, compare, shown_difference
 from vclr.report.differences import describe_differences
-from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric
+from vclr.report.experiments import Experiment, groups_of, main_metric
 from vclr.report.paired_test import MAX_EXACT, PairedResult
 
 MAX_NAMED = 3  # settings that a sentence names

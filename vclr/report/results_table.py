@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from vclr.catalog.classes import KNOWN, NOVEL
 from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json
 from vclr.config import CriterionConfig, ModelConfig
 from vclr.report.comparison import shown_difference, shown_mean
-from vclr.report.experiments import KNOWN, NOVEL, Experiment, groups_of, main_metric, target_group
+from vclr.report.experiments import Experiment, groups_of, main_metric, target_group
 from vclr.report.history import training_minutes
 from vclr.report.study import format_gap, format_result, format_values
 

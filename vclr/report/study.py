@@ -8,22 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from vclr.catalog.classes import KNOWN, NOVEL
 from vclr.catalog.metrics import BOX_HEADLINE
 from vclr.evaluation.intervals import Interval, interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
 from vclr.report.differences import describe_differences, differences, format_setting
-from vclr.report.experiments import (
-    KNOWN,
-    NOVEL,
-    Experiment,
-    by_test_set,
-    groups_of,
-    main_metric,
-    provenance,
-    target_group,
-    trainings,
-)
+from vclr.report.experiments import Experiment, by_test_set, groups_of, main_metric, provenance, target_group, trainings
 from vclr.report.findings import evidence, format_interval, format_p
 from vclr.report.read_experiments import read_experiments
 
