@@ -86,6 +86,16 @@ class Experiments:
         """List the files that an evaluation reads besides the checkpoint: annotations and images."""
         return sorted(set(self._sources_of(data_sets.test_set(self.read(experiment, protocol)))))
 
+    def probe_inputs(self, experiment: str, protocol: str) -> list[str]:
+        """List the files that a probe reads besides the checkpoint: those of an evaluation, and the views."""
+        views = data_sets.test_set(self.read(experiment, protocol)).views
+        return self.evaluation_inputs(experiment, protocol) + [self._origins.view_source(one) for one in views.values()]
+
+    def probe_settings(self, experiment: str, protocol: str) -> str:
+        """Return what a probe depends on besides its training: the hash of an evaluation, the views and their seed."""
+        config = self.read(experiment, protocol)
+        return f"{provenance.settings_hash(config)} {config.views.seed} {data_sets.test_set(config).views}"
+
     def _sources_of(self, data_set: DataSetConfig) -> list[str]:
         return [self._origins.source_of(path) for path in _paths_of(data_set)]
 
@@ -131,5 +141,5 @@ def _paths_of(data_set: DataSetConfig) -> list[str]:
 
 
 def protocol_option(protocol: str) -> str:
-    """Return the option of `vclr evaluate` and `vclr audit` for a wildcard `protocol`."""
+    """Return the option of `vclr evaluate`, `vclr probe` and `vclr audit` for a wildcard `protocol`."""
     return f" --protocol {protocol[1:]}" if protocol else ""

@@ -52,7 +52,8 @@ def check_config(config: Mapping[str, Any], sources: Sources) -> None:
         written = yaml.safe_load(Path(sources.find(CONFIG)).read_text(encoding="utf-8"))
         sections = (config, config["demo"], config["study"], {"experiments": [], **written})
         _check_exist(config["experiments"], sources.experiments())
-        _check_named("untrained", config["untrained"], sections)
+        for key in ("untrained", "probed"):
+            _check_named(key, config[key], sections)
         _check_named("compare", [name for pair in config.get("compare", []) for name in pair], sections)
 
 

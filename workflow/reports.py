@@ -43,6 +43,13 @@ class Reports:
         """List the audits of every experiment and protocol."""
         return self._for_each_protocol("results/{experiment}/leaks{protocol}.json", self[report]["experiments"])
 
+    def probes(self, report: str) -> list[str]:
+        """List the probes of the experiments of a report that are to be probed."""
+        chosen = self[report]
+        probed = [name for name in chosen["experiments"] if name in self._config["probed"]]
+        patterns = [f"results/{{experiment}}/seed{seed}{{protocol}}/probe.json" for seed in chosen["seeds"]]
+        return [path for pattern in patterns for path in self._for_each_protocol(pattern, probed)]
+
     def pairs_option(self, report: str) -> str:
         """Return the option that names the pairs of `compare` whose experiments the report has."""
         names = set(self[report]["experiments"])

@@ -55,7 +55,7 @@ def test_every_rule_that_runs_a_model_gets_the_same_memory():
     resources = yaml.safe_load(SHIPPED.read_text())["set-resources"]
     rules = re.split(r"^rule (\w+):$", (SHIPPED.parents[1] / "workflow/rules/evaluate.smk").read_text(), flags=re.M)
     model = {name for name, text in zip(rules[1::2], rules[2::2], strict=True) if "gpu=" in text}
-    assert model == {"evaluate", "evaluate_shard", "evaluate_untrained"}
+    assert model == {"evaluate", "evaluate_shard", "evaluate_untrained", "probe"}
     assert len({resources.get(name, {}).get("mem_mb") for name in model}) == 1
 
 

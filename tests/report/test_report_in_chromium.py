@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from tests.report.chromium import CHROMIUM, in_chromium
-from tests.report.report_world import NUM_FOUND, write_world
+from tests.report.report_world import NUM_FOUND, write_probe, write_world
 from vclr.report.page import write_report
 
 AXE = "axe-core@4.14.1"  # of npm, MPL-2.0; used by this test only
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="nee
 def report(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     write_world(root)
+    write_probe(root / "results/full/seed0", {"gray": 0.5, "shuffled_patch": 0.25})
     write_report(list(NUM_FOUND), [0], root / "runs", root / "results", root / "out", "in a browser")
     return root / "out" / "report.html"
 

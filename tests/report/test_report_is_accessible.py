@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.report.report_world import NUM_FOUND, write_data, write_result, write_run, write_world
+from tests.report.report_world import NUM_FOUND, write_data, write_probe, write_result, write_run, write_world
 from vclr.report.curves import DASHES, LINE_COLORS, MARKERS, draw_curves, draw_line_sample
 from vclr.report.page import write_report
 
@@ -60,6 +60,7 @@ class Document(HTMLParser):
 def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     coco = write_world(root)
+    write_probe(root / "results/full/seed0", {"gray": 0.5, "shuffled_patch": 0.25})
     write_result(root / "results" / "full" / "untrained", coco, (1, 1))
     write_report(list(NUM_FOUND), [0], root / "runs", root / "results", root / "out", "accessible")
     return (root / "out" / "report.html").read_text()
@@ -76,9 +77,8 @@ def width_of(row):
 
 def test_tables_have_captions_and_headers_with_scope(document):
     tables = list(document.walk("table"))
-    assert (
-        len(tables) == 9
-    )  # results, test set, recall by part of two groups, ledger, settings, runs, training, licenses
+    # results, test set, recall by part and probe of two groups each, ledger, settings, runs, training, licenses
+    assert len(tables) == 11
     for table in tables:
         assert table.children[0].tag == "caption"
         assert table.children[0].words()

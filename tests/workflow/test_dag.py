@@ -173,6 +173,33 @@ def test_one_more_protocol_is_one_more_evaluation(checkout):
     assert checkout.plan(*more) == {"fetch_owis": 1, "published_split": 1, "evaluate": 1, "audit": 1, "report": 1}
 
 
+# --- probes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_is_made_if_it_is_asked_for(finished):
+    assert finished.plan("demo", "--config", "probed=[demo]") == {"probe": 1, "report": 1}
+    assert finished.plan("results/demo/seed0/probe.png") == {"probe": 1}
+
+
+def test_a_probe_of_each_protocol_reads_the_views_of_its_test_set(checkout):
+    views = "overrides=[data.test.views.edge=data/views/toy/edge]"
+    assert checkout.plan("results/demo/seed0/probe.json", "--config", views)["views"] == 1
+    output = checkout.run("snakemake", *PROTOCOLS, "probed=[voc_to_nonvoc]", "-np", "--cores", "2")
+    checkpoint = "--checkpoint runs/voc_to_nonvoc/seed0/checkpoints/last.pt"
+    for protocol in ("nonvoc", "uvo"):
+        (command,) = re.findall(rf"vclr probe .*--protocol {protocol} .*(?= 2>&1)", output)
+        assert f"{checkpoint} --output results/voc_to_nonvoc/seed0/{protocol} " in command
+
+
+@pytest.mark.slow
+def test_changed_views_probe_again_and_evaluate_nothing(finished):
+    target = "results/demo_baseline/seed0/probe.json"
+    finished.finish(target)
+    assert finished.plan(target) == {}
+    change_experiment(finished, "demo_baseline", "data: {test: {views: {depth: data/views/toy/depth}}}")
+    assert finished.plan("demo", "--config", "probed=[demo_baseline]") == {"probe": 1, "report": 1}
+
+
 # --- what is asked for -----------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ def last_line(checkout, *arguments):
             ["--config", "untrained=[demo_view]"],
             "untrained: demo_view is not among the experiments; nearest: demo_views",
         ),
+        (["--config", "probed=[photos]"], "probed: photos is not among the experiments"),
         (
             ["--config", "compare=[[demo, demo_view]]"],
             "compare: demo_view is not among the experiments; nearest: demo_views",

@@ -27,6 +27,7 @@ evaluation:
   test_sets:
     both: {annotations: data/raw/mini/annotations_train.json, images: data/raw/mini/images}
 """
+PROBE = "results/mini/seed0/novel/probe.json"
 RESULTS = [f"results/mini/seed0/{protocol}/metrics.json" for protocol in ("novel", "both")]
 
 
@@ -36,7 +37,7 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
     (checkout.folder / "data/raw").mkdir(parents=True)
     (tmp_path / "world/raw/toy").rename(checkout.folder / "data/raw/mini")
     checkout.write("configs/experiment/mini.yaml", MINI)
-    command = ("snakemake", *RESULTS, "--cores", "2", "--config", "training_threads=1")
+    command = ("snakemake", *RESULTS, PROBE, "--cores", "2", "--config", "training_threads=1")
     checkout.run(*command)
 
     last = checkout.folder / "runs/mini/seed0/checkpoints/last.pt"
@@ -51,13 +52,20 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
     ]
 
     run = read_json(checkout.folder / "runs/mini/seed0/mlflow_run.json")
-    metrics = MlflowClient(f"sqlite:///{checkout.folder}/mlflow.db").get_run(run["run_id"]).data.metrics
+    client = MlflowClient(f"sqlite:///{checkout.folder}/mlflow.db")
+    metrics = client.get_run(run["run_id"]).data.metrics
     stored = {name for name in metrics if name.startswith("results/")}
     assert {"results/novel/mask_ar_100", "results/both/mask_ar_100", "results/both/known/mask_ar_100"} <= stored
+    probe = read_json(checkout.folder / PROBE)
+    assert probe["provenance"] == found[RESULTS[0]]
+    assert [one.path for one in client.list_artifacts(run["run_id"], "probe/novel")] == ["probe/novel/probe.png"]
+    photos = probe["renderings"]["natural"]["groups"]["novel"]["metrics"]
+    evaluated = read_json(checkout.folder / RESULTS[0])["groups"]["novel"]
+    assert photos == {name: value for name, value in evaluated.items() if name != "intervals"}
 
     # What Snakemake runs again for whatever reason is not submitted again, and what only a test has trains nothing.
     jobs = checkout.folder / "runs/mini/seed0/jobs"
-    finished = ("runs/mini/seed0/DONE", *command[3:])
+    finished = ("runs/mini/seed0/DONE", *command[command.index("--cores") :])
     again = checkout.run("snakemake", *finished, "--forcerun", "train")
     assert "runs/mini/seed0: finished already" in again
     assert (checkout.folder / "runs/mini/seed0/DONE").read_text() == "2\n"

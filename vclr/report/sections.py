@@ -23,6 +23,7 @@ from vclr.report.failures import pick_failures
 from vclr.report.findings import findings
 from vclr.report.gallery import found_objects, training_scenes
 from vclr.report.outcomes import read_outcomes
+from vclr.report.probes import probe_section
 from vclr.report.recall_by import draw_precision, draw_recall, recall_by
 from vclr.report.results_table import results_table
 
@@ -47,6 +48,7 @@ def test_section(
         "has_changed": test_set.has_changed,
         "data": _data_facts(experiments, coco),
         "comparison": comparison_table(test_set),
+        "probe": probe_section(experiments, lines),
         "examples": [],
         "raw": [],
         "groups": [],

@@ -4,7 +4,8 @@
 # inputs:  runs/{experiment}/seed{seed}/, configs/experiment/{experiment}.yaml and the test sets that it names
 # outputs: results/{experiment}/seed{seed}{protocol}/{metrics,predictions}.json and bootstrap.npz,
 #          results/{experiment}/untrained{protocol}/ the same, results/{experiment}/proposals{protocol}/metrics.json and
-#          bootstrap.npz, results/{experiment}/leaks{protocol}.json; on the way, with shards.evaluation above 1,
+#          bootstrap.npz, results/{experiment}/leaks{protocol}.json; for the experiments of `probed`, or as targets,
+#          results/{experiment}/seed{seed}{protocol}/probe.{json,png}; on the way, with shards.evaluation above 1,
 #          results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
@@ -139,6 +140,42 @@ rule evaluate_proposals:
     shell:
         "vclr evaluate --config-file {params.config} --predictions {input.proposals}"
         " --output {params.folder}{params.protocol} {params.overrides} 2>&1 | tee {log}"
+
+
+rule probe:
+    """Evaluate a trained model on renderings of the test set that change how objects look."""
+    input:
+        done="runs/{experiment}/seed{seed}/DONE",
+        data=lambda wildcards: experiments.probe_inputs(wildcards.experiment, wildcards.protocol),
+    output:
+        numbers=report(
+            "results/{experiment}/seed{seed}{protocol}/probe.json",
+            caption="../report/probe.rst",
+            category="Probe",
+            labels=lambda wildcards: {**test_set(wildcards), "model": f"seed {wildcards.seed}", "content": "numbers"},
+        ),
+        picture=report(
+            "results/{experiment}/seed{seed}{protocol}/probe.png",
+            caption="../report/probe.rst",
+            category="Probe",
+            labels=lambda wildcards: {**test_set(wildcards), "model": f"seed {wildcards.seed}", "content": "picture"},
+        ),
+    log:
+        "logs/probe/{experiment}_seed{seed}{protocol}.log",
+    threads: config["training_threads"]
+    resources:
+        gpu=gpus,
+        gpu_model=gpu_model,
+    params:
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
+        checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
+        folder="results/{experiment}/seed{seed}{protocol}",
+        overrides=lambda wildcards, input: experiments.overrides,
+        protocol=lambda wildcards: protocol_option(wildcards.protocol),
+        settings=lambda wildcards: experiments.probe_settings(wildcards.experiment, wildcards.protocol),
+    shell:
+        "vclr probe --config-file {params.config} --checkpoint {params.checkpoint} --output {params.folder}"
+        " train.num_threads={threads}{params.protocol} {params.overrides} 2>&1 | tee {log}"
 
 
 rule audit:

@@ -1,6 +1,6 @@
 # What the experiments say: a report with pictures, and the study over several seeds.
 #
-# inputs:  results/{experiment}/seed{seed}{protocol}/metrics.json, results/{experiment}/leaks{protocol}.json,
+# inputs:  results/{experiment}/seed{seed}{protocol}/{metrics,probe}.json, results/{experiment}/leaks{protocol}.json,
 #          data/splits/{set}_{part}_{split}.compared.json,
 #          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
 # outputs: results/{demo,all}/report.html, results/{demo,all}/{summary,curves,recall_by_size}.json, results/{demo,all}/ledger.md,
@@ -16,6 +16,7 @@ rule report:
     input:
         metrics=lambda wildcards: reports.inputs(wildcards.report),
         leaks=lambda wildcards: reports.leaks(wildcards.report),
+        probes=lambda wildcards: reports.probes(wildcards.report),
         comparisons=lambda wildcards: experiments.comparisons(reports[wildcards.report]["experiments"]),
     output:
         report=report(

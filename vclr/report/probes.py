@@ -1,0 +1,117 @@
+"""What probes say: how much each experiment keeps if only appearance changes, as figures and tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from vclr.catalog.classes import ALL
+from vclr.catalog.views import CONTROLS, NATURAL
+from vclr.coco.annotations import Json
+from vclr.evaluation.probe_table import format_share
+from vclr.files import read_json
+from vclr.report.curves import INK, look, style, to_svg
+from vclr.report.experiments import Experiment, groups_of, target_group
+
+log = logging.getLogger("vclr.report")
+
+FILE = "probe.json"  # beside metrics.json
+SHIFT = 0.08  # of an experiment from the next, so that their error bars are beside each other
+
+
+def probe_section(experiments: list[Experiment], lines: Mapping[str, int]) -> Json | None:
+    """Return what the template says about the probes of experiments on one test set; None if there are none.
+
+    A probe is of the first seed. `lines` says which color and line an experiment has.
+    """
+    probes = {one.name: probe for one in experiments if (probe := _read_probe(one))}
+    if not probes:
+        return None
+    headline = next(iter(probes.values()))["headline"]
+    shown = dict.fromkeys(view for probe in probes.values() for view in probe["renderings"] if view != NATURAL)
+    views = sorted(shown, key=lambda view: view in CONTROLS)
+    groups = dict.fromkeys(group for probe in probes.values() for group in probe["appearance_invariance"]["groups"])
+    target, numbers = target_group(experiments), [lines[name] for name in probes]
+    salt = f"{experiments[0].test_set.key}"
+    return {
+        "headline": headline,
+        "views": views,
+        "controls": [view for view in views if view in CONTROLS],
+        "groups": [
+            {
+                "name": groups_of(experiments)[0] if group == ALL else group,
+                "figure": _draw(
+                    [[_kept(probe, view, group, headline) for view in views] for probe in probes.values()],
+                    views,
+                    numbers,
+                    f"{headline} of {group} classes in percent of the photos'",
+                    salt,
+                ),
+                "rows": [(name, _cells(probe, views, group, headline)) for name, probe in probes.items()],
+            }
+            for group in sorted(groups, key=lambda group: group != target)
+        ],
+    }
+
+
+def _read_probe(experiment: Experiment) -> Json | None:
+    """Return the probe of what was evaluated; warn of one of something else."""
+    path = experiment.predictions.with_name(FILE)
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"renderings", "appearance_invariance", "provenance"} <= content.keys():
+        log.warning("%s: was not written by this version of `vclr probe`; left out", path)
+        return None
+    of = content["provenance"]
+    probed = (of["checkpoint"] or {}).get("sha256"), of["test_set"]["sha256"]
+    evaluated = experiment.checkpoints[0], experiment.test_set.sha256
+    if any(one and other and one != other for one, other in zip(probed, evaluated, strict=True)):
+        log.warning("%s: is of another checkpoint or test set than metrics.json; left out, probe again", path)
+        return None
+    return content
+
+
+def _kept(probe: Json, view: str, group: str, headline: str) -> tuple[float | None, Sequence[float] | None]:
+    """Return the share that a rendering keeps, and its interval."""
+    found = probe["renderings"].get(view, {}).get("groups", {}).get(group)
+    return (found["ratio"].get(headline), found["ratio_intervals"].get(headline)) if found else (None, None)
+
+
+def _cells(probe: Json, views: Sequence[str], group: str, headline: str) -> list[str]:
+    """Write the photos' metric, the share that each rendering keeps, and the appearance invariance."""
+    photos = probe["renderings"][NATURAL]["groups"].get(group, {}).get("metrics", {}).get(headline)
+    mean = probe["appearance_invariance"]["groups"].get(group, {"mean_ratio": None, "interval": None})
+    shares = [_kept(probe, view, group, headline) for view in views] + [(mean["mean_ratio"], mean["interval"])]
+    return ["–" if photos is None else f"{photos:.1f}", *(format_share(*share).replace("%", "") for share in shares)]
+
+
+def _draw(
+    shares: Sequence[Sequence[tuple[float | None, Sequence[float] | None]]],
+    views: Sequence[str],
+    numbers: Sequence[int],
+    title: str,
+    salt: str,
+) -> Markup:
+    """Draw the share that each rendering keeps, one line per experiment, with its interval; controls are apart."""
+    figure = Figure(figsize=(1.2 + 0.85 * len(views), 2.9), layout="constrained")
+    is_control = np.array([view in CONTROLS for view in views])
+    axes = figure.add_subplot()
+    for place, (kept, number) in enumerate(zip(shares, numbers, strict=True)):
+        places = np.arange(len(views)) + SHIFT * (place - (len(shares) - 1) / 2)
+        values = np.array([np.nan if ratio is None else 100 * ratio for ratio, _ in kept])
+        low, high = 100 * np.array([interval or (np.nan, np.nan) for _, interval in kept]).T
+        axes.plot(places[~is_control], values[~is_control], **look(number), linewidth=1.4)
+        axes.plot(places[is_control], values[is_control], **look(number) | {"linestyle": ""})
+        axes.vlines(places, low, high, color=look(number)["color"], linewidth=1.2)
+    axes.axhline(100, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (4, 3)))
+    style(axes)
+    axes.set_xticks(range(len(views)), [view.replace("_", "\n") for view in views], parse_math=False)
+    axes.set_xlim(-0.5, len(views) - 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_title(title, loc="left", fontsize=9, color=INK)
+    return to_svg(figure, f"{title}; the table has the numbers", salt=salt)
