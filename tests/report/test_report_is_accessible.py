@@ -91,7 +91,7 @@ def test_tables_have_captions_and_headers_with_scope(document):
 
 def test_what_scrolls_is_reached_by_keyboard_and_has_a_name(document):
     areas = [element for element in document.walk("div") if "scroll" in (element["class"] or "").split()]
-    assert len(areas) == 9 + 3  # tables; best fits, all predictions, scenes
+    assert len(areas) == 11 + 3  # tables; best fits, all predictions, scenes
     for area in areas:
         assert (area["tabindex"], area["role"]) == ("0", "region")
         assert area["aria-label"]
@@ -111,8 +111,8 @@ def test_what_scrolls_can_be_seen_to(page):
     assert re.search(r"\.scroll:focus-visible \{ outline: ", page)
     narrow = re.search(r"@media \(max-width: 600px\) \{\s*\.hint \{ display: block", page)
     assert narrow
-    # results, three of pictures, ledger, runs, licenses
-    assert page.count('<p class="hint" aria-hidden="true">') == 7
+    # results, two of probes, three of pictures, ledger, runs, licenses
+    assert page.count('<p class="hint" aria-hidden="true">') == 9
 
 
 def test_pictures_and_plots_have_words(document):

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from vclr.catalog.views import CONTROLS, NATURAL
 from vclr.evaluation.probe_table import format_share
@@ -116,6 +117,7 @@ def _label_points(axes: Axes, shares: Sequence[Points]) -> None:
         for rank, (value, number) in enumerate(sorted(labeled, reverse=True)):
             end, offset = (np.nanmax(high), (0, 8)) if rank == 0 else (np.nanmin(low), (0, -17))  # points
             style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": COLORS[number]}
+            style["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # readable on a line, too
             if place:  # the photos are 100 by definition
                 axes.annotate(f"{value:.0f}", (place + SHIFT * number, end), offset, **style)
 
