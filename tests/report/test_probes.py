@@ -45,13 +45,14 @@ def test_rows_are_the_experiments_that_were_probed(world, caplog):
     section = section_of(world)
     assert section["views"] == ["gray", "edge", "shuffled_patch"], "the control is the last"
     assert [group["name"] for group in section["groups"]] == ["novel", "known"]
+    assert not section["have_same_views"]
     mean = "62 [50, 75]"
     assert section["groups"][0]["rows"] == [
-        ("baseline", ["40.0", "-", "-", "90 [80, 100]", mean]),
-        ("full", ["40.0", "75 [65, 85]", "50 [40, 60]", "-", mean]),
+        ("baseline", ["40.0", "–", "–", "90 [80, 100]", mean]),
+        ("full", ["40.0", "75 [65, 85]", "50 [40, 60]", "–", mean]),
     ]
     (record,) = [record for record in caplog.records if "probe" in record.message]
-    assert "results/views/seed0/probe.json: is of another checkpoint or test set" in record.message
+    assert "results/views/seed0/probe.json: is of another checkpoint, test set or weights" in record.message
 
 
 def test_a_file_of_something_else_is_left_out(world, caplog):

@@ -106,10 +106,11 @@ def test_snakemakes_report_in_a_browser(finished, tmp_path):
     """The page of the comparison is shown with its picture and its caption; nothing is downloaded to make them."""
     picture = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/%3E"
     page = f'<p>Recall</p><img src="{picture}" onload="parent.postMessage(this.width, \'*\')">'
+    finished.finish(probe := "results/demo/seed0/probe.json")
     finished.write("results/demo/report.html", page)
     offline = ("env", "https_proxy=http://127.0.0.1:9", "http_proxy=http://127.0.0.1:9")
-    finished.run(*offline, "snakemake", "demo", "--report", "all.html")
-    finished.run(*offline, "snakemake", "demo", "--report", "all.zip")
+    finished.run(*offline, "snakemake", "demo", probe, "--report", "all.html")
+    finished.run(*offline, "snakemake", "demo", probe, "--report", "all.zip")
     shutil.unpack_archive(finished.folder / "all.zip", tmp_path / "zip")
     shown = [
         browse(path, "results/demo/report.html")
@@ -121,6 +122,8 @@ def test_snakemakes_report_in_a_browser(finished, tmp_path):
         assert '<p id="seen">9</p>' in text
     text = browse(finished.folder / "all.html", "results/demo/seed0/metrics.json")
     assert "Average recall and precision of" in text and "its test set" in text and "seed 0" in text
+    text = browse(finished.folder / "all.html", probe)
+    assert "still finds if only the appearance of its test set changes" in " ".join(text.split())
 
 
 def browse(report: Path, result: str) -> str:

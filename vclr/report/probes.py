@@ -35,26 +35,21 @@ def probe_section(experiments: list[Experiment], lines: Mapping[str, int]) -> Js
     shown = dict.fromkeys(view for probe in probes.values() for view in probe["renderings"] if view != NATURAL)
     views = sorted(shown, key=lambda view: view in CONTROLS)
     groups = dict.fromkeys(group for probe in probes.values() for group in probe["appearance_invariance"]["groups"])
-    target, numbers = target_group(experiments), [lines[name] for name in probes]
-    salt = f"{experiments[0].test_set.key}"
+    target, salt = target_group(experiments), str(experiments[0].test_set.key)
+    numbers = [lines[name] for name in probes]
+    sections = []
+    for group in sorted(groups, key=lambda group: group != target):
+        name = groups_of(experiments)[0] if group == ALL else group
+        shares = [[_kept(probe, view, group, headline) for view in views] for probe in probes.values()]
+        title = f"{headline} of {name} classes in percent of the photos'"
+        rows = [(probed, _cells(probe, views, group, headline)) for probed, probe in probes.items()]
+        sections.append({"name": name, "figure": _draw(shares, views, numbers, title, salt), "rows": rows})
     return {
         "headline": headline,
         "views": views,
         "controls": [view for view in views if view in CONTROLS],
-        "groups": [
-            {
-                "name": groups_of(experiments)[0] if group == ALL else group,
-                "figure": _draw(
-                    [[_kept(probe, view, group, headline) for view in views] for probe in probes.values()],
-                    views,
-                    numbers,
-                    f"{headline} of {group} classes in percent of the photos'",
-                    salt,
-                ),
-                "rows": [(name, _cells(probe, views, group, headline)) for name, probe in probes.items()],
-            }
-            for group in sorted(groups, key=lambda group: group != target)
-        ],
+        "have_same_views": len({tuple(sorted(probe["renderings"])) for probe in probes.values()}) == 1,
+        "groups": sections,
     }
 
 
@@ -68,10 +63,10 @@ def _read_probe(experiment: Experiment) -> Json | None:
         log.warning("%s: was not written by this version of `vclr probe`; left out", path)
         return None
     of = content["provenance"]
-    probed = (of["checkpoint"] or {}).get("sha256"), of["test_set"]["sha256"]
-    evaluated = experiment.checkpoints[0], experiment.test_set.sha256
+    probed = (of["checkpoint"] or {}).get("sha256"), of["test_set"]["sha256"], of.get("weights")
+    evaluated = experiment.checkpoints[0], experiment.test_set.sha256, experiment.recorded_weights
     if any(one and other and one != other for one, other in zip(probed, evaluated, strict=True)):
-        log.warning("%s: is of another checkpoint or test set than metrics.json; left out, probe again", path)
+        log.warning("%s: is of another checkpoint, test set or weights than metrics.json; left out, probe again", path)
         return None
     return content
 
@@ -87,7 +82,8 @@ def _cells(probe: Json, views: Sequence[str], group: str, headline: str) -> list
     photos = probe["renderings"][NATURAL]["groups"].get(group, {}).get("metrics", {}).get(headline)
     mean = probe["appearance_invariance"]["groups"].get(group, {"mean_ratio": None, "interval": None})
     shares = [_kept(probe, view, group, headline) for view in views] + [(mean["mean_ratio"], mean["interval"])]
-    return ["–" if photos is None else f"{photos:.1f}", *(format_share(*share).replace("%", "") for share in shares)]
+    shown = ("–" if ratio is None else format_share(ratio, ends).replace("%", "") for ratio, ends in shares)
+    return ["–" if photos is None else f"{photos:.1f}", *shown]
 
 
 def _draw(
