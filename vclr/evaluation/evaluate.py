@@ -222,7 +222,7 @@ def write_metrics(
 
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
-    `intervals` holds the 95 % interval of each but F1 over images; `bootstrap.npz` holds the draws that differences
+    `intervals` holds the 95 % interval of each over images; `bootstrap.npz` holds the draws that differences
     need.
     """
     draws = scorer.draw()
