@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import vclr
 from vclr.cli import app
 from vclr.coco.prediction import Prediction
-from vclr.coco.predictions import PredictionChecks
+from vclr.coco.prediction_checks import PredictionChecks
 from vclr.coco.results import join_parts
 from vclr.config import Config, load_config
 from vclr.data.data_sets import evaluated_groups

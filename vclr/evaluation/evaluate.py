@@ -13,7 +13,8 @@ from typing import Any
 
 import vclr
 from vclr.coco.annotations import Json
-from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
+from vclr.coco.prediction_checks import PredictionChecks
+from vclr.coco.predictions import PredictionsFile, read_predictions
 from vclr.coco.results import ResultsPart, join_parts, lock_part, writing_results
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set, test_views_key

@@ -15,7 +15,8 @@ from vclr.catalog.metrics import MAX_DETS
 from vclr.coco.annotations import Json
 from vclr.coco.file import encode_coco
 from vclr.coco.plain import open_ground_truth
-from vclr.coco.predictions import check_predictions, group_by_image, read_predictions
+from vclr.coco.prediction_checks import check_predictions
+from vclr.coco.predictions import group_by_image, read_predictions
 from vclr.errors import UsageError
 from vclr.evaluation.intervals import describe_intervals
 from vclr.evaluation.scorer import ClassAwareScorer, Scorer
