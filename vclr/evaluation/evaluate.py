@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import vclr
+from vclr.catalog.metrics import MAX_PREDICTIONS
 from vclr.coco.annotations import Json
 from vclr.coco.prediction_checks import PredictionChecks
 from vclr.coco.predictions import PredictionsFile, read_predictions
@@ -223,12 +224,13 @@ def write_metrics(
 
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
-    `intervals` holds the 95 % interval of each but F1 over images; `bootstrap.npz` holds the draws that differences
-    need.
+    `max_predictions` is the largest number of predictions for an image, and `intervals` holds the 95 % interval of each
+    metric but F1 over images; `bootstrap.npz` holds the draws that differences need.
     """
-    draws = scorer.draw()
+    draws, most = scorer.draw(), scorer.max_predictions()
     scores = {
-        group: {**metrics, "intervals": describe_intervals(draws[group])} for group, metrics in scorer.metrics().items()
+        group: {**metrics, MAX_PREDICTIONS: most[group], "intervals": describe_intervals(draws[group])}
+        for group, metrics in scorer.metrics().items()
     }
     metrics = {
         **scores[headline_group(config)],

@@ -7,11 +7,12 @@ percent. A metric without ground truth is `None`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vclr.catalog.metrics import MAX_DETS
+from vclr.catalog.metrics import MAX_DETS, capped_counts, describe_cap
 from vclr.coco.annotations import Json
 from vclr.coco.file import encode_coco
 from vclr.coco.plain import open_ground_truth
@@ -21,6 +22,8 @@ from vclr.errors import UsageError
 from vclr.evaluation.intervals import describe_intervals
 from vclr.evaluation.scorer import ClassAwareScorer, Scorer
 from vclr.worker_pool import WorkerPool
+
+log = logging.getLogger("vclr.evaluation")
 
 
 def score(
@@ -80,4 +83,8 @@ def score(
             metrics = scorer.score(found, pool)[""]
     else:
         metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+    most = max(scorer.max_predictions().values(), default=0)  # with classes, of one category as pycocotools counts
+    if capped := capped_counts(max_dets, most):
+        source = predictions if isinstance(predictions, (str, Path)) else "predictions"
+        log.warning("%s: %s", source, describe_cap(most, capped, "says no more than at fewer"))
     return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.classes import ALL
-from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
+from vclr.catalog.metrics import BOX_HEADLINE, FEWEST, HEADLINE, MAX_PREDICTIONS, describe_cap, detections_of, left_out
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
@@ -30,8 +30,8 @@ class Experiment:
         seeds: the seeds, in the order of all lists below.
         config: the resolved configuration of the first seed.
         test_set: the test set that was evaluated.
-        groups: for each group of classes, the metrics of each seed. Without groups, only the headline metrics, as the
-            group `all` (which `by_test_set` renames to the protocol).
+        groups: for each group of classes, the metrics of each seed and `max_predictions`. Without groups, only the
+            headline metrics, as the group `all` (which `by_test_set` renames to the protocol).
         classes: for each group, the names of its classes; empty for a test set without groups.
         untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
         proposals: the same for the object proposals of the test set.
@@ -102,14 +102,24 @@ class Experiment:
         values = self.values(group, metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def shows(self, metric: str) -> bool:
+        """Tell whether a metric was measured, and no cap makes it meaningless in all groups and seeds."""
+        is_measured = any(self.values(group, metric) for group in self.groups)
+        return is_measured and detections_of(metric) not in self.left_out()
+
+    def left_out(self) -> list[int]:
+        """List the numbers of detections at which recall is not shown."""
+        first, *others = [left_out(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
+        return [count for count in first if all(count in other for other in others)]
+
     def drawn(self, group: str, metric: str) -> np.ndarray | None:
         """Return the mean over the seeds in each bootstrap draw of the images; None if a seed has no draws."""
         return mean_draws(self.draws.get(group, []), metric)
 
-    def reference(self, name: str) -> Experiment:
-        """Return `untrained` or `proposals` as an experiment of one seed."""
+    def reference(self, name: str, title: str) -> Experiment:
+        """Return `untrained` or `proposals` as an experiment of one seed with a name of its own."""
         groups = {group: [metrics] for group, metrics in getattr(self, name).items()}
-        return replace(self, groups=groups, draws=self.reference_draws.get(name, {}))
+        return replace(self, name=title, groups=groups, draws=self.reference_draws.get(name, {}))
 
     def gaps(self, metric: str) -> list[float]:
         """Return, seed by seed, how far the novel classes lie below the known ones; empty without both groups."""
@@ -185,6 +195,23 @@ def main_metric(experiments: list[Experiment]) -> str:
     """Return the metric that comparisons are about: recall of masks, or of boxes if no masks were evaluated."""
     has_masks = all(experiment.values(group, HEADLINE) for experiment in experiments for group in experiment.groups)
     return HEADLINE if has_masks else BOX_HEADLINE
+
+
+def shown_columns(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
+    """List the columns of a table: in place of recall that a cap makes meaningless for all, recall at `FEWEST`."""
+    choices = [(name, f"{name.partition('@')[0]}@{FEWEST}") for name in metrics]
+    columns = [next((one for one in pair if any(own.shows(one) for own in experiments)), "") for pair in choices]
+    return [name for name in dict.fromkeys(columns) if name] or [main_metric(experiments)]
+
+
+def describe_caps(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
+    """Say which experiments have so few predictions per image that some of these metrics are left out."""
+    wanted, said = {*map(detections_of, metrics)}, []
+    for one in experiments:
+        if counts := [count for count in one.left_out() if count in wanted]:
+            most = max(own[MAX_PREDICTIONS] or 0 for seeds in one.groups.values() for own in seeds)
+            said.append(f"{one.name}: {describe_cap(int(most), counts)}.")
+    return said
 
 
 def target_group(experiments: list[Experiment]) -> str:
