@@ -17,12 +17,17 @@ FEWEST = 10  # detections at which recall is always shown, so that there is a fi
 
 # The metric that experiments are compared by, and its replacement if no masks were evaluated.
 HEADLINE, BOX_HEADLINE = "mask_ar@100", "box_ar@100"
+BOUNDARY_HEADLINE = "boundary_ar@100"  # shown only if it was measured
 # The metrics of paired tests, the study and MLflow.
-SHOWN_METRICS = (HEADLINE, "mask_ar@10", "mask_ap", BOX_HEADLINE, "box_ar@10", "box_ap")
+SHOWN_METRICS = (
+    *(HEADLINE, "mask_ar@10", "mask_ap"),
+    *(BOX_HEADLINE, "box_ar@10", "box_ap"),
+    *(BOUNDARY_HEADLINE, "boundary_ar@10", "boundary_ap"),
+)
 # The columns of the report's table, which summary.json holds too.
-TABLE_METRICS = (HEADLINE, "mask_ar@10", BOX_HEADLINE)
+TABLE_METRICS = (HEADLINE, "mask_ar@10", BOX_HEADLINE, BOUNDARY_HEADLINE)
 # What `vclr evaluate` prints.
-PRINTED_METRICS = ("box_ar@10", BOX_HEADLINE, "mask_ar@10", HEADLINE)
+PRINTED_METRICS = ("box_ar@10", BOX_HEADLINE, "mask_ar@10", HEADLINE, BOUNDARY_HEADLINE)
 
 
 def metric_names(kind: str, max_dets: Sequence[int]) -> list[str]:
@@ -79,6 +84,7 @@ def describe_cap(max_predictions: int, counts: Sequence[int], says: str = "is le
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """Write the printed metrics as a line; if a cap makes some of them meaningless, say so instead."""
     capped = [count for count in left_out(metrics) if count in map(detections_of, PRINTED_METRICS)]
-    values = {name: None if detections_of(name) in capped else metrics.get(name) for name in PRINTED_METRICS}
+    printed = [name for name in PRINTED_METRICS if name in metrics or name != BOUNDARY_HEADLINE]
+    values = {name: None if detections_of(name) in capped else metrics.get(name) for name in printed}
     line = ", ".join(f"{name} -" if value is None else f"{name} {value:.1f}" for name, value in values.items())
     return line + (f" ({describe_cap(metrics[MAX_PREDICTIONS], capped)})" if capped else "")

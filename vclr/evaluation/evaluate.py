@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import vclr
-from vclr.catalog.metrics import MAX_PREDICTIONS
+from vclr.catalog.metrics import BOUNDARY, MAX_PREDICTIONS
 from vclr.coco.annotations import Json
 from vclr.coco.prediction_checks import PredictionChecks
 from vclr.coco.predictions import PredictionsFile, read_predictions
@@ -22,7 +22,7 @@ from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set, test
 from vclr.data.loader import list_test_batches
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draws
@@ -190,10 +190,20 @@ def open_test_set(config: Config, reads_photos: bool = True) -> TestSamples:
 
 
 def make_scorer(config: Config, samples: TestSamples, only_headline: bool = False) -> Scorer:
-    """Return a scorer of the headline, and of each group."""
-    groups, headline = evaluated_groups(config), headline_group(config)
+    """Return a scorer of the headline, and of each group and `evaluation.boundary` unless it is `only_headline`.
+
+    Raises:
+        UsageError: `evaluation.boundary` is set and no masks are evaluated.
+    """
+    groups, headline, evaluation = evaluated_groups(config), headline_group(config), config.evaluation
     counted = {headline: groups.get(headline)} | ({} if only_headline else groups)
-    return Scorer(samples.coco, counted, config.evaluation.max_dets, may_have_masks(config))
+    boundary = evaluation.boundary and not only_headline
+    if boundary and not may_have_masks(config):
+        raise UsageError("evaluation.boundary: this protocol or training is of boxes, without masks; leave it out")
+    scorer = Scorer(samples.coco, counted, evaluation.max_dets, may_have_masks(config), boundary=boundary)
+    if boundary and not any(kind == BOUNDARY for _, kind in scorer.tallies):
+        raise UsageError(f"evaluation.boundary: {test_set(config).annotations} has no masks; leave it out")
+    return scorer
 
 
 def headline_group(config: Config) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vclr.catalog.metrics import BOX_HEADLINE, MAX_PREDICTIONS
+from vclr.catalog.metrics import BOUNDARY_HEADLINE, BOX_HEADLINE, MAX_PREDICTIONS
 from vclr.evaluation.intervals import Interval, interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
@@ -142,7 +142,7 @@ def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: b
 
 def shown_metrics(experiments: list[Experiment]) -> list[str]:
     """List the metrics of a table of results."""
-    return shown_columns(experiments, (main_metric(experiments), BOX_HEADLINE))
+    return shown_columns(experiments, (main_metric(experiments), BOX_HEADLINE, BOUNDARY_HEADLINE))
 
 
 def markdown_results(experiments: list[Experiment]) -> list[str]:
