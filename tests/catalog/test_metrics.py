@@ -24,9 +24,10 @@ def test_names_are_those_of_an_evaluation(max_dets: tuple[int, ...]):
 
 
 def test_printed_metrics_are_one_line():
-    assert format_metrics({"box_ar@10": 1.25, "mask_ar@100": 3.0}) == (
-        "box_ar@10 1.2, box_ar@100 -, mask_ar@10 -, mask_ar@100 3.0"
-    )
+    line = "box_ar@10 1.2, box_ar@100 -, mask_ar@10 -, mask_ar@100 3.0"
+    assert format_metrics({"box_ar@10": 1.25, "mask_ar@100": 3.0}) == line
+    with_boundary = format_metrics({"box_ar@10": 1.25, "mask_ar@100": 3.0, "boundary_ar@100": 2.0})
+    assert with_boundary == f"{line}, boundary_ar@100 2.0", "only if it was measured"
 
 
 @pytest.mark.parametrize(("most", "says"), [(10, "10 predictions"), (50, "50 predictions"), (1, "1 prediction")])

@@ -27,6 +27,7 @@ from vclr.evaluation.evaluate import (
     evaluate_file,
     evaluate_parts,
     evaluate_shard,
+    make_scorer,
     open_test_set,
     part_path,
     predict_part,
@@ -249,7 +250,8 @@ def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path
         alone = score(
             world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names, intervals=True
         )
-        assert (again["groups"][group] if group else {key: again[key] for key in alone}) == alone
+        own = again["groups"][group] if group else again
+        assert {key: own[key] for key in alone} == alone
 
 
 @pytest.mark.parametrize(
@@ -375,10 +377,11 @@ def test_the_largest_number_of_predictions_is_recorded_and_said(world: Path, tmp
 def test_score_warns_of_a_cap(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
     write_json(tmp_path / "found.json", [{**found, "score": place / 99} for place in range(12)])
-    for class_aware in (False, True):
+    for class_aware, per in ((False, "image"), (True, "image and class")):
         caplog.clear()
         metrics = score(world / "annotations_val.json", tmp_path / "found.json", class_aware=class_aware)
-        assert caplog.text.count("at most 12 predictions per image, so recall at 30, 50, 100 and 300 says") == 1
+        says = f"found.json: at most 12 predictions per {per}, so recall at 30, 50, 100 and 300 equals recall at 20"
+        assert caplog.text.count(says) == 1
         assert metrics["box_ar@300"] is not None
     caplog.clear()
     score(world / "annotations_val.json", tmp_path / "found.json", max_dets=[1, 10, 100])
@@ -403,10 +406,11 @@ def test_boundaries_are_measured_as_score_does(world: Path, tmp_path: Path):
     }
     shards = [evaluate_shard(build_model(config), boundary, tmp_path / n, Shard(int(n), 2), True) for n in "12"]
     assert evaluate_parts(shards, boundary, tmp_path / "joined") == metrics
-    in_training = evaluate_model(build_model(config), boundary, open_test_set(boundary), StopSignals(), 0)
-    assert in_training is not None and not any(name.startswith("boundary") for name in in_training)
+    in_training = make_scorer(boundary, open_test_set(boundary), only_headline=True)
+    assert {kind for _, kind in in_training.tallies} == {"box", "mask"}
 
 
+@pytest.mark.slow
 def test_boundaries_are_printed_and_need_an_evaluation_of_their_own(world: Path, tmp_path: Path):
     config = make_config(world, "model.num_queries=10")
     torch.save({"model": build_model(config).state_dict()}, tmp_path / "model.pth")

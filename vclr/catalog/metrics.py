@@ -73,12 +73,12 @@ def left_out(metrics: Mapping[str, Any]) -> list[int]:
     return [count for count in capped_counts(counts, metrics.get(MAX_PREDICTIONS)) if count > FEWEST]
 
 
-def describe_cap(max_predictions: int, counts: Sequence[int], says: str = "is left out") -> str:
+def describe_cap(max_predictions: int, counts: Sequence[int], says: str = "is left out", per: str = "image") -> str:
     """Say why recall at some numbers of detections is left out."""
     *others, last = map(str, counts)
     named = f"{', '.join(others)} and {last}" if others else last
     predictions = "1 prediction" if max_predictions == 1 else f"{max_predictions} predictions"
-    return f"at most {predictions} per image, so recall at {named} {says}"
+    return f"at most {predictions} per {per}, so recall at {named} {says}"
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:

@@ -83,8 +83,14 @@ def score(
             metrics = scorer.score(found, pool)[""]
     else:
         metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
-    most = max(scorer.max_predictions().values(), default=0)  # with classes, of one category as pycocotools counts
-    if capped := capped_counts(max_dets, most):
-        source = predictions if isinstance(predictions, (str, Path)) else "predictions"
-        log.warning("%s: %s", source, describe_cap(most, capped, "says no more than at fewer"))
+    source = predictions if isinstance(predictions, (str, Path)) else "predictions"
+    _warn_of_cap(source, scorer, max_dets, "image and class" if class_aware else "image")
     return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})
+
+
+def _warn_of_cap(source: str | Path, scorer: Scorer, max_dets: Sequence[int], per: str) -> None:
+    """Say at which numbers of detections recall means nothing, because there are fewer predictions `per` image."""
+    most = max(scorer.max_predictions().values(), default=0)
+    if capped := capped_counts(max_dets, most):
+        fewer = max({*max_dets} - {*capped})
+        log.warning("%s: %s", source, describe_cap(most, capped, f"equals recall at {fewer}", per))
