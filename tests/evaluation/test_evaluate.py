@@ -374,6 +374,18 @@ def test_the_largest_number_of_predictions_is_recorded_and_said(world: Path, tmp
     assert f"(at most {most} predictions per image, so recall at 100 is left out)" in lines[0]
 
 
+def test_processes_agree_on_the_largest_number_of_predictions(world: Path):
+    config = make_config(world, "evaluation.protocol=''")
+    samples = open_test_set(config)
+    found = {"category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
+    for counts in ((3, 5), (5, 3)):
+        first, second = make_scorer(config, samples), make_scorer(config, samples)
+        for image_id, (scorer, count) in enumerate(zip((first, second), counts, strict=True), start=1):
+            scorer.add(image_id, [{**found, "image_id": image_id}] * count)
+        first.merge(second.tallies)
+        assert first.max_predictions()[""] == 5
+
+
 def test_score_warns_of_a_cap(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
     write_json(tmp_path / "found.json", [{**found, "score": place / 99} for place in range(12)])
@@ -428,6 +440,7 @@ def test_boundaries_need_masks(world: Path, tmp_path: Path):
         ("dataloader.train.mapper.mask_on=False", "evaluation.boundary: this protocol or training is of boxes"),
     ):
         config = make_config(world, own, "evaluation.boundary=True")
-        with pytest.raises(UsageError, match=says):
-            evaluate(build_model(config), config, tmp_path / "out", quiet=True)
+        for run in (evaluate, partial(evaluate_shard, shard=Shard(1, 2))):
+            with pytest.raises(UsageError, match=says):
+                run(build_model(config), config, tmp_path / "out", quiet=True)
         assert not (tmp_path / "out").exists()

@@ -57,6 +57,8 @@ def evaluate_shard(
         checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
     """
     samples, path = open_test_set(config), output / "predictions.json"
+    if config.evaluation.boundary:
+        make_scorer(config, samples)  # refuses a test set without masks now, not only when the shards are joined
     is_new = make_folder(output, [part_path(output, shard)])
     with leaving_no_empty(output, is_new):
         source = provenance.describe(config, checkpoint)

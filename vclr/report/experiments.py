@@ -198,10 +198,13 @@ def main_metric(experiments: list[Experiment]) -> str:
 
 
 def shown_columns(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
-    """List the columns of a table: in place of recall that a cap makes meaningless for all, recall at `FEWEST`."""
-    choices = [(name, f"{name.partition('@')[0]}@{FEWEST}") for name in metrics]
-    columns = [next((one for one in pair if any(own.shows(one) for own in experiments)), "") for pair in choices]
-    return [name for name in dict.fromkeys(columns) if name] or [main_metric(experiments)]
+    """List the columns of a table: those that an experiment shows, and recall at `FEWEST` if one leaves recall out."""
+    columns = []
+    for name in metrics:
+        is_left_out = any(detections_of(name) in one.left_out() for one in experiments)
+        columns += [name, f"{name.partition('@')[0]}@{FEWEST}"] if is_left_out else [name]
+    shown = [name for name in dict.fromkeys(columns) if any(one.shows(name) for one in experiments)]
+    return shown or [main_metric(experiments)]
 
 
 def describe_caps(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
