@@ -95,9 +95,10 @@ def test_boxes_have_a_column_whatever_the_cap(world):
 
 def test_boundaries_have_a_column_if_any_experiment_measured_them(world):
     assert "boundary_ar@100" not in str(summarize(read(world)))
-    change(world, "full", **{"boundary_ar@100": 12.3})
+    change(world, "full", **{"boundary_ar@100": 12.3, "boundary_ar@10": 11.0})
+    change(world, "views", max_predictions=50)
     table = table_of(world)
     assert table["metrics"][-1] == "boundary_ar@100"
-    assert [row["cells"][3][0] for row in table["rows"]] == ["–", "–", "12.3"]
+    assert [row["cells"][4][0] for row in table["rows"]] == ["–", "–", "12.3"]
     assert "known `boundary_ar@100`" in markdown_results(read(world))[0]
     assert summarize(read(world))["experiments"]["full"]["novel"]["boundary_ar@100"] == 12.3

@@ -102,10 +102,13 @@ class Experiment:
         values = self.values(group, metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def measures(self, metric: str) -> bool:
+        """Tell whether a metric was measured in a group."""
+        return any(self.values(group, metric) for group in self.groups)
+
     def shows(self, metric: str) -> bool:
         """Tell whether a metric was measured, and no cap makes it meaningless in all groups and seeds."""
-        is_measured = any(self.values(group, metric) for group in self.groups)
-        return is_measured and detections_of(metric) not in self.left_out()
+        return self.measures(metric) and detections_of(metric) not in self.left_out()
 
     def left_out(self) -> list[int]:
         """List the numbers of detections at which recall is not shown."""
@@ -201,7 +204,7 @@ def shown_columns(experiments: list[Experiment], metrics: Sequence[str]) -> list
     """List the columns of a table: those that an experiment shows, and recall at `FEWEST` if one leaves recall out."""
     columns = []
     for name in metrics:
-        is_left_out = any(detections_of(name) in one.left_out() for one in experiments)
+        is_left_out = any(one.measures(name) and not one.shows(name) for one in experiments)
         columns += [name, f"{name.partition('@')[0]}@{FEWEST}"] if is_left_out else [name]
     shown = [name for name in dict.fromkeys(columns) if any(one.shows(name) for one in experiments)]
     return shown or [main_metric(experiments)]

@@ -25,7 +25,7 @@ def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
 
 def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> Json:
     metric = main_metric(experiments)
-    has_boundary = any(one.values(group, BOUNDARY_HEADLINE) for one in experiments for group in one.groups)
+    has_boundary = any(one.measures(BOUNDARY_HEADLINE) for one in experiments)
     names = [name for name in TABLE_METRICS if has_boundary or name != BOUNDARY_HEADLINE]
     summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
     for experiment in experiments:
