@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from vclr.catalog.metrics import f1_names
 from vclr.coco.file import encode_coco
 from vclr.coco.prediction import as_prediction
 from vclr.evaluation.intervals import DRAWS, describe_intervals, draw_images, interval, read_draws, write_draws
-from vclr.evaluation.scorer import Scorer
+from vclr.evaluation.scorer import ClassAwareScorer, Scorer
 
 GROUPS = {"": None, "novel": ["b"]}
 NUM_IMAGES = 12
@@ -36,8 +35,8 @@ def make_set(seed=0, num_images=NUM_IMAGES):
     return {"images": images, "annotations": annotations, "categories": categories}, predictions
 
 
-def scorer_of(coco, predictions):
-    scorer = Scorer(encode_coco(coco, "truth"), GROUPS, masks=any("segmentation" in one for one in coco["annotations"]))
+def scorer_of(coco, predictions, make=Scorer):
+    scorer = make(encode_coco(coco, "truth"), GROUPS, masks=any("segmentation" in one for one in coco["annotations"]))
     scorer.score((image_id, [as_prediction(one) for one in found]) for image_id, found in predictions.items())
     return scorer
 
@@ -57,24 +56,27 @@ def resample(coco, predictions, weights):
     return drawn, found
 
 
-def check_draws(coco, predictions, numbers):
-    draws = scorer_of(coco, predictions).draw()
+def check_draws(coco, predictions, numbers, make=Scorer):
+    draws, has_masks = scorer_of(coco, predictions, make).draw(), "segmentation" in coco["annotations"][0]
     weights = np.concatenate(list(draw_images(len(coco["images"]))), axis=1)
     for number in numbers:
-        expected = scorer_of(*resample(coco, predictions, weights[:, number])).metrics()
-        for group in GROUPS:
-            for name, value in expected[group].items():
-                if name in draws[group]:
+        expected = scorer_of(*resample(coco, predictions, weights[:, number]), make).metrics()
+        for group, metrics in expected.items():
+            for name, value in metrics.items():
+                if name.startswith("box_") or has_masks:
                     drawn = draws[group][name][number]
                     assert drawn == pytest.approx(np.nan if value is None else value, abs=1e-9, nan_ok=True), name
                 else:
-                    assert value is None or name in (*f1_names("box"), *f1_names("mask"))
+                    assert value is None
+                    assert name not in draws[group]
     return draws
 
 
 def test_a_draw_is_the_evaluation_of_the_drawn_images():
     draws = check_draws(*make_set(), range(6))
     assert 2 < draws[""]["box_ap"].std() < 20
+    assert 2 < draws[""]["box_f1"].std() < 20
+    assert len(np.unique(draws[""]["box_f1_score"])) > 3
     assert {"box_ap75", "box_ap_small", "box_ar@1", "box_ar@300_large"} <= draws["novel"].keys()
     assert not any(name.startswith("mask_") for name in draws[""])
 
@@ -92,6 +94,13 @@ def test_masks_are_drawn_too():
         one["segmentation"] = [[x, y, x + w, y, x + w, y + h / 2, x, y + h]]
     draws = check_draws(coco, predictions, range(2))
     assert "mask_ar@100_small" in draws["novel"]
+
+
+def test_averages_over_categories_are_drawn_too():
+    coco, predictions = make_set(num_images=6)
+    coco["categories"].append({"id": 3, "name": "absent"})
+    draws = check_draws(coco, predictions, range(6), ClassAwareScorer)
+    assert np.nanstd(draws[""]["box_ap"]) > 2
 
 
 def test_draws_depend_on_the_number_of_images_alone():

@@ -166,12 +166,8 @@ def score(
         bool, typer.Option("--lvis", help="Add LVIS's own figures, for predictions with its classes (needs lvis).")
     ] = False,
     intervals: Annotated[
-        bool | None,
-        typer.Option(
-            help="Also compute the 95 % interval of each metric but F1 over images (bootstrap); done by default, but "
-            "not possible with --class-aware."
-        ),
-    ] = None,
+        bool, typer.Option(help="Also compute the 95 % interval of each metric over images (bootstrap).")
+    ] = True,
     class_aware: Annotated[
         bool,
         typer.Option("--class-aware", help="Count a detection only for objects of its own category, and average."),
@@ -190,18 +186,16 @@ def score(
 
     if output is not None:
         check_output_file(output, {"GROUND_TRUTH": ground_truth, "PREDICTIONS": predictions}, ("box_ap", "box_ar@100"))
-    _refuse_unused("--class-aware", ["--intervals"] if class_aware and intervals else [])
     others = {"--class-aware": class_aware, "--boundary": boundary}
     if lvis:
         _refuse_unused("--lvis", [name for name in others if others[name]])
-        metrics = score_as_lvis(ground_truth, predictions, intervals is not False)
+        metrics = score_as_lvis(ground_truth, predictions, intervals)
     else:
-        pool, with_intervals = WorkerPool(count_cpus()), not class_aware if intervals is None else intervals
         metrics = compute(
             ground_truth,
             predictions,
-            intervals=with_intervals,
-            pool=pool,
+            intervals=intervals,
+            pool=WorkerPool(count_cpus()),
             class_aware=class_aware,
             boundary=boundary,
         )

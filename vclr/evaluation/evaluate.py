@@ -237,7 +237,7 @@ def write_metrics(
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
     `max_predictions` is the largest number of predictions for an image, and `intervals` holds the 95 % interval of each
-    metric but F1 over images; `bootstrap.npz` holds the draws that differences need.
+    metric over images; `bootstrap.npz` holds the draws that differences need.
     """
     draws, most = scorer.draw(), scorer.max_predictions()
     scores = {

@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from vclr.catalog.metrics import AP_THRESHOLDS, SHOWN_METRICS, metric_names, recall_sizes
+from vclr.catalog.metrics import AP_THRESHOLDS, SHOWN_METRICS, f1_names, metric_names, recall_sizes
 from vclr.errors import UserError
 from vclr.evaluation.tally import RANGES, RECALLS, THRESHOLDS, UNMATCHED, Tally
 from vclr.files import atomic_path
+from vclr.processes import count_cpus
 
 DRAWS = 1000
 DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
 BATCH, MAX_BATCH = 50_000, 200  # images, and draws, that are counted at once: more need more memory
 
+Key = tuple[str, str]  # group, and one of KINDS
 Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN without ground truth
 Interval = tuple[float, float]
 
 
-def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[str, np.ndarray]) -> dict[str, Draws]:
-    """Return the metrics of each draw, without F1.
+def draw_metrics(tallies: Mapping[Key, Tally], num_objects: Mapping[str, np.ndarray]) -> dict[str, Draws]:
+    """Return the metrics of each draw.
 
     If an image is drawn several times, its detections follow each other in the order of equal scores.
 
@@ -38,18 +42,46 @@ def draw_metrics(tallies: Mapping[tuple[str, str], Tally], num_objects: Mapping[
         num_objects: (i, a) number of objects per image and size range, per group.
 
     Returns:
-        For each group the metrics of `metric_names` for each kind, draw by draw.
+        For each group the metrics of `metric_names` and `f1_names` for each kind, draw by draw.
     """
-    drawn: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in tallies}
-    sources = {key: _Source(tally, num_objects[key[0]]) for key, tally in tallies.items()}
-    for weights in draw_images(len(next(iter(num_objects.values())))):
-        for key, source in sources.items():
-            drawn[key].append(source.draw(weights))
     metrics: dict[str, Draws] = {group: {} for group, _ in tallies}
-    for (group, kind), parts in drawn.items():
-        names = metric_names(kind, tallies[group, kind].max_dets)
-        metrics[group] |= dict(zip(names, np.concatenate(parts, axis=1), strict=True))
+    batches = list(_draw_batches(tallies, num_objects))
+    for (group, kind), tally in tallies.items():
+        names = [*metric_names(kind, tally.max_dets), *f1_names(kind)]
+        values = np.concatenate([batch[group, kind] for batch in batches], axis=1)
+        metrics[group] |= dict(zip(names, values, strict=True))
     return metrics
+
+
+def draw_averages(tallies: Mapping[Key, Tally], num_objects: Mapping[str, np.ndarray]) -> Draws:
+    """Return the metrics of each draw as averages over the groups that then have objects, without F1.
+
+    The arguments are those of `draw_metrics`.
+    """
+    metrics: Draws = {}
+    totals: dict[str, list[np.ndarray]] = {kind: [] for _, kind in tallies}
+    for batch in _draw_batches(tallies, num_objects):
+        for kind, parts in totals.items():
+            values = np.stack([values for key, values in batch.items() if key[1] == kind])
+            count = (~np.isnan(values)).sum(axis=0)
+            parts.append(np.where(count, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan))
+    for kind, parts in totals.items():
+        names = metric_names(kind, next(iter(tallies.values())).max_dets)
+        metrics |= dict(zip(names, np.concatenate(parts, axis=1), strict=False))
+    return metrics
+
+
+def _draw_batches(
+    tallies: Mapping[Key, Tally], num_objects: Mapping[str, np.ndarray]
+) -> Iterator[dict[Key, np.ndarray]]:
+    """Yield the metrics (n, b) of `_Source.draw` for a batch of draws at a time."""
+    sources = {key: _Source(tally, num_objects[key[0]]) for key, tally in tallies.items()}
+    num_threads = count_cpus()  # nearly all of the time is spent in numpy, which runs in parallel
+    with ThreadPoolExecutor(num_threads) as threads:
+        images = draw_images(len(next(iter(num_objects.values()))))
+        while batches := list(islice(images, num_threads)):  # no more are held in memory
+            found = [threads.map(source.draw, batches) for source in sources.values()]
+            yield from (dict(zip(sources, values, strict=True)) for values in zip(*found, strict=True))
 
 
 def draw_images(num_images: int) -> Iterator[np.ndarray]:
@@ -112,107 +144,149 @@ class _Source:
 
     def __init__(self, tally: Tally, num_objects: np.ndarray) -> None:
         self._num_objects, self._max_dets = num_objects.astype(float), tally.max_dets
-        self._counts = np.zeros((len(num_objects), len(tally.max_dets), len(RANGES)))
-        for image, counts in tally.counts.items():
-            self._counts[image] = counts
+        self._counted = np.array(list(tally.counts), int)
+        shape = len(tally.counts), len(tally.max_dets) * len(RANGES)
+        self._counts = np.array(list(tally.counts.values()), float).reshape(shape)
         order, areas = tally.order(), range(len(RANGES)) if tally.images else ()
-        images = tally.sorted_images(order)
-        self._ranked = [_Ranked(images, tally.sorted_flags(area, order), len(num_objects)) for area in areas]
+        images, scores = tally.sorted_images(order), tally.sorted_scores(order)
+        self._ranked = [_Ranked(images, scores, tally.sorted_flags(area, order), len(num_objects)) for area in areas]
 
     def draw(self, weights: np.ndarray) -> np.ndarray:
-        """Return the metrics (n, b), named by `metric_names`, of draws with these weights (i, b) of the images."""
-        as_float = weights.T.astype(float)
+        """Return the metrics (n, b), named by `metric_names` and `f1_names`, of draws with these weights (i, b)."""
+        by_draw = np.ascontiguousarray(weights.T)
+        as_float = by_draw.astype(float)
         num_objects = as_float @ self._num_objects
+        shape = len(by_draw), len(THRESHOLDS), len(RANGES)
+        precision, f1, threshold = np.zeros(shape), np.zeros(len(by_draw)), np.full(len(by_draw), np.nan)
+        for area, ranked in enumerate(self._ranked):
+            found = ranked.count(weights)
+            precision[..., area] = ranked.average_precision(by_draw, found, num_objects[:, area])
+            if not area:
+                f1, threshold = ranked.best_f1(by_draw, found, num_objects[:, area])
+        is_missing = num_objects == 0
+        precision[np.broadcast_to(is_missing[:, None], shape)] = np.nan
+        f1[is_missing[:, 0]] = np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
-            counts = as_float @ self._counts.reshape(len(weights), -1)
-            recall = counts.reshape(len(as_float), -1, len(RANGES)) / len(THRESHOLDS) / num_objects[:, None]
-            found = [ranked.draw(weights, num_objects[:, area]) for area, ranked in enumerate(self._ranked)]
-        precision = np.stack(found, axis=-1) if found else np.zeros((len(as_float), len(THRESHOLDS), len(RANGES)))
-        precision[:, :, :] = np.where(num_objects[:, None] > 0, precision, np.nan)
+            counts = as_float[:, self._counted] @ self._counts
+            recall = counts.reshape(len(by_draw), -1, len(RANGES)) / len(THRESHOLDS) / num_objects[:, None]
         alone = np.searchsorted(THRESHOLDS, list(AP_THRESHOLDS.values()))
         means = precision.mean(axis=1)
         values = [means[:, 0], *precision[:, alone, 0].T, *means[:, 1:].T]
         for number, count in enumerate(self._max_dets):
             values += [*recall[:, number, : len(recall_sizes(count))].T]
-        return 100 * np.stack(values)
+        return np.stack([*(100 * value for value in (*values, f1)), threshold])
 
 
 class _Ranked:
     """The detections of all images in a size range, best first.
 
-    Most of them are false at every threshold. Precision is looked up only at the others, so the sum of the false ones
-    in between is all that a draw needs of them, and it serves all thresholds.
+    Most of them are false at every threshold. Only the others are looked up, and the last one of each score that a
+    true one has, so the sum of the false ones in between is all that a draw needs of them, for all thresholds.
     """
 
-    def __init__(self, images: np.ndarray, flags: np.ndarray, num_images: int) -> None:
+    def __init__(self, images: np.ndarray, scores: np.ndarray, flags: np.ndarray, num_images: int) -> None:
+        is_true = np.unpackbits(flags, axis=0, count=1).astype(bool)[0]  # at the lowest threshold
+        with_true = np.unique(np.searchsorted(-scores, -scores[is_true], side="right")) - 1
         is_false = (flags == UNMATCHED[:, None]).all(axis=0)
-        places = np.flatnonzero(flags.any(axis=0) & ~is_false)
-        false = np.flatnonzero(is_false)
+        is_place = flags.any(axis=0) & ~is_false
+        is_place[with_true] = True
+        places, false = np.flatnonzero(is_place), np.flatnonzero(is_false & ~is_place)
         before = np.searchsorted(places, false)
         false, before = false[before < len(places)], before[before < len(places)]
         entries = np.ones(len(false), np.int32), (before, images[false])
         self._false_between = csr_array(entries, shape=(len(places), num_images))
         self._images = images[places]
         bits = np.unpackbits(flags[:, places], axis=0).astype(bool)
-        is_true, is_false = bits[: len(THRESHOLDS)], bits[len(THRESHOLDS) : 2 * len(THRESHOLDS)]
-        self._levels = [_Level(*level, self._images) for level in zip(is_true, is_false, strict=True)]
+        levels = list(zip(bits[: len(THRESHOLDS)], bits[len(THRESHOLDS) : 2 * len(THRESHOLDS)], strict=True))
+        self._levels = [_Level(*level, self._images) for level in levels]
+        self._ends = _Level(*levels[0], self._images, np.searchsorted(places, with_true))
+        self._end_scores = scores[with_true]
 
-    def draw(self, weights: np.ndarray, num_objects: np.ndarray) -> np.ndarray:
-        """Return the average precision (b, t) at each threshold of draws with these weights (i, b)."""
-        own = np.ascontiguousarray(weights[self._images].T)
+    def count(self, weights: np.ndarray) -> np.ndarray:
+        """Return the number (b, k) of detections up to each place in draws with these weights (i, b) of the images."""
         found = np.ascontiguousarray((self._false_between @ weights).T)
-        found += own
-        np.cumsum(found, axis=1, out=found)
+        found += weights[self._images].T
+        return np.cumsum(found, axis=1, out=found)
+
+    def average_precision(self, by_draw: np.ndarray, found: np.ndarray, num_objects: np.ndarray) -> np.ndarray:
+        """Return the average precision (b, t) at each threshold.
+
+        Args:
+            by_draw: (b, i) how often each image is in a draw.
+            found: what `count` returned for them.
+            num_objects: (b,) number of objects.
+        """
         needed = _needed(num_objects)
-        by_image = np.ascontiguousarray(weights.T)
-        return np.stack([level.draw(by_image, found, needed) for level in self._levels], axis=1)
+        return np.stack([_average(*level.count(by_draw, found), needed) for level in self._levels], axis=1)
+
+    def best_f1(self, by_draw: np.ndarray, found: np.ndarray, num_objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best F1 (b,) at the lowest threshold and the lowest score (b,) that it keeps; NaN if F1 is 0.
+
+        F1 only rises where something true is added, so the ends of the scores that a true detection has are enough.
+        """
+        true, counted = self._ends.count(by_draw, found)
+        f1 = np.pad(2 * true / np.maximum(counted + num_objects[:, None], 1), ((0, 0), (0, 1)))
+        best = f1.max(axis=1)
+        return best, np.where(best > 0, np.append(self._end_scores, np.nan)[f1.argmax(axis=1)], np.nan)
 
 
 class _Level:
-    """The detections of a size range at a threshold.
+    """The detections of a size range at a threshold, counted at some places: by default, at each true one.
 
     The repetitions of a true detection follow each other, so precision is highest at the last one, and the recall that
     it reaches there is the only one that has to be looked at.
     """
 
-    def __init__(self, is_true: np.ndarray, is_false: np.ndarray, images: np.ndarray) -> None:
-        self._places, self._images = np.flatnonzero(is_true), images[is_true]
-        neither = np.flatnonzero(~is_true & ~is_false)
-        self._neither = images[neither]
-        self._num_before = np.searchsorted(neither, self._places)
+    def __init__(
+        self, is_true: np.ndarray, is_false: np.ndarray, images: np.ndarray, places: np.ndarray | None = None
+    ) -> None:
+        self._true = images[is_true]
+        self._places = np.flatnonzero(is_true) if places is None else places
+        self._num_true = slice(1, None) if places is None else is_true.cumsum()[places]
+        is_neither = ~is_true & ~is_false
+        self._neither, self._num_neither = images[is_neither], is_neither.cumsum()[self._places]
 
-    def draw(self, weights: np.ndarray, found: np.ndarray, needed: np.ndarray) -> np.ndarray:
-        """Return the average precision (b,) of draws.
+    def count(self, by_draw: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers (b, p) of true detections, and of all that are true or false, up to each place.
 
         Args:
-            weights: (b, i) how often each image is in a draw.
+            by_draw: (b, i) how often each image is in a draw.
             found: (b, k) number of detections up to each one, including those that are neither true nor false.
-            needed: (b, r) number of true detections at each recall.
         """
-        true = weights.take(self._images, axis=1).cumsum(axis=1, dtype=np.int32)
         counted = found.take(self._places, axis=1)
         if self._neither.size:
-            left_out = weights.take(self._neither, axis=1).cumsum(axis=1, dtype=np.int32)
-            counted -= np.pad(left_out, ((0, 0), (1, 0))).take(self._num_before, axis=1)
-        precision = np.zeros((len(true), len(self._places) + 1))  # the last column is for recall that is not reached
-        np.divide(true, np.maximum(counted, 1, out=counted), out=precision[:, :-1])
-        return _average(precision, true, needed)
+            counted -= _running(by_draw, self._neither).take(self._num_neither, axis=1)
+        return _running(by_draw, self._true)[:, self._num_true], counted
+
+
+def _running(by_draw: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return (b, n + 1) how often the first detections of (n,) these images are in each draw."""
+    running = np.zeros((len(by_draw), len(images) + 1), np.int32)
+    by_draw.take(images, axis=1).cumsum(axis=1, out=running[:, 1:])
+    return running
 
 
 def _needed(num_objects: np.ndarray) -> np.ndarray:
     """Return (b, r) the smallest numbers of true detections whose recall is at least each of `RECALLS`."""
-    total = num_objects[:, None]
+    total = np.maximum(num_objects, 1)[:, None]  # without objects, there is no recall
     needed = np.ceil(RECALLS * total)
     needed -= (needed - 1) / total >= RECALLS  # as rounding has it
     return (needed + (needed / total < RECALLS)).astype(np.int32)
 
 
-def _average(precision: np.ndarray, true: np.ndarray, needed: np.ndarray) -> np.ndarray:
-    """Return the mean (b,) of the best precision (b, k + 1) from each recall on.
+def _average(true: np.ndarray, counted: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Return the average precision (b,): the mean of the best precision from each recall on.
 
-    All rows are looked up at once, one after the other. Each begins at recall 0, which no detection is needed for, so
-    the last stretch of a row ends where the next row begins.
+    All draws are looked up at once, one after the other. Each begins at recall 0, which no detection is needed for, so
+    the last stretch of a draw ends where the next draw begins.
+
+    Args:
+        true: (b, k) number of true detections up to each true one.
+        counted: (b, k) number of true and false ones up to there.
+        needed: (b, r) number of true detections at each recall.
     """
+    precision = np.zeros((len(true), true.shape[1] + 1))  # the last column is for recall that is not reached
+    np.divide(true, np.maximum(counted, 1, out=counted), out=precision[:, :-1])
     rows = np.arange(len(true))[:, None]
     apart = rows * (max(true.max(initial=0), needed.max()) + 1)
     ranks = np.searchsorted((true + apart).ravel(), needed + apart) - rows * true.shape[1]

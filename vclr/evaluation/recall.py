@@ -49,8 +49,7 @@ def score(
         categories: names of the categories that count; the others' annotations and the images that then have none are
             left out. All count by default.
         masks: if False, masks are not counted and their metrics are `None`.
-        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`; not
-            of F1, and not possible with `class_aware`.
+        intervals: if True, also compute the interval of each metric over images, see `vclr.evaluation.intervals`.
         pool: processes that share the work on a large file; none by default.
         class_aware: a detection only finds objects of its own category, and the metrics are averages over the
             categories that have objects, as pycocotools' with `useCats=1`.
@@ -61,7 +60,7 @@ def score(
         `box_ar@100_small` ... (from 100 detections on), unless `class_aware` is set `box_f1` (the best F1 at an IoU of
         0.50) and `box_f1_score` (the score threshold that gives it), and the same with `mask_`. Mask metrics are `None`
         if the ground truth or the predictions have no segmentation at all. With `intervals`, an entry of this name
-        holds `[low, high]` of each metric but F1.
+        holds `[low, high]` of each metric.
 
     Raises:
         UserError: a file or an entry of it is invalid.
@@ -74,8 +73,6 @@ def score(
         truth = encode_coco(ground_truth, truth_source)
     if class_aware and categories is not None:
         raise UsageError("class_aware: counts all categories; leave out `categories`")
-    if class_aware and intervals:
-        raise UsageError("class_aware: has no intervals; leave out `intervals`")
     make = ClassAwareScorer if class_aware else Scorer
     scorer = make(truth, {"": categories}, max_dets, masks, truth_source, boundary)
     if isinstance(predictions, (str, Path)):

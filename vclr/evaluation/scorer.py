@@ -20,15 +20,13 @@ from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.boundary import to_boundary
-from vclr.evaluation.intervals import Draws, draw_metrics
+from vclr.evaluation.intervals import Draws, Key, draw_averages, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
 from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.evaluation")
-
-Key = tuple[str, str]  # group, and one of KINDS
 
 IMAGES = 64  # that a process counts at once
 
@@ -155,8 +153,12 @@ class Scorer:
 
     def draw(self) -> dict[str, Draws]:
         """Return the metrics of each draw of the images, for each group; without those that are None."""
+        return draw_metrics(*self._counted())
+
+    def _counted(self) -> tuple[dict[Key, Tally], dict[str, np.ndarray]]:
+        """Return the tallies that the predictions have outlines for, and the numbers of objects of each group."""
         counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
-        return draw_metrics(counted, {name: group.num_objects for name, group in self._groups.items()})
+        return counted, {name: group.num_objects for name, group in self._groups.items()}
 
     def _has(self, group: str, kind: str) -> bool:
         """Tell whether the predictions have outlines of a kind."""
@@ -228,6 +230,10 @@ class ClassAwareScorer(Scorer):
             else:
                 scores |= dict.fromkeys(metric_names(kind, self._max_dets))
         return {"": scores}
+
+    def draw(self) -> dict[str, Draws]:
+        """Return the averages over the categories of each draw of the images, for the group of all classes."""
+        return {"": draw_averages(*self._counted())}
 
 
 def _count_images(

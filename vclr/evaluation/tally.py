@@ -137,7 +137,7 @@ class Tally:
         if not self.images:
             return 0.0, None
         order = self.order()
-        flags, scores = self.sorted_flags(0, order), self._scores()[order]
+        flags, scores = self.sorted_flags(0, order), self.sorted_scores(order)
         true, false = (_row(flags, row).cumsum(dtype=np.int64) for row in (0, len(THRESHOLDS)))
         f1 = 2 * true / (true + false + self.num_objects[0])
         f1[:-1][scores[1:] == scores[:-1]] = 0  # a threshold keeps all equal scores
@@ -174,6 +174,10 @@ class Tally:
             flags[:, start + image.matched.astype(int)] = image.flags[area]
             start += len(image.detections.scores)
         return flags[:, order]
+
+    def sorted_scores(self, order: np.ndarray) -> np.ndarray:
+        """Return the score (d,) of each detection, in this order."""
+        return self._scores()[order]
 
     def sorted_images(self, order: np.ndarray) -> np.ndarray:
         """Return the image (d,) of each detection, in this order."""
