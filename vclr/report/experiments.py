@@ -107,11 +107,11 @@ class Experiment:
         return any(self.values(group, metric) for group in self.groups)
 
     def shows(self, metric: str) -> bool:
-        """Tell whether a metric was measured, and no cap makes it meaningless in all groups and seeds."""
+        """Tell whether a metric was measured and is not left out."""
         return self.measures(metric) and detections_of(metric) not in self.left_out()
 
     def left_out(self) -> list[int]:
-        """List the numbers of detections at which recall is not shown."""
+        """List the numbers of detections at which recall is not shown, because it means nothing in any group and seed."""
         first, *others = [left_out(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
         return [count for count in first if all(count in other for other in others)]
 
