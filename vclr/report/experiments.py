@@ -111,7 +111,7 @@ class Experiment:
         return self.measures(metric) and detections_of(metric) not in self.left_out()
 
     def left_out(self) -> list[int]:
-        """List the numbers of detections at which recall is not shown, because it means nothing in any group and seed."""
+        """List the numbers of detections at which recall is not shown, as it means nothing in any group and seed."""
         first, *others = [left_out(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
         return [count for count in first if all(count in other for other in others)]
 
