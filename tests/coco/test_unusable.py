@@ -15,7 +15,8 @@ from pycocotools.cocoeval import COCOeval
 from tests.splits.made import write_split
 from vclr.coco.annotations import encode_mask, load_coco
 from vclr.coco.file import open_coco
-from vclr.coco.predictions import check_predictions, group_by_image
+from vclr.coco.prediction_checks import check_predictions
+from vclr.coco.predictions import group_by_image
 from vclr.coco.repair import repair, save_repaired
 from vclr.config import load_config
 from vclr.data import samples

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -14,17 +16,18 @@ from typer.testing import CliRunner
 import vclr
 from vclr.cli import app
 from vclr.coco.prediction import Prediction
-from vclr.coco.predictions import PredictionChecks
+from vclr.coco.prediction_checks import PredictionChecks
 from vclr.coco.results import join_parts
 from vclr.config import Config, load_config
 from vclr.data.data_sets import evaluated_groups
 from vclr.engine.shared_evaluation import evaluate, evaluate_model
 from vclr.engine.signals import StopSignals
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.evaluate import (
     evaluate_file,
     evaluate_parts,
     evaluate_shard,
+    make_scorer,
     open_test_set,
     part_path,
     predict_part,
@@ -247,7 +250,8 @@ def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path
         alone = score(
             world / "annotations_val.json", tmp_path / "one" / "predictions.json", categories=names, intervals=True
         )
-        assert (again["groups"][group] if group else {key: again[key] for key in alone}) == alone
+        own = again["groups"][group] if group else again
+        assert {key: own[key] for key in alone} == alone
 
 
 @pytest.mark.parametrize(
@@ -357,3 +361,86 @@ def test_a_mistake_in_one_protocol_is_said_before_work_starts(world: Path, tmp_p
     assert failed.exit_code
     assert error in str(failed.exception)
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_largest_number_of_predictions_is_recorded_and_said(world: Path, tmp_path: Path):
+    done = run_evaluate(world, tmp_path, "--protocol", "known")
+    found, metrics = read_json(tmp_path / "predictions.json"), read_json(tmp_path / "metrics.json")
+    most = max(Counter(prediction["image_id"] for prediction in found).values())
+    assert metrics["groups"]["known"]["max_predictions"] == metrics["max_predictions"] == most <= 10
+    assert metrics["mask_ar@100"] == metrics["mask_ar@10"], "the json keeps all numbers"
+    lines = done.stdout.splitlines()
+    assert all("mask_ar@100 - (at most " in line for line in lines) and len(lines) == 2
+    assert f"(at most {most} predictions per image, so recall at 100 is left out)" in lines[0]
+
+
+def test_processes_agree_on_the_largest_number_of_predictions(world: Path):
+    config = make_config(world, "evaluation.protocol=''")
+    samples = open_test_set(config)
+    found = {"category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
+    for counts in ((3, 5), (5, 3)):
+        first, second = make_scorer(config, samples), make_scorer(config, samples)
+        for image_id, (scorer, count) in enumerate(zip((first, second), counts, strict=True), start=1):
+            scorer.add(image_id, [{**found, "image_id": image_id}] * count)
+        first.merge(second.tallies)
+        assert first.max_predictions()[""] == 5
+
+
+def test_score_warns_of_a_cap(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
+    write_json(tmp_path / "found.json", [{**found, "score": place / 99} for place in range(12)])
+    for class_aware, per in ((False, "image"), (True, "image and class")):
+        caplog.clear()
+        metrics = score(world / "annotations_val.json", tmp_path / "found.json", class_aware=class_aware)
+        says = f"found.json: at most 12 predictions per {per}, so recall at 30, 50, 100 and 300 equals recall at 20"
+        assert caplog.text.count(says) == 1
+        assert metrics["box_ar@300"] is not None
+    caplog.clear()
+    score(world / "annotations_val.json", tmp_path / "found.json", max_dets=[1, 10, 100])
+    assert "at most" not in caplog.text
+
+
+def test_boundaries_are_measured_as_score_does(world: Path, tmp_path: Path):
+    config = make_config(world, "evaluation.protocol=''")
+    plain = evaluate(build_model(config), config, tmp_path / "plain", quiet=True)
+    boundary = make_config(world, "evaluation.protocol=''", "evaluation.boundary=True")
+    metrics = evaluate_file(tmp_path / "plain" / "predictions.json", boundary, tmp_path / "file")
+    again = score(
+        world / "annotations_val.json", tmp_path / "plain" / "predictions.json", intervals=True, boundary=True
+    )
+    assert {key: metrics[key] for key in again} == again
+    assert metrics["boundary_ar@100"] is not None
+    assert len([name for name in again["intervals"] if name.startswith("boundary_")]) > 0
+    assert "novel/boundary_ar@100" in np.load(tmp_path / "file" / "bootstrap.npz").files
+    assert not any(name.startswith("boundary") for name in plain)
+    assert {key: metrics[key] for key in plain.keys() - {"groups", "provenance", "intervals"}} == {
+        key: plain[key] for key in plain.keys() - {"groups", "provenance", "intervals"}
+    }
+    shards = [evaluate_shard(build_model(config), boundary, tmp_path / n, Shard(int(n), 2), True) for n in "12"]
+    assert evaluate_parts(shards, boundary, tmp_path / "joined") == metrics
+    in_training = make_scorer(boundary, open_test_set(boundary), only_headline=True)
+    assert {kind for _, kind in in_training.tallies} == {"box", "mask"}
+
+
+@pytest.mark.slow
+def test_boundaries_are_printed_and_need_an_evaluation_of_their_own(world: Path, tmp_path: Path):
+    config = make_config(world, "model.num_queries=10")
+    torch.save({"model": build_model(config).state_dict()}, tmp_path / "model.pth")
+    words = ("--checkpoint", str(tmp_path / "model.pth"), "--protocol", "known,novel")
+    for setting, is_measured in (("evaluation.boundary=false", False), ("evaluation.boundary=true", True)):
+        done = run_evaluate(world, tmp_path / "out", *words, setting)
+        assert done.exit_code == 0, done.output
+        assert ("boundary_ar@100" in done.stdout) == is_measured
+        assert ("boundary_ar@10" in read_json(tmp_path / "out" / "known" / "metrics.json")) == is_measured
+
+
+def test_boundaries_need_masks(world: Path, tmp_path: Path):
+    for own, says in (
+        (f"data.test.annotations={write_boxes(world, tmp_path)}", "evaluation.boundary: .*boxes.json has no masks"),
+        ("dataloader.train.mapper.mask_on=False", "evaluation.boundary: this protocol or training is of boxes"),
+    ):
+        config = make_config(world, own, "evaluation.boundary=True")
+        for run in (evaluate, partial(evaluate_shard, shard=Shard(1, 2))):
+            with pytest.raises(UsageError, match=says):
+                run(build_model(config), config, tmp_path / "out", quiet=True)
+        assert not (tmp_path / "out").exists()

@@ -127,12 +127,12 @@ def test_hash_is_of_what_the_result_depends_on(world: Path):
     same = (
         *("train.output_dir=elsewhere", "train.max_iter=3", "tracking.enabled=False", "optimizer.lr=0.5"),
         *("data.train.annotations=other.json", "evaluation.protocols=[novel,uvo]", "dataloader.test.num_workers=3"),
-        "evaluation.test_sets.mine={annotations: a, images: b}",
+        *("evaluation.test_sets.mine={annotations: a, images: b}", "evaluation.boundary=False"),
     )
     others = (
         *("data.test.images=other", "evaluation.max_dets=[1,10]", "evaluation.protocol=known", "model.nms_thresh=0.5"),
         *("dataloader.test.mapper.short_edge_length=32", "train.seed=7", "evaluation.protocol=uvo"),
-        "dataloader.train.mapper.mask_on=False",
+        *("dataloader.train.mapper.mask_on=False", "evaluation.boundary=True"),
     )
     own = settings_hash(make_config(world))
     assert {settings_hash(make_config(world, setting)) for setting in same} == {own}

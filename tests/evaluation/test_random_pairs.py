@@ -303,7 +303,7 @@ def test_an_unknown_category_is_named(tmp_path: Path):
 def test_suspicious_predictions_are_used_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     outside = {**BOX, "bbox": [300, 10, 20, 20], "score": 0.1}
     write_json(tmp_path / "found.json", [BOX, outside, BOX, {**BOX, "score": 0.4}, BOX])
-    metrics = score(TRUTH, tmp_path / "found.json")
+    metrics = score(TRUTH, tmp_path / "found.json", max_dets=[10])
     assert metrics["box_ar@10"] == 100
     copies = "2 predictions are copies of another one for the same image, the first ones for image 1"
     assert [record.message for record in caplog.records] == [
@@ -311,5 +311,5 @@ def test_suspicious_predictions_are_used_and_said_once(tmp_path: Path, caplog: p
         f"{copies}; each counts, and lowers the precision",
     ]
     caplog.clear()
-    score(TRUTH, [BOX])
+    score(TRUTH, [BOX], max_dets=[10])
     assert not caplog.records

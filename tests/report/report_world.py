@@ -7,7 +7,8 @@ import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.coco.file import encode_coco
-from vclr.coco.predictions import check_predictions, group_by_image
+from vclr.coco.prediction_checks import check_predictions
+from vclr.coco.predictions import group_by_image
 from vclr.config import dump_config, load_config
 from vclr.evaluation.intervals import describe_intervals, write_draws
 from vclr.evaluation.scorer import Scorer

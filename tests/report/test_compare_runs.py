@@ -169,3 +169,19 @@ def test_results_of_earlier_versions_have_no_intervals(world):
     write_json(path, {key: value for key, value in content.items() if key != "provenance"})
     with pytest.raises(UserError, match=r"metrics.json: does not say what was evaluated; evaluate again, or"):
         run("results/baseline/seed0", path.parent)
+
+
+def test_a_run_with_few_predictions_per_image_has_no_recall_at_more(world):
+    path = world / "results/full/seed0/metrics.json"
+    content = read_json(path)
+    for metrics in (content, *content["groups"].values()):
+        metrics["max_predictions"] = 10
+    write_json(path, content)
+    said = run("results/baseline/seed0", "results/full/seed0").output
+    assert "results/full/seed0: at most 10 predictions per image, so recall at 100 is left out." in said
+    rows = [line for line in said.splitlines() if line.startswith("| results/full/seed0 |")]
+    assert len(rows) == 3 and rows[0].count(" – ") == 4
+    assert all(row.count(" – ") == 2 and row.count("] ") == 2 for row in rows[1:]), "recall at 10 is shown"
+    assert json.loads(run("results/baseline/seed0", "results/full/seed0", "--json").output)["test_sets"].popitem()[1][
+        "differences"
+    ]["results/full/seed0"]["novel"]["mask_ar@100"]["value"]

@@ -15,7 +15,7 @@ from vclr.json_stream import Block, JsonStream
 from vclr.worker_pool import MIN_BLOCKS, WorkerPool
 
 if TYPE_CHECKING:
-    from vclr.coco.predictions import PredictionChecks
+    from vclr.coco.prediction_checks import PredictionChecks
 
 Places = Iterable[tuple[int | str, "array[int]"]]
 

@@ -103,6 +103,12 @@ class EvaluationConfig:
     max_dets: list[int] = setting(
         [*MAX_DETS], "Numbers of detections per image at which recall is measured.", at_least=1
     )
+    boundary: bool = setting(
+        False,
+        "Also measure `boundary_ar@100` and the other metrics of masks with Boundary IoU, which asks masks to agree "
+        "along their outlines too; counting then takes several times as long. Not during a training.",
+        before=False,
+    )
     dtype: str = setting(
         "float32",
         "Precision of the mask branch, which does most of the arithmetic. Boxes and classes stay in float32.",

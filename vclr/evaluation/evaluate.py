@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import vclr
+from vclr.catalog.metrics import BOUNDARY, MAX_PREDICTIONS
 from vclr.coco.annotations import Json
-from vclr.coco.predictions import PredictionChecks, PredictionsFile, read_predictions
+from vclr.coco.prediction_checks import PredictionChecks
+from vclr.coco.predictions import PredictionsFile, read_predictions
 from vclr.coco.results import ResultsPart, join_parts, lock_part, writing_results
 from vclr.config import Config
 from vclr.data.data_sets import evaluated_groups, may_have_masks, test_set, test_views_key
 from vclr.data.loader import list_test_batches
 from vclr.data.readiness import check_groups
 from vclr.data.samples import TestSamples
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation import provenance
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draws
@@ -55,6 +57,8 @@ def evaluate_shard(
         checkpoint: what `provenance.describe_checkpoint` says about the model's weights; None for an untrained model.
     """
     samples, path = open_test_set(config), output / "predictions.json"
+    if config.evaluation.boundary:
+        make_scorer(config, samples)  # refuses a test set without masks now, not only when the shards are joined
     is_new = make_folder(output, [part_path(output, shard)])
     with leaving_no_empty(output, is_new):
         source = provenance.describe(config, checkpoint)
@@ -188,10 +192,20 @@ def open_test_set(config: Config, reads_photos: bool = True) -> TestSamples:
 
 
 def make_scorer(config: Config, samples: TestSamples, only_headline: bool = False) -> Scorer:
-    """Return a scorer of the headline, and of each group."""
-    groups, headline = evaluated_groups(config), headline_group(config)
+    """Return a scorer of the headline, and of each group and `evaluation.boundary` unless it is `only_headline`.
+
+    Raises:
+        UsageError: `evaluation.boundary` is set and no masks are evaluated.
+    """
+    groups, headline, evaluation = evaluated_groups(config), headline_group(config), config.evaluation
     counted = {headline: groups.get(headline)} | ({} if only_headline else groups)
-    return Scorer(samples.coco, counted, config.evaluation.max_dets, may_have_masks(config))
+    boundary = evaluation.boundary and not only_headline
+    if boundary and not may_have_masks(config):
+        raise UsageError("evaluation.boundary: this protocol or training is of boxes, without masks; leave it out")
+    scorer = Scorer(samples.coco, counted, evaluation.max_dets, may_have_masks(config), boundary=boundary)
+    if boundary and not any(kind == BOUNDARY for _, kind in scorer.tallies):
+        raise UsageError(f"evaluation.boundary: {test_set(config).annotations} has no masks; leave it out")
+    return scorer
 
 
 def headline_group(config: Config) -> str:
@@ -222,12 +236,13 @@ def write_metrics(
 
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
-    `intervals` holds the 95 % interval of each over images; `bootstrap.npz` holds the draws that differences
-    need.
+    `max_predictions` is the largest number of predictions for an image, and `intervals` holds the 95 % interval of each
+    metric over images; `bootstrap.npz` holds the draws that differences need.
     """
-    draws = scorer.draw()
+    draws, most = scorer.draw(), scorer.max_predictions()
     scores = {
-        group: {**metrics, "intervals": describe_intervals(draws[group])} for group, metrics in scorer.metrics().items()
+        group: {**metrics, MAX_PREDICTIONS: most[group], "intervals": describe_intervals(draws[group])}
+        for group, metrics in scorer.metrics().items()
     }
     metrics = {
         **scores[headline_group(config)],

@@ -7,19 +7,23 @@ percent. A metric without ground truth is `None`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vclr.catalog.metrics import MAX_DETS
+from vclr.catalog.metrics import MAX_DETS, capped_counts, describe_cap
 from vclr.coco.annotations import Json
 from vclr.coco.file import encode_coco
 from vclr.coco.plain import open_ground_truth
-from vclr.coco.predictions import check_predictions, group_by_image, read_predictions
+from vclr.coco.prediction_checks import check_predictions
+from vclr.coco.predictions import group_by_image, read_predictions
 from vclr.errors import UsageError
 from vclr.evaluation.intervals import describe_intervals
 from vclr.evaluation.scorer import ClassAwareScorer, Scorer
 from vclr.worker_pool import WorkerPool
+
+log = logging.getLogger("vclr.evaluation")
 
 
 def score(
@@ -76,4 +80,14 @@ def score(
             metrics = scorer.score(found, pool)[""]
     else:
         metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+    source = predictions if isinstance(predictions, (str, Path)) else "predictions"
+    _warn_of_cap(source, scorer, max_dets, "image and class" if class_aware else "image")
     return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})
+
+
+def _warn_of_cap(source: str | Path, scorer: Scorer, max_dets: Sequence[int], per: str) -> None:
+    """Say at which numbers of detections recall means nothing, because there are fewer predictions `per` image."""
+    most = max(scorer.max_predictions().values(), default=0)
+    if capped := capped_counts(max_dets, most):
+        fewer = max({*max_dets} - {*capped})
+        log.warning("%s: %s", source, describe_cap(most, capped, f"equals recall at {fewer}", per))

@@ -119,6 +119,7 @@ class Scorer:
                     tally.copies[image_id] = tally.copies.get(image_id, 0) + copies
                 is_counted = groups[name].is_counted[positions]
                 tally.num_found += len(predictions)
+                tally.max_found = max(tally.max_found, len(predictions))
                 tally.add(number, detections, objects[is_counted], ious[:, is_counted])
 
     def merge(self, tallies: Mapping[Key, Tally]) -> None:
@@ -145,6 +146,10 @@ class Scorer:
                 else:
                     scores[group] |= {name.replace("box_", f"{kind}_", 1): None for name in without}
         return scores
+
+    def max_predictions(self) -> dict[str, int]:
+        """Return the largest number of predictions for an image, for each group."""
+        return {group: self.tallies[group, "box"].max_found for group in self._groups}
 
     def draw(self) -> dict[str, Draws]:
         """Return the metrics of each draw of the images, for each group; without those that are None."""

@@ -72,6 +72,7 @@ class Tally:
         max_dets: numbers of best detections per image at which recall is measured, in ascending order.
         num_objects: (a,) number of objects per size range, of all images.
         num_found: number of predictions, including those that are not among the best.
+        max_found: the largest number of them for an image.
         num_true: (m, a, t) number of objects found by the best detections of each image, for each of `max_dets`.
         counts: (m, a) what each image adds to `num_true`, summed over the thresholds, by its number.
         images: the images by number.
@@ -81,6 +82,7 @@ class Tally:
     max_dets: Sequence[int]
     num_objects: np.ndarray
     num_found: int = 0
+    max_found: int = 0
     num_true: np.ndarray = field(init=False)
     counts: dict[int, np.ndarray] = field(default_factory=dict)
     images: dict[int, Image] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Add the matches of other images."""
         self.num_found += other.num_found
+        self.max_found = max(self.max_found, other.max_found)
         self.num_true += other.num_true
         self.counts |= other.counts
         self.images |= other.images

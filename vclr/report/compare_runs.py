@@ -124,9 +124,11 @@ def _describe_differences(runs: list[Experiment]) -> list[str]:
     if not others:
         return ["No other run has this test set.", ""]
     shown, rows = shown_metrics(runs), []
-    for name, groups in differences_to_first(runs).items():
+    for other, groups in zip(others, differences_to_first(runs).values(), strict=True):
+        both = [metric for metric in shown if other.shows(metric) and first.shows(metric)]
         for group, found in groups.items():
-            rows.append([name, group, *(_format(found.get(metric)) for metric in shown)])
+            cells = (_format(found.get(metric) if metric in both else None) for metric in shown)
+            rows.append([other.name, group, *cells])
     lines = [f"Minus {first.name}, with the same images drawn for both:", ""]
     lines += [*markdown_table(["run", "group", *(f"`{metric}`" for metric in shown)], rows), ""]
     for other in others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.classes import ALL, KNOWN, NOVEL, target_of
-from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE
+from vclr.catalog.metrics import BOX_HEADLINE, FEWEST, HEADLINE, MAX_PREDICTIONS, describe_cap, detections_of, left_out
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
@@ -28,8 +28,8 @@ class Experiment:
         seeds: the seeds, in the order of all lists below.
         config: the resolved configuration of the first seed.
         test_set: the test set that was evaluated.
-        groups: for each group of classes, the metrics of each seed. Without groups, only the headline metrics, as the
-            group `all` (which `by_test_set` renames to the protocol).
+        groups: for each group of classes, the metrics of each seed and `max_predictions`. Without groups, only the
+            headline metrics, as the group `all` (which `by_test_set` renames to the protocol).
         classes: for each group, the names of its classes; empty for a test set without groups.
         untrained: for each group, the metrics of the model before training; empty if that was not evaluated.
         proposals: the same for the object proposals of the test set.
@@ -100,14 +100,27 @@ class Experiment:
         values = self.values(group, metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def measures(self, metric: str) -> bool:
+        """Tell whether a metric was measured in a group."""
+        return any(self.values(group, metric) for group in self.groups)
+
+    def shows(self, metric: str) -> bool:
+        """Tell whether a metric was measured and is not left out."""
+        return self.measures(metric) and detections_of(metric) not in self.left_out()
+
+    def left_out(self) -> list[int]:
+        """List the numbers of detections at which recall is not shown, as it means nothing in any group and seed."""
+        first, *others = [left_out(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
+        return [count for count in first if all(count in other for other in others)]
+
     def drawn(self, group: str, metric: str) -> np.ndarray | None:
         """Return the mean over the seeds in each bootstrap draw of the images; None if a seed has no draws."""
         return mean_draws(self.draws.get(group, []), metric)
 
-    def reference(self, name: str) -> Experiment:
-        """Return `untrained` or `proposals` as an experiment of one seed."""
+    def reference(self, name: str, title: str) -> Experiment:
+        """Return `untrained` or `proposals` as an experiment of one seed with a name of its own."""
         groups = {group: [metrics] for group, metrics in getattr(self, name).items()}
-        return replace(self, groups=groups, draws=self.reference_draws.get(name, {}))
+        return replace(self, name=title, groups=groups, draws=self.reference_draws.get(name, {}))
 
     def gaps(self, metric: str) -> list[float]:
         """Return, seed by seed, how far the novel classes lie below the known ones; empty without both groups."""
@@ -183,6 +196,26 @@ def main_metric(experiments: list[Experiment]) -> str:
     """Return the metric that comparisons are about: recall of masks, or of boxes if no masks were evaluated."""
     has_masks = all(experiment.values(group, HEADLINE) for experiment in experiments for group in experiment.groups)
     return HEADLINE if has_masks else BOX_HEADLINE
+
+
+def shown_columns(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
+    """List the columns of a table: those that an experiment shows, and recall at `FEWEST` if one leaves recall out."""
+    columns = []
+    for name in metrics:
+        is_left_out = any(one.measures(name) and not one.shows(name) for one in experiments)
+        columns += [name, f"{name.partition('@')[0]}@{FEWEST}"] if is_left_out else [name]
+    shown = [name for name in dict.fromkeys(columns) if any(one.shows(name) for one in experiments)]
+    return shown or [main_metric(experiments)]
+
+
+def describe_caps(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
+    """Say which experiments have so few predictions per image that some of these metrics are left out."""
+    wanted, said = {*map(detections_of, metrics)}, []
+    for one in experiments:
+        if counts := [count for count in one.left_out() if count in wanted]:
+            most = max(own[MAX_PREDICTIONS] or 0 for seeds in one.groups.values() for own in seeds)
+            said.append(f"{one.name}: {describe_cap(int(most), counts)}.")
+    return said
 
 
 def target_group(experiments: list[Experiment]) -> str:

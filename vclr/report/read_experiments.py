@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from vclr.catalog.classes import ALL, resolve_groups
+from vclr.catalog.metrics import BOUNDARY, KINDS, MAX_PREDICTIONS
 from vclr.config import Config, load_config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
@@ -195,7 +196,8 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
 
 
 def _without_intervals(metrics: dict[str, Any]) -> Metrics:
-    return {name: value for name, value in metrics.items() if name.startswith(("box_", "mask_"))}
+    kept = tuple(f"{kind}_" for kind in (*KINDS, BOUNDARY))
+    return {name: value for name, value in metrics.items() if name.startswith(kept) or name == MAX_PREDICTIONS}
 
 
 def _check_draws(draws: dict[str, Draws], groups: dict[str, Any], path: Path) -> None:

@@ -10,7 +10,7 @@ from vclr.catalog.metrics import TABLE_METRICS
 from vclr.coco.annotations import Json
 from vclr.config import CriterionConfig, ModelConfig
 from vclr.report.comparison import shown_difference, shown_mean
-from vclr.report.experiments import Experiment, groups_of, main_metric, target_group
+from vclr.report.experiments import Experiment, describe_caps, groups_of, main_metric, shown_columns, target_group
 from vclr.report.history import training_minutes
 from vclr.report.study import format_gap, format_result, format_values
 
@@ -22,12 +22,10 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
         `groups` and `metrics` for the heading; `has_gap`; `has_floor`, which tells whether an untrained model was
         evaluated; `rows` with name, settings and cells, each a text and whether it is the best of its column;
         `has_intervals`, which tells whether cells have intervals over images; `references` with name and cells of what
-        was not trained.
+        was not trained; `main` for the metric of the gap; `caps`, which says what is left out.
     """
     groups, metric = groups_of(experiments), main_metric(experiments)
-    metrics = [
-        name for name in TABLE_METRICS if any(one.values(group, name) for one in experiments for group in groups)
-    ]
+    metrics = shown_columns(experiments, TABLE_METRICS)
     cells = [
         _mark_best([_result(experiment, group, name) for experiment in experiments], max)
         for group in groups
@@ -53,28 +51,28 @@ def results_table(experiments: list[Experiment], histories: dict[str, list[list[
     ]
     untrained = [experiment for experiment in experiments if experiment.untrained]
     references = [
-        (f"{one.name}, untrained" if len(untrained) > 1 else "untrained", one.reference("untrained"))
-        for one in untrained
+        one.reference("untrained", f"{one.name}, untrained" if len(untrained) > 1 else "untrained") for one in untrained
     ]
     with_proposals = next((one for one in experiments if one.proposals), None)
-    references += [("object proposals", with_proposals.reference("proposals"))] if with_proposals else []
+    references += [with_proposals.reference("proposals", "object proposals")] if with_proposals else []
     return {
         "groups": groups,
         "metrics": metrics,
+        "main": metric,
+        "caps": describe_caps([*experiments, *references], TABLE_METRICS),
         "target": target,
         "has_gap": has_gap,
         "has_floor": any(floors),
         "has_intervals": any("[" in text for column in cells for text, _ in column),
         "rows": rows,
         "references": [
-            (name, [format_result(one, group, metric) for group in groups for metric in metrics])
-            for name, one in references
+            (one.name, [format_result(one, group, name) for group in groups for name in metrics]) for one in references
         ],
     }
 
 
 def _result(experiment: Experiment, group: str, metric: str) -> tuple[str, float | None]:
-    values = experiment.values(group, metric)
+    values = experiment.values(group, metric) if experiment.shows(metric) else []
     return format_result(experiment, group, metric), shown_mean(values) if values else None
 
 

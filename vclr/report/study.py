@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.classes import KNOWN, NOVEL
-from vclr.catalog.metrics import BOX_HEADLINE
+from vclr.catalog.metrics import BOUNDARY_HEADLINE, BOX_HEADLINE, MAX_PREDICTIONS
 from vclr.evaluation.intervals import Interval, interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
 from vclr.report.differences import describe_differences, differences, format_setting
-from vclr.report.experiments import Experiment, by_test_set, groups_of, main_metric, provenance, target_group, trainings
+from vclr.report.experiments import (
+    Experiment,
+    by_test_set,
+    describe_caps,
+    groups_of,
+    main_metric,
+    provenance,
+    shown_columns,
+    target_group,
+    trainings,
+)
 from vclr.report.findings import evidence, format_interval, format_p
 from vclr.report.read_experiments import read_experiments
 
@@ -75,6 +85,7 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
                 "over_images": over_images(experiment, group, metric),
             }
             for metric in seeds[0]
+            if metric != MAX_PREDICTIONS
         }
     return described
 
@@ -130,22 +141,22 @@ def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: b
 
 def shown_metrics(experiments: list[Experiment]) -> list[str]:
     """List the metrics of a table of results."""
-    first = groups_of(experiments)[0]
-    names = dict.fromkeys((main_metric(experiments), BOX_HEADLINE))
-    return [name for name in names if any(experiment.values(first, name) for experiment in experiments)]
+    return shown_columns(experiments, (main_metric(experiments), BOX_HEADLINE, BOUNDARY_HEADLINE))
 
 
 def markdown_results(experiments: list[Experiment]) -> list[str]:
-    """Return the lines of a Markdown table of what experiments reached on one test set."""
+    """Return the lines of a Markdown table of what experiments reached on one test set, and of what it leaves out."""
     groups, shown, metric = groups_of(experiments), shown_metrics(experiments), main_metric(experiments)
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
-    header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + ["gap"] * has_gap
+    gap = "gap" if metric in shown else f"gap in `{metric}`"
+    header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + [gap] * has_gap
     rows = []
     for experiment in experiments:
         row = [experiment.name]
         row += [format_result(experiment, group, name) for group in groups for name in shown]
         rows.append(row + [format_gap(experiment, metric)] * has_gap)
-    return markdown_table(header, rows)
+    caps = describe_caps(experiments, (metric, BOX_HEADLINE))
+    return [*markdown_table(header, rows), *[line for said in caps for line in ("", said)]]
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -167,6 +178,8 @@ def over_images(experiment: Experiment, group: str, metric: str) -> Interval | N
 
 def format_result(experiment: Experiment, group: str, metric: str) -> str:
     """Write what an experiment reached, with all its error bars: `47.6 ± 0.4 [45.1, 50.0]`."""
+    if not experiment.shows(metric):
+        return "–"
     found = format_interval(over_images(experiment, group, metric))
     return f"{format_values(experiment.values(group, metric))} {found}".rstrip()
 

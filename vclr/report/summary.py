@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vclr.catalog.metrics import TABLE_METRICS
+from vclr.catalog.metrics import BOUNDARY_HEADLINE, TABLE_METRICS
 from vclr.coco.annotations import Json
 from vclr.report.comparison import Pairs, compare
 from vclr.report.experiments import Experiment, by_test_set, main_metric
@@ -25,20 +25,20 @@ def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
 
 def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> Json:
     metric = main_metric(experiments)
+    has_boundary = any(one.measures(BOUNDARY_HEADLINE) for one in experiments)
+    names = [name for name in TABLE_METRICS if has_boundary or name != BOUNDARY_HEADLINE]
     summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
     for experiment in experiments:
-        means: Json = {
-            group: {name: experiment.mean(group, name) for name in TABLE_METRICS} for group in experiment.groups
-        }
+        means: Json = {group: {name: experiment.mean(group, name) for name in names} for group in experiment.groups}
         gaps = experiment.gaps(metric)
         means |= {"gap": float(np.mean(gaps)) if gaps else None, "seeds": len(experiment.seeds)}
         summary["experiments"][experiment.name] = means
         for reference in ("untrained", "proposals"):
             for group, metrics in getattr(experiment, reference).items():
-                summary[reference][group] = {name: metrics.get(name) for name in TABLE_METRICS}
+                summary[reference][group] = {name: metrics.get(name) for name in names}
     for pair, comparison in compare(experiments, pairs).items():
         results = comparison.results
-        summary["comparison"][pair] = {name: results[name].mean_difference for name in TABLE_METRICS if name in results}
+        summary["comparison"][pair] = {name: results[name].mean_difference for name in names if name in results}
     return summary
 
 
