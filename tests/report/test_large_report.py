@@ -15,7 +15,7 @@ from vclr.files import read_json, write_json
 from vclr.report.page import write_report
 
 NUM_IMAGES = 5000
-NUM_PREDICTIONS = 4  # per image; the page shows no more of 300
+NUM_PREDICTIONS = 6  # per image: as many as the page outlines, however many there are
 CLASSES = "{novel: [thing]}"
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
