@@ -13,7 +13,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vclr.coco.annotations import encode_mask
+from vclr.evaluation.matching import match
 from vclr.evaluation.recall import score
+from vclr.evaluation.tally import THRESHOLDS
 
 Json = dict[str, Any]
 SIDE = 160
@@ -84,3 +86,24 @@ def test_metrics_are_those_of_pycocotools_to_the_bit(number: int):
             assert scores[f"{kind}_ar@300_{size}"] == percent(recall[:, area, MAX_DETS.index(300)])
         for place, count in enumerate(MAX_DETS):
             assert scores[f"{kind}_ar@{count}"] == percent(recall[:, 0, place])
+
+
+def check_finders(evaluator: COCOeval) -> int:
+    """Compare which detection each object has, and return how many have one."""
+    num_found = 0
+    for image in filter(None, evaluator.evalImgs):
+        key = image["image_id"], 1
+        objects, ious = evaluator._gts[key], np.asarray(evaluator.ious[key])
+        if image["aRng"] != evaluator.params.areaRng[0] or not ious.size:
+            continue
+        is_crowd = np.array([bool(one["iscrowd"]) for one in objects])
+        finders = match(ious, is_crowd, is_crowd[None], THRESHOLDS).finders(len(objects))[0]
+        places = {one["id"]: place for place, one in enumerate(objects)}
+        ids = np.array([*image["dtIds"], 0])[finders[:, [places[number] for number in image["gtIds"]]]]
+        assert ids.tolist() == image["gtMatches"].tolist()
+        num_found += np.count_nonzero(ids)
+    return num_found
+
+
+def test_each_object_has_the_detection_that_pycocotools_gives_it():
+    assert sum(check_finders(count_all(*make_case(number), "bbox")) for number in range(4)) > 50

@@ -14,6 +14,7 @@ from vclr.report.failure_browser import browser_data
 from vclr.report.failures import MAX_PER_IMAGE, MISSED, ONLY, UNFITTING, Failure, pick_failures
 from vclr.report.outcomes import read_outcomes
 from vclr.report.recall_by import draw_recall, recall_by
+from vclr.worker_pool import WorkerPool
 
 GROUPS = {"known": ["one"], "novel": ["two"]}
 SIDE = 60
@@ -80,6 +81,24 @@ def test_recall_and_precision_are_those_of_the_metrics(tmp_path, seed, kind):
             places = np.searchsorted(recall, np.linspace(0, 1, 101))
             average = np.append(precision, 0)[places].mean() * 100
             assert average == pytest.approx(metrics[f"{kind}_{name}"], abs=1e-6)
+
+
+def told(outcomes, group):
+    curves = [curve.tolist() for level in (0, 1) for curve in outcomes.precision(group, level, 30)]
+    return outcomes.kind, outcomes.levels[group].tolist(), curves, outcomes.unfitting
+
+
+def test_processes_and_files_of_any_kind_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("vclr.report.outcomes.IMAGES", 1)  # so that there are enough blocks for several processes
+    coco, predictions = random_set(3)
+    annotated, alone = outcomes_of(coco, predictions, tmp_path)
+    write_json(tmp_path / "coco.json", {**coco, "annotations": predictions})  # not a list: processes cannot share it
+    for name, can_be_shared in (("predictions.json", True), ("coco.json", False)):
+        with read_predictions(tmp_path / name, coco["images"], "val.json") as file:
+            assert file.can_be_shared == can_be_shared
+            shared = read_outcomes(file, annotated, WorkerPool(2))
+        assert alone.kind == "mask" and alone.unfitting
+        assert [told(shared, group) for group in GROUPS] == [told(alone, group) for group in GROUPS]
 
 
 def test_parts_hold_every_object_once_and_average_to_the_whole(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 from vclr.coco.checks import CocoChecks, Json, say_twin
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_checks import PredictionChecks
-from vclr.coco.prediction_index import Runs, index, index_in_processes, read_entries, read_images
+from vclr.coco.prediction_index import Runs, index, index_in_processes, read_images
 from vclr.coco.same_images import match_images
 from vclr.errors import UserError
 from vclr.json_stream import JsonStream
@@ -78,9 +78,10 @@ class PredictionsFile:
         """Yield the id of each image that has predictions, and these, all with a box."""
         return read_images(self.stream, self.entries.items(), self.sizes)
 
-    def of_image(self, image_id: int | str) -> list[Json]:
-        """Return the predictions for an image of the data set as `PredictionChecks.check` returns them."""
-        return read_entries(self.stream, self.entries.get(image_id, ()), image_id, self.sizes[image_id])
+    def of_image(self, image_id: int | str) -> list[Prediction]:
+        """Return the predictions for an image of the data set, all with a box."""
+        places = [(image_id, self.entries[image_id])] if image_id in self.entries else []
+        return [one for _, found in read_images(self.stream, places, self.sizes) for one in found]
 
     @property
     def can_be_shared(self) -> bool:

@@ -19,11 +19,22 @@ class Matches(NamedTuple):
         places: (k,) which detections these are, in ascending order.
         is_true: (a, t, k) whether each has an object that counts.
         is_neither: (a, t, k) whether each has an ignored object.
+        pairs: each detection with an object that it has, and the bits of the ranges and thresholds at which it does.
     """
 
     places: np.ndarray
     is_true: np.ndarray
     is_neither: np.ndarray
+    pairs: list[tuple[int, int, int]]
+
+    def finders(self, num_objects: int) -> np.ndarray:
+        """Return (a, t, n) the detection that has each object, -1 for none; of a crowd, the last one."""
+        shape = self.is_true.shape[:2]
+        found = np.full((*shape, num_objects), -1)
+        is_found = np.moveaxis(_unpack([bits for *_, bits in self.pairs], shape), -1, 0)
+        for (place, thing, _), where in zip(self.pairs, is_found, strict=True):
+            found[where, thing] = place
+        return found
 
 
 def match(ious: np.ndarray, is_crowd: np.ndarray, is_ignored: np.ndarray, thresholds: np.ndarray) -> Matches:
@@ -44,11 +55,15 @@ def match(ious: np.ndarray, is_crowd: np.ndarray, is_ignored: np.ndarray, thresh
     free = [every] * len(crowds)
     places: list[int] = []
     bits: tuple[list[int], list[int]] = [], []
+    pairs: list[tuple[int, int, int]] = []
     for place, candidates in _group(ious, thresholds, shape[0]):
         is_open, found = every, [0, 0]
         for is_second in (0, 1):  # objects that count, then ignored ones
             for thing, fits in candidates:
                 new = is_open & fits & free[thing] & (~counts[thing] if is_second else counts[thing])
+                if not new:
+                    continue
+                pairs.append((place, thing, new))
                 found[is_second] |= new
                 is_open &= ~new
                 free[thing] &= every if crowds[thing] else ~new
@@ -56,7 +71,7 @@ def match(ious: np.ndarray, is_crowd: np.ndarray, is_ignored: np.ndarray, thresh
             places.append(place)
             bits[0].append(found[0])
             bits[1].append(found[1])
-    return Matches(np.array(places, int), _unpack(bits[0], shape), _unpack(bits[1], shape))
+    return Matches(np.array(places, int), _unpack(bits[0], shape), _unpack(bits[1], shape), pairs)
 
 
 def _bits_of_ranges(is_in: np.ndarray, num_thresholds: int) -> list[int]:

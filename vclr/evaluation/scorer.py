@@ -13,13 +13,14 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metric_names
-from vclr.coco.annotations import Json, box_polygon, to_rle
+from vclr.coco.annotations import Json
 from vclr.coco.file import CocoFile
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.boundary import to_boundary
+from vclr.evaluation.detections import best_first, outline_found, outline_objects, overlap
 from vclr.evaluation.intervals import Draws, Key, draw_averages, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
@@ -102,15 +103,16 @@ class Scorer:
         """Count all predictions for an image in some groups."""
         positions, annotations = self._truth.in_image(image_id)
         objects, number = self._truth.objects[positions], self._truth.numbers[image_id]
-        best, scores = self._best(predictions)
+        size, best = self._truth.sizes[image_id], best_first(predictions, max(*self._max_dets, AP_DETECTIONS))
+        scores = np.array([one.score for one in best[:AP_DETECTIONS]], float)
         counted = [name for name, group in groups.items() if number in group.images]
         for kind in self._kinds:
             tallies = {name: self.tallies[name, kind] for name in counted if (name, kind) in self.tallies}
             if not best or not tallies or (kind != "box" and best[0].segmentation is None):
                 continue
-            found, shapes = self._outline_found(kind, image_id, best), self._outline(kind, image_id, annotations)
+            found, shapes = outline_found(kind, best, size), outline_objects(kind, annotations, size)
             detections = Detections(scores, _areas(kind, found[:AP_DETECTIONS]))
-            ious = _overlap(found, shapes, objects.is_crowd)
+            ious = overlap(found, shapes, objects.is_crowd)
             if kind == BOUNDARY:
                 ious = _lower_at_boundary(ious, found, shapes, objects.is_crowd)
             copies = _count_copies(best, scores) if kind == "box" else 0
@@ -172,29 +174,6 @@ class Scorer:
         if copies:
             says = "%d predictions are copies of another one for the same image, the first ones for image %r"
             log.warning(f"{says}; each counts, and lowers the precision", sum(copies.values()), next(iter(copies)))
-
-    def _best(self, predictions: list[Prediction]) -> tuple[list[Prediction], np.ndarray]:
-        """Return as many predictions as count, best first, and the scores of those that average precision needs.
-
-        Between equals, category and order decide.
-        """
-        ordered = sorted(predictions, key=lambda prediction: prediction.category_id)
-        scores = np.array([prediction.score for prediction in ordered], float)
-        order = np.argsort(-scores, kind="stable")[: max(*self._max_dets, AP_DETECTIONS)]
-        return [ordered[place] for place in order.tolist()], scores[order[:AP_DETECTIONS]]
-
-    def _outline_found(self, kind: str, image_id: int | str, found: list[Prediction]) -> Any:
-        """Return the boxes (d, 4), or the masks as compressed RLE."""
-        if kind == "box":
-            return np.array([one.bbox for one in found], float)
-        return [one.to_rle(self._truth.sizes[image_id]) for one in found]
-
-    def _outline(self, kind: str, image_id: int | str, entries: list[Json]) -> list[Any]:
-        """Return the boxes, or the masks as compressed RLE; without a mask, it is the filled box."""
-        if kind == "box":
-            return [entry["bbox"] for entry in entries]
-        size = self._truth.sizes[image_id]
-        return [to_rle(entry.get("segmentation") or [box_polygon(entry["bbox"])], *size) for entry in entries]
 
 
 class ClassAwareScorer(Scorer):
@@ -263,15 +242,7 @@ def _areas(kind: str, outlines: Any) -> np.ndarray:
     return areas
 
 
-def _overlap(detections: Any, objects: list[Any], is_crowd: np.ndarray) -> np.ndarray:
-    """Return the IoUs (d, n) of boxes or masks; of a crowd, the share of the detection that lies in it."""
-    if not objects:
-        return np.zeros((len(detections), 0))
-    things: Any = np.array(objects, float) if isinstance(detections, np.ndarray) else objects
-    return np.asarray(coco_mask.iou(detections, things, is_crowd.astype(np.uint8).tolist()))
-
-
 def _lower_at_boundary(ious: np.ndarray, found: list[Json], shapes: list[Json], is_crowd: np.ndarray) -> np.ndarray:
     """Return the IoUs (d, n) of boundaries where they are lower; a crowd has no outline that counts."""
-    near_outline = _overlap([to_boundary(one) for one in found], [to_boundary(one) for one in shapes], is_crowd)
+    near_outline = overlap([to_boundary(one) for one in found], [to_boundary(one) for one in shapes], is_crowd)
     return np.where(is_crowd, ious, np.minimum(ious, near_outline))

@@ -93,7 +93,7 @@ class Tally:
 
     def add(self, image: int, detections: Detections, objects: Objects, ious: np.ndarray) -> None:
         """Add the detections in an image."""
-        places, is_true, is_neither = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
+        places, is_true, is_neither, _ = match(ious, objects.is_crowd, objects.is_ignored, THRESHOLDS)
         found = np.concatenate([np.zeros((*is_true.shape[:2], 1), int), is_true.cumsum(axis=-1)], axis=-1)
         num_true = np.moveaxis(found[..., np.searchsorted(places, self.max_dets)], -1, 0)
         self.num_true += num_true

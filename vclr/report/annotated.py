@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import SIZES
-from vclr.coco.annotations import Json, bbox_corners, box_polygon, category_ids, to_rle
+from vclr.coco.annotations import Json, bbox_corners, category_ids
+from vclr.coco.prediction import Prediction, Size
+from vclr.evaluation.detections import outline_found, outline_objects, overlap
 from vclr.evaluation.tally import RANGES
 
 CROWDING = {"1–3": 3, "4–9": 9, "10–19": 19, "20+": np.inf}  # objects in the image, at most
@@ -46,6 +47,7 @@ class Annotated:
         is_crowd: whether each annotation is a crowd, which nobody has to find.
         areas: the area of each annotation.
         in_image: the positions of the annotations in each image, ordered by category, by the id of the image.
+        sizes: (height, width) of each image, by its id.
     """
 
     coco: Json
@@ -54,6 +56,7 @@ class Annotated:
     is_crowd: np.ndarray = field(init=False)
     areas: np.ndarray = field(init=False)
     in_image: dict[Any, np.ndarray] = field(init=False)
+    sizes: dict[Any, Size] = field(init=False)
 
     def __post_init__(self) -> None:
         self.is_crowd = np.array([bool(one.get("iscrowd", 0)) for one in self.annotations], bool)
@@ -64,6 +67,7 @@ class Annotated:
         for position in sorted(range(len(self.annotations)), key=lambda one: self.annotations[one]["category_id"]):
             positions[self.annotations[position]["image_id"]].append(position)
         self.in_image = {image["id"]: np.array(positions[image["id"]], int) for image in self.coco["images"]}
+        self.sizes = {image["id"]: (image["height"], image["width"]) for image in self.coco["images"]}
 
     @property
     def annotations(self) -> list[Json]:
@@ -78,6 +82,12 @@ class Annotated:
     def objects_of(self, group: str) -> np.ndarray:
         """Return (n,) whether each annotation is an object of a group: of its classes, and no crowd."""
         return self.groups[group] & ~self.is_crowd
+
+    def overlaps(self, image_id: Any, found: list[Prediction], kind: str) -> np.ndarray:
+        """Return the IoUs (d, n) of predictions and annotations in an image, of one of `KINDS`; see `overlap`."""
+        positions, size = self.in_image[image_id], self.sizes[image_id]
+        objects = outline_objects(kind, [self.annotations[position] for position in positions], size)
+        return overlap(outline_found(kind, found, size), objects, self.is_crowd[positions])
 
     def class_names(self) -> list[str]:
         """Return the name of the class of each annotation."""
@@ -151,18 +161,3 @@ def covered_shares(boxes: np.ndarray) -> np.ndarray:
         in_y = (others[:, 1, None] <= y) & (y < others[:, 3, None])
         shares[number] = (in_y[:, :, None] & in_x[:, None, :]).any(axis=0).mean()
     return shares
-
-
-def overlaps(found: list[Json], objects: list[Json], size: tuple[int, int], kind: str) -> np.ndarray:
-    """Return the IoUs (d, n) of predictions and annotations; of a crowd, the share of the prediction inside it."""
-    if not found or not objects:
-        return np.zeros((len(found), len(objects)))
-    is_crowd = [int(bool(one.get("iscrowd", 0))) for one in objects]
-    shapes = [[_shape(entry, size, kind) for entry in entries] for entries in (found, objects)]
-    return np.asarray(coco_mask.iou(*shapes, is_crowd))
-
-
-def _shape(entry: Json, size: tuple[int, int], kind: str) -> Any:
-    if kind == "box":
-        return entry["bbox"]
-    return to_rle(entry.get("segmentation") or [box_polygon(entry["bbox"])], *size)

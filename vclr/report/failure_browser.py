@@ -6,19 +6,23 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from skimage.measure import approximate_polygon, find_contours
 
 from vclr import drawing
-from vclr.catalog.metrics import SIZES
+from vclr.catalog.metrics import AP_DETECTIONS, SIZES
 from vclr.coco.annotations import Json, box_polygon, outlines, to_mask
+from vclr.coco.prediction import Prediction
 from vclr.coco.predictions import PredictionsFile
+from vclr.evaluation.detections import best_first
+from vclr.evaluation.matching import match
 from vclr.evaluation.tally import THRESHOLDS
 from vclr.image_folders.folder import ImageFolder
-from vclr.report.annotated import Annotated, find_sizes, overlaps
+from vclr.report.annotated import Annotated, find_sizes
 from vclr.report.failures import Failure
 from vclr.report.gallery import data_uri
-from vclr.report.outcomes import FITS, assign, best
+from vclr.report.outcomes import FITS
 
 PHOTO_SIDE = 400  # pixels of a photo's long side
 QUALITY = 78  # of its JPEG
@@ -56,7 +60,7 @@ def browser_data(
     data: Json = {"runs": list(files), "photos": [], "entries": []}
     entries = {}
     for image_id, image in images.items():
-        found = [best(file.of_image(image_id)) for file in files.values()]
+        found = [best_first(file.of_image(image_id), AP_DETECTIONS) for file in files.values()]
         picture = _Picture(image, annotated, names, found, list(kinds.values()))
         data["photos"].append(picture.draw(photos, shown[image_id], list(files)))
         for failure in shown[image_id]:
@@ -69,15 +73,15 @@ class _Picture:
     """An image of the browser with its annotations and the predictions of each experiment."""
 
     def __init__(
-        self, image: Json, annotated: Annotated, names: list[str], found: list[list[Json]], kinds: list[str]
+        self, image: Json, annotated: Annotated, names: list[str], found: list[list[Prediction]], kinds: list[str]
     ) -> None:
-        self._image, self._annotated, self._found, self._kinds = image, annotated, found, kinds
+        self._image, self._annotated, self._kinds = image, annotated, kinds
+        self._found: list[list[Json]] = msgspec.to_builtins(found)
         self._positions = annotated.in_image[image["id"]].tolist()
         self._objects = [annotated.annotations[position] for position in self._positions]
         self._names = [names[position] for position in self._positions]
-        size = image["height"], image["width"]
-        self._ious = [overlaps(entries, self._objects, size, kind) for entries, kind in zip(found, kinds, strict=True)]
-        self._scale = min(1.0, PHOTO_SIDE / max(size))
+        self._ious = [annotated.overlaps(image["id"], *one) for one in zip(found, kinds, strict=True)]
+        self._scale = min(1.0, PHOTO_SIDE / max(image["height"], image["width"]))
 
     def draw(self, photos: ImageFolder, failures: list[Failure], runs: list[str]) -> Json:
         photo = np.asarray(photos.open(self._image["file_name"]))
@@ -130,7 +134,9 @@ class _Picture:
         """
         truth = self._positions.index(failure.position)
         objects = np.flatnonzero(self._annotated.objects_of(failure.group)[self._positions])
-        finder = int(assign(ious[:, objects], THRESHOLDS[:1])[0, np.searchsorted(objects, truth)])
+        none = np.zeros(len(objects), bool)
+        finders = match(ious[:, objects], none, none[None], THRESHOLDS[:1]).finders(len(objects))
+        finder = int(finders[0, 0, np.searchsorted(objects, truth)])
         if finder >= 0:
             return finder, True
         return (int(ious[:, truth].argmax()) if ious[:, truth].any() else None), False

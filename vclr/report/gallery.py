@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -84,7 +85,7 @@ def found_objects(
     objects = _objects(coco)
     images = _pick(coco, objects, NUM_EXAMPLES)
     found = [
-        {image["id"]: sorted(file.of_image(image["id"]), key=lambda one: -one["score"]) for image in images}
+        {image["id"]: _sorted(msgspec.to_builtins(file.of_image(image["id"]))) for image in images}
         for file in predictions
     ]
     photos = open_folder(test_set.images)
@@ -95,6 +96,10 @@ def found_objects(
 
     rows = [draw(_best_row, image, objects) for image in images]
     return rows, draw(_raw_row, images[0], every_object) if images else []
+
+
+def _sorted(found: list[Json]) -> list[Json]:
+    return sorted(found, key=lambda one: -one["score"])
 
 
 def _best_row(photo: np.ndarray, image: Json, objects: list[Json], found: list[list[Json]]) -> Pictures:

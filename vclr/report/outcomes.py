@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vclr.catalog.metrics import AP_DETECTIONS
-from vclr.coco.annotations import Json
+from vclr.coco.prediction import Prediction, Size
+from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import PredictionsFile
+from vclr.evaluation.detections import best_first
+from vclr.evaluation.matching import match
 from vclr.evaluation.tally import THRESHOLDS
-from vclr.report.annotated import Annotated, overlaps
+from vclr.json_stream import JsonStream
+from vclr.report.annotated import Annotated
+from vclr.worker_pool import WorkerPool
 
 FITS = THRESHOLDS[0]  # IoU from which a prediction fits an object
-CURVE_LEVELS = (0, 5)  # of `THRESHOLDS`: precision is drawn at IoU .50 and .75
+CURVE_LEVELS = [0, 5]  # of `THRESHOLDS`: precision is drawn at IoU .50 and .75
+IMAGES = 64  # that a process goes through at once
+
+ByGroup = defaultdict[str, list[np.ndarray]]
 
 
 class Unfitting(NamedTuple):
@@ -40,10 +52,20 @@ class Outcomes:
 
     kind: str
     levels: dict[str, np.ndarray]
-    scores: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    is_true: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    is_judged: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    scores: ByGroup = field(default_factory=lambda: defaultdict(list))
+    is_true: ByGroup = field(default_factory=lambda: defaultdict(list))
+    is_judged: ByGroup = field(default_factory=lambda: defaultdict(list))
     unfitting: list[Unfitting] = field(default_factory=list)
+
+    def merge(self, other: Outcomes) -> None:
+        """Add the outcomes of the predictions for other images of the same file."""
+        self.kind = other.kind
+        for group, levels in other.levels.items():
+            self.levels[group] += levels
+            self.scores[group] += other.scores[group]
+            self.is_true[group] += other.is_true[group]
+            self.is_judged[group] += other.is_judged[group]
+        self.unfitting += other.unfitting
 
     def recall(self, group: str, chosen: np.ndarray) -> float | None:
         """Return the recall of chosen objects (n,) in percent, averaged over `THRESHOLDS`; None if there are none."""
@@ -62,67 +84,59 @@ class Outcomes:
         return found / num_objects, np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def read_outcomes(predictions: PredictionsFile, annotated: Annotated) -> Outcomes:
-    """Go through the predictions of an experiment image by image.
+def read_outcomes(predictions: PredictionsFile, annotated: Annotated, pool: WorkerPool | None = None) -> Outcomes:
+    """Go through the predictions of an experiment image by image; the processes of `pool` may share the work.
 
     Objects are found as in `vclr.evaluation.recall`: of each group alone, without regard to classes within it.
     """
-    count = len(annotated.annotations)
-    outcomes = Outcomes("box", {group: np.zeros(count, np.int8) for group in annotated.groups})
-    for by_group in (outcomes.scores, outcomes.is_true, outcomes.is_judged):
-        by_group |= {group: [] for group in annotated.groups}
-    sizes = {image["id"]: (image["height"], image["width"]) for image in annotated.coco["images"]}
-    for image_id in predictions.entries:
-        found = predictions.of_image(image_id)
-        if found[0]["segmentation"] is not None and annotated.has_masks:
-            outcomes.kind = "mask"
-        _add(outcomes, annotated, image_id, best(found), sizes[image_id])
+    outcomes = _start(annotated)
+    if pool and predictions.can_be_shared:
+        shared, items = (annotated, predictions.path, predictions.sizes), list(predictions.entries.items())
+        for part in pool.map_blocks(_read_images, shared, items, IMAGES, "predictions"):
+            outcomes.merge(part)
+    else:
+        for image_id, found in predictions:
+            _add(outcomes, annotated, image_id, found)
     return outcomes
 
 
-def best(found: list[Json]) -> list[Json]:
-    """Return the predictions for an image that count, best first."""
-    return sorted(found, key=lambda one: (-one["score"], one["category_id"]))[:AP_DETECTIONS]
+def _start(annotated: Annotated) -> Outcomes:
+    """Return the outcomes of no prediction."""
+    return Outcomes("box", {group: np.zeros(len(annotated.annotations), np.int8) for group in annotated.groups})
 
 
-def _add(outcomes: Outcomes, annotated: Annotated, image_id: Any, found: list[Json], size: tuple[int, int]) -> None:
-    positions = annotated.in_image[image_id]
-    ious = overlaps(found, [annotated.annotations[position] for position in positions], size, outcomes.kind)
-    is_crowd, scores = annotated.is_crowd[positions], np.array([one["score"] for one in found])
+def _read_images(
+    shared: tuple[Annotated, Path, dict[Any, Size]], _: int, places: Sequence[tuple[int | str, array[int]]]
+) -> Outcomes:
+    """Return the outcomes of the predictions for some images of a file."""
+    annotated, path, sizes = shared
+    outcomes = _start(annotated)
+    with JsonStream(path, "annotations") as stream:
+        for image_id, found in read_images(stream, places, sizes):
+            _add(outcomes, annotated, image_id, found)
+    return outcomes
+
+
+def _add(outcomes: Outcomes, annotated: Annotated, image_id: Any, predictions: list[Prediction]) -> None:
+    found, positions = best_first(predictions, AP_DETECTIONS), annotated.in_image[image_id]
+    if found[0].segmentation is not None and annotated.has_masks:
+        outcomes.kind = "mask"
+    ious = annotated.overlaps(image_id, found, outcomes.kind)
+    scores = np.array([one.score for one in found], float)
     for group, is_of_group in annotated.groups.items():
-        counts = is_of_group[positions]
-        objects, crowds = counts & ~is_crowd, counts & is_crowd
-        if group not in annotated.whole and not objects.any():
+        of_group = is_of_group[positions]
+        is_crowd = annotated.is_crowd[positions[of_group]]
+        if group not in annotated.whole and is_crowd.all():
             continue  # as in the metrics, which leave out the images without an object of a group
-        given = assign(ious[:, objects], THRESHOLDS)
-        outcomes.levels[group][positions[objects]] = (given >= 0).sum(axis=0)
-        is_true = np.zeros((len(found), len(CURVE_LEVELS)), bool)
-        for column, level in enumerate(CURVE_LEVELS):
-            is_true[given[level][given[level] >= 0], column] = True
-        in_crowd = ious[:, crowds].max(axis=1, initial=0)
+        matches = match(ious[:, of_group], is_crowd, is_crowd[None], THRESHOLDS)
+        is_found = matches.finders(len(is_crowd))[0] >= 0
+        outcomes.levels[group][positions[of_group]] = np.where(is_crowd, 0, is_found.sum(axis=0))
+        is_true, is_neither = np.zeros((2, len(found), len(CURVE_LEVELS)), bool)
+        is_true[matches.places] = matches.is_true[0, CURVE_LEVELS].T
+        is_neither[matches.places] = matches.is_neither[0, CURVE_LEVELS].T
         outcomes.scores[group].append(scores)
         outcomes.is_true[group].append(is_true)
-        outcomes.is_judged[group].append(is_true | (in_crowd[:, None] < THRESHOLDS[list(CURVE_LEVELS)]))
+        outcomes.is_judged[group].append(~is_neither)
     unfitting = np.flatnonzero(ious.max(axis=1, initial=0) < FITS)
     if unfitting.size:
         outcomes.unfitting.append(Unfitting(float(scores[unfitting[0]]), image_id, int(unfitting[0])))
-
-
-def assign(ious: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Give objects to predictions, best first, as `vclr.evaluation.matching` does, at several thresholds at once.
-
-    Args:
-        ious: (d, n) IoUs of predictions, best first, and objects.
-        thresholds: (t,) minimum IoUs.
-
-    Returns:
-        (t, n) the prediction that found each object, or -1.
-    """
-    given = np.full((len(thresholds), ious.shape[1]), -1)
-    for position in np.flatnonzero(ious.max(axis=1, initial=0) >= thresholds.min()):
-        is_free = (given < 0) & (ious[position] >= thresholds[:, None])
-        overlap = np.where(is_free, ious[position], -1.0)
-        nearest = ious.shape[1] - 1 - overlap[:, ::-1].argmax(axis=1)  # among equals, the last one
-        finds = is_free.any(axis=1)
-        given[finds, nearest[finds]] = position
-    return given

@@ -13,6 +13,7 @@ from vclr.config import best_metric
 from vclr.data.data_sets import training_set
 from vclr.image_folders.open import each_folder, open_folder
 from vclr.other_work import describe_other_work
+from vclr.processes import count_cpus
 from vclr.report.annotated import annotate
 from vclr.report.comparison import Pairs
 from vclr.report.curves import draw_overview
@@ -26,6 +27,7 @@ from vclr.report.outcomes import read_outcomes
 from vclr.report.probes import probe_section
 from vclr.report.recall_by import draw_precision, draw_recall, recall_by
 from vclr.report.results_table import results_table
+from vclr.worker_pool import WorkerPool
 
 
 def test_section(
@@ -73,16 +75,16 @@ def _found(experiments: list[Experiment], coco: Json, lines: dict[str, int], num
     """Return what the predictions of the first seed of each experiment show: examples, recall by kind, failures."""
     source = experiments[0].test_set.annotations
     classes = {group: names for one in experiments for group, names in one.classes.items()}
-    target = target_group(experiments)
+    target, pool = target_group(experiments), WorkerPool(count_cpus())
     groups = sorted(groups_of(experiments), key=lambda group: group != target)
     with ExitStack() as stack:
         files = {
-            one.name: stack.enter_context(read_predictions(one.predictions, coco["images"], source))
+            one.name: stack.enter_context(read_predictions(one.predictions, coco["images"], source, pool))
             for one in experiments
         }
         examples, raw = found_objects(experiments, coco, list(files.values()))
         annotated = annotate(coco, {group: classes.get(group) for group in groups}, source)
-        outcomes = {name: read_outcomes(file, annotated) for name, file in files.items()}
+        outcomes = {name: read_outcomes(file, annotated, pool) for name, file in files.items()}
         numbers = [lines[one.name] for one in experiments]
         kinds = {name: one.kind for name, one in outcomes.items()}
         failures = pick_failures(annotated, outcomes, num_failures)
