@@ -25,7 +25,8 @@ from vclr.processes import count_cpus
 DRAWS = 1000
 DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
-BATCH, MAX_BATCH = 50_000, 200  # images, and draws, that are counted at once: more need more memory
+# Images, and draws, that a thread counts at once, and threads: more need more memory.
+BATCH, MAX_BATCH, MAX_THREADS = 50_000, 100, 8
 
 Key = tuple[str, str]  # group, and one of KINDS
 Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN without ground truth
@@ -76,7 +77,7 @@ def _draw_batches(
 ) -> Iterator[dict[Key, np.ndarray]]:
     """Yield the metrics (n, b) of `_Source.draw` for a batch of draws at a time."""
     sources = {key: _Source(tally, num_objects[key[0]]) for key, tally in tallies.items()}
-    num_threads = count_cpus()  # nearly all of the time is spent in numpy, which runs in parallel
+    num_threads = min(count_cpus(), MAX_THREADS)  # nearly all of the time is spent in numpy, which runs in parallel
     with ThreadPoolExecutor(num_threads) as threads:
         images = draw_images(len(next(iter(num_objects.values()))))
         while batches := list(islice(images, num_threads)):  # no more are held in memory
