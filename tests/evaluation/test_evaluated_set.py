@@ -22,6 +22,7 @@ def test_photos_in_several_folders():
     assert one.key == read(["photos"]).key != several.key != read(["more", "photos"]).key
     assert several.files.images == ["photos", "more"]
     assert unique_titles([one, several], "data") == ["a.json with photos", "a.json with photos, more"]
+    assert len(set(unique_titles([one, one], "data"))) == 2
 
 
 @pytest.mark.parametrize("images", [None, 5, ["photos", 5]])

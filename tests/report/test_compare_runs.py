@@ -60,6 +60,13 @@ def test_the_difference_is_paired_by_image(world):
     assert low < baseline.mean("novel", "mask_ar@100") < high
 
 
+def test_groups_of_one_test_set_as_protocols_are_one_run(world):
+    for name in ("known", "novel"):
+        shutil.copytree(world / "results/views/seed0", world / "both" / name)
+    (runs,) = read_runs([world / "both", world / "results/baseline/seed0"]).values()
+    assert [one.name for one in runs] == [str(world / "both"), str(world / "results/baseline/seed0")]
+
+
 def test_the_verb_shows_results_differences_and_settings(world):
     done = run("results/baseline/seed0", "runs/full/seed0", "results/full/untrained")
     assert done.exit_code == 0

@@ -121,7 +121,8 @@ def unique_titles(sets: Sequence[EvaluatedSet], root: str) -> list[str]:
     for form in ("{0.annotations}", "{0.annotations} with {0.photos}", "{0.annotations} ({0.sha256}) with {0.photos}"):
         counts = Counter(titles)
         titles = [form.format(one) if counts[title] > 1 else title for one, title in zip(sets, titles, strict=True)]
-    return titles
+    repeats = [titles[:place].count(title) for place, title in enumerate(titles)]  # one set, other classes in a group
+    return [f"{title} ({count + 1})" if count else title for title, count in zip(titles, repeats, strict=True)]
 
 
 def _hash(path: str) -> str:

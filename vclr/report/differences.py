@@ -26,7 +26,8 @@ OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
 def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
     """Return the settings that differ between experiments, each with its value in every experiment."""
     changed = differing_values([flat_config(experiment.config) for experiment in trainings(experiments)])
-    return {key: row for key, row in sorted(changed.items()) if key not in OWN_NAMES}
+    shown = {key: row for key, row in sorted(changed.items()) if len(set(map(format_setting, row))) > 1}
+    return {key: row for key, row in shown.items() if key not in OWN_NAMES}
 
 
 def format_setting(value: Any) -> str:

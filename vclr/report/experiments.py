@@ -141,11 +141,15 @@ def mean_draws(seeds: list[Draws], metric: str) -> np.ndarray | None:
 def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
     """Group experiments that can be compared: on the same test set, with the same classes in each group.
 
+    An evaluation that only repeats another one of its experiment, with another group as the headline, is left out.
+
     Returns:
         For each test set its title and the experiments that were evaluated on it.
     """
     compared: list[list[Experiment]] = []
     for experiment in experiments:
+        if any(_is_repeated(experiment, other) for others in compared for other in others):
+            continue
         fitting = (others for others in compared if all(_are_comparable(experiment, other) for other in others))
         if (others := next(fitting, None)) is not None:
             others.append(experiment)
@@ -157,6 +161,10 @@ def by_test_set(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]
         title: [_name_headline(experiment, test_set) for experiment in others]
         for title, test_set, others in zip(titles, sets, compared, strict=True)
     }
+
+
+def _is_repeated(one: Experiment, other: Experiment) -> bool:
+    return one.name == other.name and one.test_set.key == other.test_set.key and one.groups == other.groups
 
 
 def _are_comparable(one: Experiment, other: Experiment) -> bool:
