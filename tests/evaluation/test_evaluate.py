@@ -439,6 +439,7 @@ def test_boundaries_are_measured_as_score_does(world: Path, tmp_path: Path):
         key: plain[key] for key in plain.keys() - {"groups", "provenance", "intervals"}
     }
     shards = [evaluate_shard(build_model(config), boundary, tmp_path / n, Shard(int(n), 2), True) for n in "12"]
+    assert metrics["provenance"].pop("predictions"), "they were not made with these settings"
     assert evaluate_parts(shards, boundary, tmp_path / "joined") == metrics
     in_training = make_scorer(boundary, open_test_set(boundary), only_headline=True)
     assert {kind for _, kind in in_training.tallies} == {"box", "mask"}
