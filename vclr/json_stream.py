@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-from vclr.files import read_bytes
+from vclr.files import read_bytes, sha256_of
 from vclr.json_text import BYTE_ORDER_MARKS, parse_json
 
 BLOCK = 1 << 20  # bytes that are read at once
@@ -143,6 +143,11 @@ class JsonStream:
         """Return the text between two positions."""
         self._file.seek(start)
         return self._file.read(stop - start)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file's bytes in hexadecimal; a pipe has them only here."""
+        self._file.seek(0)
+        return sha256_of(self._file)
 
     def _read_head(self, cursor: _Cursor, key: str) -> None:
         if cursor.peek() == "[":

@@ -20,6 +20,7 @@ EVALUATION: dict[str, Kind] = {
     "metrics.json": (("groups", "num_images", "box_ar@100"), ()),
     "predictions.json": ((), (b"[]", b'[{"image_id"')),
     "bootstrap.npz": ((), (b"PK\x03\x04",)),
+    "provenance.json": (("checkpoint",), ()),  # of a shard; of all shards, metrics.json has it
 }
 _PAGE = b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="'
 REPORT: dict[str, Kind] = {
@@ -59,7 +60,7 @@ def check_output_file(
             command; or its folder cannot be created or written to.
     """
     for name, path in _flatten(inputs):
-        if _is_same(output, path):
+        if is_same_file(output, path):
             raise UsageError(f"{option} {output}: is also given as {name}; choose another name")
     if os.path.isdir(output):
         raise UsageError(f"{option} {output}: is a folder; name a file, for example {output / 'NAME.json'}")
@@ -84,7 +85,7 @@ def check_output_folder(output: Path, inputs: Inputs, files: Mapping[str, Kind] 
         raise UsageError(f"--output {output}: is a file; name a folder")
     for file, kind in (files or {}).items():
         for name, path in _flatten(inputs):
-            if _is_same(output / file, path):
+            if is_same_file(output / file, path):
                 raise UsageError(f"--output {output}: {file} in it is also given as {name}; choose another folder")
         if os.path.isdir(output / file):
             raise UsageError(f"--output {output}: {file} in it is a folder; choose another folder")
@@ -102,7 +103,7 @@ def _flatten(inputs: Inputs) -> Iterable[tuple[str, Path]]:
             yield from ((name, path) for path in value)
 
 
-def _is_same(output: Path, path: Path) -> bool:
+def is_same_file(output: Path, path: Path) -> bool:
     """Tell whether two paths are the same file, or would be if it existed."""
     try:
         return os.path.samefile(output, path)

@@ -34,9 +34,10 @@ from vclr.evaluation.evaluate import (
 )
 from vclr.evaluation.recall import score
 from vclr.file_lock import lock_file
-from vclr.files import read_json, write_json
+from vclr.files import read_json, sha256, write_json
 from vclr.generate.toy import write_toy_world
 from vclr.models.build import build_model
+from vclr.outputs import EVALUATION, check_output_folder
 from vclr.shards import WHOLE, Shard
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
@@ -233,6 +234,27 @@ def test_parts_that_do_not_fit_are_named(world: Path, tmp_path: Path, caplog: py
     assert "3 of 5 images have no predictions" in caplog.text
 
 
+def test_the_folder_of_a_file_is_of_one_evaluation(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config, file, output = make_config(world), tmp_path / "found.json", tmp_path / "out"
+    evaluate(build_model(config), config, output, quiet=True)
+    write_json(output / "provenance.json", {"checkpoint": None, "shard": "1/2"})  # a shard was there before
+    found = [{"score": 0.5, "bbox": [1, 1, 20, 20], "category_id": 1, "image_id": number} for number in (2, 3)]
+    write_json(file, found)
+    metrics = evaluate_file(file, config, output)
+    assert read_json(output / "predictions.json") == found
+    assert not (output / "provenance.json").exists()
+    assert f"{file}: 3 of 5 images have no predictions" in caplog.text
+    check_output_folder(output, {}, EVALUATION)  # may be written again
+    assert metrics["provenance"]["predictions"] == [{"path": str(file), "sha256": sha256(file)}]
+    proposals = {**read_json(world / "annotations_val.json"), "annotations": [{**one, "id": 1} for one in found]}
+    write_json(file, proposals)
+    evaluate_file(file, config, output)
+    assert sorted(path.name for path in output.iterdir()) == ["bootstrap.npz", "metrics.json"]
+    file = file.rename(output / "predictions.json")
+    evaluate_file(file, config, output)
+    assert read_json(file) == proposals
+
+
 def test_predictions_are_checked_once_for_all_groups(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = make_config(world, "evaluation.protocol=''")
     metrics = evaluate(build_model(config), config, tmp_path / "one", quiet=True)
@@ -417,6 +439,7 @@ def test_boundaries_are_measured_as_score_does(world: Path, tmp_path: Path):
         key: plain[key] for key in plain.keys() - {"groups", "provenance", "intervals"}
     }
     shards = [evaluate_shard(build_model(config), boundary, tmp_path / n, Shard(int(n), 2), True) for n in "12"]
+    assert metrics["provenance"].pop("predictions"), "they were not made with these settings"
     assert evaluate_parts(shards, boundary, tmp_path / "joined") == metrics
     in_training = make_scorer(boundary, open_test_set(boundary), only_headline=True)
     assert {kind for _, kind in in_training.tallies} == {"box", "mask"}

@@ -195,6 +195,7 @@ def test_by_default_published_views_without_files_are_replaced_or_left_out():
             "--views grey: no folder of data.test.views and not a computed view; nearest: gray",
         ),
         (["style"], {}, "--views style: no folder of data.test.views and not a computed view"),
+        (["depth"], {}, "--views depth: no folder of data.test.views and not a computed view; pseudo_depth is one"),
         ([], {"natural": "a"}, "data.test.views.natural: natural is the photo itself; give this view another name"),
     ],
 )

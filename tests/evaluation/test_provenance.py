@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from vclr.coco.record import record_path
 from vclr.config import Config, load_config
 from vclr.data.data_sets import test_set as find_test_set
 from vclr.engine.shared_evaluation import evaluate
-from vclr.errors import UserError
-from vclr.evaluation.evaluate import evaluate_parts, evaluate_shard
-from vclr.evaluation.provenance import describe, describe_checkpoint, settings_hash
-from vclr.files import read_json, write_json
+from vclr.errors import UsageError, UserError
+from vclr.evaluation.evaluate import evaluate_file, evaluate_parts, evaluate_shard
+from vclr.evaluation.provenance import check_shard_folder, describe, describe_checkpoint, settings_hash
+from vclr.files import read_json, sha256, write_json
 from vclr.generate.toy import write_toy_world
 from vclr.models.build import build_model
 from vclr.shards import Shard
@@ -165,7 +166,47 @@ def test_shards_pass_their_checkpoint_on_and_must_be_of_one(world: Path, tmp_pat
         evaluate_parts([first, second], config, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     (second.parent / "provenance.json").unlink()
-    assert evaluate_parts([first, second], config, tmp_path / "out")["provenance"]["checkpoint"] is None
+    found = evaluate_parts([second, first], config, tmp_path / "out")["provenance"]
+    assert found["checkpoint"] is None
+    assert found["predictions"] == [{"path": str(path), "sha256": sha256(path)} for path in (second, first)]
+
+
+def test_missing_and_repeated_shards_are_refused(world: Path, tmp_path: Path):
+    config = make_config(world)
+    model, shards = build_model(config), [Shard(number, 2) for number in (1, 2)]
+    first, second = (evaluate_shard(model, config, tmp_path / str(shard.number), shard, True) for shard in shards)
+    for run, message in (
+        (lambda: evaluate_file(second, config, tmp_path / "out"), "is shard 2/2; shard 1 is missing"),
+        (lambda: evaluate_parts([first, first], config, tmp_path / "out"), "is shard 1/2, and so is"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run()
+    assert not (tmp_path / "out").exists()
+    evaluate_parts([second, first], config, tmp_path / "out")
+    joined = read_json(tmp_path / "out" / "predictions.json")
+    assert joined == [*read_json(first), *read_json(second)]
+    check_shard_folder(first.parent, shards[0])
+    for folder, message in (
+        (first.parent, "1: holds predictions of shard 1/2; choose another folder for 2/2"),
+        (tmp_path / "out", "out: holds an evaluation of all shards; choose another folder for 2/2"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_shard_folder(folder, shards[1])
+
+
+def test_a_file_that_was_evaluated_before_keeps_its_checkpoint(world: Path, tmp_path: Path):
+    config, checkpoint = make_config(world), {"path": "aa.pt", "sha256": "aa", "iteration": 9}
+    evaluate(build_model(config), config, tmp_path, quiet=True, checkpoint=checkpoint)
+    path, metrics = tmp_path / "predictions.json", tmp_path / "metrics.json"
+    before = metrics.read_bytes(), path.read_bytes()
+    evaluate_file(path, config, tmp_path)
+    assert (metrics.read_bytes(), path.read_bytes()) == before
+    named = [{"path": str(path), "sha256": sha256(path)}]
+    found = evaluate_file(path, make_config(world, "evaluation.protocol=known"), tmp_path / "known")["provenance"]
+    assert (found["checkpoint"], found["weights"], found["predictions"]) == (checkpoint, "student", named)
+    os.utime(path, ns=(0, metrics.stat().st_mtime_ns + 1))
+    found = evaluate_file(path, config, tmp_path)["provenance"]
+    assert (found["checkpoint"], found["predictions"]) == (None, named), "the metrics were of other predictions"
 
 
 def publish(world: Path, root: Path) -> Config:

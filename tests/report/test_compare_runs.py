@@ -138,6 +138,9 @@ def test_draws_of_another_evaluation_are_refused(world):
     (folder / "bootstrap.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(UserError, match=r"bootstrap.npz: is not a file of bootstrap draws; evaluate again"):
         run("results/baseline/seed0", folder)
+    (folder / "bootstrap.npz").unlink()
+    with pytest.raises(UserError, match=r"bootstrap.npz: does not exist; evaluate again"):
+        run("results/baseline/seed0", folder)
 
 
 def test_the_study_has_spread_and_intervals_over_images(world):

@@ -60,9 +60,12 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
     Of several protocols, those that the same command has finished before are left out.
     """
     from vclr.data.readiness import check_test_set
+    from vclr.evaluation.provenance import check_shard_folder
 
-    for config in evaluations.values():
-        check_test_set(config)  # before the checkpoint is read, which takes long
+    for output, config in evaluations.items():  # before the checkpoint is read, which takes long
+        check_test_set(config)
+        if shard is not None:
+            check_shard_folder(output, shard)
     from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.shared_evaluation import evaluate as run_evaluation

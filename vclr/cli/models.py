@@ -27,7 +27,7 @@ from vclr.cli.options import (
 from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
-from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder
+from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder, is_same_file
 
 
 @app.command()
@@ -126,9 +126,11 @@ def evaluate(
     Run the same command again after an interruption: it goes on with the batch at which it was stopped.
     Of several protocols, it leaves out those that are done.
 
-    With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Give
-    the files of all N shards, each after a --predictions, to evaluate them as if there had been no shards. Processes
-    that torchrun starts do all this by themselves.
+    With --shard K/N, only predictions.json is written, for a block of whole batches (dataloader.test.batch_size). Each
+    shard needs a folder of its own. Give the files of all N shards, each after a --predictions, to evaluate them as if
+    there had been no shards. Processes that torchrun starts do all this by themselves.
+
+    --predictions FILE also copies results to predictions.json, and removes one of before if FILE has object proposals.
     """
     protocols = split_names(protocol)
     config = with_weights(_load(config_file, [*(overrides or ()), *settings_of(protocols)]), weights)
@@ -141,10 +143,11 @@ def evaluate(
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
     inputs |= {"--checkpoint": checkpoint, "--config-file": config_file}
     files = dict(EVALUATION)
-    if predictions and len(predictions) == 1:
-        del files["predictions.json"]
     evaluations = plan_evaluations(config, protocols, output)
     for folder in evaluations:
+        files = dict(EVALUATION)
+        if predictions and len(predictions) == 1 and is_same_file(predictions[0], folder / "predictions.json"):
+            del files["predictions.json"]  # it stays
         check_output_folder(folder, inputs, files)
     if not predictions:
         evaluate_all(evaluations, checkpoint, quiet, shard)

@@ -29,6 +29,7 @@ from vclr.evaluation.intervals import DRAWS_FILE, describe_intervals, write_draw
 from vclr.evaluation.scorer import Scorer
 from vclr.files import find_partials, leaving_no_empty, naming_file, read_json, write_json
 from vclr.models.detector import Detector
+from vclr.outputs import is_same_file
 from vclr.shards import Shard
 
 log = logging.getLogger("vclr.evaluation")
@@ -64,7 +65,7 @@ def evaluate_shard(
         source = provenance.describe(config, checkpoint)
         part = predict_part(model, config, samples, output, source, quiet, shard)
         join_parts([part], path)
-        provenance.write_beside(path, source)
+        provenance.write_beside(path, source, shard)
         part.unlink()
     return path
 
@@ -151,32 +152,51 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     """Evaluate the predictions of all shards, and write and return what the evaluation of the whole set would have.
 
     Raises:
-        UserError: a file holds no COCO results, two files hold those of one image, or the evaluations differ.
+        UserError: a file holds no COCO results, two files hold those of one image, a shard is missing or given twice,
+            or the evaluations differ.
     """
-    samples = open_test_set(config)
+    parts, samples = provenance.order_shards(parts), open_test_set(config)
     scorer, annotations = make_scorer(config, samples), test_set(config).annotations
     with ExitStack() as stack:
         files = [stack.enter_context(opened) for opened in _open_parts(parts, samples, annotations)]
-        source = provenance.read_common(parts, provenance.describe(config, None))
+        digests = {part: file.stream.sha256() for part, file in zip(parts, files, strict=True)}
+        source = provenance.read_common(digests, provenance.describe(config, None))
         scorer.count_all(chain.from_iterable(files))
-        metrics = write_metrics(config, samples, scorer, output, source)
-        with writing_results(output / "predictions.json") as write:
-            for file in files:
-                for _, _, result in file.stream:
-                    write(result["image_id"], [result])
-    return metrics
+        _write_predictions(files, output / "predictions.json")
+    return write_metrics(config, samples, scorer, output, source)
 
 
 def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, Any]:
     """Evaluate a file: COCO results, or object proposals for the images of the test set.
 
-    Write and return `metrics.json`, see `write_metrics`.
+    Write and return `metrics.json`, see `write_metrics`. `predictions.json` is then of the same evaluation: it has the
+    COCO results. For object proposals, which have image ids of their own, there is none.
+
+    Raises:
+        UserError: the file is not valid, or is that of a shard, and there are others.
     """
-    samples = open_test_set(config)
+    provenance.order_shards([predictions])
+    samples, path = open_test_set(config), output / "predictions.json"
     with read_predictions(predictions, samples.coco.images, test_set(config).annotations) as found:
         scorer = make_scorer(config, samples)
+        if missing := len(samples) - len(found.entries):
+            log.warning("%s: %d of %d images have no predictions", predictions, missing, len(samples))
+        source = provenance.read_of_file(predictions, found.stream.sha256(), provenance.describe(config, None))
         scorer.count_all(found)
-    return write_metrics(config, samples, scorer, output, provenance.describe(config, None))
+        if not is_same_file(predictions, path):
+            if found.stream.head is None:
+                _write_predictions([found], path)
+            else:
+                path.unlink(missing_ok=True)
+    return write_metrics(config, samples, scorer, output, source)
+
+
+def _write_predictions(files: list[PredictionsFile], path: Path) -> None:
+    """Write the COCO results of several files to one."""
+    with writing_results(path) as write:
+        for file in files:
+            for _, _, result in file.stream:
+                write(result["image_id"], [{"image_id": result["image_id"], **result}])  # as `vclr` begins entries
 
 
 def open_test_set(config: Config, reads_photos: bool = True) -> TestSamples:
@@ -237,7 +257,7 @@ def write_metrics(
     It holds the metrics of `evaluation.protocol` (of all classes unless it is one of `evaluation.groups`), `groups`
     with those of each group, `num_images`, and `provenance` (see `vclr.evaluation.provenance`). Beside the metrics,
     `max_predictions` is the largest number of predictions for an image, and `intervals` holds the 95 % interval of each
-    metric over images; `bootstrap.npz` holds the draws that differences need.
+    metric over images; `bootstrap.npz` holds the draws that differences need. The folder is no longer one of a shard.
     """
     draws, most = scorer.draw(), scorer.max_predictions()
     scores = {
@@ -252,6 +272,7 @@ def write_metrics(
     }
     write_draws(draws, output / DRAWS_FILE)
     write_json(output / "metrics.json", metrics, indent=1)
+    (output / provenance.FILE).unlink(missing_ok=True)
     return metrics
 
 

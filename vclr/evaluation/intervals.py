@@ -125,7 +125,7 @@ def read_draws(path: Path) -> dict[str, Draws]:
     """Return what `write_draws` wrote.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is missing or damaged.
     """
     draws: dict[str, Draws] = {}
     try:
@@ -133,6 +133,8 @@ def read_draws(path: Path) -> dict[str, Draws]:
             for key in file.files:
                 group, _, name = key.rpartition("/")
                 draws.setdefault(group, {})[name] = file[key].astype(float)
+    except FileNotFoundError:
+        raise UserError(f"{path}: does not exist; evaluate again") from None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{path}: is not a file of bootstrap draws; evaluate again") from None
     if any(values.shape != (DRAWS,) for metrics in draws.values() for values in metrics.values()):

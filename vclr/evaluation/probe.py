@@ -74,7 +74,7 @@ def choose_renderings(views: Sequence[str], own: Mapping[str, str], key: str) ->
     for view in views or [*PROBE_VIEWS, *own]:
         if view in own or view in RENDERED or view == NATURAL:
             folders[view] = own.get(view, "")
-        elif view in STAND_INS:
+        elif view in STAND_INS and not views:
             folders[STAND_INS[view]] = own.get(STAND_INS[view], "")
             left_out[view] = f"{key} names no folder of {view}; {STAND_INS[view]}, which is computed, takes its place"
         elif view in PROBE_VIEWS and not views:
@@ -82,7 +82,8 @@ def choose_renderings(views: Sequence[str], own: Mapping[str, str], key: str) ->
         else:
             known = [NATURAL, DEPTH, STYLE, *own, *RENDERED]
             near = f"; nearest: {nearest(view, known)}" if view not in known else ""
-            raise UsageError(f"--views {view}: no folder of {key} and not a computed view{near}")
+            stand_in = f"; {STAND_INS[view]} is one" if view in STAND_INS else ""
+            raise UsageError(f"--views {view}: no folder of {key} and not a computed view{near}{stand_in}")
     return {view: folders[view] for view in sorted(folders, key=lambda view: view in CONTROLS)}, left_out
 
 

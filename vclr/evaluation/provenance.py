@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from vclr.config import (
     evaluated_weights,
 )
 from vclr.data.data_sets import evaluated_groups, known_test_set, protocol_name, test_set
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
+from vclr.shards import Shard, order_parts
 
 FILE = "provenance.json"  # beside the predictions of a shard
+PREDICTIONS = "predictions.json"  # what it is beside
+SAME = {"test_set": "test set", "protocol": "protocol", "config": "settings"}  # that all shards have
 
 
 def settings_hash(config: Config) -> str:
@@ -55,8 +59,8 @@ def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any
 
     Args:
         config: configuration of the evaluation.
-        checkpoint: its `path`, `sha256` and `iteration`; None for an untrained model, or for a file of predictions of
-            unknown source.
+        checkpoint: its `path`, `sha256` and `iteration`; None for an untrained model, or for files of predictions, of
+            which `read_common` and `read_of_file` say more.
     """
     data_set = test_set(config)
     digest = sha256(data_set.annotations)
@@ -100,24 +104,51 @@ def describe_checkpoint(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     return {"path": str(path), "sha256": sha256(path), "iteration": iteration if isinstance(iteration, int) else None}
 
 
-def write_beside(predictions: Path, provenance: dict[str, Any]) -> None:
-    """Record beside the predictions of a shard what was evaluated."""
-    write_json(predictions.parent / FILE, provenance, indent=1)
+def write_beside(predictions: Path, provenance: dict[str, Any], shard: Shard) -> None:
+    """Record beside the predictions of a shard what was evaluated, and which shard it is."""
+    write_json(predictions.parent / FILE, {**provenance, "shard": str(shard)}, indent=1)
 
 
-def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return the common provenance of the predictions of all shards, without a checkpoint if a shard lacks one.
+def check_shard_folder(output: Path, shard: Shard) -> None:
+    """Refuse to replace the predictions of another shard, or those of all shards.
+
+    Raises:
+        UsageError: the folder holds them.
+    """
+    if (output / "metrics.json").is_file():
+        raise UsageError(f"--output {output}: holds an evaluation of all shards; choose another folder for {shard}")
+    found = (_read_beside(output / PREDICTIONS) or {}).get("shard", str(shard))
+    if found != str(shard):
+        raise UsageError(f"--output {output}: holds predictions of shard {found}; choose another folder for {shard}")
+
+
+def order_shards(parts: list[Path]) -> list[Path]:
+    """Sort the files of all shards; those of unknown shards, such as of other programs, stay in their order.
+
+    Raises:
+        UserError: a shard is missing, or two files are of the same one.
+    """
+    found = {part: _read_beside(part) or {} for part in parts}
+    if not all("shard" in provenance for provenance in found.values()):
+        return parts
+    return order_parts((part, found[part]["shard"]) for part in parts)
+
+
+def read_common(files: Mapping[Path, str], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the common provenance of the predictions of all shards.
+
+    If a shard does not tell it, there is no checkpoint, and `predictions` has `path` and `sha256` of each file.
 
     Args:
-        parts: the files of predictions.
+        files: the SHA-256 of each file of predictions.
         expected: the provenance of the evaluation that joins them, without a checkpoint.
 
     Raises:
         UserError: the checkpoints differ, or a shard has another test set, protocol or configuration.
     """
-    found = {part: _read_beside(part) for part in parts if (part.parent / FILE).is_file()}
+    found = {file: provenance for file in files if (provenance := _read_beside(file)) is not None}
     for part, provenance in found.items():
-        for key, what in {"test_set": "test set", "protocol": "protocol", "config": "settings"}.items():
+        for key, what in SAME.items():
             if provenance.get(key) != expected[key]:
                 raise UserError(
                     f"{part}: was made with another {what} than this evaluation has ({part.parent / FILE} says which); "
@@ -128,14 +159,51 @@ def read_common(parts: list[Path], expected: dict[str, Any]) -> dict[str, Any]:
         if checkpoint != checkpoints[0]:
             first = next(iter(found))
             raise UserError(f"{part}: has another checkpoint than {first}; evaluate all shards with the same one")
-    if len(found) < len(parts):
-        return expected
+    if len(found) < len(files):
+        return expected | _name(files)
     # All shards have the same settings, and so the same weights.
-    return {**expected, **{key: next(iter(found.values())).get(key) for key in ("checkpoint", "weights")}}
+    return expected | _weights_of(next(iter(found.values())))
 
 
-def _read_beside(predictions: Path) -> dict[str, Any]:
-    provenance = read_json(predictions.parent / FILE)
+def read_of_file(file: Path, digest: str, expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the provenance of one file of predictions: as `read_common` if it is the only shard.
+
+    If `vclr evaluate` wrote it, the checkpoint is the one that metrics.json beside it tells. Unless that evaluation
+    was the same one, `predictions` names the file as well.
+    """
+    if _read_beside(file) is not None:
+        return read_common({file: digest}, expected)
+    evaluated = _read_evaluated(file)
+    is_same = "predictions" not in evaluated and all(evaluated.get(key) == expected[key] for key in SAME)
+    return expected | _weights_of(evaluated) | ({} if is_same else _name({file: digest}))
+
+
+def _name(files: Mapping[Path, str]) -> dict[str, Any]:
+    return {"predictions": [{"path": str(path), "sha256": digest} for path, digest in files.items()]}
+
+
+def _weights_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: provenance.get(key) for key in ("checkpoint", "weights")}
+
+
+def _read_beside(predictions: Path) -> dict[str, Any] | None:
+    """Return what `write_beside` wrote; None if it wrote nothing."""
+    path = predictions.parent / FILE
+    if predictions.name != PREDICTIONS or not path.is_file():
+        return None
+    provenance = read_json(path)
     if not isinstance(provenance, dict) or "checkpoint" not in provenance:
-        raise UserError(f"{predictions.parent / FILE}: was not written by `vclr evaluate --shard`; evaluate it again")
+        raise UserError(f"{path}: was not written by `vclr evaluate --shard`; evaluate it again")
     return provenance
+
+
+def _read_evaluated(predictions: Path) -> dict[str, Any]:
+    """Return the provenance of the evaluation that wrote a file of predictions, which metrics.json has; or nothing."""
+    path = predictions.with_name("metrics.json")
+    if predictions.name != PREDICTIONS or not path.is_file():
+        return {}
+    if predictions.stat().st_mtime_ns > path.stat().st_mtime_ns:  # the metrics are of other predictions
+        return {}
+    metrics = read_json(path)
+    provenance = metrics.get("provenance") if isinstance(metrics, dict) else None
+    return provenance if isinstance(provenance, dict) else {}
