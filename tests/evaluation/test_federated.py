@@ -113,16 +113,15 @@ def test_the_objects_themselves_are_found_completely(tmp_path: Path):
 
 
 def test_sizes_of_masks_are_their_own(tmp_path: Path):
-    truth = small([], [])
-    mask = to_rle(truth["annotations"][0]["segmentation"], 100, 100)
-    found = {**result(2, 0.9), "bbox": [10, 10, 25, 25]}  # a small box of a medium mask
-    found["segmentation"] = {**mask, "counts": mask["counts"].decode()}
-    figures = score_small(tmp_path, truth, [found])
-    without = {key: value for key, value in found.items() if key != "bbox"}
-    alone = score_small(tmp_path, truth, [without])
+    mask = to_rle([[55, 50, 95, 50, 95, 90, 55, 90]], 100, 100)  # medium, on no object
+    wrong = {**result(2, 0.9), "bbox": [60, 60, 9, 9], "segmentation": {**mask, "counts": mask["counts"].decode()}}
+    right = {**result(2, 0.5), "segmentation": small([], [])["annotations"][1]["segmentation"]}
+    figures = score_small(tmp_path, small([], []), [wrong, right])
+    without = [{key: value for key, value in one.items() if key != "bbox"} for one in (wrong, right)]
+    alone = score_small(tmp_path, small([], []), without)
     of_masks = [name for name in alone if name.startswith("lvis_mask_")]
     assert {name: figures[name] for name in of_masks} == {name: alone[name] for name in of_masks}
-    assert figures["lvis_mask_ap_medium"] > figures["lvis_box_ap_medium"]
+    assert figures["lvis_mask_ap_medium"] < figures["lvis_box_ap_medium"]  # the wrong box is small
 
 
 def test_only_classes_that_were_looked_for_count(tmp_path: Path):
