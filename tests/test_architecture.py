@@ -37,6 +37,7 @@ FLOORS = [
         "progress",
         "shards",
         "structures",
+        "wording",
         "work_folder",
     },
     {"image_folders"},

@@ -392,7 +392,7 @@ def test_split(tmp_path: Path, world: dict[str, Any]):
     world["annotations"][1]["category_id"] = 7
     write_json(tmp_path / "a.json", world)
     done = run("split", "toy_novel", "--annotations", tmp_path / "a.json", "--output", tmp_path / "novel.json")
-    assert "1 images, 1 objects" in done.stdout
+    assert "1 image, 1 object" in done.stdout
     assert [image["file_name"] for image in read_json(tmp_path / "novel.json")["images"]] == ["b.png"]
 
 

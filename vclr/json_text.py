@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from vclr.errors import UserError
+from vclr.wording import short_id
 
 # Longer marks come first, because UTF-32's little-endian mark begins with UTF-16's.
 BYTE_ORDER_MARKS = (
@@ -18,6 +19,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+BINARY = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04")  # pictures, and zip, which torch and numpy write
 
 
 class BadNumber(NamedTuple):
@@ -42,12 +44,14 @@ def decode_text(data: bytes, source: object) -> str:
     """Decode a text file as UTF-8, or as its byte order mark says; the mark is removed.
 
     Raises:
-        UserError: the file has another encoding; names the line and how to convert it.
+        UserError: the file is no text, or has another encoding; names the line and how to convert it.
     """
     marked = (one for one in BYTE_ORDER_MARKS if data.startswith(one[0]))
     mark, encoding = next(marked, (b"", "utf-8"))
     if data.startswith(b"\x1f\x8b"):
         raise UserError(f"{source}: is compressed with gzip; decompress it with gunzip")
+    if data.startswith(BINARY) or (not mark and b"\0\0\0" in data[:1024]):
+        raise UserError(f"{source}: is a binary file, not text")
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
@@ -137,7 +141,8 @@ def say_bad_number(key: str, position: int | None, entry: Any) -> str:
     if first is None:
         return ""
     place, number = first
-    entry_id = f" (id {entry['id']})" if isinstance(entry, dict) and isinstance(entry.get("id"), (int, str)) else ""
+    has_id = isinstance(entry, dict) and isinstance(entry.get("id"), (int, str))
+    entry_id = f" (id {short_id(entry['id'])})" if has_id else ""
     where = f"{key}{'' if position is None else f'[{position}]'}{entry_id}"
     name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
     says = f"{place} is {name}, which is not valid json" if place else f"{name} is not valid json"

@@ -84,7 +84,7 @@ def test_json_cut_off_is_refused(tmp_path: Path, world: dict[str, Any]):
         ({"file_name": "C:\\b.png"}, "leaves the image folder"),
         ({"height": 0}, "images[0]: size 10x0 is empty"),
         ({"height": -4}, "images[0]: size 10x-4 is empty"),
-        ({"height": 8.0}, "images[0]: `height` is 8.0, which has the wrong type"),
+        ({"height": 8.0}, "images[0]: `height` is 8.0, but must be a whole number"),
         ({"height": True}, "images[0]: `height` is True"),
         ({"height": "8"}, "images[0]: `height` is '8'"),
         ({"height": 10**30}, "is too large"),
@@ -220,7 +220,7 @@ def test_category_ids_by_name(world: dict[str, Any]):
 
 
 def test_summary_counts_objects_and_crowds(world: dict[str, Any]):
-    assert summarize(world) == "2 images, 2 objects, 1 crowds"
+    assert summarize(world) == "2 images, 2 objects, 1 crowd"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -120,6 +120,14 @@ def test_byte_order_marks_are_read_over(path: Path, encoding: str):
     assert open_despite_bad_numbers(path).images == WORLD["images"]
 
 
+@pytest.mark.parametrize("start", [b"\x89PNG\r\n\x1a\n", b"PK\x03\x04\xff", b"{\xff\0\0\0"])
+def test_binary_files_are_not_called_text(path: Path, start: bytes):
+    path.write_bytes(start)
+    for reader in (load_coco, open_coco, open_despite_bad_numbers, read_json):
+        with pytest.raises(UserError, match=r"world\.json: is a binary file, not text"):
+            reader(path)
+
+
 @pytest.mark.parametrize("encoding", ["windows-1252", "utf-16-be"])
 def test_other_encodings_are_named_with_the_way_out(path: Path, encoding: str):
     path.write_text(json.dumps(WORLD, ensure_ascii=False), encoding=encoding)
@@ -136,7 +144,7 @@ def test_other_encodings_are_named_with_the_way_out(path: Path, encoding: str):
             [{"id": 2, "name": "dog"}, {"id": 2, "name": "cat"}],
             r"categories\[1\]: id 2 is 'cat' here, but 'dog' in categories\[0\]",
         ),
-        ([{"id": "2", "name": "dog"}], r"categories\[0\]: `id` is '2', which has the wrong type"),
+        ([{"id": "2", "name": "dog"}], r"categories\[0\]: `id` is '2', but must be a whole number"),
     ],
 )
 def test_one_id_of_two_categories_is_refused(path: Path, categories: Any, says: str):

@@ -121,9 +121,9 @@ def test_box_is_that_of_the_usable_polygons(tmp_path: Path):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("id", 1.5, "`id` is 1.5, which has the wrong type"),
-        ("image_id", [1], "`image_id` is [1], which has the wrong type"),
-        ("category_id", {}, "`category_id` is {}, which has the wrong type"),
+        ("id", 1.5, "`id` is 1.5, but must be a whole number or text"),
+        ("image_id", [1], "`image_id` is [1], but must be a whole number or text"),
+        ("category_id", {}, "`category_id` is {}, but must be a whole number"),
         ("segmentation", "x", "segmentation is neither polygons nor RLE"),
         ("segmentation", {"size": [1, 1], "counts": "1"}, "RLE size [1, 1] differs"),
     ],

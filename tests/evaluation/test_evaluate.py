@@ -199,7 +199,7 @@ def test_copies_are_reported_once(world: Path, tmp_path: Path, caplog: pytest.Lo
     found = {"image_id": 2, "category_id": 1, "score": 0.5, "bbox": [1, 1, 20, 20]}
     write_json(tmp_path / "found.json", [found, found])
     evaluate_file(tmp_path / "found.json", make_config(world), tmp_path)
-    assert caplog.text.count("are copies of another one") == 1
+    assert caplog.text.count(f"{tmp_path}/found.json: 1 prediction is a copy of another") == 1
 
 
 def test_shards_are_checked_like_one_file(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -112,6 +112,18 @@ def test_the_objects_themselves_are_found_completely(tmp_path: Path):
     )
 
 
+def test_sizes_of_masks_are_their_own(tmp_path: Path):
+    mask = to_rle([[55, 50, 95, 50, 95, 90, 55, 90]], 100, 100)  # medium, on no object
+    wrong = {**result(2, 0.9), "bbox": [60, 60, 9, 9], "segmentation": {**mask, "counts": mask["counts"].decode()}}
+    right = {**result(2, 0.5), "segmentation": small([], [])["annotations"][1]["segmentation"]}
+    figures = score_small(tmp_path, small([], []), [wrong, right])
+    without = [{key: value for key, value in one.items() if key != "bbox"} for one in (wrong, right)]
+    alone = score_small(tmp_path, small([], []), without)
+    of_masks = [name for name in alone if name.startswith("lvis_mask_")]
+    assert {name: figures[name] for name in of_masks} == {name: alone[name] for name in of_masks}
+    assert figures["lvis_mask_ap_medium"] < figures["lvis_box_ap_medium"]  # the wrong box is small
+
+
 def test_only_classes_that_were_looked_for_count(tmp_path: Path):
     right, wrong = [result(1, 0.5), result(2, 0.5)], result(2, 0.9, left=55)
     assert score_small(tmp_path, small([], []), right)["lvis_box_ap"] == pytest.approx(100)

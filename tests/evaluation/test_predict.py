@@ -226,6 +226,7 @@ def test_pre_annotations_hold_the_photos_before_one_that_is_none(checkpoint: Pat
     ("options", "says"),
     [
         (["--label", "x"], "--label x: needs --format"),
+        (["--label", "", "--format", "coco"], "--label '': is empty"),
         (["--photo-url", "x", "--format", "coco"], "--photo-url x: needs --format labelstudio"),
         (["--format", "coco,cvatt"], "--format cvatt: is not one of coco, cvat, "),
     ],

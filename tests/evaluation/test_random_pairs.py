@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vclr.catalog.metrics import AP_DETECTIONS, AP_THRESHOLDS, KINDS, MAX_DETS, 
 from vclr.cli import app
 from vclr.coco import prediction_index
 from vclr.coco.annotations import encode_mask, to_rle
+from vclr.errors import UserError
 from vclr.evaluation import scorer
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
@@ -291,13 +293,61 @@ def test_wrong_files_are_named_on_the_command_line(name: str, tmp_path: Path):
     assert not (tmp_path / "out.json").exists()
 
 
-def test_an_unknown_category_is_named(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"category_id": 7}, "category_id 7 is no category of the ground truth"),
+        ({"category_id": 10**400}, "category_id 100000000000000000...0000000000000000000 is no category"),
+        ({}, "has no `category_id`, though classes are compared"),
+    ],
+)
+def test_class_aware_predictions_need_a_known_category(tmp_path: Path, change: Json, says: str):
+    without = {key: value for key, value in BOX.items() if key != "category_id"}
+    found = [{**BOX, "category_id": 1}, {**without, **change}]
     write_json(tmp_path / "truth.json", TRUTH)
-    write_json(tmp_path / "found.json", [{**BOX, "category_id": 7}])
-    files = str(tmp_path / "truth.json"), str(tmp_path / "found.json")
-    result = CliRunner().invoke(app, ["score", *files, "--class-aware"])
-    says = "a prediction for image 1 is of category 7, which"
-    assert str(result.exception) == f"{files[1]}: {says} {files[0]} does not have"
+    write_json(tmp_path / "found.json", found)
+    for predictions in (tmp_path / "found.json", found):
+        with pytest.raises(UserError, match=rf"\[1\]: {re.escape(says)}"):
+            score(tmp_path / "truth.json", predictions, class_aware=True)
+
+
+def test_categories_may_be_whole_floats(tmp_path: Path):
+    write_json(tmp_path / "truth.json", TRUTH)
+    for name, category in (("found.json", 1), ("floats.json", 1.0)):
+        write_json(tmp_path / name, [{**BOX, "category_id": category}])
+    ours, floats = (score(TRUTH, tmp_path / name, class_aware=True) for name in ("found.json", "floats.json"))
+    assert ours == floats and ours["box_ar@100"]
+
+
+@pytest.mark.parametrize("key", ["score", "image_id", "bbox"])
+def test_huge_numbers_are_named_in_a_short_line(tmp_path: Path, key: str):
+    huge = 10**400
+    write_json(tmp_path / "found.json", [{**BOX, key: [0, 0, huge, 9] if key == "bbox" else huge}])
+    with pytest.raises(UserError, match=rf"\[0\]: {key}.*10{{17}}\.\.\.0{{19}}\D") as caught:
+        score(TRUTH, tmp_path / "found.json")
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 120
+
+
+def test_nothing_to_compare_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_json(tmp_path / "found.json", [])
+    metrics = score(TRUTH, tmp_path / "found.json")
+    assert metrics["box_ar@100"] == 0
+    assert caplog.messages == [f"{tmp_path}/found.json: holds no predictions; everything counts as missed"]
+    crowds = [{**annotation, "iscrowd": 1} for annotation in TRUTH["annotations"]]
+    for nothing in ([], crowds):
+        write_json(tmp_path / "truth.json", {**TRUTH, "annotations": nothing})
+        with pytest.raises(UserError, match=r"truth\.json: holds no object"):
+            score(tmp_path / "truth.json", tmp_path / "found.json")
+
+
+def test_flat_boxes_and_negative_areas_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_json(tmp_path / "found.json", [BOX, {**BOX, "bbox": [5, 5, 0, 9]}, {**BOX, "bbox": [5, 5, 9, 0.0]}])
+    first, *others = TRUTH["annotations"]
+    write_json(tmp_path / "truth.json", {**TRUTH, "annotations": [first, *others, {**first, "id": 99, "area": -5}]})
+    score(tmp_path / "truth.json", tmp_path / "found.json")
+    assert f"{tmp_path}/found.json: 2 boxes have a width or height of 0, so no object fits" in caplog.messages
+    says = "objects with a negative `area` count neither as found nor as missed: 1"
+    assert f"{tmp_path}/truth.json: {says}" in caplog.messages
 
 
 def test_suspicious_predictions_are_used_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -305,10 +355,10 @@ def test_suspicious_predictions_are_used_and_said_once(tmp_path: Path, caplog: p
     write_json(tmp_path / "found.json", [BOX, outside, BOX, {**BOX, "score": 0.4}, BOX])
     metrics = score(TRUTH, tmp_path / "found.json", max_dets=[10])
     assert metrics["box_ar@10"] == 100
-    copies = "2 predictions are copies of another one for the same image, the first ones for image 1"
+    copies = "2 predictions are copies of others for the same image, the first ones for image 1"
     assert [record.message for record in caplog.records] == [
         f"{tmp_path}/found.json: 1 box lies outside of its image, the first one at [1]",
-        f"{copies}; each counts, and lowers the precision",
+        f"{tmp_path}/found.json: {copies}; each counts, and lowers the precision",
     ]
     caplog.clear()
     score(TRUTH, [BOX], max_dets=[10])

@@ -59,6 +59,6 @@ def test_neither_proposals_nor_annotations_need_be_there():
 
 def test_a_score_is_a_number():
     assert read_score(1, "p.json") == 1.0
-    for score in (None, "high", True):
+    for score in (None, "high", True, 10**400):
         with pytest.raises(UserError, match=r"p\.json: has no `score`"):
             read_score(score, "p.json")

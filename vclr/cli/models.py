@@ -166,7 +166,11 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="COCO results json.")],
     output: Annotated[Path | None, typer.Option(help="Also write the metrics to this file.")] = None,
     lvis: Annotated[
-        bool, typer.Option("--lvis", help="Add LVIS's own figures, for predictions with its classes (needs lvis).")
+        bool,
+        typer.Option(
+            "--lvis",
+            help="Add LVIS's own figures, for predictions with its classes (needs lvis). They have no intervals.",
+        ),
     ] = False,
     intervals: Annotated[
         bool, typer.Option(help="Also compute the 95 % interval of each metric over images (bootstrap).")
@@ -231,7 +235,7 @@ def predict(
             f"{'; '.join(f'{name} ({what})' for name, what in ANNOTATION_TOOLS.items())}.",
         ),
     ] = None,
-    label: Annotated[str, typer.Option(help="With --format: class of all objects (default: object).")] = "",
+    label: Annotated[str | None, typer.Option(help="With --format: class of all objects (default: object).")] = None,
     photo_url: Annotated[
         str,
         typer.Option(
@@ -260,6 +264,8 @@ def predict(
     if not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: must be from 0 to 1")
     chosen = read_formats(formats or ())
+    if label is not None and not label.strip():
+        raise UsageError(f"--label {label!r}: is empty; leave it out or name a class")
     if label and not chosen:
         raise UsageError(f"--label {label}: needs --format")
     if photo_url and "labelstudio" not in chosen:

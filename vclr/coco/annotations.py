@@ -18,6 +18,7 @@ from vclr.errors import UserError, nearest
 from vclr.file_names import file_key
 from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import Images, find_missing, open_folder, say_missing
+from vclr.wording import count_of
 
 # The only category of class-agnostic annotations.
 OBJECT: Json = {"id": 1, "name": "object"}
@@ -179,4 +180,9 @@ def _as_text(rle: Json) -> Json:
 def summarize(coco: Json) -> str:
     """Return the numbers of images, objects and crowds in a json, in words."""
     kinds = Counter(bool(annotation.get("iscrowd", 0)) for annotation in coco["annotations"])
-    return f"{len(coco['images'])} images, {kinds[False]} objects, {kinds[True]} crowds"
+    return say_contents(len(coco["images"]), kinds[False], kinds[True])
+
+
+def say_contents(images: int, objects: int, crowds: int) -> str:
+    """Return the numbers of images, objects and crowds in words."""
+    return f"{count_of(images, 'image')}, {count_of(objects, 'object')}, {count_of(crowds, 'crowd')}"

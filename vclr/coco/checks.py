@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vclr.coco.unusable import (
 )
 from vclr.errors import UserError
 from vclr.file_names import CONTROL, leaves_folder
+from vclr.wording import short, short_id
 
 Json = dict[str, Any]
 
@@ -73,7 +75,7 @@ class CocoChecks:
         _require(category, entry, id=int, name=str)
         first, name = self._categories.setdefault(category["id"], (position, category["name"]))
         if name != category["name"]:
-            says = f"id {category['id']} is {category['name']!r} here, but {name!r} in categories[{first}]"
+            says = f"id {short(category['id'])} is {category['name']!r} here, but {name!r} in categories[{first}]"
             raise EntryError(f"{entry}: {says}; give each category its own id", "id of two categories")
 
     def check_image(self, position: int, image: Any) -> str:
@@ -85,12 +87,13 @@ class CocoChecks:
         entry = f"{self.path}: images[{position}]"
         _require(image, entry, id=(int, str), file_name=str, height=int, width=int)
         _check_file_name(image["file_name"], entry)
+        size = f"size {short(image['width'])}x{short(image['height'])}"
         if image["height"] < 1 or image["width"] < 1:
-            raise EntryError(f"{entry}: size {image['width']}x{image['height']} is empty", "size of an image")
+            raise EntryError(f"{entry}: {size} is empty", "size of an image")
         if image["height"] * image["width"] > MAX_PIXELS:
-            raise EntryError(f"{entry}: size {image['width']}x{image['height']} is too large", "size of an image")
+            raise EntryError(f"{entry}: {size} is too large", "size of an image")
         if image["id"] in self.sizes:
-            raise EntryError(f"{entry}: id {image['id']} occurs twice", "id that occurs twice")
+            raise EntryError(f"{entry}: id {short_id(image['id'])} occurs twice", "id that occurs twice")
         self.sizes[image["id"]] = image["height"], image["width"]
         return entry
 
@@ -113,13 +116,13 @@ class CocoChecks:
         """Do the same, except that the id may occur twice and nothing is counted."""
         entry = f"{self.path}: annotations[{position}]"
         _require(annotation, entry, id=(int, str), image_id=(int, str), category_id=int, bbox=list)
-        place = f"annotations[{position}] (id {annotation['id']})"
+        place = f"annotations[{position}] (id {short_id(annotation['id'])})"
         entry = f"{self.path}: {place}"
         if annotation["image_id"] not in self.sizes:
-            says = f"{annotation['image_id']!r} is not in `images`{say_twin(annotation['image_id'], self.sizes)}"
+            says = f"{short(annotation['image_id'])} is not in `images`{say_twin(annotation['image_id'], self.sizes)}"
             raise EntryError(f"{entry}: image {says}", "annotation without image")
         if annotation["category_id"] not in self._categories:
-            says = f"category {annotation['category_id']} is not in `categories`"
+            says = f"category {short(annotation['category_id'])} is not in `categories`"
             raise EntryError(f"{entry}: {says}", "annotation without category")
         check_numbers_of_box(annotation["bbox"], entry)
         if annotation.get("segmentation") == []:
@@ -150,12 +153,20 @@ class CocoChecks:
             raise EntryError(f"{self.path}: {says}", "units")
 
 
+def is_finite_number(value: Any) -> bool:
+    """Tell whether a value is a number that a float can hold, which an integer of 400 digits is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def say_twin(value: int | str, known: Collection[Any]) -> str:
     """Say that an unknown id is known as the other type, text or number; return an empty string if it is not."""
     if isinstance(value, str):
         twin = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None
         return f" (it has the number {twin})" if twin in known else ""
     return f" (it has the text '{value}')" if str(value) in known else ""
+
+
+_TYPES = {int: "a whole number", str: "text", (int, str): "a whole number or text", list: "a list"}
 
 
 def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
@@ -165,7 +176,8 @@ def _require(item: Any, entry: str, **types: type | tuple[type, ...]) -> None:
         if key not in item:
             raise EntryError(f"{entry}: has no `{key}`", "form of an entry")
         if not isinstance(item[key], kind) or isinstance(item[key], bool):
-            raise EntryError(f"{entry}: `{key}` is {item[key]!r}, which has the wrong type", "form of an entry")
+            says = f"`{key}` is {short(item[key])}, but must be {_TYPES[kind]}"
+            raise EntryError(f"{entry}: {says}", "form of an entry")
 
 
 def _check_file_name(name: str, entry: str) -> None:
@@ -181,9 +193,9 @@ def _check_evaluated(annotation: Json, entry: str) -> None:
     """Check the optional keys that only evaluation reads."""
     area, crowd = annotation.get("area", 0), annotation.get("iscrowd", 0)
     if not isinstance(area, (int, float)) or not -MAX_PIXELS <= area <= MAX_PIXELS:
-        raise EntryError(f"{entry}: area {area!r} is not a number of pixels", "area")
+        raise EntryError(f"{entry}: area {short(area)} is not a number of pixels", "area")
     if crowd not in (0, 1):
-        raise EntryError(f"{entry}: iscrowd {crowd!r} is neither 0 nor 1", "iscrowd")
+        raise EntryError(f"{entry}: iscrowd {short(crowd)} is neither 0 nor 1", "iscrowd")
 
 
 def check_box(box: list[Any], entry: str) -> None:
@@ -200,7 +212,7 @@ def check_numbers_of_box(box: list[Any], entry: str) -> None:
 
 
 def _not_a_box(box: list[Any], entry: str) -> EntryError:
-    return EntryError(f"{entry}: bbox {box!r} is not [x, y, width, height]", "box")
+    return EntryError(f"{entry}: bbox {short(box)} is not [x, y, width, height]", "box")
 
 
 def _are_numbers(values: list[Any]) -> bool:
@@ -224,7 +236,7 @@ def _check_form(segmentation: Any, height: int, width: int, entry: str) -> None:
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
-            raise EntryError(f"{entry}: RLE size {size} differs from the image's [{height}, {width}]", "RLE")
+            raise EntryError(f"{entry}: RLE size {short(size)} differs from the image's [{height}, {width}]", "RLE")
         if isinstance(counts, list):
             if any(not isinstance(count, int) or count < 0 for count in counts) or sum(counts) != height * width:
                 raise EntryError(f"{entry}: RLE counts do not add up to {height}x{width} pixels", "RLE")

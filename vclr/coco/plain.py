@@ -5,6 +5,7 @@ Tools write whole numbers as floats and missing values as null, and leave out wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vclr.coco.checks import MAX_PIXELS, Json, check_segmentation
 from vclr.coco.file import CocoFile, open_coco
 from vclr.coco.official import last_part
 from vclr.coco.unusable import remove_unusable_polygons
+from vclr.errors import UserError
 
 Size = tuple[int, int]  # height, width
 
@@ -31,7 +33,7 @@ def open_ground_truth(path: str | Path) -> CocoFile:
     `categories` themselves.
 
     Raises:
-        UserError: one line that names the file and the bad entry.
+        UserError: one line that names the file and the bad entry, or says that there is no object.
     """
     coco = open_coco(path)
     images = [_plain_image(image) for image in coco.images]
@@ -48,7 +50,15 @@ def open_ground_truth(path: str | Path) -> CocoFile:
         categories = [{"id": number, "name": str(number)} for number in sorted(ids)]
     elif isinstance(categories, list):
         categories = [_plain_category(category) for category in categories]
-    return check_coco(CocoFile(coco.path, {**coco.head, "images": images, "categories": categories}, annotations))
+    usable = check_coco(CocoFile(coco.path, {**coco.head, "images": images, "categories": categories}, annotations))
+    check_has_object(path, usable.read_annotations())
+    return usable
+
+
+def check_has_object(path: str | Path, annotations: Iterable[Json]) -> None:
+    """Refuse a ground truth that nothing can be compared with."""
+    if all(annotation.get("iscrowd", 0) for annotation in annotations):
+        raise UserError(f"{path}: holds no object")
 
 
 def _plain_image(image: Any) -> Any:

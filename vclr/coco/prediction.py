@@ -32,7 +32,7 @@ class Prediction(msgspec.Struct):
     score: float
     bbox: tuple[float, float, float, float] | None = None
     segmentation: Rle | list[list[float]] | None = None
-    category_id: int = 1
+    category_id: int = None  # type: ignore[assignment]  # until `complete`; null is refused
 
     def to_rle(self, size: Size) -> Json:
         """Return the mask as compressed RLE of pycocotools."""
@@ -42,7 +42,9 @@ class Prediction(msgspec.Struct):
         return to_rle(mask, *size)
 
     def complete(self, size: Size) -> Prediction:
-        """Return the prediction with a box, which is taken from the mask if it is missing."""
+        """Return the prediction with a box, which is taken from the mask if it is missing, and with a category."""
+        if self.category_id is None:
+            self.category_id = 1
         if self.segmentation == []:
             self.segmentation = None  # data sets of boxes write it like this
         if self.bbox is None:
@@ -76,7 +78,7 @@ def normalize(prediction: Json, size: Size) -> Json:
         segmentation = None  # data sets of boxes write it like this
     if box is None:
         box = coco_mask.toBbox(to_rle(segmentation, *size)).tolist()
-    kept = {"image_id": prediction["image_id"], "category_id": prediction.get("category_id", 1)}
+    kept = {"image_id": prediction["image_id"], "category_id": int(prediction.get("category_id", 1))}
     return {**kept, "score": prediction["score"], "bbox": box, "segmentation": segmentation}
 
 

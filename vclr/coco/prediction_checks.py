@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from vclr.coco.checks import Json, check_box, check_segmentation, say_twin
+from vclr.coco.checks import Json, check_box, check_segmentation, is_finite_number, say_twin
 from vclr.coco.prediction import Prediction, are_boxes, are_inside, are_masks, normalize
 from vclr.coco.units import Units
 from vclr.errors import UserError
+from vclr.wording import count_of, short
 
 log = logging.getLogger("vclr.coco")
 
@@ -22,10 +23,14 @@ class PredictionChecks:
         sizes: (height, width) of each image, by its id.
         units: collects evidence from all boxes and polygons.
         outside: the entries whose box lies outside of its image.
+        num_flat: number of boxes without a width or a height.
     """
 
-    def __init__(self, images: list[Json]) -> None:
+    def __init__(self, images: list[Json], classes: Collection[int] | None = None) -> None:
+        """Prepare the checks; with `classes`, each prediction needs a category, which is one of them."""
         self.sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+        self._classes = classes
+        self.num_flat = 0
         self.units = Units()
         self.outside: list[str] = []
         self._has_masks = False
@@ -45,6 +50,9 @@ class PredictionChecks:
             UserError: it is not valid, or only some predictions have a segmentation.
         """
         found = _check(prediction, self.sizes, entry)
+        if self._classes is not None:
+            _check_class(prediction, self._classes, entry)
+        self.num_flat += prediction.get("bbox") is not None and _is_flat(found["bbox"])
         if self.units.are_open:
             self.units.add(found, self.sizes[found["image_id"]])
         if not are_inside([found["bbox"]], [self.sizes[found["image_id"]]]):
@@ -68,6 +76,8 @@ class PredictionChecks:
         masks = [one.segmentation for one in found]
         boxes = [one.bbox for one in found if one.bbox is not None]
         has_masks = masks[0] is not None
+        if self._classes is not None and any(one.category_id not in self._classes for one in found):
+            return False
         if len(sizes) < len(found) or (self._without_mask if has_masks else self._has_masks):
             return False
         with_box = sizes if len(boxes) == len(found) else [self.sizes[one.image_id] for one in found if one.bbox]
@@ -81,12 +91,13 @@ class PredictionChecks:
             if one.bbox is None:
                 return False
             self.units.add({"bbox": one.bbox, "segmentation": has_masks or None}, size)
+        self.num_flat += sum(map(_is_flat, boxes))
         self._has_masks |= has_masks
         self._without_mask = self._without_mask or ("" if has_masks else entry or "a prediction")
         return True
 
     def finish(self, source: str | Path) -> None:
-        """Warn of boxes outside of their images, once all predictions are checked.
+        """Warn of boxes that are empty or outside of their images, once all predictions are checked.
 
         Args:
             source: the name of the predictions in errors.
@@ -96,10 +107,12 @@ class PredictionChecks:
         """
         if says := self.units.say_shares():
             raise UserError(f"{source}: {says}")
+        if self.num_flat:
+            boxes = count_of(self.num_flat, "box has", "boxes have")
+            log.warning("%s: %s a width or height of 0, so no object fits", source, boxes)
         if not self.outside:
             return
-        several = f"{len(self.outside)} boxes lie outside of their images"
-        count = several if len(self.outside) > 1 else "1 box lies outside of its image"
+        count = count_of(len(self.outside), "box lies outside of its image", "boxes lie outside of their images")
         log.warning("%s: %s, the first one at %s", source, count, self.outside[0].removeprefix(f"{source}: "))
 
     @property
@@ -109,24 +122,28 @@ class PredictionChecks:
 
     def start_again(self) -> PredictionChecks:
         """Return checks for other predictions of the same data set."""
-        again = PredictionChecks([])
+        again = PredictionChecks([], self._classes)
         again.sizes = self.sizes
         return again
 
     def merge(self, other: PredictionChecks) -> None:
         """Take into account what other checks have accepted."""
         self.units.merge(other.units)
+        self.num_flat += other.num_flat
         self._has_masks |= other._has_masks
         self._without_mask = self._without_mask or other._without_mask
 
 
-def check_predictions(entries: Any, images: list[Json], source: str) -> list[Json]:
+def check_predictions(
+    entries: Any, images: list[Json], source: str, classes: Collection[int] | None = None
+) -> list[Json]:
     """Check predictions for the images of a data set.
 
     Args:
         entries: see `PredictionChecks.check`.
         images: `images` of the data set.
         source: the name of the predictions in errors.
+        classes: as of `PredictionChecks`.
 
     Returns:
         The predictions as `PredictionChecks.check` returns them.
@@ -137,7 +154,7 @@ def check_predictions(entries: Any, images: list[Json], source: str) -> list[Jso
     """
     if not isinstance(entries, list):
         raise UserError(f"{source}: is not a list of COCO results")
-    checks = PredictionChecks(images)
+    checks = PredictionChecks(images, classes)
     found = [checks.check(prediction, f"{source}: [{position}]") for position, prediction in enumerate(entries)]
     checks.finish(source)
     return found
@@ -148,24 +165,37 @@ def _check(prediction: Any, sizes: dict[Any, tuple[int, int]], entry: str) -> Js
         raise UserError(f"{entry}: is not an object")
     image_id, value = prediction.get("image_id"), prediction.get("score")
     if not isinstance(image_id, str) and not _is_whole(image_id):
-        raise UserError(f"{entry}: image_id {image_id!r} is not an image of the ground truth")
+        raise UserError(f"{entry}: image_id {short(image_id)} is not an image of the ground truth")
     if image_id not in sizes:
-        says = f"{image_id!r} is not an image of the ground truth{say_twin(image_id, sizes)}"
+        says = f"{short(image_id)} is not an image of the ground truth{say_twin(image_id, sizes)}"
         raise UserError(f"{entry}: image_id {says}")
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise UserError(f"{entry}: score {value!r} is not a finite number")
+    if not is_finite_number(value):
+        raise UserError(f"{entry}: score {short(value)} is not a finite number")
     segmentation = prediction.get("segmentation")
     if segmentation is not None and segmentation != []:
         check_segmentation(segmentation, *sizes[image_id], entry)
     elif prediction.get("bbox") is None:
         raise UserError(f"{entry}: has no `bbox`")
+    category = prediction.get("category_id", 1)
+    if not _is_whole(category):
+        raise UserError(f"{entry}: category_id {short(category)} is not an integer")
     found = normalize(prediction, sizes[image_id])
     if not isinstance(found["bbox"], list):
-        raise UserError(f"{entry}: bbox {found['bbox']!r} is not [x, y, width, height]")
+        raise UserError(f"{entry}: bbox {short(found['bbox'])} is not [x, y, width, height]")
     check_box(found["bbox"], entry)
-    if not _is_whole(found["category_id"]):
-        raise UserError(f"{entry}: category_id {found['category_id']!r} is not an integer")
     return found
+
+
+def _check_class(prediction: Json, classes: Collection[int], entry: str) -> None:
+    """Check the category of a prediction that is compared with the objects of this category alone."""
+    if "category_id" not in prediction:
+        raise UserError(f"{entry}: has no `category_id`, though classes are compared")
+    if prediction["category_id"] not in classes:
+        raise UserError(f"{entry}: category_id {short(prediction['category_id'])} is no category of the ground truth")
+
+
+def _is_flat(box: Sequence[float]) -> bool:
+    return not (box[2] and box[3])
 
 
 def _is_whole(value: Any) -> TypeGuard[int]:

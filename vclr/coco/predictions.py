@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +117,22 @@ class PredictionsFile:
 
 
 def read_predictions(
-    path: str | Path, images: list[Json], annotations: str | Path, pool: WorkerPool | None = None
+    path: str | Path,
+    images: list[Json],
+    annotations: str | Path,
+    pool: WorkerPool | None = None,
+    classes: Collection[int] | None = None,
 ) -> PredictionsFile:
-    """Open a file of predictions and check all of it; see `PredictionsFile` and `PredictionChecks.finish`."""
-    checks = PredictionChecks(images)
+    """Open a file of predictions and check all of it; see `PredictionsFile` and `PredictionChecks`."""
+    checks = PredictionChecks(images, classes)
     found = PredictionsFile(path, images, annotations, checks, pool)
     try:
         checks.finish(path)
     except UserError:
         found.close()
         raise
+    if not found.entries:
+        log.warning("%s: holds no predictions; everything counts as missed", path)
     return found
 
 

@@ -16,10 +16,12 @@ import numpy as np
 
 from vclr.coco.annotations import Json, to_rle
 from vclr.coco.official import open_official
+from vclr.coco.plain import check_has_object
 from vclr.errors import UserError
 from vclr.evaluation.recall import score
 from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
+from vclr.wording import short
 
 CLASS_AGNOSTIC = 1  # the category of all predictions of `vclr evaluate`
 _NAMES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75", "AR@300": "ar@300"}
@@ -35,6 +37,7 @@ def _load_truth(path: str | Path) -> Json:
     """
     coco = open_official(path)
     truth = {**coco.head, "annotations": list(coco.check())}
+    check_has_object(path, truth["annotations"])
     needed = {"images": ("neg_category_ids", "not_exhaustive_category_ids"), "categories": ("frequency",)}
     for key, names in needed.items():
         for position, entry in enumerate(truth[key]):
@@ -86,8 +89,13 @@ def _annotate(lvis: Any, truth: Json) -> Any:
 
 
 def _evaluate(lvis: Any, annotated: Any, found: list[Json], outline: str) -> Metrics:
-    """Run LVIS's evaluator, and return its figures by its own names."""
-    results = lvis.LVISResults(annotated, [dict(one) for one in found])  # it writes into them
+    """Run LVIS's evaluator, and return its figures by its own names.
+
+    It writes into the results, and takes the sizes of masks from boxes if there are any.
+    """
+    left_out = "bbox" if outline == "segm" else ""
+    found = [{key: value for key, value in one.items() if key != left_out} for one in found]
+    results = lvis.LVISResults(annotated, found)
     evaluation = lvis.LVISEval(annotated, results, outline)
     evaluation.run()
     figures = evaluation.get_results().items()
@@ -119,7 +127,7 @@ def _check_classes(path: str | Path, entries: list[Any], truth: Json) -> None:
             continue  # the class-agnostic metrics report it
         category = entry.get("category_id")
         if isinstance(category, (list, dict)) or category not in known:
-            raise UserError(f"{path}: [{position}]: category_id {category!r} is no category of the ground truth")
+            raise UserError(f"{path}: [{position}]: category_id {short(category)} is no category of the ground truth")
         found.add(category)
     annotated = {annotation["category_id"] for annotation in truth["annotations"]}
     if found == {CLASS_AGNOSTIC} != annotated:

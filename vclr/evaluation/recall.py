@@ -75,11 +75,13 @@ def score(
         raise UsageError("class_aware: counts all categories; leave out `categories`")
     make = ClassAwareScorer if class_aware else Scorer
     scorer = make(truth, {"": categories}, max_dets, masks, truth_source, boundary)
+    classes = {category["id"] for category in truth.categories} if class_aware else None
     if isinstance(predictions, (str, Path)):
-        with read_predictions(predictions, truth.images, truth_source, pool) as found:
+        with read_predictions(predictions, truth.images, truth_source, pool, classes) as found:
             metrics = scorer.score(found, pool)[""]
     else:
-        metrics = scorer.score(group_by_image(check_predictions(predictions, truth.images, "predictions")))[""]
+        checked = check_predictions(predictions, truth.images, "predictions", classes)
+        metrics = scorer.score(group_by_image(checked))[""]
     source = predictions if isinstance(predictions, (str, Path)) else "predictions"
     _warn_of_cap(source, scorer, max_dets, "image and class" if class_aware else "image")
     return metrics | ({"intervals": describe_intervals(scorer.draw()[""])} if intervals else {})

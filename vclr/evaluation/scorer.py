@@ -18,13 +18,14 @@ from vclr.coco.file import CocoFile
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile
-from vclr.errors import UsageError, UserError
+from vclr.errors import UsageError
 from vclr.evaluation.boundary import to_boundary
 from vclr.evaluation.detections import best_first, outline_found, outline_objects, overlap
 from vclr.evaluation.intervals import Draws, Key, draw_averages, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
+from vclr.wording import short
 from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.evaluation")
@@ -61,7 +62,7 @@ class Scorer:
         if not max_dets or any(not isinstance(count, int) or count < 1 for count in max_dets):
             raise UsageError(f"max_dets {list(max_dets)!r}: must be positive whole numbers")
         self._max_dets = sorted(set(max_dets))
-        self._truth, self._truth_source = Truth(truth, truth_source), truth_source
+        self._truth = Truth(truth, truth_source)
         self._source = "predictions"  # what errors call the predictions
         self._groups = self._make_groups(groups)
         self.tallies: dict[Key, Tally] = {}
@@ -172,8 +173,10 @@ class Scorer:
             for image_id, count in tally.copies.items():
                 copies[image_id] = max(count, copies.get(image_id, 0))
         if copies:
-            says = "%d predictions are copies of another one for the same image, the first ones for image %r"
-            log.warning(f"{says}; each counts, and lowers the precision", sum(copies.values()), next(iter(copies)))
+            count, first = sum(copies.values()), short(next(iter(copies)))
+            several = f"{count} predictions are copies of others for the same image, the first ones for image {first}"
+            one = f"1 prediction is a copy of another for the same image, image {first}"
+            log.warning("%s: %s; each counts, and lowers the precision", self._source, one if count == 1 else several)
 
 
 class ClassAwareScorer(Scorer):
@@ -183,18 +186,11 @@ class ClassAwareScorer(Scorer):
         return {str(category): group for category, group in self._truth.by_class().items()}
 
     def count(self, image_id: int | str, predictions: list[Prediction]) -> None:
-        """Count all predictions for an image.
-
-        Raises:
-            UserError: the ground truth has no such category.
-        """
+        """Count all predictions for an image; `PredictionChecks` has checked that there are such categories."""
         by_class: dict[str, list[Prediction]] = {}
         for prediction in predictions:
             by_class.setdefault(str(prediction.category_id), []).append(prediction)
         for category, found in by_class.items():
-            if category not in self._groups:
-                one = f"a prediction for image {image_id!r} is of category {category}"
-                raise UserError(f"{self._source}: {one}, which {self._truth_source} does not have")
             self._count(image_id, found, {category: self._groups[category]})
 
     def metrics(self) -> dict[str, Metrics]:

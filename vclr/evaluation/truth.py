@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from vclr.coco.annotations import Json, category_ids
 from vclr.coco.file import CocoFile
 from vclr.evaluation.tally import Objects
+
+log = logging.getLogger("vclr.evaluation")
 
 
 @dataclass
@@ -49,6 +52,9 @@ class Truth:
         self._images, self._has_mask = np.array(columns[0], int), np.array(columns[4], bool)
         self._categories = columns[1]
         self.objects = Objects(np.array(columns[2], float), np.array(columns[3], bool))
+        if num_negative := int(((self.objects.areas < 0) & ~self.objects.is_crowd).sum()):
+            says = "%s: objects with a negative `area` count neither as found nor as missed: %d"
+            log.warning(says, coco.path, num_negative)
         # By category as in pycocotools even if it ignores classes: it decides between equals.
         ranks = {category: rank for rank, category in enumerate(sorted(set(self._categories)))}
         self._order = np.lexsort((np.array([ranks[category] for category in self._categories], int), self._images))

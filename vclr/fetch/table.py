@@ -8,6 +8,7 @@ from rich.filesize import decimal
 
 from vclr.fetch.plan import Item, Plan, State, disk_needed, free_bytes
 from vclr.fetch.settings import Settings
+from vclr.wording import count_of
 
 HEADER = ("file", "size", "checksum", "goes to", "state")
 
@@ -47,13 +48,13 @@ def summarize(plan: Plan) -> str:
         return f"{name}: {'complete' if plan.is_done else what}"
     there = sum(item.is_done for item in plan.items)
     if plan.is_done:
-        return f"{name}: complete ({_count(there, 'file')})"
+        return f"{name}: complete ({count_of(there, 'file')})"
     parts = []
     waiting = sum(item.needs_network for item in plan.items)
     if waiting:
-        parts.append(f"{_count(waiting, 'file')} to fetch, {_size(plan.items)}")
+        parts.append(f"{count_of(waiting, 'file')} to fetch, {_size(plan.items)}")
     arrived = sum(item.state is State.ARRIVED for item in plan.items)
-    parts += [f"{_count(arrived, 'file')} to verify"] if arrived else []
+    parts += [f"{count_of(arrived, 'file')} to verify"] if arrived else []
     parts += [f"{there} complete"] if there else []
     parts += [f"to count: {', '.join(plan.to_count)}"] if plan.to_count and not waiting else []
     parts += [f"by hand, to verify: {', '.join(plan.views_by_hand)}"] if plan.views_by_hand else []
@@ -91,7 +92,7 @@ def _totals(plans: Sequence[Plan], settings: Settings, mbit: float) -> list[str]
     total = sum(plan.to_download for plan in plans)
     unknown = sum(item.needs_network and item.file.planned_bytes is None for plan in plans for item in plan.items)
     unlisted = [plan.source.name for plan in plans if plan.unlisted]
-    more = [f"{_count(unknown, 'file')} of unknown size"] if unknown else []
+    more = [f"{count_of(unknown, 'file')} of unknown size"] if unknown else []
     more += [f"the files of {', '.join(unlisted)} on the hub"] if unlisted else []
     plus = f", and {' and '.join(more)}" if more else ""
     needed, free = disk_needed(plans), free_bytes(settings.output)
@@ -108,10 +109,6 @@ def _size(items: Sequence[Item]) -> str:
     if is_known:
         return decimal(known)
     return f"{decimal(known)} or more" if known else "of unknown size"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

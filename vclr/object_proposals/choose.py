@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from vclr.coco.checks import is_finite_number
 from vclr.errors import UserError
 
 MAX_IOU = 0.5  # with an annotation or a better proposal; above it, a proposal is the same object
@@ -45,17 +46,12 @@ def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, t
     return chosen
 
 
-def is_score(value: Any) -> bool:
-    """Tell whether the `score` of an annotation makes it a proposal: it is a number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def read_score(score: Any, entry: str) -> float:
     """Return the score of a proposal.
 
     Raises:
         UserError: it is not a number; names `entry`.
     """
-    if not is_score(score):
-        raise UserError(f"{entry}: has no `score`")
+    if not is_finite_number(score):
+        raise UserError(f"{entry}: has no `score` that is a number")
     return float(score)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import vclr
+from vclr.coco.annotations import say_contents
 from vclr.coco.checks import Json
 from vclr.coco.file import write_coco
 from vclr.coco.record import record_path, remove_record
@@ -16,6 +17,7 @@ from vclr.image_folders.open import Images
 from vclr.object_proposals.choose import MAX_IOU
 from vclr.splits.leaks import audit_leaks, photo_set, read_photo_set
 from vclr.splits.split import MadeSplit
+from vclr.wording import count_of
 
 
 def find_leaks(
@@ -58,8 +60,8 @@ def save_split(made: MadeSplit, output: str | Path, leaks: Json | None = None) -
     if leaks is not None:
         record["leaks"] = leaks
     write_json(record_path(output), record, indent=1)
-    held = f"{len(made.images)} images, {objects} objects, {crowds} crowds, {len(made.categories)} classes"
-    return f"{output}: {held}"
+    classes = count_of(len(made.categories), "class", "classes")
+    return f"{output}: {say_contents(len(made.images), objects, crowds)}, {classes}"
 
 
 def _describe_classes(made: MadeSplit, counts: Counter[tuple[int, bool]]) -> Json:

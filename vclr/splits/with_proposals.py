@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
-from vclr.coco.checks import Json
+from vclr.coco.checks import Json, is_finite_number
 from vclr.coco.record import read_split_record
 from vclr.errors import UsageError
-from vclr.object_proposals.choose import is_score
 
 
 def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
@@ -39,7 +38,7 @@ def refuse_scored(setting: str, annotations: str | Path, number: int, annotation
     Raises:
         UsageError: it has one; says what to leave out.
     """
-    if is_score(annotation.get("score")):
+    if is_finite_number(annotation.get("score")):
         entry = f"annotations[{number}] (id {annotation.get('id')}) has a `score`"
         raise second_proposals(setting, annotations, entry, "; if its annotations are none, remove their `score`")
 

@@ -147,7 +147,7 @@ def test_crowds_are_no_matter(world: World):
     found = [finding for finding in report.findings if "annotations[0]" in finding.says]
     assert {finding.topic for finding in found} == {"box outside the image", "area off its mask"}
     assert all("harmless, because it is a crowd" in finding.says for finding in found)
-    assert "has 1 crowds: left out of training" in notes(report)["crowds"]
+    assert "has 1 crowd: left out of training" in notes(report)["crowds"]
 
 
 def test_ways_to_write_a_mask_are_counted(world: World):
@@ -158,6 +158,6 @@ def test_ways_to_write_a_mask_are_counted(world: World):
     report = world.check()
     assert wrong(report) == []
     assert "4 as polygons, 1 as uncompressed RLE, 1 as compressed RLE; all are read" in notes(report)["masks"]
-    assert "no area in 1 annotations; evaluation takes the size of the box" in notes(report)["area"]
+    assert "no area in 1 annotation; evaluation takes the size of the box" in notes(report)["area"]
     world.annotations[3]["segmentation"] = []
-    assert "no mask in 1 annotations; their boxes are used as masks" in notes(world.check())["masks"]
+    assert "no mask in 1 annotation; boxes are used instead" in notes(world.check())["masks"]

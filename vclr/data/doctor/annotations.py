@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from vclr.coco.checks import CocoChecks, EntryError, Json
+from vclr.coco.annotations import say_contents
+from vclr.coco.checks import CocoChecks, EntryError, Json, is_finite_number
 from vclr.coco.file import CocoFile
 from vclr.coco.units import Units
 from vclr.coco.unusable import Dropped, Verdict, say_repair
@@ -23,7 +24,7 @@ from vclr.data.doctor.objects import examine_object
 from vclr.errors import UserError
 from vclr.finding import ERROR, OK, WARNING, Finding
 from vclr.json_text import parse_json_with_bad_numbers, say_bad_number
-from vclr.object_proposals.choose import is_score
+from vclr.wording import count_of
 from vclr.worker_pool import WorkerPool
 
 BLOCK = 2000  # annotations: half a second of work
@@ -230,7 +231,7 @@ def _see(position: int, annotation: Json, is_kept: bool) -> _Seen:
     image_id, category_id, score = annotation["image_id"], annotation["category_id"], annotation.get("score")
     identity = repr((image_id, category_id)).encode() + struct.pack("4d", *annotation["bbox"])
     digest = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big")
-    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), is_score(score)
+    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), is_finite_number(score)
     return _Seen(position, annotation["id"], image_id, category_id, is_crowd, is_kept, has_score, digest)
 
 
@@ -274,19 +275,18 @@ def _check_images(coco: CocoFile, contents: Contents, use: Use) -> list[Finding]
 def note_contents(coco: CocoFile, contents: Contents) -> list[Finding]:
     """Describe the content of a json, and which parts of it are treated specially."""
     path, masks = coco.path, contents.masks
-    classes = f"{len(contents.by_class)} classes"
-    counts = f"{len(contents.images)} images, {contents.num_objects} objects, {contents.num_crowds} crowds, {classes}"
-    notes = [Finding(OK, "contents", f"{path}: {counts}")]
+    counts = say_contents(len(contents.images), contents.num_objects, contents.num_crowds)
+    classes = count_of(len(contents.by_class), "class", "classes")
+    notes = [Finding(OK, "contents", f"{path}: {counts}, {classes}")]
     if contents.num_crowds:
         says = "left out of training; in evaluation, detections on a crowd are ignored"
-        notes.append(Finding(OK, "crowds", f"{path}: has {contents.num_crowds} crowds: {says}"))
+        notes.append(Finding(OK, "crowds", f"{path}: has {count_of(contents.num_crowds, 'crowd')}: {says}"))
     if written := [f"{masks[way]} as {way}" for way in WAYS if masks[way]]:
         notes.append(Finding(OK, "masks", f"{path}: {', '.join(written)}; all are read"))
     if masks["none"]:
-        notes.append(
-            Finding(OK, "masks", f"{path}: no mask in {masks['none']} annotations; their boxes are used as masks")
-        )
+        says = f"no mask in {count_of(masks['none'], 'annotation')}; boxes are used instead"
+        notes.append(Finding(OK, "masks", f"{path}: {says}"))
     if masks["without area"]:
-        says = f"no area in {masks['without area']} annotations; evaluation takes the size of the box"
+        says = f"no area in {count_of(masks['without area'], 'annotation')}; evaluation takes the size of the box"
         notes.append(Finding(OK, "area", f"{path}: {says}"))
     return notes

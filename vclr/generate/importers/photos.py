@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from vclr.coco.annotations import Json, summarize, to_rle
 from vclr.errors import UserError
 from vclr.files import write_json
+from vclr.wording import count_of
 
 
 @dataclass(frozen=True)
@@ -68,4 +69,4 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
             annotations.append({**owner, **shape, "segmentation": segmentation})
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_json(output, coco)
-    return f"{output}: {summarize(coco)}, {len(categories)} classes"
+    return f"{output}: {summarize(coco)}, {count_of(len(categories), 'class', 'classes')}"
