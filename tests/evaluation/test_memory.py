@@ -18,7 +18,7 @@ from vclr.models.build import build_model
 MakeConfig = Callable[..., Config]
 FEW, MANY = 2, 14  # images
 NUM_QUERIES = 60
-BYTES = 300  # that may stay per prediction; as Python objects, they are 1500 and more
+BYTES = 450  # per prediction, at most, most of it of the draws of so few images; Python objects need 1500 and more
 
 
 def make_set(make_config: MakeConfig, folder: Path, num_images: int) -> Config:
