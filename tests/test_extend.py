@@ -209,7 +209,12 @@ def test_every_recipe_of_the_page_has_steps_and_a_result():
     assert all(recipes.values())
 
 
-@pytest.mark.parametrize("heading", RESULTS)
+SLOW = ("A loss", "A backbone")
+
+
+@pytest.mark.parametrize(
+    "heading", [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in RESULTS]
+)
 def test_recipe_works(heading: str, tmp_path: Path):
     printed = carry_out(tmp_path, read_recipes(PAGE.read_text(encoding="utf-8"))[heading])
     RESULTS[heading](tmp_path, printed)

@@ -37,6 +37,7 @@ def batch_size_of(folder: Path) -> int:
     return int(load_config(folder / "config.yaml").dataloader.train.total_batch_size)
 
 
+@pytest.mark.slow
 def test_the_largest_that_fits_is_found(train: Train):
     """Every step of the training then goes in one piece and leaves the margin."""
     folder, steps = train("auto")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.cuda.checks import assert_sound
 from tests.cuda.start import Programs
 
@@ -19,6 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 def test_every_benchmark_runs(on_gpu: Programs):
     for case, result in on_gpu("bench", cases=CASES).items():
         assert result["figures"]["device"] == "cuda:0", case

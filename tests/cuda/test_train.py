@@ -96,7 +96,8 @@ def test_a_training_that_resumes_is_the_same_to_the_bit(
     assert_same_training(train(way)[0], Path(settings).parent / "run")
 
 
-@pytest.mark.parametrize("way", [BFLOAT16, pytest.param(FLOAT32, marks=pytest.mark.slow)], ids=["bfloat16", "float32"])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [BFLOAT16, FLOAT32], ids=["bfloat16", "float32"])
 def test_two_processes_train_each_on_its_own_gpu(way: tuple[str, ...], on_gpu: Programs, write_settings: WriteSettings):
     settings = write_settings("train.max_iter=3", "train.eval_period=2", "train.checkpointer.period=3", *way)
     results = on_gpu.run("train", 2, num_devices=2, trainings=[[settings, []]])

@@ -88,7 +88,8 @@ def test_best_checkpoint_is_that_of_the_highest_value(finished: Path, make_confi
 
 @pytest.mark.parametrize("number", [pytest.param(0, marks=slow), 1, pytest.param(2, marks=slow)])
 @pytest.mark.parametrize(
-    "place", [pytest.param("is_better", marks=slow), pytest.param("save", marks=slow), "link", "facts"]
+    "place",
+    [*(pytest.param(one, marks=slow) for one in ("is_better", "save", "link")), "facts"],
 )
 def test_an_interruption_anywhere_in_keeping_the_best_changes_nothing(
     place: str, number: int, finished: Path, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -113,6 +114,7 @@ def test_an_interruption_anywhere_in_keeping_the_best_changes_nothing(
     assert_same_best(finished, folder)
 
 
+@slow
 def test_going_back_to_before_the_best_ends_with_the_same_best(finished: Path, make_config: MakeConfig, tmp_path: Path):
     early = run(make_config(f"train.output_dir={tmp_path}/early", *SETTINGS, "train.max_iter=3"))
     config = make_config(f"train.output_dir={tmp_path}/seed0", *SETTINGS)

@@ -215,7 +215,8 @@ def found_objects(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFact
     return f"data.test.annotations={folder}/found.json"
 
 
-@pytest.mark.parametrize("compat", [(), pytest.param(("compat.batch_norm=True",), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("compat", [(), ("compat.batch_norm=True",)])
 def test_evaluation_on_the_way_by_two_processes_is_that_of_one(
     compat: tuple[str, ...], found_objects: str, make_config: MakeConfig, tmp_path: Path
 ):

@@ -78,7 +78,7 @@ def end_of(starter: list[str], failure: str, config: Config, folder: Path) -> En
             "forward:1:memory",
             "out of memory (CUDA out of memory, made to fail); set train.micro_batch_size=1",
         ),
-        (TORCHRUN, "evaluation:0:defect", "RuntimeError: made to fail"),
+        pytest.param(TORCHRUN, "evaluation:0:defect", "RuntimeError: made to fail", marks=slow),
         pytest.param(NUM_GPUS, "loader:1:user", MADE, marks=slow),
         pytest.param(NUM_GPUS, "loader:0:defect", "RuntimeError: made to fail", marks=slow),
         pytest.param(TORCHRUN, "forward:0:defect", "RuntimeError: made to fail", marks=slow),

@@ -106,6 +106,7 @@ def test_a_longer_training_follows_the_shorter_one_and_keeps_it(make_launch: Mak
     assert "iteration 50/50" in launch.run("optimizer.milestones=[36]", "train.max_iter=50")
 
 
+@pytest.mark.slow
 def test_interrupted_client_ends_its_job_which_saves(make_launch: MakeLaunch):
     launch = make_launch(TWO, "train.max_iter=2000")
     with launch.start() as process:

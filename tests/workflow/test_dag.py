@@ -181,6 +181,7 @@ def test_a_probe_is_made_if_it_is_asked_for(finished):
     assert finished.plan("results/demo/seed0/probe.png") == {"probe": 1}
 
 
+@pytest.mark.slow
 def test_a_probe_of_each_protocol_reads_the_views_of_its_test_set(checkout):
     views = "overrides=[data.test.views.edge=data/views/toy/edge]"
     assert checkout.plan("results/demo/seed0/probe.json", "--config", views)["views"] == 1

@@ -24,6 +24,7 @@ data:
 """
 
 
+@pytest.mark.slow
 def test_published_experiments_are_planned_below_another_root(checkout, tmp_path):
     """The same jobs as below `data/`, and no path of any of them is there."""
     root = tmp_path / "scratch"
