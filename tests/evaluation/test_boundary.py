@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
+from vclr.catalog.metrics import BOUNDARY, KINDS
 from vclr.coco.annotations import encode_mask, to_mask, to_rle
 from vclr.evaluation.boundary import to_boundary
 from vclr.evaluation.recall import score
@@ -61,3 +62,18 @@ def test_recall_goes_by_the_lower_iou(number: int):
         "boundary_ap"
     ] == pytest.approx(100)
     assert score(truth, [{**box, "score": 1}], boundary=True)["boundary_ap"] is None
+
+
+def test_boxes_alone_have_no_intervals_of_masks():
+    """Even if a category has no predictions, which then all have masks."""
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 50, 50]}
+    mask = {"area": 9, "iscrowd": 0, "segmentation": encode_mask(make_mask(2))}
+    truth = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 70, "width": 90}],
+        "categories": [{"id": 1, "name": "disk"}, {"id": 2, "name": "other"}],
+        "annotations": [{**box, **mask, "id": number, "category_id": number} for number in (1, 2)],
+    }
+    found = [{**box, "score": 0.5}]
+    metrics = score(truth, found, intervals=True, class_aware=True, boundary=True)
+    assert {kind for kind in (*KINDS, BOUNDARY) if metrics[f"{kind}_ap"] is not None} == {"box"}
+    assert {name.partition("_")[0] for name in metrics["intervals"]} == {"box"}

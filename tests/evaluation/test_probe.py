@@ -20,7 +20,7 @@ from vclr.errors import UsageError, UserError
 from vclr.evaluation.evaluate import open_test_set
 from vclr.evaluation.probe import choose_renderings, open_renderings, probe
 from vclr.evaluation.probe_queries import QueryProbe, summarize
-from vclr.evaluation.probe_ratios import Measured, average, compare, divide
+from vclr.evaluation.probe_ratios import Measured, divide, mean_ratio, ratios
 from vclr.evaluation.probe_table import format_probe
 from vclr.files import read_json
 from vclr.generate.toy import write_toy_world
@@ -115,13 +115,14 @@ def test_interval_of_a_ratio_is_of_the_same_images():
     noise = np.random.default_rng(1).uniform(0.49, 0.51, 1000)
     natural = Measured({"a": 30.0, "b": 0.0, "c": None}, {"a": photos, "b": np.zeros(1000)})
     shown = Measured({"a": 15.0, "b": 0.0, "c": 1.0}, {"a": photos * noise, "b": np.zeros(1000), "c": photos})
-    found = compare(shown, natural)
+    found = ratios(shown, natural)
     assert found["ratio"] == {"a": 0.5, "b": None, "c": None}
     assert found["ratio_intervals"] == {"a": pytest.approx([0.49, 0.51], abs=1e-3), "b": None}
-    whole = average([shown, natural], natural, "a")
+    whole = mean_ratio([shown, natural], natural, "a")
     assert whole == {"mean_ratio": 0.75, "interval": pytest.approx([0.745, 0.755], abs=1e-3)}
     nothing = {"mean_ratio": None, "interval": None}
-    assert average([], natural, "a") == average([shown], natural, "b") == average([shown], natural, "c") == nothing
+    for renderings, metric in (([], "a"), ([shown], "b"), ([shown], "c")):
+        assert mean_ratio(renderings, natural, metric) == nothing
 
 
 def test_cosines_are_minus_the_consistency_loss(world: Path):

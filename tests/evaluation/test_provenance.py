@@ -194,7 +194,9 @@ def test_missing_and_repeated_shards_are_refused(world: Path, tmp_path: Path):
             check_shard_folder(folder, shards[1])
 
 
-def test_a_file_that_was_evaluated_before_keeps_its_checkpoint(world: Path, tmp_path: Path):
+def test_a_file_that_was_evaluated_before_keeps_its_checkpoint(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     config, checkpoint = make_config(world), {"path": "aa.pt", "sha256": "aa", "iteration": 9}
     evaluate(build_model(config), config, tmp_path, quiet=True, checkpoint=checkpoint)
     path, metrics = tmp_path / "predictions.json", tmp_path / "metrics.json"
@@ -204,9 +206,11 @@ def test_a_file_that_was_evaluated_before_keeps_its_checkpoint(world: Path, tmp_
     named = [{"path": str(path), "sha256": sha256(path)}]
     found = evaluate_file(path, make_config(world, "evaluation.protocol=known"), tmp_path / "known")["provenance"]
     assert (found["checkpoint"], found["weights"], found["predictions"]) == (checkpoint, "student", named)
+    assert "is newer than" not in caplog.text
     os.utime(path, ns=(0, metrics.stat().st_mtime_ns + 1))
     found = evaluate_file(path, config, tmp_path)["provenance"]
     assert (found["checkpoint"], found["predictions"]) == (None, named), "the metrics were of other predictions"
+    assert f"{path}: is newer than {metrics}, so the checkpoint is not taken from there" in caplog.messages
 
 
 def publish(world: Path, root: Path) -> Config:

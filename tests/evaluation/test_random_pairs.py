@@ -345,7 +345,7 @@ def test_flat_boxes_and_negative_areas_are_said(tmp_path: Path, caplog: pytest.L
     first, *others = TRUTH["annotations"]
     write_json(tmp_path / "truth.json", {**TRUTH, "annotations": [first, *others, {**first, "id": 99, "area": -5}]})
     score(tmp_path / "truth.json", tmp_path / "found.json")
-    assert f"{tmp_path}/found.json: 2 boxes have a width or height of 0, so no object fits" in caplog.messages
+    assert f"{tmp_path}/found.json: 2 boxes have a width or height of 0 and fit no object" in caplog.messages
     says = "objects with a negative `area` count neither as found nor as missed: 1"
     assert f"{tmp_path}/truth.json: {says}" in caplog.messages
 

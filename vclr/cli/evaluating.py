@@ -126,7 +126,7 @@ def evaluate_files(evaluations: Evaluations, predictions: list[Path]) -> None:
 
 def _report(config: Config, metrics: dict[str, Any], protocol: str) -> None:
     """Print the results and add them to the tracked run of the evaluated training."""
-    from vclr.catalog.metrics import format_metrics
+    from vclr.evaluation.caps import format_metrics
     from vclr.tracking.results import store_results
 
     for name, group in metrics["groups"].items() or {ALL: metrics}.items():

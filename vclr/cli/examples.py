@@ -26,7 +26,7 @@ EXAMPLES = {
     "--output results/mine data.test.annotations=mine/val.json data.test.images=mine/images",
     "score": "vclr score mine/val.json results/mine/predictions.json",
     "probe": "vclr probe --config-file configs/small_detector.yaml --checkpoint runs/mine/checkpoints/last.pt "
-    "--output results/mine/probe data.test.annotations=mine/val.json data.test.images=mine/images",
+    "--output results/mine data.test.annotations=mine/val.json data.test.images=mine/images",
     "predict": "vclr predict --checkpoint runs/mine/checkpoints/last.pt --output found mine/images/one.png",
     "convert": "vclr convert runs/mine/checkpoints/last.pt --to reference --output model_final.pth",
     "compare": "vclr compare results/demo_baseline/seed0 results/demo/seed0",

@@ -130,7 +130,8 @@ def evaluate(
     shard needs a folder of its own. Give the files of all N shards, each after a --predictions, to evaluate them as if
     there had been no shards. Processes that torchrun starts do all this by themselves.
 
-    --predictions FILE also copies results to predictions.json, and removes one of before if FILE has object proposals.
+    --predictions FILE also copies COCO results to predictions.json; if FILE holds object proposals, an older
+    predictions.json is removed.
     """
     protocols = split_names(protocol)
     config = with_weights(_load(config_file, [*(overrides or ()), *settings_of(protocols)]), weights)
@@ -142,7 +143,6 @@ def evaluate(
         checkpoint = find_checkpoint(checkpoint)
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
     inputs |= {"--checkpoint": checkpoint, "--config-file": config_file}
-    files = dict(EVALUATION)
     evaluations = plan_evaluations(config, protocols, output)
     for folder in evaluations:
         files = dict(EVALUATION)

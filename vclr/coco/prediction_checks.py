@@ -108,8 +108,8 @@ class PredictionChecks:
         if says := self.units.say_shares():
             raise UserError(f"{source}: {says}")
         if self.num_flat:
-            boxes = count_of(self.num_flat, "box has", "boxes have")
-            log.warning("%s: %s a width or height of 0, so no object fits", source, boxes)
+            one, several = "box has a width or height of 0 and fits", "boxes have a width or height of 0 and fit"
+            log.warning("%s: %s no object", source, count_of(self.num_flat, one, several))
         if not self.outside:
             return
         count = count_of(len(self.outside), "box lies outside of its image", "boxes lie outside of their images")

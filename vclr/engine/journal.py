@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from typing import Any
 
-from vclr.catalog.metrics import SHOWN_METRICS, format_metrics
+from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.weights import name_metrics
 from vclr.config import Config
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
 from vclr.errors import UserError
+from vclr.evaluation.caps import format_metrics
 from vclr.evaluation.tally import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress

@@ -25,8 +25,10 @@ from vclr.processes import count_cpus
 DRAWS = 1000
 DRAWS_FILE = "bootstrap.npz"
 LEVEL = 95  # percent of the draws that an interval holds
-# Images, and draws, that a thread counts at once, and threads: more need more memory.
-BATCH, MAX_BATCH, MAX_THREADS = 50_000, 50, 8
+# More of these need more memory.
+BATCH = 50_000  # images times draws that a thread counts at once
+MAX_BATCH = 50  # draws that a thread counts at once
+MAX_THREADS = 8
 
 Key = tuple[str, str]  # group, and one of KINDS
 Draws = dict[str, np.ndarray]  # (d,) each metric in percent, draw by draw; NaN without ground truth

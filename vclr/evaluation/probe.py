@@ -23,7 +23,7 @@ from vclr.evaluation.evaluate import headline_group, make_scorer, open_test_set,
 from vclr.evaluation.inference import predict_data_set
 from vclr.evaluation.probe_figure import draw_probe
 from vclr.evaluation.probe_queries import QueryProbe
-from vclr.evaluation.probe_ratios import Measured, average, compare
+from vclr.evaluation.probe_ratios import Measured, mean_ratio, ratios
 from vclr.evaluation.scorer import Scorer
 from vclr.files import write_json
 from vclr.models.detector import Detector
@@ -162,7 +162,7 @@ def _describe(
     return {
         group: {
             "metrics": one.metrics,
-            **(compare(one, photos[group]) if photos else {"ratio": None, "ratio_intervals": None}),
+            **(ratios(one, photos[group]) if photos else {"ratio": None, "ratio_intervals": None}),
             "queries": cosines.get(group),
         }
         for group, one in found.items()
@@ -172,7 +172,7 @@ def _describe(
 def _appearance_invariance(measured: Mapping[str, Mapping[str, Measured]], headline: str) -> dict[str, Any]:
     views = [view for view in measured if view != NATURAL and view not in CONTROLS]
     groups = {
-        group: average([measured[view][group] for view in views], photos, headline)
+        group: mean_ratio([measured[view][group] for view in views], photos, headline)
         for group, photos in measured[NATURAL].items()
     }
     return {"renderings": views, "groups": groups}

@@ -19,7 +19,7 @@ class Measured(NamedTuple):
     draws: Draws
 
 
-def compare(rendering: Measured, photos: Measured) -> Json:
+def ratios(rendering: Measured, photos: Measured) -> Json:
     """Return the `ratio` of each metric to the photos', and `ratio_intervals` with its 95 % interval.
 
     In each draw, the images of both are the same.
@@ -28,14 +28,14 @@ def compare(rendering: Measured, photos: Measured) -> Json:
     return {"ratio": divide(rendering.metrics, photos.metrics), "ratio_intervals": describe_intervals(drawn)}
 
 
-def average(renderings: Sequence[Measured], photos: Measured, metric: str) -> Json:
+def mean_ratio(renderings: Sequence[Measured], photos: Measured, metric: str) -> Json:
     """Return the `mean_ratio` of a metric over renderings, and its 95 % `interval`.
 
     Both are None without renderings, or if a ratio is.
     """
-    ratios = [divide(one.metrics, photos.metrics).get(metric) for one in renderings]
-    present = [ratio for ratio in ratios if ratio is not None]
-    if not ratios or len(present) < len(ratios):
+    kept = [divide(one.metrics, photos.metrics).get(metric) for one in renderings]
+    present = [ratio for ratio in kept if ratio is not None]
+    if not kept or len(present) < len(kept):
         return {"mean_ratio": None, "interval": None}
     ends = interval(np.mean([divide_draws(one.draws, photos.draws)[metric] for one in renderings], axis=0))
     return {"mean_ratio": float(np.mean(present)), "interval": list(ends) if ends else None}
@@ -43,11 +43,11 @@ def average(renderings: Sequence[Measured], photos: Measured, metric: str) -> Js
 
 def divide(metrics: Mapping[str, float | None], photos: Mapping[str, float | None]) -> dict[str, float | None]:
     """Return the ratio of each metric to the photos'; None if either was not measured, or the photos' is 0."""
-    ratios = {}
+    kept = {}
     for name, value in metrics.items():
         natural = photos.get(name)
-        ratios[name] = value / natural if value is not None and natural else None
-    return ratios
+        kept[name] = value / natural if value is not None and natural else None
+    return kept
 
 
 def divide_draws(draws: Draws, photos: Draws) -> Draws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from vclr.data.data_sets import evaluated_groups, known_test_set, protocol_name,
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
 from vclr.shards import Shard, order_parts
+
+log = logging.getLogger("vclr.evaluation")
 
 FILE = "provenance.json"  # beside the predictions of a shard
 PREDICTIONS = "predictions.json"  # what it is beside
@@ -203,6 +206,7 @@ def _read_evaluated(predictions: Path) -> dict[str, Any]:
     if predictions.name != PREDICTIONS or not path.is_file():
         return {}
     if predictions.stat().st_mtime_ns > path.stat().st_mtime_ns:  # the metrics are of other predictions
+        log.warning("%s: is newer than %s, so the checkpoint is not taken from there", predictions, path)
         return {}
     metrics = read_json(path)
     provenance = metrics.get("provenance") if isinstance(metrics, dict) else None

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vclr.catalog.metrics import MAX_DETS, capped_counts, describe_cap
+from vclr.catalog.metrics import MAX_DETS
 from vclr.coco.annotations import Json
 from vclr.coco.file import encode_coco
 from vclr.coco.plain import open_ground_truth
 from vclr.coco.prediction_checks import check_predictions
 from vclr.coco.predictions import group_by_image, read_predictions
 from vclr.errors import UsageError
+from vclr.evaluation.caps import capped_counts, describe_cap
 from vclr.evaluation.intervals import describe_intervals
 from vclr.evaluation.scorer import ClassAwareScorer, Scorer
 from vclr.worker_pool import WorkerPool
@@ -90,6 +91,6 @@ def score(
 def _warn_of_cap(source: str | Path, scorer: Scorer, max_dets: Sequence[int], per: str) -> None:
     """Say at which numbers of detections recall means nothing, because there are fewer predictions `per` image."""
     most = max(scorer.max_predictions().values(), default=0)
-    if capped := capped_counts(max_dets, most):
-        fewer = max({*max_dets} - {*capped})
-        log.warning("%s: %s", source, describe_cap(most, capped, f"equals recall at {fewer}", per))
+    if counts := capped_counts(max_dets, most):
+        fewer = max({*max_dets} - {*counts})
+        log.warning("%s: %s", source, describe_cap(most, counts, f"equals recall at {fewer}", per))

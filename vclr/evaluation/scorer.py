@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -25,7 +26,7 @@ from vclr.evaluation.intervals import Draws, Key, draw_averages, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
 from vclr.json_stream import JsonStream
-from vclr.wording import short
+from vclr.wording import count_of, short
 from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.evaluation")
@@ -139,13 +140,13 @@ class Scorer:
     def metrics(self) -> dict[str, Metrics]:
         """Return what `score` returns, for each group."""
         self._warn_of_copies()
-        scores = {}
+        scores, with_outlines = {}, self._with_outlines()
         for group in self._groups:
             scores[group] = self.tallies[group, "box"].metrics("box")
             without = list(scores[group])
             for kind in self._kinds[1:]:
-                if (group, kind) in self.tallies and self._has(group, kind):
-                    scores[group] |= self.tallies[group, kind].metrics(kind)
+                if (group, kind) in with_outlines:
+                    scores[group] |= with_outlines[group, kind].metrics(kind)
                 else:
                     scores[group] |= {name.replace("box_", f"{kind}_", 1): None for name in without}
         return scores
@@ -159,13 +160,13 @@ class Scorer:
         return draw_metrics(*self._counted())
 
     def _counted(self) -> tuple[dict[Key, Tally], dict[str, np.ndarray]]:
-        """Return the tallies that the predictions have outlines for, and the numbers of objects of each group."""
-        counted = {key: tally for key, tally in self.tallies.items() if self._has(*key)}
-        return counted, {name: group.num_objects for name, group in self._groups.items()}
+        """Return what `_with_outlines` does, and the numbers of objects of each group."""
+        return self._with_outlines(), {name: group.num_objects for name, group in self._groups.items()}
 
-    def _has(self, group: str, kind: str) -> bool:
-        """Tell whether the predictions have outlines of a kind."""
-        return self.tallies[group, kind].num_found == self.tallies[group, "box"].num_found
+    def _with_outlines(self) -> dict[Key, Tally]:
+        """Return the tallies of the kinds that the predictions have outlines of."""
+        num_found = {group: self.tallies[group, "box"].num_found for group in self._groups}
+        return {key: tally for key, tally in self.tallies.items() if tally.num_found == num_found[key[0]]}
 
     def _warn_of_copies(self) -> None:
         copies: dict[int | str, int] = {}
@@ -174,9 +175,10 @@ class Scorer:
                 copies[image_id] = max(count, copies.get(image_id, 0))
         if copies:
             count, first = sum(copies.values()), short(next(iter(copies)))
-            several = f"{count} predictions are copies of others for the same image, the first ones for image {first}"
-            one = f"1 prediction is a copy of another for the same image, image {first}"
-            log.warning("%s: %s; each counts, and lowers the precision", self._source, one if count == 1 else several)
+            one = f"prediction is a copy of another for the same image, image {first}"
+            several = f"predictions are copies of others for the same image, the first ones for image {first}"
+            says = count_of(count, one, several)
+            log.warning("%s: %s; each counts, and lowers the precision", self._source, says)
 
 
 class ClassAwareScorer(Scorer):
@@ -197,14 +199,20 @@ class ClassAwareScorer(Scorer):
         """Return the averages over the categories, for the group of all classes."""
         self._warn_of_copies()
         scores: Metrics = {}
-        kinds = {kind: [self.tallies[key] for key in self.tallies if key[1] == kind] for kind in self._kinds}
-        num_found = sum(tally.num_found for tally in kinds["box"])
-        for kind, tallies in kinds.items():
-            if tallies and sum(tally.num_found for tally in tallies) == num_found:
+        with_outlines = self._with_outlines()
+        for kind in self._kinds:
+            if tallies := [tally for key, tally in with_outlines.items() if key[1] == kind]:
                 scores |= average(kind, tallies)
             else:
                 scores |= dict.fromkeys(metric_names(kind, self._max_dets))
         return {"": scores}
+
+    def _with_outlines(self) -> dict[Key, Tally]:
+        # Over all categories: one without predictions does not tell whether they have masks.
+        num_found = Counter[str]()
+        for (_, kind), tally in self.tallies.items():
+            num_found[kind] += tally.num_found
+        return {key: tally for key, tally in self.tallies.items() if num_found[key[1]] == num_found["box"]}
 
     def draw(self) -> dict[str, Draws]:
         """Return the averages over the categories of each draw of the images, for the group of all classes."""

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.classes import ALL, KNOWN, NOVEL, target_of
-from vclr.catalog.metrics import BOX_HEADLINE, FEWEST, HEADLINE, MAX_PREDICTIONS, describe_cap, detections_of, left_out
+from vclr.catalog.metrics import BOX_HEADLINE, FEWEST, HEADLINE, MAX_PREDICTIONS, detections_of
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
+from vclr.evaluation.caps import capped, describe_cap
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.intervals import Draws
 from vclr.evaluation.tally import Metrics
@@ -106,11 +107,11 @@ class Experiment:
 
     def shows(self, metric: str) -> bool:
         """Tell whether a metric was measured and is not left out."""
-        return self.measures(metric) and detections_of(metric) not in self.left_out()
+        return self.measures(metric) and detections_of(metric) not in self.capped()
 
-    def left_out(self) -> list[int]:
-        """List the numbers of detections at which recall is not shown, as it means nothing in any group and seed."""
-        first, *others = [left_out(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
+    def capped(self) -> list[int]:
+        """List the numbers of detections at which recall is not shown, because it is capped in every group and seed."""
+        first, *others = [capped(metrics) for seeds in self.groups.values() for metrics in seeds] or [[]]
         return [count for count in first if all(count in other for other in others)]
 
     def drawn(self, group: str, metric: str) -> np.ndarray | None:
@@ -220,7 +221,7 @@ def describe_caps(experiments: list[Experiment], metrics: Sequence[str]) -> list
     """Say which experiments have so few predictions per image that some of these metrics are left out."""
     wanted, said = {*map(detections_of, metrics)}, []
     for one in experiments:
-        if counts := [count for count in one.left_out() if count in wanted]:
+        if counts := [count for count in one.capped() if count in wanted]:
             most = max(own[MAX_PREDICTIONS] or 0 for seeds in one.groups.values() for own in seeds)
             said.append(f"{one.name}: {describe_cap(int(most), counts)}.")
     return said

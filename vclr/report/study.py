@@ -27,6 +27,7 @@ from vclr.report.experiments import (
 )
 from vclr.report.findings import evidence, format_interval, format_p
 from vclr.report.read_experiments import read_experiments
+from vclr.wording import count_of
 
 OVER_IMAGES = "In brackets: the 95 % interval if the images of the test set are drawn again (bootstrap)."
 
@@ -94,7 +95,7 @@ def summarize_study(experiments: list[Experiment], pairs: Pairs = ()) -> str:
     """Write the study as Markdown: results, paired comparisons, what differs in the configuration, code and machine."""
     count = len(experiments[0].seeds)
     explained = f" {OVER_IMAGES}" if any(any(seeds) for one in experiments for seeds in one.draws.values()) else ""
-    lines = [f"Mean ± standard deviation over {count} seed{'s' if count > 1 else ''}, in percent.{explained}", ""]
+    lines = [f"Mean ± standard deviation over {count_of(count, 'seed')}, in percent.{explained}", ""]
     sets = by_test_set(experiments)
     for title, compared in sets.items():
         lines += [f"## {title}", ""] if len(sets) > 1 else []

@@ -36,8 +36,10 @@ def store_results(config: Config, metrics: dict[str, Any]) -> None:
 def store_probe(config: Config, content: dict[str, Any], picture: Path) -> None:
     """Store the main figures of a probe and its picture in the run of the training, as `store_results` does.
 
-    The keys are `probe/{test set}/{metric}_kept/{rendering}`, and `appearance_invariance` instead of the rendering for
-    the mean; the values are percent of the photos'. `content` is that of probe.json.
+    The keys are `probe/{protocol}/{group}/{metric}_kept/{rendering}`, and `appearance_invariance` instead of the
+    rendering for the mean; the values are percent of the photos'. The group is `novel`, or the first one if there is no
+    such group. If `evaluation.protocol` is empty or one of the groups, the keys name only the group; without groups
+    they name only the protocol, or `all`. `content` is that of probe.json.
     """
     _store_if_tracked(config, "probe", content["provenance"], select_probe(content), picture)
 
