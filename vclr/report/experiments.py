@@ -40,6 +40,7 @@ class Experiment:
         predictions: the file with the predictions of the first seed.
         checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
         recorded_weights: whether the student or the teacher was evaluated; "" if it was not recorded.
+        recorded_settings: the hash of the settings of the first seed's evaluation; "" if it was not recorded.
         early_ends: for each seed, the iteration at which `train.early_stopping` ended its training, or None.
         environment: code and machine of the first run, as it recorded them; may be empty.
         data_hashes: hashes of the training data of the first run; may be empty.
@@ -60,6 +61,7 @@ class Experiment:
     predictions: Path = Path()
     checkpoints: list[str] = field(default_factory=list)
     recorded_weights: str = ""
+    recorded_settings: str = ""
     early_ends: list[int | None] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data_hashes: dict[str, Any] = field(default_factory=dict)
