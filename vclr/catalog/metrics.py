@@ -13,7 +13,7 @@ AP_DETECTIONS = 100  # average precision, and the smallest number of detections 
 AP_THRESHOLDS = {"ap50": 0.5, "ap75": 0.75}  # IoUs at which average precision is also given alone
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)  # default numbers of detections at which recall is measured
 MAX_PREDICTIONS = "max_predictions"  # key beside the metrics: the largest number of predictions for an image
-FEWEST = 10  # detections at which recall is always shown, so that there is a figure
+FEWEST = 10  # recall at the smallest measured number of detections of at least this is always shown
 
 # The metric that experiments are compared by, and its replacement if no masks were evaluated.
 HEADLINE, BOX_HEADLINE = "mask_ar@100", "box_ar@100"
@@ -53,6 +53,11 @@ def detections_of(metric: str) -> int:
     return int(count) if count else 0
 
 
+def fewest_shown(counts: Iterable[int]) -> int:
+    """Return the number of detections at which recall is always shown: the smallest of at least `FEWEST`."""
+    return min((count for count in counts if count >= FEWEST), default=FEWEST)
+
+
 def capped_counts(counts: Iterable[int], max_predictions: int | None) -> list[int]:
     """List the numbers of detections at which recall equals recall at the next smaller one.
 
@@ -70,7 +75,7 @@ def capped_counts(counts: Iterable[int], max_predictions: int | None) -> list[in
 def left_out(metrics: Mapping[str, Any]) -> list[int]:
     """List the numbers of detections at which recall is not shown, because a cap makes it meaningless."""
     counts = {count for name in metrics if (count := detections_of(name))}
-    return [count for count in capped_counts(counts, metrics.get(MAX_PREDICTIONS)) if count > FEWEST]
+    return [count for count in capped_counts(counts, metrics.get(MAX_PREDICTIONS)) if count > fewest_shown(counts)]
 
 
 def describe_cap(max_predictions: int, counts: Sequence[int], says: str = "is left out", per: str = "image") -> str:
