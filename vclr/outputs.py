@@ -39,7 +39,8 @@ STUDY: dict[str, Kind] = {
     "study.md": ((), ("Mean ± standard deviation over ".encode(),)),
     "study.json": (("target", "test_sets"), ()),
 }
-PROBE: dict[str, Kind] = {"probe.json": (("renderings",), ()), "probe.png": ((), (b"\x89PNG",))}
+PROBE_FILE = "probe.json"
+PROBE: dict[str, Kind] = {PROBE_FILE: (("renderings",), ()), "probe.png": ((), (b"\x89PNG",))}
 CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 
 

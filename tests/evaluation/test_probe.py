@@ -81,6 +81,7 @@ def test_a_view_that_is_copies_of_the_photos_changes_nothing(probed: tuple[Confi
     assert copied["source"] == str(world / "copies")
     for group, found in copied["groups"].items():
         assert found["metrics"] == probed[1]["renderings"]["natural"]["groups"][group]["metrics"]
+        assert not [name for key in ("ratio", "ratio_intervals") for name in found[key] if name.endswith("_score")]
         assert {ratio for ratio in found["ratio"].values() if ratio is not None} == {1.0}
         intervals = [ends for ends in found["ratio_intervals"].values() if ends]
         assert intervals and all(ends == [1.0, 1.0] for ends in intervals), "the draws of both have the same images"
@@ -244,6 +245,7 @@ def test_command_probes_a_checkpoint_and_replaces_only_its_own_picture(world: Pa
         assert {path.name for path in output.iterdir()} == {"probe.json", "probe.png"}
     content = read_json(output / "probe.json")
     assert list(content["renderings"]) == ["natural", "gray", "shuffled_patch"]
+    assert content["seed"] == 0
     assert content["headline"] == "box_ar@100"
     invariance = content["appearance_invariance"]
     assert invariance["renderings"] == ["gray"]  # without the control

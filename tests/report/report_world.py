@@ -147,19 +147,20 @@ def provenance_of(annotations, images, protocol="", checkpoint="c0ffee"):
     }
 
 
-def write_probe(folder, kept, provenance=None):
+def write_probe(folder, kept, provenance=None, headline="mask_ar@100", source="computed", seed=0):
     """Write the probe of one experiment, in which each group keeps these shares of the photos' recall."""
-    groups, headline = ("known", "novel"), "mask_ar@100"
+    groups = ("known", "novel")
 
     def rendering(ratio):
         found = {"ratio": {headline: ratio}, "ratio_intervals": {headline: ratio and [ratio - 0.1, ratio + 0.1]}}
-        return {"groups": {group: {"metrics": {headline: 40.0}, **found} for group in groups}}
+        return {"source": source, "groups": {group: {"metrics": {headline: 40.0}, **found} for group in groups}}
 
     mean = {"mean_ratio": 0.625, "interval": [0.5, 0.75]}
     content = {
         "renderings": {"natural": rendering(None)} | {view: rendering(ratio) for view, ratio in kept.items()},
         "appearance_invariance": {"groups": dict.fromkeys(groups, mean)},
         "headline": headline,
+        "seed": seed,
         "provenance": provenance or {"checkpoint": None, "test_set": {"sha256": ""}},
     }
     write_json(folder / "probe.json", content)

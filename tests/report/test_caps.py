@@ -3,11 +3,13 @@
 import pytest
 
 from tests.report.report_world import write_result, write_world
+from vclr.catalog.metrics import detections_of
 from vclr.files import read_json, write_json
+from vclr.report.findings import findings
 from vclr.report.page import write_report
 from vclr.report.read_experiments import read_experiments
 from vclr.report.results_table import results_table
-from vclr.report.study import markdown_results, write_study
+from vclr.report.study import markdown_results, summarize_study, write_study
 from vclr.report.summary import summarize
 
 NAMES = ["baseline", "views", "full"]
@@ -50,7 +52,8 @@ def test_a_value_that_a_cap_makes_meaningless_is_left_out(world):
     assert cells["views"][:4] == ["–", "83.3", "–", "83.3"]
     assert "–" not in cells["full"] + cells["baseline"]
     assert table["caps"] == ["views: at most 50 predictions per image, so recall at 100 is left out."]
-    assert table["rows"][1]["cells"][-1] == plain["rows"][1]["cells"][-1], "the gap is as before"
+    assert table["rows"][1]["cells"][-1] == plain["rows"][1]["cells"][-1], "equal at 10 detections"
+    assert (plain["main"], table["main"]) == ("mask_ar@100", "mask_ar@10")
     lines = markdown_results(read(world))
     assert lines[3] == "| views | – | 83.3 | – | 83.3 | – | 50.0 | – | 50.0 | 33.3 |"
     assert lines[-1] == table["caps"][0]
@@ -64,7 +67,8 @@ def test_a_column_that_is_left_out_for_all_disappears(world):
     assert table["caps"][-1] == "object proposals: at most 9 predictions per image, so recall at 100 is left out."
     assert all(text != "–" for row in table["rows"] for text, _ in row["cells"])
     head, *_ = markdown_results(read(world))
-    assert "gap in `mask_ar@100` |" in head and head.count("@10`") == 4
+    assert head.endswith("| gap |") and head.count("@10`") == 4
+    assert all("@100" not in sentence for sentence in findings(read(world)))
 
 
 @pytest.mark.slow
@@ -76,13 +80,27 @@ def test_the_page_says_the_cap_and_the_numbers_stay(world, tmp_path):
     said = write_report(NAMES, [0], world / "runs", world / "results", out, "Title")
     page = " ".join((out / "report.html").read_text().split())
     assert "mask AR@10</th>" in page and "AR@100</th>" not in page
-    assert "Gap: known minus novel mask_ar@100, the smaller the better." in page
+    assert "Gap: known minus novel mask_ar@10, the smaller the better." in page
     sentence = "full: at most 9 predictions per image, so recall at 100 is left out."
     assert sentence in said and sentence in page
     assert read_json(out / "summary.json") == numbers
     write_study(NAMES, [0], world / "runs", world / "results", out)
     study = read_json(out / "study.json")["experiments"]["full"]["groups"]["novel"]
     assert "max_predictions" not in study and study["mask_ar@100"]["mean"] == pytest.approx(66.667, abs=0.01)
+
+
+def test_no_test_is_of_recall_that_is_left_out(world):
+    change(world, "views", max_predictions=50)
+    lines = summarize_study(read(world)).splitlines()
+    tested = [line.split(" | ")[1] for line in lines if "views - baseline |" in line]
+    assert "`mask_ar@10`" in tested and not [name for name in tested if "@100" in name]
+
+
+def test_the_smallest_measured_number_from_ten_on_stays(world):
+    fewer = [key for key in read(world)[0].groups["novel"][0] if 1 < detections_of(key) < 100]
+    for name in NAMES:
+        change(world, name, max_predictions=1, **dict.fromkeys(fewer))
+    assert (table_of(world)["metrics"], table_of(world)["caps"]) == (["mask_ar@100", "box_ar@100"], [])
 
 
 def test_boxes_have_a_column_whatever_the_cap(world):

@@ -11,6 +11,7 @@ from tests.report.report_world import (
     write_result,
     write_training,
 )
+from vclr.files import read_json, write_json
 from vclr.report.probes import probe_section
 from vclr.report.read_experiments import read_experiments
 
@@ -45,14 +46,42 @@ def test_rows_are_the_experiments_that_were_probed(world, caplog):
     section = section_of(world)
     assert section["views"] == ["gray", "edge", "shuffled_patch"], "the control is the last"
     assert [group["name"] for group in section["groups"]] == ["novel", "known"]
-    assert not section["have_same_views"]
+    assert not section["have_same_renderings"]
     mean = "62 [50, 75]"
     assert section["groups"][0]["rows"] == [
         ("baseline", ["40.0", "–", "–", "90 [80, 100]", mean]),
         ("full", ["40.0", "75 [65, 85]", "50 [40, 60]", "–", mean]),
     ]
     (record,) = [record for record in caplog.records if "probe" in record.message]
-    assert "results/views/seed0/probe.json: is of another checkpoint, test set or weights" in record.message
+    assert "results/views/seed0/probe.json: is not of the checkpoint, test set, weights and settings" in record.message
+
+
+def test_renderings_are_the_same_if_name_source_and_seed_are(world):
+    def are_same(**of_second):
+        for name, more in (("baseline", {}), ("full", of_second)):
+            write_probe(world / f"results/{name}/seed0", {"depth": 0.9}, probed(world, name), **more)
+        return section_of(world)["have_same_renderings"]
+
+    assert are_same()
+    assert not are_same(source="other/depth")
+    assert not are_same(seed=1)
+
+
+def test_a_probe_of_another_headline_is_left_out(world, caplog):
+    write_probe(world / "results/baseline/seed0", {"gray": 0.9}, probed(world, "baseline"))
+    write_probe(world / "results/full/seed0", {"gray": 0.5}, probed(world, "full"), headline="box_ar@100")
+    assert [name for name, _ in section_of(world)["groups"][0]["rows"]] == ["baseline"]
+    assert "results/full/seed0/probe.json: is about box_ar@100, the other probes about mask_ar@100" in caplog.text
+
+
+@pytest.mark.parametrize("changes", [{"checkpoint": None}, {"config": "another"}])
+def test_a_probe_of_other_settings_or_beside_foreign_metrics_is_left_out(world, changes):
+    write_probe(world / "results/full/seed0", {"gray": 0.5}, probed(world, "full"))
+    assert section_of(world) is not None
+    path = world / "results/full/seed0/metrics.json"
+    content = read_json(path)
+    write_json(path, {**content, "provenance": {**content["provenance"], **changes}})
+    assert section_of(world) is None
 
 
 def test_a_file_of_something_else_is_left_out(world, caplog):

@@ -11,7 +11,7 @@ AP_DETECTIONS = 100  # average precision, and the smallest number of detections 
 AP_THRESHOLDS = {"ap50": 0.5, "ap75": 0.75}  # IoUs at which average precision is also given alone
 MAX_DETS = (1, 10, 20, 30, 50, 100, 300)  # default numbers of detections at which recall is measured
 MAX_PREDICTIONS = "max_predictions"  # key beside the metrics: the largest number of predictions for an image
-FEWEST = 10  # detections at which recall is always shown, so that there is a figure
+FEWEST = 10  # recall at the smallest measured number of detections of at least this is always shown
 
 # The metric that experiments are compared by, and its replacement if no masks were evaluated.
 HEADLINE, BOX_HEADLINE = "mask_ar@100", "box_ar@100"

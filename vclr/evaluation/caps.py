@@ -12,6 +12,11 @@ from typing import Any
 from vclr.catalog.metrics import BOUNDARY_HEADLINE, FEWEST, MAX_PREDICTIONS, PRINTED_METRICS, detections_of
 
 
+def fewest_shown(counts: Iterable[int]) -> int:
+    """Return the number of detections at which recall is always shown: the smallest of at least `FEWEST`."""
+    return min((count for count in counts if count >= FEWEST), default=FEWEST)
+
+
 def capped_counts(counts: Iterable[int], max_predictions: int | None) -> list[int]:
     """List the numbers of detections at which recall equals recall at the next smaller one.
 
@@ -29,7 +34,7 @@ def capped_counts(counts: Iterable[int], max_predictions: int | None) -> list[in
 def capped(metrics: Mapping[str, Any]) -> list[int]:
     """List the numbers of detections at which recall is not shown, because a cap makes it meaningless."""
     counts = {count for name in metrics if (count := detections_of(name))}
-    return [count for count in capped_counts(counts, metrics.get(MAX_PREDICTIONS)) if count > FEWEST]
+    return [count for count in capped_counts(counts, metrics.get(MAX_PREDICTIONS)) if count > fewest_shown(counts)]
 
 
 def describe_cap(max_predictions: int, counts: Sequence[int], says: str = "is left out", per: str = "image") -> str:

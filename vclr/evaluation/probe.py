@@ -27,6 +27,7 @@ from vclr.evaluation.probe_ratios import Measured, mean_ratio, ratios
 from vclr.evaluation.scorer import Scorer
 from vclr.files import write_json
 from vclr.models.detector import Detector
+from vclr.outputs import PROBE_FILE
 from vclr.pictures import software_of, write_png
 
 SOFTWARE = "vclr probe"  # noted in the picture, so that a later run knows what it may overwrite
@@ -112,11 +113,12 @@ def probe(
 
     Returns:
         The content of probe.json. `renderings` has for each rendering its `source` and its `groups`; each group has
-        `metrics` in percent, their `ratio` to those of the photos and `ratio_intervals`, and what `summarize` says
-        about its `queries`. `appearance_invariance` has, for each group, the `mean_ratio` of the `headline` over its
-        `renderings`, which are all but the photos and the controls, and its `interval`. `different_objects` has, for
-        each group, the cosine between queries of different objects in the photos; `left_out` is as given, `headline`
-        the metric that the picture shows, `provenance` as in metrics.json.
+        `metrics` in percent, their `ratio` to those of the photos and `ratio_intervals` (both without thresholds), and
+        what `summarize` says about its `queries`. `appearance_invariance` has, for each group, the `mean_ratio` of the
+        `headline` over its `renderings`, which are all but the photos and the controls, and its `interval`.
+        `different_objects` has, for each group, the cosine between queries of different objects in the photos;
+        `left_out` is as given, `seed` that of the computed renderings, `headline` the metric that the picture shows,
+        `provenance` as in metrics.json.
     """
     groups: dict[str, list[str] | None] = {**evaluated_groups(config)} or {ALL: None}
     queries = QueryProbe(shown[NATURAL].coco, config.model.criterion.matcher)
@@ -139,11 +141,12 @@ def probe(
         "appearance_invariance": _appearance_invariance(measured, headline),
         "different_objects": queries.compare_objects(groups),
         "left_out": dict(left_out),
+        "seed": config.views.seed,
         "headline": headline,
         "num_images": len(shown[NATURAL]),
         "provenance": provenance.describe(config, checkpoint),
     }
-    write_json(output / "probe.json", content, indent=1)
+    write_json(output / PROBE_FILE, content, indent=1)
     write_png(output / "probe.png", draw_probe(content), software=SOFTWARE)
     return content
 

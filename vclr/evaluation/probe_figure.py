@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from vclr.catalog.views import CONTROLS, NATURAL
-from vclr.evaluation.probe_table import format_share
+from vclr.evaluation.probe_table import format_share, kept
 
 # Okabe and Ito's colors, which people with color blindness can tell apart; markers differ too.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -20,7 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 MAX_LABELED = 2  # groups whose points are labeled with their value; more would overlap
 DPI = 144
 
-SHIFT = 0.08  # of a group from the next, so that their error bars are beside each other
+SHIFT = 0.08  # of a line from the next, so that their error bars are beside each other
 
 Points = list[tuple[float, float, float]]  # value per rendering, and the ends of its error bar; NaN if there is none
 NONE = (np.nan, np.nan, np.nan)
@@ -54,8 +54,8 @@ def _draw_recall(axes: Axes, content: Mapping[str, Any]) -> None:
     shares: list[Points] = []
     for number, (group, photos) in enumerate(renderings[NATURAL]["groups"].items()):
         invariance, natural = content["appearance_invariance"]["groups"][group], photos["metrics"].get(headline)
-        kept = format_share(invariance["mean_ratio"], invariance["interval"]).replace("%", " %")
-        label = f"{group}: {kept} (photos: {natural:.1f})" if natural is not None else f"{group}: not measured"
+        mean = format_share(invariance["mean_ratio"], invariance["interval"], unit=" %")
+        label = f"{group}: {mean} (photos: {natural:.1f})" if natural is not None else f"{group}: not measured"
         shares.append([_share(rendering["groups"][group], headline) for rendering in renderings.values()])
         _draw_line(axes, list(renderings), shares[-1], number, label)
     _label_points(axes, shares)
@@ -87,9 +87,11 @@ def _share(result: Mapping[str, Any], headline: str) -> tuple[float, float, floa
     """Return the headline in percent of the photos', and its interval."""
     if result["ratio"] is None:  # the photos themselves
         return (100, 100, 100) if result["metrics"].get(headline) else NONE
-    ratio = result["ratio"].get(headline)
-    low, high = result["ratio_intervals"].get(headline) or (ratio, ratio)
-    return NONE if ratio is None else (100 * ratio, 100 * low, 100 * high)
+    ratio, ends = kept(result, headline)
+    if ratio is None:
+        return NONE
+    low, high = ends or (ratio, ratio)
+    return 100 * ratio, 100 * low, 100 * high
 
 
 def _cosine(queries: Mapping[str, Any]) -> tuple[float, float, float]:

@@ -24,8 +24,8 @@ def format_probe(content: Mapping[str, Any]) -> str:
     for view, rendering in renderings.items():
         for group, result in rendering["groups"].items():
             values = [_number(result["metrics"][name], "{:.1f}") for name in measured]
-            kept = [(result[key] or {}).get(headline) for key in ("ratio", "ratio_intervals")]
-            rows.append([view, group, *values, format_share(*kept), format_cosine(result["queries"])])
+            share = format_share(*kept(result, headline))
+            rows.append([view, group, *values, share, format_cosine(result["queries"])])
     for group, queries in content["different_objects"].items():
         rows.append(["(other objects)", group, *["-"] * (len(measured) + 1), format_cosine(queries)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -44,10 +44,17 @@ def _describe_invariance(invariance: Mapping[str, Any], headline: str) -> list[s
     return ["", f"appearance invariance: {', '.join(groups)}", f"(mean of {headline} kept in {names})"]
 
 
-def format_share(ratio: float | None, ends: Sequence[float] | None) -> str:
+def kept(result: Mapping[str, Any], headline: str) -> tuple[float | None, Sequence[float] | None]:
+    """Return the share of the photos' headline that a group keeps in a rendering, and its interval; None without."""
+    ratio, ends = ((result.get(key) or {}).get(headline) for key in ("ratio", "ratio_intervals"))
+    return ratio, ends
+
+
+def format_share(ratio: float | None, ends: Sequence[float] | None, unit: str = "%") -> str:
     """Write a ratio in percent with its interval, if it has one."""
-    share = _number(ratio, "{:.0%}")
-    return share if ratio is None or not ends else f"{share} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    if ratio is None:
+        return "-"
+    return f"{100 * ratio:.0f}{unit}" + (f" [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]" if ends else "")
 
 
 def format_cosine(queries: Mapping[str, Any] | None) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.classes import ALL, KNOWN, NOVEL, target_of
-from vclr.catalog.metrics import BOX_HEADLINE, FEWEST, HEADLINE, MAX_PREDICTIONS, detections_of
+from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, MAX_PREDICTIONS, detections_of
 from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
-from vclr.evaluation.caps import capped, describe_cap
+from vclr.evaluation.caps import capped, describe_cap, fewest_shown
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.intervals import Draws
 from vclr.evaluation.tally import Metrics
@@ -41,6 +41,7 @@ class Experiment:
         predictions: the file with the predictions of the first seed.
         checkpoints: for each seed, the sha256 of what was evaluated; "" if it was not recorded.
         recorded_weights: whether the student or the teacher was evaluated; "" if it was not recorded.
+        recorded_settings: the hash of the settings of the first seed's evaluation; "" if it was not recorded.
         early_ends: for each seed, the iteration at which `train.early_stopping` ended its training, or None.
         environment: code and machine of the first run, as it recorded them; may be empty.
         data_hashes: hashes of the training data of the first run; may be empty.
@@ -61,6 +62,7 @@ class Experiment:
     predictions: Path = Path()
     checkpoints: list[str] = field(default_factory=list)
     recorded_weights: str = ""
+    recorded_settings: str = ""
     early_ends: list[int | None] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data_hashes: dict[str, Any] = field(default_factory=dict)
@@ -201,20 +203,30 @@ def groups_of(experiments: list[Experiment]) -> list[str]:
     return list(dict.fromkeys(group for experiment in experiments for group in experiment.groups))
 
 
-def main_metric(experiments: list[Experiment]) -> str:
-    """Return the metric that comparisons are about: recall of masks, or of boxes if no masks were evaluated."""
+def headline_of(experiments: list[Experiment]) -> str:
+    """Return the headline, which the json files are about: recall of masks, or of boxes if no masks were evaluated."""
     has_masks = all(experiment.values(group, HEADLINE) for experiment in experiments for group in experiment.groups)
     return HEADLINE if has_masks else BOX_HEADLINE
 
 
+def main_metric(experiments: list[Experiment]) -> str:
+    """Return the metric that sentences and gaps are about: the headline, or always shown recall if one omits it."""
+    return _always_shown(headline_of(experiments), experiments)[-1]
+
+
 def shown_columns(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:
-    """List the columns of a table: those that an experiment shows, and recall at `FEWEST` if one leaves recall out."""
-    columns = []
-    for name in metrics:
-        is_left_out = any(one.measures(name) and not one.shows(name) for one in experiments)
-        columns += [name, f"{name.partition('@')[0]}@{FEWEST}"] if is_left_out else [name]
-    shown = [name for name in dict.fromkeys(columns) if any(one.shows(name) for one in experiments)]
-    return shown or [main_metric(experiments)]
+    """List the columns of a table: those that an experiment shows, and always shown recall if one leaves one out."""
+    columns = dict.fromkeys(column for name in metrics for column in _always_shown(name, experiments))
+    shown = [name for name in columns if any(one.shows(name) for one in experiments)]
+    return shown or [headline_of(experiments)]
+
+
+def _always_shown(recall: str, experiments: list[Experiment]) -> list[str]:
+    """Return the name of a recall and, if an experiment leaves it out, that of the recall that is always shown."""
+    if not any(one.measures(recall) and not one.shows(recall) for one in experiments):
+        return [recall]
+    names = {name for one in experiments for seeds in one.groups.values() for metrics in seeds for name in metrics}
+    return [recall, f"{recall.partition('@')[0]}@{fewest_shown(map(detections_of, names))}"]
 
 
 def describe_caps(experiments: list[Experiment], metrics: Sequence[str]) -> list[str]:

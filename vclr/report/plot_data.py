@@ -9,7 +9,7 @@ import numpy as np
 
 from vclr.catalog.metrics import SIZES
 from vclr.files import write_json
-from vclr.report.experiments import Experiment, by_test_set, main_metric
+from vclr.report.experiments import Experiment, by_test_set, headline_of
 
 
 def write_plot_data(
@@ -43,7 +43,7 @@ def size_rows(experiments: list[Experiment]) -> list[dict[str, Any]]:
     """
     compared = by_test_set(experiments)
     columns = [
-        (f"{one.name} on {title}" if len(compared) > 1 else one.name, one, main_metric(on_it))
+        (f"{one.name} on {title}" if len(compared) > 1 else one.name, one, headline_of(on_it))
         for title, on_it in compared.items()
         for one in on_it
     ]

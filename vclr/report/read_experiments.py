@@ -84,6 +84,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             predictions=scored[0] / protocol / "predictions.json",
             checkpoints=[score.checkpoint for score in scores],
             recorded_weights=scores[0].weights,
+            recorded_settings=scores[0].settings,
             early_ends=early_ends,
             environment=environment,
             data_hashes=data_hashes,
@@ -160,6 +161,7 @@ class _Scores:
         classes: the names of the classes of each group that has some.
         checkpoint: the sha256 of the checkpoint, "" if it was not recorded.
         weights: whether the student or the teacher was evaluated, "" if it was not recorded.
+        settings: the hash of the evaluation's settings, "" if it was not recorded.
     """
 
     path: Path
@@ -170,6 +172,7 @@ class _Scores:
     classes: dict[str, list[str]]
     checkpoint: str
     weights: str
+    settings: str
 
 
 def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
@@ -180,7 +183,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     said = metrics.get("provenance")
     of = said.get("checkpoint") if isinstance(said, dict) else None
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
-    weights = str(said.get("weights") or "") if isinstance(said, dict) else ""
+    weights, settings = (str(said.get(key) or "") if isinstance(said, dict) else "" for key in ("weights", "config"))
     classes = _read_classes(said, path, config)
     draws = read_draws(path.parent / DRAWS_FILE) if "intervals" in metrics else {}
     if not groups:
@@ -192,7 +195,7 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     groups = {group: _without_intervals(values) for group, values in groups.items()}
     evaluated_set = read_evaluated_set({**metrics, "groups": groups}, path, config, protocol)
     own = {group: classes[group] for group in groups if group in classes}
-    return _Scores(path, evaluated_set, metrics.get("num_images"), groups, draws, own, checkpoint, weights)
+    return _Scores(path, evaluated_set, metrics.get("num_images"), groups, draws, own, checkpoint, weights, settings)
 
 
 def _without_intervals(metrics: dict[str, Any]) -> Metrics:

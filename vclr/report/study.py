@@ -19,6 +19,7 @@ from vclr.report.experiments import (
     by_test_set,
     describe_caps,
     groups_of,
+    headline_of,
     main_metric,
     provenance,
     shown_columns,
@@ -129,9 +130,11 @@ def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> list[str]:
 
 
 def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: bool) -> list[list[str]]:
-    """Return a row per metric; a difference agrees with the means if they are shown."""
+    """Return a row per metric that both show; a difference agrees with the means if they are shown."""
     rows = []
     for metric, test in comparison.results.items():
+        if not (comparison.first.shows(metric) and comparison.second.shows(metric)):
+            continue
         difference = comparison.shown(metric) if metric in shown else test.mean_difference
         over_seeds = "–" if test.low is None else f"{test.low:+.1f} to {test.high:+.1f}"
         tests = [format_p(test.p_t), format_p(test.p_permutation)]
@@ -142,21 +145,21 @@ def _test_rows(pair: str, comparison: Comparison, shown: list[str], has_draws: b
 
 def shown_metrics(experiments: list[Experiment]) -> list[str]:
     """List the metrics of a table of results."""
-    return shown_columns(experiments, (main_metric(experiments), BOX_HEADLINE, BOUNDARY_HEADLINE))
+    return shown_columns(experiments, (headline_of(experiments), BOX_HEADLINE, BOUNDARY_HEADLINE))
 
 
 def markdown_results(experiments: list[Experiment]) -> list[str]:
     """Return the lines of a Markdown table of what experiments reached on one test set, and of what it leaves out."""
     groups, shown, metric = groups_of(experiments), shown_metrics(experiments), main_metric(experiments)
     has_gap = any(experiment.gaps(metric) for experiment in experiments)
-    gap = "gap" if metric in shown else f"gap in `{metric}`"
+    gap = "gap" if metric == shown[0] else f"gap in `{metric}`"
     header = ["experiment", *(f"{group} `{name}`" for group in groups for name in shown)] + [gap] * has_gap
     rows = []
     for experiment in experiments:
         row = [experiment.name]
         row += [format_result(experiment, group, name) for group in groups for name in shown]
         rows.append(row + [format_gap(experiment, metric)] * has_gap)
-    caps = describe_caps(experiments, (metric, BOX_HEADLINE))
+    caps = describe_caps(experiments, (headline_of(experiments), BOX_HEADLINE))
     return [*markdown_table(header, rows), *[line for said in caps for line in ("", said)]]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from vclr.catalog.metrics import BOUNDARY_HEADLINE, TABLE_METRICS
 from vclr.coco.annotations import Json
 from vclr.report.comparison import Pairs, compare
-from vclr.report.experiments import Experiment, by_test_set, main_metric
+from vclr.report.experiments import Experiment, by_test_set, headline_of
 
 
 def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
@@ -24,7 +24,7 @@ def summarize(experiments: list[Experiment], pairs: Pairs = ()) -> Json:
 
 
 def _summarize_set(experiments: list[Experiment], pairs: Pairs) -> Json:
-    metric = main_metric(experiments)
+    metric = headline_of(experiments)
     has_boundary = any(one.measures(BOUNDARY_HEADLINE) for one in experiments)
     names = [name for name in TABLE_METRICS if has_boundary or name != BOUNDARY_HEADLINE]
     summary: Json = {"experiments": {}, "untrained": {}, "proposals": {}, "comparison": {}}
