@@ -60,21 +60,23 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
     Of several protocols, those that the same command has finished before are left out.
     """
     from vclr.data.readiness import check_test_set
-    from vclr.evaluation.provenance import check_shard_folder
 
-    for output, config in evaluations.items():  # before the checkpoint is read, which takes long
-        check_test_set(config)
-        if shard is not None:
-            check_shard_folder(output, shard)
+    for config in evaluations.values():
+        check_test_set(config)  # before the checkpoint is read, which takes long
     from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.shared_evaluation import evaluate as run_evaluation
     from vclr.evaluation.evaluate import evaluate_shard, read_finished
+    from vclr.evaluation.provenance import check_shard_folder
 
     first = next(iter(evaluations.values()))  # they differ in their protocols alone
     with leaving_at_once(), joined_processes(first.train.device) as device:
-        if shard is not None and world_size() > 1:
-            raise UsageError(f"--shard {shard}: the {world_size()} processes share the images already; leave it out")
+        if shard is not None:
+            if world_size() > 1:
+                shared = f"the {world_size()} processes share the images already"
+                raise UsageError(f"--shard {shard}: {shared}; leave it out")
+            for output in evaluations:
+                check_shard_folder(output, shard)
         model, described = load_detector(first, checkpoint, device, "evaluating")
         for output, config in evaluations.items():
             if shard is not None:

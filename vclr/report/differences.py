@@ -26,8 +26,13 @@ OF_TEACHER = ("train.model_ema.enabled", "train.model_ema.decay")
 def differences(experiments: list[Experiment]) -> dict[str, list[Any]]:
     """Return the settings that differ between experiments, each with its value in every experiment."""
     changed = differing_values([flat_config(experiment.config) for experiment in trainings(experiments)])
-    shown = {key: row for key, row in sorted(changed.items()) if len(set(map(format_setting, row))) > 1}
-    return {key: row for key, row in shown.items() if key not in OWN_NAMES}
+    return {key: row for key, row in sorted(changed.items()) if key not in OWN_NAMES}
+
+
+def shown_differences(experiments: list[Experiment]) -> dict[str, list[str]]:
+    """Return what `differences` does for a reader, without settings whose values look the same."""
+    rows = {key: [format_setting(value) for value in row] for key, row in differences(experiments).items()}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1}
 
 
 def format_setting(value: Any) -> str:

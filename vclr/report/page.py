@@ -14,7 +14,7 @@ from vclr.files import atomic_path, write_json
 from vclr.pictures import write_png
 from vclr.report.comparison import Pairs, check_pairs, warn_of_apart
 from vclr.report.curves import draw_curves, draw_line_sample
-from vclr.report.differences import differences, format_setting
+from vclr.report.differences import shown_differences
 from vclr.report.experiments import by_test_set, trainings
 from vclr.report.facts import code_facts, describe_leaks, evaluated_files, run_facts
 from vclr.report.failures import NUM_FAILURES
@@ -89,7 +89,7 @@ def write_report(
         raw_score=RAW_SCORE,
         curves=draw_curves(histories),
         ledger=shown_ledger(ledger),
-        differences=differences(read),
+        differences=shown_differences(read),
         code=code_facts(trained),
         hashes=trained[0].data_hashes,
         num_failures=num_failures,
@@ -136,5 +136,5 @@ def _render(**content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["source"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    environment.filters |= {"data_uri": data_uri, "setting": format_setting}
+    environment.filters |= {"data_uri": data_uri}
     return environment.get_template("report.html.jinja").render(content)

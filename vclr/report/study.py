@@ -13,7 +13,7 @@ from vclr.catalog.metrics import BOUNDARY_HEADLINE, BOX_HEADLINE, MAX_PREDICTION
 from vclr.evaluation.intervals import Interval, interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
-from vclr.report.differences import describe_differences, differences, format_setting
+from vclr.report.differences import describe_differences, differences, shown_differences
 from vclr.report.experiments import (
     Experiment,
     by_test_set,
@@ -101,9 +101,9 @@ def summarize_study(experiments: list[Experiment], pairs: Pairs = ()) -> str:
     for title, compared in sets.items():
         lines += [f"## {title}", ""] if len(sets) > 1 else []
         lines += _summarize_set(compared, pairs)
-    changed = differences(experiments)
+    changed = shown_differences(experiments)
     if changed:
-        cells = [[f"`{key}`", *map(format_setting, row)] for key, row in changed.items()]
+        cells = [[f"`{key}`", *row] for key, row in changed.items()]
         lines += ["Settings that differ:", ""]
         lines += [*markdown_table(["setting", *(training.name for training in trainings(experiments))], cells), ""]
     facts = [f"{name} {value}" for name, value in provenance(experiments[0].environment).items()]
