@@ -23,7 +23,6 @@ from vclr.cli import app
 from vclr.coco import prediction_index
 from vclr.coco.annotations import encode_mask, to_rle
 from vclr.errors import UserError
-from vclr.evaluation import scorer
 from vclr.evaluation.recall import score
 from vclr.files import read_json, write_json
 from vclr.worker_pool import WorkerPool
@@ -184,7 +183,7 @@ def test_f1_is_the_best_over_all_score_thresholds(number: int):
 
 def test_several_processes_count_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prediction_index, "SHARE", 2000)
-    monkeypatch.setattr(scorer, "IMAGES", 1)
+    monkeypatch.setattr("vclr.coco.predictions.IMAGES", 1)
     truth, found = make_pair(7)
     images = [{**image, "id": 10 * copy + image["id"]} for copy in range(4) for image in truth["images"]]
     annotations = [

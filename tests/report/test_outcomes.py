@@ -89,7 +89,7 @@ def told(outcomes, group):
 
 
 def test_processes_and_files_of_any_kind_give_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("vclr.report.outcomes.IMAGES", 1)  # so that there are enough blocks for several processes
+    monkeypatch.setattr("vclr.coco.predictions.IMAGES", 1)  # so that there are enough blocks for several processes
     coco, predictions = random_set(3)
     annotated, alone = outcomes_of(coco, predictions, tmp_path)
     write_json(tmp_path / "coco.json", {**coco, "annotations": predictions})  # not a list: processes cannot share it

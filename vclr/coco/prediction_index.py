@@ -118,11 +118,11 @@ def read_images(
         if found is not None:
             yield image_id, [one.complete(size) for one in found]
         else:
-            entries = read_entries(stream, starts_and_stops, image_id, size)
+            entries = _read_entries(stream, starts_and_stops, image_id, size)
             yield image_id, [as_prediction(entry) for entry in entries]
 
 
-def read_entries(
+def _read_entries(
     stream: JsonStream, starts_and_stops: Sequence[int], image_id: int | str, size: tuple[int, int]
 ) -> list[Json]:
     """Return the predictions for an image as `PredictionChecks.check` returned them."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vclr.coco.checks import CocoChecks, Json, say_twin
 from vclr.coco.prediction import Prediction, as_prediction
@@ -22,6 +22,10 @@ log = logging.getLogger("vclr.coco")
 
 ELSEWHERE = object()  # stands for the id of an image that is not in the data set
 ByImage = Iterable[tuple[int | str, list[Prediction]]]
+S = TypeVar("S")
+R = TypeVar("R")
+
+IMAGES = 64  # that a process goes through at once
 
 
 class PredictionsFile:
@@ -83,6 +87,16 @@ class PredictionsFile:
         places = [(image_id, self.entries[image_id])] if image_id in self.entries else []
         return [one for _, found in read_images(self.stream, places, self.sizes) for one in found]
 
+    def map_images(
+        self, function: Callable[[S, ByImage], R], shared: S, description: str, pool: WorkerPool | None = None
+    ) -> Iterator[R]:
+        """Yield `function(shared, images)` for blocks of the images; the processes of `pool` share them if they can."""
+        if pool is None or not self.can_be_shared:
+            yield function(shared, self)
+            return
+        needed, items = (function, shared, self.path, self.sizes), list(self.entries.items())
+        yield from pool.map_blocks(_map_block, needed, items, IMAGES, description)
+
     @property
     def can_be_shared(self) -> bool:
         """Whether other processes can call `read_images` with a stream of their own."""
@@ -114,6 +128,16 @@ class PredictionsFile:
                 prediction = {**prediction, "image_id": image_id}
             runs.add(checks.check(prediction, f"{source}[{position}]")["image_id"], start, stop)
         self.entries = runs.by_image()
+
+
+def _map_block(
+    needed: tuple[Callable[[S, ByImage], R], S, Path, dict[Any, tuple[int, int]]],
+    _: int,
+    places: Sequence[tuple[int | str, array[int]]],
+) -> R:
+    function, shared, path, sizes = needed
+    with JsonStream(path, "annotations") as stream:
+        return function(shared, read_images(stream, places, sizes))
 
 
 def read_predictions(

@@ -159,8 +159,8 @@ def evaluate_parts(parts: list[Path], config: Config, output: Path) -> dict[str,
     scorer, annotations = make_scorer(config, samples), test_set(config).annotations
     with ExitStack() as stack:
         files = [stack.enter_context(opened) for opened in _open_parts(parts, samples, annotations)]
-        digests = {part: file.stream.sha256() for part, file in zip(parts, files, strict=True)}
-        source = provenance.read_common(digests, provenance.describe(config, None))
+        streams = {part: file.stream for part, file in zip(parts, files, strict=True)}
+        source = provenance.read_common(streams, provenance.describe(config, None))
         scorer.count_all(chain.from_iterable(files))
         _write_predictions(files, output / "predictions.json")
     return write_metrics(config, samples, scorer, output, source)
@@ -181,7 +181,7 @@ def evaluate_file(predictions: Path, config: Config, output: Path) -> dict[str, 
         scorer = make_scorer(config, samples)
         if missing := len(samples) - len(found.entries):
             log.warning("%s: %d of %d images have no predictions", predictions, missing, len(samples))
-        source = provenance.read_of_file(predictions, found.stream.sha256(), provenance.describe(config, None))
+        source = provenance.read_of_file(predictions, found.stream, provenance.describe(config, None))
         scorer.count_all(found)
         if not is_same_file(predictions, path):
             if found.stream.head is None:

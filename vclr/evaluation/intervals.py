@@ -69,8 +69,8 @@ def draw_averages(tallies: Mapping[Key, Tally], num_objects: Mapping[str, np.nda
             count = (~np.isnan(values)).sum(axis=0)
             parts.append(np.where(count, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan))
     for kind, parts in totals.items():
-        names = metric_names(kind, next(iter(tallies.values())).max_dets)
-        metrics |= dict(zip(names, np.concatenate(parts, axis=1), strict=False))
+        names = metric_names(kind, next(iter(tallies.values())).max_dets)  # F1 follows them
+        metrics |= dict(zip(names, np.concatenate(parts, axis=1)[: len(names)], strict=True))
     return metrics
 
 

@@ -12,7 +12,7 @@ from vclr.coco.annotations import Json
 from vclr.evaluation.intervals import Draws, describe_intervals, interval
 from vclr.evaluation.tally import Metrics
 
-THRESHOLDS = {f1_names(kind)[1] for kind in (*KINDS, BOUNDARY)}  # scores, whose ratio says nothing
+SCORE_THRESHOLDS = {f1_names(kind)[1] for kind in (*KINDS, BOUNDARY)}  # scores, whose ratio says nothing
 
 
 class Measured(NamedTuple):
@@ -47,21 +47,21 @@ def mean_ratio(renderings: Sequence[Measured], photos: Measured, metric: str) ->
 def divide(metrics: Mapping[str, float | None], photos: Mapping[str, float | None]) -> dict[str, float | None]:
     """Return the ratio of each metric to the photos'; None if either was not measured, or the photos' is 0.
 
-    `THRESHOLDS` are left out.
+    `SCORE_THRESHOLDS` are left out.
     """
     kept = {}
     for name, value in metrics.items():
-        if name not in THRESHOLDS:
+        if name not in SCORE_THRESHOLDS:
             natural = photos.get(name)
             kept[name] = value / natural if value is not None and natural else None
     return kept
 
 
 def divide_draws(draws: Draws, photos: Draws) -> Draws:
-    """Return the ratios in each draw without `THRESHOLDS`; NaN if the photos' is 0 or was not measured."""
+    """Return the ratios in each draw without `SCORE_THRESHOLDS`; NaN if the photos' is 0 or was not measured."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             name: np.where(photos[name] > 0, values / photos[name], np.nan)
             for name, values in draws.items()
-            if name in photos and name not in THRESHOLDS
+            if name in photos and name not in SCORE_THRESHOLDS
         }

@@ -22,6 +22,7 @@ from vclr.config import (
 from vclr.data.data_sets import evaluated_groups, known_test_set, protocol_name, test_set
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, sha256, write_json
+from vclr.json_stream import JsonStream
 from vclr.shards import Shard, order_parts
 
 log = logging.getLogger("vclr.evaluation")
@@ -137,13 +138,13 @@ def order_shards(parts: list[Path]) -> list[Path]:
     return order_parts((part, found[part]["shard"]) for part in parts)
 
 
-def read_common(files: Mapping[Path, str], expected: dict[str, Any]) -> dict[str, Any]:
+def read_common(files: Mapping[Path, JsonStream], expected: dict[str, Any]) -> dict[str, Any]:
     """Return the common provenance of the predictions of all shards.
 
     If a shard does not tell it, there is no checkpoint, and `predictions` has `path` and `sha256` of each file.
 
     Args:
-        files: the SHA-256 of each file of predictions.
+        files: the files of predictions, opened.
         expected: the provenance of the evaluation that joins them, without a checkpoint.
 
     Raises:
@@ -168,21 +169,21 @@ def read_common(files: Mapping[Path, str], expected: dict[str, Any]) -> dict[str
     return expected | _weights_of(next(iter(found.values())))
 
 
-def read_of_file(file: Path, digest: str, expected: dict[str, Any]) -> dict[str, Any]:
+def read_of_file(file: Path, stream: JsonStream, expected: dict[str, Any]) -> dict[str, Any]:
     """Return the provenance of one file of predictions: as `read_common` if it is the only shard.
 
     If `vclr evaluate` wrote it, the checkpoint is the one that metrics.json beside it tells. Unless that evaluation
     was the same one, `predictions` names the file as well.
     """
     if _read_beside(file) is not None:
-        return read_common({file: digest}, expected)
+        return read_common({file: stream}, expected)
     evaluated = _read_evaluated(file)
     is_same = "predictions" not in evaluated and all(evaluated.get(key) == expected[key] for key in SAME)
-    return expected | _weights_of(evaluated) | ({} if is_same else _name({file: digest}))
+    return expected | _weights_of(evaluated) | ({} if is_same else _name({file: stream}))
 
 
-def _name(files: Mapping[Path, str]) -> dict[str, Any]:
-    return {"predictions": [{"path": str(path), "sha256": digest} for path, digest in files.items()]}
+def _name(files: Mapping[Path, JsonStream]) -> dict[str, Any]:
+    return {"predictions": [{"path": str(path), "sha256": stream.sha256()} for path, stream in files.items()]}
 
 
 def _weights_of(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metri
 from vclr.coco.annotations import Json
 from vclr.coco.file import CocoFile
 from vclr.coco.prediction import Prediction, as_prediction
-from vclr.coco.prediction_index import read_images
 from vclr.coco.predictions import ByImage, PredictionsFile
 from vclr.errors import UsageError
 from vclr.evaluation.boundary import to_boundary
@@ -25,13 +22,10 @@ from vclr.evaluation.detections import best_first, outline_found, outline_object
 from vclr.evaluation.intervals import Draws, Key, draw_averages, draw_metrics
 from vclr.evaluation.tally import Detections, Metrics, Tally, average
 from vclr.evaluation.truth import Group, Truth
-from vclr.json_stream import JsonStream
 from vclr.wording import count_of, short
 from vclr.worker_pool import WorkerPool
 
 log = logging.getLogger("vclr.evaluation")
-
-IMAGES = 64  # that a process counts at once
 
 
 class Scorer:
@@ -84,10 +78,7 @@ class Scorer:
         """Count predictions; the processes of `pool` may share the work on a file."""
         if isinstance(predictions, PredictionsFile):
             self._source = str(predictions.path)
-        if pool and isinstance(predictions, PredictionsFile) and predictions.can_be_shared:
-            shared = self._start_again(), predictions.path, predictions.sizes
-            items = list(predictions.entries.items())
-            for tallies in pool.map_blocks(_count_images, shared, items, IMAGES, "score"):
+            for tallies in predictions.map_images(_count_images, self._start_again(), "score", pool):
                 self.merge(tallies)
             return
         for image_id, found in predictions:
@@ -219,15 +210,11 @@ class ClassAwareScorer(Scorer):
         return {"": draw_averages(*self._counted())}
 
 
-def _count_images(
-    shared: tuple[Scorer, Path, dict[Any, tuple[int, int]]], _: int, places: Sequence[tuple[int | str, array[int]]]
-) -> dict[Key, Tally]:
-    """Count the predictions for some images of a file."""
-    scorer, path, sizes = shared
+def _count_images(scorer: Scorer, predictions: ByImage) -> dict[Key, Tally]:
+    """Return the tallies of some images of a file."""
     scorer = scorer._start_again()
-    with JsonStream(path, "annotations") as stream:
-        for image_id, found in read_images(stream, places, sizes):
-            scorer.count(image_id, found)
+    for image_id, found in predictions:
+        scorer.count(image_id, found)
     return scorer.tallies
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vclr.catalog.metrics import AP_DETECTIONS
-from vclr.coco.prediction import Prediction, Size
-from vclr.coco.prediction_index import read_images
-from vclr.coco.predictions import PredictionsFile
+from vclr.coco.prediction import Prediction
+from vclr.coco.predictions import ByImage, PredictionsFile
 from vclr.evaluation.detections import best_first
 from vclr.evaluation.matching import match
 from vclr.evaluation.tally import THRESHOLDS
-from vclr.json_stream import JsonStream
 from vclr.report.annotated import Annotated
 from vclr.worker_pool import WorkerPool
 
 FITS = THRESHOLDS[0]  # IoU from which a prediction fits an object
 CURVE_LEVELS = [0, 5]  # of `THRESHOLDS`: precision is drawn at IoU .50 and .75
-IMAGES = 64  # that a process goes through at once
 
 ByGroup = defaultdict[str, list[np.ndarray]]
 
@@ -90,13 +84,8 @@ def read_outcomes(predictions: PredictionsFile, annotated: Annotated, pool: Work
     Objects are found as in `vclr.evaluation.recall`: of each group alone, without regard to classes within it.
     """
     outcomes = _start(annotated)
-    if pool and predictions.can_be_shared:
-        shared, items = (annotated, predictions.path, predictions.sizes), list(predictions.entries.items())
-        for part in pool.map_blocks(_read_images, shared, items, IMAGES, "predictions"):
-            outcomes.merge(part)
-    else:
-        for image_id, found in predictions:
-            _add(outcomes, annotated, image_id, found)
+    for part in predictions.map_images(_read_images, annotated, "predictions", pool):
+        outcomes.merge(part)
     return outcomes
 
 
@@ -105,15 +94,11 @@ def _start(annotated: Annotated) -> Outcomes:
     return Outcomes("box", {group: np.zeros(len(annotated.annotations), np.int8) for group in annotated.groups})
 
 
-def _read_images(
-    shared: tuple[Annotated, Path, dict[Any, Size]], _: int, places: Sequence[tuple[int | str, array[int]]]
-) -> Outcomes:
+def _read_images(annotated: Annotated, predictions: ByImage) -> Outcomes:
     """Return the outcomes of the predictions for some images of a file."""
-    annotated, path, sizes = shared
     outcomes = _start(annotated)
-    with JsonStream(path, "annotations") as stream:
-        for image_id, found in read_images(stream, places, sizes):
-            _add(outcomes, annotated, image_id, found)
+    for image_id, found in predictions:
+        _add(outcomes, annotated, image_id, found)
     return outcomes
 
 

@@ -9,6 +9,7 @@ be in `runs/<experiment>/` and `results/<experiment>/` without `seed<k>/`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,9 +182,10 @@ def _read_scores(path: Path, config: Config, protocol: str) -> _Scores:
     if not isinstance(metrics, dict) or not isinstance(groups or {}, dict):
         raise UserError(f"{path}: is not a file of metrics")
     said = metrics.get("provenance")
-    of = said.get("checkpoint") if isinstance(said, dict) else None
+    said = said if isinstance(said, dict) else {}
+    of = said.get("checkpoint")
     checkpoint = str(of.get("sha256") or "") if isinstance(of, dict) else ""
-    weights, settings = (str(said.get(key) or "") if isinstance(said, dict) else "" for key in ("weights", "config"))
+    weights, settings = (str(said.get(key) or "") for key in ("weights", "config"))
     classes = _read_classes(said, path, config)
     draws = read_draws(path.parent / DRAWS_FILE) if "intervals" in metrics else {}
     if not groups:
@@ -213,9 +215,9 @@ def _check_draws(draws: dict[str, Draws], groups: dict[str, Any], path: Path) ->
                 raise UserError(f"{path.parent / DRAWS_FILE}: is not of the same evaluation as {path}; evaluate again")
 
 
-def _read_classes(provenance: Any, path: Path, config: Config) -> dict[str, list[str]]:
+def _read_classes(provenance: Mapping[str, Any], path: Path, config: Config) -> dict[str, list[str]]:
     """Return the classes of each group from the file, or for older files from the configuration of the run."""
-    if not isinstance(provenance, dict) or "groups" not in provenance:
+    if "groups" not in provenance:
         return resolve_groups(config.evaluation.groups)
     try:
         return msgspec.convert(provenance["groups"], dict[str, list[str]])
