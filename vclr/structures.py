@@ -19,7 +19,7 @@ without padding, unless the text says otherwise) or in absolute pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -66,6 +66,7 @@ class Batch:
         image_sizes: (height, width) of each image without padding.
         targets: the objects of each image.
         views: the name of each image's view.
+        missing_views: for each image, the name of the view that was drawn if the photo has no file of it, else "".
     """
 
     images: Tensor
@@ -73,6 +74,7 @@ class Batch:
     image_sizes: list[Size]
     targets: list[Target]
     views: list[str]
+    missing_views: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -148,13 +150,13 @@ def to_device(value: T, device: torch.device) -> T:
     """
     moved: dict[str, object] = {}
     tensors: dict[int, Tensor] = {}
-    for field in fields(value):  # type: ignore[arg-type]
-        item = getattr(value, field.name)
+    for part in fields(value):  # type: ignore[arg-type]
+        item = getattr(value, part.name)
         if isinstance(item, Tensor):
             if id(item) not in tensors:
                 tensors[id(item)] = item.to(device, non_blocking=device.type != "cpu")
             item = tensors[id(item)]
         elif isinstance(item, list) and item and isinstance(item[0], Target):
             item = [to_device(target, device) for target in item]
-        moved[field.name] = item
+        moved[part.name] = item
     return type(value)(**moved)

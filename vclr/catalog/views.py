@@ -21,6 +21,14 @@ CONTROLS: dict[str, str] = {
 }
 RENDERED = COMPUTED_VIEWS | CONTROLS  # all that needs no files
 
+# What a training does with photos that have no file of a view (`views.missing`).
+REFUSE, SKIP, PHOTO = "error", "skip", "photo"
+MISSING_VIEWS: dict[str, str] = {
+    REFUSE: "the training is refused before it starts",
+    SKIP: "the view is not drawn for them",
+    PHOTO: "the photo stands in",
+}
+
 # What `vclr probe` shows by default, and the computed view that it shows if files of a published one are missing.
 PROBE_VIEWS = (NATURAL, DEPTH, STYLE, "edge", "gray", "random_texture", "shuffled_patch")
 STAND_INS = {DEPTH: "pseudo_depth"}

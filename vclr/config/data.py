@@ -9,7 +9,7 @@ from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.data_sets import KNOWN, PROTOCOLS, PUBLISHED, REBUILT
 from vclr.catalog.metrics import MAX_DETS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.catalog.views import COMPUTED_VIEWS, NATURAL
+from vclr.catalog.views import COMPUTED_VIEWS, MISSING_VIEWS, NATURAL, PHOTO, REFUSE, SKIP
 from vclr.config.setting import section, setting
 
 
@@ -59,6 +59,14 @@ class ViewsConfig:
         "every folder are drawn equally often.",
     )
     seed: int = setting(0, "Seed of computed views, together with the photo's name.", at_least=0)
+    missing: str = setting(
+        REFUSE,
+        f"What happens if photos have no file of a view that is drawn: with `{REFUSE}`, the training is refused before "
+        f"it starts; with `{SKIP}`, the view is not drawn for these photos, and their other views share its weight; "
+        f"with `{PHOTO}`, the photo itself stands in. The photos and the draws without a file are counted.",
+        choices=tuple(MISSING_VIEWS),
+        before=REFUSE,
+    )
     corrupt: CorruptConfig = section(CorruptConfig)
 
 

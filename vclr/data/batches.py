@@ -22,7 +22,14 @@ def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
     targets = [sample.target for sample in samples]
     if pin_memory:
         targets = [target.pin_memory() for target in targets]
-    return Batch(images, natural, image_sizes, targets, [sample.view for sample in samples])
+    return Batch(
+        images,
+        natural,
+        image_sizes,
+        targets,
+        [sample.view for sample in samples],
+        [sample.missing_view for sample in samples],
+    )
 
 
 def pad_images(images: list[Tensor], pin_memory: bool = False) -> tuple[Tensor, list[Size]]:

@@ -17,7 +17,7 @@ from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
 from vclr.splits.with_proposals import refuse_second_proposals
 from vclr.views.choice import check_view_names, view_weights
-from vclr.views.files import ViewFiles
+from vclr.views.missing import open_view_files
 
 
 def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:
@@ -29,7 +29,8 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     Args:
         config: the experiment.
         needs_first_weights: `train.init_checkpoint` will be read; once there is a checkpoint, it is not.
-        reads_training_set: look for each photo and view of the training set; a training does this itself.
+        reads_training_set: look for each photo and view of the training set; a training does this itself. Views may be
+            missing as far as `views.missing` allows.
 
     Raises:
         UsageError: a name is unknown; names the nearest.
@@ -39,7 +40,8 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
-    views = {view: Path(train.views[view]) for view in view_weights(config.views, train) if view in train.views}
+    drawn = list(view_weights(config.views, train))
+    views = {view: train.views[view] for view in drawn if view in train.views}
     for view, folder in views.items():
         if locate(folder) is None:
             raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
@@ -51,8 +53,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         coco.check_images()
         open_images(train.images, coco.images, coco.path)
         file_names = [image["file_name"] for image in coco.images]
-        for view, folder in views.items():
-            ViewFiles(view, folder, file_names)
+        open_view_files(views, file_names, config.views, drawn)
     if evaluates_while_training(config) and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     images = test_set(config).images

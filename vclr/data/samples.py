@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
+from vclr.views.files import ViewFiles
+from vclr.views.missing import say_missing
 from vclr.views.reader import ImageViews, ViewReader
 
 log = logging.getLogger("vclr.data")
@@ -31,12 +34,17 @@ log = logging.getLogger("vclr.data")
 
 @dataclass
 class Sample:
-    """A training image. `image` and `natural` are (3, h, w) uint8, `view` names what `image` shows."""
+    """A training image.
+
+    `image` and `natural` are (3, h, w) uint8, `view` names what `image` shows, and `missing_view` the view that was
+    drawn if the photo has no file of it.
+    """
 
     image: Tensor
     natural: Tensor
     target: Target
     view: str
+    missing_view: str = ""
 
 
 @dataclass
@@ -50,6 +58,7 @@ class PackedSample:
         masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
         view: the name of the view in `image`.
+        missing_view: the name of the view that was drawn, if the photo has no file of it.
     """
 
     image: np.ndarray
@@ -58,6 +67,7 @@ class PackedSample:
     masks: ObjectMasks
     image_id: int
     view: str
+    missing_view: str = ""
 
     def unpack(self) -> Sample:
         """Return the sample with whole masks; only its images share memory with this one."""
@@ -69,7 +79,7 @@ class PackedSample:
             masks=torch.from_numpy(self.masks.whole()),
             image_id=self.image_id,
         )
-        return Sample(image, natural, target, self.view)
+        return Sample(image, natural, target, self.view, self.missing_view)
 
 
 @dataclass
@@ -95,6 +105,8 @@ class TrainingSamples(Dataset[Sample]):
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
+        for view, count in self.views.count_missing().items():
+            log.warning("%s", say_missing(view, count, len(self.images), config.views.missing))
         self.has_teacher_losses = bool(teacher_losses(vars(config.model.criterion.weight_dict)))
         self.seed = config.train.seed
 
@@ -109,16 +121,16 @@ class TrainingSamples(Dataset[Sample]):
         """Make the sample at `index` for an epoch."""
         generator = np.random.default_rng([self.seed, epoch, index])
         size = self.images.size(index)
-        view = self.views.draw(generator)
+        view, missing = self.views.draw(generator, index)
         geometry = draw_training_geometry(self.mapper, size, generator)
         # Only teacher-driven losses need the natural image beside another view.
-        photo = self.images.open(index) if self.has_teacher_losses or self.views.needs_photo(view) else None
+        photo = self.images.open(index) if self.has_teacher_losses or self.views.needs_photo(view, index) else None
         shown = self.views.read(view, index, size, photo)
         image = natural = _to_array(geometry.apply_to_image(shown))
         if self.has_teacher_losses and photo is not None and photo is not shown:
             natural = _to_array(geometry.apply_to_image(photo))
         boxes, masks = self.objects[index].move(geometry, size)
-        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view)
+        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view, missing)
 
 
 class TestSamples(Dataset[TestSample]):
@@ -151,7 +163,7 @@ class TestSamples(Dataset[TestSample]):
 
     def __getitem__(self, index: int) -> TestSample:
         """Read the image at `index`."""
-        photo = self.images.open(index) if self.views.needs_photo(self.view) else None
+        photo = self.images.open(index) if self.views.needs_photo(self.view, index) else None
         shown = self.views.read(self.view, index, self.images.size(index), photo)
         return make_test_sample(shown, self.mapper, self.images.ids[index])
 
@@ -169,8 +181,9 @@ class TestSamples(Dataset[TestSample]):
         """
         shown = copy.copy(self)
         shown.view = view
-        folders = {view: folder} if folder else {}
-        shown.views = ImageViews(self.images.folder, folders, self.views.seed, self.images.file_names, key)
+        names = self.images.file_names
+        files = {view: ViewFiles(view, Path(folder), names, key)} if folder else {}
+        shown.views = ImageViews(self.images.folder, files, self.views.seed, names)
         return shown
 
 

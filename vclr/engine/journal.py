@@ -16,6 +16,7 @@ from typing import Any
 from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.weights import name_metrics
 from vclr.config import Config
+from vclr.engine.missing_views import MissingViews
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
 from vclr.errors import UserError
@@ -48,7 +49,16 @@ class Journal:
         evaluated: the records of the evaluations that are written, by iteration.
     """
 
-    def __init__(self, folder: RunFolder, config: Config, iteration: int, quiet: bool, kept: MemoryHandler) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Config,
+        iteration: int,
+        quiet: bool,
+        kept: MemoryHandler,
+        missing: MissingViews,
+    ) -> None:
+        self.missing = missing
         self.last = config.train.max_iter
         self.periods = [self.last, config.train.log_period]  # an iteration of one is written
         if config.train.early_stopping.patience:
@@ -105,6 +115,7 @@ class Journal:
         record = {name: total / self.count for name, total in self.sums.items()}
         record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}
         record["other_work"] = self.other_work.share()
+        record |= self.missing.record()
         self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
         log.info(
@@ -155,9 +166,11 @@ class Journal:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the record that has not been written yet."""
-        return {"sums": dict(self.sums), "count": self.count, "seconds": time.perf_counter() - self.since}
+        state = {"sums": dict(self.sums), "count": self.count, "seconds": time.perf_counter() - self.since}
+        return state | self.missing.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue with the sums of `state_dict`, so that averages do not depend on where a training was stopped."""
         self.sums.update(state["sums"])
         self.count, self.since = state["count"], time.perf_counter() - state["seconds"]
+        self.missing.load_state_dict(state)

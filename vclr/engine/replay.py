@@ -113,4 +113,5 @@ def join_batches(parts: list[Batch]) -> Batch:
     sizes = [size for part in parts for size in part.image_sizes]
     targets = [target for part in parts for target in part.targets]
     views = [view for part in parts for view in part.views]
-    return Batch(join([p.images for p in parts]), join([p.natural for p in parts]), sizes, targets, views)
+    missing = [view for part in parts for view in part.missing_views]
+    return Batch(join([p.images for p in parts]), join([p.natural for p in parts]), sizes, targets, views, missing)

@@ -23,6 +23,7 @@ from vclr.engine.data_hashes import hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal, keeping_log
+from vclr.engine.missing_views import MissingViews
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
@@ -65,15 +66,16 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         state = TrainState(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
+        missing = MissingViews(samples.views.count_missing())
         loader = TrainingLoader(config, samples, state.iteration, rank(), world_size(), device)
         with (
-            open_journal(folder, state, averages, quiet, kept) as journal,
+            open_journal(folder, state, averages, quiet, kept, missing) as journal,
             closing(read_batches(loader)) as batches,
             naming_causes(),  # before the loader closes, which may take a while
         ):
             where = describe_device(device, config.train.device)
             log.info("training on %s; %s", where, say_milestones(config))
-            run_iterations(state, batches, folder, journal, signals)
+            run_iterations(state, batches, folder, journal, signals, missing)
         if rank() == 0:
             folder.mark_done(state.iteration)
 
@@ -121,7 +123,12 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
 
 @contextmanager
 def open_journal(
-    folder: RunFolder, state: TrainState, averages: dict[str, Any] | None, quiet: bool, kept: MemoryHandler
+    folder: RunFolder,
+    state: TrainState,
+    averages: dict[str, Any] | None,
+    quiet: bool,
+    kept: MemoryHandler,
+    missing: MissingViews,
 ) -> Iterator[Journal | None]:
     """Prepare the folder for training, and yield the journal on the first process, None on the others."""
     if rank():
@@ -130,14 +137,19 @@ def open_journal(
     folder.done.unlink(missing_ok=True)
     folder.write_description(describe_environment(state.student.pixel_mean.device))
     folder.forget_after(state.iteration)
-    with Journal(folder, state.config, state.iteration, quiet, kept) as journal:
+    with Journal(folder, state.config, state.iteration, quiet, kept, missing) as journal:
         if averages:
             journal.load_state_dict(averages)
         yield journal
 
 
 def run_iterations(
-    state: TrainState, batches: Iterator[Batch], folder: RunFolder, journal: Journal | None, signals: StopSignals
+    state: TrainState,
+    batches: Iterator[Batch],
+    folder: RunFolder,
+    journal: Journal | None,
+    signals: StopSignals,
+    missing: MissingViews,
 ) -> None:
     """Take steps until `train.max_iter` or an early end, with checkpoints and evaluations along the way."""
     config = state.config.train
@@ -158,6 +170,7 @@ def run_iterations(
             if signals.requested and config.compile and world_size() == 1:
                 continue  # the signal that ended the compiler, and so the step, also asks this process to stop
             raise
+        missing.count(batch)
         if journal:
             journal.step(state.iteration, losses, lr, data_seconds)
         if state.iteration == config.max_iter or state.iteration % config.checkpointer.period == 0:

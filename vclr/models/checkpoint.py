@@ -197,6 +197,9 @@ def _check_journal(journal: Any, iteration: int, where: str) -> None:
     for key, value in {**sums, "seconds": seconds}.items():
         if not isinstance(key, str) or type(value) not in (int, float) or not math.isfinite(value):
             raise UserError(f"{where}: {_say(key)} is {_say(value)}, not a number")
+    missing = journal.get("missing_views", {})
+    if not isinstance(missing, Mapping) or any(type(count) is not int or count < 0 for count in missing.values()):
+        raise UserError(f"{where}: missing_views is {_say(missing)}, not numbers of draws")
 
 
 def _check_optimizer_fits(optimizer: Mapping[str, Any], model: Detector, config: Config, where: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vclr import drawing
-from vclr.catalog.views import NATURAL
+from vclr.catalog.views import NATURAL, PHOTO, REFUSE
 from vclr.coco import annotations as coco_json
 from vclr.coco.annotations import Json
 from vclr.coco.predictions import PredictionsFile
@@ -49,7 +49,9 @@ def training_scenes(experiments: list[Experiment], coco: Json) -> tuple[list[str
     data_set = training_set(experiment.config)
     objects = _objects(coco)
     names = [image["file_name"] for image in coco["images"] if image["id"] in objects]
-    settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=experiment.config.views.seed)
+    drawn = experiment.config.views
+    missing = REFUSE if drawn.missing == REFUSE else PHOTO
+    settings = ViewsConfig(weights=dict.fromkeys(views, 1.0), seed=drawn.seed, missing=missing)
     reader, photos = ViewReader(data_set, settings, names), open_folder(data_set.images)
     rows = []
     for image in _pick(coco, objects, NUM_SCENES):

@@ -14,15 +14,25 @@ from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import locate, open_folder
 from vclr.pictures import IMAGE_SUFFIXES
 
+_MISSING = 255  # in place of the number of a suffix; there are far fewer suffixes
+
 
 class ViewFiles:
     """The files of a view: in its folder or zip, with the stems of the photos."""
 
-    def __init__(self, view: str, folder: Path, file_names: Sequence[str], key: str = "data.train.views") -> None:
+    def __init__(
+        self,
+        view: str,
+        folder: Path,
+        file_names: Sequence[str],
+        key: str = "data.train.views",
+        may_be_missing: bool = False,
+    ) -> None:
         """Find the file of each photo; errors call its folder `KEY.VIEW`.
 
         Raises:
-            UserError: the folder does not exist, or photos have no file in it; says how many and the first.
+            UserError: the folder does not exist, or photos have no file in it; says how many and the first. With
+                `may_be_missing`, only if no photo has one.
         """
         own = f"{key}.{view}"
         if locate(folder) is None:
@@ -31,7 +41,7 @@ class ViewFiles:
         # The suffix is all that must be remembered of a name.
         found = [find_suffix(self.folder, name) for name in file_names]
         missing = [number for number, suffix in enumerate(found) if suffix is None]
-        if missing:
+        if missing and not (may_be_missing and len(missing) < len(file_names)):
             first = file_names[missing[0]]
             says = f"{folder}: view {view} of {len(missing)} photos is missing; the first: {first}"
             if len(missing) == len(file_names):
@@ -40,7 +50,16 @@ class ViewFiles:
                 )
             raise UserError(says)
         self.suffixes = sorted({suffix for suffix in found if suffix is not None})
-        self._kinds = np.array([self.suffixes.index(str(suffix)) for suffix in found], dtype=np.uint8)
+        kinds = {suffix: kind for kind, suffix in enumerate(self.suffixes)}
+        self._kinds = np.array([kinds.get(str(suffix), _MISSING) for suffix in found], dtype=np.uint8)
+
+    def missing(self) -> np.ndarray:
+        """Return the places of the photos that have no file, in ascending order."""
+        return np.flatnonzero(self._kinds == _MISSING)
+
+    def has(self, index: int) -> bool:
+        """Tell whether the photo at `index` has a file."""
+        return bool(self._kinds[index] != _MISSING)
 
     def path(self, index: int) -> Path:
         """Return the file of the photo at `index`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from vclr.catalog.views import NATURAL
+from vclr.catalog.views import NATURAL, PHOTO
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
 from vclr.image_folders.folder import ImageFolder
@@ -17,6 +18,14 @@ from vclr.structures import Size
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.computed import render_view
 from vclr.views.files import ViewFiles
+from vclr.views.missing import open_view_files
+
+
+class Draw(NamedTuple):
+    """The view that is shown; and the one that was drawn first, if the photo has no file of it."""
+
+    view: str
+    missing: str = ""
 
 
 class ImageViews:
@@ -25,34 +34,29 @@ class ImageViews:
     def __init__(
         self,
         images: ImageFolder,
-        folders: Mapping[str, str],
+        files: Mapping[str, ViewFiles],
         seed: int,
         file_names: Sequence[str],
-        key: str = "data.train.views",
     ) -> None:
-        """Find the files of the views that have some.
+        """Take the views that are files.
 
         Args:
             images: the photos.
-            folders: the folder of each view that is files; all other views are computed.
+            files: the files of each view that has some; all other views are computed.
             seed: of computed views.
             file_names: of the photos.
-            key: the setting of the folders, for errors.
-
-        Raises:
-            UserError: images have no file in a view; says how many and the first.
         """
         self.images = images
+        self.files = files
         self.seed = seed
         self.file_names = file_names
-        self.files = {view: ViewFiles(view, Path(folder), file_names, key) for view, folder in folders.items()}
 
-    def needs_photo(self, view: str) -> bool:
-        """Tell whether a view is the photo or computed from it, and so has no file of its own."""
-        return view not in self.files
+    def needs_photo(self, view: str, index: int) -> bool:
+        """Tell whether a view of a photo is the photo or computed from it, and so is no file of its own."""
+        return view not in self.files or not self.files[view].has(index)
 
     def read(self, view: str, index: int, size: Size, photo: Image.Image | None) -> Image.Image:
-        """Return a view of the photo at `index`.
+        """Return a view of the photo at `index`, or the photo itself if a file that may be missing is.
 
         Args:
             view: its name.
@@ -63,14 +67,14 @@ class ImageViews:
         Raises:
             UserError: the view's file is not an image, or not of the photo's size.
         """
-        if view in self.files:
+        if view in self.files and self.files[view].has(index):
             image = self.files[view].open(index)
             if image.size != size[::-1]:
                 path, name, (height, width) = self.files[view].path(index), self.file_names[index], size
                 raise UserError(f"{path}: is {image.width}x{image.height}, its photo {name} is {width}x{height}")
             return image
         assert photo is not None  # callers ask needs_photo
-        if view == NATURAL:
+        if view == NATURAL or view in self.files:
             return photo
         stem = Path(self.file_names[index]).stem
         return Image.fromarray(render_view(view, np.asarray(photo), self.seed, stem, self._draw_photo))
@@ -84,19 +88,43 @@ class ViewReader(ImageViews):
     """Draws and reads views by name, with the relative weights of `views.weights`."""
 
     def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
-        """Check that every view with a weight exists for every image.
+        """Check that every view with a weight exists for every image, as far as `views.missing` asks for it.
 
         Raises:
             UsageError: a view is neither natural, nor a folder of the data set, nor computed.
-            UserError: images have no file in a view; says how many and the first.
+            UserError: images have no file in a view, and `views.missing` does not allow that; says how many and the
+                first.
         """
         check_view_names(config, data_set)
         weights = view_weights(config, data_set)
         self.names = list(weights)
         self.probabilities = np.array(list(weights.values())) / sum(weights.values())
+        self.policy = config.missing
         folders = {view: data_set.views[view] for view in self.names if view in data_set.views}
-        super().__init__(open_folder(data_set.images), folders, config.seed, file_names)
+        files = open_view_files(folders, file_names, config, self.names)
+        super().__init__(open_folder(data_set.images), files, config.seed, file_names)
 
-    def draw(self, generator: np.random.Generator) -> str:
-        """Draw the name of a view."""
-        return self.names[int(generator.choice(len(self.names), p=self.probabilities))]
+    def draw(self, generator: np.random.Generator, index: int) -> Draw:
+        """Draw a view of the photo at `index`.
+
+        If its file is missing, either the photo stands in, or one of the photo's other views is drawn. The photo draws
+        these as often, relative to each other, as the others do.
+        """
+        drawn = self._draw(generator, self.probabilities)
+        if drawn == NATURAL or not self._is_missing(drawn, index):
+            return Draw(drawn)
+        if self.policy == PHOTO:
+            return Draw(NATURAL, drawn)
+        others = self.probabilities * [not self._is_missing(view, index) for view in self.names]
+        return Draw(self._draw(generator, others / others.sum()), drawn)
+
+    def count_missing(self) -> dict[str, int]:
+        """Return how many photos have no file, for each view of which some have none."""
+        counts = {view: len(files.missing()) for view, files in self.files.items()}
+        return {view: count for view, count in counts.items() if count}
+
+    def _draw(self, generator: np.random.Generator, probabilities: np.ndarray) -> str:
+        return self.names[int(generator.choice(len(self.names), p=probabilities))]
+
+    def _is_missing(self, view: str, index: int) -> bool:
+        return view in self.files and not self.files[view].has(index)

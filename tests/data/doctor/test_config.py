@@ -31,6 +31,23 @@ def test_views(world: World):
     assert "training uses only the photos: " in only(world.check_config(without[0]), "no view", WARNING)
 
 
+def test_missing_views_under_a_policy(world: World):
+    depth = world.folder / "depth"
+    (depth / "a.png").unlink()
+    natural = "views.weights={natural: 1, depth: 1}"
+    says = only(world.check_config("views.missing=photo", natural), "missing view", WARNING)
+    assert f"{depth}: view depth of a.png: does not exist; the photo stands in (views.missing=photo)" in says
+    says = only(world.check_config("views.missing=skip", natural), "missing view", WARNING)
+    assert "the view is not drawn for this photo" in says
+    found = wrong(world.check_config("views.missing=skip", "views.weights={natural: 0, depth: 1}"))
+    assert [finding.level for finding in found] == [WARNING, ERROR]
+    assert "1 photos have none of the views that are drawn; the first: a.png" in found[1].says
+    for name in ("b.png", "c.png"):
+        (depth / name).unlink()
+    found = wrong(world.check_config("views.missing=photo", natural))
+    assert [finding.level for finding in found] == [ERROR] * 3, "a view that no photo has"
+
+
 def test_view_names(world: World):
     says = only(world.check_config("views.weights={natural: 1, dept: 1}"), "unknown view", ERROR)
     assert "views.weights.dept: no folder" in says

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vclr.catalog.views import REFUSE, SKIP
 from vclr.coco.file import CocoFile, open_despite_bad_numbers
 from vclr.config import Config, evaluates_while_training
 from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, training_set
@@ -22,18 +23,24 @@ from vclr.finding import OK, Finding
 from vclr.image_folders.open import Images, each_folder, find_missing, locate, open_folder
 from vclr.splits.with_proposals import refuse_second_proposals
 from vclr.views.choice import list_unknown_views, view_weights
+from vclr.views.missing import say_no_view
 from vclr.worker_pool import WorkerPool
 
 
 @dataclass
 class DataSet:
-    """The files of a data set, and their use."""
+    """The files of a data set, and their use.
+
+    `views` has those views that are drawn, as files; `drawn` names all views that are drawn.
+    """
 
     annotations: Path
     images: Images
     views: dict[str, Path] = field(default_factory=dict)
     proposals: Path | None = None
     use: Use = field(default_factory=Use)
+    drawn: list[str] = field(default_factory=list)
+    missing_views: str = REFUSE
 
 
 @dataclass
@@ -84,6 +91,8 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
         {view: Path(folder) for view, folder in train.views.items() if view in weights},
         Path(train.proposals) if train.proposals else None,
         replace(use, evaluates=False),
+        list(weights),
+        config.views.missing,
     )
     tested = DataSet(Path(test.annotations), test.images, use=replace(use, trains=False))
     if (training.annotations, training.images) == (tested.annotations, tested.images):
@@ -145,11 +154,23 @@ def _check_set(
         report.findings += found
     elif missing.exists():
         report.findings += kinds.MISSING_FILE.found(files.use, f"{missing}: is not a folder")
-    for view, folder in files.views.items():
-        report.findings += check_views(contents, view, folder, decode, pool)
+    report.findings += _check_all_views(files, contents, decode, pool)
     if files.proposals is not None and files.proposals.exists():
         report.findings += check_proposals(files.proposals, contents, pool)
     return checked
+
+
+def _check_all_views(files: DataSet, contents: Contents, decode: bool, pool: WorkerPool) -> list[Finding]:
+    findings, lacking = [], []
+    for view, folder in files.views.items():
+        found, names = check_views(contents, view, folder, decode, pool, files.missing_views)
+        findings += found
+        lacking.append(names)
+    if files.missing_views == SKIP and len(lacking) == len(files.drawn):
+        photos = sorted(set.intersection(*map(set, lacking)))
+        if photos:
+            findings += kinds.NO_VIEW_LEFT.found(Use(evaluates=False), say_no_view(photos))
+    return findings
 
 
 def _compare(training: _Checked, test: _Checked) -> list[Finding]:

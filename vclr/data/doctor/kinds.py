@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vclr.catalog.views import PHOTO, SKIP
 from vclr.finding import ERROR, OK, WARNING, Finding
 
 REFUSED = "refused before anything starts"
@@ -152,6 +153,11 @@ NO_VIEW_FOLDER = Kind(ERROR, "missing view", REFUSED, "")
 MISSING_VIEW = Kind(
     ERROR, "missing view", REFUSED, "", "name the file like the photo, with any image suffix (.png, .jpg, .tif ...)"
 )
+MISSING_VIEW_ALLOWED = {
+    SKIP: Kind(WARNING, "missing view", f"the view is not drawn for this photo (views.missing={SKIP})", ""),
+    PHOTO: Kind(WARNING, "missing view", f"the photo stands in (views.missing={PHOTO})", ""),
+}
+NO_VIEW_LEFT = Kind(ERROR, "missing view", REFUSED, "")
 UNREADABLE_VIEW = Kind(ERROR, "unreadable view", STOPS[0], "", "render it again")
 OTHER_VIEW_SIZE = Kind(ERROR, "size of a view", STOPS[0], "", "render it again at the photo's size")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vclr.catalog.views import REFUSE
 from vclr.coco.file import CocoFile
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents
@@ -114,21 +115,39 @@ def _note_names(folder: ImageFolder, files: list[_Wanted]) -> Iterator[tuple[str
         yield "names", f"{says} ({others[0][0]} is {others[0][1]}, for example); the files were found"
 
 
-def check_views(contents: Contents, view: str, folder: Path, decode: bool, pool: WorkerPool) -> list[Finding]:
-    """Check the files of a view of the training photos."""
+def check_views(
+    contents: Contents, view: str, folder: Path, decode: bool, pool: WorkerPool, missing: str = REFUSE
+) -> tuple[list[Finding], list[str]]:
+    """Check the files of a view of the training photos.
+
+    Args:
+        contents: the photos.
+        view: name of the view.
+        folder: its folder.
+        decode: decode the files, rather than read their headers.
+        pool: the processes that read them.
+        missing: what the training does with photos that have no file, as in `views.missing`.
+
+    Returns:
+        The findings, and the names of the photos that have no file.
+    """
     use = Use(evaluates=False)
     if locate(folder) is None:
-        return kinds.NO_VIEW_FOLDER.found(use, f"view {view}: {folder}: does not exist")
+        return kinds.NO_VIEW_FOLDER.found(use, f"view {view}: {folder}: does not exist"), []
     findings: list[Finding] = []
     files = open_folder(folder)
-    photos, wanted = [], []
+    photos, wanted, lacking = [], [], []
     for image in contents.images.values():
         suffix = find_suffix(files, image["file_name"])
         if suffix is None:
-            findings += kinds.MISSING_VIEW.found(use, f"{folder}: view {view} of {image['file_name']}: does not exist")
+            lacking.append(image["file_name"])
         else:
             photos.append(image["file_name"])
             wanted.append(_Wanted(view_name(image["file_name"], suffix), image["height"], image["width"]))
+    # A view that no photo has is refused always.
+    kind = kinds.MISSING_VIEW_ALLOWED.get(missing, kinds.MISSING_VIEW) if wanted else kinds.MISSING_VIEW
+    for name in lacking:
+        findings += kind.found(use, f"{folder}: view {view} of {name}: does not exist")
     results = list(_examine(files, wanted, decode, pool))
     for file, photo, examined in zip(wanted, photos, results, strict=True):
         path = files.path_of(file.name)
@@ -138,7 +157,7 @@ def check_views(contents: Contents, view: str, folder: Path, decode: bool, pool:
             says = f"{examined.size}, but its photo {photo} is {file.width}x{file.height}"
             findings += kinds.OTHER_VIEW_SIZE.found(use, f"{path}: {says}")
     notes = _note_dark(files, [(file.name, examined) for file, examined in zip(wanted, results, strict=True)])
-    return findings + [Finding(OK, topic, f"{files.path}: {says}") for topic, says in notes]
+    return findings + [Finding(OK, topic, f"{files.path}: {says}") for topic, says in notes], lacking
 
 
 def check_names(coco: CocoFile, contents: Contents, has_views: bool, use: Use) -> list[Finding]:
