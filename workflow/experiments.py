@@ -19,27 +19,31 @@ from vclr.image_folders.open import each_folder
 from vclr.views.choice import view_weights
 from workflow import mistakes
 from workflow.sources import Sources
+from workflow.training_proposals import proposals_overrides
 
 
 class Experiments:
     """The experiments of configs/experiment/, with the overrides and the data folder of the workflow.
 
     A mistake in one (no such experiment, a wrong setting) ends the workflow with one line.
-
-    Attributes:
-        overrides: the settings that every command gets on top of the experiment's own, as words of a shell command.
     """
 
     def __init__(
-        self, sources: Sources, overrides: Sequence[str], origins: Origins, evaluation_files: str = ""
+        self,
+        sources: Sources,
+        overrides: Sequence[str],
+        origins: Origins,
+        evaluation_files: str = "",
+        training_proposals: str = "",
     ) -> None:
         self._sources = sources
         self._origins = origins
         root = [] if origins.root.as_posix() == "data" else [f"data.root={origins.root.as_posix()}"]
         files = [f"evaluation.files={evaluation_files}"] if evaluation_files else []
         self._overrides = [*root, *files, *overrides]
+        self._training_proposals = training_proposals
+        self._own: dict[str, list[str]] = {}  # by experiment: the overrides of this one alone
         self._read: dict[str, Config] = {}
-        self.overrides = shlex.join(self._overrides)
 
     def read(self, experiment: str, protocol: str = "") -> Config:
         """Load an experiment with the protocol of a wildcard `protocol`."""
@@ -48,8 +52,17 @@ class Experiments:
                 self._read[experiment] = self._load(experiment)
         return data_sets.with_protocol(self._read[experiment], protocol.removeprefix("/"))
 
+    def overrides(self, experiment: str) -> str:
+        """Return the settings that every command gets on top of the experiment's own, as words of a shell command."""
+        self.read(experiment)
+        return shlex.join([*self._overrides, *self._own[experiment]])
+
     def _load(self, experiment: str) -> Config:
-        config = load_config(self._sources.experiment(experiment), self._overrides)
+        path = self._sources.experiment(experiment)
+        config = load_config(path, self._overrides)
+        if own := proposals_overrides(config, self._training_proposals):
+            config = load_config(path, [*self._overrides, *own])
+        self._own[experiment] = own
         check_names(config)
         for protocol in ("", *config.evaluation.protocols):
             data_sets.test_set(data_sets.with_protocol(config, protocol))

@@ -14,13 +14,9 @@ from typing import Any, NoReturn
 import yaml
 
 from vclr.errors import UsageError, UserError, nearest
+from workflow.producers import check_producers
 from workflow.sources import CONFIG, EXPERIMENTS, Sources
-
-# Keys of earlier versions, and what replaces them.
-MOVED = {
-    "training_proposals": "was removed; the training set of the experiment determines the proposals: "
-    "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph",
-}
+from workflow.training_proposals import check_training_proposals
 
 
 @contextmanager
@@ -38,6 +34,11 @@ def refuse(error: UserError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def say(line: str) -> None:
+    """Print a line about the plan on stderr."""
+    print(f"vclr: {line}", file=sys.stderr, flush=True)
+
+
 def check_config(config: Mapping[str, Any], sources: Sources) -> None:
     """Check the configuration of the workflow against its schema, and that its experiments exist.
 
@@ -47,6 +48,8 @@ def check_config(config: Mapping[str, Any], sources: Sources) -> None:
     """
     with in_one_line():
         _check_schema(config, yaml.safe_load(sources.schema.read_text(encoding="utf-8")))
+        check_producers(config["views"])
+        check_training_proposals(config["training_proposals"])
         if roots := [text for text in config["overrides"] if text.startswith("data.root=")]:
             raise UsageError(f"overrides: {roots[0]}: the key `data` moves the data folder of the whole workflow")
         written = yaml.safe_load(Path(sources.find(CONFIG)).read_text(encoding="utf-8"))
@@ -63,8 +66,8 @@ def _check_schema(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
 
     for key in config:
         if key not in schema["properties"]:
-            instead = MOVED.get(key) or f"unknown key; nearest: {nearest(key, schema['properties'])}"
-            raise UsageError(f"configs/workflow.yaml or --config: {key}: {instead}")
+            near = nearest(key, schema["properties"])
+            raise UsageError(f"configs/workflow.yaml or --config: {key}: unknown key; nearest: {near}")
     if error := best_match(Draft202012Validator(schema).iter_errors(config)):
         where = ".".join(map(str, error.absolute_path))
         raise UsageError(f"configs/workflow.yaml or --config: {f'{where}: ' if where else ''}{error.message}")

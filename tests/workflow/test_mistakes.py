@@ -41,9 +41,11 @@ def last_line(checkout, *arguments):
         ),
         (["--config", "seed=[1]"], "configs/workflow.yaml or --config: seed: unknown key; nearest: seeds"),
         (
-            ["--config", "training_proposals=graph"],
-            "configs/workflow.yaml or --config: training_proposals: was removed; the training",
+            ["--config", "training_proposals=grph"],
+            "training_proposals=grph: no such proposals; nearest: graph",
         ),
+        (["--config", "views={depth: dpth}"], "views.depth=dpth: nothing makes this view so; nearest: dpt"),
+        (["--config", "views={edge: auto}"], "configs/workflow.yaml or --config: views: Additional properties"),
         (["--config", "shards={views: 0}"], "configs/workflow.yaml or --config: shards.views: '0'"),
         (["--config", "data=~/data"], "configs/workflow.yaml or --config: data: '~/data' does not match"),
         (

@@ -15,6 +15,15 @@ COMPUTED_VIEWS: dict[str, str] = {
     "gray": "keeps everything but color",
     "random_texture": "keeps the outlines of regions; fills each with a random pattern in two random colors",
 }
+# Views that models render, of which each is a module in `vclr/views/`: who can render it. The first is the default.
+PRODUCERS: dict[str, dict[str, str]] = {
+    DEPTH: {
+        "depth-anything": "Depth Anything V2 (small), the default; Apache-2.0",
+        "zoedepth": "ZoeDepth, as in the reference implementation; MIT",
+        "dpt": "DPT, known as MiDaS 3.0, as in the paper; Apache-2.0",
+    },
+    STYLE: {"adain": "AdaIN"},
+}
 # The opposite of a view: it breaks the geometry, so nothing is trained on it. `vclr probe` compares views with it.
 CONTROLS: dict[str, str] = {
     "shuffled_patch": "keeps color and local texture; takes shapes apart",
@@ -32,3 +41,5 @@ MISSING_VIEWS: dict[str, str] = {
 # What `vclr probe` shows by default, and the computed view that it shows if files of a published one are missing.
 PROBE_VIEWS = (NATURAL, DEPTH, STYLE, "edge", "gray", "random_texture", "shuffled_patch")
 STAND_INS = {DEPTH: "pseudo_depth"}
+# What the workflow renders in place of a view that nobody publishes for a set if no model can render it either.
+WEIGHT_FREE = {DEPTH: "pseudo_depth", STYLE: "random_texture"}

@@ -19,6 +19,7 @@ class Origins:
         root: the data folder.
         fetched: names of the sources that are fetched as a whole; the file FETCHED in the folder stands for all of it.
         views: (set, view) of each published view -> what `vclr fetch` calls it.
+        models: name of each folder below `weights/` that is a model -> what `vclr fetch` calls it.
     """
 
     def __init__(self, root: str = "data", catalog: str = "", evaluation_files: str = "") -> None:
@@ -43,6 +44,12 @@ class Origins:
             for source in sources.values()
             for place, folder in (source.hub.places if source.hub else {}).items()
             if folder.startswith("views/")
+        }
+
+        self.models = {
+            source.folder.removeprefix("weights/"): name
+            for name, source in sources.items()
+            if source.folder.startswith("weights/")
         }
 
     def marker_of(self, source: str) -> str:

@@ -13,6 +13,7 @@
 
 localrules:
     fetch,
+    fetch_model,
     fetch_owis,
     fetch_view,
     fetch_weights,
@@ -76,12 +77,25 @@ rule fetch_view:
     log:
         "logs/fetch/{set}_{view}.log",
     wildcard_constraints:
-        set="|".join(name for name, _ in origins.views),
-        view="|".join(view for _, view in origins.views),
+        set=producers.fetched_sets(),
     params:
         part=lambda wildcards: origins.views[wildcards.set, wildcards.view],
     shell:
         "vclr fetch {CATALOG}{params.part} --output {DATA} --keep-packed 2>&1 | tee {log}"
+
+
+rule fetch_model:
+    """Get the weights of a model that renders views or proposes objects."""
+    output:
+        marker=touch(DATA / "weights/{model}/FETCHED"),
+    log:
+        "logs/fetch/{model}.log",
+    wildcard_constraints:
+        model="|".join(map(re.escape, origins.models)) or NEVER,
+    params:
+        part=lambda wildcards: origins.models[wildcards.model],
+    shell:
+        "vclr fetch {CATALOG}{params.part} --output {DATA} 2>&1 | tee {log}"
 
 
 rule fetch_weights:

@@ -51,7 +51,7 @@ rule evaluate:
         ),
         folder="results/{experiment}/seed{seed}{protocol}",
         # made of `input`, as in train.smk
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
@@ -77,7 +77,7 @@ rule evaluate_shard:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         folder="results/{experiment}/seed{seed}{protocol}/shards/{shard}of{shards}",
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
@@ -108,7 +108,7 @@ rule evaluate_untrained:
     params:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
         folder="results/{experiment}/untrained{protocol}",
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
@@ -134,7 +134,7 @@ rule evaluate_proposals:
     params:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
         folder="results/{experiment}/proposals{protocol}",
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.evaluation_hash(wildcards.experiment, wildcards.protocol),
     shell:
@@ -170,7 +170,7 @@ rule probe:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         folder="results/{experiment}/seed{seed}{protocol}",
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         settings=lambda wildcards: experiments.probe_settings(wildcards.experiment, wildcards.protocol),
     shell:
@@ -193,7 +193,7 @@ rule audit:
         "logs/audit/{experiment}{protocol}.log",
     params:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         protocol=lambda wildcards: protocol_option(wildcards.protocol),
         sets=lambda wildcards: experiments.audited_sets(wildcards.experiment, wildcards.protocol),
     shell:

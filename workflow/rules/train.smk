@@ -31,7 +31,7 @@ rule train:
         folder="runs/{experiment}/seed{seed}",
         launcher=lambda wildcards, threads, resources: job_resources.launcher_overrides(threads, resources),
         # made of `input`, as in views.smk: Snakemake compares `settings`, which leaves out what only a test set has
-        overrides=lambda wildcards, input: experiments.overrides,
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
         settings=lambda wildcards: experiments.training_hash(wildcards.experiment),
     shell:
         "vclr launch --config-file {params.config}"

@@ -1,9 +1,17 @@
-# Views of photos that need no weights: other appearance, same geometry. `data/` stands for the key `data`.
+# Views of photos: other appearance, same geometry. `data/` stands for the key `data`. Computed views need no weights. The
+# views `depth` and `style` have one producer each, which the key `views` chooses; where that is a download, the rule
+# `fetch_view` of data.smk gets it.
 #
-# inputs:  data/raw/{set}/images/
+# inputs:  data/raw/{set}/images/; for learned views, data/weights/{producer}/
 # outputs: data/views/{set}/{view}/; on the way, with shards.views above 1, data/views/{set}/{view}.shards/
 
 VIEWS = "|".join(COMPUTED_VIEWS)
+CHOSEN = "|".join(CHOSEN_VIEWS)
+# A GPU for each process that runs a model. All jobs of a rule ask for the same, because an array of jobs has one request.
+rendering_gpus = lambda wildcards: job_resources.evaluation_gpus(workflow) if producers.any_is_learned() else 0
+rendering_gpu_model = lambda wildcards: (
+    job_resources.evaluation_gpu_type(workflow) if producers.any_is_learned() else ""
+)
 
 
 rule views:
@@ -43,4 +51,54 @@ rule views_shard:
         images=lambda wildcards: origins.images_of(wildcards.set),
     shell:
         "vclr views --view {wildcards.view} --images {params.images}"
+        " --shard {wildcards.shard}/{wildcards.shards} --output {output.folder} 2>&1 | tee {log}"
+
+
+rule chosen_view:
+    """Render `depth` or `style` of every image of a set by its producer, or join its shards."""
+    input:
+        images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set)),
+        weights=lambda wildcards: producers.inputs(wildcards.set, wildcards.view),
+        parts=shards.list_parts(DATA / "views/{set}/{view}.shards/{shard}of{shards}", config["shards"]["views"]),
+    output:
+        manifest=DATA / "views/{set}/{view}/manifest.json",
+    log:
+        "logs/views/{set}_{view}.log",
+    wildcard_constraints:
+        set=producers.rendered_sets(),
+        view=CHOSEN,
+    resources:
+        gpu=rendering_gpus if int(config["shards"]["views"]) == 1 else 0,
+        gpu_model=rendering_gpu_model if int(config["shards"]["views"]) == 1 else "",
+    params:
+        # Snakemake compares this one: another producer makes the view again.
+        producer=lambda wildcards: producers.options(wildcards.set, wildcards.view),
+        work=lambda wildcards, input: (
+            shards.repeat("--join", input.parts)
+            or f"{producers.options(wildcards.set, wildcards.view)} --images {origins.images_of(wildcards.set)}"
+        ),
+        folder=str(DATA / "views/{set}/{view}"),
+    shell:
+        "vclr views {params.work} --output {params.folder} --overwrite 2>&1 | tee {log}"
+
+
+rule chosen_view_shard:
+    """Render `depth` or `style` of one shard of the images of a set."""
+    input:
+        images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set)),
+        weights=lambda wildcards: producers.inputs(wildcards.set, wildcards.view),
+    output:
+        folder=temp(directory(DATA / "views/{set}/{view}.shards/{shard}of{shards}")),
+    log:
+        "logs/views/{set}_{view}_{shard}of{shards}.log",
+    wildcard_constraints:
+        view=CHOSEN,
+    resources:
+        gpu=rendering_gpus,
+        gpu_model=rendering_gpu_model,
+    params:
+        producer=lambda wildcards: producers.options(wildcards.set, wildcards.view),
+        images=lambda wildcards: origins.images_of(wildcards.set),
+    shell:
+        "vclr views {params.producer} --images {params.images}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {output.folder} 2>&1 | tee {log}"
