@@ -13,6 +13,7 @@ from vclr.cli.options import Join, OutputFile, OutputFolder, Quiet, ShardOption,
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
+METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
 
 
@@ -50,9 +51,7 @@ def views(
 def proposals(
     output: OutputFile,
     images: PhotoFolder = None,
-    method: Annotated[
-        str, typer.Option(help=f"How to find objects. {'; '.join(map(': '.join, PROPOSAL_METHODS.items()))}.")
-    ] = "graph",
+    method: Annotated[str, typer.Option(help=f"How to find objects. {METHODS}.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
     shard: ShardOption = None,
     join: Join = None,
