@@ -69,7 +69,9 @@ PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
-    "proposal methods": partial(names_table, "method", PROPOSAL_METHODS),
+    "proposal methods": partial(
+        names_table, "method", {name: one.description for name, one in PROPOSAL_METHODS.items()}
+    ),
     "classes of Objects365": lambda: table(*objects365.known_classes()),
     "splits": lambda: table(*data_sets.splits()),
     "training sets": lambda: table(*data_sets.training_sets()),

@@ -44,7 +44,7 @@ def quoted(text: str) -> list[str]:
 
 def test_help_names_the_catalog():
     assert f"Name of the view: {', '.join(COMPUTED_VIEWS)}." in help_of("views")
-    methods = "; ".join(f"{name}: {what}" for name, what in PROPOSAL_METHODS.items())
+    methods = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
     assert f"How to find objects. {methods}." in help_of("proposals")
     assert f"One of {', '.join(SPLITS)}; with the best proposals per image: {', '.join(PUBLISHED_TOP_SPLITS)}." in (
         help_of("split")

@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-PROPOSAL_METHODS: dict[str, str] = {
-    "graph": "regions of a hierarchical segmentation, ranked by their boundary; needs no weights",
+from dataclasses import dataclass
+
+MAX_PROPOSALS = 30  # per photo
+MODELS = "models"  # what a method needs that runs a model of the Hugging Face hub: the extra `vclr[models]`
+MODEL_OPTIONS = ("model", "revision", "device", "dtype", "batch_size")  # what such a method uses
+
+
+@dataclass(frozen=True)
+class ProposalMethod:
+    """What a user must know of a method.
+
+    Attributes:
+        description: how it finds objects.
+        uses: the options of `MethodOptions` that it uses besides `max_proposals` and
+            `min_score`.
+        needs: those that must be given, and MODELS for the extra.
+        model: the model of the Hugging Face hub that it uses by default; "" if it uses none.
+        license: the terms of its proposals besides those of the photos; "" if there are none, or if the method states
+            them among its facts, as those of a model.
+    """
+
+    description: str
+    uses: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    model: str = ""
+    license: str = ""
+
+
+PROPOSAL_METHODS: dict[str, ProposalMethod] = {
+    "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
 }

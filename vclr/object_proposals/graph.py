@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
+
+from vclr.object_proposals.options import MethodOptions, OneByOne
 
 WORKING_SIDE = 320  # pixels of the longer side at which pieces are found
 BINS = 8  # of each of the four histograms: lightness, two of color, fine contrast
@@ -41,6 +44,11 @@ class Pieces:
     pairs: np.ndarray  # (e, 2) pieces that touch
     lengths: np.ndarray  # (e,) pixels along which they do
     edges: np.ndarray  # (e,) sum over these pixels of the Lab difference across
+
+
+def open_proposer(options: MethodOptions) -> OneByOne:
+    """Return the method; it uses `max_proposals` alone."""
+    return OneByOne(partial(propose_objects, max_proposals=options.max_proposals))
 
 
 def propose_objects(image: np.ndarray, max_proposals: int = 30) -> tuple[np.ndarray, np.ndarray]:

@@ -1,33 +1,31 @@
-"""Write object proposals for photos as a COCO json, each annotation with a `score`.
+"""Propose objects in the photos of a folder, with one of the methods.
 
-The method NAME of `vclr.catalog.proposal_methods.PROPOSAL_METHODS` is the function `propose_objects` of the module
-`vclr/object_proposals/NAME.py`:
-
-    propose_objects(image, max_proposals) -> masks, scores
-
-`image` is (h, w, 3) uint8 RGB; `masks` are (n, h, w) bool, with n at most `max_proposals`; `scores` are (n,) float64,
-best first. Empty masks are left out.
+The `info` of the json says how they were made: method, source and license, the facts of the model, and the photos that
+failed, which are not in `images`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.coco.annotations import OBJECT, Json, encode_mask, load_coco
+from vclr.coco.annotations import Json, load_coco
 from vclr.errors import UsageError, UserError, nearest
-from vclr.files import atomic_path
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos, hash_module, walk_photos
+from vclr.object_proposals.options import MethodOptions, Proposer
+from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
 
-MAX_PROPOSALS = 30  # per photo
+OpenProposer = Callable[[MethodOptions], Proposer]
+NO_OPTIONS = MethodOptions()
 
 
 def write_proposals(
@@ -37,6 +35,8 @@ def write_proposals(
     annotations: Path | None = None,
     quiet: bool = False,
     shard: Shard | None = None,
+    options: MethodOptions = NO_OPTIONS,
+    open_proposer: OpenProposer | None = None,
 ) -> Path:
     """Propose objects in photos.
 
@@ -47,35 +47,40 @@ def write_proposals(
         annotations: COCO json that lists the photos and their ids; without it, all of the folder, numbered from 1.
         quiet: show no progress.
         shard: propose objects in these photos alone, for `join_proposals`.
+        options: of the method.
+        open_proposer: opens a method whose module is in another room; by default that of the method's own module.
 
     Returns:
         `output`.
 
     Raises:
-        UsageError: there is no such method.
+        UsageError: there is no such method, it needs an option that is not given, or it does not use one that is.
         UserError: there are no photos, or photos are missing, are not images, or differ in size from `annotations`.
     """
-    if method not in PROPOSAL_METHODS:
-        near = nearest(method, PROPOSAL_METHODS)
-        raise UsageError(f"unknown method {method!r}; nearest: {near} (methods: {', '.join(PROPOSAL_METHODS)})")
-    module = import_module(f"vclr.object_proposals.{method}")
+    check_options(method, options)
     listed = (shard or WHOLE).of(_list_photos(Path(images), annotations))
     photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
+    open_method = open_proposer or import_module(f"vclr.object_proposals.{method}").open_proposer
+    proposer = open_method(options)
 
-    def propose(item: Json) -> tuple[Json, list[str]]:
+    def read(item: Json) -> np.ndarray:
         image = photos.open(item["file_name"])
         height, width = image.shape[:2]
         if (item.get("height", height), item.get("width", width)) != (height, width):
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
-        masks, scores = module.propose_objects(image, MAX_PROPOSALS)
-        found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
-        return {"height": height, "width": width, "annotations": found}, []
+        return image
 
-    settings = {"method": method, "max_proposals": MAX_PROPOSALS, "code": hash_module(module)}
-    with walk_photos(Path(output), settings, items, photos) as walk:
-        walk.finish(propose, "object proposals", quiet)
+    def propose(chosen: Sequence[Json], inputs: Sequence[np.ndarray]) -> list[tuple[Json, list[str]]]:
+        found = proposer.propose(inputs, [item["file_name"] for item in chosen])
+        return [
+            (_as_result(image, *proposals, options.min_score), [])
+            for image, proposals in zip(inputs, found, strict=True)
+        ]
+
+    with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
+        walk.finish(lambda item: propose([item], [read(item)])[0], "object proposals", quiet)
         sizes = [{side: entry["result"][side] for side in ("height", "width")} for entry in walk.entries()]
         entries = [
             {"id": entry["id"], "file_name": entry["file_name"], **size}
@@ -86,21 +91,64 @@ def write_proposals(
             for image, entry in zip(entries, walk.entries(), strict=True)
             for annotation in entry["result"]["annotations"]
         )
-        _write_coco(output, entries, found, {"shard": str(shard)} if shard else {})
+        info = describe_method(method, options, proposer.facts)
+        write_proposals_file(
+            output, {**({"shard": str(shard)} if shard else {}), "info": info, "images": entries}, found
+        )
     return Path(output)
+
+
+def check_options(method: str, options: MethodOptions) -> None:
+    """Check that there is a method, and that it has the options that it needs and no others.
+
+    Raises:
+        UsageError: names the method or the option.
+    """
+    if method not in PROPOSAL_METHODS:
+        near = nearest(method, PROPOSAL_METHODS)
+        raise UsageError(f"unknown method {method!r}; nearest: {near} (methods: {', '.join(PROPOSAL_METHODS)})")
+    chosen = PROPOSAL_METHODS[method]
+    for name, value in asdict(options).items():
+        option = f"--{name.replace('_', '-')}"
+        if name in chosen.needs and not value:
+            raise UsageError(f"--method {method}: needs {option}")
+        is_used = name in ("max_proposals", "min_score", *chosen.uses)
+        if value != getattr(NO_OPTIONS, name) and not is_used:
+            raise UsageError(f"--method {method}: does not use {option}; leave it out")
+
+
+def describe_method(method: str, options: MethodOptions, facts: Json) -> Json:
+    """Return `info` of the json."""
+    own: Json = {"method": method, "source": f"vclr proposals --method {method}"}
+    own |= {"max_proposals": options.max_proposals, "min_score": options.min_score}
+    stated = PROPOSAL_METHODS[method].license
+    return {**own, **({"license": stated} if stated else {}), **facts}
 
 
 def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     """Join the files of all shards to the json that `write_proposals` would have written without shards.
 
     Raises:
-        UserError: a file was not written by a shard, or a shard is missing.
+        UserError: a file was not written by a shard, a shard is missing, or they were made in different ways.
     """
     jsons = {Path(part): load_coco(part) for part in parts}
-    ordered = [jsons[part] for part in order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))]
-    found = chain.from_iterable(coco["annotations"] for coco in ordered)
-    _write_coco(output, [image for coco in ordered for image in coco["images"]], found, {})
+    ordered = order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))
+    first, *others = ordered
+    info = jsons[first].get("info")
+    for part in others:
+        if jsons[part].get("info") != info:
+            raise UserError(f"{part}: was made in another way than {first} (their `info` differs); make both again")
+    images = [image for part in ordered for image in jsons[part]["images"]]
+    found = chain.from_iterable(jsons[part]["annotations"] for part in ordered)
+    write_proposals_file(output, {"info": info, "images": images}, found)
     return Path(output)
+
+
+def _settings(method: str, options: MethodOptions, proposer: Proposer, open_method: Any) -> Json:
+    """Return everything besides the photos that the proposals depend on."""
+    given = {name: str(value) for name, value in asdict(options).items() if name not in ("device", "batch_size")}
+    code = hash_module(import_module(open_method.__module__))
+    return {"method": method, **given, "facts": proposer.facts, "code": code}
 
 
 def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
@@ -111,23 +159,10 @@ def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
     return [{"id": number, "file_name": name} for number, name in enumerate(open_folder(images).image_names(), 1)]
 
 
-def _write_coco(output: Path, entries: list[Json], found: Iterable[Json], facts: dict[str, str]) -> None:
-    """Write the json of proposals, numbered from 1, one after another as they come."""
-    with atomic_path(output) as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(json.dumps({**facts, "images": entries}).removesuffix("}") + ', "annotations": [')
-        for number, annotation in enumerate(found, start=1):
-            text = json.dumps({"id": number, **{key: value for key, value in annotation.items() if key != "id"}})
-            file.write((", " if number > 1 else "") + text)
-        file.write(f'], "categories": {json.dumps([OBJECT])}}}\n')
-
-
-def _annotation(mask: np.ndarray, score: float) -> Json:
-    columns, rows = (np.flatnonzero(mask.any(axis=axis)).tolist() for axis in (0, 1))
-    return {
-        "category_id": OBJECT["id"],
-        "bbox": [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1],
-        "area": int(mask.sum()),
-        "segmentation": encode_mask(mask),
-        "score": round(score, 6),
-        "iscrowd": 0,
-    }
+def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float) -> Json:
+    found = [
+        describe_mask(mask, float(score))
+        for mask, score in zip(masks, scores, strict=True)
+        if score >= min_score and mask.any()
+    ]
+    return {"height": image.shape[0], "width": image.shape[1], "annotations": found}

@@ -1,0 +1,44 @@
+"""Write a file of object proposals: a COCO json whose annotations have scores, and whose `info` says their origin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vclr.coco.annotations import OBJECT, Json, encode_mask
+from vclr.files import atomic_path
+
+KEYS = ("shard", "info", "images", "annotations", "categories")  # one of them is near the beginning of the file
+
+
+def write_proposals_file(output: Path, head: Mapping[str, Any], found: Iterable[Json]) -> None:
+    """Write the json, with the proposals numbered from 1, one after another as they come.
+
+    Args:
+        output: the file; it appears whole or not at all.
+        head: `info`, `images` and, of a shard, `shard`.
+        found: the proposals; their `id` is replaced.
+    """
+    with atomic_path(output) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(json.dumps(head).removesuffix("}") + ', "annotations": [')
+        for number, proposal in enumerate(found, start=1):
+            text = json.dumps({"id": number, **{key: value for key, value in proposal.items() if key != "id"}})
+            file.write((", " if number > 1 else "") + text)
+        file.write(f'], "categories": {json.dumps([OBJECT])}}}\n')
+
+
+def describe_mask(mask: np.ndarray, score: float) -> Json:
+    """Return a proposal from its mask (h, w) bool, which is not empty; it lacks its image."""
+    columns, rows = (np.flatnonzero(mask.any(axis=axis)).tolist() for axis in (0, 1))
+    return {
+        "category_id": OBJECT["id"],
+        "bbox": [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1],
+        "area": int(mask.sum()),
+        "segmentation": encode_mask(mask),
+        "score": round(score, 6),
+        "iscrowd": 0,
+    }
