@@ -57,6 +57,7 @@ FLOORS = [
     {"data"},
     {"evaluation"},
     {"report"},
+    {"studio"},
     {"engine"},
     {"bench", "launch"},
     {"cli", "__init__"},

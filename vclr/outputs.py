@@ -35,6 +35,8 @@ REPORT: dict[str, Kind] = {
     "curves.json": ((), (b"[]", b'[\n {\n  "iteration":')),
     "recall_by_size.json": ((), (b"[]", b'[\n {\n  "objects":')),
 }
+VIEWS_PAGE = (_PAGE + b'generator" content="vclr views inspect">',)  # how the page of `vclr views inspect` begins
+VIEWS_KEYS = ("inspected",)  # of its json
 STUDY: dict[str, Kind] = {
     "study.md": ((), ("Mean ± standard deviation over ".encode(),)),
     "study.json": (("target", "test_sets"), ()),

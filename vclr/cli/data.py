@@ -254,7 +254,7 @@ def doctor_data(
             raise UsageError("--annotations FILE and --images FOLDER go together, and without a configuration")
         if output is not None:
             check_output_file(output, {"--annotations": annotations, "--images": images}, REPORT_KEYS)
-        report = check_files(DataSet(annotations, images, _folders_by_name(view or [])), pool, decode)
+        report = check_files(DataSet(annotations, images, folders_by_name(view or [])), pool, decode)
     if output is not None:
         write_json(output, report.as_json(), indent=1)
     print_groups(report.findings, limit)
@@ -269,7 +269,8 @@ def _named_files(config: Config) -> dict[str, str]:
     return {**files, "data.train.proposals": config.data.train.proposals}
 
 
-def _folders_by_name(options: list[str]) -> dict[str, Path]:
+def folders_by_name(options: list[str]) -> dict[str, Path]:
+    """Return the folders of views that options say as NAME=FOLDER."""
     folders = {}
     for option in options:
         name, _, folder = option.partition("=")

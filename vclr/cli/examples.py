@@ -13,6 +13,8 @@ EXAMPLES = {
     "audit": "vclr audit --config-file configs/experiment/demo.yaml --output leaks.json",
     "licenses": "vclr licenses --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",
+    "views inspect": "vclr views inspect --images mine/images --annotations mine/train.json --view depth=mine/depth "
+    "--computed edge --output views.html",
     "proposals": "vclr proposals --images mine/images --annotations mine/train.json --output mine/proposals.json",
     "pack": "vclr pack mine/images",
     "import labelme": "vclr import labelme mine/labels --images mine/images --output mine/train.json",

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from vclr.coco.annotations import Json
 from vclr.drawing import contact_sheet
@@ -19,17 +15,16 @@ from vclr.report.experiments import by_test_set, trainings
 from vclr.report.facts import code_facts, describe_leaks, evaluated_files, run_facts
 from vclr.report.failures import NUM_FAILURES
 from vclr.report.findings import evidence
-from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS, data_uri
+from vclr.report.gallery import RAW_SCORE, TOP_PREDICTIONS
 from vclr.report.history import read_history
 from vclr.report.ledger import make_ledger, markdown, shown_ledger
 from vclr.report.licenses import terms_in_use
 from vclr.report.plot_data import write_plot_data
 from vclr.report.read_experiments import read_experiments
+from vclr.report.render import render_page
 from vclr.report.sections import test_section, training_sections
 from vclr.report.study import OVER_IMAGES, markdown_results
 from vclr.report.summary import summarize
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
@@ -73,7 +68,8 @@ def write_report(
         test_section(name, on_it, pairs, histories, lines, num_failures) for name, on_it in compared.items()
     ]
     scenes = training_sections(trained)
-    page = _render(
+    page = render_page(
+        "report.html.jinja",
         title=title,
         test_sections=test_sections,
         training_sections=scenes,
@@ -125,16 +121,3 @@ def _describe_section(section: Json, has_title: bool) -> list[str]:
     """Return the results on a test set as lines for a terminal."""
     heading = [f"On {section['title']}:", ""] if has_title else []
     return ["", *heading, *markdown_results(section["experiments"]), "", *section["findings"]]
-
-
-def _render(**content: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["source"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    environment.filters |= {"data_uri": data_uri}
-    return environment.get_template("report.html.jinja").render(content)
