@@ -81,9 +81,7 @@ def test_weights_of_an_explicit_producer_are_fetched(tmp_path: Path):
 def test_published_view_of_nobody_is_refused(tmp_path: Path):
     chosen = producers(tmp_path, depth="published")
     assert chosen.of("coco2017", "depth") == "published"
-    with pytest.raises(
-        UsageError, match=r"^views\.depth=published: nobody publishes this view of photos \(only"
-    ):
+    with pytest.raises(UsageError, match=r"^views\.depth=published: nobody publishes this view of photos \(only"):
         chosen.of("photos", "depth")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from vclr.catalog.views import REFUSE
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
 from vclr.config import Config, evaluates_while_training
@@ -17,7 +18,8 @@ from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
 from vclr.splits.with_proposals import refuse_second_proposals
 from vclr.views.choice import check_view_names, view_weights
-from vclr.views.missing import open_view_files
+from vclr.views.files import ViewFiles
+from vclr.views.missing import refuse_without_view
 
 
 def check_experiment(config: Config, needs_first_weights: bool = True, reads_training_set: bool = True) -> None:
@@ -53,7 +55,11 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         coco.check_images()
         open_images(train.images, coco.images, coco.path)
         file_names = [image["file_name"] for image in coco.images]
-        open_view_files(views, file_names, config.views, drawn)
+        allowed = config.views.missing != REFUSE
+        files = {
+            view: ViewFiles(view, Path(folder), file_names, may_be_missing=allowed) for view, folder in views.items()
+        }
+        refuse_without_view(config.views, files, drawn)
     if evaluates_while_training(config) and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     images = test_set(config).images

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
-from vclr.views.files import ViewFiles
 from vclr.views.missing import say_missing
 from vclr.views.reader import ImageViews, ViewReader
 
@@ -181,9 +179,8 @@ class TestSamples(Dataset[TestSample]):
         """
         shown = copy.copy(self)
         shown.view = view
-        names = self.images.file_names
-        files = {view: ViewFiles(view, Path(folder), names, key)} if folder else {}
-        shown.views = ImageViews(self.images.folder, files, self.views.seed, names)
+        folders = {view: folder} if folder else {}
+        shown.views = ImageViews(self.images.folder, folders, self.views.seed, self.images.file_names, key)
         return shown
 
 

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from pathlib import Path
 
 import numpy as np
 
-from vclr.catalog.views import MISSING_VIEWS, NATURAL, REFUSE, SKIP
+from vclr.catalog.views import MISSING_VIEWS, NATURAL, SKIP
 from vclr.config import ViewsConfig
 from vclr.errors import UserError
 from vclr.views.files import ViewFiles
 
 
-def open_view_files(
-    folders: Mapping[str, str], file_names: Sequence[str], config: ViewsConfig, drawn: Sequence[str]
-) -> dict[str, ViewFiles]:
-    """Find the files of each view of a training set, as far as the policy allows some to be missing.
+def refuse_without_view(config: ViewsConfig, files: Mapping[str, ViewFiles], drawn: Sequence[str]) -> None:
+    """Check that `skip` leaves each photo a view.
 
     Args:
-        folders: the folder of each view that is files.
-        file_names: of the photos.
         config: holds the policy.
+        files: the views that are files.
         drawn: the names of all views that are drawn.
 
     Raises:
-        UserError: a folder does not exist; no photo has a file of a view; with the policy `error`, some have none; with
-            `skip`, some have no view at all. Says how many and the first.
+        UserError: photos have none; says how many and the first.
     """
-    may_be_missing = config.missing != REFUSE
-    files = {
-        view: ViewFiles(view, Path(folder), file_names, may_be_missing=may_be_missing)
-        for view, folder in folders.items()
-    }
-    if config.missing == SKIP and (places := places_without_view([files[view].missing() for view in files], drawn)):
-        raise UserError(say_no_view([file_names[place] for place in places]))
-    return files
+    if config.missing == SKIP and (places := places_without_view([one.missing() for one in files.values()], drawn)):
+        names = next(iter(files.values())).file_names
+        raise UserError(say_no_view([names[place] for place in places]))
 
 
 def places_without_view(missing: Sequence[np.ndarray], drawn: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vclr.catalog.views import NATURAL, PHOTO
+from vclr.catalog.views import NATURAL, PHOTO, REFUSE
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
 from vclr.image_folders.folder import ImageFolder
@@ -18,7 +18,7 @@ from vclr.structures import Size
 from vclr.views.choice import check_view_names, view_weights
 from vclr.views.computed import render_view
 from vclr.views.files import ViewFiles
-from vclr.views.missing import open_view_files
+from vclr.views.missing import refuse_without_view
 
 
 class Draw(NamedTuple):
@@ -34,22 +34,31 @@ class ImageViews:
     def __init__(
         self,
         images: ImageFolder,
-        files: Mapping[str, ViewFiles],
+        folders: Mapping[str, str],
         seed: int,
         file_names: Sequence[str],
+        key: str = "data.train.views",
+        may_be_missing: bool = False,
     ) -> None:
-        """Take the views that are files.
+        """Find the files of the views that have some.
 
         Args:
             images: the photos.
-            files: the files of each view that has some; all other views are computed.
+            folders: the folder of each view that is files; all other views are computed.
             seed: of computed views.
             file_names: of the photos.
+            key: the setting of the folders, for errors.
+            may_be_missing: some photos may have no file.
+
+        Raises:
+            UserError: images have no file in a view; says how many and the first.
         """
         self.images = images
-        self.files = files
         self.seed = seed
         self.file_names = file_names
+        self.files = {
+            view: ViewFiles(view, Path(folder), file_names, key, may_be_missing) for view, folder in folders.items()
+        }
 
     def needs_photo(self, view: str, index: int) -> bool:
         """Tell whether a view of a photo is the photo or computed from it, and so is no file of its own."""
@@ -101,8 +110,9 @@ class ViewReader(ImageViews):
         self.probabilities = np.array(list(weights.values())) / sum(weights.values())
         self.policy = config.missing
         folders = {view: data_set.views[view] for view in self.names if view in data_set.views}
-        files = open_view_files(folders, file_names, config, self.names)
-        super().__init__(open_folder(data_set.images), files, config.seed, file_names)
+        may_be_missing = config.missing != REFUSE
+        super().__init__(open_folder(data_set.images), folders, config.seed, file_names, may_be_missing=may_be_missing)
+        refuse_without_view(config, self.files, self.names)
 
     def draw(self, generator: np.random.Generator, index: int) -> Draw:
         """Draw a view of the photo at `index`.
