@@ -6,7 +6,9 @@ Paths of data are relative to the working directory, where Snakemake runs. Impor
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from vclr.catalog.data_sets import PROTOCOLS
 from vclr.config import Config, DataSetConfig, evaluates_while_training, load_config
@@ -17,7 +19,8 @@ from vclr.engine import same_training
 from vclr.evaluation import provenance
 from vclr.image_folders.open import each_folder
 from vclr.views.choice import view_weights
-from workflow import mistakes
+from workflow import mistakes, self_training
+from workflow.producers import GENERATED_SETS
 from workflow.sources import Sources
 from workflow.training_proposals import proposals_overrides
 
@@ -43,25 +46,29 @@ class Experiments:
         self._overrides = [*root, *files, *overrides]
         self._training_proposals = training_proposals
         self._own: dict[str, list[str]] = {}  # by experiment: the overrides of this one alone
-        self._read: dict[str, Config] = {}
+        self._read: dict[tuple[str, str], Config] = {}  # by experiment and seed
 
-    def read(self, experiment: str, protocol: str = "") -> Config:
-        """Load an experiment with the protocol of a wildcard `protocol`."""
-        if experiment not in self._read:
+    def read(self, experiment: str, protocol: str = "", seed: str = "0") -> Config:
+        """Load an experiment with the protocol of a wildcard `protocol`.
+
+        The seed only matters to paths that name it. Everything else is that of seed 0, whatever `seed` is.
+        """
+        if (experiment, seed) not in self._read:
             with mistakes.in_one_line():
-                self._read[experiment] = self._load(experiment)
-        return data_sets.with_protocol(self._read[experiment], protocol.removeprefix("/"))
+                self._read[experiment, seed] = self._load(experiment, seed)
+        return data_sets.with_protocol(self._read[experiment, seed], protocol.removeprefix("/"))
 
     def overrides(self, experiment: str) -> str:
         """Return the settings that every command gets on top of the experiment's own, as words of a shell command."""
         self.read(experiment)
         return shlex.join([*self._overrides, *self._own[experiment]])
 
-    def _load(self, experiment: str) -> Config:
+    def _load(self, experiment: str, seed: str) -> Config:
         path = self._sources.experiment(experiment)
-        config = load_config(path, self._overrides)
+        overrides = [*self._overrides, f"train.seed={seed}"] if seed != "0" else self._overrides
+        config = load_config(path, overrides)
         if own := proposals_overrides(config, self._training_proposals):
-            config = load_config(path, [*self._overrides, *own])
+            config = load_config(path, [*overrides, *own])
         self._own[experiment] = own
         check_names(config)
         for protocol in ("", *config.evaluation.protocols):
@@ -80,20 +87,39 @@ class Experiments:
         """List the protocols of an experiment as the wildcard `protocol` has them: "/nonvoc"; [""] if it lists none."""
         return [f"/{name}" for name in self.read(experiment).evaluation.protocols] or [""]
 
-    def training_inputs(self, experiment: str) -> list[str]:
+    def training_inputs(self, experiment: str, seed: str = "0") -> list[str]:
         """List the files that a training reads: annotations, images, views, object proposals, first weights.
 
-        The test set is among them if the training evaluates on its way.
+        The test set is among them if the training evaluates on its way. Paths may name the seed (`${train.seed}`).
         """
-        config = self.read(experiment)
+        config = self.read(experiment, seed=seed)
         data = data_sets.training_set(config)
-        views = view_weights(config.views, data)
         files = self._sources_of(data)
-        files += [self._origins.view_source(folder) for view, folder in data.views.items() if view in views]
+        files += [self._origins.view_source(folder) for folder in _drawn_folders(config).values()]
         files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
         if evaluates_while_training(config):
             files += self.evaluation_inputs(experiment, "")
         return sorted(set(files))
+
+    def inspected_views(self, experiment: str) -> dict[str, str]:
+        """Return the folders of the views that a training draws; none of scenes that are generated with them."""
+        generated = [self._origins.root / "views" / name for name in GENERATED_SETS]
+        return {
+            view: folder
+            for view, folder in _drawn_folders(self.read(experiment)).items()
+            if not any(Path(folder).is_relative_to(one) for one in generated)
+        }
+
+    def inspection_inputs(self, experiment: str) -> list[str]:
+        """List the files that an inspection of the views reads: annotations, images, views."""
+        config = self.read(experiment)
+        views = [self._origins.view_source(folder) for folder in _drawn_folders(config).values()]
+        return sorted({*self._sources_of(data_sets.training_set(config)), *views})
+
+    def inspection(self, experiment: str, checks: Mapping[str, Any]) -> list[str]:
+        """List the result of the inspection that a training waits for; empty if its views need none."""
+        is_wanted = int(checks["sample"]) > 0 and self.inspected_views(experiment)
+        return [f"results/{experiment}/views.json"] if is_wanted else []
 
     def evaluation_inputs(self, experiment: str, protocol: str) -> list[str]:
         """List the files that an evaluation reads besides the checkpoint: annotations and images."""
@@ -143,10 +169,26 @@ class Experiments:
             )
         ]
 
+    def first_proposals(self, experiment: str, seed: str, name: str, part: str) -> str:
+        """Return the object proposals that the first round of a self-training had; see `self_training`."""
+        return self_training.first_proposals(self.read(experiment, seed=seed), name, part)
+
+    def known_annotations(self, experiment: str) -> str:
+        """Return the known objects that the first round of a self-training was trained on; see `self_training`."""
+        with mistakes.in_one_line():
+            return self_training.known_annotations(self.read(experiment), experiment)
+
     def proposals_of_test_set(self, experiment: str, protocol: str) -> list[str]:
         """List the object proposals of the test set, if the experiment names them."""
         proposals = data_sets.test_set(self.read(experiment, protocol)).proposals
         return [proposals] if proposals else []
+
+
+def _drawn_folders(config: Config) -> dict[str, str]:
+    """Return the folder of each view of a training that is drawn from files."""
+    data = data_sets.training_set(config)
+    weights = view_weights(config.views, data)
+    return {view: folder for view, folder in data.views.items() if view in weights}
 
 
 def _paths_of(data_set: DataSetConfig) -> list[str]:

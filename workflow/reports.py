@@ -1,4 +1,4 @@
-"""What the rules `report` and `study` read and say: a part of the configuration, with its experiments and seeds."""
+"""What the rules `report` and `summarize_study` say: a part of the configuration, with its experiments and seeds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow.experiments import Experiments
+
+PARTS = ("demo", "study", "self_training")  # of the configuration, each with experiments and seeds of its own
 
 
 class Reports:
@@ -15,10 +17,10 @@ class Reports:
         """Take the whole configuration."""
         self._config = config
         self._experiments = experiments
-        self._parts = {"demo": config["demo"], "all": config, "study": config["study"]}
+        self._parts = {"all": config} | {name: config[name] for name in PARTS}
 
     def __getitem__(self, report: str) -> Mapping[str, Any]:
-        """Return the part of the configuration that belongs to the report `demo`, `all` or `study`."""
+        """Return the part of the configuration that belongs to the report `all` or one of `PARTS`."""
         return self._parts[report]
 
     def inputs(self, report: str) -> list[str]:

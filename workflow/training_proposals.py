@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vclr.catalog.data_sets import DATA_SETS
-from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.proposal_methods import SET_METHODS
 from vclr.config import Config
 from vclr.data.data_sets import known_training_set
 from vclr.errors import UsageError, nearest
@@ -17,7 +17,7 @@ def check_training_proposals(method: str) -> None:
     Raises:
         UsageError: it is not a method; names the nearest.
     """
-    known = [PUBLISHED, *PROPOSAL_METHODS]
+    known = [PUBLISHED, *SET_METHODS]
     if method and method not in known:
         raise UsageError(f"training_proposals={method}: no such proposals; nearest: {nearest(method, known)}")
 

@@ -12,12 +12,14 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-# The models of producers that run with transformers.
+from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+
+# The models of producers that run with transformers, and those of methods that propose objects, without their owners.
 HUB_MODELS = {
     "depth-anything": "depth-anything/Depth-Anything-V2-Small-hf",
     "zoedepth": "Intel/zoedepth-nyu-kitti",
     "dpt": "Intel/dpt-large",
-}
+} | {method.model.rpartition("/")[2]: method.model for method in PROPOSAL_METHODS.values() if method.model}
 
 
 class Weights:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vclr.catalog.classes import COCO_CLASSES, TOY_KNOWN_CLASSES, VOC_CLASSES
-from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.proposal_methods import SET_METHODS
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,23 @@ def _coco_train(name: str, top_split: str, published: str) -> list[DataSet]:
     known, _, count = top_split.partition("_top")
     top_k = int(count)
     official = "raw/coco2017/annotations/instances_train2017.json"
-    own = [with_proposals_of(method, top_split, official) for method in PROPOSAL_METHODS]
+    own = [with_proposals_of(method, top_split, official) for method in SET_METHODS]
     return [with_proposals_of("", "one_class", f"raw/owis/{published}"), *own]
+
+
+def _known_train(known: str) -> DataSet:
+    """Return COCO's training set of some classes without object proposals, which `data.train.proposals` may add."""
+    return DataSet(
+        name=f"known_{known}_classes_train2017",
+        source="coco2017",
+        part="train",
+        images=("raw/coco2017/train2017",),
+        json="raw/coco2017/annotations/instances_train2017.json",
+        split=known,
+        file=f"coco2017_train_{known}",
+        views=("depth", "style"),
+        known=known,
+    )
 
 
 def _known_classes(known: str, title: str) -> DataSet:
@@ -206,6 +221,8 @@ def _known_classes(known: str, title: str) -> DataSet:
 _RECORDS = (
     *_coco_train("openworld_voc_classes_train2017", "voc_top10", "vCLR_voc_train2017_top10.json"),
     *_coco_train("openworld_allcoco_classes_train2017", "coco_top5", "vCLR_coco_train2017_top5.json"),
+    _known_train("voc"),
+    _known_train("coco"),
     DataSet(
         name="openworld_nonvoc_classes_val2017",
         source="coco2017",

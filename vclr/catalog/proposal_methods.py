@@ -33,3 +33,8 @@ class ProposalMethod:
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
 }
+
+# The methods that need nothing but photos and models, so that the workflow makes their proposals for any set.
+FREE_METHODS = [name for name, method in PROPOSAL_METHODS.items() if not method.needs]
+MODEL_METHODS = [name for name, method in PROPOSAL_METHODS.items() if MODELS in method.needs]
+SET_METHODS = [*FREE_METHODS, *MODEL_METHODS]

@@ -9,9 +9,6 @@
 #          results/{experiment}/seed{seed}{protocol}/shards/
 
 EVALUATION_SHARDS = int(config["shards"]["evaluation"])
-# How many GPUs a job that runs a model requests, and their type if the profile names one.
-gpus = lambda wildcards: job_resources.evaluation_gpus(workflow)
-gpu_model = lambda wildcards: job_resources.evaluation_gpu_type(workflow)
 # Labels of a result in Snakemake's own report.
 test_set = lambda wildcards: {"experiment": wildcards.experiment, "test set": wildcards.protocol[1:] or "its own"}
 

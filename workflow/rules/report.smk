@@ -3,7 +3,7 @@
 # inputs:  results/{experiment}/seed{seed}{protocol}/{metrics,probe}.json, results/{experiment}/leaks{protocol}.json,
 #          data/splits/{set}_{part}_{split}.compared.json,
 #          results/{experiment}/{untrained,proposals}{protocol}/metrics.json, where `{protocol}` is as in evaluate.smk
-# outputs: results/{demo,all}/report.html, results/{demo,all}/{summary,curves,recall_by_size}.json, results/{demo,all}/ledger.md,
+# outputs: results/{demo,all,self_training}/ with report.html, {summary,curves,recall_by_size}.json and ledger.md,
 #          results/study/study.{md,json}
 #
 # `snakemake --lint`: "Param folder is a prefix of input or output file but hardcoded": `vclr study` names the files itself.
@@ -38,7 +38,7 @@ rule report:
     log:
         "logs/report/{report}.log",
     wildcard_constraints:
-        report="demo|all",
+        report="demo|all|self_training",
     params:
         experiments=lambda wildcards: ",".join(reports[wildcards.report]["experiments"]),
         seeds=lambda wildcards: ",".join(map(str, reports[wildcards.report]["seeds"])),

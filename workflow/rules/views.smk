@@ -3,15 +3,14 @@
 # `fetch_view` of data.smk gets it.
 #
 # inputs:  data/raw/{set}/images/; for learned views, data/weights/{producer}/
-# outputs: data/views/{set}/{view}/; on the way, with shards.views above 1, data/views/{set}/{view}.shards/
+# outputs: data/views/{set}/{view}/; on the way, with shards.views above 1, data/views/{set}/{view}.shards/;
+#          results/{experiment}/views.{json,html}
 
 VIEWS = "|".join(COMPUTED_VIEWS)
 CHOSEN = "|".join(CHOSEN_VIEWS)
 # A GPU for each process that runs a model. All jobs of a rule ask for the same, because an array of jobs has one request.
-rendering_gpus = lambda wildcards: job_resources.evaluation_gpus(workflow) if producers.any_is_learned() else 0
-rendering_gpu_model = lambda wildcards: (
-    job_resources.evaluation_gpu_type(workflow) if producers.any_is_learned() else ""
-)
+rendering_gpus = gpus if producers.any_is_learned() else 0
+rendering_gpu_model = gpu_model if producers.any_is_learned() else ""
 
 
 rule views:
@@ -102,3 +101,24 @@ rule chosen_view_shard:
     shell:
         "vclr views {params.producer} --images {params.images}"
         " --shard {wildcards.shard}/{wildcards.shards} --output {output.folder} 2>&1 | tee {log}"
+
+
+rule inspect_views:
+    """Measure what each view of a training set keeps of its photos, and stop before the training if one is no view of them."""
+    input:
+        data=lambda wildcards: experiments.inspection_inputs(wildcards.experiment),
+    output:
+        # The page is not declared, since it should stay if a view fails, when Snakemake deletes the outputs.
+        numbers="results/{experiment}/views.json",
+    log:
+        "logs/inspect/{experiment}.log",
+    params:
+        config=lambda wildcards: sources.experiment(wildcards.experiment),
+        page="results/{experiment}/views.html",
+        checks=inspection_options(config["view_checks"]),
+        views=lambda wildcards: experiments.inspected_views(wildcards.experiment),
+        # made of `input`, as in train.smk: `views` says what matters
+        overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
+    shell:
+        "vclr views inspect --config-file {params.config} --output {params.page} --json {output.numbers}"
+        " --check {params.checks} {params.overrides} 2>&1 | tee {log}"
