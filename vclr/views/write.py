@@ -21,7 +21,7 @@ from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
-from vclr.views.renderer import Rendered, Renderer, RenderOptions
+from vclr.views.renderer import Rendered, Renderer, RenderOptions, refuse_others
 from vclr.work_folder import publish
 
 Json = dict[str, Any]
@@ -115,9 +115,9 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
         known = {**COMPUTED_VIEWS, **PRODUCERS}
         near = nearest(view, known)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (views: {', '.join(known)})")
-    if is_asked:
-        raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
-    return _Computed(view, seed, photos)
+    computed = _Computed(view, seed, photos)
+    refuse_others(options, view)
+    return computed
 
 
 class _Computed:
