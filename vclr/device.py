@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch.torch_version import TorchVersion
@@ -16,20 +17,25 @@ from vclr.errors import UsageError, first_line
 from vclr.nvml import driver_version
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
+DTYPES = ("auto", "float32", "bfloat16")  # of pretrained models
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, setting: str = "train.device=") -> torch.device:
     """Return the device called `name`, and configure its memory allocator. `auto` is CUDA if available, else the CPU.
+
+    Args:
+        name: the device.
+        setting: what errors put before the name: the key or the option that it comes from.
 
     Raises:
         UsageError: `name` does not match `DEVICES`, or this machine has no such device.
     """
     if not re.fullmatch(DEVICES, name):
-        raise UsageError(f"train.device={name}: must be auto, cpu, cuda or cuda:NUMBER")
+        raise UsageError(f"{setting}{name}: must be auto, cpu, cuda or cuda:NUMBER")
     name = resolve_device(name)
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"train.device={name}: {no_cuda()}")
+        raise UsageError(f"{setting}{name}: {no_cuda()}")
     if name == "cpu":
         reuse_memory()
     elif name.startswith("cuda"):
@@ -37,7 +43,7 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UsageError(f"train.device={name}: {first_line(error)}") from None
+        raise UsageError(f"{setting}{name}: {first_line(error)}") from None
 
 
 def resolve_device(name: str) -> str:
@@ -137,6 +143,33 @@ def float32_precision(tf32: bool) -> Iterator[None]:
 def uses_tf32() -> bool:
     """Tell whether TF32 is currently allowed for all float32 products."""
     return torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format called `name`; `auto` is bfloat16 where it is fast, else float32.
+
+    It is fast on GPUs that compute in it, and on CPUs with AMX.
+
+    Raises:
+        UsageError: it is none of `DTYPES`.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: must be one of {', '.join(DTYPES)}")
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        is_fast = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
+    else:
+        is_fast = device.type == "cpu" and has_amx()
+    return torch.bfloat16 if is_fast else torch.float32
+
+
+def has_amx() -> bool:
+    """Tell whether this machine's CPU multiplies matrices of bfloat16 in hardware."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
 
 
 def autocast(dtype: str, device: torch.device) -> torch.autocast:

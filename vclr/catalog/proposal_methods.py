@@ -32,6 +32,11 @@ class ProposalMethod:
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
+    "detector": ProposalMethod(
+        "what a trained checkpoint finds, for a round of self-training",
+        uses=("checkpoint", "device", "dtype", "batch_size"),
+        needs=("checkpoint",),
+    ),
 }
 
 # The methods that need nothing but photos and models, so that the workflow makes their proposals for any set.

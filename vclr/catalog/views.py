@@ -24,6 +24,8 @@ PRODUCERS: dict[str, dict[str, str]] = {
     },
     STYLE: {"adain": "AdaIN"},
 }
+REFERENCE = "reference"
+LAYOUTS: dict[str, str] = {REFERENCE: "8 bits per channel and colored depth, as the reference implementation's files"}
 # The opposite of a view: it breaks the geometry, so nothing is trained on it. `vclr probe` compares views with it.
 CONTROLS: dict[str, str] = {
     "shuffled_patch": "keeps color and local texture; takes shapes apart",
