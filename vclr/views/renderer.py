@@ -9,15 +9,13 @@ Views that are arithmetic alone are functions instead; see `vclr.views.computed`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-
-from vclr.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -82,18 +80,6 @@ class Renderer(Protocol):
         Raises:
             UserError: a photo cannot be rendered.
         """
-
-
-def refuse_others(options: RenderOptions, view: str, used: Collection[str] = ()) -> None:
-    """Refuse options that are set but not `used`, by the names of their fields. Each view may have a seed.
-
-    Raises:
-        UsageError: names the first.
-    """
-    for option in fields(options):
-        if option.name not in {*used, "seed"} and getattr(options, option.name) != option.default:
-            name = f"--{option.name.replace('_', '-')}"
-            raise UsageError(f"{name} {getattr(options, option.name)}: does not apply to view {view}; leave it out")
 
 
 def default_batch_size(device_type: str) -> int:
