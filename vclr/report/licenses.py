@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vclr.catalog.license_files import LICENSE_FILES
 from vclr.coco.file import CocoFile, open_coco
 from vclr.coco.record import read_split_record
 from vclr.config import Config, DataSetConfig
@@ -18,9 +19,7 @@ from vclr.fetch.sources import License, Source, read_catalog, read_license
 from vclr.files import read_json
 from vclr.image_folders.open import each_folder
 
-# Files that state the terms of your own data, in its folder or in one above; the second is the older spelling.
-DECLARATIONS = ("license.yaml", "licence.yaml")
-UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {DECLARATIONS[0]} beside it can")
+UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {LICENSE_FILES[0]} beside it can")
 # What the license of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
 ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
@@ -153,7 +152,7 @@ class _Ledger:
         if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
             path = self.root / "raw" / path.name.partition("_")[0] / path.name
         for folder in (path, *path.parents):
-            for declaration in DECLARATIONS:
+            for declaration in LICENSE_FILES:
                 if (folder / declaration).is_file():
                     return read_license(folder / declaration)
         return UNKNOWN
