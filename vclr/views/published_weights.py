@@ -14,7 +14,7 @@ from vclr.models.weights import read_tensors
 
 
 def load_published(
-    network: nn.Module, path: Path, what: str, rename: Callable[[str], str] = str, help_text: str = ""
+    network: nn.Module, path: Path, what: str, rename: Callable[[str], str] = str, advice: str = ""
 ) -> None:
     """Load the weights of a network from a file of named tensors. Nothing in it is executed.
 
@@ -23,13 +23,13 @@ def load_published(
         path: the file.
         what: what the weights are, for errors.
         rename: returns the network's name of a weight for its name in the file.
-        help_text: how to get the file, for the error if it is missing.
+        advice: how to get the file, for the error if it is missing.
 
     Raises:
         UserError: the file is missing or damaged, or lacks a weight; or one has another shape or is not finite.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file{say_nearest(path)}; it should hold {what}{help_text}")
+        raise UserError(f"{path}: no such file{say_nearest(path)}; it should hold {what}{advice}")
     content = {rename(str(key)): value for key, value in read_tensors(path).items()}
     own = network.state_dict()
     for key, parameter in own.items():
