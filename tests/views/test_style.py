@@ -168,6 +168,9 @@ def test_misuse_is_one_line(options: RenderOptions, style_weights: Path, paintin
     renderer = open_renderer(replace(options, styles=paintings))
     with pytest.raises(UserError, match=r"klee\.png: is not an image"):
         renderer.render([photo(20, 20)] * 20, list(map(str, range(20))))
+    (paintings / "license.yaml").write_text("{name: CC0, because: they say so}")
+    with pytest.raises(UserError, match=r"license\.yaml: has no `commercial` that is yes or no"):
+        open_renderer(replace(options, styles=paintings))
     (paintings / "license.yaml").write_text("[")
     with pytest.raises(UserError, match=r"license\.yaml: not valid YAML"):
         open_renderer(replace(options, styles=paintings))

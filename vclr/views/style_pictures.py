@@ -19,7 +19,7 @@ from vclr.pictures import IMAGE_SUFFIXES
 from vclr.views.textures import draw_texture
 
 GENERATED = "generated"  # is the name of every texture
-TERMS = ("name", "commercial", "because", "url")  # of a license
+TERMS = {"name": str, "commercial": bool, "because": str, "url": str}  # of a license; an url is optional
 
 
 class StylePictures:
@@ -65,7 +65,7 @@ def read_declared_license(path: Path) -> dict[str, Any] | None:
     """Return what the nearest license file says, from a folder (or a zip's) upwards; None if there is none.
 
     Raises:
-        UserError: it is not YAML, or says nothing.
+        UserError: it is not YAML, or lacks a part of the terms.
     """
     path = path.absolute()
     for place in (folder / name for folder in (path, *path.parents) for name in LICENSE_FILES):
@@ -74,9 +74,11 @@ def read_declared_license(path: Path) -> dict[str, Any] | None:
                 says = yaml.safe_load(read_bytes(place))
             except (yaml.YAMLError, ValueError) as error:
                 raise UserError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from None
-            if not isinstance(says, dict):
-                raise UserError(f"{place}: states no license; give its `name`, `commercial` and `because`")
-            return {key: says[key] for key in TERMS if isinstance(says.get(key), (str, bool))}
+            terms = {key: says[key] for key in TERMS if key in says} if isinstance(says, dict) else {}
+            for key, kind in TERMS.items():
+                if not isinstance(terms.get(key, "" if key == "url" else None), kind):
+                    raise UserError(f"{place}: has no `{key}` that is {'yes or no' if kind is bool else 'text'}")
+            return terms
     return None
 
 
