@@ -24,7 +24,7 @@ from vclr.coco.annotations import OBJECT, Json, encode_mask, load_coco
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import atomic_path
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, hash_module, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.shards import WHOLE, Shard, order_parts
 
 MAX_PROPOSALS = 30  # per photo
@@ -53,7 +53,8 @@ def write_proposals(
 
     Raises:
         UsageError: there is no such method.
-        UserError: there are no photos, or photos are missing, are not images, or differ in size from `annotations`.
+        UserError: there are no photos, or all of them are missing, are not images, or differ in size from
+            `annotations`. If only some are, they are left out and listed in `info.failed`.
     """
     if method not in PROPOSAL_METHODS:
         near = nearest(method, PROPOSAL_METHODS)
@@ -63,30 +64,39 @@ def write_proposals(
     photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
 
-    def propose(item: Json) -> tuple[Json, list[str]]:
+    def read(item: Json) -> np.ndarray:
         image = photos.open(item["file_name"])
         height, width = image.shape[:2]
         if (item.get("height", height), item.get("width", width)) != (height, width):
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
-        masks, scores = module.propose_objects(image, MAX_PROPOSALS)
-        found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
-        return {"height": height, "width": width, "annotations": found}, []
+        return image
+
+    def propose(items: list[Json], images: list[np.ndarray]) -> list[Result]:
+        results: list[Result] = []
+        for image in images:
+            masks, scores = module.propose_objects(image, MAX_PROPOSALS)
+            found = [_annotation(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
+            results.append(({"height": image.shape[0], "width": image.shape[1], "annotations": found}, []))
+        return results
 
     settings = {"method": method, "max_proposals": MAX_PROPOSALS, "code": hash_module(module)}
     with walk_photos(Path(output), settings, items, photos) as walk:
-        walk.finish(propose, "object proposals", quiet)
+        walk.finish(read, propose, "object proposals", quiet)
+        failed = {item["file_name"]: says for item, says in walk.failed}
+        kept = [entry for entry in listed if entry["file_name"] not in failed]
         sizes = [{side: entry["result"][side] for side in ("height", "width")} for entry in walk.entries()]
         entries = [
             {"id": entry["id"], "file_name": entry["file_name"], **size}
-            for entry, size in zip(listed, sizes, strict=True)
+            for entry, size in zip(kept, sizes, strict=True)
         ]
         found = (
             {"image_id": image["id"], **annotation}
             for image, entry in zip(entries, walk.entries(), strict=True)
             for annotation in entry["result"]["annotations"]
         )
-        _write_coco(output, entries, found, {"shard": str(shard)} if shard else {})
+        facts: Json = {"info": {"failed": failed}} if failed else {}
+        _write_coco(output, entries, found, {"shard": str(shard), **facts} if shard else facts)
     return Path(output)
 
 
@@ -99,7 +109,9 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     jsons = {Path(part): load_coco(part) for part in parts}
     ordered = [jsons[part] for part in order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))]
     found = chain.from_iterable(coco["annotations"] for coco in ordered)
-    _write_coco(output, [image for coco in ordered for image in coco["images"]], found, {})
+    failed = {name: says for coco in ordered for name, says in coco.get("info", {}).get("failed", {}).items()}
+    facts = {"info": {"failed": failed}} if failed else {}
+    _write_coco(output, [image for coco in ordered for image in coco["images"]], found, facts)
     return Path(output)
 
 
@@ -111,7 +123,7 @@ def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
     return [{"id": number, "file_name": name} for number, name in enumerate(open_folder(images).image_names(), 1)]
 
 
-def _write_coco(output: Path, entries: list[Json], found: Iterable[Json], facts: dict[str, str]) -> None:
+def _write_coco(output: Path, entries: list[Json], found: Iterable[Json], facts: Json) -> None:
     """Write the json of proposals, numbered from 1, one after another as they come."""
     with atomic_path(output) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(json.dumps({**facts, "images": entries}).removesuffix("}") + ', "annotations": [')

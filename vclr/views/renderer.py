@@ -94,6 +94,5 @@ def default_batch_size(device_type: str) -> int:
 
 def hash_code(*names: str) -> str:
     """Return one sha256 of modules of this room, for `Renderer.code`."""
-    return hashlib.sha256(
-        "".join(sha256(Path(__file__).with_name(f"{name}.py")) for name in names).encode()
-    ).hexdigest()
+    digests = (sha256(Path(__file__).with_name(f"{name}.py")) for name in names)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
