@@ -9,6 +9,7 @@ Views that are arithmetic alone are functions instead; see `vclr.views.computed`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from vclr.files import sha256
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ class RenderOptions:
     Attributes:
         model: a producer of the view, a model of the hub, or a folder with its files; "" is the view's default.
         revision: branch, tag or commit of a model of the hub; "" is its main branch.
-        weights: file of weights, for models that are not transformers'.
+        weights: file or folder of weights, for models that are not transformers'.
         styles: folder of style pictures.
         alpha: strength of a style, from 0 to 1.
         depth_kind: what a depth model's values are, one of `vclr.catalog.depth_models.DEPTH_KINDS`; "" as it is known.
         device: `auto`, `cpu`, `cuda` or `cuda:NUMBER`.
         dtype: `auto`, `float32` or `bfloat16`.
+        max_side: pixels of the longer side to which larger photos are reduced for the model; 0 is the view's default.
         batch_size: photos per call of `Renderer.render`; 0 is the device's default (see `default_batch_size`).
         seed: of what is drawn at random, together with a photo's stem.
     """
@@ -43,6 +47,7 @@ class RenderOptions:
     depth_kind: str = ""
     device: str = "auto"
     dtype: str = "auto"
+    max_side: int = 0
     batch_size: int = 0
     seed: int = 0
 
@@ -85,3 +90,9 @@ class Renderer(Protocol):
 def default_batch_size(device_type: str) -> int:
     """Return the batch size for `cuda` or `cpu`. On a CPU, it is 1, so that shards give the bytes of one command."""
     return 8 if device_type == "cuda" else 1
+
+
+def hash_code(*names: str) -> str:
+    """Return one sha256 of modules of this room, for `Renderer.code`."""
+    digests = (sha256(Path(__file__).with_name(f"{name}.py")) for name in names)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
