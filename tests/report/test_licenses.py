@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,32 @@ def test_a_view_that_was_rendered_has_the_terms_of_its_photos(tmp_path: Path):
     (tmp_path / "views/coco2017/depth").mkdir(parents=True)
     (tmp_path / "views/coco2017/depth/manifest.json").write_text('{"view": "pseudo_depth"}')
     assert terms(tmp_path)["view depth"].of == "COCO 2017"
+
+
+def test_weights_and_styles_of_a_rendered_view_are_named(tmp_path: Path):
+    decoder = next(file for file in read_catalog()["weights"].files if file.path == "weights/adain/decoder.pth")
+    own = {"name": "CC0", "commercial": True, "because": "they say so"}
+    facts: dict[str, Any] = {"view": "style", "weights": {"decoder.pth": decoder.sha256, "mine.pth": "0" * 64}}
+    folder = tmp_path / "views/coco2017/style"
+    folder.mkdir(parents=True)
+    for license, name in [(own, "CC0"), (None, "not stated")]:
+        styles = {"pictures": 3, "sha256": "1" * 64, "license": license}
+        (folder / "manifest.json").write_text(json.dumps({**facts, "styles": styles}))
+        found = [
+            term for term in terms_in_use(load_config(None, [f"data.root={tmp_path}"])) if "view style" in term.what
+        ]
+        says = [(term.what, term.path, term.license.name) for term in found[1:]]
+        assert says == [
+            ("weights of view style", "decoder.pth", "MIT"),
+            ("weights of view style", "mine.pth", "not stated"),
+            ("styles of view style", "3 pictures", name),
+        ]
+    (folder / "manifest.json").write_text(json.dumps({**facts, "styles": {"pictures": "generated"}}))
+    assert "styles of view style" not in terms(tmp_path)
+    with zipfile.ZipFile(tmp_path / "views/coco2017/style.zip", "w") as packed:
+        packed.write(folder / "manifest.json", "manifest.json")
+    shutil.rmtree(folder)
+    assert terms(tmp_path)["weights of view style"].path == "mine.pth"
 
 
 def test_own_data_says_its_terms_itself(tmp_path: Path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NATURAL = "natural"  # the view that is the photo itself
 DEPTH, STYLE = "depth", "style"  # the published views: files that pretrained models rendered
+EDGE = "edge"  # is computed, or rendered by a model
+ADAIN, HED = "adain", "hed"  # the models of `style` and `edge`
 
 # Views that are computed from a photo alone: what each keeps and what it changes.
 COMPUTED_VIEWS: dict[str, str] = {

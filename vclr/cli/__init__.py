@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr import __version__
+
 # They register their verbs.
 from vclr.cli import data, image_folders, inspecting, jobs, models, probe, proposals, results  # noqa: F401
 from vclr.cli.examples import add_examples, example_of
