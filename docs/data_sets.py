@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS
+from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLITS, DataSet
 from vclr.catalog.published import METHOD, PUBLISHED_RESULTS
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
@@ -22,8 +22,14 @@ def splits() -> Table:
 def training_sets() -> Table:
     """The training sets that differ in whose object proposals they have."""
     published = "CutLER's, as published in the OWIS collection"
+
+    def say_proposals(one: DataSet) -> str:
+        if one.method:
+            return f"of `vclr proposals --method {one.method}`"
+        return published if one.top_k else "none; `data.train.proposals` adds some"
+
     rows = [
-        (f"`{name}`", f"`{one.file}.json`", f"of `vclr proposals --method {one.method}`" if one.method else published)
+        (f"`{name}`", f"`{one.file}.json`", say_proposals(one))
         for name, one in DATA_SETS.items()
         if one.part == "train" and one.source != "toy"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import DEPTH
 from vclr.data.origins import Origins
-from workflow.weights import Weights
+from workflow.weights import Weights, weights_name
 
 
 class Methods:
@@ -28,8 +28,3 @@ class Methods:
 
     def _depth_of(self, name: str) -> str:
         return f"{self._origins.root}/views/{name}/{DEPTH}"
-
-
-def weights_name(model: str) -> str:
-    """Return the name of a model's folder below `data/weights/`: its name on the hub without its owner's."""
-    return model.rpartition("/")[2]

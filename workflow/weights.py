@@ -12,14 +12,17 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from vclr.catalog.depth_models import DEPTH_MODELS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 
-# The models of producers that run with transformers, and those of methods that propose objects, without their owners.
-HUB_MODELS = {
-    "depth-anything": "depth-anything/Depth-Anything-V2-Small-hf",
-    "zoedepth": "Intel/zoedepth-nyu-kitti",
-    "dpt": "Intel/dpt-large",
-} | {method.model.rpartition("/")[2]: method.model for method in PROPOSAL_METHODS.values() if method.model}
+
+def weights_name(model: str) -> str:
+    """Return the name of a model's folder below `data/weights/`: its name on the hub without its owner's."""
+    return model.rpartition("/")[2]
+
+
+# The models of the hub that producers of views and methods of proposals run, by the names of their folders.
+HUB_MODELS = DEPTH_MODELS | {weights_name(one.model): one.model for one in PROPOSAL_METHODS.values() if one.model}
 
 
 class Weights:

@@ -47,9 +47,9 @@ class Origins:
         }
 
         self.models = {
-            source.folder.removeprefix("weights/"): name
+            model: name if source.folder == f"weights/{model}" else f"{name}/{model}"
             for name, source in sources.items()
-            if source.folder.startswith("weights/")
+            for model in _folders_of_weights(source)
         }
 
     def marker_of(self, source: str) -> str:
@@ -145,3 +145,9 @@ def how_to_get(path: str | Path) -> str:
 def _is_fetched_whole(source: Source) -> bool:
     """Tell a data set from scenes that are generated, from weights, and from a collection of single files."""
     return source.folder == f"raw/{source.name}" and not source.generated and source.name not in COLLECTIONS
+
+
+def _folders_of_weights(source: Source) -> set[str]:
+    """Return the folders below `weights/` that hold a model of a source."""
+    places = [source.folder, *(file.path.rpartition("/")[0] for file in source.files)]
+    return {place.split("/")[1] for place in places if place.startswith("weights/")}
