@@ -212,7 +212,8 @@ def test_experiments_on_the_command_line_are_all_that_runs(finished):
 def test_own_photos_get_their_split_views_and_proposals(checkout):
     add_own_photos(checkout)
     plan = checkout.plan("all", "--config", "experiments=[own]")
-    assert plan == {"split": 1, "views": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    made = ("split", "views", "inspect_views", "proposals", "train", "evaluate", "audit", "report")
+    assert plan == dict.fromkeys(made, 1)
 
 
 @pytest.mark.slow
@@ -236,14 +237,14 @@ def test_shards_are_jobs_of_their_own(checkout):
     add_own_photos(checkout)
     plan = checkout.plan(*OWN, WITH_SHARDS)
     shards = {"views_shard": 4, "proposals_shard": 3, "evaluate_shard": 2}
-    others = ("split", "views", "proposals", "train", "evaluate", "audit", "report")
+    others = ("split", "views", "inspect_views", "proposals", "train", "evaluate", "audit", "report")
     assert plan == {**dict.fromkeys(others, 1), **shards}
 
 
 def test_without_shards_the_commands_name_none(checkout):
     add_own_photos(checkout)
     output = checkout.run("snakemake", *OWN, "-np", "--cores", "2")
-    commands = dict(re.findall(r"vclr (views|proposals|evaluate) (.*) --output", output))
+    commands = dict(re.findall(r"vclr (views|proposals|evaluate) (?!inspect)(.*) --output", output))
     assert commands == {
         "views": "--view edge --images data/raw/photos/images",
         "proposals": "--method graph --images data/raw/photos/images"
@@ -255,7 +256,7 @@ def test_without_shards_the_commands_name_none(checkout):
 def test_shards_work_and_are_joined(checkout):
     add_own_photos(checkout)
     output = checkout.run("snakemake", *OWN, WITH_SHARDS, "-np", "--cores", "2")
-    commands = re.findall(r"vclr (?:views|proposals|evaluate) .*(?= 2>&1)", output)
+    commands = re.findall(r"vclr (?:views|proposals|evaluate) (?!inspect).*(?= 2>&1)", output)
     folder = "results/own/seed0"
     for command in (
         "vclr views --view edge --images data/raw/photos/images --shard 3/4"
@@ -286,7 +287,8 @@ def test_fewer_shards_make_nothing_again(checkout):
     for shards in (WITH_SHARDS, "shards={views: 2, proposals: 2, evaluation: 3}", "shards={}"):
         assert checkout.plan(*OWN, shards, *KEEP) == {}
     checkout.write("data/raw/photos/images/2.jpg", "")
-    again = {"views": 1, "views_shard": 16, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    followers = ("inspect_views", "proposals", "train", "evaluate", "audit", "report")
+    again = {"views": 1, "views_shard": 16, **dict.fromkeys(followers, 1)}
     assert checkout.plan(*OWN, "shards={views: 16}", *KEEP) == again
 
 
@@ -303,9 +305,10 @@ def test_packed_photos_and_views_are_their_zips(checkout):
     views.mkdir(parents=True)
     (views / "1.png").touch()
     pack_folder(views, remove=True, quiet=True)
-    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    made = dict.fromkeys(("split", "inspect_views", "proposals", "train", "evaluate", "audit", "report"), 1)
+    assert checkout.plan(*OWN) == made
     checkout.write("configs/experiment/own.yaml", OWN_EXPERIMENT.replace("photos/images", "photos/images.zip"))
-    assert checkout.plan(*OWN) == {"split": 1, "proposals": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    assert checkout.plan(*OWN) == made
 
 
 @pytest.mark.slow
@@ -418,7 +421,7 @@ def test_a_switch_of_proposals_trains_again_and_back_and_mixes_nothing(checkout)
 
     checkout.finish(*choose())
     switched = checkout.plan(*choose(GRAPH))
-    follows = {"train": 1, "evaluate": 1, "audit": 1, "report": 1}
+    follows = {"inspect_views": 1, "train": 1, "evaluate": 1, "audit": 1, "report": 1}
     assert switched == {"published_split": 1, "proposals": 1, **follows}
     checkout.finish(*choose(GRAPH))
     assert checkout.plan(*choose(GRAPH)) == {}
