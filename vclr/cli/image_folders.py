@@ -21,6 +21,25 @@ def views(
     output: OutputFolder,
     view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
     images: PhotoFolder = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published weights: folder of AdaIN's, for the view style; file of HED's, for a learned edge."
+        ),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures, or its zip, whose styles the view style uses (default: made textures)."),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Strength of the style, from 0 to 1 (default: 1).", show_default=False)
+    ] = None,
+    max_size: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Longer side, in pixels, at which a model sees larger photos (default: 512; edge: 1024)."
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the views that are random, combined with each photo's name.")] = 0,
     shard: ShardOption = None,
     join: Join = None,
@@ -34,6 +53,7 @@ def views(
     After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
     rendered; --join of all N parts gives the same folder as one command without shards.
     """
+    from vclr.views.renderer import RenderOptions
     from vclr.views.write import join_views, write_views
 
     check_output_folder(output, {})
@@ -43,7 +63,8 @@ def views(
         return
     if not view or images is None:
         raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
-    write_views(view, images, output, seed, quiet, shard, overwrite)
+    options = RenderOptions(weights=weights, styles=styles, alpha=alpha, max_size=max_size, seed=seed)
+    write_views(view, images, output, seed, quiet, shard, overwrite, options)
 
 
 @app.command()

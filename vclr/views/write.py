@@ -21,6 +21,7 @@ from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
+from vclr.views.option_checks import refuse_unused
 from vclr.views.renderer import Rendered, Renderer, RenderOptions
 from vclr.work_folder import publish
 
@@ -117,6 +118,7 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (views: {', '.join(known)})")
     if is_asked:
         raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
+    refuse_unused(options, view, ())
     return _Computed(view, seed, photos)
 
 
