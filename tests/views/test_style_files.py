@@ -35,15 +35,22 @@ def style_options(style_weights: Path, **changes: Any) -> RenderOptions:
     return RenderOptions(weights=style_weights, max_size=32, device="cpu", **changes)
 
 
+def run_views(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", ["vclr", "views", *map(str, arguments), "--quiet"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_the_command_writes_a_style_for_every_photo(
-    style_weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    style_weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_png(tmp_path / "paintings" / "a.png", draw_texture(np.random.default_rng(1)))
-    arguments = ["--view", "style", "--images", images, "--weights", style_weights, "--max-size", 32, "--quiet"]
+    arguments = ["--view", "style", "--images", images, "--weights", style_weights, "--max-size", 32]
     own = [*arguments, "--styles", tmp_path / "paintings", "--alpha", 0.7]
     for command, output in [
         (arguments, "first"),
@@ -51,7 +58,7 @@ def test_the_command_writes_a_style_for_every_photo(
         ([*arguments, "--seed", 1], "other"),
         (own, "own"),
     ]:
-        assert main(["views", *map(str, command), "--output", str(tmp_path / output)]) == 0, capsys.readouterr().err
+        run_views(monkeypatch, *command, "--output", tmp_path / output)
     first = content(tmp_path / "first")
     assert content(tmp_path / "again") == first
     for other in ("other", "own"):
@@ -64,10 +71,11 @@ def test_the_command_writes_a_style_for_every_photo(
     assert str(tmp_path) not in (tmp_path / "own" / "manifest.json").read_text()
 
 
-def test_weights_make_the_edges_learned(hed_weights: Path, images: Path, tmp_path: Path) -> None:
-    for weights, output in [([], "computed"), (["--weights", str(hed_weights)], "learned")]:
-        command = ["views", "--view", "edge", "--images", str(images), "--quiet", "--output", str(tmp_path / output)]
-        assert main([*command, *weights]) == 0
+def test_weights_make_the_edges_learned(
+    hed_weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for weights, output in [((), "computed"), (("--weights", hed_weights), "learned")]:
+        run_views(monkeypatch, "--view", "edge", "--images", images, *weights, "--output", tmp_path / output)
     learned, computed = (read_json(tmp_path / name / "manifest.json") for name in ("learned", "computed"))
     assert learned["producer"] == "hed"
     assert learned["weights"].keys() == {hed_weights.name}
