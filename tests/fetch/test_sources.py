@@ -31,11 +31,11 @@ DIGESTS = {
     "weights/adain/decoder.pth": (None, "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472", None),
 }
 # What may be used commercially; all else is made of somebody's photos.
-SAFE = {"toy", "weights/dino_resnet50_pretrain.pth", "weights/R-50.pkl"}
+SAFE = {"toy", "depth-anything", "weights/dino_resnet50_pretrain.pth", "weights/R-50.pkl"}
 
 
 def test_shipped_sources():
-    assert set(SHIPPED) == {"toy", "coco2017", "lvis", "uvo", "objects365", "owis", "weights"}
+    assert set(SHIPPED) == {"toy", "coco2017", "lvis", "uvo", "objects365", "owis", "weights", "depth-anything"}
     for source in SHIPPED.values():
         assert source.homepage.startswith("https://")
         for license in [source.license, *(file.license for file in source.files if file.license is not None)]:

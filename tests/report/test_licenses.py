@@ -111,6 +111,19 @@ def test_weights_and_styles_of_a_rendered_view_are_named(tmp_path: Path):
     assert terms(tmp_path)["weights of view style"].path == "mine.pth"
 
 
+@pytest.mark.parametrize(
+    ("license", "commercial"), [("apache-2.0", True), ("cc-by-nc-4.0", False), ("other", False), ("", False)]
+)
+def test_the_model_of_a_rendered_view_has_the_license_of_its_card(license: str, commercial: bool, tmp_path: Path):
+    folder = tmp_path / "views/coco2017/depth"
+    folder.mkdir(parents=True)
+    facts = {"view": "depth", "model": "some/model", "revision": "1" * 40, **({"license": license} if license else {})}
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    term = terms(tmp_path)["model of view depth"]
+    assert (term.path, term.license.name) == ("some/model", license or "not stated")
+    assert term.license.commercial == commercial
+
+
 def test_own_data_says_its_terms_itself(tmp_path: Path):
     write_photos(tmp_path / "splits/mine_train_voc.json", [])
     (tmp_path / "raw/mine").mkdir(parents=True)

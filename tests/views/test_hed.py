@@ -80,7 +80,7 @@ def test_the_view_shows_what_the_detector_finds(options: RenderOptions, publishe
 @pytest.mark.parametrize("size", [(20, 20), (1, 1), (3, 200), (33, 57), (64, 48), (70, 100)])
 def test_a_view_has_the_size_of_its_photo(options: RenderOptions, size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    shown = render(replace(options, max_side=64), image)
+    shown = render(replace(options, max_size=64), image)
     assert shown.shape == image.shape
     assert shown.dtype == np.uint8
 
@@ -95,7 +95,7 @@ def test_misuse_is_one_line(options: RenderOptions, hed_weights: Path, tmp_path:
         ({"weights": tmp_path / "network.pytorch"}, UserError, r"network\.pytorch: no such file"),
         ({"weights": cut}, UserError, r"cut\.pytorch: is not a checkpoint"),
         ({"weights": shape}, UserError, r"its weight scores\.1\.weight is 1x64x1x1, not 1x128x1x1"),
-        ({"alpha": 0.5}, UsageError, "--alpha: view edge does not use --alpha; leave it out"),
+        ({"alpha": 0.5}, UsageError, "--alpha: view edge does not use it; leave it out"),
         ({"model": "canny"}, UsageError, "--model canny: the view edge is computed, or made by hed"),
     ]:
         with pytest.raises(error, match=message):

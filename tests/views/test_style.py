@@ -32,7 +32,7 @@ def render(options: RenderOptions, image: np.ndarray, stem: str = "a") -> np.nda
 
 @pytest.fixture
 def options(style_weights: Path) -> RenderOptions:
-    return RenderOptions(weights=style_weights, max_side=64, device="cpu")
+    return RenderOptions(weights=style_weights, max_size=64, device="cpu")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_facts_say_what_a_view_was_made_of(options: RenderOptions, paintings
     (paintings / "license.yaml").write_text("".join(f"{key}: {value}\n" for key, value in license_of.items()))
     renderer = open_renderer(replace(options, styles=paintings, alpha=0.5))
     facts = renderer.facts
-    assert (facts["producer"], facts["alpha"], facts["max_side"]) == ("adain", 0.5, 64)
+    assert (facts["producer"], facts["alpha"], facts["max_size"]) == ("adain", 0.5, 64)
     assert facts["weights"]["decoder.pth"] == sha256(style_weights / "decoder.pth")
     assert facts["styles"]["pictures"] == 3
     assert facts["styles"]["license"] == license_of
@@ -156,10 +156,10 @@ def test_misuse_is_one_line(options: RenderOptions, style_weights: Path, paintin
         ({"styles": tmp_path / "paintigs"}, UserError, "paintigs: no such folder; nearest: .*paintings"),
         ({"styles": tmp_path / "empty"}, UserError, "empty: contains no pictures"),
         ({"alpha": 1.5}, UsageError, "--alpha 1.5: must be from 0, the photo, to 1, the style"),
-        ({"revision": "main"}, UsageError, "--revision: view style does not use --revision"),
+        ({"revision": "main"}, UsageError, "--revision: view style does not use it; leave it out"),
         ({"batch_size": 4}, UsageError, "--batch-size: view style renders one photo at a time"),
         ({"model": "zoedepth"}, UsageError, "--model zoedepth: the view style is made by adain"),
-        ({"dtype": "bfloat"}, UsageError, "--dtype bfloat: .*nearest: bfloat16"),
+        ({"dtype": "bfloat"}, UsageError, "--dtype bfloat: must be one of auto, float32"),
     ]:
         with pytest.raises(error, match=message) as raised:
             open_renderer(replace(options, **change))

@@ -24,7 +24,8 @@ PRODUCERS: dict[str, dict[str, str]] = {
         "zoedepth": "ZoeDepth, as in the reference implementation; MIT",
         "dpt": "DPT, known as MiDaS 3.0, as in the paper; Apache-2.0",
     },
-    STYLE: {"adain": "AdaIN"},
+    STYLE: {ADAIN: "AdaIN, the style of paintings or of generated textures, with the published weights"},
+    EDGE: {HED: "HED, a learned edge detector, if its published weights are given; without, the view is computed"},
 }
 REFERENCE = "reference"
 LAYOUTS: dict[str, str] = {REFERENCE: "8 bits per channel and colored depth, as the reference implementation's files"}

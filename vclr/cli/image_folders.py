@@ -42,10 +42,29 @@ def views(
             f"{'; '.join(map(': '.join, DEPTH_KINDS.items()))}.",
         ),
     ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published weights: folder of AdaIN's, for the view style; file of HED's, for a learned edge."
+        ),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures, or its zip, whose styles the view style uses (default: made textures)."),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Strength of the style, from 0 to 1 (default: 1).", show_default=False)
+    ] = None,
+    max_size: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Longer side, in pixels, at which a model sees larger photos (default: 512; edge: 1024)."
+        ),
+    ] = 0,
     device: Annotated[str, typer.Option(help="Where a model runs: auto, cpu, cuda or cuda:NUMBER.")] = "auto",
     dtype: Annotated[
         str,
-        typer.Option(help="Number format of a model: auto (bfloat16 where it is fast), float32 or bfloat16."),
+        typer.Option(help="Number format of a model: auto (depth: bfloat16 where it is fast), float32 or bfloat16."),
     ] = "auto",
     batch_size: Annotated[
         int, typer.Option(min=0, help="Photos that a model processes at a time (default: 8 on a GPU, else 1).")
@@ -80,7 +99,9 @@ def views(
 
     check_output_folder(output, {})
     if join:
-        refuse_beside_join(view=view, images=images, seed=seed, shard=shard, model=model)
+        refuse_beside_join(
+            view=view, images=images, seed=seed, shard=shard, model=model, weights=weights, styles=styles
+        )
         join_views(join, output, overwrite)
         return
     if not view or images is None:
@@ -94,6 +115,10 @@ def views(
     options = RenderOptions(
         model=model,
         revision=revision,
+        weights=weights,
+        styles=styles,
+        alpha=alpha,
+        max_size=max_size,
         depth_kind=depth_kind,
         device=device,
         dtype=dtype,

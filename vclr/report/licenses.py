@@ -21,6 +21,8 @@ from vclr.image_folders.open import MANIFEST, each_folder, locate, open_folder
 from vclr.json_text import parse_json
 
 UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {LICENSE_FILES[0]} beside it can")
+# Licenses of models, as their cards name them, that allow commercial use.
+PERMISSIVE = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense")
 # What the license of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
 ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
@@ -106,12 +108,15 @@ class _Ledger:
             yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
 
     def _of_rendering(self, view: str, manifest: Mapping[str, Any]) -> Iterator[Term]:
-        """Yield the terms of the weights and of the pictures of styles that a view was rendered with."""
+        """Yield the terms of the weights, the model and the pictures of styles that a view was rendered with."""
         for name, digest in manifest.get("weights", {}).items():
             known = ((source, file) for source in self.catalog.values() for file in source.files)
             found = next(((source, file) for source, file in known if file.sha256 == digest), None)
             of, terms = (found[0].title, found[0].license_of(found[1])) if found else ("own weights", UNKNOWN)
             yield Term(f"weights of view {view}", name, of, terms)
+        if "model" in manifest:
+            terms = of_model_card(manifest.get("license", ""))
+            yield Term(f"model of view {view}", manifest["model"], manifest.get("revision", "own copy"), terms)
         styles = manifest.get("styles", {})
         if "sha256" in styles:  # generated textures have none
             declared = styles["license"]
@@ -165,6 +170,15 @@ class _Ledger:
                 if (folder / declaration).is_file():
                     return read_license(folder / declaration)
         return UNKNOWN
+
+
+def of_model_card(name: str) -> License:
+    """Return the terms of a model whose card names a license by its SPDX id, "" if the card names none."""
+    if not name:
+        return License("not stated", commercial=False, because="the model's card names no license")
+    is_permissive = name.lower() in PERMISSIVE
+    because = "the license that the model's card names" if is_permissive else "a license that is not known to allow it"
+    return License(name, is_permissive, because)
 
 
 def _read_rendering(folder: Path) -> dict[str, Any]:

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 
 from vclr.catalog.views import EDGE, HED
-from vclr.device import choose_device, float32_precision
+from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
 from vclr.views.hed import STRIDE, EdgeDetector, rename_published
-from vclr.views.option_checks import choose_dtype, refuse_unused
+from vclr.views.option_checks import refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
 from vclr.views.renderer import Rendered, RenderOptions, hash_code
 from vclr.views.working_size import resize, working_size
 
-MAX_SIDE = 1024  # pixels of the longer side; the detector was trained on photos of 480x320
+MAX_SIZE = 1024  # pixels of the longer side; the detector was trained on photos of 480x320
+DTYPE = "float32"  # unless another is asked for
 CODE = ("edge_model", "hed", "working_size", "pixels")
 
 
@@ -30,8 +31,9 @@ class EdgeRenderer:
 
     def __init__(self, options: RenderOptions) -> None:
         assert options.weights is not None
-        self.device, self.dtype = choose_device(options.device), choose_dtype(options.dtype)
-        self.max_side = options.max_side or MAX_SIDE
+        self.device = choose_device(options.device)
+        self.dtype = choose_dtype(DTYPE if options.dtype == "auto" else options.dtype, self.device)
+        self.max_size = options.max_size or MAX_SIZE
         self.detector = EdgeDetector()
         load_published(self.detector, options.weights, "the edge detector HED", rename_published)
         self.detector.eval().to(self.device, self.dtype)
@@ -39,7 +41,7 @@ class EdgeRenderer:
         self.facts: dict[str, Any] = {
             "producer": HED,
             "weights": {options.weights.name: sha256(options.weights)},
-            "max_side": self.max_side,
+            "max_size": self.max_size,
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
@@ -50,7 +52,7 @@ class EdgeRenderer:
     @torch.inference_mode()
     @float32_precision(tf32=False)
     def _render(self, image: np.ndarray) -> Rendered:
-        seen = resize(image, working_size(image.shape[:2], self.max_side))
+        seen = resize(image, working_size(image.shape[:2], self.max_size))
         height, width = seen.shape[:2]
         # At other sizes, the stages would round, and their votes would lie beside the edges.
         padded = np.pad(seen, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="edge")
@@ -65,7 +67,7 @@ def open_renderer(options: RenderOptions) -> EdgeRenderer:
         UsageError: there are no weights, or an option does not belong to this view.
         UserError: the weights cannot be read.
     """
-    refuse_unused(options, EDGE, ("weights", "max_side"))
+    refuse_unused(options, EDGE, ("weights", "max_size"))
     if options.model not in ("", HED):
         raise UsageError(f"--model {options.model}: the view {EDGE} is computed, or made by {HED}")
     if options.weights is None:

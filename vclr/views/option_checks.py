@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
-
-from vclr.errors import UsageError, nearest
+from vclr.errors import UsageError
 from vclr.views.renderer import RenderOptions
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 COMMON = ("model", "device", "dtype", "seed")  # are of every renderer
 
 
@@ -19,23 +16,10 @@ def refuse_unused(options: RenderOptions, view: str, used: tuple[str, ...]) -> N
     Raises:
         UsageError: an option is set that is neither common nor in `used`.
     """
+    if options.batch_size > 1 and "batch_size" not in used:
+        raise UsageError(f"--batch-size: view {view} renders one photo at a time; leave it out")
     for option in dataclasses.fields(options):
-        if option.name not in (*COMMON, *used) and getattr(options, option.name) != option.default:
+        is_used = option.name in (*COMMON, "batch_size", *used)
+        if not is_used and getattr(options, option.name) != option.default:
             name = option.name.replace("_", "-")
-            says = "renders one photo at a time" if option.name == "batch_size" else f"does not use --{name}"
-            raise UsageError(f"--{name}: view {view} {says}; leave it out")
-
-
-def choose_dtype(name: str) -> torch.dtype:
-    """Return the type of numbers called `name`; `auto` is float32, because these networks are small.
-
-    Raises:
-        UsageError: there is no such type; names the nearest.
-    """
-    if name == "auto":
-        return torch.float32
-    if name not in DTYPES:
-        raise UsageError(
-            f"--dtype {name}: must be auto or one of {', '.join(DTYPES)}; nearest: {nearest(name, DTYPES)}"
-        )
-    return DTYPES[name]
+            raise UsageError(f"--{name}: view {view} does not use it; leave it out")

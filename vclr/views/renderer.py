@@ -34,7 +34,7 @@ class RenderOptions:
         depth_kind: what a depth model's values are, one of `vclr.catalog.depth_models.DEPTH_KINDS`; "" as it is known.
         device: `auto`, `cpu`, `cuda` or `cuda:NUMBER`.
         dtype: `auto`, `float32` or `bfloat16`.
-        max_side: pixels of the longer side to which larger photos are reduced for the model; 0 is the view's default.
+        max_size: pixels of the longer side to which larger photos are reduced for the model; 0 is the view's default.
         batch_size: photos per call of `Renderer.render`; 0 is the device's default (see `default_batch_size`).
         seed: of what is drawn at random, together with a photo's stem.
     """
@@ -47,7 +47,7 @@ class RenderOptions:
     depth_kind: str = ""
     device: str = "auto"
     dtype: str = "auto"
-    max_side: int = 0
+    max_size: int = 0
     batch_size: int = 0
     seed: int = 0
 

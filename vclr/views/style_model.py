@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from vclr.catalog.views import ADAIN, STYLE
-from vclr.device import choose_device, float32_precision
+from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
 from vclr.views.adain import adain, channel_statistics
 from vclr.views.computed import view_generator
-from vclr.views.option_checks import choose_dtype, refuse_unused
+from vclr.views.option_checks import refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
 from vclr.views.renderer import Rendered, RenderOptions, hash_code
@@ -25,8 +25,9 @@ from vclr.views.style_pictures import StylePictures
 from vclr.views.vgg import build_encoder
 from vclr.views.working_size import resize, working_size
 
-MAX_SIDE = 512  # pixels of the longer side, of photos and of pictures of styles
+MAX_SIZE = 512  # pixels of the longer side, of photos and of pictures of styles
 ENCODER, DECODER = "vgg_normalised.pth", "decoder.pth"  # the published files
+DTYPE = "float32"  # unless another is asked for
 CODE = ("style_model", "adain", "vgg", "style_decoder", "style_pictures", "textures", "working_size", "pixels")
 
 
@@ -39,9 +40,11 @@ class StyleRenderer:
     batch_size = 1
 
     def __init__(self, options: RenderOptions) -> None:
-        self.device, self.dtype = choose_device(options.device), choose_dtype(options.dtype)
+        self.device = choose_device(options.device)
+        # In bfloat16, colors would lose their last bit.
+        self.dtype = choose_dtype(DTYPE if options.dtype == "auto" else options.dtype, self.device)
         self.alpha = 1.0 if options.alpha is None else options.alpha
-        self.max_side, self.seed = options.max_side or MAX_SIDE, options.seed
+        self.max_size, self.seed = options.max_size or MAX_SIZE, options.seed
         self.pictures = StylePictures(options.styles)
         assert options.weights is not None
         self.encoder = self._load(build_encoder(), options.weights / ENCODER, "the encoder of AdaIN")
@@ -52,7 +55,7 @@ class StyleRenderer:
             "weights": {name: sha256(options.weights / name) for name in (ENCODER, DECODER)},
             "styles": self.pictures.facts,
             "alpha": self.alpha,
-            "max_side": self.max_side,
+            "max_size": self.max_size,
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
@@ -71,11 +74,11 @@ class StyleRenderer:
         style = channel_statistics(self._encode(picture))
         styled = self.decoder(adain(self._encode(image), style, self.alpha))
         # The last cells of the features may reach beyond the photo.
-        height, width = working_size(image.shape[:2], self.max_side)
+        height, width = working_size(image.shape[:2], self.max_size)
         return Rendered(resize(to_image(styled[0, :, :height, :width]), image.shape[:2]), {"style": name})
 
     def _encode(self, image: np.ndarray) -> Tensor:
-        seen = resize(image, working_size(image.shape[:2], self.max_side))
+        seen = resize(image, working_size(image.shape[:2], self.max_size))
         features: Tensor = self.encoder(to_tensor(seen, self.device, self.dtype) / 255)
         return features
 
@@ -91,7 +94,7 @@ def open_renderer(options: RenderOptions) -> StyleRenderer:
         UsageError: there are no weights, or an option does not belong to this view or is out of its range.
         UserError: the weights or the pictures of styles cannot be read.
     """
-    refuse_unused(options, STYLE, ("weights", "styles", "alpha", "max_side"))
+    refuse_unused(options, STYLE, ("weights", "styles", "alpha", "max_size"))
     if options.model not in ("", ADAIN):
         raise UsageError(f"--model {options.model}: the view {STYLE} is made by {ADAIN}")
     if options.weights is None:

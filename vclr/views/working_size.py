@@ -10,12 +10,12 @@ from vclr.structures import Size
 LEAST_SIDE = 16  # pixels; on less, the networks' borders would meet
 
 
-def working_size(size: Size, max_side: int) -> Size:
-    """Return the (height, width) to which a photo is reduced: its own, if its longer side is at most `max_side`.
+def working_size(size: Size, max_size: int) -> Size:
+    """Return the (height, width) to which a photo is reduced: its own, if its longer side is at most `max_size`.
 
     Only of a photo with a side under LEAST_SIDE, or one that would get such a side, the proportions change.
     """
-    scale = min(1.0, max_side / max(size))
+    scale = min(1.0, max_size / max(size))
     height, width = (max(LEAST_SIDE, round(side * scale)) for side in size)
     return height, width
 
