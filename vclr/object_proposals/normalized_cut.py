@@ -7,7 +7,7 @@ of M = D^-1/2 W D^-1/2, whose largest is 1, with the known eigenvector D^1/2 1.
 
 A block Krylov method finds it: a block of vectors is multiplied by M again and again, and M is solved in the space of
 all products so far, with the known eigenvector projected out. W is never factorized. A photo's result does not depend
-on the others of its batch, because each photo stops at its own accuracy and has its own products.
+on the others of its batch, because each photo stops at its own accuracy.
 
 Letters beside the legend of `vclr.structures`: n patch (node), k vector of a block.
 """
@@ -16,23 +16,24 @@ from __future__ import annotations
 
 import torch
 
+from vclr.object_proposals.exact_product import multiply_exactly
+
 EPSILON = 1e-5  # weight of an edge between patches that are not affine; keeps the graph connected
-TOLERANCE = 1e-3  # norm of M z - value z, for z of length 1, at which a vector is done
+TOLERANCE = 3e-4  # norm of M z - value z, for z of length 1, at which a vector is done
 BLOCK = 4  # vectors; more find eigenvalues that lie close together in fewer products
-MAX_BLOCKS = 12  # in the space; a full space restarts from its best vectors
-MAX_PRODUCTS = 60  # blocks multiplied at most: eigenvalues that even these do not separate give no meaningful cut
+MAX_BLOCKS = 20  # in the space; a full space restarts from its best vectors
+MAX_PRODUCTS = 100  # blocks multiplied at most: eigenvalues that even these do not separate give no meaningful cut
+SEED = 0  # of the vectors that the solver starts from
 DEPENDENT = 1e-10  # share of a block's squared length below which a direction is rounding noise
 
 
-def second_eigenvectors(
-    affine: torch.Tensor, active: torch.Tensor, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
+def second_eigenvectors(affine: torch.Tensor, active: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Solve the normalized cut of each graph.
 
     Args:
-        affine: (b, n, n) float32, 1 where two patches are affine, else 0; symmetric, 1 on the diagonal.
+        affine: (b, n, n), 1 where two patches are affine, else 0; symmetric, 1 on the diagonal. The products are exact
+            if it is int8, and float32 if it is float32.
         active: (b, n) bool, the nodes of each graph; the other patches are no part of it.
-        seed: of the vectors that the solver starts from.
 
     Returns:
         vectors (b, n) float64: x, of mean square 1 over the graph, 0 outside, positive where its absolute value is
@@ -42,7 +43,7 @@ def second_eigenvectors(
     graph = _Graph(affine, active)
     space = torch.zeros(*active.shape, 0, dtype=torch.float64, device=affine.device)
     products = space
-    block = _orthonormal(graph.project(_start(active, seed)), graph, space)
+    block = _orthonormal(graph.project(_start(active)), graph, space)
     vectors = torch.zeros_like(graph.scale)
     values = torch.zeros_like(vectors[:, 0])
     pending = active.sum(dim=1) > 1
@@ -87,20 +88,19 @@ class _Graph:
 
     def _weigh(self, block: torch.Tensor, pending: torch.Tensor) -> torch.Tensor:
         """Return W times a block that is 0 outside the graph."""
-        narrow = block.float()
-        if self.affine.device.type == "cpu":  # one product for each photo: the same bits, whatever is beside it
-            products = torch.zeros_like(narrow)
+        products = torch.zeros_like(block)
+        if self.affine.dtype == torch.int8:
             for index in pending.nonzero()[:, 0].tolist():
-                products[index] = self.affine[index] @ narrow[index]
+                products[index] = multiply_exactly(self.affine[index], block[index])
         else:
-            products = self.affine @ narrow
+            products = (self.affine @ block.float()).double()
         everywhere = EPSILON * block.sum(dim=1, keepdim=True)
-        return self.active[..., None] * ((1 - EPSILON) * products.double() + everywhere)
+        return self.active[..., None] * ((1 - EPSILON) * products + everywhere)
 
 
-def _start(active: torch.Tensor, seed: int) -> torch.Tensor:
+def _start(active: torch.Tensor) -> torch.Tensor:
     """Return the (b, n, k) block to start from: the same for each photo, on every device."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     block = torch.randn(active.shape[1], BLOCK, generator=generator, dtype=torch.float64)
     return active[..., None] * block.to(active.device)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from vclr.object_proposals.exact_product import multiply_exactly
 from vclr.object_proposals.foreground import find_foreground
 from vclr.object_proposals.normalized_cut import second_eigenvectors
 
@@ -21,15 +22,14 @@ NEITHER = 1e-3  # distance of a score from 0 and 1
 
 
 def cut_repeatedly(
-    affine: torch.Tensor, grid: tuple[int, int], rounds: int, seed: int = 0
+    affine: torch.Tensor, grid: tuple[int, int], rounds: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Find the objects of each photo.
 
     Args:
-        affine: (b, n, n) float32 as of `second_eigenvectors`, with the patches in rows of the grid.
+        affine: (b, n, n) as of `second_eigenvectors`, with the patches in rows of the grid.
         grid: (h, w) with h * w = n.
         rounds: number of cuts, each of which gives one object or none.
-        seed: of the solver.
 
     Returns:
         For each photo masks (m, h, w) bool, with m at most `rounds`, in the order of the cuts, and scores (m,)
@@ -38,7 +38,7 @@ def cut_repeatedly(
     active = torch.ones(affine.shape[:2], dtype=torch.bool, device=affine.device)
     found: list[list[np.ndarray]] = [[] for _ in affine]
     for _ in range(rounds):
-        vectors, values = second_eigenvectors(affine, active, seed)
+        vectors, values = second_eigenvectors(affine, active)
         active &= (values >= MIN_VALUE)[:, None]
         for photo, vector in enumerate(vectors.cpu().numpy()):
             rest = active[photo].cpu().numpy().reshape(grid)
@@ -62,9 +62,10 @@ def _fill(masks: np.ndarray) -> np.ndarray:
 
 def _score(affine: torch.Tensor, masks: np.ndarray) -> np.ndarray:
     """Return in (0, 1) how much the patches of each mask are affine to each other and not to the rest of the photo."""
-    members = torch.from_numpy(masks.reshape(len(masks), -1)).float().to(affine.device)
-    shared = (members @ affine).double()  # (m, n): with how many patches of the mask each patch is affine
-    areas = members.double().sum(dim=1)
+    members = torch.from_numpy(masks.reshape(len(masks), -1)).to(affine.device).double()
+    # (m, n): with how many patches of the mask each patch is affine
+    shared = multiply_exactly(affine, members.mT).mT if affine.dtype == torch.int8 else members @ affine.double()
+    areas = members.sum(dim=1)
     inside = (shared * members).sum(dim=1) / areas.square()
     outside = (shared * (1 - members)).sum(dim=1) / (areas * (members.shape[1] - areas))
     return (inside * (1 - outside)).clamp(NEITHER, 1 - NEITHER).cpu().numpy()  # type: ignore[no-any-return]
