@@ -146,8 +146,10 @@ def verbs_with_params() -> dict[str, Any]:
     """Return every verb, those of groups included, by the words after `vclr`."""
     found = {}
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {verb}": own for verb, own in inner.items()} if inner else {name: command}
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {verb}": own for verb, own in inner.items()}
+        if not inner or command.invoke_without_command:
+            found[name] = command
     return found
 
 

@@ -11,12 +11,10 @@ import typer
 from vclr import __version__
 from vclr.cli import data, image_folders, jobs, models, probe, results  # noqa: F401  # they register their verbs
 from vclr.cli.examples import add_examples, example_of
+from vclr.cli.options import Misuse
 from vclr.cli.options import app as app
 from vclr.errors import explain
 from vclr.progress import start_logging
-
-# The error for a bad command line. Typer exports only this subclass of it.
-Misuse: Any = typer.BadParameter.__mro__[1]
 
 RENAMED = {"licences": "licenses"}  # verbs whose old names work for one more release
 

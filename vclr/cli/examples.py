@@ -44,6 +44,8 @@ def add_examples(app: typer.Typer, path: str = "") -> None:
         command.epilog = f"Example: {EXAMPLES[path + name]}"
     for group in app.registered_groups:
         assert group.typer_instance is not None
+        if f"{path}{group.name}" in EXAMPLES:  # it works without a verb
+            group.epilog = f"Example: {EXAMPLES[f'{path}{group.name}']}"
         add_examples(group.typer_instance, f"{path}{group.name} ")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
-from vclr.cli.options import Join, OutputFile, OutputFolder, Quiet, ShardOption, app, importers
+from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, importers, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
@@ -17,9 +17,10 @@ METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL
 PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
 
 
-@app.command()
+@view_verbs.callback(invoke_without_command=True)
 def views(
-    output: OutputFolder,
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder to write.")] = None,
     view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
     images: PhotoFolder = None,
     seed: Annotated[int, typer.Option(help="Seed of the views that are random, combined with each photo's name.")] = 0,
@@ -35,6 +36,10 @@ def views(
     After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
     rendered; --join of all N parts gives the same folder as one command without shards.
     """
+    if context.invoked_subcommand:
+        return
+    if output is None:
+        raise Misuse("Missing option '--output'.", context)
     from vclr.views.write import join_views, write_views
 
     check_output_folder(output, {})

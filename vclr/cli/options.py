@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vclr.catalog.data_sets import KNOWN, PROTOCOLS
 from vclr.catalog.weights import WEIGHTS
 from vclr.shards import Shard, parse_shard
+
+# The error for a bad command line. Typer exports only this subclass of it.
+Misuse: Any = typer.BadParameter.__mro__[1]
 
 FIRST_STEPS = """\b
 First steps:
@@ -30,6 +33,9 @@ app.add_typer(doctor, name="doctor")
 
 importers = typer.Typer(help="Convert the annotations of another tool to COCO json.", no_args_is_help=True)
 app.add_typer(importers, name="import")
+
+view_verbs = typer.Typer()  # `vclr views` works alone, and has verbs
+app.add_typer(view_verbs, name="views")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config-file", "-c", help="YAML file with the settings that differ from the defaults.")

@@ -37,6 +37,7 @@ class PredictionsFile:
     Attributes:
         stream: the entries of the file as they are.
         entries: the positions in the file of the predictions for each image: the start and the end of each sequence.
+        num_unscored: the number of annotations that were left out for want of a score.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PredictionsFile:
         annotations: str | Path,
         checks: PredictionChecks,
         pool: WorkerPool | None = None,
+        only_scored: bool = False,
     ) -> None:
         """Open the file, and check it.
 
@@ -55,11 +57,14 @@ class PredictionsFile:
             annotations: the name of the data set in errors.
             checks: checks of the same data set, which several files may share.
             pool: processes that share the work; none by default.
+            only_scored: leave out the annotations of a COCO json that have no `score`, and count them: published files
+                hold known annotations beside object proposals.
 
         Raises:
             UserError: the file or one of its entries is not valid, or none of its images is in the data set.
         """
         self.path, self.sizes = path, checks.sizes
+        self.num_unscored, self._only_scored = 0, only_scored
         self.entries: dict[int | str, array[int]] = {}
         self.stream = JsonStream(path, "annotations")
         try:
@@ -114,12 +119,16 @@ class PredictionsFile:
             source += "annotations"
             if isinstance(head.get("images"), list):
                 renumber = _match(head["images"], path, images, annotations)
-        if self.stream.has_blocks:
+        if self.stream.has_blocks:  # a list of results, which all have scores
             found = index_in_processes(path, self.stream, checks, pool) if self.can_be_shared else None
             self.entries = (found or index(self.stream, checks, source)).by_image()
             return
         runs = Runs()
         for position, (start, stop, prediction) in enumerate(self.stream):
+            if self._only_scored and isinstance(prediction, dict) and prediction.get("score") is None:
+                self.num_unscored += 1
+                runs.skip()
+                continue
             image_id = renumber(position, prediction) if renumber else None
             if image_id is ELSEWHERE:
                 runs.skip()

@@ -36,13 +36,28 @@ def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, t
     overlaps = coco_mask.iou(ranked, others, [0] * len(others)) > max_iou
     num_known = len(others) - len(ranked)
     is_out = overlaps[:, :num_known].any(axis=1)
+    return [int(order[rank]) for rank in choose_distinct(overlaps[:, num_known:], is_out, top_k)]
+
+
+def choose_distinct(are_same: np.ndarray, is_out: np.ndarray, top_k: int) -> list[int]:
+    """Choose the best proposals of which no two are the same object.
+
+    Args:
+        are_same: (n, n) bool, whether two proposals, best first, are the same object.
+        is_out: (n,) bool, proposals that are not chosen in any case.
+        top_k: the most proposals to choose.
+
+    Returns:
+        Their ranks, ascending.
+    """
+    is_out = is_out.copy()
     chosen: list[int] = []
-    for rank, number in enumerate(order.tolist()):
+    for rank in range(len(is_out)):
         if len(chosen) == top_k:
             break
         if not is_out[rank]:
-            chosen.append(number)
-            is_out |= overlaps[:, num_known + rank]
+            chosen.append(rank)
+            is_out |= are_same[:, rank]
     return chosen
 
 

@@ -33,6 +33,7 @@ class MethodOptions:
         dtype: float32, bfloat16 or float16.
         batch_size: number of photos that a model gets at once; 0 for the method's default.
         max_proposals: the most proposals per photo.
+        min_score: proposals with a lower score are left out; a method need not look at it.
         seed: of methods that draw random numbers, combined with each photo's name.
     """
 
@@ -44,6 +45,7 @@ class MethodOptions:
     dtype: str = "float32"
     batch_size: int = 0
     max_proposals: int = MAX_PROPOSALS
+    min_score: float = 0.0
     seed: int = 0
 
 

@@ -74,7 +74,10 @@ def write_proposals(
 
     def propose(chosen: Sequence[Json], inputs: Sequence[np.ndarray]) -> list[tuple[Json, list[str]]]:
         found = proposer.propose(inputs, [item["file_name"] for item in chosen])
-        return [(_as_result(image, *proposals), []) for image, proposals in zip(inputs, found, strict=True)]
+        return [
+            (_as_result(image, *proposals, options.min_score), [])
+            for image, proposals in zip(inputs, found, strict=True)
+        ]
 
     with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
         walk.finish(lambda item: propose([item], [read(item)])[0], "object proposals", quiet)
@@ -109,14 +112,15 @@ def check_options(method: str, options: MethodOptions) -> None:
         option = f"--{name.replace('_', '-')}"
         if name in chosen.needs and not value:
             raise UsageError(f"--method {method}: needs {option}")
-        is_used = name in ("max_proposals", *chosen.uses)
+        is_used = name in ("max_proposals", "min_score", *chosen.uses)
         if value != getattr(NO_OPTIONS, name) and not is_used:
             raise UsageError(f"--method {method}: does not use {option}; leave it out")
 
 
 def describe_method(method: str, options: MethodOptions, facts: Json) -> Json:
     """Return `info` of the json."""
-    own = {"method": method, "source": f"vclr proposals --method {method}", "max_proposals": options.max_proposals}
+    own: Json = {"method": method, "source": f"vclr proposals --method {method}"}
+    own |= {"max_proposals": options.max_proposals, "min_score": options.min_score}
     stated = PROPOSAL_METHODS[method].license
     return {**own, **({"license": stated} if stated else {}), **facts}
 
@@ -155,6 +159,10 @@ def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
     return [{"id": number, "file_name": name} for number, name in enumerate(open_folder(images).image_names(), 1)]
 
 
-def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray) -> Json:
-    found = [describe_mask(mask, float(score)) for mask, score in zip(masks, scores, strict=True) if mask.any()]
+def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float) -> Json:
+    found = [
+        describe_mask(mask, float(score))
+        for mask, score in zip(masks, scores, strict=True)
+        if score >= min_score and mask.any()
+    ]
     return {"height": image.shape[0], "width": image.shape[1], "annotations": found}
