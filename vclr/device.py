@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch.torch_version import TorchVersion
@@ -16,6 +17,7 @@ from vclr.errors import UsageError, first_line
 from vclr.nvml import driver_version
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
+DTYPES = ("auto", "float32", "bfloat16")  # of pretrained models
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -137,6 +139,33 @@ def float32_precision(tf32: bool) -> Iterator[None]:
 def uses_tf32() -> bool:
     """Tell whether TF32 is currently allowed for all float32 products."""
     return torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format called `name`; `auto` is bfloat16 where it is fast, else float32.
+
+    It is fast on GPUs that compute in it, and on CPUs with AMX.
+
+    Raises:
+        UsageError: it is none of `DTYPES`.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: must be one of {', '.join(DTYPES)}")
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        is_fast = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
+    else:
+        is_fast = device.type == "cpu" and has_amx()
+    return torch.bfloat16 if is_fast else torch.float32
+
+
+def has_amx() -> bool:
+    """Tell whether this machine's CPU multiplies matrices of bfloat16 in hardware."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
 
 
 def autocast(dtype: str, device: torch.device) -> torch.autocast:

@@ -32,4 +32,16 @@ class ProposalMethod:
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
+    "maskcut": ProposalMethod(
+        "normalized cuts of the features of a self-supervised vision transformer",
+        uses=MODEL_OPTIONS,
+        needs=(MODELS,),
+        model="facebook/dino-vits8",
+    ),
+    "depth_cut": ProposalMethod(
+        "as maskcut, with depth beside the features",
+        uses=(*MODEL_OPTIONS, "depth"),
+        needs=(MODELS, "depth"),
+        model="facebook/dino-vits8",
+    ),
 }

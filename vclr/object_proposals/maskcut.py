@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.device import choose_device
+from vclr.device import choose_device, choose_dtype
 from vclr.object_proposals.affinity import TAU, find_affine
 from vclr.object_proposals.options import MethodOptions, Proposals
 from vclr.object_proposals.patch_keys import PatchKeys
@@ -90,7 +90,8 @@ def open_with_keys(method: str, options: MethodOptions, depth: Depth | None = No
     """
     name = options.model or PROPOSAL_METHODS[method].model
     device = choose_device(options.device)
-    loaded = load_pretrained("features", name, options.revision, device, getattr(torch, options.dtype))
+    dtype = choose_dtype(options.dtype, device)
+    loaded = load_pretrained("features", name, options.revision, device, dtype)
     batch_size = options.batch_size or BATCH_SIZES.get(device.type, 1)
     keys = PatchKeys(loaded.model, loaded.processor, name, batch_size)
     rounds = min(ROUNDS, options.max_proposals)

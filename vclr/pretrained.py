@@ -1,0 +1,162 @@
+"""Load a pretrained model of the Hugging Face hub, or from a folder with its files, through transformers.
+
+transformers is an extra (`pip install 'vclr[models]'`), so it is imported only here, when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
+from vclr.file_names import say_nearest
+from vclr.files import sha256
+
+# The classes of transformers that open a model of each kind, and what prepares its input.
+KINDS = {
+    "depth": ("AutoModelForDepthEstimation", "AutoImageProcessor"),
+    "features": ("AutoModel", "AutoImageProcessor"),
+    "masks": ("AutoModelForMaskGeneration", "AutoProcessor"),
+}
+INSTALL = "pip install 'vclr[models]'"
+HUB_NAME = r"[\w.-]+(/[\w.-]+)?"
+CARD = "README.md"  # of a model: its head, between two lines `---`, names the license
+UNUSED = r"(\w+\.)*pooler\."  # weights that features do not pass through; many files of features lack them
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model that is ready to be called.
+
+    Attributes:
+        model: the model, in evaluation mode on its device, without gradients.
+        processor: prepares photos for it.
+        facts: `model`, its name; `revision`, the commit on the hub, or `sha256` of the files of a folder; `dtype`;
+            `transformers`, the version; and `license`, if the model's card names it.
+    """
+
+    model: Any
+    processor: Any
+    facts: dict[str, str]
+
+
+def load_pretrained(
+    kind: str, source: str, revision: str = "", device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Pretrained:
+    """Load a model.
+
+    Args:
+        kind: `depth`, `features` or `masks`.
+        source: a folder with the model's files, or its name on the hub.
+        revision: branch, tag or commit on the hub; "" is the main branch.
+        device: where to put it; None is the CPU.
+        dtype: the type of its weights.
+
+    Raises:
+        UsageError: transformers is not installed, or a folder has a revision.
+        UserError: there is no such folder, the hub does not answer, or this is not a model of that kind.
+    """
+    transformers = _import_transformers()
+    folder = Path(source)
+    is_local = folder.is_dir()
+    if is_local and revision:
+        raise UsageError(f"--revision {revision}: {source} is a folder, which has no revisions; leave it out")
+    if not is_local and not re.fullmatch(HUB_NAME, source):
+        raise UserError(f"{source}: no such folder{say_nearest(folder)}; name a folder, or a model of the hub")
+    places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
+    if not is_local:
+        places["revision"] = revision or "main"
+    of_model, of_processor = (getattr(transformers, name) for name in KINDS[kind])
+    with _explaining(source, kind, is_local):
+        model, loaded = of_model.from_pretrained(source, dtype=dtype, output_loading_info=True, **places)
+        _check_weights(kind, source, loaded)
+        processor = _open_processor(of_processor, source, places)
+        # Some models keep tables in float32 whatever the type.
+        model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    facts = {"model": folder.resolve().name, "sha256": hash_folder(folder)} if is_local else {"model": source}
+    if not is_local:
+        facts["revision"] = getattr(model.config, "_commit_hash", None) or revision or "main"
+    facts |= {"dtype": str(dtype).removeprefix("torch."), "transformers": transformers.__version__}
+    if found := _find_license(source, is_local, facts.get("revision", "")):
+        facts["license"] = found
+    return Pretrained(model, processor, facts)
+
+
+def hash_folder(folder: Path) -> str:
+    """Return one sha256 of the names and bytes of a folder's files, without hidden ones and those in subfolders."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.is_file() and not path.name.startswith(".") and path.name != "manifest.json":
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _import_transformers() -> Any:
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError:
+        raise UsageError(f"models of the hub need transformers, which is not installed; {INSTALL}") from None
+    if int(transformers.__version__.partition(".")[0]) < 5:
+        raise UsageError(f"transformers {transformers.__version__} is too old for models of the hub; {INSTALL}")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+@contextmanager
+def _explaining(source: str, kind: str, is_local: bool) -> Iterator[None]:
+    """Turn whatever transformers raises for bad files or an absent network into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # its errors, those of safetensors, of json and of HTTP have no common base
+        if is_out_of_memory(error):
+            raise
+        says = re.sub(r"\s+", " ", first_line(error)).rstrip(".")
+        if is_local:
+            raise UserError(f"{source}: cannot be loaded as a model of {kind}: {says}") from None
+        hint = "name a folder with the model's files if the hub cannot be reached"
+        raise UserError(f"{source}: no such folder, and the hub gave no model of {kind}: {says}; {hint}") from None
+
+
+def _open_processor(opener: Any, source: str, places: dict[str, Any]) -> Any:
+    """Open a processor that needs no torchvision, if the model has one."""
+    if opener.__name__ == "AutoProcessor":
+        return opener.from_pretrained(source, **places)
+    # Pillow's results are the same with and without torchvision.
+    return opener.from_pretrained(source, backend="pil", **places)
+
+
+def _check_weights(kind: str, source: str, loaded: dict[str, Any]) -> None:
+    """Refuse weights that do not fill the model: transformers would fill it with random ones."""
+    missing = sorted(name for name in loaded["missing_keys"] if kind != "features" or not re.match(UNUSED, name))
+    other = sorted(str(entry[0]) for entry in loaded.get("mismatched_keys", ()))
+    if missing or other:
+        what = (
+            f"lacks {len(missing)} of the model's weights" if missing else f"has {len(other)} weights of other shapes"
+        )
+        raise UserError(f"{source}: its file {what} ({(missing or other)[0]}, for example); it is not such a model")
+
+
+def _find_license(source: str, is_local: bool, revision: str) -> str:
+    """Return the license that a model's card names, "" if there is no card or it names none."""
+    with suppress(Exception):  # the card is a courtesy
+        if is_local:
+            text = (Path(source) / CARD).read_text(encoding="utf-8")
+        else:
+            from huggingface_hub import hf_hub_download
+
+            text = Path(hf_hub_download(source, CARD, revision=revision)).read_text(encoding="utf-8")
+        head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+        found = re.search(r"^license:\s*(\S+)\s*$", head[1], re.MULTILINE) if head else None
+        return found[1].strip("\"'") if found else ""
+    return ""
