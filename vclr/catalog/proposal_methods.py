@@ -44,4 +44,9 @@ PROPOSAL_METHODS: dict[str, ProposalMethod] = {
         needs=(MODELS, "depth"),
         model="facebook/dino-vits8",
     ),
+    "detector": ProposalMethod(
+        "what a trained checkpoint finds, for a round of self-training",
+        uses=("checkpoint", "device", "dtype", "batch_size"),
+        needs=("checkpoint",),
+    ),
 }

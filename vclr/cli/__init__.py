@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr import __version__
-from vclr.cli import data, image_folders, jobs, models, probe, results  # noqa: F401  # they register their verbs
+from vclr.cli import data, image_folders, jobs, models, probe, proposals, results  # noqa: F401  # they register their verbs
 from vclr.cli.examples import add_examples, example_of
 from vclr.cli.options import Misuse
 from vclr.cli.options import app as app

@@ -14,6 +14,13 @@ EXAMPLES = {
     "licenses": "vclr licenses --config-file configs/experiment/voc_to_nonvoc.yaml",
     "views": "vclr views --view edge --images mine/images --output mine/edge",
     "proposals": "vclr proposals --images mine/images --annotations mine/train.json --output mine/proposals.json",
+    "proposals recall": "vclr proposals recall mine/proposals.json mine/val.json --known person,car",
+    "proposals import": "vclr proposals import results.json --annotations mine/train.json "
+    "--output mine/imported.json --top-k 10",
+    "proposals merge": "vclr proposals merge mine/proposals.json mine/imported.json --annotations mine/train.json "
+    "--output mine/merged.json",
+    "proposals rank": "vclr proposals rank mine/merged.json --images mine/images --annotations mine/train.json "
+    "--output mine/ranked.json",
     "pack": "vclr pack mine/images",
     "import labelme": "vclr import labelme mine/labels --images mine/images --output mine/train.json",
     "import voc": "vclr import voc VOCdevkit/VOC2012 --output mine/train.json",

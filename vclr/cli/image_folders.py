@@ -1,4 +1,4 @@
-"""Verbs that work on a folder of photos: they make views, object proposals, a zip or a COCO json."""
+"""Verbs that work on a folder of photos: they make views, a zip or a COCO json."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, importers, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
-METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
 
 
@@ -44,7 +42,7 @@ def views(
 
     check_output_folder(output, {})
     if join:
-        _refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
+        refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
         join_views(join, output, overwrite)
         return
     if not view or images is None:
@@ -52,35 +50,8 @@ def views(
     write_views(view, images, output, seed, quiet, shard, overwrite)
 
 
-@app.command()
-def proposals(
-    output: OutputFile,
-    images: PhotoFolder = None,
-    method: Annotated[str, typer.Option(help=f"How to find objects. {METHODS}.")] = "graph",
-    annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
-    shard: ShardOption = None,
-    join: Join = None,
-    quiet: Quiet = False,
-) -> None:
-    """Propose objects of any class in photos, without labels.
-
-    After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
-    searched; --join of all N parts gives the same json as one command without shards.
-    """
-    from vclr.object_proposals.write import join_proposals, write_proposals
-
-    inputs = {"--images": images, "--annotations": annotations, "--join": join}
-    check_output_file(output, inputs, ("shard", *COCO_KEYS))
-    if join:
-        _refuse_beside_join(images=images, annotations=annotations, shard=shard)
-        join_proposals(join, output)
-        return
-    if images is None:
-        raise UsageError("needs --images FOLDER, or --join PART")
-    write_proposals(method, images, output, annotations, quiet, shard)
-
-
-def _refuse_beside_join(**options: Any) -> None:
+def refuse_beside_join(**options: Any) -> None:
+    """Refuse options that are given beside `--join`."""
     for name, value in options.items():
         if value:
             raise UsageError(f"--join and --{name}: give one of them, not both")

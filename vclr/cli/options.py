@@ -37,6 +37,9 @@ app.add_typer(importers, name="import")
 view_verbs = typer.Typer()  # `vclr views` works alone, and has verbs
 app.add_typer(view_verbs, name="views")
 
+proposal_verbs = typer.Typer()  # `vclr proposals`, too
+app.add_typer(proposal_verbs, name="proposals")
+
 ConfigFile = Annotated[
     Path | None, typer.Option("--config-file", "-c", help="YAML file with the settings that differ from the defaults.")
 ]

@@ -49,11 +49,12 @@ class ProposalRecall:
         return {"iou": self.iou, "max_proposals": self.max_proposals, "groups": self.groups}
 
     def describe(self) -> str:
-        """Return them as a table of lines."""
+        """Return them as a table of lines, by size for all classes alone."""
         head = "".join(f"{f'@{count}':>8}" for count in COUNTS)
         lines = [f"{'':28}{head}"]
-        rows = [(kind, name, end) for kind in KINDS for name in SHOWN for end in ENDS]
         for group, figures in self.groups.items():
+            ends = ENDS if group == ALL else ENDS[:1]
+            rows = [(kind, name, end) for kind in KINDS for name in SHOWN for end in ends]
             for kind, name, end in rows:
                 values = [figures.get(f"{kind}_{name}@{count}{end}") for count in COUNTS]
                 if any(value is not None for value in values):
@@ -86,7 +87,7 @@ def measure_recall(
     scorer = Scorer(truth, _groups(truth, known), COUNTS, truth_source=str(ground_truth))
     with read_predictions(proposals, truth.images, ground_truth, pool) as found:
         metrics = scorer.score(found, pool)
-    groups = {}
+    groups: dict[str, dict[str, float | None]] = {}
     for group, figures in metrics.items():
         groups[group] = {}
         for kind in KINDS:

@@ -75,8 +75,8 @@ def write_proposals(
     def propose(chosen: Sequence[Json], inputs: Sequence[np.ndarray]) -> list[tuple[Json, list[str]]]:
         found = proposer.propose(inputs, [item["file_name"] for item in chosen])
         return [
-            (_as_result(image, *proposals, options.min_score), [])
-            for image, proposals in zip(inputs, found, strict=True)
+            (_as_result(image, masks, scores, options.min_score), [])
+            for image, (masks, scores) in zip(inputs, found, strict=True)
         ]
 
     with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
