@@ -17,6 +17,7 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {
         "worker_pool",
+        "depth_colors",
         "device",
         "drawing",
         "environment",
@@ -33,6 +34,7 @@ FLOORS = [
         "other_work",
         "outputs",
         "pictures",
+        "pretrained",
         "processes",
         "progress",
         "shards",

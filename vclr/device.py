@@ -21,17 +21,21 @@ DTYPES = ("auto", "float32", "bfloat16")  # of pretrained models
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, setting: str = "train.device=") -> torch.device:
     """Return the device called `name`, and configure its memory allocator. `auto` is CUDA if available, else the CPU.
+
+    Args:
+        name: the device.
+        setting: what errors put before the name: the key or the option that it comes from.
 
     Raises:
         UsageError: `name` does not match `DEVICES`, or this machine has no such device.
     """
     if not re.fullmatch(DEVICES, name):
-        raise UsageError(f"train.device={name}: must be auto, cpu, cuda or cuda:NUMBER")
+        raise UsageError(f"{setting}{name}: must be auto, cpu, cuda or cuda:NUMBER")
     name = resolve_device(name)
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"train.device={name}: {no_cuda()}")
+        raise UsageError(f"{setting}{name}: {no_cuda()}")
     if name == "cpu":
         reuse_memory()
     elif name.startswith("cuda"):
@@ -39,7 +43,7 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UsageError(f"train.device={name}: {first_line(error)}") from None
+        raise UsageError(f"{setting}{name}: {first_line(error)}") from None
 
 
 def resolve_device(name: str) -> str:

@@ -3,7 +3,8 @@
 Every photo, view and mask is read here, so that all parts of the package agree on it. The content of a file:
 
 - pixels of 8 bits per channel or fewer, in gray, a palette, RGB, CMYK or YCbCr: those pixels as RGB;
-- gray of 16 bits, or of 12 in a TIFF: its highest 8 bits; Pillow itself does the same with colors of 16 bits;
+- inverse depth of 16 bits that `vclr views` wrote, which the file itself says: colors, near bright;
+- other gray of 16 bits, or of 12 in a TIFF: its highest 8 bits; Pillow itself does the same with colors of 16 bits;
 - transparent pixels: as they look on white paper, not the color that happens to lie under them;
 - several frames or pages: the first;
 - an orientation, in EXIF data or XMP, in front of the pixels or behind them: the picture turned upright.
@@ -17,15 +18,17 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
+from vclr.depth_colors import colorize_levels
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
@@ -40,6 +43,8 @@ SCALED_TO_16_BITS = ("PNG", "PPM")  # formats whose 32-bit mode "I" in Pillow ho
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 NUMBERS = ("1", "L", "P", *SIXTEEN_BITS, "I")
 SPREAD = {"L;2": 85, "L;4": 17}  # the factor by which Pillow scales gray of 2 and 4 bits
+
+INVERSE_DEPTH = "Inverse depth"  # text of a PNG whose 16 bits are inverse depth: "LOW HIGH", of its values 0 and 65535
 
 ORIENTATION = ExifTags.Base.Orientation
 UPRIGHT = {  # EXIF orientation -> transposition that turns the picture upright
@@ -166,8 +171,10 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
         return stored.astype(np.uint16 if image.mode in (*SIXTEEN_BITS, "I") else np.uint8) // spread
 
 
-def write_png(path: str | Path, image: np.ndarray, software: str = "") -> None:
-    """Write an (h, w, 3) uint8 image as PNG, atomically.
+def write_png(
+    path: str | Path, image: np.ndarray, software: str = "", texts: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write an (h, w, 3) uint8 image, or (h, w) uint16 in gray, as PNG, atomically.
 
     The run-length strategy of deflate involves no match search, so the bytes do not depend on the search that suits a
     processor best.
@@ -176,10 +183,12 @@ def write_png(path: str | Path, image: np.ndarray, software: str = "") -> None:
         path: the file.
         image: its pixels.
         software: the program that made the picture, stored in the file (see `software_of`).
+        texts: what else the file says about itself.
     """
     text = PngImagePlugin.PngInfo()
-    if software:
-        text.add_text("Software", software)
+    for key, value in {**texts, "Software": software}.items():
+        if value:
+            text.add_text(key, value)
     with atomic_path(path) as partial:
         Image.fromarray(image).save(partial, format="PNG", compress_type=3, compress_level=6, pnginfo=text)
 
@@ -302,6 +311,8 @@ def _as_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     """Return a loaded image as RGB, not yet turned."""
     key = image.info.get("transparency")
     if image.mode in (*SIXTEEN_BITS, "I"):
+        if image.format == "PNG" and INVERSE_DEPTH in image.info:
+            return Image.fromarray(colorize_levels(np.asarray(image).astype(np.uint16)))
         return Image.fromarray(_highest_bits(image)).convert("RGB")
     if image.mode not in WITH_ALPHA and key is None:
         return image if image.mode == "RGB" else image.convert("RGB")

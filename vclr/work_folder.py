@@ -1,6 +1,6 @@
 """The folder in which a long computation keeps its finished parts, so that a killed process loses next to nothing.
 
-Until the output NAME is complete, the folder `.NAME.work` beside it contains
+Until the output NAME is complete, with no photo left out, the folder `.NAME.work` beside it contains
 
     lock            locked by the process that computes
     settings.json   what every result depends on, besides the photos
@@ -29,7 +29,7 @@ from vclr.files import read_json, remove_partials, replace_folder, write_json
 
 log = logging.getLogger("vclr.work_folder")
 
-LOCK, SETTINGS, JOURNAL = "lock", "settings.json", "journal.jsonl"
+LOCK, SETTINGS, JOURNAL, FAILED = "lock", "settings.json", "journal.jsonl", "failed.txt"
 SECONDS_BETWEEN_SYNCS = 10.0  # a power cut may cost these; a kill costs only what is not yet in the journal
 
 Json = dict[str, Any]
@@ -39,7 +39,7 @@ Json = dict[str, Any]
 def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
     """Yield the work folder of an output; remove it once the block has published the output.
 
-    After an error it stays, if anything is finished.
+    After an error it stays, if anything is finished. It also stays if photos failed.
 
     Args:
         output: the file or folder that the block publishes.
@@ -64,7 +64,8 @@ def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
             if not (folder / JOURNAL).exists() or not (folder / JOURNAL).stat().st_size:
                 _remove(folder)
             raise
-        _remove(folder)
+        if not (folder / FAILED).exists():
+            _remove(folder)
 
 
 def _has_settings(folder: Path, settings: Json) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,10 @@ import pytest
 from tests.processes import running
 from vclr.errors import UserError
 from vclr.file_lock import lock_file
+from vclr.files import read_json
 from vclr.generate.toy import render_scene
+from vclr.image_folders.open import open_folder
+from vclr.image_folders.walk import Photos, Result, walk_photos
 from vclr.object_proposals.write import write_proposals
 from vclr.pictures import write_png
 from vclr.views import write
@@ -55,11 +59,11 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def begin(view: str, images: Path, output: Path, seed: int = 0) -> None:
-    """Render all photos but the fourth, which is no image."""
+    """Render all photos but the fourth, which is no image, and those that borrow from it."""
     good = (images / "photo3.png").read_bytes()
     (images / "photo3.png").write_bytes(b"not an image")
-    with pytest.raises(UserError, match=r"photo3\.png: is not an image \(\d of 6 photos failed, listed in "):
-        write_views(view, images, output, seed, quiet=True)
+    manifest = read_json(write_views(view, images, output, seed, quiet=True))
+    assert manifest["failed"]["photo3.png"] == "is not an image"
     (images / "photo3.png").write_bytes(good)
 
 
@@ -80,16 +84,20 @@ def test_what_a_killed_process_was_writing_is_removed(images: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.glob(".*")) == [".other.json.123.partial"]
 
 
-def test_photos_that_fail_are_counted_listed_and_the_only_ones_made_again(
-    images: Path, tmp_path: Path, rendered: list[Any]
+def test_photos_that_fail_are_left_out_listed_and_the_only_ones_made_again(
+    images: Path, tmp_path: Path, rendered: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in (1, 4):
         (images / f"photo{number}.png").write_bytes(b"not an image")
-    with pytest.raises(
-        UserError, match=r"photo1\.png: is not an image \(2 of 6 photos failed, listed in .*failed\.txt; "
-    ):
-        write_views("edge", images, tmp_path / "edge", quiet=True)
-    assert not (tmp_path / "edge").exists()
+    for _ in range(2):
+        caplog.clear()
+        rendered.clear()
+        manifest = read_json(write_views("edge", images, tmp_path / "edge", quiet=True))
+        assert manifest["failed"] == {f"photo{number}.png": "is not an image" for number in (1, 4)}
+        assert [*manifest["files"]] == [f"photo{number}.png" for number in (0, 2, 3, 5)]
+        [warning] = caplog.messages
+        assert re.search(r"photo1\.png: is not an image \(2 of 6 photos failed and are left out, listed in .*", warning)
+    assert rendered == [], "the finished ones are not made again"
     listed = (tmp_path / ".edge.work" / "failed.txt").read_text().splitlines()
     assert [line.rpartition("/")[2] for line in listed] == [
         "photo1.png: is not an image",
@@ -97,11 +105,44 @@ def test_photos_that_fail_are_counted_listed_and_the_only_ones_made_again(
     ]
     draw_photo(images / "photo1.png", 1)
     (images / "photo4.png").unlink()
-    rendered.clear()
     write_views("edge", images, tmp_path / "edge", quiet=True)
     assert rendered == ["photo1"]
     assert len(read_folder(tmp_path / "edge")) == 6
     assert not (tmp_path / ".edge.work").exists()
+
+
+def test_if_all_photos_fail_nothing_is_written(images: Path, tmp_path: Path) -> None:
+    for photo in images.iterdir():
+        photo.write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"photo0\.png: is not an image \(all of 6 photos failed\)"):
+        write_views("edge", images, tmp_path / "edge", quiet=True)
+    with pytest.raises(UserError, match=r"photo0\.png: is not an image \(all of 6 photos failed\)"):
+        write_proposals("graph", images, tmp_path / "out.json", quiet=True)
+    assert [*tmp_path.iterdir()] == [images]
+
+
+@pytest.mark.parametrize("error", [UserError, MemoryError])
+def test_a_batch_that_fails_is_computed_photo_by_photo(images: Path, tmp_path: Path, error: type[Exception]) -> None:
+    photos, calls = Photos(open_folder(images)), []
+    names = photos.folder.image_names()
+
+    def compute(items: list[Any], inputs: list[Any]) -> list[Result]:
+        calls.append(items)
+        if len(items) > 2:
+            raise error("too many")
+        if "photo5.png" in items:
+            raise UserError("not this one")
+        return [(int(image.sum()), []) for image in inputs]
+
+    with walk_photos(tmp_path / "out", {}, names, photos) as walk:
+        walk.finish(photos.open, compute, "sums", quiet=True, batch_size=4)
+        found = {entry["item"]: entry for entry in walk.entries()}
+    assert calls == [names[:4], *([name] for name in names[:4]), names[4:], *([name] for name in names[4:])]
+    assert walk.failed == [("photo5.png", "not this one")]
+    assert {name: entry["result"] for name, entry in found.items()} == {
+        name: int(photos.open(name).sum()) for name in names[:5]
+    }
+    assert all([*entry["sources"]] == [name] for name, entry in found.items())
 
 
 @pytest.mark.parametrize(
@@ -139,10 +180,10 @@ def test_work_on_photos_that_changed_is_not_taken_over(images: Path, tmp_path: P
 
 def test_finished_work_is_verified(images: Path, tmp_path: Path, rendered: list[Any]) -> None:
     begin("edge", images, tmp_path / "edge")
-    work = tmp_path / ".edge.work"
-    (work / "files" / "photo1.png").write_bytes(b"cut off")
-    (work / "files" / "photo2.png").unlink()
-    (work / "files" / "stray.png").write_bytes(b"of a photo that is gone")
+    work, files = tmp_path / ".edge.work", tmp_path / "edge"
+    (files / "photo1.png").write_bytes(b"cut off")
+    (files / "photo2.png").unlink()
+    (files / "stray.png").write_bytes(b"of a photo that is gone")
     lines = (work / "journal.jsonl").read_bytes().splitlines(keepends=True)
     lines[0] = lines[0].replace(b"photo0", b"photoX")
     (work / "journal.jsonl").write_bytes(b"".join(lines)[:-1])
@@ -214,8 +255,8 @@ def test_proposals_go_on_though_a_photo_is_gone(images: Path, tmp_path: Path) ->
     (images / "photo0.png").rename(tmp_path / "photo0.png")
     expected = write_proposals("graph", images, tmp_path / "fresh.json", quiet=True).read_bytes()
     (images / "photo0.png").write_bytes(b"not an image")
-    with pytest.raises(UserError, match="1 of 6 photos failed"):
-        write_proposals("graph", images, tmp_path / "out.json", quiet=True)
+    made = read_json(write_proposals("graph", images, tmp_path / "out.json", quiet=True))
+    assert list(made["info"]["failed"]) == ["photo0.png"] and len(made["images"]) == 5
     (images / "photo0.png").unlink()
     with open(tmp_path / ".out.json.work" / "journal.jsonl", "rb") as journal:  # outlives its name
         assert write_proposals("graph", images, tmp_path / "out.json", quiet=True).read_bytes() == expected

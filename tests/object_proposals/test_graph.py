@@ -114,7 +114,7 @@ def test_annotations_say_which_photos_and_their_ids(images: Path, tmp_path: Path
     assert {annotation["image_id"] for annotation in coco["annotations"]} == {70}
 
 
-def test_bad_input_is_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
+def test_bad_input_is_named_and_left_out(images: Path, tmp_path: Path) -> None:
     output, known = tmp_path / "out" / "proposals.json", tmp_path / "known.json"
     with pytest.raises(UsageError, match="unknown method 'grph'; nearest: graph"):
         write_proposals("grph", images, output, quiet=True)
@@ -124,9 +124,14 @@ def test_bad_input_is_named_and_nothing_is_written(images: Path, tmp_path: Path)
         write_proposals("graph", images, output, known, quiet=True)
     assert not list(tmp_path.rglob("*.work"))
     (images / "scene1.png").write_text("not an image")
-    with pytest.raises(UserError, match=r"scene1\.png: is not an image"):
-        write_proposals("graph", images, output, quiet=True)
-    assert [path.name for path in output.parent.iterdir()] == [".proposals.json.work"]
+    write_proposals("graph", images, output, quiet=True)
+    coco = load_coco(output)
+    assert [image["file_name"] for image in coco["images"]] == ["scene0.png", "scene2.png"]
+    assert [*coco["info"]["failed"]] == ["scene1.png"]
+    parts = [tmp_path / f"{number}.json" for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        write_proposals("graph", images, part, quiet=True, shard=Shard(number, 2))
+    assert join_proposals(parts, tmp_path / "joined.json").read_bytes() == output.read_bytes()
     write_png(images / "scene1.png", render_scene(0, 1, "train", size=64).natural)
     write_proposals("graph", images, output, quiet=True)
     assert [path.name for path in output.parent.iterdir()] == ["proposals.json"]

@@ -15,6 +15,16 @@ COMPUTED_VIEWS: dict[str, str] = {
     "gray": "keeps everything but color",
     "random_texture": "keeps the outlines of regions; fills each with a random pattern in two random colors",
 }
+# Views that models render, of which each is a module in `vclr/views/`: who can render it. The first is the default.
+PRODUCERS: dict[str, dict[str, str]] = {
+    DEPTH: {
+        "depth-anything": "Depth Anything V2 (small), the default; Apache-2.0",
+        "zoedepth": "ZoeDepth, as in the reference implementation; MIT",
+        "dpt": "DPT, known as MiDaS 3.0, as in the paper; Apache-2.0",
+    },
+}
+REFERENCE = "reference"
+LAYOUTS: dict[str, str] = {REFERENCE: "8 bits per channel and colored depth, as the reference implementation's files"}
 # The opposite of a view: it breaks the geometry, so nothing is trained on it. `vclr probe` compares views with it.
 CONTROLS: dict[str, str] = {
     "shuffled_patch": "keeps color and local texture; takes shapes apart",

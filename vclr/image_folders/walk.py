@@ -2,14 +2,19 @@
 
 It may be interrupted at any moment, even by kill -9. The next walk reuses the results in the work folder whose photos
 and files still have the hashes in the journal, and computes only the others.
+
+A photo that fails is left out and said. The work folder then stays beside the output, so that the next walk computes
+that photo alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +22,29 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from vclr.errors import UserError
+from vclr.errors import UserError, in_one_line, is_out_of_memory
 from vclr.files import link_file, sha256
 from vclr.image_folders.folder import ImageFolder
 from vclr.pictures import open_image
-from vclr.progress import track
-from vclr.work_folder import JOURNAL, Journal, Json, work_beside
+from vclr.progress import Progress
+from vclr.work_folder import FAILED, JOURNAL, Journal, Json, work_beside
+
+log = logging.getLogger("vclr.image_folders")
+
+Result = tuple[Any, list[str]]  # a value for json, and the names of the files that were written
+
+
+@dataclass
+class Notes:
+    """The photos that a result was computed from.
+
+    Attributes:
+        sources: the sha256 of each photo that was read.
+        drawn_from: the sha256 of the list of photos from which others were drawn; None if none was.
+    """
+
+    sources: dict[str, str] = field(default_factory=dict)
+    drawn_from: str | None = None
 
 
 class Photos:
@@ -37,8 +59,7 @@ class Photos:
 
     def forget(self) -> None:
         """Begin the notes of another result."""
-        self.sources: dict[str, str] = {}  # photo -> sha256
-        self.drawn_from: str | None = None
+        self.notes = Notes()
 
     def open(self, name: str) -> np.ndarray:
         """Return the pixels of a photo, (h, w, 3) uint8 RGB.
@@ -47,12 +68,12 @@ class Photos:
             UserError: the photo is missing, is not an image, or is damaged.
         """
         data = self._read(name)
-        self.sources[name] = self.digests[name]
+        self.notes.sources[name] = self.digests[name]
         return np.asarray(open_image(self.folder.path_of(name), data))
 
     def draw(self, random: Generator) -> np.ndarray:
         """Return the pixels of a photo that the generator chooses."""
-        self.drawn_from = self.listing
+        self.notes.drawn_from = self.listing
         return self.open(self.names[int(random.integers(len(self.names)))])
 
     def are_same(self, entry: Json) -> bool:
@@ -82,65 +103,129 @@ class Walk:
 
     Attributes:
         files: the folder in which files are written.
+        failed: the items that failed in `finish`, and why.
     """
 
     def __init__(self, folder: Path, items: Sequence[Any], photos: Photos, journal: Journal) -> None:
         self.folder, self.items, self.photos, self.journal = folder, items, photos, journal
         self.files = folder / "files"
+        self.failed: list[tuple[Any, str]] = []
 
-    def finish(self, make: Callable[[Any], tuple[Any, list[str]]], description: str, quiet: bool) -> None:
-        """Compute the missing results. A photo that fails does not stop the walk.
+    def finish(
+        self,
+        read: Callable[[Any], Any],
+        compute: Callable[[list[Any], list[Any]], list[Result]],
+        description: str,
+        quiet: bool,
+        batch_size: int = 1,
+    ) -> None:
+        """Compute the missing results, several at a time. A photo that fails is left out, with one warning for all.
 
         Args:
-            make: computes one item, and returns a result for json and the names of the files that it wrote; raises
-                UserError if the photo cannot be used.
+            read: returns the input of an item; raises UserError if its photo cannot be used.
+            compute: returns a result for json, and the names of the files that it wrote, for each of some items, from
+                these items and their inputs. If it raises UserError, or runs out of memory, for several items, it is
+                called again with one item at a time.
             description: names the work in the progress display.
             quiet: show no progress.
+            batch_size: largest number of items per call of `compute`.
 
         Raises:
-            UserError: photos failed; says how many, and why the first one did.
+            UserError: all photos failed; says why the first one did.
         """
-        failures: list[str] = []
-        for item in track(self.items, description, quiet):
-            entry = self.journal.find(item)
-            if entry is not None and self.photos.are_same(entry) and self._has_files(entry):
-                continue
-            self.photos.forget()
-            try:
-                result, names = make(item)
-            except UserError as error:
-                failures.append(str(error))
-                continue
-            read = {"sources": self.photos.sources, "drawn_from": self.photos.drawn_from}
-            files = {name: _describe(self.files / name) for name in names}
-            self.journal.add({"item": item, **read, "files": files, "result": result})
-        if failures:
-            self._report(failures)
+        (self.folder / FAILED).unlink(missing_ok=True)
+        progress = Progress(description, len(self.items), quiet=quiet)
+        batch: list[tuple[Any, Any, Notes]] = []
+        try:
+            for item in self.items:
+                if self._is_done(item):
+                    progress.skip()
+                    continue
+                self.photos.forget()
+                try:
+                    batch.append((item, read(item), self.photos.notes))
+                except UserError as error:
+                    self.failed.append((item, str(error)))
+                    progress.advance()
+                if len(batch) == batch_size:
+                    self._compute(batch, compute, progress)
+                    batch = []
+            if batch:
+                self._compute(batch, compute, progress)
+        finally:
+            progress.close()
+        if self.failed:
+            self._report()
+
+    def _compute(
+        self,
+        batch: list[tuple[Any, Any, Notes]],
+        compute: Callable[[list[Any], list[Any]], list[Result]],
+        progress: Progress,
+    ) -> None:
+        items, inputs, notes = ([*column] for column in zip(*batch, strict=True))
+        self.photos.forget()
+        try:
+            results = compute(items, inputs)
+        except Exception as error:
+            is_one = len(batch) == 1
+            if not isinstance(error, UserError) and (is_one or not is_out_of_memory(error)):
+                raise
+            if is_one:
+                self.failed.append((items[0], str(error)))
+                progress.advance()
+        else:
+            for item, result, own in zip(items, results, notes, strict=True):
+                self._add(item, result, own)
+            progress.advance(len(batch))
+            return
+        if len(batch) > 1:  # outside of the handler, which would keep what the failed call had allocated
+            for one in batch:
+                self._compute([one], compute, progress)
+
+    def _add(self, item: Any, result: Result, notes: Notes) -> None:
+        value, names = result
+        drawn = self.photos.notes
+        read = {"sources": {**notes.sources, **drawn.sources}, "drawn_from": notes.drawn_from or drawn.drawn_from}
+        files = {name: _describe(self.files / name) for name in names}
+        self.journal.add({"item": item, **read, "files": files, "result": value})
 
     def entries(self) -> Iterator[Json]:
-        """Yield the journal's entry of each item, in order, once the walk is finished."""
+        """Yield the journal's entry of each item that did not fail, in order, once the walk is finished."""
+        failed = {_key(item) for item, _ in self.failed}
         for item in self.items:
-            entry = self.journal.find(item)
-            assert entry is not None
-            yield entry
+            if _key(item) not in failed:
+                entry = self.journal.find(item)
+                assert entry is not None
+                yield entry
+
+    def _is_done(self, item: Any) -> bool:
+        entry = self.journal.find(item)
+        return entry is not None and self.photos.are_same(entry) and self._has_files(entry)
 
     def _has_files(self, entry: Json) -> bool:
         with suppress(FileNotFoundError):
             return all(_describe(self.files / name) == facts for name, facts in entry["files"].items())
         return False
 
-    def _report(self, failures: list[str]) -> None:
-        says = f"{failures[0]} ({len(failures)} of {len(self.items)} photos failed"
-        if self.journal.places:
-            listed = self.folder / "failed.txt"
-            listed.write_text("".join(f"{line}\n" for line in failures), "utf-8", "backslashreplace")
-            says += f", listed in {listed}; the finished ones are kept: repair or remove these, then run it again"
-        raise UserError(f"{says})")
+    def _report(self) -> None:
+        first = self.failed[0][1]
+        if len(self.failed) == len(self.items):
+            raise UserError(f"{first} (all of {len(self.items)} photos failed)")
+        listed = self.folder / FAILED
+        listed.write_text("".join(f"{says}\n" for _, says in self.failed), "utf-8", "backslashreplace")
+        log.warning(
+            "%s (%d of %d photos failed and are left out, listed in %s; the same command tries them again)",
+            in_one_line(first),
+            len(self.failed),
+            len(self.items),
+            listed,
+        )
 
 
 @contextmanager
 def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Photos) -> Iterator[Walk]:
-    """Yield a walk that resumes an earlier one; its work folder is removed after the block.
+    """Yield a walk that resumes an earlier one; its work folder is removed after the block, unless photos failed.
 
     Args:
         output: what the block publishes once the walk is finished.
@@ -162,6 +247,10 @@ def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Phot
 def hash_module(module: ModuleType) -> str:
     """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
     return sha256(str(module.__file__))
+
+
+def _key(item: Any) -> str:
+    return json.dumps(item, sort_keys=True)
 
 
 def _describe(path: Path) -> Json:

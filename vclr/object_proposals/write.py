@@ -80,18 +80,20 @@ def write_proposals(
         ]
 
     with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
-        walk.finish(lambda item: propose([item], [read(item)])[0], "object proposals", quiet)
+        walk.finish(read, propose, "object proposals", quiet, proposer.batch_size)
+        failed = {item["file_name"]: says for item, says in walk.failed}
+        kept = [entry for entry in listed if entry["file_name"] not in failed]
         sizes = [{side: entry["result"][side] for side in ("height", "width")} for entry in walk.entries()]
         entries = [
             {"id": entry["id"], "file_name": entry["file_name"], **size}
-            for entry, size in zip(listed, sizes, strict=True)
+            for entry, size in zip(kept, sizes, strict=True)
         ]
         found = (
             {"image_id": image["id"], **annotation}
             for image, entry in zip(entries, walk.entries(), strict=True)
             for annotation in entry["result"]["annotations"]
         )
-        info = describe_method(method, options, proposer.facts)
+        info = {**describe_method(method, options, proposer.facts), **({"failed": failed} if failed else {})}
         write_proposals_file(
             output, {**({"shard": str(shard)} if shard else {}), "info": info, "images": entries}, found
         )

@@ -7,36 +7,16 @@ from numpy.random import Generator
 from PIL import Image
 from scipy import ndimage
 
+from vclr.depth_colors import colorize_depth
 from vclr.views.computed import DrawPhoto
 from vclr.views.regions import find_regions
 
 WORKING_SIDE = 240  # pixels of the longer side at which regions are found
 
-# Far to near: from almost black through violet and orange to pale yellow.
-DEPTH_COLORS = np.array(
-    [(4, 5, 24), (58, 18, 102), (126, 34, 118), (190, 54, 92), (234, 98, 52), (250, 166, 40), (252, 252, 180)], float
-)
-
 
 def render(image: np.ndarray, random: Generator, draw_photo: DrawPhoto) -> np.ndarray:
     """Render the view `pseudo_depth` (see `vclr.views.computed`)."""
     return colorize_depth(estimate_nearness(image))
-
-
-def colorize_depth(nearness: np.ndarray) -> np.ndarray:
-    """Show nearness as color, near bright.
-
-    Args:
-        nearness: (h, w) float in [0, 1], 1 is near; values outside are clipped.
-
-    Returns:
-        (h, w, 3) uint8. The four basic operations suffice, so the bytes are the same on every machine.
-    """
-    position = np.clip(nearness, 0, 1).astype(np.float64) * (len(DEPTH_COLORS) - 1)
-    lower = np.minimum(position.astype(np.intp), len(DEPTH_COLORS) - 2)
-    weight = (position - lower)[..., None]
-    color = DEPTH_COLORS[lower] * (1 - weight) + DEPTH_COLORS[lower + 1] * weight
-    return (color + 0.5).astype(np.uint8)
 
 
 def estimate_nearness(image: np.ndarray) -> np.ndarray:
