@@ -48,7 +48,7 @@ class PatchKeys:
         size = getattr(model.config, "patch_size", None)
         side = size[0] if isinstance(size, list | tuple) and len({*size}) == 1 else size
         if not layers or not isinstance(side, int):
-            raise UserError(f"{name}: is not a vision transformer with patches and keys; name a DINO model, for example")
+            raise UserError(f"{name}: is no vision transformer with keys; name a DINO model, for example")
         layers[-1].register_forward_hook(_stop)
         self.model, self.batch_size, self.side = model, batch_size, grid * side
         self.grid = grid, grid

@@ -21,9 +21,7 @@ MIN_PATCHES = 16  # of a graph that is cut
 NEITHER = 1e-3  # distance of a score from 0 and 1
 
 
-def cut_repeatedly(
-    affine: torch.Tensor, grid: tuple[int, int], rounds: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def cut_repeatedly(affine: torch.Tensor, grid: tuple[int, int], rounds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Find the objects of each photo.
 
     Args:
@@ -62,7 +60,7 @@ def _fill(masks: np.ndarray) -> np.ndarray:
 
 def _score(affine: torch.Tensor, masks: np.ndarray) -> np.ndarray:
     """Return in (0, 1) how much the patches of each mask are affine to each other and not to the rest of the photo."""
-    members = torch.from_numpy(masks.reshape(len(masks), -1)).to(affine.device).double()
+    members = torch.from_numpy(masks.reshape(len(masks), len(affine))).to(affine.device).double()
     # (m, n): with how many patches of the mask each patch is affine
     shared = multiply_exactly(affine, members.mT).mT if affine.dtype == torch.int8 else members @ affine.double()
     areas = members.sum(dim=1)
