@@ -42,7 +42,9 @@ def proposals(
         None
     ),
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of a model: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
+    ] = "auto",
     batch_size: Annotated[
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
