@@ -32,6 +32,12 @@ class ProposalMethod:
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
+    "sam": ProposalMethod(
+        "everything that SAM or SAM 2 segments from a grid of points, ranked by its own estimate of quality",
+        uses=MODEL_OPTIONS,
+        needs=(MODELS,),
+        model="facebook/sam-vit-base",
+    ),
     "detector": ProposalMethod(
         "what a trained checkpoint finds, for a round of self-training",
         uses=("checkpoint", "device", "dtype", "batch_size"),
