@@ -39,10 +39,16 @@ PROPOSAL_METHODS: dict[str, ProposalMethod] = {
         model="facebook/dino-vits8",
     ),
     "depth_cut": ProposalMethod(
-        "as maskcut, with depth beside the features",
+        "as maskcut, with the depth of a view beside the features",
         uses=(*MODEL_OPTIONS, "depth"),
         needs=(MODELS, "depth"),
         model="facebook/dino-vits8",
+    ),
+    "sam": ProposalMethod(
+        "everything that SAM or SAM 2 segments from a grid of points, ranked by its own estimate of quality",
+        uses=MODEL_OPTIONS,
+        needs=(MODELS,),
+        model="facebook/sam-vit-base",
     ),
     "detector": ProposalMethod(
         "what a trained checkpoint finds, for a round of self-training",

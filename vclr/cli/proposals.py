@@ -21,7 +21,6 @@ MAX_IOU = 0.5
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
 MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]
-KnownFile = Annotated[Path, typer.Option(help="COCO json with the annotations of known objects.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -42,7 +41,9 @@ def proposals(
         None
     ),
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of a model: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
+    ] = "auto",
     batch_size: Annotated[
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
@@ -162,3 +163,25 @@ def merge(
 
     check_output_file(output, {"PROPOSALS": proposals, "--annotations": annotations}, FILE_KEYS)
     print(merge_proposals(proposals, output, annotations, top_k, max_iou, min_score, quiet))
+
+
+@proposal_verbs.command("rank")
+def rank(
+    proposals: Annotated[Path, typer.Argument(help="COCO json of proposals.")],
+    images: Annotated[Path, typer.Option(help="Folder of the photos, or its zip.")],
+    annotations: Annotated[
+        Path, typer.Option(help="COCO json with the annotations of known objects, in all of the photos or in some.")
+    ],
+    output: OutputFile,
+    top_k: TopK = MAX_PROPOSALS,
+    quiet: Quiet = False,
+) -> None:
+    """Score proposals again by whether they look like the known objects, which a small model learns.
+
+    It looks at shape, edges, colors and surroundings of a proposal, and at its score. After an interruption, the same
+    command continues where it stopped.
+    """
+    from vclr.object_proposals.rank import rank_proposals
+
+    check_output_file(output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations}, FILE_KEYS)
+    print(rank_proposals(proposals, images, annotations, output, top_k, quiet))

@@ -89,7 +89,7 @@ def open_with_keys(method: str, options: MethodOptions, depth: Depth | None = No
         UserError: the model cannot be loaded, or has no keys.
     """
     name = options.model or PROPOSAL_METHODS[method].model
-    device = choose_device(options.device)
+    device = choose_device(options.device, "--device ")
     dtype = choose_dtype(options.dtype, device)
     loaded = load_pretrained("features", name, options.revision, device, dtype)
     batch_size = options.batch_size or BATCH_SIZES.get(device.type, 1)

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.coco.annotations import Json, load_coco
+from vclr.coco.annotations import Json, load_coco, open_checked
 from vclr.errors import UsageError, UserError, nearest
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, hash_module, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.object_proposals.options import MethodOptions, Proposer
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
 
 OpenProposer = Callable[[MethodOptions], Proposer]
 NO_OPTIONS = MethodOptions()
+FAILED = "failed"  # key of `info`
 
 
 def write_proposals(
@@ -55,7 +56,8 @@ def write_proposals(
 
     Raises:
         UsageError: there is no such method, it needs an option that is not given, or it does not use one that is.
-        UserError: there are no photos, or photos are missing, are not images, or differ in size from `annotations`.
+        UserError: there are no photos, or all of them are missing, are not images, or differ in size from
+            `annotations`. If only some are, they are left out and listed in `info.failed`.
     """
     check_options(method, options)
     listed = (shard or WHOLE).of(_list_photos(Path(images), annotations))
@@ -72,11 +74,11 @@ def write_proposals(
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
         return image
 
-    def propose(chosen: Sequence[Json], inputs: Sequence[np.ndarray]) -> list[tuple[Json, list[str]]]:
-        found = proposer.propose(inputs, [item["file_name"] for item in chosen])
+    def propose(items: list[Json], images: list[np.ndarray]) -> list[Result]:
+        found = proposer.propose(images, [item["file_name"] for item in items])
         return [
             (_as_result(image, masks, scores, options.min_score), [])
-            for image, (masks, scores) in zip(inputs, found, strict=True)
+            for image, (masks, scores) in zip(images, found, strict=True)
         ]
 
     with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
@@ -93,10 +95,9 @@ def write_proposals(
             for image, entry in zip(entries, walk.entries(), strict=True)
             for annotation in entry["result"]["annotations"]
         )
-        info = {**describe_method(method, options, proposer.facts), **({"failed": failed} if failed else {})}
-        write_proposals_file(
-            output, {**({"shard": str(shard)} if shard else {}), "info": info, "images": entries}, found
-        )
+        info = describe_method(method, options, proposer.facts) | ({FAILED: failed} if failed else {})
+        head = {**({"shard": str(shard)} if shard else {}), "info": info, "images": entries}
+        write_proposals_file(output, head, found)
     return Path(output)
 
 
@@ -133,16 +134,17 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: a file was not written by a shard, a shard is missing, or they were made in different ways.
     """
-    jsons = {Path(part): load_coco(part) for part in parts}
-    ordered = order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))
-    first, *others = ordered
-    info = jsons[first].get("info")
-    for part in others:
-        if jsons[part].get("info") != info:
-            raise UserError(f"{part}: was made in another way than {first} (their `info` differs); make both again")
-    images = [image for part in ordered for image in jsons[part]["images"]]
-    found = chain.from_iterable(jsons[part]["annotations"] for part in ordered)
-    write_proposals_file(output, {"info": info, "images": images}, found)
+    opened = {Path(part): open_checked(part) for part in parts}
+    ordered = order_parts((part, opened[part].head.get("shard")) for part in map(Path, parts))
+    infos = [dict(opened[part].head.get("info") or {}) for part in ordered]
+    failed = {name: says for info in infos for name, says in info.pop(FAILED, {}).items()}
+    for part, info in zip(ordered, infos, strict=True):
+        if info != infos[0]:
+            says = f"was made in another way than {ordered[0]} (their `info` differs)"
+            raise UserError(f"{part}: {says}; make one of them again")
+    images = [image for part in ordered for image in opened[part].images]
+    found = chain.from_iterable(opened[part].read_annotations() for part in ordered)
+    write_proposals_file(output, {"info": infos[0] | ({FAILED: failed} if failed else {}), "images": images}, found)
     return Path(output)
 
 
