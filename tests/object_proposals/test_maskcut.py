@@ -117,7 +117,7 @@ def test_the_objects_are_those_of_a_dense_decomposition() -> None:
 @needs_photos
 def test_at_the_published_size_the_objects_are_those_of_a_dense_decomposition() -> None:
     keys = PatchKeys(make_vit_s8().bfloat16(), None, "vit", batch_size=1)
-    assert np.median(compare_with_dense(keys, keys.grid[0], count=2)) >= 0.99
+    assert np.median(compare_with_dense(keys, keys.grid[0], count=1)) >= 0.99
 
 
 def test_proposals_are_ranked_and_a_batch_equals_its_photos() -> None:
@@ -178,7 +178,7 @@ def test_memory_stays_flat(model: str) -> None:
     method = open_proposer(MethodOptions(model=model, device="cpu", max_proposals=2))
     photo = render_scene(0, 1, "train", 64).natural
     used = []
-    for _ in range(60):
+    for _ in range(40):
         method.propose([photo], [""])
         used.append(psutil.Process().memory_info().rss)
-    assert used[-1] - used[20] < 32 << 20
+    assert used[-1] - used[15] < 32 << 20
