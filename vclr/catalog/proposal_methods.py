@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_PROPOSALS = 30  # per photo
+MAX_IOU = 0.5  # with an annotation or a better proposal; above it, a proposal is the same object
 MODELS = "models"  # what a method needs that runs a model of the Hugging Face hub: the extra `vclr[models]`
 MODEL_OPTIONS = ("model", "revision", "device", "dtype", "batch_size")  # what such a method uses
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vclr.catalog.classes import CLASS_LISTS
-from vclr.catalog.proposal_methods import MAX_PROPOSALS, PROPOSAL_METHODS
+from vclr.catalog.proposal_methods import MAX_IOU, MAX_PROPOSALS, PROPOSAL_METHODS
 from vclr.cli.image_folders import PhotoFolder, refuse_beside_join
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, proposal_verbs
 from vclr.errors import UsageError
@@ -17,7 +17,6 @@ from vclr.outputs import COCO_KEYS, check_output_file
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 FILE_KEYS = ("shard", "info", *COCO_KEYS)
-MAX_IOU = 0.5
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
 MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]

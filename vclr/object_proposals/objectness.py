@@ -46,6 +46,8 @@ def measure_features(image: np.ndarray, proposals: list[Json], weights: np.ndarr
     Returns:
         (n, f) float64, in the order of `FEATURES`.
     """
+    if not proposals:
+        return np.empty((0, len(FEATURES)))
     height, width = image.shape[:2]
     factor = min(1.0, WORKING_SIDE / max(height, width))
     small_height, small_width = max(1, round(height * factor)), max(1, round(width * factor))

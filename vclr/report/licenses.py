@@ -17,13 +17,17 @@ from vclr.errors import UserError
 from vclr.fetch.sources import License, Source, read_catalog, read_license
 from vclr.files import read_json
 from vclr.image_folders.open import each_folder
+from vclr.object_proposals.proposals_file import list_licenses, read_info
 
 # Files that state the terms of your own data, in its folder or in one above; the second is the older spelling.
 DECLARATIONS = ("license.yaml", "licence.yaml")
 UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {DECLARATIONS[0]} beside it can")
 # What the license of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
-ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
+ALLOWED = (
+    r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
+    r"|\bapache|\bmit\b|\bbsd|\bcc-by(-sa)?-\d"  # of models, as the hub writes them
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class _Ledger:
         for view, folder in data_set.views.items() if part == "training" else ():
             yield self.of_path(f"view {view}", Path(folder))
         if data_set.proposals:
-            yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
+            yield self._of_proposals(f"object proposals ({part})", Path(data_set.proposals))
 
     def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
         """Yield the terms of annotations and of the proposals among them, as the record of their split says."""
@@ -114,6 +118,19 @@ class _Ledger:
             found = self._find(source.file) if source else None
             term = self.of_path(what, found or path, of_annotations=True)
             yield Term(what, path.as_posix(), term.of, term.license)
+
+    def _of_proposals(self, what: str, path: Path) -> Term:
+        """Return the terms of a file of proposals: those that its `info` states, besides those of the photos."""
+        term = self.of_path(what, path)
+        info = read_info(path) if path.is_file() else {}
+        stated = list_licenses(info)
+        if not stated:
+            return term
+        forbidding = [f"{name}: {why}" for name in stated if (why := _forbids(name))]
+        because = ", ".join(forbidding) or "the terms in its `info` allow it"
+        return Term(
+            what, term.path, str(info.get("source") or term.of), License(", ".join(stated), not forbidding, because)
+        )
 
     def _find(self, name: str) -> Path | None:
         """Find a file that a split was made of by the name in the split's record."""
