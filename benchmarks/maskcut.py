@@ -69,23 +69,26 @@ def make_vit_s8() -> torch.nn.Module:
     return ViTModel(ViTConfig(**size, image_size=224, patch_size=8), add_pooling_layer=False).eval()
 
 
-def compare_methods(
-    keys: dict[torch.dtype, PatchKeys], images: Sequence[np.ndarray], runs: int, cuts: int
-) -> dict[torch.dtype, list[float]]:
-    """Time the whole method in each precision, in turns; print and return the seconds per photo."""
+def compare_methods(keys: dict[torch.dtype, PatchKeys], images: Sequence[np.ndarray], runs: int, cuts: int) -> None:
+    """Time the whole method in each precision, in turns; print the seconds per photo, and those of the processor.
+
+    The latter hardly depend on what else the machine does.
+    """
     methods = {dtype: MaskCut(of_photos, of_photos.grid, rounds=cuts) for dtype, of_photos in keys.items()}
     seconds: dict[torch.dtype, list[float]] = {dtype: [] for dtype in keys}
+    costs: dict[torch.dtype, list[float]] = {dtype: [] for dtype in keys}
     for run in range(runs + 1):
         for dtype, method in methods.items():
-            started = time.perf_counter()
+            started, before = time.perf_counter(), time.process_time()
             for image in images if run else images[:1]:
                 method.propose([image], [""])
             if run:  # the first was the warm-up
                 seconds[dtype].append((time.perf_counter() - started) / len(images))
+                costs[dtype].append((time.process_time() - before) / len(images))
     load = f"{cuts} cuts; load of the machine {os.getloadavg()[0]:.1f}"
-    rows = [Row(str(dtype).removeprefix("torch."), measured) for dtype, measured in seconds.items()]
-    print_table(f"MaskCut, seconds per photo of {len(images)} ({load})", rows)
-    return seconds
+    for title, measured in (("seconds", seconds), ("processor seconds", costs)):
+        rows = [Row(str(dtype).removeprefix("torch."), times) for dtype, times in measured.items()]
+        print_table(f"MaskCut, {title} per photo of {len(images)} ({load})", rows)
 
 
 def compare_cuts(keys: PatchKeys, images: Sequence[np.ndarray], cuts: int) -> None:
