@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from skimage.segmentation import felzenszwalb
 
 from vclr.catalog.classes import CLASS_LISTS, resolve_groups
@@ -30,6 +31,7 @@ from vclr.object_proposals.write import write_proposals
 from vclr.progress import track
 
 COUNT = 100  # proposals per photo
+SIDE = 320  # longer side, in pixels, of the plain segmentation
 COLUMNS = (
     "all mask_ar",
     "all mask_recall",
@@ -68,7 +70,7 @@ def measure(folder: Path, data: Path, known: str) -> dict[str, Path]:
     for name, sources in merges.items():
         files[name] = folder / f"{name}.json"
         merge_proposals([files[source] for source in sources], files[name], top_k=COUNT, max_iou=0.5, quiet=True)
-    for name in ("plain segmentation", "graph", "graph + plain segmentation"):
+    for name in ("graph", "graph + plain segmentation"):
         for which, classes in (("ranked", ""), ("ranked by known", known)):
             files[f"{name}, {which}"] = rank(folder, files[name], truth, images, classes)
     return files
@@ -107,7 +109,11 @@ def describe_box(box: tuple[float, ...] | list[float], score: float) -> Json:
 def regions(image: np.ndarray, name: str) -> list[Json]:
     """Return the regions of one segmentation (Felzenszwalb and Huttenlocher, 2004), the largest first."""
     del name
-    labels = felzenszwalb(image, scale=300, sigma=0.8, min_size=100)
+    height, width = image.shape[:2]
+    factor = min(1, SIDE / max(height, width))
+    small = Image.fromarray(image).resize((round(width * factor), round(height * factor)), Image.Resampling.BOX)
+    pieces = felzenszwalb(np.asarray(small), scale=100, sigma=0.8, min_size=30)
+    labels = np.asarray(Image.fromarray(pieces.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
     areas = np.bincount(labels.ravel())
     best = np.argsort(-areas, kind="stable")[:COUNT]
     return [describe_mask(labels == label, areas[label] / labels.size) for label in best.tolist()]
