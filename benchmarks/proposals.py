@@ -1,7 +1,7 @@
 """What object proposals find in photos with annotations: simple baselines, methods that need no weights, and merges.
 
-`--data` names a folder with `images/` and `annotations.json` (COCO). `ranked` is `vclr proposals rank`, fitted on one
-half of the photos and measured on the other, both ways; `of known` is fitted on the objects of known classes alone.
+`--data` names a folder with `images/` and `annotations.json` (COCO). `ranked` is what
+`vclr proposals rank` does, fitted on one half of the photos and measured on the other, both ways.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from skimage.segmentation import felzenszwalb
 
 from vclr.catalog.classes import CLASS_LISTS, resolve_groups
 from vclr.coco.annotations import Json, box_polygon, load_coco
 from vclr.evaluation.proposal_recall import measure_recall
-from vclr.files import write_json
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos
-from vclr.object_proposals.merge import merge_proposals
+from vclr.object_proposals.merge import Ranks, merge_proposals
 from vclr.object_proposals.options import MethodOptions
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
-from vclr.object_proposals.rank import rank_proposals
+from vclr.object_proposals.rank import measure_proposals, train_model
+from vclr.object_proposals.sources import KnownObjects, as_entry, open_source, plain_images
 from vclr.object_proposals.write import write_proposals
 from vclr.progress import track
 
 COUNT = 100  # proposals per photo
+SIDE = 320  # longer side, in pixels, of the plain segmentation
 COLUMNS = (
     "all mask_ar",
     "all mask_recall",
@@ -48,18 +50,25 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and annotations.json")
     parser.add_argument("--known", default="voc", help=f"known classes, one of {', '.join(CLASS_LISTS)}")
+    parser.add_argument(
+        "--add", nargs="*", default=[], help="NAME=FILE of other proposals, or of graph's if it is made"
+    )
     options = parser.parse_args(arguments)
+    added = {name: Path(file) for name, _, file in (text.partition("=") for text in options.add)}
     with tempfile.TemporaryDirectory() as folder:
-        print(make_table(measure(Path(folder), options.data, options.known), options.data, options.known))
+        files = measure(Path(folder), options.data, options.known, added)
+        print(make_table(files, options.data, options.known))
 
 
-def measure(folder: Path, data: Path, known: str) -> dict[str, Path]:
+def measure(folder: Path, data: Path, known: str, added: dict[str, Path]) -> dict[str, Path]:
     """Write the files of proposals, by the name of the row."""
     truth, images = data / "annotations.json", data / "images"
     simple = {"random boxes": random_boxes, "grid boxes": grid_boxes, "plain segmentation": regions}
     files = {name: write(folder / f"{name}.json", truth, images, find) for name, find in simple.items()}
-    options = MethodOptions(max_proposals=COUNT)
-    files["graph"] = write_proposals("graph", images, folder / "graph.json", truth, options=options)
+    if "graph" not in added:
+        options = MethodOptions(max_proposals=COUNT)
+        files["graph"] = write_proposals("graph", images, folder / "graph.json", truth, options=options)
+    files |= added
     merges = {
         "graph + plain segmentation": ("graph", "plain segmentation"),
         "graph + grid boxes": ("graph", "grid boxes"),
@@ -68,9 +77,8 @@ def measure(folder: Path, data: Path, known: str) -> dict[str, Path]:
     for name, sources in merges.items():
         files[name] = folder / f"{name}.json"
         merge_proposals([files[source] for source in sources], files[name], top_k=COUNT, max_iou=0.5, quiet=True)
-    for name in ("plain segmentation", "graph", "graph + plain segmentation"):
-        for which, classes in (("ranked", ""), ("ranked by known", known)):
-            files[f"{name}, {which}"] = rank(folder, files[name], truth, images, classes)
+    for name in ("graph", "graph + plain segmentation"):
+        files |= dict(rank(folder, files[name], truth, images, known))
     return files
 
 
@@ -107,7 +115,11 @@ def describe_box(box: tuple[float, ...] | list[float], score: float) -> Json:
 def regions(image: np.ndarray, name: str) -> list[Json]:
     """Return the regions of one segmentation (Felzenszwalb and Huttenlocher, 2004), the largest first."""
     del name
-    labels = felzenszwalb(image, scale=300, sigma=0.8, min_size=100)
+    height, width = image.shape[:2]
+    factor = min(1, SIDE / max(height, width))
+    small = Image.fromarray(image).resize((round(width * factor), round(height * factor)), Image.Resampling.BOX)
+    pieces = felzenszwalb(np.asarray(small), scale=100, sigma=0.8, min_size=30)
+    labels = np.asarray(Image.fromarray(pieces.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
     areas = np.bincount(labels.ravel())
     best = np.argsort(-areas, kind="stable")[:COUNT]
     return [describe_mask(labels == label, areas[label] / labels.size) for label in best.tolist()]
@@ -126,30 +138,33 @@ def write(path: Path, truth: Path, images: Path, find: Find) -> Path:
     return path
 
 
-def rank(folder: Path, path: Path, truth: Path, images: Path, classes: str) -> Path:
-    """Rank each half of the photos by a model that was fitted on the other."""
-    coco = load_coco(truth)
-    names = set(resolve_groups({"known": classes})["known"]) if classes else None
-    chosen = {one["id"] for one in coco["categories"] if names is None or one["name"] in names}
-    scored: dict[int, list[Json]] = {}
-    for half in (0, 1):
-        fitted = {one["id"] for one in coco["images"][half::2]}
-        content = {
-            "images": [one for one in coco["images"] if one["id"] in fitted],
-            "annotations": [
-                one for one in coco["annotations"] if one["image_id"] in fitted and one["category_id"] in chosen
-            ],
-            "categories": coco["categories"],
-        }
-        write_json(folder / "half.json", content)
-        rank_proposals(path, images, folder / "half.json", folder / "ranked.json", COUNT, quiet=True)
-        for one in load_coco(folder / "ranked.json")["annotations"]:
-            if one["image_id"] not in fitted:
-                scored.setdefault(one["image_id"], []).append(one)
-    output = folder / f"{path.stem}, ranked {classes}.json"
-    found = (one for image in coco["images"] for one in scored.get(image["id"], ()))
-    write_proposals_file(output, {"info": {}, "images": coco["images"]}, found)
-    return output
+def rank(folder: Path, path: Path, truth: Path, images: Path, known: str) -> Iterator[tuple[str, Path]]:
+    """Yield files in which each half of the photos is ranked by a model that was fitted on the other, and their names.
+
+    One is fitted on the objects of all classes, the other on those of known ones.
+    """
+    annotated, photos = KnownObjects(truth), Photos(open_folder(images))
+    names = set(resolve_groups({"known": known})["known"])
+    known_ids = {one["id"] for one in load_coco(truth)["categories"] if one["name"] in names}
+    listed = plain_images(annotated.images)
+    for which in ("all", "known"):
+        with open_source(path, listed, truth) as source:
+            ranks, results = Ranks(source, len(listed)), []
+            for image in track(listed, f"{path.stem}, {which}", False):
+                objects = annotated.of_image(image["id"])
+                chosen = [one for one in objects if which == "all" or one["category_id"] in known_ids]
+                pixels = photos.open(image["file_name"])
+                results.append(measure_proposals(image, pixels, source, ranks, chosen))
+            models = [train_model(results[1 - half :: 2])[0] for half in (0, 1)]
+            entries = []
+            for number, (image, result) in enumerate(zip(listed, results, strict=True)):
+                size = image["height"], image["width"]
+                found = source.of_image(image["id"])
+                scores = models[number % 2].score(np.array(result["features"])) if found else []
+                entries += [as_entry(one, size, float(score)) for one, score in zip(found, scores, strict=True)]
+        output = folder / f"{path.stem} ranked by {which}.json"
+        write_proposals_file(output, {"info": {}, "images": listed}, entries)
+        yield f"{path.stem}, ranked by objects of {which} classes", output
 
 
 def make_table(files: dict[str, Path], data: Path, known: str) -> str:

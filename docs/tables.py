@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from docs import data_sets, objects365, recipes
+from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, PRODUCERS
 from vclr.config import Config
 from vclr.config.checks import limits
 from vclr.config.setting import Setting, settings_of
@@ -69,6 +70,8 @@ PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
+    "depth producers": partial(names_table, "model", PRODUCERS[DEPTH]),
+    "depth kinds": partial(names_table, "kind", DEPTH_KINDS),
     "proposal methods": partial(
         names_table, "method", {name: one.description for name, one in PROPOSAL_METHODS.items()}
     ),

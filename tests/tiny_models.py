@@ -177,7 +177,8 @@ def _save(folder: Path, kind: Any, config: Any, processor: Any) -> Path:
         if values.ndim > 1:
             torch.nn.init.xavier_normal_(values, 1.5)
         elif name.endswith("bias") and "norm" not in name:
-            torch.nn.init.constant_(values, 0.1)
+            last = name == "head.conv3.bias"  # before a ReLU, of which most should come through
+            torch.nn.init.constant_(values, 20.0 if last else 0.1)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\nA tiny model.\n")

@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 
 @contextmanager
-def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
+def work_beside(output: str | Path, settings: Json, is_kept: bool = False) -> Iterator[Path]:
     """Yield the work folder of an output; remove it once the block has published the output.
 
     After an error it stays, if anything is finished. It also stays if photos failed.
@@ -44,6 +44,7 @@ def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
     Args:
         output: the file or folder that the block publishes.
         settings: everything besides the photos that a result depends on. Work begun with other settings is discarded.
+        is_kept: leave the work folder where it is.
 
     Raises:
         UserError: another process is at work on the output.
@@ -64,7 +65,7 @@ def work_beside(output: str | Path, settings: Json) -> Iterator[Path]:
             if not (folder / JOURNAL).exists() or not (folder / JOURNAL).stat().st_size:
                 _remove(folder)
             raise
-        if not (folder / FAILED).exists():
+        if not is_kept and not (folder / FAILED).exists():
             _remove(folder)
 
 

@@ -23,13 +23,19 @@ DIGESTS = {
     "raw/coco2017/annotations_trainval2017.zip": ("f4bbac642086de4f52a3fdda2de5fa2c", None, 252907541),
     "raw/lvis/lvis_v1_val.json.zip": ("87734a7f895990b9552075d7ce723e27", None, None),
     "raw/lvis/lvis_v1_train.json.zip": ("4410d837f71203af226950447ef9d422", None, None),
+    "weights/adain/vgg_normalised.pth": (
+        None,
+        "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a",
+        80102481,
+    ),
+    "weights/adain/decoder.pth": (None, "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472", None),
 }
 # What may be used commercially; all else is made of somebody's photos.
-SAFE = {"toy", "weights/dino_resnet50_pretrain.pth", "weights/R-50.pkl"}
+SAFE = {"toy", "depth-anything", "weights/dino_resnet50_pretrain.pth", "weights/R-50.pkl"}
 
 
 def test_shipped_sources():
-    assert set(SHIPPED) == {"toy", "coco2017", "lvis", "uvo", "objects365", "owis", "weights"}
+    assert set(SHIPPED) == {"toy", "coco2017", "lvis", "uvo", "objects365", "owis", "weights", "depth-anything"}
     for source in SHIPPED.values():
         assert source.homepage.startswith("https://")
         for license in [source.license, *(file.license for file in source.files if file.license is not None)]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,45 @@ def test_proposals_state_their_terms(tmp_path: Path, info: dict[str, Any], name:
     found = terms(tmp_path, f"data.train.annotations={train}", f"data.train.proposals={path}")
     license_of = found["object proposals (training)"].license
     assert (license_of.name, license_of.commercial) == (name, is_safe)
+
+
+def test_weights_and_styles_of_a_rendered_view_are_named(tmp_path: Path):
+    decoder = next(file for file in read_catalog()["weights"].files if file.path == "weights/adain/decoder.pth")
+    own = {"name": "CC0", "commercial": True, "because": "they say so"}
+    facts: dict[str, Any] = {"view": "style", "weights": {"decoder.pth": decoder.sha256, "mine.pth": "0" * 64}}
+    folder = tmp_path / "views/coco2017/style"
+    folder.mkdir(parents=True)
+    for license, name in [(own, "CC0"), (None, "not stated")]:
+        styles = {"pictures": 3, "sha256": "1" * 64, "license": license}
+        (folder / "manifest.json").write_text(json.dumps({**facts, "styles": styles}))
+        found = [
+            term for term in terms_in_use(load_config(None, [f"data.root={tmp_path}"])) if "view style" in term.what
+        ]
+        says = [(term.what, term.path, term.license.name) for term in found[1:]]
+        assert says == [
+            ("weights of view style", "decoder.pth", "MIT"),
+            ("weights of view style", "mine.pth", "not stated"),
+            ("styles of view style", "3 pictures", name),
+        ]
+    (folder / "manifest.json").write_text(json.dumps({**facts, "styles": {"pictures": "generated"}}))
+    assert "styles of view style" not in terms(tmp_path)
+    with zipfile.ZipFile(tmp_path / "views/coco2017/style.zip", "w") as packed:
+        packed.write(folder / "manifest.json", "manifest.json")
+    shutil.rmtree(folder)
+    assert terms(tmp_path)["weights of view style"].path == "mine.pth"
+
+
+@pytest.mark.parametrize(
+    ("license", "commercial"), [("apache-2.0", True), ("cc-by-nc-4.0", False), ("other", False), ("", False)]
+)
+def test_the_model_of_a_rendered_view_has_the_license_of_its_card(license: str, commercial: bool, tmp_path: Path):
+    folder = tmp_path / "views/coco2017/depth"
+    folder.mkdir(parents=True)
+    facts = {"view": "depth", "model": "some/model", "revision": "1" * 40, **({"license": license} if license else {})}
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    term = terms(tmp_path)["model of view depth"]
+    assert (term.path, term.license.name) == ("some/model", license or "not stated")
+    assert term.license.commercial == commercial
 
 
 def test_own_data_says_its_terms_itself(tmp_path: Path):

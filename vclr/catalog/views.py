@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NATURAL = "natural"  # the view that is the photo itself
 DEPTH, STYLE = "depth", "style"  # the published views: files that pretrained models rendered
+EDGE = "edge"  # is computed, or rendered by a model
+ADAIN, HED = "adain", "hed"  # the models of `style` and `edge`
 
 # Views that are computed from a photo alone: what each keeps and what it changes.
 COMPUTED_VIEWS: dict[str, str] = {
@@ -22,6 +24,8 @@ PRODUCERS: dict[str, dict[str, str]] = {
         "zoedepth": "ZoeDepth, as in the reference implementation; MIT",
         "dpt": "DPT, known as MiDaS 3.0, as in the paper; Apache-2.0",
     },
+    STYLE: {ADAIN: "AdaIN, the style of paintings or of generated textures, with the published weights"},
+    EDGE: {HED: "HED, a learned edge detector, if its published weights are given; without, the view is computed"},
 }
 REFERENCE = "reference"
 LAYOUTS: dict[str, str] = {REFERENCE: "8 bits per channel and colored depth, as the reference implementation's files"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.catalog.depth_models import DEPTH_KINDS
+from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, LAYOUTS, PRODUCERS
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, importers, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
@@ -19,35 +21,111 @@ PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its
 def views(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", help="Folder to write.")] = None,
-    view: Annotated[str, typer.Option(help=f"Name of the view: {', '.join(COMPUTED_VIEWS)}.")] = "",
+    view: Annotated[
+        str, typer.Option(help=f"Name of the view: {', '.join(dict.fromkeys([*COMPUTED_VIEWS, *PRODUCERS]))}.")
+    ] = "",
     images: PhotoFolder = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help=f"What renders the view depth: {'; '.join(map(': '.join, PRODUCERS[DEPTH].items()))}; or any depth "
+            "model of the Hugging Face hub, or a folder with its files.",
+        ),
+    ] = "",
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit of a model of the hub.")] = "",
+    depth_kind: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(DEPTH_KINDS),
+            help=f"What the values of a depth model are, if it is an unknown one. "
+            f"{'; '.join(map(': '.join, DEPTH_KINDS.items()))}.",
+        ),
+    ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published weights: folder of AdaIN's, for the view style; file of HED's, for a learned edge."
+        ),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures, or its zip, whose styles the view style uses (default: made textures)."),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Strength of the style, from 0 to 1 (default: 1).", show_default=False)
+    ] = None,
+    max_size: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Longer side, in pixels, at which a model sees larger photos (default: 512; edge: 1024)."
+        ),
+    ] = 0,
+    device: Annotated[str, typer.Option(help="Where a model runs: auto, cpu, cuda or cuda:NUMBER.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(help="Number format of a model: auto (depth: bfloat16 where it is fast), float32 or bfloat16."),
+    ] = "auto",
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Photos that a model processes at a time (default: 8 on a GPU, else 1).")
+    ] = 0,
+    layout: Annotated[
+        str, typer.Option(metavar="|".join(LAYOUTS), help=f"{'; '.join(map(': '.join, LAYOUTS.items()))}.")
+    ] = "",
+    num_gpus: Annotated[
+        int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the views that are random, combined with each photo's name.")] = 0,
     shard: ShardOption = None,
     join: Join = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output even if it contains files but no manifest.json.")
     ] = False,
+    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
     quiet: Quiet = False,
 ) -> None:
     """Render a folder of photos in another view with the same geometry.
 
-    After an interruption, the same command continues where it stopped. With --shard K/N, only a part of the photos is
-    rendered; --join of all N parts gives the same folder as one command without shards.
+    After an interruption, the same command continues where it stopped. A photo that cannot be rendered is left out and
+    listed in manifest.json. With --shard K/N, only a part of the photos is rendered; --join of all N parts gives the
+    same folder as one command without shards.
     """
     if context.invoked_subcommand:
         return
     if output is None:
         raise Misuse("Missing option '--output'.", context)
+    from vclr.views.renderer import RenderOptions
     from vclr.views.write import join_views, write_views
 
     check_output_folder(output, {})
     if join:
-        refuse_beside_join(view=view, images=images, seed=seed, shard=shard)
+        refuse_beside_join(
+            view=view, images=images, seed=seed, shard=shard, model=model, weights=weights, styles=styles
+        )
         join_views(join, output, overwrite)
         return
     if not view or images is None:
         raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
-    write_views(view, images, output, seed, quiet, shard, overwrite)
+    if num_gpus > 1:
+        from vclr.launch.shards import render_with_processes
+
+        if shard:
+            raise UsageError("--num-gpus and --shard: give one of them, not both")
+        raise typer.Exit(render_with_processes(sys.argv[1:], images, output, num_gpus, device, overwrite))
+    options = RenderOptions(
+        model=model,
+        revision=revision,
+        weights=weights,
+        styles=styles,
+        alpha=alpha,
+        max_size=max_size,
+        depth_kind=depth_kind,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 
 
 def refuse_beside_join(**options: Any) -> None:

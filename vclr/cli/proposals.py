@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,9 @@ def proposals(
     max_proposals: TopK = MAX_PROPOSALS,
     min_score: MinScore = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    num_gpus: Annotated[
+        int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
+    ] = 1,
     shard: ShardOption = None,
     join: Join = None,
     quiet: Quiet = False,
@@ -73,6 +77,12 @@ def proposals(
         return
     if images is None:
         raise UsageError("needs --images FOLDER, or --join PART")
+    if num_gpus > 1:
+        from vclr.launch.shards import propose_with_processes
+
+        if shard:
+            raise UsageError("--num-gpus and --shard: give one of them, not both")
+        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, device))
     options = MethodOptions(
         model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
     )

@@ -129,7 +129,16 @@ def read_catalog(extra: Path | None = None) -> dict[str, Source]:
 
 def read_license(path: Path) -> License:
     """Read the terms that a person declared for their own data: `name`, `commercial`, `because` and maybe `url`."""
-    return _build(License, _read_yaml(path), str(path))
+    return build_license(_read_yaml(path), str(path))
+
+
+def build_license(value: Any, where: str) -> License:
+    """Turn declared terms into a `License`.
+
+    Raises:
+        UserError: one of them is missing, unknown or of a wrong type; says which, and `where`.
+    """
+    return _build(License, value, where)
 
 
 def is_archive(name: str) -> bool:

@@ -224,7 +224,9 @@ class Walk:
 
 
 @contextmanager
-def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Photos) -> Iterator[Walk]:
+def walk_photos(
+    output: Path, settings: Json, items: Sequence[Any], photos: Photos, keep_work: bool = False
+) -> Iterator[Walk]:
     """Yield a walk that resumes an earlier one; its work folder is removed after the block, unless photos failed.
 
     Args:
@@ -232,8 +234,9 @@ def walk_photos(output: Path, settings: Json, items: Sequence[Any], photos: Phot
         settings: everything besides the photos that a result depends on.
         items: one distinct json value per photo.
         photos: the photos that are read.
+        keep_work: leave the work folder where it is.
     """
-    with work_beside(output, settings) as folder:
+    with work_beside(output, settings, keep_work) as folder:
         files = folder / "files"
         if not files.exists():
             files.mkdir()

@@ -63,11 +63,11 @@ def rank_proposals(path: Path, images: Path, annotations: Path, output: Path, to
             for image, pixels in zip(chosen, inputs, strict=True):
                 known_id = known_ids.get(file_key(image["file_name"]))
                 objects = None if known_id is None else known.of_image(known_id)
-                results.append((_measure(image, pixels, source, ranks, objects), []))
+                results.append((measure_proposals(image, pixels, source, ranks, objects), []))
             return results
 
         walk.finish(read, measure, "what proposals look like", quiet)
-        model, says = _train(entry["result"] for entry in walk.entries())
+        model, says = train_model(entry["result"] for entry in walk.entries())
         failed = {image["file_name"]: says for image, says in walk.failed}
         info = {"method": "rank", "top_k": top_k, "known": annotations.name, "weights": model.as_json()}
         info |= {"from": info_of(source)} | ({"failed": failed} if failed else {})
@@ -81,7 +81,7 @@ def rank_proposals(path: Path, images: Path, annotations: Path, output: Path, to
     return f"{output}: {says}"
 
 
-def _measure(
+def measure_proposals(
     image: Json, pixels: np.ndarray, source: PredictionsFile, ranks: Ranks, objects: list[Json] | None
 ) -> Json:
     """Return the features of an image's proposals, and if its known objects are annotated, how much each overlaps one.
@@ -101,8 +101,12 @@ def _measure(
     return result
 
 
-def _train(results: Iterable[Json]) -> tuple[Objectness, str]:
-    """Train the model, and say on what."""
+def train_model(results: Iterable[Json]) -> tuple[Objectness, str]:
+    """Train the model on what `measure_proposals` returned for several images, and say on what.
+
+    Raises:
+        UserError: no proposal finds a known object, or all do.
+    """
     features, is_object = [np.empty((0, len(objectness.FEATURES)))], [np.empty(0, dtype=bool)]
     for result in results:
         if result["features"] and "overlaps" in result:

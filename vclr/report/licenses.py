@@ -8,26 +8,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from vclr.catalog.license_files import LICENSE_FILES
 from vclr.coco.file import CocoFile, open_coco
 from vclr.coco.record import read_split_record
 from vclr.config import Config, DataSetConfig
 from vclr.data.data_sets import test_set, training_set
 from vclr.errors import UserError
-from vclr.fetch.sources import License, Source, read_catalog, read_license
-from vclr.files import read_json
-from vclr.image_folders.open import each_folder
+from vclr.fetch.sources import License, Source, build_license, read_catalog, read_license
+from vclr.image_folders.open import MANIFEST, each_folder, locate, open_folder
+from vclr.json_text import parse_json
 from vclr.object_proposals.proposals_file import list_licenses, read_info
 
-# Files that state the terms of your own data, in its folder or in one above; the second is the older spelling.
-DECLARATIONS = ("license.yaml", "licence.yaml")
-UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {DECLARATIONS[0]} beside it can")
+UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {LICENSE_FILES[0]} beside it can")
+# Licenses of models, as their cards name them, that allow commercial use.
+PERMISSIVE = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense")
 # What the license of a single photo forbids or allows, by its name or address. A view is a derivative of its photo.
 FORBIDDEN = {"non-commercial only": r"\bnc\b|non-?commercial", "no derivatives": r"\bnd\b|no-?deriv"}
-ALLOWED = (
-    r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
-    r"|\bapache|\bmit\b|\bbsd|\bcc-by(-sa)?-\d"  # of models, as the hub writes them
-)
+ALLOWED = r"attribution|/licenses/by\b|\bcc0\b|public ?domain|no known copyright|government work"
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,26 @@ class _Ledger:
             yield Term(photos.what, photos.path, photos.of, counted or photos.license)
         for view, folder in data_set.views.items() if part == "training" else ():
             yield self.of_path(f"view {view}", Path(folder))
+            yield from self._of_rendering(view, _read_rendering(Path(folder)))
         if data_set.proposals:
             yield self._of_proposals(f"object proposals ({part})", Path(data_set.proposals))
+
+    def _of_rendering(self, view: str, manifest: Mapping[str, Any]) -> Iterator[Term]:
+        """Yield the terms of the weights, the model and the pictures of styles that a view was rendered with."""
+        for name, digest in manifest.get("weights", {}).items():
+            known = ((source, file) for source in self.catalog.values() for file in source.files)
+            found = next(((source, file) for source, file in known if file.sha256 == digest), None)
+            of, terms = (found[0].title, found[0].license_of(found[1])) if found else ("own weights", UNKNOWN)
+            yield Term(f"weights of view {view}", name, of, terms)
+        if "model" in manifest:
+            terms = of_model_card(manifest.get("license", ""))
+            yield Term(f"model of view {view}", manifest["model"], manifest.get("revision", "own copy"), terms)
+        styles = manifest.get("styles", {})
+        if "sha256" in styles:  # generated textures have none
+            declared = styles["license"]
+            where = f"manifest of view {view}: styles: license"
+            terms = UNKNOWN if declared is None else build_license(declared, where)
+            yield Term(f"styles of view {view}", f"{styles['pictures']} pictures", "own data", terms)
 
     def _of_annotations(self, part: str, path: Path) -> Iterator[Term]:
         """Yield the terms of annotations and of the proposals among them, as the record of their split says."""
@@ -126,11 +143,10 @@ class _Ledger:
         stated = list_licenses(info)
         if not stated:
             return term
-        forbidding = [f"{name}: {why}" for name in stated if (why := _forbids(name))]
-        because = ", ".join(forbidding) or "the terms in its `info` allow it"
-        return Term(
-            what, term.path, str(info.get("source") or term.of), License(", ".join(stated), not forbidding, because)
-        )
+        terms = [of_model_card(name) for name in stated]
+        because = ", ".join(f"{one.name}: {one.because}" for one in terms)
+        of = str(info.get("source") or term.of)
+        return Term(what, term.path, of, License(", ".join(stated), all(one.commercial for one in terms), because))
 
     def _find(self, name: str) -> Path | None:
         """Find a file that a split was made of by the name in the split's record."""
@@ -150,7 +166,7 @@ class _Ledger:
         """Return the source of a path below the data folder, by the layout there: raw/<set>/, splits/<set>_..., ..."""
         place = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
         kind, _, rest = place.partition("/")
-        if kind == "views" and not self._is_rendered(path):
+        if kind == "views" and not _read_rendering(path):
             for source in self.catalog.values():
                 if source.hub is not None and place in source.hub.places.values():
                     return source
@@ -158,22 +174,32 @@ class _Ledger:
             return next((self.catalog[name] for name in self.catalog if rest.startswith(f"{name}_")), None)
         return self.catalog.get(kind if kind == "weights" else rest.partition("/")[0])
 
-    @staticmethod
-    def _is_rendered(folder: Path) -> bool:
-        """Tell whether `vclr views` made a view from the photos."""
-        manifest = folder / "manifest.json"
-        content = read_json(manifest) if manifest.is_file() else {}
-        return isinstance(content, dict) and "view" in content
-
     def _declared(self, path: Path) -> License:
         """Return what the nearest declaration says, from the folder of a path upwards."""
         if path.is_relative_to(self.root / "splits"):  # of a set, whose own folder is where a person writes
             path = self.root / "raw" / path.name.partition("_")[0] / path.name
         for folder in (path, *path.parents):
-            for declaration in DECLARATIONS:
+            for declaration in LICENSE_FILES:
                 if (folder / declaration).is_file():
                     return read_license(folder / declaration)
         return UNKNOWN
+
+
+def of_model_card(name: str) -> License:
+    """Return the terms of a model whose card names a license by its SPDX id, "" if the card names none."""
+    if not name:
+        return License("not stated", commercial=False, because="the model's card names no license")
+    is_permissive = name.lower() in PERMISSIVE
+    because = "the license that the model's card names" if is_permissive else "a license that is not known to allow it"
+    return License(name, is_permissive, because)
+
+
+def _read_rendering(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a view that `vclr views` rendered; {} of any other folder."""
+    if locate(folder) is None or MANIFEST not in (files := open_folder(folder)):
+        return {}
+    content = parse_json(files.read(MANIFEST), files.path_of(MANIFEST))
+    return content if isinstance(content, dict) and "view" in content else {}
 
 
 def count_licenses(annotations: Path) -> License | None:

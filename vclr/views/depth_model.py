@@ -29,7 +29,8 @@ from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
 from vclr.image_folders.walk import hash_module
 from vclr.pictures import INVERSE_DEPTH
 from vclr.pretrained import Pretrained, load_pretrained
-from vclr.views.renderer import Rendered, RenderOptions, default_batch_size, refuse_others
+from vclr.views.option_checks import refuse_unused
+from vclr.views.renderer import Rendered, RenderOptions, default_batch_size
 
 WINDOW = (2.0, 98.0)  # percentiles of a photo's inverse depth that become 0 and 65535
 CLOSEST = 1e-6  # meters; nothing is closer, so that 1 / distance stays finite
@@ -64,7 +65,7 @@ def open_renderer(options: RenderOptions) -> DepthRenderer:
         UsageError: transformers is missing, an option does not apply, or nobody knows what the model's values mean.
         UserError: the model cannot be loaded.
     """
-    refuse_others(options, DEPTH, ("model", "revision", "depth_kind", "device", "dtype", "batch_size"))
+    refuse_unused(options, DEPTH, ("revision", "depth_kind", "batch_size"))
     if options.depth_kind and options.depth_kind not in DEPTH_KINDS:
         raise UsageError(f"--depth-kind {options.depth_kind}: must be {' or '.join(DEPTH_KINDS)}")
     device = choose_device(options.device, "--device ")

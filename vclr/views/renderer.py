@@ -9,15 +9,16 @@ Views that are arithmetic alone are functions instead; see `vclr.views.computed`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from vclr.errors import UsageError
+from vclr.files import sha256
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class RenderOptions:
     Attributes:
         model: a producer of the view, a model of the hub, or a folder with its files; "" is the view's default.
         revision: branch, tag or commit of a model of the hub; "" is its main branch.
-        weights: file of weights, for models that are not transformers'.
+        weights: file or folder of weights, for models that are not transformers'.
         styles: folder of style pictures.
         alpha: strength of a style, from 0 to 1.
         depth_kind: what a depth model's values are, one of `vclr.catalog.depth_models.DEPTH_KINDS`; "" as it is known.
         device: `auto`, `cpu`, `cuda` or `cuda:NUMBER`.
         dtype: `auto`, `float32` or `bfloat16`.
+        max_size: pixels of the longer side to which larger photos are reduced for the model; 0 is the view's default.
         batch_size: photos per call of `Renderer.render`; 0 is the device's default (see `default_batch_size`).
         seed: of what is drawn at random, together with a photo's stem.
     """
@@ -45,6 +47,7 @@ class RenderOptions:
     depth_kind: str = ""
     device: str = "auto"
     dtype: str = "auto"
+    max_size: int = 0
     batch_size: int = 0
     seed: int = 0
 
@@ -84,18 +87,12 @@ class Renderer(Protocol):
         """
 
 
-def refuse_others(options: RenderOptions, view: str, used: Collection[str] = ()) -> None:
-    """Refuse options that are set but not `used`, by the names of their fields. Each view may have a seed.
-
-    Raises:
-        UsageError: names the first.
-    """
-    for option in fields(options):
-        if option.name not in {*used, "seed"} and getattr(options, option.name) != option.default:
-            name = f"--{option.name.replace('_', '-')}"
-            raise UsageError(f"{name} {getattr(options, option.name)}: does not apply to view {view}; leave it out")
-
-
 def default_batch_size(device_type: str) -> int:
     """Return the batch size for `cuda` or `cpu`. On a CPU, it is 1, so that shards give the bytes of one command."""
     return 8 if device_type == "cuda" else 1
+
+
+def hash_code(*names: str) -> str:
+    """Return one sha256 of modules of this room, for `Renderer.code`."""
+    digests = (sha256(Path(__file__).with_name(f"{name}.py")) for name in names)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -21,7 +21,8 @@ from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
-from vclr.views.renderer import Rendered, Renderer, RenderOptions, refuse_others
+from vclr.views.option_checks import refuse_unused
+from vclr.views.renderer import Rendered, Renderer, RenderOptions
 from vclr.work_folder import publish
 
 Json = dict[str, Any]
@@ -37,6 +38,7 @@ def write_views(
     overwrite: bool = False,
     options: RenderOptions | None = None,
     layout: str = "",
+    keep_work: bool = False,
 ) -> Path:
     """Render a view of every photo of a folder into `output/<stem>.png`, with a `manifest.json` beside them.
 
@@ -55,6 +57,7 @@ def write_views(
         overwrite: replace the folder even if it contains files but no manifest.
         options: how a model renders the view.
         layout: one of `LAYOUTS`; "" stores depth in 16 bits.
+        keep_work: keep the work folder, so that the same call verifies what is finished instead of rendering it again.
 
     Returns:
         The manifest.
@@ -72,14 +75,14 @@ def write_views(
     # A folder beside a zip of its name would hide it.
     own = [Path(images), source.path.with_name(source.path.name.removesuffix(".zip"))]
     output = Path(output)
-    _check_output(output, "photos", own, overwrite)
+    check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
     renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
     settings = {"view": view, "seed": seed, "code": renderer.code, **renderer.facts}
-    with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn) as walk:
+    with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
             stems = [PurePosixPath(photo).stem for photo in photos]
@@ -115,9 +118,10 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
         known = {**COMPUTED_VIEWS, **PRODUCERS}
         near = nearest(view, known)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (views: {', '.join(known)})")
-    computed = _Computed(view, seed, photos)
-    refuse_others(options, view)
-    return computed
+    if is_asked:
+        raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
+    refuse_unused(options, view, ())
+    return _Computed(view, seed, photos)
 
 
 class _Computed:
@@ -161,7 +165,7 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
         UserError: a shard is missing or damaged, or the shards are not of one view and seed.
     """
     output = Path(output)
-    _check_output(output, "shards", parts, overwrite)
+    check_output(output, "shards", parts, overwrite)
     manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
     shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
     first = next(iter(shards))
@@ -246,7 +250,7 @@ def _check_stems(folder: Path, photos: list[str]) -> None:
             raise UserError(f"{folder / photo}: has the stem of {other}, so their views would have one name")
 
 
-def _check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
+def check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
     """Refuse to replace a folder of inputs, or a folder with other contents than a rendering."""
     if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
         raise UsageError(f"{output}: contains the {kind}; choose another folder for the views")
