@@ -1,7 +1,7 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
 
 Without a name, those run that take a CPU a few minutes: all but `annotations`, `data_scale`, `evaluation`,
-`scoring`, `cuda` and `waiting`.
+`scoring`, `cuda`, `waiting`, `proposals` and `maskcut`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from itertools import takewhile
 
 NAMES = ("step", "inference", "attention", "growth", "loader")
-ALSO = ("annotations", "data_scale", "evaluation", "scoring", "cuda", "waiting")
+ALSO = ("annotations", "data_scale", "evaluation", "scoring", "cuda", "waiting", "proposals", "maskcut")
 
 
 def main(arguments: list[str]) -> None:

@@ -160,6 +160,13 @@ COMMANDS = {
     "split, compared": ("split one_class --annotations a.json --compare b.json --output {}", ["b.json"]),
     "proposals": ("proposals --quiet --images images --annotations a.json --output {}", ["a.json", "images/a.png"]),
     "proposals, joined": ("proposals --join a.json --join b.json --output {}", ["a.json", "b.json"]),
+    "proposals import": ("proposals import r.json --annotations a.json --output {}", ["a.json", "r.json"]),
+    "proposals merge": ("proposals merge a.json b.json --quiet --output {}", ["a.json", "b.json", "r.json"]),
+    "proposals rank": (
+        "proposals rank b.json --images images --annotations a.json --quiet --output {}",
+        ["a.json", "b.json", "images/a.png"],
+    ),
+    "proposals recall": ("proposals recall b.json a.json --output {}", ["a.json", "b.json"]),
     "score": ("score a.json r.json --output {}", ["a.json", "r.json", "images/a.json", "images/a.png", "last.pt"]),
     "doctor": ("doctor data --quiet --annotations a.json --images images --output {}", ["a.json", "images/a.json"]),
     "doctor, configuration": (
@@ -210,6 +217,9 @@ def test_commands_write_again_what_they_wrote(world: Path, monkeypatch: pytest.M
     for command in (
         "split one_class --annotations a.json --output split.json",
         "proposals --quiet --images images --output p.json",
+        "proposals import r.json --annotations a.json --quiet --output i.json",
+        "proposals merge p.json i.json --quiet --output m.json",
+        "proposals recall m.json a.json --output recall.json",
         "score a.json r.json --output metrics.json",
         "doctor data --quiet --annotations a.json --images images --output report.json",
         "import labelme images --quiet --output images/all.json",

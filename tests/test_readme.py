@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tests.test_architecture import FLOOR
 from vclr.cli import app
+from vclr.cli.examples import EXAMPLES
 from vclr.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -135,7 +136,7 @@ def test_make_targets_exist(command: str):
 @pytest.mark.parametrize("command", commands_of("vclr", PAGES))
 def test_vclr_commands_exist(command: str):
     _, verb, *arguments = shlex.split(command)
-    kind = arguments[:1] if verb in ("doctor", "import") else []
+    kind = arguments[:1] if verb in ("doctor", "import") or f"{verb} {arguments[0]}" in EXAMPLES else []
     described = help_of(verb, *kind)
     for option in [argument.split("=")[0] for argument in arguments if argument.startswith("--")]:
         assert re.search(rf"{option}\b", described), f"vclr {verb} has no {option}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,81 @@ def save_dpt(folder: Path) -> Path:
         is_hybrid=False,
     )
     return _save(folder, DPTForDepthEstimation, config, DPTImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def save_sam(folder: Path) -> Path:
+    """Save a SAM that sees 64x64 pixels."""
+    from transformers import (
+        SamConfig,
+        SamImageProcessorPil,
+        SamMaskDecoderConfig,
+        SamModel,
+        SamPromptEncoderConfig,
+        SamVisionConfig,
+    )
+
+    vision = SamVisionConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=8,
+        output_channels=16,
+        window_size=4,
+        global_attn_indexes=[1],
+        mlp_ratio=2.0,
+        num_pos_feats=8,
+    )
+    prompts = SamPromptEncoderConfig(hidden_size=16, image_size=64, patch_size=8, mask_input_channels=8)
+    decoder = SamMaskDecoderConfig(
+        hidden_size=16, mlp_dim=16, num_hidden_layers=2, num_attention_heads=2, iou_head_hidden_dim=16
+    )
+    processor = SamImageProcessorPil(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
+    config = SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    return _save(folder, SamModel, config, processor)
+
+
+def save_sam2(folder: Path) -> Path:
+    """Save a SAM 2 that sees 64x64 pixels; its processor needs torchvision, so only its settings are written."""
+    from transformers import (
+        Sam2Config,
+        Sam2HieraDetConfig,
+        Sam2MaskDecoderConfig,
+        Sam2Model,
+        Sam2PromptEncoderConfig,
+        Sam2VisionConfig,
+    )
+
+    backbone = Sam2HieraDetConfig(
+        hidden_size=8,
+        num_attention_heads=1,
+        image_size=[64, 64],
+        blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64],
+        num_attention_heads_per_stage=[1, 1, 2, 2],
+        window_size_per_stage=[8, 4, 4, 4],
+        global_attention_blocks=[3],
+        window_positional_embedding_background_size=[4, 4],
+    )
+    vision = Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=[64, 32, 16, 8],
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        fpn_hidden_size=16,
+    )
+    prompts = Sam2PromptEncoderConfig(hidden_size=16, image_size=64, patch_size=16, mask_input_channels=8)
+    decoder = Sam2MaskDecoderConfig(
+        hidden_size=16, mlp_dim=16, num_hidden_layers=2, num_attention_heads=2, iou_head_hidden_dim=16
+    )
+
+    class Settings:
+        def save_pretrained(self, folder: Path) -> None:
+            size = {"height": 64, "width": 64}
+            settings = {"image_processor_type": "Sam2ImageProcessorFast", "size": size}
+            (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+    config = Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    return _save(folder, Sam2Model, config, Settings())
 
 
 DEPTH_MODELS: dict[str, Callable[[Path], Path]] = {

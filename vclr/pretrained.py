@@ -24,7 +24,7 @@ from vclr.files import sha256
 KINDS = {
     "depth": ("AutoModelForDepthEstimation", "AutoImageProcessor"),
     "features": ("AutoModel", "AutoImageProcessor"),
-    "masks": ("AutoModelForMaskGeneration", "AutoProcessor"),
+    "masks": ("AutoModelForMaskGeneration", "ImageProcessingMixin"),
 }
 INSTALL = "pip install 'vclr[models]'"
 HUB_NAME = r"[\w.-]+(/[\w.-]+)?"
@@ -38,7 +38,7 @@ class Pretrained:
 
     Attributes:
         model: the model, in evaluation mode on its device, without gradients.
-        processor: prepares photos for it.
+        processor: prepares photos for it; for `masks` only its settings, a dictionary.
         facts: `model`, its name; `revision`, the commit on the hub, or `sha256` of the files of a folder; `dtype`;
             `transformers`, the version; and `license`, if the model's card names it.
     """
@@ -130,8 +130,8 @@ def _explaining(source: str, kind: str, is_local: bool) -> Iterator[None]:
 
 def _open_processor(opener: Any, source: str, places: dict[str, Any]) -> Any:
     """Open a processor that needs no torchvision, if the model has one."""
-    if opener.__name__ == "AutoProcessor":
-        return opener.from_pretrained(source, **places)
+    if opener.__name__ == "ImageProcessingMixin":  # that of SAM 2 needs torchvision, so its settings must do
+        return opener.get_image_processor_dict(source, **places)[0]
     # Pillow's results are the same with and without torchvision.
     return opener.from_pretrained(source, backend="pil", **places)
 

@@ -13,7 +13,7 @@ from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.data_sets import DATA_SETS, PROTOCOLS, PUBLISHED_TOP_SPLITS, SPLIT_FILES, SPLITS, find_part
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.catalog.views import COMPUTED_VIEWS
+from vclr.catalog.views import COMPUTED_VIEWS, PRODUCERS
 from vclr.cli import app
 from vclr.config import load_config
 from vclr.errors import UsageError
@@ -43,7 +43,7 @@ def quoted(text: str) -> list[str]:
 
 
 def test_help_names_the_catalog():
-    assert f"Name of the view: {', '.join(COMPUTED_VIEWS)}." in help_of("views")
+    assert f"Name of the view: {', '.join(dict.fromkeys([*COMPUTED_VIEWS, *PRODUCERS]))}." in help_of("views")
     methods = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
     assert f"How to find objects. {methods}." in help_of("proposals")
     assert f"One of {', '.join(SPLITS)}; with the best proposals per image: {', '.join(PUBLISHED_TOP_SPLITS)}." in (

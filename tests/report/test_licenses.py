@@ -85,6 +85,28 @@ def test_a_view_that_was_rendered_has_the_terms_of_its_photos(tmp_path: Path):
     assert terms(tmp_path)["view depth"].of == "COCO 2017"
 
 
+@pytest.mark.parametrize(
+    ("info", "name", "is_safe"),
+    [
+        ({"license": "apache-2.0"}, "apache-2.0", True),
+        ({"license": "cc-by-nc-4.0"}, "cc-by-nc-4.0", False),
+        (
+            {"sources": [{"info": {"license": "mit"}}, {"info": {"from": {"info": {"license": "secret"}}}}]},
+            "mit, secret",
+            False,
+        ),
+        ({"method": "graph"}, "not stated", False),
+    ],
+)
+def test_proposals_state_their_terms(tmp_path: Path, info: dict[str, Any], name: str, is_safe: bool):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"info": info, "images": [], "annotations": []}))
+    train = write_photos(tmp_path / "mine.json", [2])
+    found = terms(tmp_path, f"data.train.annotations={train}", f"data.train.proposals={path}")
+    license_of = found["object proposals (training)"].license
+    assert (license_of.name, license_of.commercial) == (name, is_safe)
+
+
 def test_weights_and_styles_of_a_rendered_view_are_named(tmp_path: Path):
     decoder = next(file for file in read_catalog()["weights"].files if file.path == "weights/adain/decoder.pth")
     own = {"name": "CC0", "commercial": True, "because": "they say so"}

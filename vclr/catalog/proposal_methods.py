@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_PROPOSALS = 30  # per photo
+MAX_IOU = 0.5  # with an annotation or a better proposal; above it, a proposal is the same object
 MODELS = "models"  # what a method needs that runs a model of the Hugging Face hub: the extra `vclr[models]`
 MODEL_OPTIONS = ("model", "revision", "device", "dtype", "batch_size")  # what such a method uses
 
@@ -32,6 +33,24 @@ class ProposalMethod:
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
+    "maskcut": ProposalMethod(
+        "normalized cuts of the features of a self-supervised vision transformer",
+        uses=MODEL_OPTIONS,
+        needs=(MODELS,),
+        model="facebook/dino-vits8",
+    ),
+    "depth_cut": ProposalMethod(
+        "as maskcut, with the depth of a view beside the features",
+        uses=(*MODEL_OPTIONS, "depth"),
+        needs=(MODELS, "depth"),
+        model="facebook/dino-vits8",
+    ),
+    "sam": ProposalMethod(
+        "everything that SAM or SAM 2 segments from a grid of points, ranked by its own estimate of quality",
+        uses=MODEL_OPTIONS,
+        needs=(MODELS,),
+        model="facebook/sam-vit-base",
+    ),
     "detector": ProposalMethod(
         "what a trained checkpoint finds, for a round of self-training",
         uses=("checkpoint", "device", "dtype", "batch_size"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vclr.catalog.classes import CLASS_LISTS
-from vclr.catalog.proposal_methods import MAX_PROPOSALS, PROPOSAL_METHODS
+from vclr.catalog.proposal_methods import MAX_IOU, MAX_PROPOSALS, PROPOSAL_METHODS
 from vclr.cli.image_folders import PhotoFolder, refuse_beside_join
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, proposal_verbs
 from vclr.errors import UsageError
@@ -17,11 +18,9 @@ from vclr.outputs import COCO_KEYS, check_output_file
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 FILE_KEYS = ("shard", "info", *COCO_KEYS)
-MAX_IOU = 0.5
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
 MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]
-KnownFile = Annotated[Path, typer.Option(help="COCO json with the annotations of known objects.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -42,13 +41,18 @@ def proposals(
         None
     ),
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Precision of a model: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
+    ] = "auto",
     batch_size: Annotated[
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
     max_proposals: TopK = MAX_PROPOSALS,
     min_score: MinScore = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    num_gpus: Annotated[
+        int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
+    ] = 1,
     shard: ShardOption = None,
     join: Join = None,
     quiet: Quiet = False,
@@ -73,6 +77,12 @@ def proposals(
         return
     if images is None:
         raise UsageError("needs --images FOLDER, or --join PART")
+    if num_gpus > 1:
+        from vclr.launch.shards import propose_with_processes
+
+        if shard:
+            raise UsageError("--num-gpus and --shard: give one of them, not both")
+        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, device))
     options = MethodOptions(
         model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
     )
@@ -162,3 +172,25 @@ def merge(
 
     check_output_file(output, {"PROPOSALS": proposals, "--annotations": annotations}, FILE_KEYS)
     print(merge_proposals(proposals, output, annotations, top_k, max_iou, min_score, quiet))
+
+
+@proposal_verbs.command("rank")
+def rank(
+    proposals: Annotated[Path, typer.Argument(help="COCO json of proposals.")],
+    images: Annotated[Path, typer.Option(help="Folder of the photos, or its zip.")],
+    annotations: Annotated[
+        Path, typer.Option(help="COCO json with the annotations of known objects, in all of the photos or in some.")
+    ],
+    output: OutputFile,
+    top_k: TopK = MAX_PROPOSALS,
+    quiet: Quiet = False,
+) -> None:
+    """Score proposals again by whether they look like the known objects, which a small model learns.
+
+    It looks at shape, edges, colors and surroundings of a proposal, and at its score. After an interruption, the same
+    command continues where it stopped.
+    """
+    from vclr.object_proposals.rank import rank_proposals
+
+    check_output_file(output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations}, FILE_KEYS)
+    print(rank_proposals(proposals, images, annotations, output, top_k, quiet))

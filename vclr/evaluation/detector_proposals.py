@@ -13,7 +13,7 @@ from PIL import Image
 from vclr.coco.annotations import to_mask
 from vclr.config import Config
 from vclr.data.samples import make_test_sample
-from vclr.device import autocast
+from vclr.device import autocast, choose_device, choose_dtype
 from vclr.evaluation.inference import predict_samples
 from vclr.files import sha256
 from vclr.models.detector import Detector
@@ -30,6 +30,7 @@ def open_proposer(options: MethodOptions) -> DetectorProposer:
         UserError: the checkpoint cannot be read.
     """
     assert options.checkpoint is not None
+    choose_dtype(options.dtype, choose_device(options.device, "--device "))  # refuses other names
     path = find_checkpoint(options.checkpoint)
     model, config = open_detector(path, options.device)
     return DetectorProposer(model, config, options, {"checkpoint": path.name, "checkpoint_sha256": sha256(str(path))})
@@ -40,9 +41,11 @@ class DetectorProposer:
 
     def __init__(self, model: Detector, config: Config, options: MethodOptions, facts: dict[str, str]) -> None:
         self._model, self._mapper = model, config.dataloader.test.mapper
-        self._dtype, self._max_proposals = options.dtype, options.max_proposals
+        # Where bfloat16 is fast, a detector still ranks its queries better in float32.
+        self._dtype = "bfloat16" if options.dtype == "bfloat16" else "float32"
+        self._max_proposals = options.max_proposals
         self.batch_size = options.batch_size or 1
-        self.facts = {**facts, "dtype": options.dtype}
+        self.facts = {**facts, "dtype": self._dtype}
 
     def propose(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[Proposals]:
         """Return the best detections of each photo; see `Proposer`."""

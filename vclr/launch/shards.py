@@ -1,4 +1,4 @@
-"""Render a view with several processes, one per GPU, each of which renders a shard; join the shards at the end."""
+"""Make views or proposals with several processes, one per GPU, each of a shard; join the shards at the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vclr.files import read_json
 from vclr.launch.spawn import check_gpus, run_commands
+from vclr.object_proposals.proposals_file import read_info
+from vclr.object_proposals.write import join_proposals
 from vclr.shards import Shard
 from vclr.views.write import check_output, join_views
 
@@ -27,20 +29,46 @@ def render_with_processes(
     check_gpus(num_processes, device, "--device ")
     check_output(output, "photos", [images], overwrite)
     work = output.absolute().with_name(f".{output.name}.shards")
-    shards = [Shard(number, num_processes) for number in range(1, num_processes + 1)]
-    folders = [work / f"{shard.number}of{shard.count}" for shard in shards]
-    shared = list(_without_own(arguments))
-    commands = [
-        [*shared, "--output", str(folder), "--shard", str(shard), "--keep-work", "--overwrite"]
-        + ["--quiet"] * (shard.number > 1 and "--quiet" not in shared)
-        for folder, shard in zip(folders, shards, strict=True)
-    ]
-    if code := run_commands(commands):
+    folders = _name_shards(work, num_processes)
+    if code := _run_shards(arguments, folders, ["--keep-work", "--overwrite"]):
         return code
     manifest = read_json(join_views(folders, output, overwrite))
     if not manifest.get("failed"):  # the next command tries those again, and verifies the others
         shutil.rmtree(work)
     return 0
+
+
+def propose_with_processes(arguments: list[str], output: Path, num_processes: int, device: str) -> int:
+    """Propose objects as `vclr ARGUMENTS` would with one process; return the exit code.
+
+    As in `render_with_processes`, the shards lie beside the output until all are finished.
+    """
+    check_gpus(num_processes, device, "--device ")
+    work = output.absolute().with_name(f".{output.name}.shards")
+    parts = _name_shards(work, num_processes, ".json")
+    if code := _run_shards(arguments, parts, []):
+        return code
+    join_proposals(parts, output)
+    if not read_info(output).get("failed"):
+        shutil.rmtree(work)
+    return 0
+
+
+def _name_shards(work: Path, count: int, suffix: str = "") -> list[Path]:
+    return [work / f"{number}of{count}{suffix}" for number in range(1, count + 1)]
+
+
+def _run_shards(arguments: list[str], outputs: list[Path], options: list[str]) -> int:
+    """Run `vclr ARGUMENTS OPTIONS` for each shard; return the exit code."""
+    shared = list(_without_own(arguments))
+    shards = [Shard(number, len(outputs)) for number in range(1, len(outputs) + 1)]
+    return run_commands(
+        [
+            [*shared, "--output", str(output), "--shard", str(shard), *options]
+            + ["--quiet"] * (shard.number > 1 and "--quiet" not in shared)
+            for output, shard in zip(outputs, shards, strict=True)
+        ]
+    )
 
 
 def _without_own(arguments: list[str]) -> Iterator[str]:

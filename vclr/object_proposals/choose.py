@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from vclr.catalog.proposal_methods import MAX_IOU as MAX_IOU
 from vclr.coco.checks import is_finite_number
 from vclr.errors import UserError
-
-MAX_IOU = 0.5  # with an annotation or a better proposal; above it, a proposal is the same object
 
 
 def choose_proposals(boxes: np.ndarray, scores: np.ndarray, known: np.ndarray, top_k: int, max_iou: float) -> list[int]:

@@ -24,9 +24,11 @@ WORKING_SIDE = 240  # pixels of the longer side at which features are measured
 BINS = 8  # of each of the three histograms of color
 RING = 7  # pixels around a proposal that are its surroundings
 INSIDE = 0.9  # share of a proposal that lies in another one, from which on it counts as a part of it
-PENALTY = 1.0  # on the squares of the weights, per training set
+# The weights are drawn to "as good as its source says, whatever it looks like", by a penalty on their squares that few
+# photos do not outweigh. On two halves of 100 photos, penalties from 30 to 100 did best.
+SOURCE_WEIGHT, PENALTY = 1.0, 100.0
 FEATURES = (
-    "source",  # how good its source finds it: `Ranks.weigh`
+    "source",  # how good its source finds it: logarithm of `Ranks.weigh`
     "area", "area squared", "extent", "compactness", "at border", "elongation", "distance to center",
     "edge along boundary", "edges inside", "edge contrast", "color difference", "color distance", "variation",
     "parts", "wholes",
@@ -39,11 +41,13 @@ def measure_features(image: np.ndarray, proposals: list[Json], weights: np.ndarr
     Args:
         image: (h, w, 3) uint8 RGB.
         proposals: annotations, each with `bbox` and possibly `segmentation`.
-        weights: (n,) what their source says of them, in [0, 1].
+        weights: (n,) what their source says of them, in (0, 1].
 
     Returns:
         (n, f) float64, in the order of `FEATURES`.
     """
+    if not proposals:
+        return np.empty((0, len(FEATURES)))
     height, width = image.shape[:2]
     factor = min(1.0, WORKING_SIDE / max(height, width))
     small_height, small_width = max(1, round(height * factor)), max(1, round(width * factor))
@@ -59,23 +63,25 @@ def measure_features(image: np.ndarray, proposals: list[Json], weights: np.ndarr
         x, y, w, h = proposals[number]["bbox"]
         row, column = int((y + h / 2) * small_height / height), int((x + w / 2) * small_width / width)
         masks[number, min(max(row, 0), small_height - 1), min(max(column, 0), small_width - 1)] = True
-    shape, border = _measure_shape(masks)
-    return np.column_stack([weights, *shape, *_measure_edges(masks, lab), *_measure_colors(masks, lab), *_nest(masks)])
+    source = np.log(np.maximum(weights, 1e-6))
+    return np.column_stack(
+        [source, *_measure_shape(masks), *_measure_edges(masks, lab), *_measure_colors(masks, lab), *_nest(masks)]
+    )
 
 
-def _measure_shape(masks: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the features `area` to `distance to center`, and how many pixels at the border each mask has."""
-    count, height, width = masks.shape
+def _measure_shape(masks: np.ndarray) -> list[np.ndarray]:
+    """Return the features `area` to `distance to center`."""
+    height, width = masks.shape[1:]
     areas = masks.sum(axis=(1, 2))
     rows, columns = masks.any(axis=2), masks.any(axis=1)
-    top, bottom = rows.argmax(axis=1), height - rows[:, ::-1].argmax(axis=1)
-    left, right = columns.argmax(axis=1), width - columns[:, ::-1].argmax(axis=1)
+    top, bottom = rows.argmax(axis=1), height - np.flip(rows, axis=1).argmax(axis=1)
+    left, right = columns.argmax(axis=1), width - np.flip(columns, axis=1).argmax(axis=1)
     sides = masks[:, 0].sum(1) + masks[:, -1].sum(1) + masks[:, :, 0].sum(1) + masks[:, :, -1].sum(1)
-    across, down = masks[:, :, 1:] != masks[:, :, :-1], masks[:, 1:] != masks[:, :-1]
+    across, down = masks[:, :, 1:] ^ masks[:, :, :-1], masks[:, 1:] ^ masks[:, :-1]
     perimeter = across.sum(axis=(1, 2)) + down.sum(axis=(1, 2)) + sides
     log_area = np.log(areas / (height * width))
     centers = np.stack([(top + bottom) / 2 / height, (left + right) / 2 / width]) - 0.5
-    features = [
+    return [
         log_area,
         log_area**2,
         areas / ((bottom - top) * (right - left)),
@@ -84,7 +90,6 @@ def _measure_shape(masks: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         np.abs(np.log((bottom - top) / (right - left))),
         np.hypot(*centers),
     ]
-    return features, sides
 
 
 def _measure_edges(masks: np.ndarray, lab: np.ndarray) -> list[np.ndarray]:
@@ -155,11 +160,15 @@ def fit_objectness(features: np.ndarray, is_object: np.ndarray) -> Objectness:
     inputs = np.column_stack([(features - mean) / spread, np.ones(len(features))])
     signs = np.where(is_object, 1.0, -1.0)
 
+    start = np.zeros(inputs.shape[1])
+    start[0] = SOURCE_WEIGHT * spread[0]
+
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (inputs @ weights)
-        penalized = np.append(weights[:-1], 0)
-        gradient = -(signs * expit(-margins)) @ inputs + PENALTY * penalized
-        return float(np.logaddexp(0, -margins).sum() + PENALTY * penalized @ penalized / 2), gradient
+        away = weights - start
+        away[-1] = 0  # the bias is free
+        gradient = -(signs * expit(-margins)) @ inputs + PENALTY * away
+        return float(np.logaddexp(0, -margins).sum() + PENALTY * away @ away / 2), gradient
 
-    found = optimize.minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000})
     return Objectness(mean, spread, found.x[:-1], float(found.x[-1]))

@@ -30,7 +30,7 @@ class MethodOptions:
         checkpoint: a checkpoint of a detector; None if none is given.
         depth: folder of a depth view of the photos; None if none is given.
         device: as of `choose_device`.
-        dtype: float32, bfloat16 or float16.
+        dtype: as of `choose_dtype`.
         batch_size: number of photos that a model gets at once; 0 for the method's default.
         max_proposals: the most proposals per photo.
         min_score: proposals with a lower score are left out; a method need not look at it.
@@ -42,7 +42,7 @@ class MethodOptions:
     checkpoint: Path | None = None
     depth: Path | None = None
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     batch_size: int = 0
     max_proposals: int = MAX_PROPOSALS
     min_score: float = 0.0

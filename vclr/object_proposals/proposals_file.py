@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from vclr.coco.annotations import OBJECT, Json, encode_mask
 from vclr.files import atomic_path
 
-KEYS = ("shard", "info", "images", "annotations", "categories")  # one of them is near the beginning of the file
+START = 1 << 20  # bytes in which `read_info` looks for it
 
 
 def write_proposals_file(output: Path, head: Mapping[str, Any], found: Iterable[Json]) -> None:
@@ -42,3 +43,23 @@ def describe_mask(mask: np.ndarray, score: float) -> Json:
         "score": round(score, 6),
         "iscrowd": 0,
     }
+
+
+def read_info(path: Path) -> Json:
+    """Return `info` of a file of proposals without reading all of it; {} if it does not begin with one."""
+    with open(path, "rb") as file:
+        text = file.read(START).decode("utf-8", "replace")
+    found = re.match(r'\s*\{\s*(?:"shard"\s*:\s*"[^"]*"\s*,\s*)?"info"\s*:\s*(?=\{)', text)
+    try:
+        info = json.JSONDecoder().raw_decode(text, found.end())[0] if found else {}
+    except (ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def list_licenses(info: Json) -> list[str]:
+    """Return the licenses that an `info` states, and those that the files state from which it was made."""
+    sources = [info.get("from"), *(info["sources"] if isinstance(info.get("sources"), list) else [])]
+    inner = [one["info"] for one in sources if isinstance(one, dict) and isinstance(one.get("info"), dict)]
+    own = [str(info["license"])] if info.get("license") else []
+    return list(dict.fromkeys([*own, *(name for one in inner for name in list_licenses(one))]))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
-from vclr.coco.annotations import Json, load_coco
+from vclr.coco.annotations import Json, load_coco, open_checked
 from vclr.errors import UsageError, UserError, nearest
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
@@ -134,16 +134,16 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: a file was not written by a shard, a shard is missing, or they were made in different ways.
     """
-    jsons = {Path(part): load_coco(part) for part in parts}
-    ordered = order_parts((part, jsons[part].get("shard")) for part in map(Path, parts))
-    infos = [dict(jsons[part].get("info") or {}) for part in ordered]
+    opened = {Path(part): open_checked(part) for part in parts}
+    ordered = order_parts((part, opened[part].head.get("shard")) for part in map(Path, parts))
+    infos = [dict(opened[part].head.get("info") or {}) for part in ordered]
     failed = {name: says for info in infos for name, says in info.pop(FAILED, {}).items()}
     for part, info in zip(ordered, infos, strict=True):
         if info != infos[0]:
             says = f"was made in another way than {ordered[0]} (their `info` differs)"
             raise UserError(f"{part}: {says}; make one of them again")
-    images = [image for part in ordered for image in jsons[part]["images"]]
-    found = chain.from_iterable(jsons[part]["annotations"] for part in ordered)
+    images = [image for part in ordered for image in opened[part].images]
+    found = chain.from_iterable(opened[part].read_annotations() for part in ordered)
     write_proposals_file(output, {"info": infos[0] | ({FAILED: failed} if failed else {}), "images": images}, found)
     return Path(output)
 

@@ -19,6 +19,7 @@ from vclr.errors import UserError
 from vclr.fetch.sources import License, Source, build_license, read_catalog, read_license
 from vclr.image_folders.open import MANIFEST, each_folder, locate, open_folder
 from vclr.json_text import parse_json
+from vclr.object_proposals.proposals_file import list_licenses, read_info
 
 UNKNOWN = License("not stated", commercial=False, because=f"nothing states them; a {LICENSE_FILES[0]} beside it can")
 # Licenses of models, as their cards name them, that allow commercial use.
@@ -105,7 +106,7 @@ class _Ledger:
             yield self.of_path(f"view {view}", Path(folder))
             yield from self._of_rendering(view, _read_rendering(Path(folder)))
         if data_set.proposals:
-            yield self.of_path(f"object proposals ({part})", Path(data_set.proposals))
+            yield self._of_proposals(f"object proposals ({part})", Path(data_set.proposals))
 
     def _of_rendering(self, view: str, manifest: Mapping[str, Any]) -> Iterator[Term]:
         """Yield the terms of the weights, the model and the pictures of styles that a view was rendered with."""
@@ -134,6 +135,18 @@ class _Ledger:
             found = self._find(source.file) if source else None
             term = self.of_path(what, found or path, of_annotations=True)
             yield Term(what, path.as_posix(), term.of, term.license)
+
+    def _of_proposals(self, what: str, path: Path) -> Term:
+        """Return the terms of a file of proposals: those that its `info` states, besides those of the photos."""
+        term = self.of_path(what, path)
+        info = read_info(path) if path.is_file() else {}
+        stated = list_licenses(info)
+        if not stated:
+            return term
+        terms = [of_model_card(name) for name in stated]
+        because = ", ".join(f"{one.name}: {one.because}" for one in terms)
+        of = str(info.get("source") or term.of)
+        return Term(what, term.path, of, License(", ".join(stated), all(one.commercial for one in terms), because))
 
     def _find(self, name: str) -> Path | None:
         """Find a file that a split was made of by the name in the split's record."""
