@@ -9,7 +9,6 @@ import heapq
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import Json, rasterize
@@ -19,7 +18,7 @@ from vclr.evaluation.intervals import Interval, draw_images, interval
 from vclr.progress import track
 from vclr.structures import Size
 from vclr.studio.appearance import Appearance
-from vclr.studio.data import Sample, View
+from vclr.studio.data import Sample
 from vclr.studio.edges import find_edges, shrink
 from vclr.studio.structure import Boundaries, mask_outlines, rank_of_own
 
@@ -67,7 +66,8 @@ class Found:
 
     def misfits(self) -> list[str]:
         """Return the photos whose view fits most of the other photos better."""
-        return [name for name, one in self.values.items() if (one["own_photo"] or 0.0) < 0.5 and len(self.values) > 1]
+        ranks = ((name, values["own_photo"]) for name, values in self.values.items())
+        return [name for name, rank in ranks if rank is not None and rank < 0.5]
 
 
 @dataclass
@@ -141,7 +141,8 @@ def _inspect_photo(sample: Sample, name: str, others: list[Boundaries], inspecti
         shown: _Picture | None = photo
         if view != NATURAL:
             try:
-                shown = _open_view(sample.views[view], view, name, image)
+                opened = sample.views[view].open(name, view, image)
+                shown = None if opened is None else _Picture(np.asarray(opened))
             except UserError as error:
                 found.unusable[name] = str(error)
                 shown = None
@@ -153,14 +154,6 @@ def _inspect_photo(sample: Sample, name: str, others: list[Boundaries], inspecti
     if len(inspection.sheet) < NUM_SHOWN:
         drawn = [None if one is None else _draw(one.image, masks or []) for one in pictures]
         inspection.sheet[name] = drawn
-
-
-def _open_view(source: View, view: str, photo: str, image: Image.Image) -> _Picture | None:
-    """Return a view of a photo, None if it has no file of it."""
-    if photo not in source.places:
-        return None
-    size = (image.height, image.width)
-    return _Picture(np.asarray(source.reader.read(view, source.places[photo], size, image)))
 
 
 def _small_masks(objects: list[Json], size: Size, small: Size) -> list[np.ndarray]:
