@@ -16,6 +16,7 @@ from pathlib import Path
 
 from docs import data_sets, objects365, recipes
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.view_measures import VIEW_MEASURES, VIEW_MINIMA
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config
 from vclr.config.checks import limits
@@ -48,6 +49,13 @@ def names_table(title: str, names: Mapping[str, str]) -> str:
     return table((title, "description"), [(f"`{name}`", text) for name, text in names.items()])
 
 
+def view_measures_table() -> str:
+    """Describe the measures of a view, with the minima of `vclr views inspect --check`."""
+    minima = {name: f"{least:g}" for name, least in VIEW_MINIMA.items()}
+    rows = [(f"`{name}`", text, minima.get(name, "")) for name, text in VIEW_MEASURES.items()]
+    return table(("measure", "meaning", "minimum"), rows)
+
+
 def shown_default(value: object) -> str:
     """Return a default as a cell of the table; long lists are shortened."""
     if isinstance(value, list) and len(value) > 4:
@@ -69,6 +77,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
+    "view measures": view_measures_table,
     "proposal methods": partial(names_table, "method", PROPOSAL_METHODS),
     "classes of Objects365": lambda: table(*objects365.known_classes()),
     "splits": lambda: table(*data_sets.splits()),

@@ -1,4 +1,4 @@
-"""Boundaries of pictures: a copy agrees, a shift beyond the tolerance does not, and size and brightness do not count."""
+"""Boundaries: a copy agrees, a shift beyond the tolerance does not, and size and brightness do not count."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -59,8 +60,7 @@ class Found:
         numbers = [value for one in self.values.values() if (value := one.get(measure)) is not None]
         if not numbers:
             return None
-        means = np.concatenate([numbers @ weights for weights in draw_images(len(numbers))]) / len(numbers)
-        ends = interval(means)
+        ends = interval(numbers @ _draws(len(numbers)) / len(numbers))
         assert ends is not None
         return float(np.mean(numbers)), ends
 
@@ -68,6 +68,12 @@ class Found:
         """Return the photos whose view fits most of the other photos better."""
         ranks = ((name, values["own_photo"]) for name, values in self.values.items())
         return [name for name, rank in ranks if rank is not None and rank < 0.5]
+
+
+@lru_cache(maxsize=4)  # most measures of most views are of the same number of photos
+def _draws(num_photos: int) -> np.ndarray:
+    """Return (i, d) how often each photo is in each draw of the bootstrap."""
+    return np.concatenate(list(draw_images(num_photos)), axis=1)
 
 
 @dataclass
