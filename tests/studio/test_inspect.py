@@ -169,9 +169,7 @@ def test_a_photo_that_cannot_be_read_is_left_out(toy: Path, tmp_path: Path):
     assert found.views["gray"].summarize("outlines") is None  # no annotations
     for name in names:
         (images / name).write_text("not an image")
-    with pytest.raises(
-        UserError, match="none of the 8 photos of the sample can be read; the first: .*is not an image"
-    ):
+    with pytest.raises(UserError, match="none of the 8 photos of the sample can be read; the first: .*is not an image"):
         inspect_views(draw_sample(Inspected(images, computed=["gray"]), 99, 0), quiet=True)
 
 
@@ -197,6 +195,8 @@ def test_a_configuration_names_the_views_of_the_training(toy: Path, tmp_path: Pa
     own = ["--sample", "1", "--output", tmp_path / "page.html", "--json", tmp_path / "a.json", *settings]
     assert run(*own, "--computed", "gray")[0] == 0
     assert [*read_json(tmp_path / "a.json")["views"]] == ["natural", "depth", "palette", "gray"]
+    assert run(*own, "views.weights={depth: 0, palette: 0}", "--check")[0] == 0  # photos alone: nothing to fail
+    assert [*read_json(tmp_path / "a.json")["views"]] == ["natural"]
 
 
 def test_misuse_is_one_line(toy: Path, tmp_path: Path):
@@ -205,7 +205,7 @@ def test_misuse_is_one_line(toy: Path, tmp_path: Path):
     write_json(tmp_path / "other.json", {"mine": 1})
     for arguments, says in (
         (output, "needs --images FOLDER and --view NAME=FOLDER"),
-        ([*data(toy), *output], "needs --view NAME=FOLDER or --computed NAME"),
+        ([*data(toy), *output], "needs --images FOLDER and --view NAME=FOLDER or --computed NAME"),
         ([*data(toy), *output, "--computed", "edgy"], "nearest: edge"),
         ([*data(toy), *output, "--view", "natural=x"], "is the photo itself"),
         ([*data(toy), *output, "--view", "depth"], "must be NAME=FOLDER"),

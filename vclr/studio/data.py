@@ -48,11 +48,9 @@ class Inspected:
         """Refuse names that are no views, and views without a folder.
 
         Raises:
-            UsageError: there is no view, one is called like the photo, is named twice, or is not a computed view.
+            UsageError: a view is called like the photo, is named twice, or is not a computed view.
             UserError: a folder does not exist.
         """
-        if not self.folders and not self.computed:
-            raise UsageError("needs --view NAME=FOLDER or --computed NAME: a view to inspect")
         for view in self.computed:
             if view not in RENDERED:
                 near = nearest(view, RENDERED)
