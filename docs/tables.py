@@ -17,6 +17,7 @@ from pathlib import Path
 from docs import data_sets, objects365, recipes
 from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
+from vclr.catalog.view_measures import VIEW_MEASURES, VIEW_MINIMA
 from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, PRODUCERS
 from vclr.config import Config
 from vclr.config.checks import limits
@@ -49,6 +50,13 @@ def names_table(title: str, names: Mapping[str, str]) -> str:
     return table((title, "description"), [(f"`{name}`", text) for name, text in names.items()])
 
 
+def view_measures_table() -> str:
+    """Describe the measures of a view, with the minima of `vclr views inspect --check`."""
+    minima = {name: f"{least:g}" for name, least in VIEW_MINIMA.items()}
+    rows = [(f"`{name}`", text, minima.get(name, "")) for name, text in VIEW_MEASURES.items()]
+    return table(("measure", "meaning", "minimum"), rows)
+
+
 def shown_default(value: object) -> str:
     """Return a default as a cell of the table; long lists are shortened."""
     if isinstance(value, list) and len(value) > 4:
@@ -70,6 +78,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
+    "view measures": view_measures_table,
     "depth producers": partial(names_table, "model", PRODUCERS[DEPTH]),
     "depth kinds": partial(names_table, "kind", DEPTH_KINDS),
     "proposal methods": partial(

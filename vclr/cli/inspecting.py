@@ -65,10 +65,10 @@ def inspect_views(
         if images or annotations or view:
             raise UsageError("--images, --annotations and --view do not go together with a configuration")
         inspected = views_of_training(load_config(config_file, overrides or ()), names)
-    elif images:
+    elif images and (view or names):
         inspected = Inspected(images, annotations, folders_by_name(view or []), names, seed)
     else:
-        raise UsageError("needs --images FOLDER and --view NAME=FOLDER, or --config-file FILE or key=value")
+        raise UsageError("needs --images FOLDER and --view NAME=FOLDER or --computed NAME, or --config-file FILE")
     inputs = {"--config-file": config_file, "--annotations": inspected.annotations}
     check_output_file(output, inputs, starts=VIEWS_PAGE)
     if json is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from vclr.catalog.views import CONTROLS, NATURAL, RENDERED
 from vclr.coco.annotations import Json
@@ -19,7 +20,7 @@ from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import Images, find_missing, locate, open_folder, say_folders, say_missing
 from vclr.structures import Size
 from vclr.views.choice import check_view_names, view_weights
-from vclr.views.files import find_suffix
+from vclr.views.files import ViewFiles, find_suffix
 from vclr.views.reader import ImageViews
 
 COMPUTED, CONTROL = "computed", "control"  # sources of views that have no files
@@ -47,11 +48,9 @@ class Inspected:
         """Refuse names that are no views, and views without a folder.
 
         Raises:
-            UsageError: there is no view, one is called like the photo, is named twice, or is not a computed view.
+            UsageError: a view is called like the photo, is named twice, or is not a computed view.
             UserError: a folder does not exist.
         """
-        if not self.folders and not self.computed:
-            raise UsageError("needs --view NAME=FOLDER or --computed NAME: a view to inspect")
         for view in self.computed:
             if view not in RENDERED:
                 near = nearest(view, RENDERED)
@@ -85,17 +84,34 @@ class View:
 
     Attributes:
         source: its folder, or `COMPUTED` or `CONTROL`.
-        reader: opens its pictures.
+        reader: its files, or what computes it; None if no photo of the sample has a file.
         places: where the reader has each photo.
         missing: number of photos of the whole set without a file.
         first_missing: the first of them.
     """
 
     source: str
-    reader: ImageViews
+    reader: ViewFiles | ImageViews | None
     places: dict[str, int]
     missing: int = 0
     first_missing: str = ""
+
+    def open(self, name: str, view: str, photo: Image.Image) -> Image.Image | None:
+        """Return the view of a photo, None if it has no file of it.
+
+        Raises:
+            UserError: the file is not an image, or not of the photo's size.
+        """
+        if name not in self.places or self.reader is None:
+            return None
+        place = self.places[name]
+        if isinstance(self.reader, ImageViews):
+            return self.reader.read(view, place, (photo.height, photo.width), photo)
+        image = self.reader.open(place)
+        if image.size != photo.size:
+            path, (width, height) = self.reader.path(place), photo.size
+            raise UserError(f"{path}: is {image.width}x{image.height}, its photo {name} is {width}x{height}")
+        return image
 
 
 @dataclass
@@ -158,17 +174,18 @@ def _draw(names: Sequence[str], count: int, seed: int) -> list[str]:
 def _open_views(
     inspected: Inspected, images: ImageFolder, every: Sequence[str], names: Sequence[str]
 ) -> dict[str, View]:
-    views = {}
+    views: dict[str, View] = {}
     for view, path in inspected.folders.items():
         folder = open_folder(path)
-        missing = [name for name in every if find_suffix(folder, name) is None]
-        there = [name for name in names if name not in set(missing)]
-        reader = ImageViews(images, {view: str(path)} if there else {}, inspected.seed, there, "--view")
+        missing = {name: None for name in every if find_suffix(folder, name) is None}
+        there = [name for name in names if name not in missing]
+        files = ViewFiles(view, path, there, "--view") if there else None
         places = {name: place for place, name in enumerate(there)}
-        views[view] = View(str(path), reader, places, len(missing), next(iter(missing), ""))
+        views[view] = View(str(path), files, places, len(missing), next(iter(missing), ""))
+    reader = ImageViews(images, {}, inspected.seed, every)  # of all photos: a view may borrow from any
+    drawn = {*names}
+    places = {name: place for place, name in enumerate(every) if name in drawn}
     for view in sorted(inspected.computed, key=lambda name: name in CONTROLS):
-        reader = ImageViews(images, {}, inspected.seed, every)  # of all photos: a view may borrow from any
-        places = {name: place for place, name in enumerate(every)}
         views[view] = View(CONTROL if view in CONTROLS else COMPUTED, reader, places)
     return views
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image
 
 from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import Json, rasterize
@@ -19,7 +19,7 @@ from vclr.evaluation.intervals import Interval, draw_images, interval
 from vclr.progress import track
 from vclr.structures import Size
 from vclr.studio.appearance import Appearance
-from vclr.studio.data import Sample, View
+from vclr.studio.data import Sample
 from vclr.studio.edges import find_edges, shrink
 from vclr.studio.structure import Boundaries, mask_outlines, rank_of_own
 
@@ -60,14 +60,20 @@ class Found:
         numbers = [value for one in self.values.values() if (value := one.get(measure)) is not None]
         if not numbers:
             return None
-        means = np.concatenate([numbers @ weights for weights in draw_images(len(numbers))]) / len(numbers)
-        ends = interval(means)
+        ends = interval(numbers @ _draws(len(numbers)) / len(numbers))
         assert ends is not None
         return float(np.mean(numbers)), ends
 
     def misfits(self) -> list[str]:
         """Return the photos whose view fits most of the other photos better."""
-        return [name for name, one in self.values.items() if (one["own_photo"] or 0.0) < 0.5 and len(self.values) > 1]
+        ranks = ((name, values["own_photo"]) for name, values in self.values.items())
+        return [name for name, rank in ranks if rank is not None and rank < 0.5]
+
+
+@lru_cache(maxsize=4)  # most measures of most views are of the same number of photos
+def _draws(num_photos: int) -> np.ndarray:
+    """Return (i, d) how often each photo is in each draw of the bootstrap."""
+    return np.concatenate(list(draw_images(num_photos)), axis=1)
 
 
 @dataclass
@@ -141,7 +147,8 @@ def _inspect_photo(sample: Sample, name: str, others: list[Boundaries], inspecti
         shown: _Picture | None = photo
         if view != NATURAL:
             try:
-                shown = _open_view(sample.views[view], view, name, image)
+                opened = sample.views[view].open(name, view, image)
+                shown = None if opened is None else _Picture(np.asarray(opened))
             except UserError as error:
                 found.unusable[name] = str(error)
                 shown = None
@@ -153,14 +160,6 @@ def _inspect_photo(sample: Sample, name: str, others: list[Boundaries], inspecti
     if len(inspection.sheet) < NUM_SHOWN:
         drawn = [None if one is None else _draw(one.image, masks or []) for one in pictures]
         inspection.sheet[name] = drawn
-
-
-def _open_view(source: View, view: str, photo: str, image: Image.Image) -> _Picture | None:
-    """Return a view of a photo, None if it has no file of it."""
-    if photo not in source.places:
-        return None
-    size = (image.height, image.width)
-    return _Picture(np.asarray(source.reader.read(view, source.places[photo], size, image)))
 
 
 def _small_masks(objects: list[Json], size: Size, small: Size) -> list[np.ndarray]:
