@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ KINDS = {
     "features": ("AutoModel", "AutoImageProcessor"),
     "masks": ("AutoModelForMaskGeneration", "ImageProcessingMixin"),
 }
-INSTALL = "pip install 'vclr[models]'"
+INSTALL = "pip install 'vclr[models]'" + (", with Python 3.11 or newer" if sys.version_info < (3, 11) else "")
 HUB_NAME = r"[\w.-]+(/[\w.-]+)?"
 CARD = "README.md"  # of a model: its head, between two lines `---`, names the license
 UNUSED = r"(\w+\.)*pooler\."  # weights that features do not pass through; many files of features lack them
@@ -108,6 +110,7 @@ def _import_transformers() -> Any:
         raise UsageError(f"transformers {transformers.__version__} is too old for models of the hub; {INSTALL}")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it reports each of many attempts to reach the hub
     return transformers
 
 

@@ -156,7 +156,7 @@ def run_vclr(words: list[str], exit_code: int = 0) -> subprocess.CompletedProces
 
 @pytest.mark.slow
 def test_several_processes_give_the_bytes_of_one(dpt: Path, images: Path, tmp_path: Path) -> None:
-    run_vclr(command(dpt, images, tmp_path / "whole"))
+    write_views("depth", images, tmp_path / "whole", quiet=True, options=options(dpt))
     said = run_vclr(command(dpt, images, tmp_path / "depth", "--num-gpus", "2")).stderr
     assert read_folder(tmp_path / "depth") == read_folder(tmp_path / "whole")
     assert "broken.jpg: cannot be read as an image" in said
@@ -187,21 +187,22 @@ def test_ctrl_c_ends_all_processes(dpt: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_2000_photos_in_4_shards_with_a_kill_in_the_middle(dpt: Path, tmp_path: Path) -> None:
     images = link_photos(tmp_path / "images", 2000)
-    run_vclr(command(dpt, images, tmp_path / "whole"))
+    write_views("depth", images, tmp_path / "whole", quiet=True, options=options(dpt))
     parts = [tmp_path / "shards" / str(number) for number in range(1, 5)]
     for number, part in enumerate(parts, start=1):
-        words = command(dpt, images, part, "--shard", f"{number}/4", "--keep-work")
         journal = part.parent / f".{part.name}.work" / "journal.jsonl"
         if number == 2:
+            words = command(dpt, images, part, "--shard", "2/4", "--keep-work")
             with running([sys.executable, "-m", "vclr.cli", *words]) as process:
                 wait_for(lambda journal=journal: count_lines(journal) > 100, process)
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             assert 100 < count_lines(journal) < 500 and not part.exists()
-        run_vclr(words)
+        shard = Shard(number, 4)
+        write_views("depth", images, part, quiet=True, shard=shard, options=options(dpt), keep_work=True)
         items = [json.loads(line.partition(b" ")[2])["item"] for line in journal.read_bytes().splitlines()]
         assert len(items) == len(set(items)) == 500, "no photo was rendered twice"
-    run_vclr(["views", "--output", str(tmp_path / "joined"), *(f"--join={part}" for part in parts)])
+    join_views(parts, tmp_path / "joined")
     assert read_folder(tmp_path / "joined") == read_folder(tmp_path / "whole")
     assert len(read_folder(tmp_path / "joined")) == 2001
 

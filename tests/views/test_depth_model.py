@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -210,3 +211,14 @@ def test_bfloat16_keeps_the_resolution_of_16_bits(models: dict[str, Path]) -> No
     assert np.corrcoef(exact.pixels.ravel(), rough.pixels.ravel())[0, 1] > 0.99
     assert len(np.unique(rough.pixels)) > 2000
     assert open_tiny(models["dpt"], dtype="bfloat16").facts["dtype"] == "bfloat16"
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_500_photos(models: dict[str, Path]) -> None:
+    renderer, random, process = open_tiny(models["depth-anything"]), np.random.default_rng(0), psutil.Process()
+    used = []
+    for number in range(500):
+        image = random.integers(0, 256, (*random.integers(20, 300, 2), 3), np.uint8)
+        renderer.render([image], [str(number)])
+        used.append(process.memory_info().rss)
+    assert max(used[250:]) - max(used[:250]) < 20 << 20
