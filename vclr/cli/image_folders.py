@@ -50,7 +50,9 @@ def views(
     ] = None,
     styles: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures, or its zip, whose styles the view style uses (default: made textures)."),
+        typer.Option(
+            help="Folder of pictures, or its zip, whose styles the view style uses (default: generated textures)."
+        ),
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Strength of the style, from 0 to 1 (default: 1).", show_default=False)
@@ -58,7 +60,9 @@ def views(
     max_size: Annotated[
         int,
         typer.Option(
-            min=0, help="Longer side, in pixels, at which a model sees larger photos (default: 512; edge: 1024)."
+            min=0,
+            show_default=False,
+            help="Longer side, in pixels, at which the view style (default: 512) or edge (1024) sees larger photos.",
         ),
     ] = 0,
     device: Annotated[str, typer.Option(help="Where a model runs: auto, cpu, cuda or cuda:NUMBER.")] = "auto",
