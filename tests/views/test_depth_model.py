@@ -103,7 +103,7 @@ def test_kinds_are_data(models: dict[str, Path], tmp_path: Path, monkeypatch: py
         open_tiny(models["dpt"])
     with pytest.raises(UsageError, match=f"--depth-kind far: must be {' or '.join(DEPTH_KINDS)}"):
         open_tiny(models["dpt"], depth_kind="far")
-    with pytest.raises(UsageError, match="--alpha: view depth does not use --alpha"):
+    with pytest.raises(UsageError, match="--alpha: view depth does not use it"):
         open_tiny(models["dpt"], alpha=0.5)
 
 
