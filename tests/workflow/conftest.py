@@ -48,11 +48,12 @@ class Checkout:
         identity = {
             f"GIT_{who}_{what}": "tests@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
+        no_models = {"HF_HUB_CACHE": str(self.folder / "no_models")}  # whatever this machine has
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, **identity, "PATH": path, "COLUMNS": "400"},
+            env={**os.environ, **identity, **no_models, "PATH": path, "COLUMNS": "400"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from vclr.catalog.classes import COCO_CLASSES
 from vclr.catalog.views import COMPUTED_VIEWS, PRODUCERS, WEIGHT_FREE
 from vclr.data.origins import Origins
 from vclr.errors import UsageError
+from workflow.methods import Methods
 from workflow.producers import CHOSEN_VIEWS, GENERATED, Producers, check_producers
 from workflow.weights import Weights, hub_cache
 
@@ -115,3 +118,32 @@ def test_choice_is_said_once(tmp_path: Path):
     for _ in range(2):
         chosen.options("photos", "style")
     assert said == ["view style of photos: random_texture (views.style=auto), which needs no weights"]
+
+
+def test_depth_cut_waits_for_the_depth_of_its_set(tmp_path: Path):
+    methods = Methods(Origins(str(tmp_path)), Weights(tmp_path, ("dino-vits8",)))
+    marker = f"{tmp_path}/weights/dino-vits8/FETCHED"
+    assert methods.inputs("depth_cut", "photos") == [marker, f"{tmp_path}/views/photos/depth/manifest.json"]
+    assert methods.inputs("maskcut", "photos") == [marker]
+    model = f"--model {tmp_path}/weights/dino-vits8"
+    assert methods.options("depth_cut", "photos") == f"--method depth_cut {model} --depth {tmp_path}/views/photos/depth"
+    without = Methods(Origins(str(tmp_path)), Weights(tmp_path, ()))
+    assert without.options("maskcut", "photos") == "--method maskcut --model facebook/dino-vits8"
+    assert without.inputs("maskcut", "photos") == [], "the job asks the hub"
+
+
+def test_plan_with_a_model_for_depth_and_proposals(checkout):
+    for name in ("images/1.jpg", "annotations_train.json"):
+        checkout.write(f"data/raw/photos/{name}", "{}")
+    classes = [{"id": number, "name": name} for number, name in enumerate(COCO_CLASSES)]
+    empty = {"images": [], "annotations": [], "categories": classes}
+    checkout.write("data/raw/photos/annotations_val.json", json.dumps(empty))
+    own = ("all", "-np", "--cores", "2", "--config", "experiments=[photos]", "training_proposals=depth_cut")
+    output = checkout.run("snakemake", *own, "views={depth: depth-anything}")
+    assert "vclr fetch depth-anything --output data" in output
+    model = "--view depth --model data/weights/depth-anything"
+    assert f"vclr views {model} --images data/raw/photos/images --output data/views/photos/depth" in output
+    assert "vclr views --view random_texture --images data/raw/photos/images --output data/views/photos/style" in output
+    assert output.count("vclr: view depth of photos: depth-anything (views.depth=depth-anything), weights in data") == 1
+    assert "--depth data/views/photos/depth --images data/raw/photos/images" in output
+    assert "--output data/proposals/photos/train_depth_cut.json" in output
