@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 PROPOSAL_METHODS: dict[str, str] = {
-    "graph": "regions of a hierarchical segmentation, ranked by their boundary; needs no weights",
+    "graph": "regions of hierarchical segmentations, ranked by how they look; needs no weights",
 }
