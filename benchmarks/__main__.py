@@ -1,7 +1,7 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
 
 Without a name, those run that take a CPU a few minutes: all but `annotations`, `data_scale`, `evaluation`,
-`scoring`, `cuda`, `waiting`, `proposals` and `maskcut`.
+`scoring`, `cuda`, `waiting`, `proposals`, `maskcut` and `fit_graph`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,18 @@ import importlib
 import sys
 from itertools import takewhile
 
-NAMES = ("step", "inference", "attention", "growth", "loader")
-ALSO = ("annotations", "data_scale", "evaluation", "scoring", "cuda", "waiting", "proposals", "maskcut")
+NAMES = ("step", "inference", "attention", "growth", "loader", "views")
+ALSO = (
+    "annotations",
+    "data_scale",
+    "evaluation",
+    "scoring",
+    "cuda",
+    "waiting",
+    "proposals",
+    "maskcut",
+    "fit_graph",
+)
 
 
 def main(arguments: list[str]) -> None:

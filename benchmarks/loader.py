@@ -1,4 +1,4 @@
-"""The training loader against a straightforward one (`straightforward.py`), and what computed views cost in it.
+"""The training loader against a straightforward one (`straightforward.py`).
 
 Reads the photos of `$VCLR_SHARED/data/tiny_coco` if there are any, otherwise toy scenes, which are smaller and of one
 size. `--runs` is the number of timed runs per variant, `--batches` the number of batches of eight per run.
@@ -15,20 +15,17 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 
 from benchmarks.straightforward import StraightforwardSamples, straightforward_loader
 from benchmarks.table import Row
-from benchmarks.timing import compare, print_table
+from benchmarks.timing import print_table
 from vclr.bench.loader import skip
-from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.config import Config, load_config
 from vclr.data.loader import TrainingLoader
 from vclr.data.samples import TrainingSamples
 from vclr.generate.toy import write_toy_world
-from vclr.views.computed import render_view
 from vclr.views.write import write_views
 
 VIEWS = ("pseudo_depth", "fourier")  # smooth as a depth map; detailed as a stylized photo
@@ -61,7 +58,6 @@ def main(arguments: list[str]) -> None:
             for num_workers in options.workers:
                 settings = [f"dataloader.train.num_workers={num_workers}", *data, *overrides]
                 compare_loaders(title, load_config(None, settings), options.runs, options.batches)
-    compare_computed_views()
 
 
 def find_photos(folder: Path) -> list[str]:
@@ -105,17 +101,6 @@ def processor_seconds() -> float:
     """Return the processor time of this process and those that it started and that still run."""
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     return sum(times.user + times.system for times in (process.cpu_times() for process in family))
-
-
-def compare_computed_views() -> None:
-    """Print what the computed views cost."""
-    generator = np.random.default_rng(0)
-    # Smooth noise: like a photo, neither flat nor all edges.
-    photo = np.kron(generator.integers(0, 256, (30, 40, 3)), np.ones((16, 16, 1))).astype(np.uint8)
-    views = {
-        view: lambda view=view: render_view(view, photo, 0, 0, lambda generator: photo[::-1]) for view in COMPUTED_VIEWS
-    }
-    compare("computed views of a 480x640 picture", views)
 
 
 if __name__ == "__main__":

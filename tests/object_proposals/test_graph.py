@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vclr.coco.annotations import encode_mask, load_coco
+from tests.shared import PHOTOS
+from vclr.coco.annotations import encode_mask, load_coco, to_mask
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.matching import match
 from vclr.files import write_json
 from vclr.generate.toy import render_scene
+from vclr.image_folders.open import open_folder
 from vclr.object_proposals.graph import propose_objects
 from vclr.object_proposals.write import join_proposals, write_proposals
 from vclr.pictures import write_png
@@ -58,13 +61,36 @@ def test_proposals_are_ranked_distinct_and_no_more_than_asked_for() -> None:
 
 
 def test_most_objects_of_toy_scenes_are_found() -> None:
-    """Twenty scenes each of two seeds gave 0.82 and 0.87; a random order of the candidates gives less than half."""
+    """Ten scenes each of two seeds gave 0.95 together; a random order of the candidates gives less than half."""
     found = []
     for index in range(6):
         scene = render_scene(2, index, "val")
         masks, _ = propose_objects(scene.natural)
         found += (pairwise_iou(masks, np.stack([item.mask for item in scene.objects])).max(axis=0) >= 0.5).tolist()
-    assert np.mean(found) > 0.65
+    assert np.mean(found) > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photos of tiny_coco are not there")
+def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None:
+    """All 100 photos gave 21.5 %; with weights fitted on the other half of the photos, 20.3 to 20.9 %."""
+    found, num_objects = 0, 0
+    coco = load_coco(PHOTOS / "annotations.json", PHOTOS / "images")
+    for image in coco["images"]:
+        height, width = image["height"], image["width"]
+        masks, _ = propose_objects(np.asarray(open_folder(PHOTOS / "images").open(image["file_name"])))
+        objects = [
+            to_mask(one["segmentation"], height, width)
+            for one in coco["annotations"]
+            if one["image_id"] == image["id"] and not one["iscrowd"]
+        ]
+        num_objects += len(objects)
+        if objects:
+            is_crowd = np.zeros(len(objects), dtype=bool)
+            matches = match(pairwise_iou(masks, np.stack(objects)), is_crowd, is_crowd[None], np.array([0.5]))
+            found += int(matches.is_true.sum())
+    assert num_objects == 842
+    assert found / num_objects >= 0.20
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (50, 40)])

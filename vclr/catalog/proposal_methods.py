@@ -32,7 +32,7 @@ class ProposalMethod:
 
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
-    "graph": ProposalMethod("regions of a hierarchical segmentation, ranked by their boundary; needs no weights"),
+    "graph": ProposalMethod("regions of hierarchical segmentations, ranked by how they look; needs no weights"),
     "maskcut": ProposalMethod(
         "normalized cuts of the features of a self-supervised vision transformer",
         uses=MODEL_OPTIONS,

@@ -29,6 +29,9 @@ PRODUCERS: dict[str, dict[str, str]] = {
 }
 REFERENCE = "reference"
 LAYOUTS: dict[str, str] = {REFERENCE: "8 bits per channel and colored depth, as the reference implementation's files"}
+# Seconds that a computed view of a photo of 480x640 pixels should take on one core; training says which take longer.
+BUDGET_PIXELS = 480 * 640
+BUDGETS: dict[str, float] = dict.fromkeys(COMPUTED_VIEWS, 0.06) | {"pseudo_depth": 0.12}
 # The opposite of a view: it breaks the geometry, so nothing is trained on it. `vclr probe` compares views with it.
 CONTROLS: dict[str, str] = {
     "shuffled_patch": "keeps color and local texture; takes shapes apart",

@@ -24,6 +24,7 @@ from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
+from vclr.views.cost import say_costs
 from vclr.views.missing import say_missing
 from vclr.views.reader import ImageViews, ViewReader
 
@@ -107,6 +108,11 @@ class TrainingSamples(Dataset[Sample]):
             log.warning("%s", say_missing(view, count, len(self.images), config.views.missing))
         self.has_teacher_losses = bool(teacher_losses(vars(config.model.criterion.weight_dict)))
         self.seed = config.train.seed
+
+    def say_costs(self) -> str | None:
+        """Describe the computed views that take long, measured on the first photo; None if none does."""
+        views = [view for view in self.views.names if view != NATURAL and self.views.needs_photo(view)]
+        return say_costs(views, np.asarray(self.images.open(0)), self.seed) if views else None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -75,6 +75,8 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         ):
             where = describe_device(device, config.train.device)
             log.info("training on %s; %s", where, say_milestones(config))
+            if rank() == 0 and (said := samples.say_costs()):
+                log.info("%s", said)
             run_iterations(state, batches, folder, journal, signals, missing)
         if rank() == 0:
             folder.mark_done(state.iteration)
