@@ -111,7 +111,7 @@ class TrainingSamples(Dataset[Sample]):
 
     def say_costs(self) -> str | None:
         """Describe the computed views that take long, measured on the first photo; None if none does."""
-        views = [view for view in self.views.names if view != NATURAL and self.views.needs_photo(view)]
+        views = [view for view in self.views.names if view != NATURAL and view not in self.views.files]
         return say_costs(views, np.asarray(self.images.open(0)), self.seed) if views else None
 
     def __len__(self) -> int:
