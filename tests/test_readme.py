@@ -136,7 +136,7 @@ def test_make_targets_exist(command: str):
 @pytest.mark.parametrize("command", commands_of("vclr", PAGES))
 def test_vclr_commands_exist(command: str):
     _, verb, *arguments = shlex.split(command)
-    kind = arguments[:1] if verb in ("doctor", "import") or f"{verb} {arguments[0]}" in EXAMPLES else []
+    kind = arguments[:1] if verb in ("doctor", "import") or " ".join([verb, *arguments[:1]]) in EXAMPLES else []
     described = help_of(verb, *kind)
     for option in [argument.split("=")[0] for argument in arguments if argument.startswith("--")]:
         assert re.search(rf"{option}\b", described), f"vclr {verb} has no {option}"
