@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +183,12 @@ def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: P
     with pytest.raises(UserError, match="is shard 2/3; shard 1 is missing"):
         join_proposals([part], tmp_path / "joined.json")
     assert not (tmp_path / "joined.json").exists()
+
+
+@pytest.mark.slow
+def test_processes_write_what_one_would(images: Path, tmp_path: Path) -> None:
+    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    command = [sys.executable, "-m", "vclr.cli", "proposals", "--images", str(images), "--num-gpus", "2", "--quiet"]
+    subprocess.run([*command, "--output", str(tmp_path / "joined.json")], check=True)
+    assert (tmp_path / "joined.json").read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []

@@ -82,7 +82,9 @@ def proposals(
 
         if shard:
             raise UsageError("--num-gpus and --shard: give one of them, not both")
-        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, device))
+        known = PROPOSAL_METHODS.get(method)
+        place = device if known and "device" in known.uses else "cpu"
+        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, place))
     options = MethodOptions(
         model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
     )
