@@ -31,6 +31,8 @@ class ProposalMethod:
     license: str = ""
 
 
+DETECTOR = "detector"  # the method of self-training
+
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of hierarchical segmentations, ranked by how they look; needs no weights"),
     "maskcut": ProposalMethod(
@@ -51,7 +53,7 @@ PROPOSAL_METHODS: dict[str, ProposalMethod] = {
         needs=(MODELS,),
         model="facebook/sam-vit-base",
     ),
-    "detector": ProposalMethod(
+    DETECTOR: ProposalMethod(
         "what a trained checkpoint finds, for a round of self-training",
         uses=("checkpoint", "device", "dtype", "batch_size"),
         needs=("checkpoint",),
