@@ -117,7 +117,13 @@ def fit(photos: list[Photo]) -> tuple[np.ndarray, float]:
         value = np.logaddexp(0, np.where(is_object, -evidence, evidence)).sum() + penalties @ weights**2 / 2
         return float(value), inputs.T @ (expit(evidence) - is_object) + penalties * weights
 
-    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    found = minimize(
+        loss,
+        np.zeros(inputs.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-3},
+    ).x
     weights = found[:-1] / spread
     return weights, float(found[-1] - weights @ np.concatenate([photo.cues for photo in photos]).mean(axis=0))
 
