@@ -17,6 +17,7 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {
         "worker_pool",
+        "code_hash",
         "depth_colors",
         "device",
         "drawing",

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -231,7 +230,7 @@ def walk_photos(
 
     Args:
         output: what the block publishes once the walk is finished.
-        settings: everything besides the photos that a result depends on.
+        settings: everything besides the photos that a result depends on, the code included (`vclr.code_hash`).
         items: one distinct json value per photo.
         photos: the photos that are read.
         keep_work: leave the work folder where it is.
@@ -245,11 +244,6 @@ def walk_photos(
                     link_file(path, files / path.name)
         with open(folder / JOURNAL, "a+b") as journal:
             yield Walk(folder, items, photos, Journal(journal))
-
-
-def hash_module(module: ModuleType) -> str:
-    """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
-    return sha256(str(module.__file__))
 
 
 def _key(item: Any) -> str:

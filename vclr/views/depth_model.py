@@ -8,7 +8,6 @@ Readers get colors, near bright (see `vclr.pictures`).
 from __future__ import annotations
 
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,7 +25,6 @@ from vclr.catalog.views import DEPTH, PRODUCERS
 from vclr.depth_colors import NEAREST
 from vclr.device import choose_device, choose_dtype
 from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
-from vclr.image_folders.walk import hash_module
 from vclr.pictures import INVERSE_DEPTH
 from vclr.pretrained import Pretrained, load_pretrained
 from vclr.views.option_checks import refuse_unused
@@ -89,8 +87,6 @@ def _known_kind(config: Any) -> str:
 
 class DepthRenderer:
     """Renders depth with a model (see `vclr.views.renderer.Renderer`)."""
-
-    code = hash_module(sys.modules[__name__])
 
     def __init__(self, loaded: Pretrained, kind: str, batch_size: int) -> None:
         self.model, self.processor, self.kind, self.batch_size = loaded.model, loaded.processor, kind, batch_size

@@ -16,12 +16,11 @@ from vclr.views.hed import STRIDE, EdgeDetector, rename_published
 from vclr.views.option_checks import refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
-from vclr.views.renderer import Rendered, RenderOptions, hash_code
+from vclr.views.renderer import Rendered, RenderOptions
 from vclr.views.working_size import resize, working_size
 
 MAX_SIZE = 1024  # pixels of the longer side; the detector was trained on photos of 480x320
 DTYPE = "float32"  # unless another is asked for
-CODE = ("edge_model", "hed", "working_size", "pixels")
 
 
 class EdgeRenderer:
@@ -37,7 +36,6 @@ class EdgeRenderer:
         self.detector = EdgeDetector()
         load_published(self.detector, options.weights, "the edge detector HED", rename_published)
         self.detector.eval().to(self.device, self.dtype)
-        self.code = hash_code(*CODE)
         self.facts: dict[str, Any] = {
             "producer": HED,
             "weights": {options.weights.name: sha256(options.weights)},

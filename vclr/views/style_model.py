@@ -19,7 +19,7 @@ from vclr.views.computed import view_generator
 from vclr.views.option_checks import refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
-from vclr.views.renderer import Rendered, RenderOptions, hash_code
+from vclr.views.renderer import Rendered, RenderOptions
 from vclr.views.style_decoder import build_decoder
 from vclr.views.style_pictures import StylePictures
 from vclr.views.vgg import build_encoder
@@ -28,7 +28,6 @@ from vclr.views.working_size import resize, working_size
 MAX_SIZE = 512  # pixels of the longer side, of photos and of pictures of styles
 ENCODER, DECODER = "vgg_normalised.pth", "decoder.pth"  # the published files
 DTYPE = "float32"  # unless another is asked for
-CODE = ("style_model", "adain", "vgg", "style_decoder", "style_pictures", "textures", "working_size", "pixels")
 
 
 class StyleRenderer:
@@ -49,7 +48,6 @@ class StyleRenderer:
         assert options.weights is not None
         self.encoder = self._load(build_encoder(), options.weights / ENCODER, "the encoder of AdaIN")
         self.decoder = self._load(build_decoder(), options.weights / DECODER, "the decoder of AdaIN")
-        self.code = hash_code(*CODE)
         self.facts: dict[str, Any] = {
             "producer": ADAIN,
             "weights": {name: sha256(options.weights / name) for name in (ENCODER, DECODER)},

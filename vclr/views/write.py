@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 
 from vclr.catalog.views import COMPUTED_VIEWS, CONTROLS, LAYOUTS, PRODUCERS, REFERENCE
+from vclr.code_hash import hash_code
 from vclr.depth_colors import colorize_levels
 from vclr.errors import UsageError, UserError, nearest
 from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file, read_json, write_entries
 from vclr.image_folders.open import MANIFEST, open_folder
-from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
+from vclr.image_folders.walk import Photos, Result, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
@@ -78,10 +79,10 @@ def write_views(
     check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
+    renderer, module = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
-    settings = {"view": view, "seed": seed, "code": renderer.code, **renderer.facts}
+    settings = {"view": view, "seed": seed, "code": hash_code(module, __name__), **renderer.facts}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
@@ -108,12 +109,12 @@ def write_views(
     return output / MANIFEST
 
 
-def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> Renderer:
-    """Open what renders a view: its model, or else its function."""
+def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> tuple[Renderer, str]:
+    """Open what renders a view, its model or else its function; return it and the name of its module."""
     is_asked = bool(options.model or options.weights)
     if view in PRODUCERS and (is_asked or view not in COMPUTED_VIEWS):
-        renderer: Renderer = import_module(f"vclr.views.{view}_model").open_renderer(options)
-        return renderer
+        module = import_module(f"vclr.views.{view}_model")
+        return module.open_renderer(options), module.__name__
     if view not in {*COMPUTED_VIEWS, *CONTROLS}:
         known = {**COMPUTED_VIEWS, **PRODUCERS}
         near = nearest(view, known)
@@ -121,7 +122,7 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
     if is_asked:
         raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
     refuse_unused(options, view, ())
-    return _Computed(view, seed, photos)
+    return _Computed(view, seed, photos), find_view(view).__name__
 
 
 class _Computed:
@@ -131,7 +132,6 @@ class _Computed:
 
     def __init__(self, view: str, seed: int, photos: Photos) -> None:
         self.view, self.seed, self.photos = view, seed, photos
-        self.code = hash_module(find_view(view))
         self.facts: Json = {}
 
     def render(self, images: Sequence[np.ndarray], stems: Sequence[str]) -> list[Rendered]:
