@@ -20,7 +20,7 @@ MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_MET
 FILE_KEYS = ("shard", "info", *COCO_KEYS)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
-MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]
+MinScore = Annotated[float | None, typer.Option(help="Leave out proposals with a lower score.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -48,8 +48,7 @@ def proposals(
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
     max_proposals: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    min_score: MinScore = None,
     num_gpus: Annotated[
         int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
     ] = 1,
@@ -72,7 +71,7 @@ def proposals(
     inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
     check_output_file(output, inputs, FILE_KEYS)
     if join:
-        refuse_beside_join(images=images, annotations=annotations, shard=shard)
+        refuse_beside_join(context)
         join_proposals(join, output)
         return
     if images is None:
@@ -83,9 +82,7 @@ def proposals(
         if shard:
             raise UsageError("--num-gpus and --shard: give one of them, not both")
         raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, device))
-    options = MethodOptions(
-        model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
-    )
+    options = MethodOptions(model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score)
     open_proposer = None
     if method == "detector":  # it needs what lies above the room of proposals
         from vclr.evaluation import detector_proposals
@@ -131,7 +128,7 @@ def import_results(
     annotations: Annotated[Path, typer.Option(help="COCO json that lists the photos and their ids.")],
     output: OutputFile,
     top_k: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     source: Annotated[str, typer.Option(help="What made them, for the json (default: the file's name).")] = "",
     license: Annotated[str, typer.Option(help="Their license, for the json and `vclr licenses`.")] = "",  # noqa: A002
     quiet: Quiet = False,
@@ -161,7 +158,7 @@ def merge(
             min=0, max=1, help="IoU above which two proposals are one object: of masks if both have one, else of boxes."
         ),
     ] = MAX_IOU,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     quiet: Quiet = False,
 ) -> None:
     """Merge proposals of several sources: duplicates and known objects are left out, scores made comparable.

@@ -33,8 +33,7 @@ class MethodOptions:
         dtype: as of `choose_dtype`.
         batch_size: number of photos that a model gets at once; 0 for the method's default.
         max_proposals: the most proposals per photo.
-        min_score: proposals with a lower score are left out; a method need not look at it.
-        seed: of methods that draw random numbers, combined with each photo's name.
+        min_score: proposals with a lower score are left out; None for none. A method need not look at it.
     """
 
     model: str = ""
@@ -45,8 +44,7 @@ class MethodOptions:
     dtype: str = "auto"
     batch_size: int = 0
     max_proposals: int = MAX_PROPOSALS
-    min_score: float = 0.0
-    seed: int = 0
+    min_score: float | None = None
 
 
 class Proposer(Protocol):

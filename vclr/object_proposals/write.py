@@ -163,10 +163,10 @@ def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
     return [{"id": number, "file_name": name} for number, name in enumerate(open_folder(images).image_names(), 1)]
 
 
-def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float) -> Json:
+def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float | None) -> Json:
     found = [
         describe_mask(mask, float(score))
         for mask, score in zip(masks, scores, strict=True)
-        if score >= min_score and mask.any()
+        if (min_score is None or score >= min_score) and mask.any()
     ]
     return {"height": image.shape[0], "width": image.shape[1], "annotations": found}
