@@ -63,9 +63,8 @@ def main(arguments: list[str]) -> None:
         fitted = {half: fit([photos[number] for number in numbers[is_first != half]])[0] for half in (True, False)}
         for half, name in ((True, "first"), (False, "second")):
             measured = [photos[number] for number in numbers[is_first == half]]
-            print(
-                f"{title}: {name} half with the weights of the other: {say_recall(measured, [fitted[half]] * len(measured))}"
-            )
+            says = say_recall(measured, [fitted[half]] * len(measured))
+            print(f"{title}: {name} half with the weights of the other: {says}")
         print(f"{title}: both together: {say_recall(photos, [fitted[bool(one)] for one in is_first])}", flush=True)
     print(f"with the weights in the code: {say_recall(photos, [np.array(list(WEIGHTS.values()))] * len(photos))}")
     weights, constant = fit(photos)

@@ -16,7 +16,7 @@ from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file
 
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
-MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
+DEFAULTS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 FILE_KEYS = ("shard", "info", *COCO_KEYS)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
@@ -31,15 +31,15 @@ def proposals(
     method: Annotated[str, typer.Option(help=f"How to find objects. {METHODS}.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
     model: Annotated[
-        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {MODELS or 'none'}).")
+        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {DEFAULTS}).")
     ] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the model on the hub.")] = "",
     checkpoint: Annotated[
         Path | None, typer.Option(help="With --method detector: a checkpoint, or the folder of a training.")
     ] = None,
-    depth: Annotated[Path | None, typer.Option(help="Folder of a depth view of the photos, for methods with one.")] = (
-        None
-    ),
+    depth: Annotated[
+        Path | None, typer.Option(help="With --method depth_cut: folder of a depth view of the photos.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
@@ -54,6 +54,7 @@ def proposals(
     ] = 1,
     shard: ShardOption = None,
     join: Join = None,
+    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
     quiet: Quiet = False,
 ) -> None:
     """Propose objects of any class in photos, without labels.
@@ -88,7 +89,7 @@ def proposals(
         from vclr.evaluation import detector_proposals
 
         open_proposer = detector_proposals.open_proposer
-    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer)
+    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer, keep_work)
 
 
 @proposal_verbs.command("recall")

@@ -38,6 +38,7 @@ def write_proposals(
     shard: Shard | None = None,
     options: MethodOptions = NO_OPTIONS,
     open_proposer: OpenProposer | None = None,
+    keep_work: bool = False,
 ) -> Path:
     """Propose objects in photos.
 
@@ -50,6 +51,7 @@ def write_proposals(
         shard: propose objects in these photos alone, for `join_proposals`.
         options: of the method.
         open_proposer: opens a method whose module is in another room; by default that of the method's own module.
+        keep_work: keep the work folder, so that the same call verifies what is finished instead of computing it again.
 
     Returns:
         `output`.
@@ -81,7 +83,8 @@ def write_proposals(
             for image, (masks, scores) in zip(images, found, strict=True)
         ]
 
-    with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
+    settings = _settings(method, options, proposer, open_method)
+    with walk_photos(Path(output), settings, items, photos, keep_work) as walk:
         walk.finish(read, propose, "object proposals", quiet, proposer.batch_size)
         failed = {item["file_name"]: says for item, says in walk.failed}
         kept = [entry for entry in listed if entry["file_name"] not in failed]
