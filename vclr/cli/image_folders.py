@@ -104,7 +104,22 @@ def views(
     check_output_folder(output, {})
     if join:
         refuse_beside_join(
-            view=view, images=images, seed=seed, shard=shard, model=model, weights=weights, styles=styles
+            view=view,
+            images=images,
+            seed=seed,
+            shard=shard,
+            layout=layout,
+            num_gpus=num_gpus - 1,
+            model=model,
+            revision=revision,
+            depth_kind=depth_kind,
+            weights=weights,
+            styles=styles,
+            alpha=alpha is not None,
+            max_size=max_size,
+            device=device != "auto",
+            dtype=dtype != "auto",
+            batch_size=batch_size,
         )
         join_views(join, output, overwrite)
         return
@@ -136,7 +151,7 @@ def refuse_beside_join(**options: Any) -> None:
     """Refuse options that are given beside `--join`."""
     for name, value in options.items():
         if value:
-            raise UsageError(f"--join and --{name}: give one of them, not both")
+            raise UsageError(f"--join and --{name.replace('_', '-')}: give one of them, not both")
 
 
 @app.command()

@@ -9,6 +9,7 @@ that photo alone.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
@@ -30,6 +31,9 @@ from vclr.progress import Progress
 from vclr.work_folder import FAILED, JOURNAL, Journal, Json, work_beside
 
 log = logging.getLogger("vclr.image_folders")
+
+PACKAGE = Path(__file__).parents[1]
+PIXEL_MODULES = ("vclr.depth_colors", "vclr.pictures", "vclr.pretrained")  # of the ground floor: they change results
 
 Result = tuple[Any, list[str]]  # a value for json, and the names of the files that were written
 
@@ -248,8 +252,30 @@ def walk_photos(
 
 
 def hash_module(module: ModuleType) -> str:
-    """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
-    return sha256(str(module.__file__))
+    """Return one sha256 of a module and of what it computes with, for the settings of a walk.
+
+    That are the modules of its room and those of `PIXEL_MODULES` that it imports, directly or through others. What other
+    code made is not used again. Other modules count by the version of vclr.
+    """
+    room = module.__name__.rpartition(".")[0]
+    found: dict[str, Path] = {}
+    names = [module.__name__]
+    while names:
+        name = names.pop()
+        path = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+        is_wanted = name == module.__name__ or name.startswith(f"{room}.") or name in PIXEL_MODULES
+        if name not in found and is_wanted and path.is_file():
+            found[name] = path
+            names += _imported_names(path)
+    return hashlib.sha256("".join(f"{name} {sha256(found[name])}\n" for name in sorted(found)).encode()).hexdigest()
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    """Yield the names that a file imports with `from`; some are modules."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _key(item: Any) -> str:
