@@ -17,7 +17,6 @@ PACKAGE = ROOT / "vclr"
 FLOORS = [
     {
         "worker_pool",
-        "code_hash",
         "depth_colors",
         "device",
         "drawing",

@@ -72,7 +72,7 @@ def test_what_other_code_rendered_is_not_used_again(
 ) -> None:
     begin("edge", images, tmp_path / "edge")
     rendered.clear()
-    monkeypatch.setattr(write, "hash_code", lambda *modules: "of other code")
+    monkeypatch.setattr(write, "hash_module", lambda module: "of another module")
     write_views("edge", images, tmp_path / "edge", quiet=True)
     assert len(rendered) == 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,12 +10,11 @@ import numpy as np
 
 from vclr.coco.annotations import Json
 from vclr.coco.predictions import PredictionsFile
-from vclr.code_hash import hash_code
 from vclr.errors import UserError
 from vclr.file_names import file_key
 from vclr.files import sha256
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, Result, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.object_proposals import objectness
 from vclr.object_proposals.merge import Ranks
 from vclr.object_proposals.objectness import Objectness, fit_objectness, measure_features
@@ -48,7 +48,7 @@ def rank_proposals(path: Path, images: Path, annotations: Path, output: Path, to
     listed, known = list_images([path]), KnownObjects(annotations)
     known_ids = {file_key(image["file_name"]): image["id"] for image in known.images}
     photos = Photos(open_folder(images))
-    settings = {"proposals": sha256(path), "annotations": sha256(annotations), "code": hash_code(__name__)}
+    settings = {"proposals": sha256(path), "annotations": sha256(annotations), "code": hash_module(sys.modules[__name__])}
     with open_source(path, listed, path) as source, walk_photos(output, settings, listed, photos) as walk:
         ranks = Ranks(source, len(listed))
 

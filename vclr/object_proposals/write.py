@@ -16,10 +16,9 @@ import numpy as np
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.coco.annotations import Json, load_coco, open_checked
-from vclr.code_hash import hash_code
 from vclr.errors import UsageError, UserError, nearest
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, Result, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.object_proposals.options import MethodOptions, Proposer
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
@@ -154,7 +153,7 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
 def _settings(method: str, options: MethodOptions, proposer: Proposer, open_method: OpenProposer) -> Json:
     """Return everything besides the photos that the proposals depend on."""
     given = {name: str(value) for name, value in asdict(options).items() if name not in ("device", "batch_size")}
-    code = hash_code(open_method.__module__, __name__)
+    code = [hash_module(import_module(name)) for name in (open_method.__module__, __name__)]
     return {"method": method, **given, "facts": proposer.facts, "code": code}
 
 

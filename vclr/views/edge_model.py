@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from vclr.catalog.views import EDGE, HED
 from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
+from vclr.image_folders.walk import hash_module
 from vclr.views.hed import STRIDE, EdgeDetector, rename_published
-from vclr.views.option_checks import refuse_unused
+from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
 from vclr.views.renderer import Rendered, RenderOptions
@@ -27,6 +29,7 @@ class EdgeRenderer:
     """Draws the edges that the detector finds, white on black, one photo at a time."""
 
     batch_size = 1
+    code = hash_module(sys.modules[__name__])
 
     def __init__(self, options: RenderOptions) -> None:
         assert options.weights is not None
@@ -65,7 +68,7 @@ def open_renderer(options: RenderOptions) -> EdgeRenderer:
         UsageError: there are no weights, or an option does not belong to this view.
         UserError: the weights cannot be read.
     """
-    refuse_unused(options, EDGE, ("weights", "max_size"))
+    refuse_unused(options, EDGE, (*OF_MODELS, "weights", "max_size"))
     if options.model not in ("", HED):
         raise UsageError(f"--model {options.model}: the view {EDGE} is computed, or made by {HED}")
     if options.weights is None:

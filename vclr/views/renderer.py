@@ -68,10 +68,12 @@ class Renderer(Protocol):
 
     Attributes:
         facts: everything that the pixels depend on besides the photos, for the manifest: model, revision, license ...
+        code: what `vclr.image_folders.walk.hash_module` returns for the module that renders.
         batch_size: how many photos are rendered at a time.
     """
 
     facts: dict[str, Any]
+    code: str
     batch_size: int
 
     def render(self, images: Sequence[np.ndarray], stems: Sequence[str]) -> list[Rendered]:
@@ -85,3 +87,4 @@ class Renderer(Protocol):
 def default_batch_size(device_type: str) -> int:
     """Return the batch size for `cuda` or `cpu`. On a CPU, it is 1, so that shards give the bytes of one command."""
     return 8 if device_type == "cuda" else 1
+

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from vclr.catalog.views import ADAIN, STYLE
 from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
+from vclr.image_folders.walk import hash_module
 from vclr.views.adain import adain, channel_statistics
 from vclr.views.computed import view_generator
-from vclr.views.option_checks import refuse_unused
+from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
 from vclr.views.renderer import Rendered, RenderOptions
@@ -37,6 +39,7 @@ class StyleRenderer:
     """
 
     batch_size = 1
+    code = hash_module(sys.modules[__name__])
 
     def __init__(self, options: RenderOptions) -> None:
         self.device = choose_device(options.device)
@@ -92,7 +95,7 @@ def open_renderer(options: RenderOptions) -> StyleRenderer:
         UsageError: there are no weights, or an option does not belong to this view or is out of its range.
         UserError: the weights or the pictures of styles cannot be read.
     """
-    refuse_unused(options, STYLE, ("weights", "styles", "alpha", "max_size"))
+    refuse_unused(options, STYLE, (*OF_MODELS, "weights", "styles", "alpha", "max_size"))
     if options.model not in ("", ADAIN):
         raise UsageError(f"--model {options.model}: the view {STYLE} is made by {ADAIN}")
     if options.weights is None:

@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 
 from vclr.catalog.views import COMPUTED_VIEWS, CONTROLS, LAYOUTS, PRODUCERS, REFERENCE
-from vclr.code_hash import hash_code
 from vclr.depth_colors import colorize_levels
 from vclr.errors import UsageError, UserError, nearest
 from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file, read_json, write_entries
 from vclr.image_folders.open import MANIFEST, open_folder
-from vclr.image_folders.walk import Photos, Result, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
@@ -79,10 +78,10 @@ def write_views(
     check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    renderer, module = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
+    renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
-    settings = {"view": view, "seed": seed, "code": hash_code(module, __name__), **renderer.facts}
+    settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
@@ -109,12 +108,12 @@ def write_views(
     return output / MANIFEST
 
 
-def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> tuple[Renderer, str]:
-    """Open what renders a view, its model or else its function; return it and the name of its module."""
+def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> Renderer:
+    """Open what renders a view: its model, or else its function."""
     is_asked = bool(options.model or options.weights)
     if view in PRODUCERS and (is_asked or view not in COMPUTED_VIEWS):
-        module = import_module(f"vclr.views.{view}_model")
-        return module.open_renderer(options), module.__name__
+        renderer: Renderer = import_module(f"vclr.views.{view}_model").open_renderer(options)
+        return renderer
     if view not in {*COMPUTED_VIEWS, *CONTROLS}:
         known = {**COMPUTED_VIEWS, **PRODUCERS}
         near = nearest(view, known)
@@ -122,7 +121,7 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
     if is_asked:
         raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
     refuse_unused(options, view, ())
-    return _Computed(view, seed, photos), find_view(view).__name__
+    return _Computed(view, seed, photos)
 
 
 class _Computed:
@@ -132,6 +131,7 @@ class _Computed:
 
     def __init__(self, view: str, seed: int, photos: Photos) -> None:
         self.view, self.seed, self.photos = view, seed, photos
+        self.code = hash_module(find_view(view))
         self.facts: Json = {}
 
     def render(self, images: Sequence[np.ndarray], stems: Sequence[str]) -> list[Rendered]:
@@ -144,6 +144,15 @@ def _as_reference(picture: Rendered) -> Rendered:
     """Return a picture as the reference implementation's files have it: 8 bits per channel, depth in colors."""
     is_depth = picture.pixels.dtype == np.uint16
     return Rendered(colorize_levels(picture.pixels), picture.facts) if is_depth else picture
+
+
+def _without_licenses(facts: Json) -> Json:
+    """Leave out licenses: pixels do not depend on them, and the hub does not always answer when it is asked for one."""
+    return {
+        key: _without_licenses(value) if isinstance(value, dict) else value
+        for key, value in facts.items()
+        if key != "license"
+    }
 
 
 def _write_manifest(folder: Path, files: Json, failed: dict[str, str], **facts: Any) -> None:
@@ -169,12 +178,14 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
     shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
     first = next(iter(shards))
+    common = _without_licenses(shards[first].facts)
     for part, shard in shards.items():
-        for fact in {**shards[first].facts, **shard.facts}:
-            value, others = shard.facts.get(fact), shards[first].facts.get(fact)
-            if value != others:
-                raise UserError(f"{part}: its {fact} is {value}, that of {first} {others}")
-    facts = dict(shards[first].facts)
+        own = _without_licenses(shard.facts)
+        for fact in {**common, **own}:
+            if own.get(fact) != common.get(fact):
+                raise UserError(f"{part}: its {fact} is {own.get(fact)}, that of {first} {common.get(fact)}")
+    stated = (shard.facts for shard in shards.values() if "license" in shard.facts)
+    facts = dict(next(stated, shards[first].facts))
     num_photos = facts.pop("num_photos")
     sources = {name: digest for shard in shards.values() for name, digest in shard.sources.items()}
     failed = {name: says for shard in shards.values() for name, says in shard.failed.items()}
