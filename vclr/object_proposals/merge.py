@@ -115,9 +115,8 @@ class Fusion:
         are_same = overlap(shapes, shapes) > self._max_iou
         scores = self._score(found, are_same)
         order = sorted(range(len(every)), key=lambda place: (-scores[place], *_shape_of(every[place])))
-        is_out = (overlap(shapes, shapes_of_annotations(known, size)) > self._max_iou).any(axis=1)
-        if min_score is not None:
-            is_out |= scores < min_score
+        is_known = (overlap(shapes, shapes_of_annotations(known, size)) > self._max_iou).any(axis=1)
+        is_out = is_known | (scores < (-np.inf if min_score is None else min_score))
         chosen = choose_distinct(are_same[np.ix_(order, order)], is_out[order], top_k)
         for rank in chosen:
             yield as_entry(every[order[rank]], size, float(scores[order[rank]]), self._fill_boxes)
