@@ -11,7 +11,7 @@ from tests.shared import PHOTOS
 from vclr.coco.annotations import encode_mask, load_coco, to_mask
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.matching import match
-from vclr.files import write_json
+from vclr.files import read_json, write_json
 from vclr.generate.toy import render_scene
 from vclr.image_folders.open import open_folder
 from vclr.object_proposals.graph import propose_objects
@@ -171,6 +171,15 @@ def test_shards_joined_are_the_bytes_of_one_job(count: int, images: Path, tmp_pa
         write_proposals("graph", images, part, quiet=True, shard=Shard(number, count))
     assert join_proposals(parts[::-1], tmp_path / "joined.json").read_bytes() == whole.read_bytes()
     assert [len(load_coco(part)["images"]) for part in parts].count(0) == max(0, count - 3)
+
+
+def test_a_license_that_only_one_shard_could_read_is_that_of_all(images: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.json" for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        write_proposals("graph", images, part, quiet=True, shard=Shard(number, 2))
+    second = read_json(parts[1])
+    write_json(parts[1], {**second, "info": {**second["info"], "license": "mit"}})
+    assert load_coco(join_proposals(parts, tmp_path / "joined.json"))["info"]["license"] == "mit"
 
 
 def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:

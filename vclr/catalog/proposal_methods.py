@@ -19,15 +19,12 @@ class ProposalMethod:
         uses: the options of `MethodOptions` that it uses besides `max_proposals` and `min_score`.
         needs: those that must be given, and MODELS for the extra.
         model: the model of the Hugging Face hub that it uses by default; "" if it uses none.
-        license: the terms of its proposals besides those of the photos; "" if there are none, or if the method states
-            them among its facts, as those of a model.
     """
 
     description: str
     uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     model: str = ""
-    license: str = ""
 
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {

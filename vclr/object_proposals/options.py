@@ -54,7 +54,7 @@ class Proposer(Protocol):
         batch_size: the number of photos that `propose` takes at once; a batch may have fewer.
         facts: what the proposals depend on besides the photos, the options and the code: the model with its revision
             or hash, for example. They are written to the json and decide whether unfinished work is continued. The
-            facts `source` and `license` replace those of the catalog.
+            fact `license` states terms besides those of the photos; unfinished work does not depend on it.
     """
 
     batch_size: int

@@ -25,7 +25,7 @@ from vclr.shards import WHOLE, Shard, order_parts
 
 OpenProposer = Callable[[MethodOptions], Proposer]
 NO_OPTIONS = MethodOptions()
-FAILED = "failed"  # key of `info`
+FAILED, LICENSE = "failed", "license"  # keys of `info`
 
 
 def write_proposals(
@@ -126,8 +126,7 @@ def describe_method(method: str, options: MethodOptions, facts: Json) -> Json:
     """Return `info` of the json."""
     own: Json = {"method": method, "source": f"vclr proposals --method {method}"}
     own |= {"max_proposals": options.max_proposals, "min_score": options.min_score}
-    stated = PROPOSAL_METHODS[method].license
-    return {**own, **({"license": stated} if stated else {}), **facts}
+    return {**own, **facts}
 
 
 def join_proposals(parts: Sequence[Path], output: Path) -> Path:
@@ -140,13 +139,14 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     ordered = order_parts((part, opened[part].head.get("shard")) for part in map(Path, parts))
     infos = [dict(opened[part].head.get("info") or {}) for part in ordered]
     failed = {name: says for info in infos for name, says in info.pop(FAILED, {}).items()}
+    first = next((info for info in infos if LICENSE in info), infos[0])
     for part, info in zip(ordered, infos, strict=True):
-        if info != infos[0]:
+        if _without_license(info) != _without_license(first):
             says = f"was made in another way than {ordered[0]} (their `info` differs)"
             raise UserError(f"{part}: {says}; make one of them again")
     images = [image for part in ordered for image in opened[part].images]
     found = chain.from_iterable(opened[part].read_annotations() for part in ordered)
-    write_proposals_file(output, {"info": infos[0] | ({FAILED: failed} if failed else {}), "images": images}, found)
+    write_proposals_file(output, {"info": first | ({FAILED: failed} if failed else {}), "images": images}, found)
     return Path(output)
 
 
@@ -154,7 +154,12 @@ def _settings(method: str, options: MethodOptions, proposer: Proposer, open_meth
     """Return everything besides the photos that the proposals depend on."""
     given = {name: str(value) for name, value in asdict(options).items() if name not in ("device", "batch_size")}
     code = [hash_module(import_module(name)) for name in (open_method.__module__, __name__)]
-    return {"method": method, **given, "facts": proposer.facts, "code": code}
+    return {"method": method, **given, "facts": _without_license(proposer.facts), "code": code}
+
+
+def _without_license(facts: Json) -> Json:
+    """Leave out the license: proposals do not depend on it, and the hub does not always answer when it is asked."""
+    return {key: value for key, value in facts.items() if key != LICENSE}
 
 
 def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
