@@ -73,10 +73,10 @@ def test_most_objects_of_toy_scenes_are_found() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photos of tiny_coco are not there")
 def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None:
-    """All 100 photos gave 21.5 %; with weights fitted on the other half of the photos, 20.3 to 20.9 %."""
+    """A third of the photos, 21.4 %; all gave 21.5 %, and with weights fitted on the other half 20.3 to 20.9 %."""
     found, num_objects = 0, 0
     coco = load_coco(PHOTOS / "annotations.json", PHOTOS / "images")
-    for image in coco["images"]:
+    for image in coco["images"][::3]:
         height, width = image["height"], image["width"]
         masks, _ = propose_objects(np.asarray(open_folder(PHOTOS / "images").open(image["file_name"])))
         objects = [
@@ -89,7 +89,7 @@ def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None
             is_crowd = np.zeros(len(objects), dtype=bool)
             matches = match(pairwise_iou(masks, np.stack(objects)), is_crowd, is_crowd[None], np.array([0.5]))
             found += int(matches.is_true.sum())
-    assert num_objects == 842
+    assert num_objects == 318
     assert found / num_objects >= 0.20
 
 
