@@ -13,8 +13,9 @@ from numpy.random import Generator
 from vclr.catalog.license_files import LICENSE_FILES
 from vclr.errors import UserError
 from vclr.files import read_bytes
-from vclr.image_folders.folder import ImageFolder, PackedFolder
+from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import open_folder
+from vclr.image_folders.packed import PackedFolder
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.views.textures import draw_texture
 
