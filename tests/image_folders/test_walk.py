@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 from tests.processes import running
 from vclr.errors import UserError
 from vclr.file_lock import lock_file
-from vclr.files import read_json
+from vclr.files import read_json, sha256
 from vclr.generate.toy import render_scene
+from vclr.image_folders import walk
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos, Result, walk_photos
 from vclr.object_proposals.write import write_proposals
@@ -75,6 +77,25 @@ def test_what_other_code_rendered_is_not_used_again(
     monkeypatch.setattr(write, "hash_module", lambda module: "of another module")
     write_views("edge", images, tmp_path / "edge", quiet=True)
     assert len(rendered) == 6
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("views.pseudo_depth", ("pseudo_depth", "regions", "computed", "depth_colors")),
+        ("views.style_model", ("adain", "vgg", "textures", "published_weights")),
+        ("views.depth_model", ("pretrained", "depth_colors")),
+        ("object_proposals.graph", ("graph_cues", "graph_merging")),
+    ],
+)
+def test_code_is_known_by_all_modules_that_it_computes_with(
+    module: str, imported: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = import_module(f"vclr.{module}")
+    before = walk.hash_module(opened)
+    for name in (*imported, "errors"):
+        monkeypatch.setattr(walk, "sha256", lambda path, name=name: "new" if path.stem == name else sha256(path))
+        assert (walk.hash_module(opened) == before) == (name == "errors"), name
 
 
 def test_what_a_killed_process_was_writing_is_removed(images: Path, tmp_path: Path) -> None:
@@ -134,11 +155,11 @@ def test_a_batch_that_fails_is_computed_photo_by_photo(images: Path, tmp_path: P
             raise UserError("not this one")
         return [(int(image.sum()), []) for image in inputs]
 
-    with walk_photos(tmp_path / "out", {}, names, photos) as walk:
-        walk.finish(photos.open, compute, "sums", quiet=True, batch_size=4)
-        found = {entry["item"]: entry for entry in walk.entries()}
+    with walk_photos(tmp_path / "out", {}, names, photos) as begun:
+        begun.finish(photos.open, compute, "sums", quiet=True, batch_size=4)
+        found = {entry["item"]: entry for entry in begun.entries()}
     assert calls == [names[:4], *([name] for name in names[:4]), names[4:], *([name] for name in names[4:])]
-    assert walk.failed == [("photo5.png", "not this one")]
+    assert begun.failed == [("photo5.png", "not this one")]
     assert {name: entry["result"] for name, entry in found.items()} == {
         name: int(photos.open(name).sum()) for name in names[:5]
     }

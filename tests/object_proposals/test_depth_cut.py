@@ -67,6 +67,15 @@ def test_a_photo_without_depth_fails_alone(depth: Path, tmp_path: Path) -> None:
     assert coco["info"]["failed"].keys() == {"other.png"}
 
 
+def test_other_depth_is_other_work(depth: Path) -> None:
+    before = DepthFolder(depth).sha256
+    assert DepthFolder(depth).sha256 == before
+    write_png(depth / "photo.png", np.zeros((48, 64, 3), np.uint8))
+    without_manifest = DepthFolder(depth).sha256
+    (depth / "manifest.json").write_text('{"view": "depth"}')
+    assert len({before, without_manifest, DepthFolder(depth).sha256}) == 3
+
+
 def test_a_depth_cut_needs_depth(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs --depth"):
         write_proposals("depth_cut", tmp_path, tmp_path / "p.json", quiet=True)

@@ -14,7 +14,7 @@ from tests.shared import PHOTOS
 from vclr.coco.annotations import encode_mask, load_coco, to_mask
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.matching import match
-from vclr.files import write_json
+from vclr.files import read_json, write_json
 from vclr.generate.toy import render_scene
 from vclr.image_folders.open import open_folder
 from vclr.object_proposals.graph import propose_objects
@@ -76,10 +76,10 @@ def test_most_objects_of_toy_scenes_are_found() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
 def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None:
-    """All 100 photos gave 21.6 %; with weights fitted on the other half of the photos, 20.7 to 21.0 %."""
+    """A third of the photos; all gave 21.6 %, and with weights fitted on the other half of the photos 20.7 to 21.0 %."""
     found, num_objects = 0, 0
     coco, folder = load_coco(PHOTOS / "annotations.json", PHOTOS / "images"), open_folder(PHOTOS / "images")
-    for image in coco["images"]:
+    for image in coco["images"][::3]:
         height, width = image["height"], image["width"]
         masks, _ = propose_objects(np.asarray(folder.open(image["file_name"])))
         objects = [
@@ -93,7 +93,7 @@ def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None
             ious = np.asarray(coco_mask.iou([encode_mask(mask) for mask in masks], objects, is_crowd))
             matches = match(ious, is_crowd, is_crowd[None], np.array([0.5]))
             found += int(matches.is_true.sum())
-    assert num_objects == 842
+    assert num_objects == 318
     assert found / num_objects >= 0.20
 
 
@@ -175,6 +175,15 @@ def test_shards_joined_are_the_bytes_of_one_job(count: int, images: Path, tmp_pa
         write_proposals("graph", images, part, quiet=True, shard=Shard(number, count))
     assert join_proposals(parts[::-1], tmp_path / "joined.json").read_bytes() == whole.read_bytes()
     assert [len(load_coco(part)["images"]) for part in parts].count(0) == max(0, count - 3)
+
+
+def test_a_license_that_only_one_shard_could_read_is_that_of_all(images: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.json" for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        write_proposals("graph", images, part, quiet=True, shard=Shard(number, 2))
+    second = read_json(parts[1])
+    write_json(parts[1], {**second, "info": {**second["info"], "license": "mit"}})
+    assert load_coco(join_proposals(parts, tmp_path / "joined.json"))["info"]["license"] == "mit"
 
 
 def test_proposals_that_are_no_shards_are_named_and_nothing_is_written(images: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,18 @@ def test_shards_of_two_models_are_not_joined(dpt: Path, images: Path, tmp_path: 
         write_views("depth", images, tmp_path / str(number), quiet=True, shard=Shard(number, 2), options=options(model))
     with pytest.raises(Exception, match="2: its model is zoedepth, that of .*1 dpt"):
         join_views([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
+
+
+def test_a_license_that_the_hub_did_not_tell_costs_nothing(dpt: Path, images: Path, tmp_path: Path) -> None:
+    (silent := shutil.copytree(dpt, tmp_path / "silent" / "dpt")).joinpath("README.md").unlink()
+    models = {1: silent, 2: dpt}
+    for number, model in models.items():
+        part = tmp_path / str(number)
+        write_views("depth", images, part, quiet=True, shard=Shard(number, 2), options=options(model))
+        facts = read_json(part / "manifest.json")
+        assert ("license" in facts) == (number == 2)
+        (part / "manifest.json").write_text(json.dumps({**facts, "sha256": "of a revision"}))
+    assert read_json(join_views([tmp_path / "1", tmp_path / "2"], tmp_path / "joined"))["license"] == "apache-2.0"
 
 
 def test_every_reader_gets_colors(dpt: Path, images: Path, tmp_path: Path) -> None:

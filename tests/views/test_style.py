@@ -119,6 +119,8 @@ def test_the_facts_say_what_a_view_was_made_of(options: RenderOptions, paintings
     drawn = {rendered.facts["style"] for rendered in renderer.render([photo(20, 20)] * 12, list(map(str, range(12))))}
     assert drawn == {"monet/a.png", "monet/b.png", "klee.png"}
     assert open_renderer(options).render([photo(20, 20)], ["a"])[0].facts == {"style": GENERATED}
+    (paintings / "manifest.json").write_text("{}")  # does not vouch for the pictures
+    assert open_renderer(replace(options, styles=paintings)).facts["styles"] == facts["styles"]
     write_png(paintings / "klee.png", draw_texture(np.random.default_rng(8)))
     assert open_renderer(replace(options, styles=paintings)).facts["styles"]["sha256"] != facts["styles"]["sha256"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vclr.cli import main
+from vclr.cli import app, main
 from vclr.errors import UsageError
 from vclr.files import read_json
 from vclr.pictures import ORIENTATION, read_image, write_png
@@ -134,11 +134,16 @@ def test_a_picture_that_is_none_fails_the_photos_that_it_styles(
     assert facts["files"].keys() == good["files"].keys() - of_broken
 
 
-def test_a_computed_view_refuses_what_it_would_ignore(images: Path, tmp_path: Path) -> None:
+def test_what_would_be_ignored_is_refused(images: Path, tmp_path: Path) -> None:
     for options, message in [
         (RenderOptions(alpha=0.5), "--alpha: view palette does not use it"),
         (RenderOptions(max_size=100), "--max-size: view palette does not use it"),
+        (RenderOptions(device="cuda"), "--device: view palette does not use it"),
+        (RenderOptions(dtype="bfloat16"), "--dtype: view palette does not use it"),
         (RenderOptions(weights=tmp_path), "view palette: is computed without a model"),
     ]:
         with pytest.raises(UsageError, match=message):
             write_views("palette", images, tmp_path / "view", quiet=True, options=options)
+    for option in (("--alpha", "0"), ("--device", "cpu"), ("--num-gpus", "2"), ("--layout", "reference")):
+        with pytest.raises(UsageError, match=f"--join and {option[0]}: give one of them, not both"):
+            app(["views", "--join", "a", "--output", f"{tmp_path}/view", *option], standalone_mode=False)

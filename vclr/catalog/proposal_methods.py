@@ -16,19 +16,15 @@ class ProposalMethod:
 
     Attributes:
         description: how it finds objects.
-        uses: the options of `MethodOptions` that it uses besides `max_proposals` and
-            `min_score`.
+        uses: the options of `MethodOptions` that it uses besides `max_proposals` and `min_score`.
         needs: those that must be given, and MODELS for the extra.
         model: the model of the Hugging Face hub that it uses by default; "" if it uses none.
-        license: the terms of its proposals besides those of the photos; "" if there are none, or if the method states
-            them among its facts, as those of a model.
     """
 
     description: str
     uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     model: str = ""
-    license: str = ""
 
 
 DETECTOR = "detector"  # the method of self-training

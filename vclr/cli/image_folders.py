@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,8 @@ from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, LAYOUTS, PRODUCERS
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, importers, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+
+WITH_JOIN = ("join", "output", "overwrite", "quiet")  # options of a command that joins shards
 
 PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
 
@@ -103,9 +105,7 @@ def views(
 
     check_output_folder(output, {})
     if join:
-        refuse_beside_join(
-            view=view, images=images, seed=seed, shard=shard, model=model, weights=weights, styles=styles
-        )
+        refuse_beside_join(context)
         join_views(join, output, overwrite)
         return
     if not view or images is None:
@@ -132,11 +132,12 @@ def views(
     write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 
 
-def refuse_beside_join(**options: Any) -> None:
-    """Refuse options that are given beside `--join`."""
-    for name, value in options.items():
-        if value:
-            raise UsageError(f"--join and --{name}: give one of them, not both")
+def refuse_beside_join(context: typer.Context) -> None:
+    """Refuse options that are given beside `--join` and do not apply to it."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in WITH_JOIN and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--join and --{name.replace('_', '-')}: give one of them, not both")
 
 
 @app.command()

@@ -16,11 +16,11 @@ from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file
 
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
-MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
+DEFAULTS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 FILE_KEYS = ("shard", "info", *COCO_KEYS)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
-MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]
+MinScore = Annotated[float | None, typer.Option(help="Leave out proposals with a lower score.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -31,15 +31,15 @@ def proposals(
     method: Annotated[str, typer.Option(help=f"How to find objects. {METHODS}.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
     model: Annotated[
-        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {MODELS or 'none'}).")
+        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {DEFAULTS}).")
     ] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the model on the hub.")] = "",
     checkpoint: Annotated[
         Path | None, typer.Option(help="With --method detector: a checkpoint, or the folder of a training.")
     ] = None,
-    depth: Annotated[Path | None, typer.Option(help="Folder of a depth view of the photos, for methods with one.")] = (
-        None
-    ),
+    depth: Annotated[
+        Path | None, typer.Option(help="With --method depth_cut: folder of a depth view of the photos.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
@@ -48,13 +48,13 @@ def proposals(
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
     max_proposals: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    min_score: MinScore = None,
     num_gpus: Annotated[
         int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
     ] = 1,
     shard: ShardOption = None,
     join: Join = None,
+    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
     quiet: Quiet = False,
 ) -> None:
     """Propose objects of any class in photos, without labels.
@@ -72,7 +72,7 @@ def proposals(
     inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
     check_output_file(output, inputs, FILE_KEYS)
     if join:
-        refuse_beside_join(images=images, annotations=annotations, shard=shard)
+        refuse_beside_join(context)
         join_proposals(join, output)
         return
     if images is None:
@@ -85,15 +85,13 @@ def proposals(
         known = PROPOSAL_METHODS.get(method)
         place = device if known and "device" in known.uses else "cpu"
         raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, place))
-    options = MethodOptions(
-        model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
-    )
+    options = MethodOptions(model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score)
     open_proposer = None
     if method == "detector":  # it needs what lies above the room of proposals
         from vclr.evaluation import detector_proposals
 
         open_proposer = detector_proposals.open_proposer
-    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer)
+    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer, keep_work)
 
 
 @proposal_verbs.command("recall")
@@ -133,7 +131,7 @@ def import_results(
     annotations: Annotated[Path, typer.Option(help="COCO json that lists the photos and their ids.")],
     output: OutputFile,
     top_k: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     source: Annotated[str, typer.Option(help="What made them, for the json (default: the file's name).")] = "",
     license: Annotated[str, typer.Option(help="Their license, for the json and `vclr licenses`.")] = "",  # noqa: A002
     quiet: Quiet = False,
@@ -163,7 +161,7 @@ def merge(
             min=0, max=1, help="IoU above which two proposals are one object: of masks if both have one, else of boxes."
         ),
     ] = MAX_IOU,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     quiet: Quiet = False,
 ) -> None:
     """Merge proposals of several sources: duplicates and known objects are left out, scores made comparable.

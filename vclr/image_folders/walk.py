@@ -9,6 +9,7 @@ that photo alone.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
@@ -30,6 +31,10 @@ from vclr.progress import Progress
 from vclr.work_folder import FAILED, JOURNAL, Journal, Json, work_beside
 
 log = logging.getLogger("vclr.image_folders")
+
+PACKAGE = Path(__file__).parents[1]
+# Of the ground floor, what changes results; the others read, write and report.
+PIXEL_MODULES = ("vclr.depth_colors", "vclr.device", "vclr.pictures", "vclr.pretrained", "vclr.structures")
 
 Result = tuple[Any, list[str]]  # a value for json, and the names of the files that were written
 
@@ -248,8 +253,37 @@ def walk_photos(
 
 
 def hash_module(module: ModuleType) -> str:
-    """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
-    return sha256(str(module.__file__))
+    """Return one sha256 of a module and of what it computes with, for the settings of a walk.
+
+    That is every module in a room of the package, and of the ground floor `PIXEL_MODULES`, that it imports, directly or
+    through others. What other code made is not used again. The rest of the ground floor counts by the version of vclr.
+    """
+    found: dict[str, Path] = {}
+    names = [module.__name__]
+    while names:
+        name = names.pop()
+        path = _file_of(name)
+        if name not in found and path is not None:
+            found[name] = path
+            names += _imported_names(path)
+    return hashlib.sha256("".join(f"{name} {sha256(found[name])}\n" for name in sorted(found)).encode()).hexdigest()
+
+
+def _file_of(name: str) -> Path | None:
+    """Return the file of a module that counts; None for one that does not, and for a name in a module."""
+    root, *parts = name.split(".")
+    place = PACKAGE.joinpath(*parts)
+    files = [place.with_suffix(".py")] if name in PIXEL_MODULES or len(parts) > 1 else []
+    files += [place / "__init__.py"] if parts else []
+    return next((path for path in files if root == PACKAGE.name and path.is_file()), None)
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    """Yield the names that a file imports with `from`; some are modules."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _key(item: Any) -> str:

@@ -6,6 +6,7 @@ factor of the similarity (see `vclr.object_proposals.affinity`), read from a vie
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,22 +15,28 @@ import torch
 from PIL import Image
 
 from vclr.errors import UsageError, UserError
-from vclr.image_folders.open import open_folder
+from vclr.image_folders.open import fingerprint, open_folder
 from vclr.object_proposals.maskcut import MaskCut, open_with_keys
 from vclr.object_proposals.options import MethodOptions
 from vclr.views.files import find_suffix, view_name
 
 
 class DepthFolder:
-    """The depth of photos from a folder of views, whose brightness is depth or nearness."""
+    """The depth of photos from a folder of views, whose brightness is depth or nearness.
+
+    Attributes:
+        folder: the folder.
+        sha256: of its manifest, or of all its files if it has none.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the folder, or its zip.
 
         Raises:
-            UserError: it does not exist.
+            UserError: it does not exist, or has no pictures.
         """
         self.folder = open_folder(path)
+        self.sha256 = fingerprint(path) or self._hash_files()
 
     def __call__(self, names: Sequence[str], grid: tuple[int, int]) -> torch.Tensor:
         """Return the (b, n) depth of photos on a grid, from 0 to 1 over each photo.
@@ -38,6 +45,12 @@ class DepthFolder:
             UserError: a photo has no depth, or its file is damaged; names it.
         """
         return torch.from_numpy(np.stack([self._read(name, grid).ravel() for name in names]))
+
+    def _hash_files(self) -> str:
+        digest = hashlib.sha256()
+        for name in self.folder.image_names():
+            digest.update(f"{name} {hashlib.sha256(self.folder.read(name)).hexdigest()}\n".encode())
+        return digest.hexdigest()
 
     def _read(self, name: str, grid: tuple[int, int]) -> np.ndarray:
         suffix = find_suffix(self.folder, name)
@@ -56,4 +69,5 @@ def open_proposer(options: MethodOptions) -> MaskCut:
     """
     if options.depth is None:
         raise UsageError("--method depth_cut: needs --depth FOLDER, a depth view of the photos")
-    return open_with_keys("depth_cut", options, DepthFolder(options.depth))
+    depth = DepthFolder(options.depth)
+    return open_with_keys("depth_cut", options, depth, {"depth_sha256": depth.sha256})

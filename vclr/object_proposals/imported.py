@@ -18,7 +18,7 @@ def import_proposals(
     annotations: Path,
     output: Path,
     top_k: int,
-    min_score: float = 0.0,
+    min_score: float | None = None,
     origin: str = "",
     license: str = "",  # noqa: A002
     quiet: bool = False,
@@ -31,7 +31,7 @@ def import_proposals(
         annotations: COCO json that lists the images.
         output: the json to write; it appears whole or not at all.
         top_k: the most proposals per image.
-        min_score: proposals with a lower score are left out.
+        min_score: proposals with a lower score are left out; None for none.
         origin: what made the results, for the json's `info`.
         license: their terms, for the json's `info`.
         quiet: show no progress.
@@ -61,8 +61,10 @@ def import_proposals(
     return f"{output}: {count} proposals for {len(source.entries)} of {len(images)} images"
 
 
-def _best(source: PredictionsFile, images: list[Json], top_k: int, min_score: float, quiet: bool) -> Iterator[Json]:
+def _best(
+    source: PredictionsFile, images: list[Json], top_k: int, min_score: float | None, quiet: bool
+) -> Iterator[Json]:
     for image in track(images, "importing", quiet):
-        found = [one for one in source.of_image(image["id"]) if one.score >= min_score]
+        found = [one for one in source.of_image(image["id"]) if min_score is None or one.score >= min_score]
         for one in sorted(found, key=lambda one: -one.score)[:top_k]:
             yield as_entry(one, (image["height"], image["width"]), one.score)

@@ -81,7 +81,7 @@ def write_views(
     renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
-    settings = {"view": view, "seed": seed, "code": renderer.code, **renderer.facts}
+    settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
@@ -146,6 +146,15 @@ def _as_reference(picture: Rendered) -> Rendered:
     return Rendered(colorize_levels(picture.pixels), picture.facts) if is_depth else picture
 
 
+def _without_licenses(facts: Json) -> Json:
+    """Leave out licenses: pixels do not depend on them, and the hub does not always answer when it is asked for one."""
+    return {
+        key: _without_licenses(value) if isinstance(value, dict) else value
+        for key, value in facts.items()
+        if key != "license"
+    }
+
+
 def _write_manifest(folder: Path, files: Json, failed: dict[str, str], **facts: Any) -> None:
     if failed:
         facts["failed"] = dict(sorted(failed.items()))
@@ -169,12 +178,14 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
     shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
     first = next(iter(shards))
+    common = _without_licenses(shards[first].facts)
     for part, shard in shards.items():
-        for fact in {**shards[first].facts, **shard.facts}:
-            value, others = shard.facts.get(fact), shards[first].facts.get(fact)
-            if value != others:
-                raise UserError(f"{part}: its {fact} is {value}, that of {first} {others}")
-    facts = dict(shards[first].facts)
+        own = _without_licenses(shard.facts)
+        for fact in {**common, **own}:
+            if own.get(fact) != common.get(fact):
+                raise UserError(f"{part}: its {fact} is {own.get(fact)}, that of {first} {common.get(fact)}")
+    stated = (shard.facts for shard in shards.values() if "license" in shard.facts)
+    facts = dict(next(stated, shards[first].facts))
     num_photos = facts.pop("num_photos")
     sources = {name: digest for shard in shards.values() for name, digest in shard.sources.items()}
     failed = {name: says for shard in shards.values() for name, says in shard.failed.items()}
