@@ -86,6 +86,9 @@ def test_what_other_code_rendered_is_not_used_again(
         ("views.style_model", ("adain", "vgg", "textures", "published_weights")),
         ("views.depth_model", ("pretrained", "depth_colors")),
         ("object_proposals.graph", ("graph_cues", "graph_merging")),
+        ("object_proposals.sam", ("nms", "device")),
+        ("object_proposals.rank", ("objectness", "merge", "shapes")),
+        ("evaluation.detector_proposals", ("inference", "detector", "structures")),
     ],
 )
 def test_code_is_known_by_all_modules_that_it_computes_with(
