@@ -76,7 +76,7 @@ def test_most_objects_of_toy_scenes_are_found() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs VCLR_SHARED")
 def test_a_fifth_of_the_objects_in_photos_is_found_by_thirty_proposals() -> None:
-    """A third of the photos; all gave 21.6 %, and with weights fitted on the other half of the photos 20.7 to 21.0 %."""
+    """A third of the photos. All gave 21.6 %; weights fitted on the other half of the photos gave 20.7 to 21.0 %."""
     found, num_objects = 0, 0
     coco, folder = load_coco(PHOTOS / "annotations.json", PHOTOS / "images"), open_folder(PHOTOS / "images")
     for image in coco["images"][::3]:
