@@ -43,4 +43,6 @@ def test_each_command_sees_a_gpu_of_its_own_and_none_that_is_hidden(
     show = "import os, sys; print(sys.argv[1], os.environ['CUDA_VISIBLE_DEVICES'])"
     monkeypatch.setattr(spawn, "PROGRAM", [sys.executable, "-c", show])
     assert spawn.run_commands([["a"], ["b"]]) == 0
-    assert sorted(capfd.readouterr().out.splitlines()) == [f"{name} {gpu}" for name, gpu in zip("ab", seen, strict=True)]
+    assert sorted(capfd.readouterr().out.splitlines()) == [
+        f"{name} {gpu}" for name, gpu in zip("ab", seen, strict=True)
+    ]

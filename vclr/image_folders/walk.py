@@ -252,10 +252,10 @@ def walk_photos(
 
 
 def hash_module(module: ModuleType) -> str:
-    """Return one sha256 of a module and of what it computes with, for the settings of a walk.
+    """Return one sha256 of the code that computes a result, for the settings of a walk: other code computes it again.
 
-    That are the modules of its room and those of `PIXEL_MODULES` that it imports, directly or through others. What other
-    code made is not used again. Other modules count by the version of vclr.
+    This code is the module, the modules of its room that it imports, directly or through others, and those of
+    `PIXEL_MODULES` among their imports. All other code counts by the version of vclr.
     """
     room = module.__name__.rpartition(".")[0]
     found: dict[str, Path] = {}

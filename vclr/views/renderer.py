@@ -87,4 +87,3 @@ class Renderer(Protocol):
 def default_batch_size(device_type: str) -> int:
     """Return the batch size for `cuda` or `cpu`. On a CPU, it is 1, so that shards give the bytes of one command."""
     return 8 if device_type == "cuda" else 1
-
