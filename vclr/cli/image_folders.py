@@ -87,7 +87,14 @@ def views(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output even if it contains files but no manifest.json.")
     ] = False,
-    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Keep the record of finished photos beside the output: with it, the same command later verifies all "
+            "files, and renders only photos that are new or changed, or whose file is missing or damaged.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Render a folder of photos in another view with the same geometry.
@@ -127,7 +134,6 @@ def views(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
-        seed=seed,
     )
     write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 

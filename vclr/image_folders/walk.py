@@ -253,7 +253,7 @@ def walk_photos(
 
 
 def hash_module(module: ModuleType) -> str:
-    """Return one sha256 of a module and of what it computes with, for the settings of a walk.
+    """Return one sha256 of the code that computes a result, for the settings of a walk: other code computes it again.
 
     That is every module in a room of the package, and of the ground floor `PIXEL_MODULES`, that it imports, directly or
     through others. What other code made is not used again. The rest of the ground floor counts by the version of vclr.

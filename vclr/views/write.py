@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
@@ -55,9 +56,9 @@ def write_views(
         quiet: show no progress.
         shard: render these photos alone, for `join_views`.
         overwrite: replace the folder even if it contains files but no manifest.
-        options: how a model renders the view.
+        options: how a model renders the view; `seed` replaces theirs.
         layout: one of `LAYOUTS`; "" stores depth in 16 bits.
-        keep_work: keep the work folder, so that the same call verifies what is finished instead of rendering it again.
+        keep_work: keep the work folder, so that the same call verifies the output and renders only what it lacks.
 
     Returns:
         The manifest.
@@ -78,7 +79,7 @@ def write_views(
     check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
+    renderer = _open_renderer(view, replace(options or RenderOptions(), seed=seed), drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
     settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
@@ -108,7 +109,7 @@ def write_views(
     return output / MANIFEST
 
 
-def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> Renderer:
+def _open_renderer(view: str, options: RenderOptions, photos: Photos) -> Renderer:
     """Open what renders a view: its model, or else its function."""
     is_asked = bool(options.model or options.weights)
     if view in PRODUCERS and (is_asked or view not in COMPUTED_VIEWS):
@@ -120,8 +121,9 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (views: {', '.join(known)})")
     if is_asked:
         raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
-    refuse_unused(options, view, ())
-    return _Computed(view, seed, photos)
+    is_cpu = options.device == "cpu"  # where it is computed anyway
+    refuse_unused(replace(options, device="auto") if is_cpu else options, view, ())
+    return _Computed(view, options.seed, photos)
 
 
 class _Computed:
