@@ -1,9 +1,8 @@
-"""Several processes that share the photos: one output as of one process, and nothing left over or done twice."""
+"""Several processes that share the photos: one output as of one process, and nothing left over."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -45,6 +44,26 @@ def test_shards_stay_as_long_as_photos_fail(tmp_path: Path, monkeypatch: pytest.
         (images / "broken.png").unlink(missing_ok=True)
 
 
+def test_no_photo_is_searched_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, output = tmp_path / "images", tmp_path / "p.json"
+    for number in range(4):
+        write_png(images / f"{number}.png", np.random.default_rng(number).integers(0, 256, (24, 32, 3), np.uint8))
+    (images / "broken.png").write_bytes(b"not an image")
+    monkeypatch.setattr(shards, "run_commands", run_here)
+    words = ["proposals", "--images", str(images), "--output", str(output), "--num-gpus", "2", "--quiet"]
+    journals = [tmp_path / ".p.json.shards" / f".{number}of2.json.work" / "journal.jsonl" for number in (1, 2)]
+    sizes = []
+    for _ in range(2):
+        assert shards.propose_with_processes(words, output, 2, "cpu") == 0
+        assert [*read_info(output)["failed"]] == ["broken.png"]
+        sizes.append([count_bytes(journal) for journal in journals])
+    assert sizes[0] == sizes[1] and all(sizes[0])
+    (images / "broken.png").unlink()
+    assert shards.propose_with_processes(words, output, 2, "cpu") == 0
+    assert not (tmp_path / ".p.json.shards").exists()
+    assert output.read_bytes() == write_proposals("graph", images, tmp_path / "w.json", quiet=True).read_bytes()
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     images, output = tmp_path / "images", tmp_path / "view"
@@ -67,32 +86,3 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
 
 def count_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def draw_photo(path: Path) -> None:
-    write_png(path, np.random.default_rng(len(path.name)).integers(0, 256, (24, 32, 3), np.uint8))
-
-
-def propose(images: Path, output: Path) -> None:
-    words = ["proposals", "--images", str(images), "--output", str(output), "--num-gpus", "2", "--quiet"]
-    subprocess.run([sys.executable, "-m", "vclr.cli", *words], check=True)
-
-
-@pytest.mark.slow
-def test_proposals_of_two_processes(tmp_path: Path) -> None:
-    images, output = tmp_path / "images", tmp_path / "p.json"
-    for number in range(4):
-        draw_photo(images / f"{number}.png")
-    (images / "3.png").write_text("no image")
-    propose(images, output)
-    assert [*read_info(output)["failed"]] == ["3.png"]
-    journals = [tmp_path / ".p.json.shards" / f".{number}of2.json.work" / "journal.jsonl" for number in (1, 2)]
-    assert sum(len(journal.read_text().splitlines()) for journal in journals) == 3
-    before = journals[0].stat().st_mtime_ns, journals[1].stat().st_mtime_ns
-    propose(images, output)
-    assert before == (journals[0].stat().st_mtime_ns, journals[1].stat().st_mtime_ns), "no photo is done twice"
-    draw_photo(images / "3.png")
-    propose(images, output)
-    assert not (tmp_path / ".p.json.shards").exists()
-    whole = write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
-    assert output.read_bytes() == whole.read_bytes()

@@ -54,7 +54,14 @@ def proposals(
     ] = 1,
     shard: ShardOption = None,
     join: Join = None,
-    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Keep the record of finished photos beside the output: with it, the same command later searches only "
+            "photos that are new or changed.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Propose objects of any class in photos, without labels.
