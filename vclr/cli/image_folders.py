@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -103,9 +103,7 @@ def views(
 
     check_output_folder(output, {})
     if join:
-        refuse_beside_join(
-            view=view, images=images, seed=seed, shard=shard, model=model, weights=weights, styles=styles
-        )
+        refuse_beside_join(context, "overwrite", "keep_work")
         join_views(join, output, overwrite)
         return
     if not view or images is None:
@@ -132,11 +130,18 @@ def views(
     write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 
 
-def refuse_beside_join(**options: Any) -> None:
-    """Refuse options that are given beside `--join`."""
-    for name, value in options.items():
-        if value:
-            raise UsageError(f"--join and --{name}: give one of them, not both")
+def refuse_beside_join(context: typer.Context, *allowed: str) -> None:
+    """Refuse all options beside `--join` but the output and those that are allowed: a join would ignore them.
+
+    Raises:
+        UsageError: one is on the command line; names it.
+    """
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        is_given = source is not None and source.name == "COMMANDLINE"
+        if is_given and name not in ("join", "output", "quiet", *allowed):
+            raise UsageError(f"--join and {parameter.opts[0]}: give one of them, not both")
 
 
 @app.command()

@@ -58,8 +58,8 @@ def read_info(path: Path) -> Json:
 
 
 def list_licenses(info: Json) -> list[str]:
-    """Return the licenses that an `info` states, and those that the files state from which it was made."""
-    sources = [info.get("from"), *(info["sources"] if isinstance(info.get("sources"), list) else [])]
+    """Return the licenses that an `info` states, and those of what it was made from: files and a depth view."""
+    sources = [info.get("from"), info.get("depth"), *(info["sources"] if isinstance(info.get("sources"), list) else [])]
     inner = [one["info"] for one in sources if isinstance(one, dict) and isinstance(one.get("info"), dict)]
     own = [str(info["license"])] if info.get("license") else []
     return list(dict.fromkeys([*own, *(name for one in inner for name in list_licenses(one))]))
