@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.object_proposals.tiny_vits import save_vit
 from vclr.coco.annotations import Json, load_coco
@@ -82,23 +83,20 @@ def test_depth_that_changed_is_cut_again_and_its_origin_is_stated(depth: Path, t
     model = str(save_vit(tmp_path / "vit"))
     options = MethodOptions(model=model, depth=depth, device="cpu", max_proposals=2)
 
-    def propose(output: str) -> Json:
+    def propose() -> Json:
         return load_coco(
-            write_proposals("depth_cut", tmp_path / "images", tmp_path / output, quiet=True, options=options)
+            write_proposals("depth_cut", tmp_path / "images", tmp_path / "p.json", quiet=True, options=options)
         )
 
-    first = propose("p.json")
+    first = propose()
     assert first["info"]["depth"] == {"file": "depth"}
-    picture = np.full((48, 64, 3), 20, np.uint8)
-    picture[:, 40:] = 240
-    write_png(depth / "photo.png", picture)
-    again = propose("p.json")
-    assert again["annotations"] == propose("fresh.json")["annotations"] != first["annotations"]
+    write_png(depth / "photo.png", np.roll(np.array(Image.open(depth / "photo.png")), 12, axis=1))
+    assert propose()["annotations"] != first["annotations"]
     made = {"view": "depth", "model": "of/someone", "license": "cc-by-nc-4.0"}
     write_json(depth / "manifest.json", {**made, "files": {}, "num_files": 0})
-    stated = propose("p.json")["info"]
-    assert stated["depth"] == {"file": "depth", "info": made}
-    assert list_licenses(stated)[-1] == "cc-by-nc-4.0"
+    stated = DepthFolder(depth).describe()
+    assert stated == {"file": "depth", "info": made}
+    assert list_licenses({"depth": stated}) == ["cc-by-nc-4.0"]
 
 
 def test_a_depth_cut_needs_depth(tmp_path: Path) -> None:
