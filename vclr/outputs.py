@@ -35,6 +35,8 @@ REPORT: dict[str, Kind] = {
     "curves.json": ((), (b"[]", b'[\n {\n  "iteration":')),
     "recall_by_size.json": ((), (b"[]", b'[\n {\n  "objects":')),
 }
+# How a file of proposals begins, whole or of a shard. Its other keys are those of any annotations, which must be kept.
+PROPOSALS_STARTS = (b'{"info": {"method": ', b'{"shard": "')
 VIEWS_PAGE = (_PAGE + b'generator" content="vclr views inspect">',)  # how the page of `vclr views inspect` begins
 VIEWS_KEYS = ("inspected",)  # of its json
 STUDY: dict[str, Kind] = {

@@ -110,6 +110,11 @@ class Experiments:
             if not any(Path(folder).is_relative_to(one) for one in generated)
         }
 
+    def drawn_views(self, experiment: str) -> list[str]:
+        """List the views that a training draws, those that its loader computes included."""
+        config = self.read(experiment)
+        return list(view_weights(config.views, data_sets.training_set(config)))
+
     def inspection_inputs(self, experiment: str) -> list[str]:
         """List the files that an inspection of the views reads: annotations, images, views."""
         config = self.read(experiment)

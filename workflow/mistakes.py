@@ -17,7 +17,7 @@ from vclr.errors import UsageError, UserError, nearest
 from workflow.producers import check_producers
 from workflow.sources import CONFIG, EXPERIMENTS, PARTS, Sources
 from workflow.training_proposals import check_training_proposals
-from workflow.view_checks import inspection_options
+from workflow.view_checks import check_view_checks
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def check_config(config: Mapping[str, Any], sources: Sources) -> None:
         _check_schema(config, yaml.safe_load(sources.schema.read_text(encoding="utf-8")))
         check_producers(config["views"])
         check_training_proposals(config["training_proposals"])
-        inspection_options(config["view_checks"])
+        check_view_checks(config["view_checks"])
         if roots := [text for text in config["overrides"] if text.startswith("data.root=")]:
             raise UsageError(f"overrides: {roots[0]}: the key `data` moves the data folder of the whole workflow")
         written = yaml.safe_load(Path(sources.find(CONFIG)).read_text(encoding="utf-8"))

@@ -109,3 +109,16 @@ def test_the_command_prints_a_table_and_writes_all_figures(files: tuple[Path, Pa
     figures = read_json(tmp_path / "f.json")["groups"]
     (line,) = [line for line in shown.output.splitlines() if line.startswith("novel mask_ar ")]
     assert line.split()[2:] == [f"{figures['novel'][f'mask_ar@{count}']:.1f}" for count in COUNTS]
+
+
+def test_photos_that_the_proposals_do_not_list_are_said(
+    files: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    measure_recall(*files)
+    assert not caplog.messages
+    content = read_json(files[0])
+    kept = [one for one in content["annotations"] if one["image_id"] != content["images"][0]["id"]]
+    write_json(files[0], {**content, "images": content["images"][1:], "annotations": kept})
+    measure_recall(*files)
+    [warning] = caplog.messages
+    assert "lists only 3 of the 4 images of" in warning

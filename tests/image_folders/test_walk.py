@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -143,6 +144,23 @@ def test_if_all_photos_fail_nothing_is_written(images: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"photo0\.png: is not an image \(all of 6 photos failed\)"):
         write_proposals("graph", images, tmp_path / "out.json", quiet=True)
     assert [*tmp_path.iterdir()] == [images]
+
+
+def test_a_full_disk_is_said_with_the_file(images: Path, tmp_path: Path) -> None:
+    photos, soft_and_hard = Photos(open_folder(images)), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def walk_on_full_disk() -> None:
+        with walk_photos(tmp_path / "out", {}, photos.folder.image_names(), photos) as walk:
+            walk.finish(photos.open, lambda items, _: [("x" * 5000, []) for _ in items], "texts", quiet=True)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, soft_and_hard[1]))  # of any file
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            walk_on_full_disk()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, soft_and_hard)
+    assert raised.value.filename == str(tmp_path / ".out.work" / "journal.jsonl")
+    walk_on_full_disk()  # now that there is space
 
 
 @pytest.mark.parametrize("error", [UserError, MemoryError])

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.object_proposals.tiny_vits import save_vit
-from vclr.coco.annotations import load_coco
+from vclr.coco.annotations import Json, load_coco
 from vclr.errors import UsageError, UserError
+from vclr.files import write_json
 from vclr.generate.toy import render_scene
 from vclr.object_proposals.depth_cut import DepthFolder
 from vclr.object_proposals.maskcut import MaskCut
 from vclr.object_proposals.options import MethodOptions
+from vclr.object_proposals.proposals_file import list_licenses
 from vclr.object_proposals.write import write_proposals
 from vclr.pictures import write_png
 
@@ -46,20 +49,26 @@ def test_an_object_in_its_own_color_is_found_by_its_depth(depth: Path) -> None:
 
 
 def test_depth_is_read_on_the_grid_and_spans_0_to_1(depth: Path) -> None:
-    values = DepthFolder(depth)(["photo.jpg"], (12, 16)).reshape(12, 16).numpy()
+    photo = np.zeros((48, 64, 3), np.uint8)
+    values = DepthFolder(depth)([photo], ["photo.jpg"], (12, 16)).reshape(12, 16).numpy()
     assert (values.min(), values.max()) == (0, 1)
     assert (values[3:9, 5:11] == 1).all()
     assert values.sum() == 36
     write_png(depth / "flat.png", np.full((4, 4, 3), 7, np.uint8))
-    assert not DepthFolder(depth)(["flat.jpg"], (2, 2)).any()
+    assert not DepthFolder(depth)([photo[:4, :4]], ["flat.jpg"], (2, 2)).any()
+
+
+def test_depth_of_another_size_is_not_of_this_photo(depth: Path) -> None:
+    with pytest.raises(UserError, match=r"photo\.png: is 64x48, but the photo is 48x64"):
+        DepthFolder(depth)([np.zeros((64, 48, 3), np.uint8)], ["photo.jpg"], (12, 16))
 
 
 def test_a_photo_without_depth_fails_alone(depth: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no depth of other\.jpg; make it with `vclr views --view depth`"):
-        DepthFolder(depth)(["photo.jpg", "other.jpg"], (12, 16))
+        DepthFolder(depth)([np.zeros((48, 64, 3), np.uint8)] * 2, ["photo.jpg", "other.jpg"], (12, 16))
     model = str(save_vit(tmp_path / "vit"))
     for name in ("other", "photo"):
-        write_png(tmp_path / "images" / f"{name}.png", render_scene(0, 0, "train", 64).natural)
+        write_png(tmp_path / "images" / f"{name}.png", render_scene(0, 0, "train", 64).natural[:48])
     options = MethodOptions(model=model, depth=depth, device="cpu", batch_size=2, max_proposals=2)
     output = write_proposals("depth_cut", tmp_path / "images", tmp_path / "p.json", quiet=True, options=options)
     coco = load_coco(output)
@@ -67,13 +76,27 @@ def test_a_photo_without_depth_fails_alone(depth: Path, tmp_path: Path) -> None:
     assert coco["info"]["failed"].keys() == {"other.png"}
 
 
-def test_other_depth_is_other_work(depth: Path) -> None:
-    before = DepthFolder(depth).sha256
-    assert DepthFolder(depth).sha256 == before
-    write_png(depth / "photo.png", np.zeros((48, 64, 3), np.uint8))
-    without_manifest = DepthFolder(depth).sha256
-    (depth / "manifest.json").write_text('{"view": "depth"}')
-    assert len({before, without_manifest, DepthFolder(depth).sha256}) == 3
+def test_depth_that_changed_is_cut_again_and_its_origin_is_stated(depth: Path, tmp_path: Path) -> None:
+    photo = render_scene(0, 0, "train", 64).natural[:48]
+    write_png(tmp_path / "images" / "photo.png", photo)
+    (tmp_path / "images" / "bad.png").write_bytes(b"no image")  # so that the unfinished work stays
+    model = str(save_vit(tmp_path / "vit"))
+    options = MethodOptions(model=model, depth=depth, device="cpu", max_proposals=2)
+
+    def propose() -> Json:
+        return load_coco(
+            write_proposals("depth_cut", tmp_path / "images", tmp_path / "p.json", quiet=True, options=options)
+        )
+
+    first = propose()
+    assert first["info"]["depth"] == {"file": "depth"}
+    write_png(depth / "photo.png", np.roll(np.array(Image.open(depth / "photo.png")), 12, axis=1))
+    assert propose()["annotations"] != first["annotations"]
+    made = {"view": "depth", "model": "of/someone", "license": "cc-by-nc-4.0"}
+    write_json(depth / "manifest.json", {**made, "files": {}, "num_files": 0})
+    stated = DepthFolder(depth).describe()
+    assert stated == {"file": "depth", "info": made}
+    assert list_licenses({"depth": stated}) == ["cc-by-nc-4.0"]
 
 
 def test_a_depth_cut_needs_depth(tmp_path: Path) -> None:

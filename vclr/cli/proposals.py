@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +14,10 @@ from vclr.catalog.proposal_methods import MAX_IOU, MAX_PROPOSALS, PROPOSAL_METHO
 from vclr.cli.image_folders import PhotoFolder, refuse_beside_join
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, proposal_verbs
 from vclr.errors import UsageError
-from vclr.outputs import COCO_KEYS, check_output_file
+from vclr.outputs import PROPOSALS_STARTS, Inputs, check_output_file
 
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 DEFAULTS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
-FILE_KEYS = ("shard", "info", *COCO_KEYS)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
 MinScore = Annotated[float | None, typer.Option(help="Leave out proposals with a lower score.")]
@@ -76,8 +76,8 @@ def proposals(
     from vclr.object_proposals.options import MethodOptions
     from vclr.object_proposals.write import join_proposals, write_proposals
 
-    inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
-    check_output_file(output, inputs, FILE_KEYS)
+    inputs = {"--images": images, "--annotations": annotations, "--join": join}
+    _check(output, {**inputs, "--checkpoint": checkpoint, "--depth": depth}, min_score)
     if join:
         refuse_beside_join(context)
         join_proposals(join, output)
@@ -149,7 +149,7 @@ def import_results(
     """
     from vclr.object_proposals.imported import import_proposals
 
-    check_output_file(output, {"RESULTS": results, "--annotations": annotations}, FILE_KEYS)
+    _check(output, {"RESULTS": results, "--annotations": annotations}, min_score)
     print(import_proposals(results, annotations, output, top_k, min_score, source, license, quiet))
 
 
@@ -177,7 +177,7 @@ def merge(
     """
     from vclr.object_proposals.merge import merge_proposals
 
-    check_output_file(output, {"PROPOSALS": proposals, "--annotations": annotations}, FILE_KEYS)
+    _check(output, {"PROPOSALS": proposals, "--annotations": annotations}, min_score)
     print(merge_proposals(proposals, output, annotations, top_k, max_iou, min_score, quiet))
 
 
@@ -199,5 +199,12 @@ def rank(
     """
     from vclr.object_proposals.rank import rank_proposals
 
-    check_output_file(output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations}, FILE_KEYS)
+    _check(output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations})
     print(rank_proposals(proposals, images, annotations, output, top_k, quiet))
+
+
+def _check(output: Path, inputs: Inputs, min_score: float = 0.0) -> None:
+    """Check what all verbs that write proposals have in common: the output and the lowest score."""
+    check_output_file(output, inputs, starts=PROPOSALS_STARTS)
+    if not math.isfinite(min_score):
+        raise UsageError(f"--min-score {min_score}: must be a finite number")

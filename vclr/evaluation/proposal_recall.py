@@ -5,6 +5,7 @@ The figures `ar` are those of `vclr score`, from the same matches.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,14 @@ from vclr.catalog.classes import ALL, CLASS_LISTS, KNOWN, NOVEL
 from vclr.catalog.metrics import AP_DETECTIONS, KINDS, SIZES
 from vclr.coco.file import CocoFile
 from vclr.coco.plain import open_ground_truth
-from vclr.coco.predictions import read_predictions
+from vclr.coco.predictions import PredictionsFile, read_predictions
 from vclr.errors import UsageError, nearest
 from vclr.evaluation.scorer import Scorer
 from vclr.evaluation.tally import THRESHOLDS, Tally
+from vclr.file_names import file_key
 from vclr.worker_pool import WorkerPool
+
+log = logging.getLogger("vclr.coco")
 
 COUNTS = (10, 30, AP_DETECTIONS)  # best proposals per image that are measured
 SHOWN = ("ar", "recall", "precision")
@@ -86,6 +90,7 @@ def measure_recall(
     truth = open_ground_truth(ground_truth)
     scorer = Scorer(truth, _groups(truth, known), COUNTS, truth_source=str(ground_truth))
     with read_predictions(proposals, truth.images, ground_truth, pool) as found:
+        _warn_of_photos_elsewhere(found, truth)
         metrics = scorer.score(found, pool)
     groups: dict[str, dict[str, float | None]] = {}
     for group, figures in metrics.items():
@@ -96,6 +101,16 @@ def measure_recall(
             own = _figures(tally, threshold, group == ALL) if tally is not None and is_measured else {}
             groups[group] |= {f"{kind}_{name}": own.get(name) for name in _names(group == ALL)}
     return ProposalRecall(groups, iou, scorer.max_predictions()[ALL])
+
+
+def _warn_of_photos_elsewhere(found: PredictionsFile, truth: CocoFile) -> None:
+    """Say how many photos the file of proposals does not list: all of their objects count as missed."""
+    if isinstance(found.stream.head, dict) and "images" in found.stream.head:
+        listed = {file_key(image["file_name"]) for image in found.stream.head["images"]}
+        num_absent = sum(file_key(image["file_name"]) not in listed for image in truth.images)
+        if num_absent:
+            says = "%s: lists only %d of the %d images of %s; objects in the others count as missed"
+            log.warning(says, found.path, len(truth.images) - num_absent, len(truth.images), truth.path)
 
 
 def _groups(truth: CocoFile, known: str) -> dict[str, list[str] | None]:

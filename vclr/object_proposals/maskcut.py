@@ -26,7 +26,7 @@ ROUNDS = 10  # cuts per photo; the published number is 3
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
 
 Features = Callable[[Sequence[np.ndarray]], torch.Tensor]
-Depth = Callable[[Sequence[str], tuple[int, int]], torch.Tensor]
+Depth = Callable[[Sequence[np.ndarray], Sequence[str], tuple[int, int]], torch.Tensor]
 
 
 class MaskCut:
@@ -50,7 +50,7 @@ class MaskCut:
             grid: (h, w), number of patches down and across.
             rounds: cuts per photo.
             tau: similarity above which patches are affine.
-            depth: returns the (b, n) depth in [0, 1] of photos, given their names and the grid.
+            depth: returns the (b, n) depth in [0, 1] of photos, given them, their names and the grid.
             batch_size: photos per call.
             facts: what the proposals depend on besides.
         """
@@ -63,9 +63,9 @@ class MaskCut:
         """Propose the objects of some photos, of which there are at most `rounds` per photo.
 
         Raises:
-            UserError: a photo has no depth.
+            UserError: a photo has no depth of its size.
         """
-        depth = self.depth(names, self.grid) if self.depth else None
+        depth = self.depth(images, names, self.grid) if self.depth else None
         features = self.features(images)
         affine = find_affine(features, self.tau, None if depth is None else depth.to(features.device))
         cuts = cut_repeatedly(affine, self.grid, self.rounds)

@@ -115,7 +115,9 @@ rule inspect_views:
     params:
         config=lambda wildcards: sources.experiment(wildcards.experiment),
         page="results/{experiment}/views.html",
-        checks=inspection_options(config["view_checks"]),
+        checks=lambda wildcards: inspection_options(
+            config["view_checks"], experiments.drawn_views(wildcards.experiment)
+        ),
         views=lambda wildcards: experiments.inspected_views(wildcards.experiment),
         # made of `input`, as in train.smk: `views` says what matters
         overrides=lambda wildcards, input: experiments.overrides(wildcards.experiment),
