@@ -203,8 +203,8 @@ def rank(
     print(rank_proposals(proposals, images, annotations, output, top_k, quiet))
 
 
-def _check(output: Path, inputs: Inputs, min_score: float = 0.0) -> None:
+def _check(output: Path, inputs: Inputs, min_score: float | None = None) -> None:
     """Check what all verbs that write proposals have in common: the output and the lowest score."""
     check_output_file(output, inputs, starts=PROPOSALS_STARTS)
-    if not math.isfinite(min_score):
+    if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score {min_score}: must be a finite number")
