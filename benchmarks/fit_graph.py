@@ -63,7 +63,8 @@ def main(arguments: list[str]) -> None:
         fitted = {half: fit([photos[number] for number in numbers[is_first != half]])[0] for half in (True, False)}
         for half, name in ((True, "first"), (False, "second")):
             measured = [photos[number] for number in numbers[is_first == half]]
-            print(f"{title}: {name} half with the weights of the other: {say_recall(measured, [fitted[half]] * 99)}")
+            says = say_recall(measured, [fitted[half]] * len(measured))
+            print(f"{title}: {name} half with the weights of the other: {says}")
         print(f"{title}: both together: {say_recall(photos, [fitted[bool(one)] for one in is_first])}", flush=True)
     print(f"with the weights in the code: {say_recall(photos, [np.array(list(WEIGHTS.values()))] * len(photos))}")
     weights, constant = fit(photos)
@@ -117,7 +118,13 @@ def fit(photos: list[Photo]) -> tuple[np.ndarray, float]:
         value = np.logaddexp(0, np.where(is_object, -evidence, evidence)).sum() + penalties @ weights**2 / 2
         return float(value), inputs.T @ (expit(evidence) - is_object) + penalties * weights
 
-    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    found = minimize(
+        loss,
+        np.zeros(inputs.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-3},
+    ).x
     weights = found[:-1] / spread
     return weights, float(found[-1] - weights @ np.concatenate([photo.cues for photo in photos]).mean(axis=0))
 
@@ -125,7 +132,7 @@ def fit(photos: list[Photo]) -> tuple[np.ndarray, float]:
 def say_recall(photos: list[Photo], weights: list[np.ndarray]) -> str:
     """Say the recall at each of `COUNTS`, each photo ranked with its weights."""
     found, num_objects = dict.fromkeys(COUNTS, 0), 0
-    for photo, own in zip(photos, weights, strict=False):
+    for photo, own in zip(photos, weights, strict=True):
         best = suppress(photo.candidates, photo.cues @ own, photo.areas, max(COUNTS))
         is_crowd = np.zeros(photo.ious.shape[1], dtype=bool)
         num_objects += len(is_crowd)

@@ -547,6 +547,14 @@ def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
     assert listing(tmp_path) == {}
 
 
+@pytest.mark.parametrize("verb", ["views", "proposals"])
+@pytest.mark.parametrize("option", ["--batch-size", "--num-gpus"])
+def test_an_option_that_a_join_would_drop_is_misuse(verb: str, option: str, tmp_path: Path):
+    done = CliRunner().invoke(app, [verb, "--output", f"{tmp_path}/out", "--join", str(tmp_path), option, "1"])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == f"--join and {option}: give one of them, not both"
+
+
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 

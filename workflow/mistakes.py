@@ -15,8 +15,7 @@ import yaml
 
 from vclr.errors import UsageError, UserError, nearest
 from workflow.producers import check_producers
-from workflow.reports import PARTS
-from workflow.sources import CONFIG, EXPERIMENTS, Sources
+from workflow.sources import CONFIG, EXPERIMENTS, PARTS, Sources
 from workflow.training_proposals import check_training_proposals
 from workflow.view_checks import check_view_checks
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow.experiments import Experiments
-
-PARTS = ("demo", "study", "self_training")  # of the configuration, each with experiments and seeds of its own
+from workflow.sources import PARTS
 
 
 class Reports:

@@ -12,6 +12,7 @@ import yaml
 
 CONFIG = "configs/workflow.yaml"
 EXPERIMENTS = "configs/experiment"
+PARTS = ("demo", "study", "self_training")  # of the configuration, each with experiments and seeds of its own
 
 
 class Sources:

@@ -15,6 +15,8 @@ from pathlib import Path
 from vclr.catalog.depth_models import DEPTH_MODELS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 
+PARTIAL = (".partial", ".partial.json")  # how the names of `vclr.fetch.partial` end
+
 
 def weights_name(model: str) -> str:
     """Return the name of a model's folder below `data/weights/`: its name on the hub without its owner's."""
@@ -81,8 +83,10 @@ class Weights:
         return producer in self._fetched and not self._is_cached(producer)
 
     def _has_folder(self, producer: str) -> bool:
+        """Tell whether the folder has files, and none whose download was interrupted."""
         folder = self.folder(producer)
-        return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+        names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        return bool(names) and not any(name.endswith(PARTIAL) for name in names)
 
     def _is_cached(self, producer: str) -> bool:
         """Tell whether the hub's cache has a model, by the layout that huggingface_hub documents."""

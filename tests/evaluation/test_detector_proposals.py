@@ -61,9 +61,7 @@ def test_proposals_are_the_best_that_the_checkpoint_finds(images: Path, tmp_path
     assert coco["info"]["checkpoint"] == "last.pt" and len(coco["info"]["checkpoint_sha256"]) == 64
 
 
-def test_shards_equal_one_run_and_other_checkpoints_do_not_join(
-    images: Path, tmp_path: Path, options: MethodOptions
-) -> None:
+def test_shards_equal_one_run_and_do_not_join_others(images: Path, tmp_path: Path, options: MethodOptions) -> None:
     whole = propose(images, tmp_path / "whole.json", options)
     parts = [propose(images, tmp_path / f"{number}.json", options, Shard(number, 2)) for number in (1, 2)]
     assert join_proposals(parts, tmp_path / "joined.json").read_bytes() == whole.read_bytes()

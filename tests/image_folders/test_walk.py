@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pytest
 from tests.processes import running
 from vclr.errors import UserError
 from vclr.file_lock import lock_file
-from vclr.files import read_json
+from vclr.files import read_json, sha256
 from vclr.generate.toy import render_scene
+from vclr.image_folders import walk
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos, Result, walk_photos
 from vclr.object_proposals.write import write_proposals
@@ -76,6 +78,28 @@ def test_what_other_code_rendered_is_not_used_again(
     monkeypatch.setattr(write, "hash_module", lambda module: "of another module")
     write_views("edge", images, tmp_path / "edge", quiet=True)
     assert len(rendered) == 6
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("views.pseudo_depth", ("pseudo_depth", "regions", "computed", "depth_colors")),
+        ("views.style_model", ("adain", "vgg", "textures", "published_weights")),
+        ("views.depth_model", ("pretrained", "depth_colors")),
+        ("object_proposals.graph", ("graph_cues", "graph_merging")),
+        ("object_proposals.sam", ("nms", "device")),
+        ("object_proposals.rank", ("objectness", "merge", "shapes")),
+        ("evaluation.detector_proposals", ("inference", "detector", "structures")),
+    ],
+)
+def test_code_is_known_by_all_modules_that_it_computes_with(
+    module: str, imported: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = import_module(f"vclr.{module}")
+    before = walk.hash_module(opened)
+    for name in (*imported, "errors"):
+        monkeypatch.setattr(walk, "sha256", lambda path, name=name: "new" if path.stem == name else sha256(path))
+        assert (walk.hash_module(opened) == before) == (name == "errors"), name
 
 
 def test_what_a_killed_process_was_writing_is_removed(images: Path, tmp_path: Path) -> None:
@@ -152,11 +176,11 @@ def test_a_batch_that_fails_is_computed_photo_by_photo(images: Path, tmp_path: P
             raise UserError("not this one")
         return [(int(image.sum()), []) for image in inputs]
 
-    with walk_photos(tmp_path / "out", {}, names, photos) as walk:
-        walk.finish(photos.open, compute, "sums", quiet=True, batch_size=4)
-        found = {entry["item"]: entry for entry in walk.entries()}
+    with walk_photos(tmp_path / "out", {}, names, photos) as begun:
+        begun.finish(photos.open, compute, "sums", quiet=True, batch_size=4)
+        found = {entry["item"]: entry for entry in begun.entries()}
     assert calls == [names[:4], *([name] for name in names[:4]), names[4:], *([name] for name in names[4:])]
-    assert walk.failed == [("photo5.png", "not this one")]
+    assert begun.failed == [("photo5.png", "not this one")]
     assert {name: entry["result"] for name, entry in found.items()} == {
         name: int(photos.open(name).sum()) for name in names[:5]
     }
@@ -289,31 +313,26 @@ def count_lines(journal: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["views", "proposals"])
-def test_a_killed_command_repeats_no_finished_photo(verb: str, tmp_path: Path) -> None:
-    images, num_photos = tmp_path / "images", 24
+def test_a_killed_command_repeats_no_finished_photo(tmp_path: Path) -> None:
+    """`vclr views` is killed in tests/views/test_depth_files.py."""
+    images, num_photos = tmp_path / "images", 16
     for number in range(num_photos):
-        write_png(images / f"scene{number}.png", render_scene(0, number, "train", size=320).natural)
-    name = "out.json" if verb == "proposals" else "out"
-    options = [] if verb == "proposals" else ["--view", "pseudo_depth"]
-    command = [sys.executable, "-m", "vclr.cli", verb, *options, "--images", str(images), "--quiet", "--output"]
-    journal = tmp_path / f".{name}.work" / "journal.jsonl"
-    for moment in (0, 1, 5, 9, 14):
-        with running([*command, str(tmp_path / name)]) as process:
+        write_png(images / f"scene{number}.png", render_scene(0, number, "train", size=160).natural)
+    command = [sys.executable, "-m", "vclr.cli", "proposals", "--images", str(images), "--quiet", "--output"]
+    journal = tmp_path / ".out.json.work" / "journal.jsonl"
+    for moment in (0, 6):
+        with running([*command, str(tmp_path / "out.json")]) as process:
             deadline = time.monotonic() + 120
             while count_lines(journal) <= moment and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         assert moment < count_lines(journal) < num_photos
-        assert not (tmp_path / name).exists()
+        assert not (tmp_path / "out.json").exists()
     with open(journal, "rb") as lines:  # which outlives its name
-        subprocess.run([*command, str(tmp_path / name)], check=True)
+        subprocess.run([*command, str(tmp_path / "out.json")], check=True)
         items = [json.dumps(json.loads(line.partition(b" ")[2])["item"]) for line in lines]
     assert len(items) == len(set(items)) == num_photos
-    subprocess.run([*command, str(tmp_path / f"whole_{name}")], check=True)
-    if verb == "views":
-        assert read_folder(tmp_path / name) == read_folder(tmp_path / f"whole_{name}")
-    else:
-        assert (tmp_path / name).read_bytes() == (tmp_path / f"whole_{name}").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["images", name, f"whole_{name}"])
+    write_proposals("graph", images, tmp_path / "whole.json", quiet=True)
+    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.json", "whole.json"]

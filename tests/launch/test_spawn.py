@@ -28,3 +28,21 @@ def test_a_process_that_dies_before_the_others_notice_ends_them(
     assert time.monotonic() - started < 20
     said = f"vclr: process {number} was killed by SIGKILL, and the others did not end by themselves"
     assert capfd.readouterr().err.splitlines() == [said]
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"), [(None, ["0", "1"]), ("", ["", ""]), ("5,7", ["5", "7"]), ("5", ["5", "5"])]
+)
+def test_each_command_sees_a_gpu_of_its_own_and_none_that_is_hidden(
+    visible: str | None, seen: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    show = "import os, sys; print(sys.argv[1], os.environ['CUDA_VISIBLE_DEVICES'])"
+    monkeypatch.setattr(spawn, "PROGRAM", [sys.executable, "-c", show])
+    assert spawn.run_commands([["a"], ["b"]]) == 0
+    assert sorted(capfd.readouterr().out.splitlines()) == [
+        f"{name} {gpu}" for name, gpu in zip("ab", seen, strict=True)
+    ]

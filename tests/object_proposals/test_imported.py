@@ -12,6 +12,7 @@ from vclr.coco.annotations import load_coco
 from vclr.errors import UserError
 from vclr.files import write_json
 from vclr.object_proposals.imported import import_proposals
+from vclr.object_proposals.merge import merge_proposals
 
 
 def ranked(entries: list[dict[str, Any]], image_id: int, count: int) -> list[tuple[list[float], float]]:
@@ -40,8 +41,7 @@ def test_the_best_of_each_image_are_taken(
         content = {"images": images_of(3), "annotations": [*known, *entries]}
     write_json(tmp_path / "r.json", content)
     says = import_proposals(tmp_path / "r.json", annotations, tmp_path / "p.json", 5, 0.3, "CutLER", "CC BY-NC", True)
-    num_low = sum(one["score"] < 0.3 for one in entries)
-    assert says.endswith(f"proposals for 3 of 3 images; {num_low} below the minimum score of 0.3 left out")
+    assert says.endswith("proposals for 3 of 3 images")
     made = load_coco(tmp_path / "p.json")
     assert made["images"] == images_of(3)
     assert made["info"]["source"] == "CutLER" and made["info"]["license"] == "CC BY-NC"
@@ -50,6 +50,16 @@ def test_the_best_of_each_image_are_taken(
         assert sorted(ranked(made["annotations"], image["id"], 99)) == sorted(expected)
     assert all(("segmentation" in one) == (form != "boxes") for one in made["annotations"])
     assert ("6 annotations without a `score` are no proposals" in caplog.text) == (form == "with known objects")
+
+
+def test_scores_below_zero_count(annotations: Path, tmp_path: Path) -> None:
+    entries = [{**one, "score": one["score"] - 2} for one in random_entries(5)]
+    write_json(tmp_path / "r.json", entries)
+    import_proposals(tmp_path / "r.json", annotations, tmp_path / "p.json", 50, quiet=True)
+    merge_proposals([tmp_path / "p.json"], tmp_path / "m.json", top_k=50, max_iou=1.0, quiet=True)
+    for name in ("p", "m"):
+        made = [one["score"] for one in load_coco(tmp_path / f"{name}.json")["annotations"]]
+        assert sorted(made) == sorted(round(one["score"], 6) for one in entries)
 
 
 def test_an_import_of_an_import_is_the_same(annotations: Path, tmp_path: Path) -> None:

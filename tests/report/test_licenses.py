@@ -96,6 +96,10 @@ def test_a_view_that_was_rendered_has_the_terms_of_its_photos(tmp_path: Path):
             False,
         ),
         ({"method": "graph"}, "not stated", False),
+        ({"sources": [{"info": {"license": "mit"}}, {"info": {"method": "graph"}}]}, "mit", True),
+        ({"sources": [{"info": {"license": "mit"}}, {"file": "cutler.json"}]}, "mit, not stated", False),
+        ({"sources": [{"info": {"license": "mit"}}, {"info": {"method": "import"}}]}, "mit, not stated", False),
+        ({"license": "mit", "from": {"file": "cutler.json"}}, "mit", True),
     ],
 )
 def test_proposals_state_their_terms(tmp_path: Path, info: dict[str, Any], name: str, is_safe: bool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -203,6 +204,14 @@ def test_a_depth_that_is_not_finite_is_the_photos_fault(models: dict[str, Path])
         next(iter(renderer.model.head.parameters())).fill_(float("nan"))
     with pytest.raises(UserError, match="a: the model's depth is not finite"):
         renderer.render(photos([(48, 70)]), ["a"])
+
+
+def test_a_broken_gpu_is_no_photos_fault(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = open_tiny(models["dpt"])
+    for says, error in [("CUDA error: an illegal memory access", RuntimeError), ("wrong shapes", UserError)]:
+        monkeypatch.setattr(renderer, "estimate", Mock(side_effect=RuntimeError(says)))
+        with pytest.raises(error, match=says):
+            renderer.render(photos([(48, 70)]), ["a"])
 
 
 def test_bfloat16_keeps_the_resolution_of_16_bits(models: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vclr.cli import main
+from vclr.cli import app, main
 from vclr.errors import UsageError
 from vclr.files import read_json
 from vclr.pictures import ORIENTATION, read_image, write_png
@@ -20,9 +20,9 @@ from vclr.views.textures import draw_texture
 from vclr.views.write import join_views, write_views
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for number, size in enumerate([(24, 32, 3), (31, 20, 3), (16, 45, 3), (20, 20, 3)]):
         write_png(folder / f"photo{number}.png", np.random.default_rng(number).integers(0, 256, size, np.uint8))
     turned = Image.Exif()
@@ -33,6 +33,14 @@ def images(tmp_path: Path) -> Path:
 
 def style_options(style_weights: Path, **changes: Any) -> RenderOptions:
     return RenderOptions(weights=style_weights, max_size=32, device="cpu", **changes)
+
+
+@pytest.fixture(scope="module")
+def whole(style_weights: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a rendering in one go."""
+    folder = tmp_path_factory.mktemp("views") / "whole"
+    write_views("style", images, folder, quiet=True, options=style_options(style_weights))
+    return content(folder)
 
 
 def run_views(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -47,24 +55,18 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_command_writes_a_style_for_every_photo(
-    style_weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    style_weights: Path, images: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_png(tmp_path / "paintings" / "a.png", draw_texture(np.random.default_rng(1)))
     arguments = ["--view", "style", "--images", images, "--weights", style_weights, "--max-size", 32]
     own = [*arguments, "--styles", tmp_path / "paintings", "--alpha", 0.7]
-    for command, output in [
-        (arguments, "first"),
-        (arguments, "again"),
-        ([*arguments, "--seed", 1], "other"),
-        (own, "own"),
-    ]:
+    for command, output in [(arguments, "again"), ([*arguments, "--seed", 1], "other"), (own, "own")]:
         run_views(monkeypatch, *command, "--output", tmp_path / output)
-    first = content(tmp_path / "first")
-    assert content(tmp_path / "again") == first
+    assert content(tmp_path / "again") == whole
     for other in ("other", "own"):
-        assert all(content(tmp_path / other)[name] != first[name] for name in first)
+        assert all(content(tmp_path / other)[name] != whole[name] for name in whole)
     for photo in images.iterdir():
-        assert read_image(tmp_path / "first" / f"{photo.stem}.png").shape == read_image(photo).shape
+        assert read_image(tmp_path / "again" / f"{photo.stem}.png").shape == read_image(photo).shape
     facts = read_json(tmp_path / "own" / "manifest.json")
     assert (facts["view"], facts["producer"], facts["alpha"], facts["num_files"]) == ("style", "adain", 0.7, 5)
     assert {entry["style"] for entry in facts["files"].values()} == {"a.png"}
@@ -85,21 +87,21 @@ def test_weights_make_the_edges_learned(
         assert read_image(tmp_path / "learned" / f"{photo.stem}.png").shape == read_image(photo).shape
 
 
-def test_shards_joined_are_the_bytes_of_one_rendering(style_weights: Path, images: Path, tmp_path: Path) -> None:
-    count, options = 4, style_options(style_weights)
-    write_views("style", images, tmp_path / "whole", quiet=True, options=options)
+def test_shards_joined_are_the_bytes_of_one_rendering(
+    style_weights: Path, images: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    count, options = 2, style_options(style_weights)
     parts = [tmp_path / f"part{number}" for number in range(1, count + 1)]
     for number, part in enumerate(parts, start=1):
         write_views("style", images, part, quiet=True, shard=Shard(number, count), options=options)
     join_views(parts, tmp_path / "joined")
-    assert content(tmp_path / "joined") == content(tmp_path / "whole")
+    assert content(tmp_path / "joined") == whole
 
 
 def test_an_interrupted_rendering_styles_no_photo_twice(
-    style_weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    style_weights: Path, images: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options, styled = style_options(style_weights), []
-    write_views("style", images, tmp_path / "whole", quiet=True, options=options)
     render = style_model.StyleRenderer.render
 
     def stop_at_the_fourth(self: Any, images: Any, stems: Any) -> Any:
@@ -115,7 +117,7 @@ def test_an_interrupted_rendering_styles_no_photo_twice(
     assert not (tmp_path / "view").exists()
     write_views("style", images, tmp_path / "view", quiet=True, options=options)
     assert sorted(styled) == sorted(["interrupted", *(path.stem for path in images.iterdir())])
-    assert content(tmp_path / "view") == content(tmp_path / "whole")
+    assert content(tmp_path / "view") == whole
 
 
 def test_a_picture_that_is_none_fails_the_photos_that_it_styles(
@@ -134,11 +136,16 @@ def test_a_picture_that_is_none_fails_the_photos_that_it_styles(
     assert facts["files"].keys() == good["files"].keys() - of_broken
 
 
-def test_a_computed_view_refuses_what_it_would_ignore(images: Path, tmp_path: Path) -> None:
+def test_what_would_be_ignored_is_refused(images: Path, tmp_path: Path) -> None:
     for options, message in [
         (RenderOptions(alpha=0.5), "--alpha: view palette does not use it"),
         (RenderOptions(max_size=100), "--max-size: view palette does not use it"),
+        (RenderOptions(device="cuda"), "--device: view palette does not use it"),
+        (RenderOptions(dtype="bfloat16"), "--dtype: view palette does not use it"),
         (RenderOptions(weights=tmp_path), "view palette: is computed without a model"),
     ]:
         with pytest.raises(UsageError, match=message):
             write_views("palette", images, tmp_path / "view", quiet=True, options=options)
+    for option in (("--alpha", "0"), ("--device", "cpu"), ("--num-gpus", "2"), ("--layout", "reference")):
+        with pytest.raises(UsageError, match=f"--join and {option[0]}: give one of them, not both"):
+            app(["views", "--join", "a", "--output", f"{tmp_path}/view", *option], standalone_mode=False)

@@ -63,6 +63,17 @@ def test_a_file_that_is_no_image_is_left_out(images: Path, tmp_path: Path) -> No
     assert write_views("edge", images, tmp_path / "edge", quiet=True).read_bytes() == before
 
 
+def test_a_finished_rendering_is_verified_if_its_record_was_kept(images: Path, tmp_path: Path) -> None:
+    written = write_views("edge", images, tmp_path / "edge", quiet=True, keep_work=True)
+    expected = {path.name: path.read_bytes() for path in written.parent.iterdir()}
+    before = (tmp_path / "edge" / "photo1.png").stat().st_mtime_ns
+    (tmp_path / "edge" / "photo0.png").write_bytes(b"damaged")
+    (tmp_path / "edge" / "photo2.png").unlink()
+    write_views("edge", images, tmp_path / "edge", quiet=True, keep_work=True)
+    assert {path.name: path.read_bytes() for path in written.parent.iterdir()} == expected
+    assert (tmp_path / "edge" / "photo1.png").stat().st_mtime_ns == before, "was not rendered again"
+
+
 def test_misuse_is_refused_and_nothing_is_lost(images: Path, tmp_path: Path) -> None:
     photos = sorted(images.iterdir())
     precious = tmp_path / "precious"

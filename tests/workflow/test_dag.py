@@ -370,7 +370,15 @@ PUBLISHED = ("all", "--config", "experiments=[voc_to_nonvoc,coco_to_lvis]")
 def test_published_experiments_are_planned_from_the_downloads_on(checkout):
     plan = checkout.plan(*PUBLISHED)
     fetched = {"fetch": 1, "fetch_owis": 3, "fetch_view": 2, "fetch_weights": 1}
-    assert plan == {**fetched, "published_split": 4, "train": 2, "evaluate": 2, "audit": 2, "report": 1}
+    assert plan == {
+        **fetched,
+        "published_split": 4,
+        "inspect_views": 2,
+        "train": 2,
+        "evaluate": 2,
+        "audit": 2,
+        "report": 1,
+    }
     output = checkout.run("snakemake", *PUBLISHED, "-np", "--cores", "2")
     assert sorted(re.findall(r"vclr fetch (\S+)", output)) == [
         "coco2017",

@@ -81,6 +81,14 @@ def test_weights_of_an_explicit_producer_are_fetched(tmp_path: Path):
     assert producers(tmp_path, fetched=(LEARNED,), depth=LEARNED).inputs("photos", "depth") == [marker]
 
 
+def test_an_interrupted_download_is_no_weights(tmp_path: Path):
+    put_weights(tmp_path)
+    (tmp_path / "weights" / LEARNED / "model.safetensors.partial").touch()
+    assert producers(tmp_path, fetched=(LEARNED,)).of("photos", "depth") == "pseudo_depth"
+    asked = producers(tmp_path, fetched=(LEARNED,), depth=LEARNED)
+    assert asked.inputs("photos", "depth") == [f"{tmp_path}/weights/{LEARNED}/FETCHED"], "the fetch goes on"
+
+
 def test_published_view_of_nobody_is_refused(tmp_path: Path):
     chosen = producers(tmp_path, depth="published")
     assert chosen.of("coco2017", "depth") == "published"

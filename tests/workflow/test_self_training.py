@@ -63,7 +63,7 @@ def test_plan_follows_the_seed(checkout):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_two_rounds_run_to_their_report(checkout):
     write_toy_world(checkout.folder / "data", num_train=16, num_val=8, size=64, quiet=True)
     settings = [

@@ -16,20 +16,18 @@ class ProposalMethod:
 
     Attributes:
         description: how it finds objects.
-        uses: the options of `MethodOptions` that it uses besides `max_proposals` and
-            `min_score`.
+        uses: the options of `MethodOptions` that it uses besides `max_proposals` and `min_score`.
         needs: those that must be given, and MODELS for the extra.
         model: the model of the Hugging Face hub that it uses by default; "" if it uses none.
-        license: the terms of its proposals besides those of the photos; "" if there are none, or if the method states
-            them among its facts, as those of a model.
     """
 
     description: str
     uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     model: str = ""
-    license: str = ""
 
+
+DETECTOR = "detector"  # the method of self-training
 
 PROPOSAL_METHODS: dict[str, ProposalMethod] = {
     "graph": ProposalMethod("regions of hierarchical segmentations, ranked by how they look; needs no weights"),
@@ -51,7 +49,7 @@ PROPOSAL_METHODS: dict[str, ProposalMethod] = {
         needs=(MODELS,),
         model="facebook/sam-vit-base",
     ),
-    "detector": ProposalMethod(
+    DETECTOR: ProposalMethod(
         "what a trained checkpoint finds, for a round of self-training",
         uses=("checkpoint", "device", "dtype", "batch_size"),
         needs=("checkpoint",),

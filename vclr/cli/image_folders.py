@@ -14,6 +14,8 @@ from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, 
 from vclr.errors import UsageError
 from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
 
+WITH_JOIN = ("join", "output", "overwrite", "quiet")  # options of a command that joins shards
+
 PhotoFolder = Annotated[Path | None, typer.Option(help="Folder of photos, or its zip.")]
 
 
@@ -85,7 +87,14 @@ def views(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output even if it contains files but no manifest.json.")
     ] = False,
-    keep_work: Annotated[bool, typer.Option("--keep-work", hidden=True)] = False,
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Keep the record of finished photos beside the output: with it, the same command later verifies all "
+            "files, and renders only photos that are new or changed, or whose file is missing or damaged.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Render a folder of photos in another view with the same geometry.
@@ -103,7 +112,7 @@ def views(
 
     check_output_folder(output, {})
     if join:
-        refuse_beside_join(context, "overwrite", "keep_work")
+        refuse_beside_join(context)
         join_views(join, output, overwrite)
         return
     if not view or images is None:
@@ -125,23 +134,16 @@ def views(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
-        seed=seed,
     )
     write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 
 
-def refuse_beside_join(context: typer.Context, *allowed: str) -> None:
-    """Refuse all options beside `--join` but the output and those that are allowed: a join would ignore them.
-
-    Raises:
-        UsageError: one is on the command line; names it.
-    """
-    for parameter in context.command.params:
-        name = str(parameter.name)
+def refuse_beside_join(context: typer.Context) -> None:
+    """Refuse options that are given beside `--join` and do not apply to it."""
+    for name in context.params:
         source = context.get_parameter_source(name)
-        is_given = source is not None and source.name == "COMMANDLINE"
-        if is_given and name not in ("join", "output", "quiet", *allowed):
-            raise UsageError(f"--join and {parameter.opts[0]}: give one of them, not both")
+        if name not in WITH_JOIN and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--join and --{name.replace('_', '-')}: give one of them, not both")
 
 
 @app.command()

@@ -39,7 +39,9 @@ def inspect_views(
         typer.Option(metavar="NAME,...", help=f"Views to compute: {', '.join([*COMPUTED_VIEWS, *CONTROLS])}."),
     ] = "",
     sample: Annotated[int, typer.Option(min=1, help="Number of photos to measure.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample, and of computed views.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sample, and of computed views without a configuration.")
+    ] = 0,
     json: Annotated[Path | None, typer.Option(help="Write all figures to this json file.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if a view fails, with a line for each.")] = False,
     min_structure: Annotated[Minima, _minimum("agreement of its edges with the photo's", "structure")] = None,

@@ -17,10 +17,10 @@ from vclr.errors import UsageError
 from vclr.outputs import PROPOSALS_STARTS, Inputs, check_output_file
 
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
-MODELS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
+DEFAULTS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
-MinScore = Annotated[float, typer.Option(help="Leave out proposals with a lower score.")]
+MinScore = Annotated[float | None, typer.Option(help="Leave out proposals with a lower score.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -31,15 +31,15 @@ def proposals(
     method: Annotated[str, typer.Option(help=f"How to find objects. {METHODS}.")] = "graph",
     annotations: Annotated[Path | None, typer.Option(help="COCO json that lists the photos and their ids.")] = None,
     model: Annotated[
-        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {MODELS or 'none'}).")
+        str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {DEFAULTS}).")
     ] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the model on the hub.")] = "",
     checkpoint: Annotated[
         Path | None, typer.Option(help="With --method detector: a checkpoint, or the folder of a training.")
     ] = None,
-    depth: Annotated[Path | None, typer.Option(help="Folder of a depth view of the photos, for methods with one.")] = (
-        None
-    ),
+    depth: Annotated[
+        Path | None, typer.Option(help="With --method depth_cut: folder of a depth view of the photos.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Precision of a model: float32, bfloat16, or auto: bfloat16 where it is fast.")
@@ -48,13 +48,20 @@ def proposals(
         int, typer.Option(min=0, help="Number of photos that a model gets at once; 0 for the method's default.")
     ] = 0,
     max_proposals: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    min_score: MinScore = None,
     num_gpus: Annotated[
         int, typer.Option(min=1, help="Number of processes that share the photos, one per GPU (or on the CPU).")
     ] = 1,
     shard: ShardOption = None,
     join: Join = None,
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Keep the record of finished photos beside the output: with it, the same command later searches only "
+            "photos that are new or changed.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Propose objects of any class in photos, without labels.
@@ -69,8 +76,8 @@ def proposals(
     from vclr.object_proposals.options import MethodOptions
     from vclr.object_proposals.write import join_proposals, write_proposals
 
-    inputs = {"--images": images, "--annotations": annotations, "--join": join}
-    _check(output, {**inputs, "--checkpoint": checkpoint, "--depth": depth}, min_score)
+    inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
+    _check(output, inputs, min_score)
     if join:
         refuse_beside_join(context)
         join_proposals(join, output)
@@ -82,16 +89,16 @@ def proposals(
 
         if shard:
             raise UsageError("--num-gpus and --shard: give one of them, not both")
-        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, device))
-    options = MethodOptions(
-        model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score, seed
-    )
+        known = PROPOSAL_METHODS.get(method)
+        place = device if known and "device" in known.uses else "cpu"
+        raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, place))
+    options = MethodOptions(model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score)
     open_proposer = None
     if method == "detector":  # it needs what lies above the room of proposals
         from vclr.evaluation import detector_proposals
 
         open_proposer = detector_proposals.open_proposer
-    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer)
+    write_proposals(method, images, output, annotations, quiet, shard, options, open_proposer, keep_work)
 
 
 @proposal_verbs.command("recall")
@@ -131,7 +138,7 @@ def import_results(
     annotations: Annotated[Path, typer.Option(help="COCO json that lists the photos and their ids.")],
     output: OutputFile,
     top_k: TopK = MAX_PROPOSALS,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     source: Annotated[str, typer.Option(help="What made them, for the json (default: the file's name).")] = "",
     license: Annotated[str, typer.Option(help="Their license, for the json and `vclr licenses`.")] = "",  # noqa: A002
     quiet: Quiet = False,
@@ -161,7 +168,7 @@ def merge(
             min=0, max=1, help="IoU above which two proposals are one object: of masks if both have one, else of boxes."
         ),
     ] = MAX_IOU,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     quiet: Quiet = False,
 ) -> None:
     """Merge proposals of several sources: duplicates and known objects are left out, scores made comparable.
@@ -196,8 +203,8 @@ def rank(
     print(rank_proposals(proposals, images, annotations, output, top_k, quiet))
 
 
-def _check(output: Path, inputs: Inputs, min_score: float = 0.0) -> None:
+def _check(output: Path, inputs: Inputs, min_score: float | None = None) -> None:
     """Check what all verbs that write proposals have in common: the output and the lowest score."""
     check_output_file(output, inputs, starts=PROPOSALS_STARTS)
-    if not math.isfinite(min_score):
+    if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score {min_score}: must be a finite number")

@@ -9,6 +9,7 @@ that photo alone.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
@@ -31,6 +32,10 @@ from vclr.work_folder import FAILED, JOURNAL, Journal, Json, work_beside
 
 log = logging.getLogger("vclr.image_folders")
 
+PACKAGE = Path(__file__).parents[1]
+# Of the ground floor, what changes results; the others read, write and report.
+PIXEL_MODULES = ("vclr.depth_colors", "vclr.device", "vclr.pictures", "vclr.pretrained", "vclr.structures")
+
 Result = tuple[Any, list[str]]  # a value for json, and the names of the files that were written
 
 
@@ -41,20 +46,18 @@ class Notes:
     Attributes:
         sources: the sha256 of each photo that was read.
         drawn_from: the sha256 of the list of photos from which others were drawn; None if none was.
-        views: the sha256 of each file of a view that was read.
     """
 
     sources: dict[str, str] = field(default_factory=dict)
     drawn_from: str | None = None
-    views: dict[str, str] = field(default_factory=dict)
 
 
 class Photos:
     """The photos of a folder, with notes about those that a result was computed from."""
 
-    def __init__(self, folder: ImageFolder, names: Sequence[str] = (), views: ImageFolder | None = None) -> None:
-        """Take a folder, the names of the photos from which `draw` draws, and the folder of a view that is read too."""
-        self.folder, self.names, self.views = folder, names, views
+    def __init__(self, folder: ImageFolder, names: Sequence[str] = ()) -> None:
+        """Take a folder, and the names of the photos from which `draw` draws."""
+        self.folder, self.names = folder, names
         self.listing = hashlib.sha256(json.dumps(names).encode()).hexdigest()
         self.digests: dict[str, str] = {}
         self.forget()
@@ -73,26 +76,17 @@ class Photos:
         self.notes.sources[name] = self.digests[name]
         return np.asarray(open_image(self.folder.path_of(name), data))
 
-    def note_view(self, name: str) -> None:
-        """Note that the result also depends on this file of the view."""
-        assert self.views is not None
-        self.notes.views[name] = hashlib.sha256(self.views.read(name)).hexdigest()
-
     def draw(self, random: Generator) -> np.ndarray:
         """Return the pixels of a photo that the generator chooses."""
         self.notes.drawn_from = self.listing
         return self.open(self.names[int(random.integers(len(self.names)))])
 
     def are_same(self, entry: Json) -> bool:
-        """Tell whether the photos and views are still those that an entry of the journal was made from."""
-        with suppress(UserError, OSError):
-            if entry["drawn_from"] not in (None, self.listing):
-                return False
-            self.forget()
-            for name in entry.get("views", {}):
-                self.note_view(name)
-            are_same = all(self._digest(name) == digest for name, digest in entry["sources"].items())
-            return are_same and self.notes.views == entry.get("views", {})
+        """Tell whether the photos are still those that an entry of the journal was made from."""
+        with suppress(UserError):
+            return entry["drawn_from"] in (None, self.listing) and all(
+                self._digest(name) == digest for name, digest in entry["sources"].items()
+            )
         return False
 
     def _digest(self, name: str) -> str:
@@ -197,8 +191,7 @@ class Walk:
     def _add(self, item: Any, result: Result, notes: Notes) -> None:
         value, names = result
         drawn = self.photos.notes
-        read: Json = {"sources": notes.sources | drawn.sources, "drawn_from": notes.drawn_from or drawn.drawn_from}
-        read |= {"views": notes.views} if notes.views else {}
+        read = {"sources": {**notes.sources, **drawn.sources}, "drawn_from": notes.drawn_from or drawn.drawn_from}
         files = {name: _describe(self.files / name) for name in names}
         self.journal.add({"item": item, **read, "files": files, "result": value})
 
@@ -264,8 +257,37 @@ def walk_photos(
 
 
 def hash_module(module: ModuleType) -> str:
-    """Return the sha256 of a module, for the settings of a walk: what other code made is not used again."""
-    return sha256(str(module.__file__))
+    """Return one sha256 of the code that computes a result, for the settings of a walk: other code computes it again.
+
+    That is every module in a room of the package, and of the ground floor `PIXEL_MODULES`, that it imports, directly or
+    through others. What other code made is not used again. The rest of the ground floor counts by the version of vclr.
+    """
+    found: dict[str, Path] = {}
+    names = [module.__name__]
+    while names:
+        name = names.pop()
+        path = _file_of(name)
+        if name not in found and path is not None:
+            found[name] = path
+            names += _imported_names(path)
+    return hashlib.sha256("".join(f"{name} {sha256(found[name])}\n" for name in sorted(found)).encode()).hexdigest()
+
+
+def _file_of(name: str) -> Path | None:
+    """Return the file of a module that counts; None for one that does not, and for a name in a module."""
+    root, *parts = name.split(".")
+    place = PACKAGE.joinpath(*parts)
+    files = [place.with_suffix(".py")] if name in PIXEL_MODULES or len(parts) > 1 else []
+    files += [place / "__init__.py"] if parts else []
+    return next((path for path in files if root == PACKAGE.name and path.is_file()), None)
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    """Yield the names that a file imports with `from`; some are modules."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _key(item: Any) -> str:

@@ -46,7 +46,7 @@ def propose_with_processes(arguments: list[str], output: Path, num_processes: in
     check_gpus(num_processes, device, "--device ")
     work = output.absolute().with_name(f".{output.name}.shards")
     parts = _name_shards(work, num_processes, ".json")
-    if code := _run_shards(arguments, parts, []):
+    if code := _run_shards(arguments, parts, ["--keep-work"]):
         return code
     join_proposals(parts, output)
     if not read_info(output).get("failed"):

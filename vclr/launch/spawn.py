@@ -57,9 +57,9 @@ def run_commands(commands: Sequence[list[str]]) -> int:
 
     A signal is passed on to all; if this process dies, they die with it. If one fails, the others finish.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    gpus = visible.split(",") if visible else [str(number) for number in range(len(commands))]
-    # Without GPUs, the variable has no effect; an empty one hides all.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # An empty variable hides all GPUs, so it stays; on a machine without GPUs, it has no effect.
+    gpus = [str(number) for number in range(len(commands))] if visible is None else visible.split(",")
     own = [{"CUDA_VISIBLE_DEVICES": gpus[number]} if number < len(gpus) else {} for number in range(len(commands))]
     return _run(list(zip(commands, own, strict=True)), float("inf"))
 

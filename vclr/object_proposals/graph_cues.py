@@ -13,43 +13,43 @@ CLEAR_EDGE, NO_EDGE, SURE_EDGE = 10.0, 4.0, 12.0  # Lab difference across a bord
 
 # Rounded from a logistic regression on photos, `python -m benchmarks.fit_graph`; fitted on either half of them, they
 # rank the other half nearly as well. Cues overlap, so the sign of one weight alone says little.
-CONSTANT = -12.2
+CONSTANT = -12.9
 WEIGHTS: dict[str, float] = {
-    "edge": 0.58,  # mean edge along the boundary, log
-    "edge^2": 0.028,
-    "closed": 0.12,  # the same, each border counting as at most clear
-    "open": -0.2,  # share of the boundary without an edge
-    "sure": 0.0072,  # share of the boundary with a strong edge
-    "inner edge": -0.68,  # mean edge between the pieces inside, log
-    "one piece": -1.3,  # whether it is a piece, which nothing merged
+    "edge": 0.61,  # mean edge along the boundary, log
+    "edge^2": 0.0083,
+    "closed": 0.18,  # the same, each border counting as at most clear
+    "open": -0.24,  # share of the boundary without an edge
+    "sure": 0.033,  # share of the boundary with a strong edge
+    "inner edge": -0.65,  # mean edge between the pieces inside, log
+    "one piece": -1.2,  # whether it is a piece, which nothing merged
     "pieces": 0.21,  # their number, log
-    "compact": -0.42,  # area in terms of the perimeter; a disk has 1
-    "border": -2,  # share of the perimeter along the image's border
-    "at border": -0.41,  # whether it touches that border
-    "size": 0.22,  # share of the image's area, log
-    "size^2": -0.07,
-    "fill": -2.1,  # share of its box that it fills
-    "ellipse": 3.6,  # its area in terms of the ellipse with its moments
-    "round": 0.6,  # short axis of that ellipse in terms of the long one
-    "wide": 0.086,  # width of the box in terms of its height, log
-    "wide^2": -0.095,
-    "aside": 2.9,  # distance from the middle column
-    "low": 1,  # how far down the image
-    "from center": -1.7,  # distance from the center of the image
-    "color": 2.6,  # difference in color from the pieces around it
+    "compact": -0.51,  # area in terms of the perimeter; a disk has 1
+    "border": -1.9,  # share of the perimeter along the image's border
+    "at border": -0.4,  # whether it touches that border
+    "size": 0.15,  # share of the image's area, log
+    "size^2": -0.071,
+    "fill": -2.3,  # share of its box that it fills
+    "ellipse": 4.1,  # its area in terms of the ellipse with its moments
+    "round": 0.65,  # short axis of that ellipse in terms of the long one
+    "wide": 0.09,  # width of the box in terms of its height, log
+    "wide^2": -0.096,
+    "aside": 3.0,  # distance from the middle column
+    "low": 1.0,  # how far down the image
+    "from center": -1.8,  # distance from the center of the image
+    "color": 2.7,  # difference in color from the pieces around it
     "texture": 1.2,  # difference in fine contrast from them
-    "rare": 0.4,  # difference in color from the whole image
+    "rare": 0.31,  # difference in color from the whole image
     "spread": 1.2,  # standard deviation of its colors, log
-    "light": -0.46,  # mean lightness
+    "light": -0.47,  # mean lightness
     "colorful": -1.2,  # mean saturation
-    "agreement": 3.6,  # mean over hierarchies of the best IoU with a region
-    "agreement^2": -0.55,
-    "disagreement": -0.67,  # the lowest of these
+    "agreement": 4.8,  # mean over hierarchies of the best IoU with a region
+    "agreement^2": -1.5,
+    "disagreement": -0.52,  # the lowest of these
     "hierarchies": -0.18,  # how many hierarchies have exactly this region
-    "edge * size": -0.1,  # small objects are seen by other cues than large ones
-    "color * size": 0.18,
-    "ellipse * size": 0.028,
-    "fill * size": -0.57,
+    "edge * size": -0.11,  # small objects are seen by other cues than large ones
+    "color * size": 0.19,
+    "ellipse * size": 0.14,
+    "fill * size": -0.6,
 }
 
 

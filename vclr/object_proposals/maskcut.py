@@ -6,7 +6,8 @@ photos of a batch (`repeated_cut`, `normalized_cut`, `foreground`), and masks al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,10 @@ def open_proposer(options: MethodOptions) -> MaskCut:
     return open_with_keys("maskcut", options)
 
 
-def open_with_keys(method: str, options: MethodOptions, depth: Depth | None = None) -> MaskCut:
-    """Open a method that cuts the keys of a vision transformer.
+def open_with_keys(
+    method: str, options: MethodOptions, depth: Depth | None = None, facts: Mapping[str, Any] = MappingProxyType({})
+) -> MaskCut:
+    """Open a method that cuts the keys of a vision transformer; `facts` are those of the depth.
 
     Raises:
         UsageError: transformers is not installed, or there is no such device.
@@ -95,4 +98,4 @@ def open_with_keys(method: str, options: MethodOptions, depth: Depth | None = No
     batch_size = options.batch_size or BATCH_SIZES.get(device.type, 1)
     keys = PatchKeys(loaded.model, loaded.processor, name, batch_size)
     rounds = min(ROUNDS, options.max_proposals)
-    return MaskCut(keys, keys.grid, rounds=rounds, depth=depth, batch_size=batch_size, facts=loaded.facts)
+    return MaskCut(keys, keys.grid, rounds=rounds, depth=depth, batch_size=batch_size, facts={**loaded.facts, **facts})

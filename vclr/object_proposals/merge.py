@@ -43,7 +43,7 @@ def merge_proposals(
     annotations: Path | None = None,
     top_k: int = 30,
     max_iou: float = MAX_IOU,
-    min_score: float = 0.0,
+    min_score: float | None = None,
     quiet: bool = False,
 ) -> str:
     """Merge files of proposals.
@@ -57,7 +57,8 @@ def merge_proposals(
         annotations: COCO json of known objects: its images are those of the output, and what it annotates is left out.
         top_k: the most proposals per image.
         max_iou: mask IoU, or box IoU if one has no mask, above which two proposals are one object.
-        min_score: proposals with a lower score are left out; with several files, that is the score of the fusion.
+        min_score: proposals with a lower score are left out, None for none; with several files, that is the score of
+            the fusion.
         quiet: show no progress.
 
     Returns:
@@ -105,7 +106,7 @@ class Fusion:
             without = [str(one.path) for one, ranks in zip(sources, self._ranks, strict=True) if not ranks.has_masks]
             log.warning("%s: has no masks, the others do; its boxes become masks", ", ".join(sorted(without)))
 
-    def merge(self, image: Json, known: Sequence[Json], top_k: int, min_score: float) -> Iterator[Json]:
+    def merge(self, image: Json, known: Sequence[Json], top_k: int, min_score: float | None) -> Iterator[Json]:
         """Yield the merged proposals of an image, best first, as annotations."""
         size = image["height"], image["width"]
         found = [source.of_image(image["id"]) for source in self._sources]
@@ -114,8 +115,8 @@ class Fusion:
         are_same = overlap(shapes, shapes) > self._max_iou
         scores = self._score(found, are_same)
         order = sorted(range(len(every)), key=lambda place: (-scores[place], *_shape_of(every[place])))
-        is_out = (overlap(shapes, shapes_of_annotations(known, size)) > self._max_iou).any(axis=1)
-        is_out |= scores < min_score
+        is_known = (overlap(shapes, shapes_of_annotations(known, size)) > self._max_iou).any(axis=1)
+        is_out = is_known | (scores < (-np.inf if min_score is None else min_score))
         chosen = choose_distinct(are_same[np.ix_(order, order)], is_out[order], top_k)
         for rank in chosen:
             yield as_entry(every[order[rank]], size, float(scores[order[rank]]), self._fill_boxes)

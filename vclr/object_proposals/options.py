@@ -33,8 +33,7 @@ class MethodOptions:
         dtype: as of `choose_dtype`.
         batch_size: number of photos that a model gets at once; 0 for the method's default.
         max_proposals: the most proposals per photo.
-        min_score: proposals with a lower score are left out; a method need not look at it.
-        seed: of methods that draw random numbers, combined with each photo's name.
+        min_score: proposals with a lower score are left out; None for none. A method need not look at it.
     """
 
     model: str = ""
@@ -45,8 +44,7 @@ class MethodOptions:
     dtype: str = "auto"
     batch_size: int = 0
     max_proposals: int = MAX_PROPOSALS
-    min_score: float = 0.0
-    seed: int = 0
+    min_score: float | None = None
 
 
 class Proposer(Protocol):
@@ -56,7 +54,7 @@ class Proposer(Protocol):
         batch_size: the number of photos that `propose` takes at once; a batch may have fewer.
         facts: what the proposals depend on besides the photos, the options and the code: the model with its revision
             or hash, for example. They are written to the json and decide whether unfinished work is continued. The
-            facts `source` and `license` replace those of the catalog.
+            fact `license` states terms besides those of the photos; unfinished work does not depend on it.
     """
 
     batch_size: int

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vclr.catalog.proposal_methods import FREE_METHODS
 from vclr.coco.annotations import OBJECT, Json, encode_mask
 from vclr.files import atomic_path
 
@@ -58,8 +59,19 @@ def read_info(path: Path) -> Json:
 
 
 def list_licenses(info: Json) -> list[str]:
-    """Return the licenses that an `info` states, and those of what it was made from: files and a depth view."""
-    sources = [info.get("from"), info.get("depth"), *(info["sources"] if isinstance(info.get("sources"), list) else [])]
-    inner = [one["info"] for one in sources if isinstance(one, dict) and isinstance(one.get("info"), dict)]
-    own = [str(info["license"])] if info.get("license") else []
-    return list(dict.fromkeys([*own, *(name for one in inner for name in list_licenses(one))]))
+    """Return the licenses that an `info` states, and those that the files state from which it was made.
+
+    Among them is "" if such a file, or the model of a depth view, states none. Methods that need nothing but photos have
+    no license.
+    """
+    depth = info.get("depth")
+    if isinstance(depth, dict) and isinstance(depth.get("info"), dict):
+        own = list_licenses({key: value for key, value in info.items() if key != "depth"})
+        return [*dict.fromkeys([*own, *list_licenses(depth["info"])])]
+    sources = info["sources"] if isinstance(info.get("sources"), list) else []
+    sources = [one for one in (info.get("from"), *sources) if isinstance(one, dict)]
+    heads = [one["info"] if isinstance(one.get("info"), dict) else {} for one in sources]
+    inner = dict.fromkeys(name for head in heads for name in list_licenses(head))
+    if info.get("license"):  # it speaks for the files that state none
+        return [str(info["license"]), *(name for name in inner if name not in ("", str(info["license"])))]
+    return [*inner] if sources or info.get("method") in FREE_METHODS else [""]

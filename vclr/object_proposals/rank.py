@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -47,7 +48,11 @@ def rank_proposals(path: Path, images: Path, annotations: Path, output: Path, to
     listed, known = list_images([path]), KnownObjects(annotations)
     known_ids = {file_key(image["file_name"]): image["id"] for image in known.images}
     photos = Photos(open_folder(images))
-    settings = {"proposals": sha256(path), "annotations": sha256(annotations), "code": hash_module(objectness)}
+    settings = {
+        "proposals": sha256(path),
+        "annotations": sha256(annotations),
+        "code": hash_module(sys.modules[__name__]),
+    }
     with open_source(path, listed, path) as source, walk_photos(output, settings, listed, photos) as walk:
         ranks = Ranks(source, len(listed))
 

@@ -11,24 +11,21 @@ from dataclasses import asdict
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.coco.annotations import Json, load_coco, open_checked
 from vclr.errors import UsageError, UserError, nearest
-from vclr.files import sha256
 from vclr.image_folders.open import open_folder
 from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.object_proposals.options import MethodOptions, Proposer
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
-from vclr.views.files import find_suffix, view_name
 
 OpenProposer = Callable[[MethodOptions], Proposer]
 NO_OPTIONS = MethodOptions()
-FAILED = "failed"  # key of `info`
+FAILED, LICENSE = "failed", "license"  # keys of `info`
 
 
 def write_proposals(
@@ -40,6 +37,7 @@ def write_proposals(
     shard: Shard | None = None,
     options: MethodOptions = NO_OPTIONS,
     open_proposer: OpenProposer | None = None,
+    keep_work: bool = False,
 ) -> Path:
     """Propose objects in photos.
 
@@ -52,6 +50,7 @@ def write_proposals(
         shard: propose objects in these photos alone, for `join_proposals`.
         options: of the method.
         open_proposer: opens a method whose module is in another room; by default that of the method's own module.
+        keep_work: keep the work folder, so that the same call verifies what is finished instead of computing it again.
 
     Returns:
         `output`.
@@ -63,7 +62,7 @@ def write_proposals(
     """
     check_options(method, options)
     listed = (shard or WHOLE).of(_list_photos(Path(images), annotations))
-    photos = Photos(open_folder(images), views=open_folder(options.depth) if options.depth else None)
+    photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
     open_method = open_proposer or import_module(f"vclr.object_proposals.{method}").open_proposer
     proposer = open_method(options)
@@ -74,8 +73,6 @@ def write_proposals(
         if (item.get("height", height), item.get("width", width)) != (height, width):
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
-        if photos.views and (suffix := find_suffix(photos.views, item["file_name"])):
-            photos.note_view(view_name(item["file_name"], suffix))
         return image
 
     def propose(items: list[Json], images: list[np.ndarray]) -> list[Result]:
@@ -85,7 +82,8 @@ def write_proposals(
             for image, (masks, scores) in zip(images, found, strict=True)
         ]
 
-    with walk_photos(Path(output), _settings(method, options, proposer, open_method), items, photos) as walk:
+    settings = _settings(method, options, proposer, open_method)
+    with walk_photos(Path(output), settings, items, photos, keep_work) as walk:
         walk.finish(read, propose, "object proposals", quiet, proposer.batch_size)
         failed = {item["file_name"]: says for item, says in walk.failed}
         kept = [entry for entry in listed if entry["file_name"] not in failed]
@@ -128,8 +126,7 @@ def describe_method(method: str, options: MethodOptions, facts: Json) -> Json:
     """Return `info` of the json."""
     own: Json = {"method": method, "source": f"vclr proposals --method {method}"}
     own |= {"max_proposals": options.max_proposals, "min_score": options.min_score}
-    stated = PROPOSAL_METHODS[method].license
-    return {**own, **({"license": stated} if stated else {}), **facts}
+    return {**own, **facts}
 
 
 def join_proposals(parts: Sequence[Path], output: Path) -> Path:
@@ -142,23 +139,27 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     ordered = order_parts((part, opened[part].head.get("shard")) for part in map(Path, parts))
     infos = [dict(opened[part].head.get("info") or {}) for part in ordered]
     failed = {name: says for info in infos for name, says in info.pop(FAILED, {}).items()}
+    first = next((info for info in infos if LICENSE in info), infos[0])
     for part, info in zip(ordered, infos, strict=True):
-        if info != infos[0]:
+        if _without_license(info) != _without_license(first):
             says = f"was made in another way than {ordered[0]} (their `info` differs)"
             raise UserError(f"{part}: {says}; make one of them again")
     images = [image for part in ordered for image in opened[part].images]
     found = chain.from_iterable(opened[part].read_annotations() for part in ordered)
-    write_proposals_file(output, {"info": infos[0] | ({FAILED: failed} if failed else {}), "images": images}, found)
+    write_proposals_file(output, {"info": first | ({FAILED: failed} if failed else {}), "images": images}, found)
     return Path(output)
 
 
-def _settings(method: str, options: MethodOptions, proposer: Proposer, open_method: Any) -> Json:
+def _settings(method: str, options: MethodOptions, proposer: Proposer, open_method: OpenProposer) -> Json:
     """Return everything besides the photos that the proposals depend on."""
     given = {name: str(value) for name, value in asdict(options).items() if name not in ("device", "batch_size")}
-    # A method is made of several modules of this room.
-    code = {path.name: sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
-    own = hash_module(import_module(open_method.__module__))
-    return {"method": method, **given, "facts": proposer.facts, "code": code | {"method": own}}
+    code = [hash_module(import_module(name)) for name in (open_method.__module__, __name__)]
+    return {"method": method, **given, "facts": _without_license(proposer.facts), "code": code}
+
+
+def _without_license(facts: Json) -> Json:
+    """Leave out the license: proposals do not depend on it, and the hub does not always answer when it is asked."""
+    return {key: value for key, value in facts.items() if key != LICENSE}
 
 
 def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
@@ -169,10 +170,10 @@ def _list_photos(images: Path, annotations: Path | None) -> list[Json]:
     return [{"id": number, "file_name": name} for number, name in enumerate(open_folder(images).image_names(), 1)]
 
 
-def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float) -> Json:
+def _as_result(image: np.ndarray, masks: np.ndarray, scores: np.ndarray, min_score: float | None) -> Json:
     found = [
         describe_mask(mask, float(score))
         for mask, score in zip(masks, scores, strict=True)
-        if score >= min_score and mask.any()
+        if (min_score is None or score >= min_score) and mask.any()
     ]
     return {"height": image.shape[0], "width": image.shape[1], "annotations": found}

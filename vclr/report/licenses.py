@@ -137,16 +137,19 @@ class _Ledger:
             yield Term(what, path.as_posix(), term.of, term.license)
 
     def _of_proposals(self, what: str, path: Path) -> Term:
-        """Return the terms of a file of proposals: those that its `info` states, besides those of the photos."""
+        """Return the terms of a file of proposals: those that its `info` states, besides those of the photos.
+
+        Where it states none, for all of them or for some of what was merged, the terms of its place count.
+        """
         term = self.of_path(what, path)
         info = read_info(path) if path.is_file() else {}
         stated = list_licenses(info)
-        if not stated:
+        if not any(stated):
             return term
-        terms = [of_model_card(name) for name in stated]
+        terms = [of_model_card(name) if name else term.license for name in stated]
         because = ", ".join(f"{one.name}: {one.because}" for one in terms)
-        of = str(info.get("source") or term.of)
-        return Term(what, term.path, of, License(", ".join(stated), all(one.commercial for one in terms), because))
+        of, names = str(info.get("source") or term.of), ", ".join(one.name for one in terms)
+        return Term(what, term.path, of, License(names, all(one.commercial for one in terms), because))
 
     def _find(self, name: str) -> Path | None:
         """Find a file that a split was made of by the name in the split's record."""

@@ -155,7 +155,8 @@ def draw_sample(inspected: Inspected, count: int, seed: int) -> Sample:
         if not every:
             raise UserError(f"{inspected.annotations}: lists no images")
         names = _draw(every, count, seed)
-        drawn = {image["id"]: image for image in coco.images if image["file_name"] in set(names)}
+        wanted = {*names}
+        drawn = {image["id"]: image for image in coco.images if image["file_name"] in wanted}
         sizes = {image["file_name"]: (image["height"], image["width"]) for image in drawn.values()}
         objects = {name: [] for name in names}
         for annotation in coco.check_annotations(checks):

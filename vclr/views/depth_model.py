@@ -29,7 +29,7 @@ from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
 from vclr.image_folders.walk import hash_module
 from vclr.pictures import INVERSE_DEPTH
 from vclr.pretrained import Pretrained, load_pretrained
-from vclr.views.option_checks import refuse_unused
+from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.renderer import Rendered, RenderOptions, default_batch_size
 
 WINDOW = (2.0, 98.0)  # percentiles of a photo's inverse depth that become 0 and 65535
@@ -65,7 +65,7 @@ def open_renderer(options: RenderOptions) -> DepthRenderer:
         UsageError: transformers is missing, an option does not apply, or nobody knows what the model's values mean.
         UserError: the model cannot be loaded.
     """
-    refuse_unused(options, DEPTH, ("revision", "depth_kind", "batch_size"))
+    refuse_unused(options, DEPTH, (*OF_MODELS, "revision", "depth_kind", "batch_size"))
     if options.depth_kind and options.depth_kind not in DEPTH_KINDS:
         raise UsageError(f"--depth-kind {options.depth_kind}: must be {' or '.join(DEPTH_KINDS)}")
     device = choose_device(options.device, "--device ")
@@ -107,7 +107,7 @@ class DepthRenderer:
         try:
             depths = self.estimate(working)
         except (RuntimeError, ValueError) as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or "CUDA error" in str(error):  # which fails all later photos too
                 raise
             raise UserError(f"{stems[0]}: the model cannot process this photo: {first_line(error)}") from None
         return [

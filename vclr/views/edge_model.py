@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,22 +13,23 @@ from vclr.catalog.views import EDGE, HED
 from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
+from vclr.image_folders.walk import hash_module
 from vclr.views.hed import STRIDE, EdgeDetector, rename_published
-from vclr.views.option_checks import refuse_unused
+from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
-from vclr.views.renderer import Rendered, RenderOptions, hash_code
+from vclr.views.renderer import Rendered, RenderOptions
 from vclr.views.working_size import resize, working_size
 
 MAX_SIZE = 1024  # pixels of the longer side; the detector was trained on photos of 480x320
 DTYPE = "float32"  # unless another is asked for
-CODE = ("edge_model", "hed", "working_size", "pixels")
 
 
 class EdgeRenderer:
     """Draws the edges that the detector finds, white on black, one photo at a time."""
 
     batch_size = 1
+    code = hash_module(sys.modules[__name__])
 
     def __init__(self, options: RenderOptions) -> None:
         assert options.weights is not None
@@ -37,7 +39,6 @@ class EdgeRenderer:
         self.detector = EdgeDetector()
         load_published(self.detector, options.weights, "the edge detector HED", rename_published)
         self.detector.eval().to(self.device, self.dtype)
-        self.code = hash_code(*CODE)
         self.facts: dict[str, Any] = {
             "producer": HED,
             "weights": {options.weights.name: sha256(options.weights)},
@@ -67,7 +68,7 @@ def open_renderer(options: RenderOptions) -> EdgeRenderer:
         UsageError: there are no weights, or an option does not belong to this view.
         UserError: the weights cannot be read.
     """
-    refuse_unused(options, EDGE, ("weights", "max_size"))
+    refuse_unused(options, EDGE, (*OF_MODELS, "weights", "max_size"))
     if options.model not in ("", HED):
         raise UsageError(f"--model {options.model}: the view {EDGE} is computed, or made by {HED}")
     if options.weights is None:

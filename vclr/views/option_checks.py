@@ -7,19 +7,24 @@ import dataclasses
 from vclr.errors import UsageError
 from vclr.views.renderer import RenderOptions
 
-COMMON = ("model", "device", "dtype", "seed")  # are of every renderer
+OF_MODELS = ("model", "device", "dtype")  # what every renderer that runs a model uses
 
 
 def refuse_unused(options: RenderOptions, view: str, used: tuple[str, ...]) -> None:
     """Refuse options that a view would ignore.
 
+    Args:
+        options: the options.
+        view: its name, for errors.
+        used: the options that it uses, besides the seed and the batch size 1.
+
     Raises:
-        UsageError: an option is set that is neither common nor in `used`.
+        UsageError: another option is set.
     """
     if options.batch_size > 1 and "batch_size" not in used:
         raise UsageError(f"--batch-size: view {view} renders one photo at a time; leave it out")
     for option in dataclasses.fields(options):
-        is_used = option.name in (*COMMON, "batch_size", *used)
+        is_used = option.name in ("seed", "batch_size", *used)
         if not is_used and getattr(options, option.name) != option.default:
             name = option.name.replace("_", "-")
             raise UsageError(f"--{name}: view {view} does not use it; leave it out")

@@ -9,7 +9,6 @@ Views that are arithmetic alone are functions instead; see `vclr.views.computed`
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-
-from vclr.files import sha256
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Renderer(Protocol):
 
     Attributes:
         facts: everything that the pixels depend on besides the photos, for the manifest: model, revision, license ...
-        code: the sha256 of the code that renders, as `vclr.image_folders.walk.hash_module` returns it.
+        code: what `vclr.image_folders.walk.hash_module` returns for the module that renders.
         batch_size: how many photos are rendered at a time.
     """
 
@@ -90,9 +87,3 @@ class Renderer(Protocol):
 def default_batch_size(device_type: str) -> int:
     """Return the batch size for `cuda` or `cpu`. On a CPU, it is 1, so that shards give the bytes of one command."""
     return 8 if device_type == "cuda" else 1
-
-
-def hash_code(*names: str) -> str:
-    """Return one sha256 of modules of this room, for `Renderer.code`."""
-    digests = (sha256(Path(__file__).with_name(f"{name}.py")) for name in names)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from vclr.catalog.views import ADAIN, STYLE
 from vclr.device import choose_device, choose_dtype, float32_precision
 from vclr.errors import UsageError
 from vclr.files import sha256
+from vclr.image_folders.walk import hash_module
 from vclr.views.adain import adain, channel_statistics
 from vclr.views.computed import view_generator
-from vclr.views.option_checks import refuse_unused
+from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.pixels import to_image, to_tensor
 from vclr.views.published_weights import load_published
-from vclr.views.renderer import Rendered, RenderOptions, hash_code
+from vclr.views.renderer import Rendered, RenderOptions
 from vclr.views.style_decoder import build_decoder
 from vclr.views.style_pictures import StylePictures
 from vclr.views.vgg import build_encoder
@@ -28,7 +30,6 @@ from vclr.views.working_size import resize, working_size
 MAX_SIZE = 512  # pixels of the longer side, of photos and of pictures of styles
 ENCODER, DECODER = "vgg_normalised.pth", "decoder.pth"  # the published files
 DTYPE = "float32"  # unless another is asked for
-CODE = ("style_model", "adain", "vgg", "style_decoder", "style_pictures", "textures", "working_size", "pixels")
 
 
 class StyleRenderer:
@@ -38,6 +39,7 @@ class StyleRenderer:
     """
 
     batch_size = 1
+    code = hash_module(sys.modules[__name__])
 
     def __init__(self, options: RenderOptions) -> None:
         self.device = choose_device(options.device)
@@ -49,7 +51,6 @@ class StyleRenderer:
         assert options.weights is not None
         self.encoder = self._load(build_encoder(), options.weights / ENCODER, "the encoder of AdaIN")
         self.decoder = self._load(build_decoder(), options.weights / DECODER, "the decoder of AdaIN")
-        self.code = hash_code(*CODE)
         self.facts: dict[str, Any] = {
             "producer": ADAIN,
             "weights": {name: sha256(options.weights / name) for name in (ENCODER, DECODER)},
@@ -94,7 +95,7 @@ def open_renderer(options: RenderOptions) -> StyleRenderer:
         UsageError: there are no weights, or an option does not belong to this view or is out of its range.
         UserError: the weights or the pictures of styles cannot be read.
     """
-    refuse_unused(options, STYLE, ("weights", "styles", "alpha", "max_size"))
+    refuse_unused(options, STYLE, (*OF_MODELS, "weights", "styles", "alpha", "max_size"))
     if options.model not in ("", ADAIN):
         raise UsageError(f"--model {options.model}: the view {STYLE} is made by {ADAIN}")
     if options.weights is None:

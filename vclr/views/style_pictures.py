@@ -14,7 +14,8 @@ from vclr.catalog.license_files import LICENSE_FILES
 from vclr.errors import UserError
 from vclr.files import read_bytes
 from vclr.image_folders.folder import ImageFolder
-from vclr.image_folders.open import fingerprint, open_folder
+from vclr.image_folders.open import open_folder
+from vclr.image_folders.packed import PackedFolder
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.views.textures import draw_texture
 
@@ -45,7 +46,7 @@ class StylePictures:
                 raise UserError(f"{self.folder.path}: contains no pictures ({', '.join(IMAGE_SUFFIXES)})")
             self.facts = {
                 "pictures": len(self.names),
-                "sha256": fingerprint(path) or _hash_pictures(self.folder, self.names),
+                "sha256": _hash_pictures(self.folder, self.names),
                 "license": read_declared_license(path),
             }
 
@@ -83,7 +84,9 @@ def read_declared_license(path: Path) -> dict[str, Any] | None:
 
 
 def _hash_pictures(folder: ImageFolder, names: list[str]) -> str:
-    """Return one sha256 of the names and bytes of pictures; a manifest or a zip makes this unnecessary."""
+    """Return one sha256 of the names and bytes of pictures; of a zip, of its list of names, sizes and CRC-32."""
+    if isinstance(folder, PackedFolder):
+        return folder.hash_contents()
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name} {hashlib.sha256(folder.read(name)).hexdigest()}\n".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
@@ -55,9 +56,9 @@ def write_views(
         quiet: show no progress.
         shard: render these photos alone, for `join_views`.
         overwrite: replace the folder even if it contains files but no manifest.
-        options: how a model renders the view.
+        options: how a model renders the view; `seed` replaces theirs.
         layout: one of `LAYOUTS`; "" stores depth in 16 bits.
-        keep_work: keep the work folder, so that the same call verifies what is finished instead of rendering it again.
+        keep_work: keep the work folder, so that the same call verifies the output and renders only what it lacks.
 
     Returns:
         The manifest.
@@ -78,10 +79,10 @@ def write_views(
     check_output(output, "photos", own, overwrite)
 
     drawn = Photos(source, photos)
-    renderer = _open_renderer(view, options or RenderOptions(seed=seed), seed, drawn)
+    renderer = _open_renderer(view, replace(options or RenderOptions(), seed=seed), drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
-    settings = {"view": view, "seed": seed, "code": renderer.code, **renderer.facts}
+    settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
@@ -108,7 +109,7 @@ def write_views(
     return output / MANIFEST
 
 
-def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos) -> Renderer:
+def _open_renderer(view: str, options: RenderOptions, photos: Photos) -> Renderer:
     """Open what renders a view: its model, or else its function."""
     is_asked = bool(options.model or options.weights)
     if view in PRODUCERS and (is_asked or view not in COMPUTED_VIEWS):
@@ -120,8 +121,9 @@ def _open_renderer(view: str, options: RenderOptions, seed: int, photos: Photos)
         raise UsageError(f"unknown view {view!r}; nearest: {near} (views: {', '.join(known)})")
     if is_asked:
         raise UsageError(f"view {view}: is computed without a model; leave --model and --weights out")
-    refuse_unused(options, view, ())
-    return _Computed(view, seed, photos)
+    is_cpu = options.device == "cpu"  # where it is computed anyway
+    refuse_unused(replace(options, device="auto") if is_cpu else options, view, ())
+    return _Computed(view, options.seed, photos)
 
 
 class _Computed:
@@ -144,6 +146,15 @@ def _as_reference(picture: Rendered) -> Rendered:
     """Return a picture as the reference implementation's files have it: 8 bits per channel, depth in colors."""
     is_depth = picture.pixels.dtype == np.uint16
     return Rendered(colorize_levels(picture.pixels), picture.facts) if is_depth else picture
+
+
+def _without_licenses(facts: Json) -> Json:
+    """Leave out licenses: pixels do not depend on them, and the hub does not always answer when it is asked for one."""
+    return {
+        key: _without_licenses(value) if isinstance(value, dict) else value
+        for key, value in facts.items()
+        if key != "license"
+    }
 
 
 def _write_manifest(folder: Path, files: Json, failed: dict[str, str], **facts: Any) -> None:
@@ -169,12 +180,14 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
     shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
     first = next(iter(shards))
+    common = _without_licenses(shards[first].facts)
     for part, shard in shards.items():
-        for fact in {**shards[first].facts, **shard.facts}:
-            value, others = shard.facts.get(fact), shards[first].facts.get(fact)
-            if value != others:
-                raise UserError(f"{part}: its {fact} is {value}, that of {first} {others}")
-    facts = dict(shards[first].facts)
+        own = _without_licenses(shard.facts)
+        for fact in {**common, **own}:
+            if own.get(fact) != common.get(fact):
+                raise UserError(f"{part}: its {fact} is {own.get(fact)}, that of {first} {common.get(fact)}")
+    stated = (shard.facts for shard in shards.values() if "license" in shard.facts)
+    facts = dict(next(stated, shards[first].facts))
     num_photos = facts.pop("num_photos")
     sources = {name: digest for shard in shards.values() for name, digest in shard.sources.items()}
     failed = {name: says for shard in shards.values() for name, says in shard.failed.items()}

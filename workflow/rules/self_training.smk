@@ -10,7 +10,7 @@
 
 
 rule detector_proposals:
-    """Propose what a trained detector finds in every image of a part of a set, or join its shards."""
+    """Propose what a trained model finds in every image of a part of a set, or join its shards."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
@@ -30,7 +30,7 @@ rule detector_proposals:
         # made of `input`, as in views.smk
         work=lambda wildcards, input: (
             shards.repeat("--join", input.parts)
-            or f"--method detector --checkpoint runs/{wildcards.experiment}/seed{wildcards.seed}/checkpoints/last.pt"
+            or f"--method {DETECTOR} --checkpoint runs/{wildcards.experiment}/seed{wildcards.seed}/checkpoints/last.pt"
             f" --images {origins.images_of(wildcards.set, wildcards.part)}"
             f" --annotations {origins.annotations_of(wildcards.set, wildcards.part)}"
         ),
@@ -39,7 +39,7 @@ rule detector_proposals:
 
 
 rule detector_proposals_shard:
-    """Propose what a trained detector finds in one shard of the images of a part of a set."""
+    """Propose what a trained model finds in one shard of the images of a part of a set."""
     input:
         done="runs/{experiment}/seed{seed}/DONE",
         images=lambda wildcards: origins.source_of(origins.images_of(wildcards.set, wildcards.part)),
@@ -52,19 +52,20 @@ rule detector_proposals_shard:
         gpu=gpus,
         gpu_model=gpu_model,
     params:
+        method=DETECTOR,
         checkpoint="runs/{experiment}/seed{seed}/checkpoints/last.pt",
         images=lambda wildcards: origins.images_of(wildcards.set, wildcards.part),
         annotations=lambda wildcards: origins.annotations_of(wildcards.set, wildcards.part),
     shell:
-        "vclr proposals --method detector --checkpoint {params.checkpoint} --images {params.images}"
+        "vclr proposals --method {params.method} --checkpoint {params.checkpoint} --images {params.images}"
         " --annotations {params.annotations} --shard {wildcards.shard}/{wildcards.shards}"
         " --output {output.proposals} 2>&1 | tee {log}"
 
 
 rule second_round:
-    """Merge the proposals of a trained detector with those of its own training, without what is annotated."""
+    """Merge the proposals of a trained model with those of its own training, without what is annotated."""
     input:
-        detector=DATA / "proposals/{set}/{part}_detector_{experiment}_seed{seed}.json",
+        found=DATA / "proposals/{set}/{part}_detector_{experiment}_seed{seed}.json",
         first=lambda wildcards: experiments.first_proposals(
             wildcards.experiment, wildcards.seed, wildcards.set, wildcards.part
         ),
@@ -74,5 +75,5 @@ rule second_round:
     log:
         "logs/proposals/{set}_{part}_round2_{experiment}_seed{seed}.log",
     shell:
-        "vclr proposals merge {input.first} {input.detector} --annotations {input.known}"
+        "vclr proposals merge {input.first} {input.found} --annotations {input.known}"
         " --output {output.proposals} 2>&1 | tee {log}"
