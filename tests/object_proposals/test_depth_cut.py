@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.object_proposals.tiny_vits import save_vit
-from vclr.coco.annotations import Json, load_coco
+from vclr.coco.annotations import load_coco
 from vclr.errors import UsageError, UserError
 from vclr.files import write_json
 from vclr.generate.toy import render_scene
@@ -76,27 +75,23 @@ def test_a_photo_without_depth_fails_alone(depth: Path, tmp_path: Path) -> None:
     assert coco["info"]["failed"].keys() == {"other.png"}
 
 
-def test_depth_that_changed_is_cut_again_and_its_origin_is_stated(depth: Path, tmp_path: Path) -> None:
-    photo = render_scene(0, 0, "train", 64).natural[:48]
-    write_png(tmp_path / "images" / "photo.png", photo)
-    (tmp_path / "images" / "bad.png").write_bytes(b"no image")  # so that the unfinished work stays
-    model = str(save_vit(tmp_path / "vit"))
-    options = MethodOptions(model=model, depth=depth, device="cpu", max_proposals=2)
+def test_other_depth_is_other_work(depth: Path) -> None:
+    before = DepthFolder(depth).sha256
+    assert DepthFolder(depth).sha256 == before
+    write_png(depth / "photo.png", np.zeros((48, 64, 3), np.uint8))
+    without_manifest = DepthFolder(depth).sha256
+    (depth / "manifest.json").write_text('{"view": "depth"}')
+    assert len({before, without_manifest, DepthFolder(depth).sha256}) == 3
 
-    def propose() -> Json:
-        return load_coco(
-            write_proposals("depth_cut", tmp_path / "images", tmp_path / "p.json", quiet=True, options=options)
-        )
 
-    first = propose()
-    assert first["info"]["depth"] == {"file": "depth"}
-    write_png(depth / "photo.png", np.roll(np.array(Image.open(depth / "photo.png")), 12, axis=1))
-    assert propose()["annotations"] != first["annotations"]
+def test_proposals_name_the_license_of_the_depth(depth: Path) -> None:
+    facts = {"method": "depth_cut", "license": "apache-2.0"}
+    assert list_licenses({**facts, "depth": DepthFolder(depth).describe()}) == ["apache-2.0"]
     made = {"view": "depth", "model": "of/someone", "license": "cc-by-nc-4.0"}
     write_json(depth / "manifest.json", {**made, "files": {}, "num_files": 0})
-    stated = DepthFolder(depth).describe()
-    assert stated == {"file": "depth", "info": made}
-    assert list_licenses({"depth": stated}) == ["cc-by-nc-4.0"]
+    described = DepthFolder(depth).describe()
+    assert described["info"] == made
+    assert list_licenses({**facts, "depth": described}) == ["apache-2.0", "cc-by-nc-4.0"]
 
 
 def test_a_depth_cut_needs_depth(tmp_path: Path) -> None:

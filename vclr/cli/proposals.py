@@ -76,8 +76,8 @@ def proposals(
     from vclr.object_proposals.options import MethodOptions
     from vclr.object_proposals.write import join_proposals, write_proposals
 
-    inputs = {"--images": images, "--annotations": annotations, "--join": join}
-    _check(output, {**inputs, "--checkpoint": checkpoint, "--depth": depth}, min_score)
+    inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
+    _check(output, inputs, min_score)
     if join:
         refuse_beside_join(context)
         join_proposals(join, output)

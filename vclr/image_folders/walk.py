@@ -46,20 +46,18 @@ class Notes:
     Attributes:
         sources: the sha256 of each photo that was read.
         drawn_from: the sha256 of the list of photos from which others were drawn; None if none was.
-        views: the sha256 of each file of a view that was read.
     """
 
     sources: dict[str, str] = field(default_factory=dict)
     drawn_from: str | None = None
-    views: dict[str, str] = field(default_factory=dict)
 
 
 class Photos:
     """The photos of a folder, with notes about those that a result was computed from."""
 
-    def __init__(self, folder: ImageFolder, names: Sequence[str] = (), views: ImageFolder | None = None) -> None:
-        """Take a folder, the names of the photos from which `draw` draws, and the folder of a view that is read too."""
-        self.folder, self.names, self.views = folder, names, views
+    def __init__(self, folder: ImageFolder, names: Sequence[str] = ()) -> None:
+        """Take a folder, and the names of the photos from which `draw` draws."""
+        self.folder, self.names = folder, names
         self.listing = hashlib.sha256(json.dumps(names).encode()).hexdigest()
         self.digests: dict[str, str] = {}
         self.forget()
@@ -78,26 +76,17 @@ class Photos:
         self.notes.sources[name] = self.digests[name]
         return np.asarray(open_image(self.folder.path_of(name), data))
 
-    def note_view(self, name: str) -> None:
-        """Note that the result also depends on this file of the view."""
-        assert self.views is not None
-        self.notes.views[name] = hashlib.sha256(self.views.read(name)).hexdigest()
-
     def draw(self, random: Generator) -> np.ndarray:
         """Return the pixels of a photo that the generator chooses."""
         self.notes.drawn_from = self.listing
         return self.open(self.names[int(random.integers(len(self.names)))])
 
     def are_same(self, entry: Json) -> bool:
-        """Tell whether the photos and views are still those that an entry of the journal was made from."""
-        with suppress(UserError, OSError):
-            if entry["drawn_from"] not in (None, self.listing):
-                return False
-            self.forget()
-            for name in entry.get("views", {}):
-                self.note_view(name)
-            are_same = all(self._digest(name) == digest for name, digest in entry["sources"].items())
-            return are_same and self.notes.views == entry.get("views", {})
+        """Tell whether the photos are still those that an entry of the journal was made from."""
+        with suppress(UserError):
+            return entry["drawn_from"] in (None, self.listing) and all(
+                self._digest(name) == digest for name, digest in entry["sources"].items()
+            )
         return False
 
     def _digest(self, name: str) -> str:
@@ -202,8 +191,7 @@ class Walk:
     def _add(self, item: Any, result: Result, notes: Notes) -> None:
         value, names = result
         drawn = self.photos.notes
-        read: Json = {"sources": notes.sources | drawn.sources, "drawn_from": notes.drawn_from or drawn.drawn_from}
-        read |= {"views": notes.views} if notes.views else {}
+        read = {"sources": {**notes.sources, **drawn.sources}, "drawn_from": notes.drawn_from or drawn.drawn_from}
         files = {name: _describe(self.files / name) for name in names}
         self.journal.add({"item": item, **read, "files": files, "result": value})
 

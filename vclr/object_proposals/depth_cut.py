@@ -6,6 +6,7 @@ factor of the similarity (see `vclr.object_proposals.affinity`), read from a vie
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,22 @@ import torch
 from PIL import Image
 
 from vclr.errors import UsageError, UserError
-from vclr.image_folders.open import MANIFEST, open_folder
+from vclr.image_folders.open import MANIFEST, fingerprint, open_folder
 from vclr.json_text import parse_json
 from vclr.object_proposals.maskcut import MaskCut, open_with_keys
 from vclr.object_proposals.options import MethodOptions
 from vclr.views.files import find_suffix, view_name
 
-Json = dict[str, Any]
-OF_FILES = ("files", "num_files", "failed", "source_sha256", "shard")  # keys of a manifest that change with its files
+OF_MODEL = ("view", "model", "revision", "sha256", "license", "depth_kind")  # keys of a manifest
 
 
 class DepthFolder:
-    """The depth of photos from a folder of views, whose brightness is depth or nearness."""
+    """The depth of photos from a folder of views, whose brightness is depth or nearness.
+
+    Attributes:
+        folder: the folder.
+        sha256: of its manifest, or of all its files if it has none.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the folder, or its zip.
@@ -35,16 +40,15 @@ class DepthFolder:
             UserError: it does not exist, or has no pictures.
         """
         self.folder = open_folder(path)
+        self.sha256 = fingerprint(path) or self._hash_files()
 
-    def describe(self) -> Json:
-        """Return the folder's name and how its view was made, if its manifest says so; nothing of single files."""
-        own: Json = {"file": self.folder.path.name}
-        if MANIFEST not in self.folder:
+    def describe(self) -> dict[str, Any]:
+        """Return what a file of proposals says of the depth: name, hash, and the model that rendered it, if one did."""
+        own: dict[str, Any] = {"file": self.folder.path.name, "sha256": self.sha256}
+        made = parse_json(self.folder.read(MANIFEST), self.folder.path_of(MANIFEST)) if MANIFEST in self.folder else {}
+        if not isinstance(made, dict) or "model" not in made:
             return own
-        made = parse_json(self.folder.read(MANIFEST), self.folder.path_of(MANIFEST))
-        if not isinstance(made, dict) or "view" not in made:
-            return own
-        return {**own, "info": {key: value for key, value in made.items() if key not in OF_FILES}}
+        return {**own, "info": {key: value for key, value in made.items() if key in OF_MODEL}}
 
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str], grid: tuple[int, int]) -> torch.Tensor:
         """Return the (b, n) depth of photos on a grid, from 0 to 1 over each photo.
@@ -55,6 +59,12 @@ class DepthFolder:
         sizes = [(image.shape[1], image.shape[0]) for image in images]
         every = [self._read(name, size, grid).ravel() for name, size in zip(names, sizes, strict=True)]
         return torch.from_numpy(np.stack(every))
+
+    def _hash_files(self) -> str:
+        digest = hashlib.sha256()
+        for name in self.folder.image_names():
+            digest.update(f"{name} {hashlib.sha256(self.folder.read(name)).hexdigest()}\n".encode())
+        return digest.hexdigest()
 
     def _read(self, name: str, size: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
         suffix = find_suffix(self.folder, name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vclr.coco.annotations import Json
 from vclr.coco.file import open_coco
+from vclr.coco.predictions import PredictionsFile
 from vclr.object_proposals.proposals_file import write_proposals_file
 from vclr.object_proposals.sources import as_entry, info_of, open_source, plain_images
 from vclr.progress import track
@@ -44,22 +45,26 @@ def import_proposals(
     listed = open_coco(annotations)
     listed.check_images()
     images = plain_images(listed.images)
-    count = num_low = 0
+    count = 0
     with open_source(results, images, annotations) as source:
         about = info_of(source)
         info = {"method": "import", "source": origin or str(about["file"]), "top_k": top_k, "min_score": min_score}
         info |= {"license": license} if license else {}
 
         def counted() -> Iterator[Json]:
-            nonlocal count, num_low
-            for image in track(images, "importing", quiet):
-                found = source.of_image(image["id"])
-                kept = [one for one in found if min_score is None or one.score >= min_score]
-                num_low += len(found) - len(kept)
-                for one in sorted(kept, key=lambda one: -one.score)[:top_k]:
-                    count += 1
-                    yield as_entry(one, (image["height"], image["width"]), one.score)
+            nonlocal count
+            for entry in _best(source, images, top_k, min_score, quiet):
+                count += 1
+                yield entry
 
         write_proposals_file(output, {"info": {**info, "from": about}, "images": images}, counted())
-    low = f"; {num_low} below the minimum score of {min_score:g} left out" if num_low else ""
-    return f"{output}: {count} proposals for {len(source.entries)} of {len(images)} images{low}"
+    return f"{output}: {count} proposals for {len(source.entries)} of {len(images)} images"
+
+
+def _best(
+    source: PredictionsFile, images: list[Json], top_k: int, min_score: float | None, quiet: bool
+) -> Iterator[Json]:
+    for image in track(images, "importing", quiet):
+        found = [one for one in source.of_image(image["id"]) if min_score is None or one.score >= min_score]
+        for one in sorted(found, key=lambda one: -one.score)[:top_k]:
+            yield as_entry(one, (image["height"], image["width"]), one.score)

@@ -59,12 +59,17 @@ def read_info(path: Path) -> Json:
 
 
 def list_licenses(info: Json) -> list[str]:
-    """Return the licenses that an `info` states, and those of the files and the depth view that it was made of.
+    """Return the licenses that an `info` states, and those that the files state from which it was made.
 
-    Among them is "" if such a file states none. Methods that need nothing but photos have no license.
+    Among them is "" if such a file, or the model of a depth view, states none. Methods that need nothing but photos
+    have no license.
     """
+    depth = info.get("depth")
+    if isinstance(depth, dict) and isinstance(depth.get("info"), dict):
+        own = list_licenses({key: value for key, value in info.items() if key != "depth"})
+        return [*dict.fromkeys([*own, *list_licenses(depth["info"])])]
     sources = info["sources"] if isinstance(info.get("sources"), list) else []
-    sources = [one for one in (info.get("from"), info.get("depth"), *sources) if isinstance(one, dict)]
+    sources = [one for one in (info.get("from"), *sources) if isinstance(one, dict)]
     heads = [one["info"] if isinstance(one.get("info"), dict) else {} for one in sources]
     inner = dict.fromkeys(name for head in heads for name in list_licenses(head))
     if info.get("license"):  # it speaks for the files that state none

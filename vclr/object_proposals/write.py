@@ -22,7 +22,6 @@ from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.object_proposals.options import MethodOptions, Proposer
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
-from vclr.views.files import find_suffix, view_name
 
 OpenProposer = Callable[[MethodOptions], Proposer]
 NO_OPTIONS = MethodOptions()
@@ -63,7 +62,7 @@ def write_proposals(
     """
     check_options(method, options)
     listed = (shard or WHOLE).of(_list_photos(Path(images), annotations))
-    photos = Photos(open_folder(images), views=open_folder(options.depth) if options.depth else None)
+    photos = Photos(open_folder(images))
     items = [{key: entry[key] for key in ("file_name", "height", "width") if key in entry} for entry in listed]
     open_method = open_proposer or import_module(f"vclr.object_proposals.{method}").open_proposer
     proposer = open_method(options)
@@ -74,8 +73,6 @@ def write_proposals(
         if (item.get("height", height), item.get("width", width)) != (height, width):
             path, size = photos.folder.path_of(item["file_name"]), f"{item['width']}x{item['height']}"
             raise UserError(f"{path}: is {width}x{height}, {annotations} says {size}")
-        if photos.views and (suffix := find_suffix(photos.views, item["file_name"])):
-            photos.note_view(view_name(item["file_name"], suffix))
         return image
 
     def propose(items: list[Json], images: list[np.ndarray]) -> list[Result]:
