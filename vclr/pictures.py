@@ -33,7 +33,7 @@ from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 # Recognized by content, whatever the suffix. Other formats stay out: EPS, for example, would start Ghostscript.
 FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff", "PPM": "Ppm"}
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them

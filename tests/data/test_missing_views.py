@@ -33,7 +33,10 @@ def lacking(make_config: MakeConfig, world: Path, tmp_path: Path) -> MakeConfig:
 
 def test_default_refuses(lacking: MakeConfig):
     for check in (TrainingSamples, check_experiment):
-        with pytest.raises(UserError, match=r"view depth of \d+ photos is missing; the first: train_\d+\.png"):
+        with pytest.raises(
+            UserError,
+            match=r"view depth of \d+ photos is missing; the first: train_\d+\.png; .*set views\.missing to skip or photo",
+        ):
             check(lacking())
 
 

@@ -209,6 +209,15 @@ def test_misuse_is_one_line(toy: Path, tmp_path: Path):
         ([*data(toy), *output, "--computed", "edgy"], "nearest: edge"),
         ([*data(toy), *output, "--view", "natural=x"], "is the photo itself"),
         ([*data(toy), *output, "--view", "depth"], "must be NAME=FOLDER"),
+        ([*data(toy), *output, "--view", "a=x", "--view", "a=y"], "--view a=y: a is also given as x"),
+        (
+            [*data(toy, "depth")[:2], *data(toy, "depth")[4:], *output, "--min-outlines-kept", "0.1"],
+            "--min-outlines-kept: needs the outlines of objects; give --annotations",
+        ),
+        (
+            [*data(toy, "depth"), *output, "--min-own-photo", "0.1", "--sample", "1"],
+            "--min-own-photo: needs other photos to compare with; raise --sample",
+        ),
         ([*data(toy, "depth"), *output, "views.seed=1"], "do not go together with a configuration"),
         ([*data(toy, "depth"), "--output", tmp_path / "other.html"], "was not written by this command"),
         ([*data(toy, "depth"), *output, "--json", tmp_path / "other.json"], "was not written by this command"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.errors import UsageError, UserError
@@ -14,6 +15,7 @@ from vclr.files import read_json, sha256, write_json
 from vclr.pictures import read_image, write_png
 from vclr.shards import Shard
 from vclr.views.computed import render_view
+from vclr.views.renderer import RenderOptions
 from vclr.views.write import join_views, write_views
 
 
@@ -207,3 +209,51 @@ def test_a_folder_of_another_command_is_not_replaced(images: Path, tmp_path: Pat
     with pytest.raises(UsageError, match="link: is a link"):
         write_views("edge", images, tmp_path / "link", quiet=True)
     assert read_json(tmp_path / "raw" / "manifest.json")["source"] == "toy"
+
+
+def test_a_rendering_never_replaces_what_it_reads(images: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    write_views("edge", images, tmp_path / "styles", quiet=True)  # a view is replaced without --overwrite
+    for output, message in [
+        (tmp_path / "styles", "contains the style pictures"),
+        (weights, "contains the weights"),
+    ]:
+        options = RenderOptions(weights=weights, styles=tmp_path / "styles")
+        with pytest.raises(UsageError, match=message):
+            write_views("style", images, output, quiet=True, overwrite=True, options=options)
+    options = RenderOptions(model=str(weights))
+    with pytest.raises(UsageError, match="contains the model"):
+        write_views("depth", images, weights, quiet=True, overwrite=True, options=options)
+    assert len(list((tmp_path / "styles").iterdir())) == 4
+
+
+def test_photos_in_subfolders_are_named(images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    below = images / "more"
+    below.mkdir()
+    shutil.copy(images / "photo1.png", below / "x.png")
+    (images / "folder.jpg").mkdir()
+    assert read_json(write_views("edge", images, tmp_path / "out", quiet=True))["num_files"] == 3
+    assert "1 photo in subfolders left out (more/x.png, for example); run the command for each" in caplog.text
+    write_views("edge", below, tmp_path / "out" / "more", quiet=True)
+    with pytest.raises(UsageError, match="contains the folder more, which would be lost"):
+        write_views("edge", images, tmp_path / "out", quiet=True)
+    for photo in images.glob("*.png"):
+        photo.unlink()
+    with pytest.raises(UserError, match=r"contains no images .*; name the subfolder \(more/x.png"):
+        write_views("edge", images, tmp_path / "out", quiet=True)
+
+
+def test_every_format_that_is_read_is_rendered(tmp_path: Path) -> None:
+    suffixes = ["gif", "ppm", "jp2", "webp", "bmp", "tif"]
+    for suffix in suffixes:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.new("RGB", (9, 7), "red").save(tmp_path / f"images/{suffix}.{suffix}")
+    assert read_json(write_views("gray", tmp_path / "images", tmp_path / "out", quiet=True))["num_files"] == 6
+
+
+def test_one_shard_given_twice_is_refused(images: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_views("edge", images, tmp_path / str(number), quiet=True, shard=Shard(number, 2))
+    with pytest.raises(UserError, match="is shard 1/2, and so is"):
+        join_views([tmp_path / "1", tmp_path / "1", tmp_path / "2"], tmp_path / "joined")

@@ -271,10 +271,12 @@ def _named_files(config: Config) -> dict[str, str]:
 
 def folders_by_name(options: list[str]) -> dict[str, Path]:
     """Return the folders of views that options say as NAME=FOLDER."""
-    folders = {}
+    folders: dict[str, Path] = {}
     for option in options:
         name, _, folder = option.partition("=")
         if not name or not folder:
             raise UsageError(f"--view {option}: must be NAME=FOLDER")
+        if name in folders:
+            raise UsageError(f"--view {option}: {name} is also given as {folders[name]}; give one of them another name")
         folders[name] = Path(folder)
     return folders

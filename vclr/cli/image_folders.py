@@ -117,12 +117,6 @@ def views(
         return
     if not view or images is None:
         raise UsageError("needs --view VIEW and --images FOLDER, or --join PART")
-    if num_gpus > 1:
-        from vclr.launch.shards import render_with_processes
-
-        if shard:
-            raise UsageError("--num-gpus and --shard: give one of them, not both")
-        raise typer.Exit(render_with_processes(sys.argv[1:], images, output, num_gpus, device, overwrite))
     options = RenderOptions(
         model=model,
         revision=revision,
@@ -135,6 +129,12 @@ def views(
         dtype=dtype,
         batch_size=batch_size,
     )
+    if num_gpus > 1:
+        from vclr.launch.shards import render_with_processes
+
+        if shard:
+            raise UsageError("--num-gpus and --shard: give one of them, not both")
+        raise typer.Exit(render_with_processes(sys.argv[1:], images, output, num_gpus, options, overwrite))
     write_views(view, images, output, seed, quiet, shard, overwrite, options, layout, keep_work)
 
 

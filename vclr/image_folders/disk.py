@@ -43,7 +43,8 @@ class DiskFolder(ImageFolder):
 
     def images_below(self, below: str) -> list[str]:
         folder = self.path / below
-        names = os.listdir(folder) if folder.is_dir() else []
+        entries = os.scandir(folder) if folder.is_dir() else ()
+        names = [entry.name for entry in entries if not entry.is_dir()]
         images = [os.path.join(below, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
         return images if below else [*images, *self.patches]
 

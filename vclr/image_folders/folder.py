@@ -55,7 +55,9 @@ class ImageFolder(ABC):
         """
         names = sorted(self.images_below(""))
         if not names:
-            raise UserError(f"{self.path}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
+            below = [name for name in self.index().names if name.lower().endswith(IMAGE_SUFFIXES)]
+            hint = f"; name the subfolder ({below[0]}, for example)" if below else ""
+            raise UserError(f"{self.path}: contains no images ({', '.join(IMAGE_SUFFIXES)}){hint}")
         return names
 
     @abstractmethod

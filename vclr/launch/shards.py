@@ -11,7 +11,9 @@ from vclr.launch.spawn import check_gpus, run_commands
 from vclr.object_proposals.proposals_file import read_info
 from vclr.object_proposals.write import join_proposals
 from vclr.shards import Shard
-from vclr.views.write import check_output, join_views
+from vclr.views.folder_checks import check_output, inputs_of
+from vclr.views.renderer import RenderOptions
+from vclr.views.write import join_views
 
 # Options of the command that each process gets in its own way.
 OWN = ("--num-gpus", "--output")
@@ -19,15 +21,15 @@ OWN_FLAGS = ("--overwrite",)
 
 
 def render_with_processes(
-    arguments: list[str], images: Path, output: Path, num_processes: int, device: str, overwrite: bool
+    arguments: list[str], images: Path, output: Path, num_processes: int, options: RenderOptions, overwrite: bool
 ) -> int:
     """Render a view of a folder of photos as `vclr ARGUMENTS` would with one process; return the exit code.
 
     The shards lie in `.OUTPUT.shards` beside the output until all are finished. The same command continues there after
     an interruption, if it has the same number of processes.
     """
-    check_gpus(num_processes, device, "--device ")
-    check_output(output, "photos", [images], overwrite)
+    check_gpus(num_processes, options.device, "--device ")
+    check_output(output, inputs_of(images, options), overwrite)
     work = output.absolute().with_name(f".{output.name}.shards")
     folders = _name_shards(work, num_processes)
     if code := _run_shards(arguments, folders, ["--keep-work", "--overwrite"]):

@@ -28,6 +28,10 @@ def read_minima(options: dict[str, Sequence[str]], sample: Sample) -> Minima:
     """
     minima = {name: {} if view.source == CONTROL else dict(VIEW_MINIMA) for name, view in sample.views.items()}
     for measure, texts in options.items():
+        if texts and measure == "outlines_kept" and sample.objects is None:
+            raise UsageError(f"{option_of(measure)}: needs the outlines of objects; give --annotations FILE")
+        if texts and measure == "own_photo" and len(sample.names) == 1:
+            raise UsageError(f"{option_of(measure)}: needs other photos to compare with; raise --sample")
         for text in texts:
             view, equals, number = text.rpartition("=")
             value = _read_share(measure, text, number)

@@ -7,6 +7,7 @@ Readers get colors, near bright (see `vclr.pictures`).
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections import defaultdict
@@ -31,6 +32,8 @@ from vclr.pictures import INVERSE_DEPTH
 from vclr.pretrained import Pretrained, load_pretrained
 from vclr.views.option_checks import OF_MODELS, refuse_unused
 from vclr.views.renderer import Rendered, RenderOptions, default_batch_size
+
+log = logging.getLogger("vclr.views")
 
 WINDOW = (2.0, 98.0)  # percentiles of a photo's inverse depth that become 0 and 65535
 CLOSEST = 1e-6  # meters; nothing is closer, so that 1 / distance stays finite
@@ -72,7 +75,10 @@ def open_renderer(options: RenderOptions) -> DepthRenderer:
     name = options.model or next(iter(PRODUCERS[DEPTH]))
     source = name if Path(name).is_dir() else DEPTH_MODELS.get(name, name)
     loaded = load_pretrained("depth", source, options.revision, device, choose_dtype(options.dtype, device))
-    kind = options.depth_kind or _known_kind(loaded.model.config)
+    known = _known_kind(loaded.model.config)
+    kind = options.depth_kind or known
+    if known and kind != known:
+        log.warning("%s: is known to give %s depth, but --depth-kind says %s, which counts", source, known, kind)
     if not kind:
         says = "; ".join(f"{name}: {meaning}" for name, meaning in DEPTH_KINDS.items())
         raise UsageError(f"{source}: is not known to give inverse depth or distance; say --depth-kind KIND ({says})")

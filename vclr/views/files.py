@@ -14,6 +14,7 @@ from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import locate, open_folder
 from vclr.pictures import IMAGE_SUFFIXES
 
+TRAINING = "data.train.views"  # the only views that may be missing, by a setting
 _MISSING = 255  # in place of the number of a suffix; there are far fewer suffixes
 
 
@@ -25,7 +26,7 @@ class ViewFiles:
         view: str,
         folder: Path,
         file_names: Sequence[str],
-        key: str = "data.train.views",
+        key: str = TRAINING,
         may_be_missing: bool = False,
     ) -> None:
         """Find the file of each photo; errors call its folder `KEY.VIEW`.
@@ -48,6 +49,8 @@ class ViewFiles:
                 says += (
                     f"; it has none of these photos: name their folder with {own}=FOLDER, or leave it out with {own}=''"
                 )
+            elif key == TRAINING:
+                says += "; render them, or set views.missing to skip or photo (docs/views.md)"
             raise UserError(says)
         self.suffixes = sorted({suffix for suffix in found if suffix is not None})
         kinds = {suffix: kind for kind, suffix in enumerate(self.suffixes)}

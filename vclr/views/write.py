@@ -22,6 +22,7 @@ from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
+from vclr.views.folder_checks import check_output, check_stems, inputs_of, warn_of_subfolders
 from vclr.views.option_checks import refuse_unused
 from vclr.views.renderer import Rendered, Renderer, RenderOptions
 from vclr.work_folder import publish
@@ -72,14 +73,14 @@ def write_views(
         raise UsageError(f"--layout {layout}: must be {', '.join(LAYOUTS)}, or left out")
     source = open_folder(images)
     photos = source.image_names()
-    _check_stems(source.path, photos)
-    # A folder beside a zip of its name would hide it.
-    own = [Path(images), source.path.with_name(source.path.name.removesuffix(".zip"))]
-    output = Path(output)
-    check_output(output, "photos", own, overwrite)
+    check_stems(source.path, photos)
+    output, options = Path(output), replace(options or RenderOptions(), seed=seed)
+    check_output(output, inputs_of(images, options), overwrite)
+    if (shard or WHOLE).number == 1:  # once, not by every shard
+        warn_of_subfolders(source, photos)
 
     drawn = Photos(source, photos)
-    renderer = _open_renderer(view, replace(options or RenderOptions(), seed=seed), drawn)
+    renderer = _open_renderer(view, options, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
     settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
@@ -176,9 +177,10 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
         UserError: a shard is missing or damaged, or the shards are not of one view and seed.
     """
     output = Path(output)
-    check_output(output, "shards", parts, overwrite)
+    check_output(output, {"shards": parts}, overwrite)
     manifests = {Path(part): _read_manifest(Path(part)) for part in parts}
-    shards = {part: manifests[part] for part in order_parts((part, read.shard) for part, read in manifests.items())}
+    ordered = order_parts((Path(part), manifests[Path(part)].shard) for part in parts)
+    shards = {part: manifests[part] for part in ordered}
     first = next(iter(shards))
     common = _without_licenses(shards[first].facts)
     for part, shard in shards.items():
@@ -238,7 +240,7 @@ def _read_manifest(part: Path) -> ShardManifest:
     try:
         manifest = msgspec.convert({**content, "facts": {}} if isinstance(content, dict) else content, ShardManifest)
     except msgspec.ValidationError as error:
-        raise UserError(f"{part}: was not written by a shard: {error}") from None
+        raise UserError(f"{part}: was not written by a shard; its {MANIFEST}: {error}") from None
     own = ("shard", "sources", "files", "failed", "num_files")
     manifest.files = content["files"]
     manifest.facts = {key: value for key, value in content.items() if key not in own}
@@ -253,32 +255,3 @@ def _read_manifest(part: Path) -> ShardManifest:
 def _hash_sources(sources: dict[str, str]) -> str:
     """Return one sha256 of the names and hashes of photos, in order."""
     return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in sources.items()).encode()).hexdigest()
-
-
-def _check_stems(folder: Path, photos: list[str]) -> None:
-    by_stem: dict[str, str] = {}
-    for photo in photos:
-        other = by_stem.setdefault(PurePosixPath(photo).stem, photo)
-        if other != photo:
-            raise UserError(f"{folder / photo}: has the stem of {other}, so their views would have one name")
-
-
-def check_output(output: Path, kind: str, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace a folder of inputs, or a folder with other contents than a rendering."""
-    if any(output.resolve() in (folder.resolve(), *folder.resolve().parents) for folder in inputs):
-        raise UsageError(f"{output}: contains the {kind}; choose another folder for the views")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: is a file; name a folder for the views")
-    if output.is_symlink():
-        raise UsageError(f"{output}: is a link, which would be replaced; name the folder itself")
-    if output.is_dir() and any(output.iterdir()) and not (overwrite or _is_rendering(output)):
-        fix = "choose another folder, or replace it with --overwrite"
-        raise UsageError(f"{output}: contains files but no manifest.json of a view; {fix}")
-
-
-def _is_rendering(folder: Path) -> bool:
-    """Tell a folder that `vclr views` wrote from other folders with a manifest; `vclr fetch` writes one too."""
-    if not (folder / MANIFEST).is_file():
-        return False
-    manifest = read_json(folder / MANIFEST)
-    return isinstance(manifest, dict) and "view" in manifest
