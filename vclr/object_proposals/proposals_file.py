@@ -61,8 +61,8 @@ def read_info(path: Path) -> Json:
 def list_licenses(info: Json) -> list[str]:
     """Return the licenses that an `info` states, and those that the files state from which it was made.
 
-    Among them is "" if such a file, or the model of a depth view, states none. Methods that need nothing but photos have
-    no license.
+    Among them is "" if such a file, or the model of a depth view, states none. Methods that need nothing but photos
+    have no license.
     """
     depth = info.get("depth")
     if isinstance(depth, dict) and isinstance(depth.get("info"), dict):
