@@ -542,7 +542,6 @@ def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
         assert "--join PART" in refused(2, *start)
         assert "--join and --shard" in refused(2, *start, "--join", tmp_path, "--shard", "1/2")
         assert "--join and --batch-size" in refused(2, *start, "--join", tmp_path, "--batch-size", "2")
-        assert "--join and --seed" in refused(2, *start, "--join", tmp_path, "--seed", "0")
     assert "must be a finite number" in refused(2, *start, "--images", tmp_path, "--min-score", "nan")
     assert listing(tmp_path) == {}
 

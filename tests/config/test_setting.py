@@ -28,7 +28,7 @@ HASHES = {
     "demo": "5db0f2e4e6f5c849",
     "demo_baseline": "b79010fd7f48a955",
     "demo_views": "597443ac3bbad30d",
-    "photos": "8c841d9095b522ea",
+    "photos": "919c5354b9863f84",
     "voc_to_nonvoc": "b35e11b48f0d0f15",
     "voc_to_nonvoc_readme": "e53cdd29c18bd571",
 }

@@ -43,8 +43,8 @@ class DepthFolder:
         self.sha256 = fingerprint(path) or self._hash_files()
 
     def describe(self) -> dict[str, Any]:
-        """Return what a file of proposals says of the depth: name, hash, and the model that rendered it, if one did."""
-        own: dict[str, Any] = {"file": self.folder.path.name, "sha256": self.sha256}
+        """Return what a file of proposals says of the depth: its hash, and the model that rendered it, if any."""
+        own: dict[str, Any] = {"sha256": self.sha256}
         made = parse_json(self.folder.read(MANIFEST), self.folder.path_of(MANIFEST)) if MANIFEST in self.folder else {}
         if not isinstance(made, dict) or "model" not in made:
             return own
