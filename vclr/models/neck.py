@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vclr.ops.narrow import widen
+from vclr.ops.narrow import convolve_strided
 
 
 class Neck(nn.Module):
@@ -33,6 +33,7 @@ class Neck(nn.Module):
             if number < self.num_backbone_levels:
                 outputs.append(level(features[number]))
             else:
-                source = level(widen(source))
+                convolution, norm = level.children()
+                source = norm(convolve_strided(convolution, source))
                 outputs.append(source)
         return outputs

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vclr.config import BackboneConfig
-from vclr.ops.narrow import widen
+from vclr.ops.narrow import convolve_strided
 from vclr.ops.precision import in_compute_precision
 
 NUM_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -56,9 +56,11 @@ class ConvNorm(nn.Module):
     def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:
         """Map each (n, d, h, w) to (n, d', h', w')."""
         kernel, stride, padding = kernels[self], self.conv.stride, self.conv.padding
-        if max(stride) > 1:
-            groups = list(map(widen, groups))
-        maps = [functional.conv2d(features, kernel.weight, kernel.bias, stride, padding) for features in groups]
+
+        def convolve(features: Tensor) -> Tensor:
+            return functional.conv2d(features, kernel.weight, kernel.bias, stride, padding)
+
+        maps = [convolve_strided(convolve, one) if max(stride) > 1 else convolve(one) for one in groups]
         return maps if isinstance(self.norm, FrozenBatchNorm) else [self.norm(features) for features in maps]
 
 

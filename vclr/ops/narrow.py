@@ -1,15 +1,22 @@
-"""Maps with a single column, which strided convolutions get wrong."""
+"""Maps of one or two columns, which strided convolutions get wrong."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional
 
+MIN_COLUMNS = 3
 
-def widen(features: Tensor) -> Tensor:
-    """Add a column of zeros, right, to a map (b, d, h, 1); return any other map as it is.
 
-    A padded convolution of stride 2 gives the same result for both. But for a map with one column in bfloat16 on a CPU,
-    oneDNN (in torch 2.13) returns uninitialized memory as the gradient of the weights.
+def convolve_strided(convolve: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    """Apply a padded convolution of stride 2 to a map (b, d, h, w), with columns of zeros added if it has few.
+
+    The result (b, d', h', ceil(w / 2)) is the same. But for a map of one or two columns in bfloat16 on a CPU, oneDNN (in
+    torch 2.13) returns uninitialized memory: on CPUs with AMX as the result, on others as the gradient of the weights.
     """
-    return functional.pad(features, (0, 1)) if features.shape[3] == 1 else features
+    columns = features.shape[3]
+    if columns >= MIN_COLUMNS:
+        return convolve(features)
+    return convolve(functional.pad(features, (0, MIN_COLUMNS - columns)))[..., : (columns + 1) // 2]
