@@ -35,7 +35,7 @@ def test_default_refuses(lacking: MakeConfig):
     for check in (TrainingSamples, check_experiment):
         with pytest.raises(
             UserError,
-            match=r"view depth of \d+ photos is missing; the first: train_\d+\.png; .*set views\.missing to skip or photo",
+            match=r"view depth of \d+ photos is missing; the first: train_\d+\.png; .*set views\.missing to",
         ):
             check(lacking())
 
