@@ -13,8 +13,8 @@ MIN_COLUMNS = 3
 def convolve_strided(convolve: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
     """Apply a padded convolution of stride 2 to a map (b, d, h, w), with columns of zeros added if it has few.
 
-    The result (b, d', h', ceil(w / 2)) is the same. But for a map of one or two columns in bfloat16 on a CPU, oneDNN (in
-    torch 2.13) returns uninitialized memory: on CPUs with AMX as the result, on others as the gradient of the weights.
+    The result (b, d', h', ceil(w / 2)) is the same. But for a map of one or two columns in bfloat16 on a CPU, oneDNN
+    (in torch 2.13) returns uninitialized memory: with AMX as the result, without as the gradient of the weights.
     """
     columns = features.shape[3]
     if columns >= MIN_COLUMNS:
