@@ -345,6 +345,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "dvc metrics diff": [metrics_differ],
     "snakemake all --cores 2 --config 'experiments=[demo]'": [reported_all],
     "make study": [studied],
+    "snakemake self_training": ["is run by tests/workflow/test_self_training.py"],
     "vclr fetch coco2017 lvis --dry-run": [planned],
     "vclr split nonvoc": [split_made],
     "vclr licenses": [listed],
