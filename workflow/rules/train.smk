@@ -15,8 +15,7 @@ rule train:
     """Train one experiment with one seed, going on where an interrupted run of the same settings stopped."""
     input:
         data=lambda wildcards: experiments.training_inputs(wildcards.experiment, wildcards.seed),
-        # ancient: another look at the same views does not train again
-        views=lambda wildcards: ancient(experiments.inspection(wildcards.experiment, config["view_checks"])),
+        views=lambda wildcards: experiments.inspection(wildcards.experiment, config["view_checks"]),
     output:
         done="runs/{experiment}/seed{seed}/DONE",
     log:
