@@ -290,6 +290,15 @@ def _imported_names(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def without_licenses(facts: Json) -> Json:
+    """Leave licenses out of what a result depends on, which they are no part of; the hub does not always tell one."""
+    return {
+        key: without_licenses(value) if isinstance(value, dict) else value
+        for key, value in facts.items()
+        if key != "license"
+    }
+
+
 def _key(item: Any) -> str:
     return json.dumps(item, sort_keys=True)
 

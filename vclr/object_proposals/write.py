@@ -18,7 +18,7 @@ from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.coco.annotations import Json, load_coco, open_checked
 from vclr.errors import UsageError, UserError, nearest
 from vclr.image_folders.open import open_folder
-from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos, without_licenses
 from vclr.object_proposals.options import MethodOptions, Proposer
 from vclr.object_proposals.proposals_file import describe_mask, write_proposals_file
 from vclr.shards import WHOLE, Shard, order_parts
@@ -141,7 +141,7 @@ def join_proposals(parts: Sequence[Path], output: Path) -> Path:
     failed = {name: says for info in infos for name, says in info.pop(FAILED, {}).items()}
     first = next((info for info in infos if LICENSE in info), infos[0])
     for part, info in zip(ordered, infos, strict=True):
-        if _without_license(info) != _without_license(first):
+        if without_licenses(info) != without_licenses(first):
             says = f"was made in another way than {ordered[0]} (their `info` differs)"
             raise UserError(f"{part}: {says}; make one of them again")
     images = [image for part in ordered for image in opened[part].images]
@@ -154,12 +154,7 @@ def _settings(method: str, options: MethodOptions, proposer: Proposer, open_meth
     """Return everything besides the photos that the proposals depend on."""
     given = {name: str(value) for name, value in asdict(options).items() if name not in ("device", "batch_size")}
     code = [hash_module(import_module(name)) for name in (open_method.__module__, __name__)]
-    return {"method": method, **given, "facts": _without_license(proposer.facts), "code": code}
-
-
-def _without_license(facts: Json) -> Json:
-    """Leave out the license: proposals do not depend on it, and the hub does not always answer when it is asked."""
-    return {key: value for key, value in facts.items() if key != LICENSE}
+    return {"method": method, **given, "facts": without_licenses(proposer.facts), "code": code}
 
 
 def _list_photos(images: Path, annotations: Path | None) -> list[Json]:

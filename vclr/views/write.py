@@ -18,7 +18,7 @@ from vclr.errors import UsageError, UserError, nearest
 from vclr.file_names import leaves_folder
 from vclr.files import atomic_folder, link_file, read_json, write_entries
 from vclr.image_folders.open import MANIFEST, open_folder
-from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos
+from vclr.image_folders.walk import Photos, Result, hash_module, walk_photos, without_licenses
 from vclr.pictures import write_png
 from vclr.shards import WHOLE, Shard, order_parts
 from vclr.views.computed import find_view, render_view
@@ -83,7 +83,7 @@ def write_views(
     renderer = _open_renderer(view, options, drawn)
     if layout:
         renderer.facts = {**renderer.facts, "layout": layout}
-    settings = {"view": view, "seed": seed, "code": renderer.code, **_without_licenses(renderer.facts)}
+    settings = {"view": view, "seed": seed, "code": renderer.code, **without_licenses(renderer.facts)}
     with walk_photos(output, settings, (shard or WHOLE).of(photos), drawn, keep_work) as walk:
 
         def render(photos: list[str], images: list[np.ndarray]) -> list[Result]:
@@ -149,15 +149,6 @@ def _as_reference(picture: Rendered) -> Rendered:
     return Rendered(colorize_levels(picture.pixels), picture.facts) if is_depth else picture
 
 
-def _without_licenses(facts: Json) -> Json:
-    """Leave out licenses: pixels do not depend on them, and the hub does not always answer when it is asked for one."""
-    return {
-        key: _without_licenses(value) if isinstance(value, dict) else value
-        for key, value in facts.items()
-        if key != "license"
-    }
-
-
 def _write_manifest(folder: Path, files: Json, failed: dict[str, str], **facts: Any) -> None:
     if failed:
         facts["failed"] = dict(sorted(failed.items()))
@@ -182,9 +173,9 @@ def join_views(parts: Sequence[Path], output: Path, overwrite: bool = False) -> 
     ordered = order_parts((Path(part), manifests[Path(part)].shard) for part in parts)
     shards = {part: manifests[part] for part in ordered}
     first = next(iter(shards))
-    common = _without_licenses(shards[first].facts)
+    common = without_licenses(shards[first].facts)
     for part, shard in shards.items():
-        own = _without_licenses(shard.facts)
+        own = without_licenses(shard.facts)
         for fact in {**common, **own}:
             if own.get(fact) != common.get(fact):
                 raise UserError(f"{part}: its {fact} is {own.get(fact)}, that of {first} {common.get(fact)}")
