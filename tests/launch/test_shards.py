@@ -18,6 +18,7 @@ from vclr.launch import shards
 from vclr.object_proposals.proposals_file import read_info
 from vclr.object_proposals.write import write_proposals
 from vclr.pictures import write_png
+from vclr.views.renderer import RenderOptions
 from vclr.views.write import write_views
 
 
@@ -35,7 +36,7 @@ def test_shards_stay_as_long_as_photos_fail(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(shards, "run_commands", run_here)
     words = ["views", "--view", "edge", "--images", str(images), f"--output={output}", "--num-gpus", "2", "--quiet"]
     for failed in (1, 0):
-        assert shards.render_with_processes(words, images, output, 2, "cpu", overwrite=False) == 0
+        assert shards.render_with_processes(words, images, output, 2, RenderOptions(device="cpu"), overwrite=False) == 0
         write_views("edge", images, tmp_path / "whole", quiet=True)
         for path in (tmp_path / "whole").iterdir():
             assert (output / path.name).read_bytes() == path.read_bytes()
