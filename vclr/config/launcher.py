@@ -49,6 +49,9 @@ class TrackingConfig:
     uri: str = setting("sqlite:///mlflow.db", "Where MLflow stores them: a database or a server.")
     experiment: str = setting("vclr", "Name of the MLflow experiment.")
     run_name: str = setting("", "Name of the MLflow run. If empty, the last two parts of `train.output_dir`.")
+    all_layers: bool = setting(
+        False, "Track the losses of the earlier decoder layers and of the proposals too, as `layers/...`."
+    )
     log_checkpoint: bool = setting(
         False, "Store a copy of the checkpoint as an artifact. With False, only its path and checksum are stored."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
@@ -39,6 +40,25 @@ def hash_training_data(config: Config) -> dict[str, str]:
         own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
         hashes |= {TEST_SET + name: digest for name, digest in own.items()}
     return hashes
+
+
+def describe_inputs(config: Config, hashes: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the `source`, a path, and the `digest` of everything that a training reads, by its name in `hashes`."""
+    train, test = training_set(config), test_set(config)
+    sources = {
+        "annotations": train.annotations,
+        "images": _name_folders(train.images),
+        "proposals": train.proposals,
+        "weights": config.train.init_checkpoint,
+        **{f"view_{view}": _name_folders(folder) for view, folder in train.views.items()},
+        f"{TEST_SET}annotations": test.annotations,
+        f"{TEST_SET}images": _name_folders(test.images),
+    }
+    return {name: {"source": sources.get(name, ""), "digest": digest} for name, digest in hashes.items()}
+
+
+def _name_folders(folder: Images) -> str:
+    return ", ".join(map(str, each_folder(folder))) if folder else ""
 
 
 def _hash_all(files: dict[str, str], folders: dict[str, Images], data_set: DataSetConfig) -> dict[str, str]:

@@ -13,18 +13,19 @@ from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from typing import Any
 
-from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.weights import name_metrics
 from vclr.config import Config
 from vclr.engine.missing_views import MissingViews
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
+from vclr.engine.state import TrainState
 from vclr.errors import UserError
 from vclr.evaluation.caps import format_metrics
 from vclr.evaluation.tally import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
+from vclr.tracking.system import sample_system
 
 log = logging.getLogger("vclr.train")
 
@@ -57,6 +58,7 @@ class Journal:
         quiet: bool,
         kept: MemoryHandler,
         missing: MissingViews,
+        tracked: TrackedRun,
     ) -> None:
         self.missing = missing
         self.last = config.train.max_iter
@@ -65,11 +67,11 @@ class Journal:
             self.periods.append(config.train.eval_period)
         records = folder.records()
         self.evaluated = {record["iteration"]: record for record in records if record["kind"] == "eval"}
+        # Iterations that were recorded before a kill are repeated, but not recorded again.
+        self.recorded = {record["iteration"] for record in records if record["kind"] == "train"}
+        self.recorded_until = max(self.recorded, default=0)
         self.metrics = folder.metrics.open("a", encoding="utf-8")
-        self.tracked = TrackedRun(config, folder.path, folder.data_hashes, folder.environment, iteration > 0)
-        # After a kill the store may lack some points; it takes only those that it lacks.
-        for record in records:
-            self._track(record["kind"], record["iteration"], record)
+        self.tracked = tracked
         # Without a terminal, log lines replace the progress bar.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")
@@ -83,6 +85,7 @@ class Journal:
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.since = 0, time.perf_counter()
         self.other_work = OtherWork()
+        self.batch_size = int(config.dataloader.train.total_batch_size)
 
     def __enter__(self) -> Journal:
         return self
@@ -104,17 +107,24 @@ class Journal:
         with suppress(OSError):
             self.handler.close()
 
-    def step(self, iteration: int, losses: dict[str, float], lr: float, data_seconds: float) -> None:
-        """Report the step that ended with `iteration`."""
-        for name, value in {**losses, "loss": sum(losses.values()), "data_seconds": data_seconds}.items():
+    def step(self, state: TrainState, losses: dict[str, float], lr: float, data_seconds: float) -> None:
+        """Report the step that has just been taken."""
+        iteration = state.iteration
+        means = {**losses, "loss": sum(losses.values()), "grad_norm": state.grad_norm, "data_seconds": data_seconds}
+        for name, value in means.items():
             self.sums[name] += value
         self.count += 1
         self.progress.advance()
+        if iteration <= self.recorded_until:
+            if iteration in self.recorded:
+                self._begin_record()
+            return
         if all(iteration % period for period in self.periods):
             return
         record = {name: total / self.count for name, total in self.sums.items()}
-        record |= {"lr": lr, "step_seconds": (time.perf_counter() - self.since) / self.count}
-        record["other_work"] = self.other_work.share()
+        seconds = (time.perf_counter() - self.since) / self.count
+        speed = {"step_seconds": seconds, "images_per_second": self.batch_size / seconds}
+        record |= {"lr": lr, **speed, "other_work": self.other_work.share(), **sample_system()}
         record |= self.missing.record()
         self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
@@ -123,6 +133,9 @@ class Journal:
             *(iteration, self.last, record["loss"], record["step_seconds"], remaining / 60),
         )
         self.progress.say(f"loss {record['loss']:.3f}")
+        self._begin_record()
+
+    def _begin_record(self) -> None:
         self.sums.clear()
         self.count, self.since = 0, time.perf_counter()
 
@@ -139,26 +152,17 @@ class Journal:
         log.info("iteration %d: %s", iteration, "; ".join(texts))
 
     def write(self, kind: str, iteration: int, record: dict[str, float]) -> None:
-        """Write one record to metrics.jsonl and the tracked run.
+        """Write one record to metrics.jsonl, from where the tracked run gets it.
 
         Raises:
             UserError: the file cannot be written, for example because the disk is full.
         """
+        facts = {"kind": kind, "iteration": iteration, "time": round(time.time(), 3)}
         try:
-            self.metrics.write(json.dumps({"kind": kind, "iteration": iteration, **record}) + "\n")
+            self.metrics.write(json.dumps({**facts, **record}) + "\n")
             self.metrics.flush()
         except OSError as error:
             raise UserError(f"{self.metrics.name}: could not be written: {error.strerror}") from None
-        self._track(kind, iteration, record)
-
-    def _track(self, kind: str, iteration: int, record: dict[str, Any]) -> None:
-        values = {
-            name: value for name, value in record.items() if name != "iteration" and isinstance(value, (int, float))
-        }
-        if kind == "eval":  # a page of MLflow with hundreds of keys is unusable
-            values = {name: value for name, value in values.items() if name.rpartition("/")[2] in SHOWN_METRICS}
-        join = "_" if kind == "eval" else "/"  # eval_teacher/mask_ar@100: a group of charts for each
-        self.tracked.log({f"{kind}{join}{name}": value for name, value in values.items()}, iteration)
 
     def sync(self) -> None:
         """Flush the metrics to disk: a checkpoint written next relies on them."""

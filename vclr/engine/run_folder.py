@@ -174,11 +174,18 @@ class RunFolder:
         """Read the logged records, as `read_records` does; none before the first one."""
         return read_records(self.metrics) if self.metrics.exists() else []
 
-    def forget_after(self, iteration: int) -> None:
-        """Drop the metrics logged after the checkpoint that a training resumes from."""
+    def keep_records(self, continues: bool) -> None:
+        """Prepare metrics.jsonl for more records.
+
+        Those after the checkpoint that a training continues from stay: it repeats these iterations exactly, and MLflow
+        has them already. Only a line that was cut off goes, and what is beyond the end of a shorter training.
+
+        Args:
+            continues: the training goes on; otherwise the records of an earlier one go.
+        """
         if not self.metrics.exists():
             return
-        kept = [record for record in self.records() if record["iteration"] <= iteration]
+        kept = [one for one in self.records() if continues and one["iteration"] <= self.config.train.max_iter]
         with atomic_path(self.metrics) as partial:
             partial.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
         sync_folder(self.path)

@@ -112,5 +112,11 @@ def training_hash(config: Config) -> str:
     return _short_hash({key: value for key, value in settings.items() if not is_as_before(key, value)})
 
 
+def hash_run(config: Config, data_hashes: Mapping[str, str]) -> str:
+    """Return a short hash of all that a training's weights and length depend on."""
+    trained = {name: digest for name, digest in data_hashes.items() if not name.startswith(TEST_SET)}
+    return _short_hash({"settings": training_hash(config), **trained})
+
+
 def _short_hash(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]

@@ -119,6 +119,7 @@ def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> 
     check_finite(read, state.iteration, batch)
     if not (state.scaler.is_enabled() or math.isfinite(total_norm)):
         raise FloatingPointError(f"iteration {state.iteration}: the gradient is not finite")
+    state.grad_norm = total_norm
     return read
 
 

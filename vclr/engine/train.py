@@ -19,19 +19,22 @@ from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
 from vclr.engine.batch_size import with_batch_size
 from vclr.engine.between_steps import ends_early, evaluate, is_evaluated, save
-from vclr.engine.data_hashes import hash_training_data
+from vclr.engine.data_hashes import describe_inputs, hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
 from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.missing_views import MissingViews
 from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
+from vclr.engine.same_training import hash_run
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
 from vclr.engine.state import TrainState
 from vclr.engine.step import training_step
 from vclr.environment import describe_environment
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
+from vclr.tracking.run import TrackedRun
+from vclr.tracking.run_files import RunFiles
 
 log = logging.getLogger("vclr.train")
 
@@ -138,8 +141,14 @@ def open_journal(
         return
     folder.done.unlink(missing_ok=True)
     folder.write_description(describe_environment(state.student.pixel_mean.device))
-    folder.forget_after(state.iteration)
-    with Journal(folder, state.config, state.iteration, quiet, kept, missing) as journal:
+    training = hash_run(state.config, folder.data_hashes)
+    # Without a checkpoint, the same training may have been killed before its first one.
+    continues = state.iteration > 0 or RunFiles(folder.path).is_of(training)
+    folder.keep_records(continues)
+    tracked = TrackedRun(
+        state.config, folder.path, training, describe_inputs(state.config, folder.data_hashes), continues
+    )
+    with Journal(folder, state.config, state.iteration, quiet, kept, missing, tracked) as journal:
         if averages:
             journal.load_state_dict(averages)
         yield journal
@@ -174,7 +183,7 @@ def run_iterations(
             raise
         missing.count(batch)
         if journal:
-            journal.step(state.iteration, losses, lr, data_seconds)
+            journal.step(state, losses, lr, data_seconds)
         if state.iteration == config.max_iter or state.iteration % config.checkpointer.period == 0:
             save(state, folder, journal)
 

@@ -14,7 +14,7 @@ from vclr.files import read_json
 from vclr.report.experiments import Experiment, provenance
 from vclr.report.read_experiments import read_facts
 from vclr.splits.leaks import summarize_leaks
-from vclr.tracking.record import RUN_FILE
+from vclr.tracking.run_files import RUN_FILE
 
 SHORT_HASH = 12  # digits of a hash that are shown
 

@@ -1,27 +1,22 @@
-"""A run in MLflow's store: started or continued, written without duplicates, closed. Raises MLflow's errors."""
+"""One run in MLflow's store, written so that doing it again changes nothing. Raises MLflow's errors."""
 
 from __future__ import annotations
 
-import getpass
-import re
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vclr.config import Config, dump_config, flat_config
-from vclr.files import read_json, sha256, write_json
 from vclr.tracking.database import artifact_root, prepare_database
+from vclr.tracking.points import MAX_KEY_LENGTH as MAX_KEY_LENGTH
+from vclr.tracking.points import Point, valid_key
 from vclr.tracking.quiet import quiet_mlflow
+from vclr.tracking.run_files import RUNNING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
-
-RUN_FILE = "mlflow_run.json"  # in the run folder; names the run that a resumed training continues
+    from mlflow.entities import DatasetInput, Run
 
 # Limits of mlflow.utils.validation.
-MAX_KEY_LENGTH = 250
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
 MAX_PARAMS_OR_TAGS = 100
@@ -29,126 +24,28 @@ MAX_METRICS = 1000
 # Makes MLflow 3 show the runs of trainings, not the traces of language models.
 EXPERIMENT_KIND = "mlflow.experimentKind"
 
+IDENTITY = "vclr.run_id"  # tag: which run this is, in every store
+KIND = "vclr.kind"  # tag: `training`, or `experiment` for the parent of an experiment's trainings
+HEARTBEAT = "vclr.heartbeat"  # tag: when the training was last seen running, in seconds since 1970
+
 Item = TypeVar("Item")
 
 
-class Point(NamedTuple):
-    """One value of a curve; `time_ms` is when it was measured, in milliseconds since 1970."""
+def open_store(uri: str) -> MlflowClient:
+    """Connect to a server, or to a SQLite database, which is created or migrated if necessary."""
+    quiet_mlflow()
+    from mlflow import MlflowClient
 
-    key: str
-    value: float
-    iteration: int
-    time_ms: int
-
-
-class RunRecord:
-    """Write to one MLflow run."""
-
-    def __init__(
-        self, client: MlflowClient, run_id: str, environment: dict[str, Any], last_iteration: dict[str, int]
-    ) -> None:
-        self._client = client
-        self._run_id = run_id
-        self._environment = environment
-        self._last_iteration = last_iteration  # by curve: the last one that is stored
-
-    @classmethod
-    def start(
-        cls, config: Config, run_dir: Path, data_hashes: dict[str, str], environment: dict[str, Any]
-    ) -> RunRecord:
-        """Start a run, or continue the one that `run_dir` names, and store its parameters and tags."""
-        quiet_mlflow()
-        from mlflow import MlflowClient
-
-        client = MlflowClient(prepare_database(config.tracking.uri))
-        run = _find_run(client, config, run_dir) or _create_run(client, config, run_dir)
-        run_id = run.info.run_id
-        client.update_run(run_id, status="RUNNING")
-        _store_parameters(client, run, config)
-        _store_tags(client, run_id, _describing_tags(config, data_hashes, environment))
-        # The only public way to get the newest iteration of every curve in one request.
-        stored = run.data.to_proto().metrics
-        return cls(client, run_id, environment, {metric.key: metric.step for metric in stored})
-
-    def write(self, points: Iterable[Point]) -> None:
-        """Store the points that are newer than their curve, in batches of the size that MLflow allows.
-
-        The iterations of a curve only grow: points that a resumed training replays are left out, and points may be
-        written again after a failure.
-        """
-        from mlflow.entities import Metric
-
-        for batch in _batches(self._select_new(points), MAX_METRICS):
-            metrics = [Metric(point.key, point.value, point.time_ms, point.iteration) for point in batch]
-            self._client.log_batch(self._run_id, metrics=metrics)
-            self._last_iteration.update({point.key: point.iteration for point in batch})
-
-    def _select_new(self, points: Iterable[Point]) -> list[Point]:
-        newest = dict(self._last_iteration)
-        selected = []
-        for point in points:
-            if point.iteration > newest.get(point.key, -1):
-                newest[point.key] = point.iteration
-                selected.append(point)
-        return selected
-
-    def store_description(self, config: Config) -> None:
-        """Store the whole configuration and the environment as files."""
-        self._client.log_text(self._run_id, dump_config(config), "config.yaml")
-        self._client.log_dict(self._run_id, self._environment, "environment.json")
-
-    def store_checkpoint(self, checkpoint: Path, copy: bool) -> None:
-        """Store a checkpoint's path and sha256, and with `copy` the file itself under `checkpoints/`."""
-        tags = {"checkpoint.path": str(checkpoint.absolute()), "checkpoint.sha256": sha256(checkpoint)}
-        _store_tags(self._client, self._run_id, tags)
-        if copy:
-            self._client.log_artifact(self._run_id, str(checkpoint), "checkpoints")
-
-    def close(self, status: str) -> None:
-        """End the run as FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self._run_id, status)
+    return MlflowClient(prepare_database(uri))
 
 
-def valid_key(key: str) -> str:
-    """Return `key` with the characters that MLflow refuses replaced: `box_ar@100` becomes `box_ar_100`."""
-    return re.sub(r"[^\w.\- /]", "_", key)[:MAX_KEY_LENGTH]
-
-
-def _find_run(client: MlflowClient, config: Config, run_dir: Path) -> Run | None:
-    """Return the run that the folder names, unless it is in another store or was deleted there."""
+def find_experiment(client: MlflowClient, name: str, uri: str) -> str:
+    """Return the id of the MLflow experiment. If several processes find it missing at once, one creates it."""
     from mlflow.exceptions import MlflowException
 
-    if not (run_dir / RUN_FILE).is_file():
-        return None
-    named = read_json(run_dir / RUN_FILE)
-    if named["uri"] != config.tracking.uri:
-        return None
-    try:
-        run = client.get_run(named["run_id"])
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return run if run.info.lifecycle_stage == "active" else None
-
-
-def _create_run(client: MlflowClient, config: Config, run_dir: Path) -> Run:
-    name = config.tracking.run_name or "/".join(Path(config.train.output_dir).parts[-2:])
-    run = client.create_run(_experiment_id(client, config), run_name=name)
-    write_json(run_dir / RUN_FILE, {"run_id": run.info.run_id, "uri": config.tracking.uri}, indent=1)
-    return run
-
-
-def _experiment_id(client: MlflowClient, config: Config) -> str:
-    """Return the experiment's id. If several processes find it missing at once, one creates it."""
-    from mlflow.exceptions import MlflowException
-
-    name = config.tracking.experiment
     if client.get_experiment_by_name(name) is None:
         try:
-            client.create_experiment(
-                name, artifact_root(config.tracking.uri), tags={EXPERIMENT_KIND: "custom_model_development"}
-            )
+            client.create_experiment(name, artifact_root(uri), tags={EXPERIMENT_KIND: "custom_model_development"})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -158,67 +55,150 @@ def _experiment_id(client: MlflowClient, config: Config) -> str:
     return str(experiment.experiment_id)
 
 
-def _store_parameters(client: MlflowClient, run: Run, config: Config) -> None:
-    """Store every setting once. MLflow refuses changes, so a later change becomes a tag `changed.<key>`."""
-    from mlflow.entities import Param
-
-    values = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in flat_config(config).items()}
-    stored = run.data.params
-    new = [Param(key, value) for key, value in values.items() if key not in stored]
-    for batch in _batches(new, MAX_PARAMS_OR_TAGS):
-        client.log_batch(run.info.run_id, params=batch)
-
-    changes = {}
-    for key in values.keys() & stored.keys():
-        tag = valid_key(f"changed.{key}")
-        if values[key] != run.data.tags.get(tag, stored[key]):
-            changes[tag] = values[key]
-    _store_tags(client, run.info.run_id, changes)
+def find_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
+    """Return the runs of an experiment that have these tags and were not deleted, the oldest first."""
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], wanted, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda run: (run.info.start_time or 0, run.info.run_id))
 
 
-def _describing_tags(config: Config, data_hashes: dict[str, str], environment: dict[str, Any]) -> dict[str, Any]:
-    output = Path(config.train.output_dir).parts
-    tags = {
-        "experiment": output[-2] if len(output) > 1 else config.tracking.experiment,
-        "seed": config.train.seed,
-        "git.revision": environment["git_revision"],
-        "git.dirty": environment["git_dirty"],
-        "host": environment["hostname"],
-        "cpu": environment["cpu"],
-        "gpus": ", ".join(environment["gpus"]) or None,
-        "device": environment["device"],
-        "tf32": environment["tf32"],
-        **{f"version.{name}": environment[name] for name in ("python", "torch", "vclr", "driver", "cuda", "cudnn")},
-        # Columns of MLflow's own table.
-        "mlflow.source.name": "vclr train",
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": environment["git_revision"],
-        "mlflow.user": _user_name(),
-    }
-    return tags | {f"data.{name}": digest for name, digest in data_hashes.items()}
+def find_or_create(
+    client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str], started: float
+) -> RunRecord:
+    """Return the run with these tags; create it if there is none.
+
+    No store has a lock for this. So if several processes create it at once, all take the oldest one, and each removes
+    its own if that is another.
+
+    Args:
+        client: of the store.
+        experiment_id: of the MLflow experiment.
+        name: of the run, if it is created.
+        tags: which no other run has.
+        started: when it began, in seconds since 1970.
+    """
+    found = find_runs(client, experiment_id, tags)
+    if not found:
+        own = client.create_run(experiment_id, round(1000 * started), tags=dict(tags), run_name=name)
+        found = find_runs(client, experiment_id, tags)
+        if found and found[0].info.run_id != own.info.run_id:
+            client.delete_run(own.info.run_id)
+    return RunRecord(client, found[0])
 
 
-def _user_name() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the user id of a container may have no name
-        return None
+class RunRecord:
+    """Write to one MLflow run. Whatever is stored already is not written again.
 
+    Attributes:
+        id: MLflow's id of the run.
+        tags: those that are stored.
+        status: the one that is stored.
+    """
 
-def _store_tags(client: MlflowClient, run_id: str, tags: dict[str, Any]) -> None:
-    """Set tags; those whose value is None are left out."""
-    from mlflow.entities import RunTag
+    def __init__(self, client: MlflowClient, run: Run) -> None:
+        self.client = client
+        self.id = str(run.info.run_id)
+        self.experiment_id = str(run.info.experiment_id)
+        self.tags = dict(run.data.tags)
+        self._params = dict(run.data.params)
+        self.status = str(run.info.status)
+        # The only public way to get the newest point of every curve in one request.
+        newest = run.data.to_proto().metrics
+        self._iterations = {metric.key: metric.step for metric in newest}
+        self._figures = {metric.key: (metric.value, metric.timestamp) for metric in newest}
 
-    known = [RunTag(valid_key(key), str(value)[:MAX_TAG_LENGTH]) for key, value in tags.items() if value is not None]
-    for batch in _batches(known, MAX_PARAMS_OR_TAGS):
-        client.log_batch(run_id, tags=batch)
+    def write(self, points: Iterable[Point]) -> int:
+        """Store the points that are newer than their curve; return how many those were.
+
+        The iterations of a curve only grow, so its newest stored point says which ones are missing. After a failure,
+        even if the store wrote some before it failed, the same points may be written again.
+        """
+        from mlflow.entities import Metric
+
+        new = self._select_new(points)
+        for batch in _batches(new, MAX_METRICS):
+            metrics = [Metric(point.key, point.value, point.time_ms, point.iteration) for point in batch]
+            self.client.log_batch(self.id, metrics=metrics)
+            self._iterations.update({point.key: point.iteration for point in batch})
+        return len(new)
+
+    def _select_new(self, points: Iterable[Point]) -> list[Point]:
+        newest = dict(self._iterations)
+        selected = []
+        for point in points:
+            if point.iteration > newest.get(point.key, -1):
+                newest[point.key] = point.iteration
+                selected.append(point)
+        return selected
+
+    def write_figures(self, figures: Mapping[str, float], time_ms: int) -> int:
+        """Store single figures, unless their newest values are these; return how many were stored.
+
+        They are of iteration 0, which makes MLflow's page compare them as bars.
+        """
+        from mlflow.entities import Metric
+
+        new = [Metric(key, value, time_ms, 0) for key, value in figures.items() if self._is_news(key, value, time_ms)]
+        for batch in _batches(new, MAX_METRICS):
+            self.client.log_batch(self.id, metrics=batch)
+            self._figures.update({metric.key: (metric.value, metric.timestamp) for metric in batch})
+        return len(new)
+
+    def _is_news(self, key: str, value: float, time_ms: int) -> bool:
+        stored, since = self._figures.get(key, (None, -1))
+        return stored != value and since < time_ms
+
+    def add_params(self, values: Mapping[str, Any]) -> None:
+        """Store parameters that are not stored yet. MLflow refuses changes, so those that are stay as they are."""
+        from mlflow.entities import Param
+
+        known = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in values.items()}
+        new = [Param(key, value) for key, value in known.items() if key not in self._params]
+        for batch in _batches(new, MAX_PARAMS_OR_TAGS):
+            self.client.log_batch(self.id, params=batch)
+            self._params.update({param.key: param.value for param in batch})
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags; those whose value is None are left out."""
+        from mlflow.entities import RunTag
+
+        known = {valid_key(key): str(value)[:MAX_TAG_LENGTH] for key, value in tags.items() if value is not None}
+        new = [RunTag(key, value) for key, value in known.items() if self.tags.get(key) != value]
+        for batch in _batches(new, MAX_PARAMS_OR_TAGS):
+            self.client.log_batch(self.id, tags=batch)
+            self.tags.update({tag.key: tag.value for tag in batch})
+
+    def add_inputs(self, inputs: Sequence[DatasetInput]) -> None:
+        """Store the data sets that the run reads."""
+        if inputs:
+            self.client.log_inputs(self.id, inputs)
+
+    def store_file(self, path: Path, folder: str = "") -> None:
+        """Store a file as an artifact, in place of one of the same name."""
+        self.client.log_artifact(self.id, str(path), folder or None)
+
+    def set_status(self, status: str, ended: float | None) -> None:
+        """Show the run as RUNNING, or as ended as FINISHED, FAILED or KILLED.
+
+        Args:
+            status: the word.
+            ended: when, in seconds since 1970; None for now.
+        """
+        if status == self.status:
+            return
+        if status == RUNNING:
+            self.client.update_run(self.id, status=status)
+        else:
+            self.client.set_terminated(self.id, status, None if ended is None else round(1000 * ended))
+        self.status = status
 
 
 def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970, as MLflow counts it."""
-    return time.time_ns() // 1_000_000

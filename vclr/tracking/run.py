@@ -1,167 +1,133 @@
-"""A training's MLflow run: the training hands over its metrics and goes on; a background thread stores them."""
+"""A training's run in MLflow, as the training sees it: it records its start and its end, and a courier does the rest."""
 
 from __future__ import annotations
 
-import importlib
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from vclr.config import Config
-from vclr.environment import describe_environment
 from vclr.errors import first_line
-from vclr.tracking.quiet import quiet_mlflow
-from vclr.tracking.record import RUN_FILE, Point, RunRecord, now_ms, valid_key
-from vclr.tracking.system import sample_system
+from vclr.tracking.code_changes import write_code_changes
+from vclr.tracking.description import own_settings
+from vclr.tracking.run_files import RunFiles
 
 logger = logging.getLogger(__name__)
 
-STORE_PERIOD = 1.0  # seconds between two deliveries: what a kill -9 may lose
-LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
-SYSTEM_PERIOD = 10.0  # seconds between two samples of the machine's load
-MAX_WAITING = 200_000  # points kept while the store fails; beyond that, the oldest are dropped
-FINISH_PATIENCE = 120.0  # seconds that `finish` waits for a working store; copying a checkpoint adds to it
-FAILING_PATIENCE = 15.0  # the same for a store that fails: time for one last request
-SLOWEST_COPY = 2e6  # bytes per second: how slow that copy may be
+FINISH_PATIENCE = 10.0  # seconds that the end of a training waits for the last delivery
+SLOWEST_UPLOAD = 2e6  # bytes per second: how slow the upload of a checkpoint may be, for which the end waits as well
+RESTARTS = 5  # of a courier that ends before the training, for example because memory ran out
+RESTART_PERIOD = 60.0  # seconds between two of them
 
 
 class TrackedRun:
-    """Track one training. No method raises an error of MLflow, and only `finish` waits for it.
-
-    What cannot be stored is retried later, with one warning for the user. `metrics.jsonl` of the run folder holds the
-    same numbers, so nothing is lost if the server cannot be reached.
-    """
+    """Track one training. No method raises an error or waits for a store, except `finish`, which waits a little."""
 
     def __init__(
         self,
         config: Config,
         run_dir: Path,
-        data_hashes: dict[str, str],
-        environment: dict[str, Any] | None = None,
-        resume: bool = True,
+        training: str = "",
+        inputs: Mapping[str, Mapping[str, str]] | None = None,
+        continues: bool = False,
     ) -> None:
-        """Start tracking in the background.
+        """Record a start in the run folder, and deliver the folder in the background from now on.
 
         Args:
             config: the whole configuration. If `config.tracking` is not enabled, all methods do nothing.
-            run_dir: the run folder; its `mlflow_run.json` names the run to continue, or will name the new one.
-            data_hashes: name of a data set or file -> its hash, stored as tags `data.<name>`.
-            environment: what `describe_environment` returned for the training (default: what it returns now).
-            resume: False starts a new run even if the folder names one, for a training that starts from scratch.
+            run_dir: the run folder.
+            training: hash of all that the weights depend on.
+            inputs: what the training reads: by name the `source`, a path, and the `digest`, a hash.
+            continues: the run that the folder holds goes on; otherwise a new one begins.
         """
         self._config = config
-        self._run_dir = Path(run_dir)
-        self._data_hashes = data_hashes
-        self._environment = environment or describe_environment()
-        self._record: RunRecord | None = None
-        self._arrived: deque[Point] = deque(maxlen=MAX_WAITING)
-        self._unstored: deque[Point] = deque(maxlen=MAX_WAITING)
-        self._newest_iteration: int | None = None
-        self._next_sample = 0.0
-        self._has_warned = False
-        self._is_failing = False
-        self._is_ending = threading.Event()
-        self._ending: tuple[str, Path | None] = ("FINISHED", None)
-        self._thread: threading.Thread | None = None
-        if config.tracking.enabled:
-            if not resume:
-                (self._run_dir / RUN_FILE).unlink(missing_ok=True)
-            self._start()
-
-    def log(self, metrics: dict[str, float], iteration: int) -> None:
-        """Store the values of an iteration; a value of None (nothing to measure) is left out."""
-        if self._thread is None:
+        self._files = RunFiles(run_dir)
+        self._courier: subprocess.Popen[bytes] | None = None
+        self._is_ending = False
+        if not config.tracking.enabled:
             return
-        self._arrived.extend(_points(metrics, iteration))
-        self._newest_iteration = iteration
+        try:
+            self._begin(training, inputs, continues)
+            self._courier = self._start_courier()
+        except OSError as error:
+            logger.warning("tracking: %s; training continues without it", first_line(error))
+            return
+        threading.Thread(target=self._listen, name="tracking", daemon=True).start()
 
     def finish(self, status: str = "FINISHED", checkpoint: Path | None = None) -> None:
-        """Store what is left and end the run as FINISHED, FAILED or KILLED; a second call does nothing.
+        """Record how the training ended, as FINISHED, FAILED or KILLED, and wait a little until that is delivered.
 
         Args:
-            status: how the training ended.
-            checkpoint: its last one; stored as a copy with `tracking.log_checkpoint`, otherwise as path and sha256.
+            status: how it ended.
+            checkpoint: its last one; with `tracking.log_checkpoint`, the end waits as long as its upload may take.
         """
-        if self._thread is None:
+        courier, self._is_ending = self._courier, True
+        if courier is None:
             return
-        self._ending = (status, checkpoint)
-        self._is_ending.set()
-        patience = FAILING_PATIENCE if self._is_failing else FINISH_PATIENCE
+        self._courier = None
+        with suppress(OSError):  # of a full disk; the courier notices the end without it
+            self._files.end_attempt(status)
+        assert courier.stdin
+        with suppress(OSError):
+            courier.stdin.close()
+        patience = FINISH_PATIENCE
         if checkpoint is not None and self._config.tracking.log_checkpoint:
-            patience += checkpoint.stat().st_size / SLOWEST_COPY
-        self._thread.join(patience)
-        if self._thread.is_alive():
-            logger.warning("tracking: gave up waiting for %s", self._config.tracking.uri)
-        self._thread = None
+            patience += checkpoint.stat().st_size / SLOWEST_UPLOAD
+        is_delivered = False
+        with suppress(subprocess.TimeoutExpired):
+            is_delivered = courier.wait(patience) == 0
+        if not is_delivered:
+            logger.warning(
+                "tracking: not everything is in MLflow yet; deliver it with: vclr track sync %s", self._run_dir
+            )
 
-    def _start(self) -> None:
-        quiet_mlflow()
-        # Imported here rather than in the thread: loader workers that fork during an import inherit its locks, which
-        # nobody releases.
-        if not self._succeeds(lambda: importlib.import_module("mlflow")):
-            return
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-        self._thread.start()
+    @property
+    def _run_dir(self) -> Path:
+        return self._files.run_dir
 
-    def _work(self) -> None:
-        delay = 0.0
-        while not self._is_ending.wait(delay):
-            delay = STORE_PERIOD if self._deliver() else min(max(2 * delay, STORE_PERIOD), LONGEST_RETRY)
-        if self._deliver():
-            self._close()
-        elif self._unstored:
-            logger.warning("tracking: %d values were not stored; metrics.jsonl has them", len(self._unstored))
+    def _begin(self, training: str, inputs: Mapping[str, Mapping[str, str]] | None, continues: bool) -> None:
+        if not (continues and self._files.identity()):
+            self._files.begin_run(training, inputs)
+        self._files.begin_attempt(own_settings(self._config))
+        write_code_changes(self._files.code)
 
-    def _deliver(self) -> bool:
-        """Store what is waiting; tell whether that succeeded."""
-        self._sample()
-        while self._arrived:
-            self._unstored.append(self._arrived.popleft())
-        self._is_failing = not self._succeeds(self._store)
-        if not self._is_failing:
-            self._unstored.clear()
-        return not self._is_failing
-
-    def _store(self) -> None:
-        if self._record is None:
-            record = RunRecord.start(self._config, self._run_dir, self._data_hashes, self._environment)
-            self._record = record
-            self._succeeds(lambda: record.store_description(self._config))  # a store without files still takes curves
-        self._record.write(self._unstored)
-
-    def _sample(self) -> None:
-        iteration = self._newest_iteration
-        if iteration is None or time.monotonic() < self._next_sample:
-            return
-        self._next_sample = time.monotonic() + SYSTEM_PERIOD
-        self._succeeds(lambda: self._unstored.extend(_points(sample_system(), iteration)))
-
-    def _close(self) -> None:
-        (status, checkpoint), record = self._ending, self._record
-        assert record is not None
-        copy = self._config.tracking.log_checkpoint
-        if checkpoint is not None:
-            self._succeeds(lambda: record.store_checkpoint(checkpoint, copy))
-        self._succeeds(lambda: record.close(status))
-
-    def _succeeds(self, work: Callable[[], object]) -> bool:
-        """Do something with MLflow and tell whether it succeeded; an error is a warning."""
+    def _start_courier(self) -> subprocess.Popen[bytes]:
+        # A signal may come before the courier ignores it. It inherits what this thread blocks.
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+        )
         try:
-            work()
-        except Exception as error:
-            # A warning for the first error only; the next ones are usually the same.
-            level = logging.DEBUG if self._has_warned else logging.WARNING
-            logger.log(level, "tracking in %s: %s; training continues", self._config.tracking.uri, first_line(error))
-            self._has_warned = True
-            return False
-        return True
+            return subprocess.Popen(
+                [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir)],
+                # The address may hold a password, which every user of the machine could read in the arguments.
+                env={**os.environ, "VCLR_TRACKING_STORE": self._config.tracking.uri, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the training
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-
-def _points(metrics: dict[str, float], iteration: int) -> list[Point]:
-    time_ms = now_ms()
-    known = {valid_key(key): float(value) for key, value in metrics.items() if value is not None}
-    return [Point(key, value, iteration, time_ms) for key, value in known.items()]
+    def _listen(self) -> None:
+        """Log what the courier says, and replace it if it ends too early."""
+        for _ in range(1 + RESTARTS):
+            courier = self._courier
+            if courier is None:
+                return
+            assert courier.stdout
+            for line in courier.stdout:
+                logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
+            courier.wait()
+            if self._is_ending:
+                return
+            time.sleep(RESTART_PERIOD)
+            with suppress(OSError):
+                self._courier = self._start_courier() if not self._is_ending else None

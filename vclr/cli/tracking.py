@@ -1,0 +1,46 @@
+"""`vclr track`: deliver what run folders hold to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vclr.cli.options import app
+from vclr.errors import UserError
+
+track = typer.Typer(no_args_is_help=True, help="Deliver run folders to MLflow.")
+app.add_typer(track, name="track")
+
+
+@track.command()
+def sync(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders with run folders below them (default: runs).")
+    ] = None,
+    uri: Annotated[
+        str, typer.Option(help="Database or server to deliver to (default: that of each run's configuration).")
+    ] = "",
+) -> None:
+    """Deliver to MLflow what trainings could not deliver: curves, results, files and how they ended.
+
+    Everything is stored once, however often this is called, also from copies of run folders. A training that was killed
+    or whose machine was lost is shown as KILLED afterwards. Exits with 1 if something could not be delivered.
+    """
+    from vclr.tracking.sync import deliver_folder, find_run_folders, store_of
+
+    num_failed = 0
+    for folder in find_run_folders(folders or [Path("runs")]):
+        try:
+            done = deliver_folder(folder, uri or store_of(folder))
+        except UserError as error:
+            print(error)
+            num_failed += 1
+            continue
+        print(f"{folder}: {done.points} values and {done.files} files delivered; {done.status}")
+        for problem in done.problems:
+            print(f"{folder}: not delivered: {problem}")
+        num_failed += bool(done.problems)
+    if num_failed:
+        raise UserError(f"track sync: {num_failed} folders are not delivered whole; the same command tries again")

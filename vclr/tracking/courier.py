@@ -1,0 +1,104 @@
+"""The process beside a training that delivers its run folder to MLflow, so that the training never waits for a store.
+
+It reads what the training writes to the folder, so nothing is kept twice. It lives as long as its standard input is
+open: when the training ends, however that happens, it delivers what is left and ends too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from vclr.errors import UserError, explain, first_line
+from vclr.tracking.delivery import Delivery, only_delivery
+from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
+
+POLL_PERIOD = 2.0  # seconds between two looks at the folder
+LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
+LAST_PATIENCE = 8.0  # seconds for the last deliveries after the training ended
+LOCK_PATIENCE = 60.0  # seconds for the courier of the attempt before to end
+# What a cluster or a terminal sends to all processes of a training; it ends with the training, not by itself.
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Courier:
+    """Deliver a folder, again and again."""
+
+    def __init__(self, run_dir: Path, uri: str) -> None:
+        self._files = RunFiles(run_dir)
+        self._delivery = Delivery(run_dir, uri)
+        self._uri = uri
+        self._beat_at = 0.0
+        self._retry_at, self._delay = 0.0, POLL_PERIOD
+        self._last_problem = ""
+
+    def run(self) -> bool:
+        """Work until standard input ends; return whether everything was delivered."""
+        while not _has_ended(POLL_PERIOD):
+            self._beat()
+            if time.monotonic() >= self._retry_at:
+                self._try()
+        self._files.end_attempt(KILLED)  # unless the training has said how it ended
+        end = time.monotonic() + LAST_PATIENCE
+        while not self._try():
+            if time.monotonic() + self._delay > end:
+                return False
+            time.sleep(self._delay)
+        return True
+
+    def _beat(self) -> None:
+        if time.monotonic() < self._beat_at:
+            return
+        self._beat_at = time.monotonic() + BEAT_PERIOD
+        try:
+            self._files.beat()
+        except OSError as error:
+            self._report(str(error))
+
+    def _try(self) -> bool:
+        try:
+            problems = self._delivery.deliver().problems
+        except Exception as error:
+            told = explain(error)
+            problems = [told[0] if told else first_line(error)]
+        if not problems:
+            self._delay, self._retry_at, self._last_problem = POLL_PERIOD, 0.0, ""
+            return True
+        self._report(problems[0])
+        self._retry_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, LONGEST_RETRY)
+        return False
+
+    def _report(self, problem: str) -> None:
+        """Tell the training, which logs it; the same problem only once."""
+        if problem != self._last_problem:
+            print(f"{self._uri}: {problem}", flush=True)
+            self._last_problem = problem
+
+
+def _has_ended(seconds: float) -> bool:
+    """Wait, and tell whether the training has closed the pipe; it never writes to it."""
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ready) and not os.read(sys.stdin.fileno(), 1)
+
+
+def main() -> None:
+    """Deliver the folder that the arguments name to the store that they name; exit with 1 if something is left."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    run_dir, uri = Path(sys.argv[1]), os.environ["VCLR_TRACKING_STORE"]
+    try:
+        with only_delivery(run_dir, LOCK_PATIENCE):
+            sys.exit(not Courier(run_dir, uri).run())
+    except UserError as error:
+        print(error, flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

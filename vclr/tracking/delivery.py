@@ -1,0 +1,188 @@
+"""Bring MLflow's store up to date with a run folder: everything once, however often and from wherever it is done.
+
+What the store has is looked up there, so a delivery continues after any failure, in any process, on any machine, and
+from a copy of the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vclr.config import Config, read_config
+from vclr.errors import UserError, first_line
+from vclr.file_lock import lock_file
+from vclr.files import read_json, sha256, write_json
+from vclr.tracking.description import describing_tags, experiment_of, input_data_sets, run_name
+from vclr.tracking.figures import Result, read_results
+from vclr.tracking.parent_runs import find_parent, update_parent
+from vclr.tracking.points import NewRecords, points_of
+from vclr.tracking.record import HEARTBEAT, IDENTITY, KIND, RunRecord, find_experiment, find_or_create, open_store
+from vclr.tracking.run_files import RUN_FILE, RUNNING, Attempt, RunFiles
+
+log = logging.getLogger("vclr.tracking")
+
+DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
+FILES = "vclr.files"  # tag: the first digits of the sha256 of each stored file
+DIGITS = 8
+HEARTBEAT_STEP = 30.0  # seconds between two heartbeats in the store
+
+
+@dataclass
+class Delivered:
+    """What a delivery did: points of curves and figures that were new, files, the run's status, and what failed."""
+
+    run_id: str
+    status: str
+    points: int = 0
+    files: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Delivery:
+    """Deliver one run folder to one store, any number of times; each time only looks at what is new."""
+
+    def __init__(self, run_dir: Path, uri: str) -> None:
+        """Name the folder and the store; nothing is read before `deliver`."""
+        self._run_dir = Path(run_dir)
+        self._files = RunFiles(self._run_dir)
+        self._uri = uri
+        self._forget()
+
+    def deliver(self) -> Delivered:
+        """Store what is missing. Curves come first; files that cannot be stored are problems, not errors.
+
+        Raises:
+            UserError: the folder is no run folder.
+            Exception: of MLflow: the store cannot be used. The next call starts with what it has.
+        """
+        try:
+            return self._deliver()
+        except Exception:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Look up again what the store has."""
+        self._record: RunRecord | None = None
+        self._records = NewRecords(self._run_dir / "metrics.jsonl")
+        self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._results: list[Result] = []
+        self._experiment, self._all_layers = "", False
+
+    def _deliver(self) -> Delivered:
+        attempts = self._files.attempts()
+        record = self._record = self._record or self._open(attempts)
+        points = [point for line in self._records.read() for point in points_of(line, self._all_layers)]
+        status, ended = self._files.status(float(record.tags.get(HEARTBEAT, 0)))
+        done = Delivered(record.id, status, record.write(points))
+        record.set_tags(_changes(attempts))
+        if status == RUNNING and self._files.last_beat() - float(record.tags.get(HEARTBEAT, 0)) > HEARTBEAT_STEP:
+            record.set_tags({HEARTBEAT: f"{self._files.last_beat():.0f}"})
+        before = record.status
+        record.set_status(status, ended)
+        results = read_results(self._files)
+        for result in results:
+            done.points += record.write_figures(result.figures, result.time_ms)
+            record.set_tags(result.tags)
+        if results != self._results or before != status:
+            update_parent(record, self._experiment)
+        self._results = results
+        self._store_files(record, done)
+        return done
+
+    def _read_config(self) -> Config:
+        path = self._run_dir / "config.yaml"
+        if not path.is_file():
+            raise UserError(f"{self._run_dir}: is not a run folder (it has no config.yaml)")
+        return read_config(path)
+
+    def _open(self, attempts: list[Attempt]) -> RunRecord:
+        """Find or create the run, and describe it."""
+        config = self._read_config()
+        self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
+        client = open_store(self._uri)
+        experiment_id = find_experiment(client, config.tracking.experiment, self._uri)
+        identity = self._files.identity() or self._files.begin_run()
+        started = attempts[0].started if attempts else (self._run_dir / "config.yaml").stat().st_mtime
+        parent = find_parent(client, experiment_id, self._experiment, started)
+        record = find_or_create(client, experiment_id, run_name(config), {IDENTITY: identity}, started)
+        with suppress(OSError):  # a folder of somebody else
+            write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": self._uri}, indent=1)
+        environment = read_json(self._run_dir / "environment.json")
+        hashes = read_json(self._run_dir / "data.json")
+        record.set_tags({KIND: "training", "mlflow.parentRunId": parent.id})
+        record.set_tags(describing_tags(config, hashes, environment))
+        record.add_params(attempts[0].settings if attempts else {})
+        record.add_inputs(input_data_sets(self._files.inputs()))
+        return record
+
+    def _store_files(self, record: RunRecord, done: Delivered) -> None:
+        stored = json.loads(record.tags.get(FILES, "{}"))
+        for path, folder in self._each_file():
+            name = f"{folder}/{path.name}" if folder else path.name
+            try:
+                digest = self._digest(path)
+                if stored.get(name) == digest:
+                    continue
+                record.store_file(path, folder)
+                stored[name] = digest
+                record.set_tags({FILES: json.dumps(stored)})
+                done.files += 1
+            except FileNotFoundError:  # replaced or removed meanwhile
+                continue
+            except Exception as error:
+                done.problems.append(f"{name}: {first_line(error)}")
+                return  # the others fail too
+
+    def _each_file(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files to store, each with the folder of its artifact."""
+        for name in DESCRIPTION:
+            if (self._run_dir / name).is_file():
+                yield self._run_dir / name, ""
+        for path in sorted(self._files.folder.rglob("*")):
+            folder = path.parent.relative_to(self._files.folder).as_posix()
+            if path.is_file() and not path.name.startswith(".") and (folder != "." or path == self._files.code):
+                yield path, "" if folder == "." else folder
+
+    def _digest(self, path: Path) -> str:
+        stat = path.stat()
+        key = (stat.st_mtime_ns, stat.st_size)
+        if path not in self._digests or self._digests[path][0] != key:
+            self._digests[path] = key, sha256(path)[:DIGITS]
+        return self._digests[path][1]
+
+
+@contextmanager
+def only_delivery(run_dir: Path, timeout: float) -> Iterator[None]:
+    """Let no other process deliver this folder during the block.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    files = RunFiles(run_dir)
+    try:
+        lock = lock_file(files.folder / ".lock", f"{run_dir}: another process is delivering it", timeout)
+    except OSError:  # a folder of somebody else: deliveries at once do no harm
+        yield
+        return
+    with lock:
+        yield
+
+
+def _changes(attempts: list[Attempt]) -> dict[str, Any]:
+    """Return the tags that say how often the training was started, in which jobs, and which settings changed."""
+    changed: dict[str, list[str]] = {}
+    for before, after in zip(attempts, attempts[1:], strict=False):
+        for key in sorted(before.settings.keys() | after.settings.keys()):
+            value = after.settings.get(key, "default")
+            if before.settings.get(key, "default") != value:
+                changed.setdefault(key, []).append(f"{value} (attempt {after.number})")
+    jobs = dict.fromkeys(attempt.job["id"] for attempt in attempts if "id" in attempt.job)
+    tags: dict[str, Any] = {f"changed.{key}": "; ".join(values) for key, values in changed.items()}
+    return tags | {"attempts": len(attempts) or None, "slurm.jobs": " ".join(jobs) or None}

@@ -1,0 +1,78 @@
+"""How MLflow's page describes a training: its name, its tags, its own settings, and the data that it reads."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vclr.config import Config, differing_values, flat_config
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
+DIGEST = 32  # digits of a sha256; MLflow allows 36
+# Settings that say where a training is and how it is tracked, not what it does.
+NAMES_ONLY = ("train.output_dir", "train.seed", "tracking.")
+
+
+def experiment_of(config: Config) -> str:
+    """Return the name of the experiment, whose trainings differ only in their seeds: the folder of the run folder."""
+    parts = Path(config.train.output_dir).parts
+    return parts[-2] if len(parts) > 1 else config.tracking.experiment
+
+
+def run_name(config: Config) -> str:
+    """Return the name of the run: `demo/seed0`."""
+    return config.tracking.run_name or "/".join(Path(config.train.output_dir).parts[-2:])
+
+
+def own_settings(config: Config) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, without those that only name the run."""
+    changed = differing_values([flat_config(Config()), flat_config(config)])
+    return {key: values[1] for key, values in changed.items() if not key.startswith(NAMES_ONLY)}
+
+
+def describing_tags(config: Config, data_hashes: Mapping[str, str], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tags of a training; a value of None is not known."""
+    return {
+        "experiment": experiment_of(config),
+        "seed": config.train.seed,
+        "git.revision": environment.get("git_revision"),
+        "git.dirty": environment.get("git_dirty"),
+        "host": environment.get("hostname"),
+        "cpu": environment.get("cpu"),
+        "gpus": ", ".join(environment.get("gpus") or []) or None,
+        "device": environment.get("device"),
+        "tf32": environment.get("tf32"),
+        **{f"version.{name}": environment.get(name) for name in ("python", "torch", "vclr", "driver", "cuda", "cudnn")},
+        # Columns of MLflow's own table.
+        "mlflow.source.name": "vclr train",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": environment.get("git_revision"),
+        "mlflow.user": _user_name(),
+        **{f"data.{name}": digest for name, digest in data_hashes.items()},
+    }
+
+
+def input_data_sets(inputs: Mapping[str, Mapping[str, str]]) -> list[DatasetInput]:
+    """Describe each file and folder that a training reads; `inputs` is as in `RunFiles.begin_run`."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    found = []
+    for name, one in inputs.items():
+        # The page shows the name: `annotations toy_train_toy_known.json`.
+        shown = f"{name} {Path(one['source']).name}".strip()
+        data_set = Dataset(shown, one["digest"][:DIGEST], "local", json.dumps({"uri": one["source"]}))
+        context = "evaluation" if name.startswith("test_") else "training"
+        found.append(DatasetInput(data_set, [InputTag("mlflow.data.context", context)]))
+    return found
+
+
+def _user_name() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user id of a container may have no name
+        return None

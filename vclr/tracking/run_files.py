@@ -1,0 +1,216 @@
+"""What a run folder holds for tracking beside its metrics: its identity, its attempts, and whether it still runs.
+
+A training may be stopped, killed and continued any number of times, on any machine; each start is an attempt of the
+same run. Imports neither torch nor MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vclr.files import atomic_path, read_json, write_json
+
+FOLDER = "tracking"  # in the run folder
+RESULTS = "results"  # in that one: a json file per evaluation and probe
+PICTURES = "pictures"
+RUN_FILE = "mlflow_run.json"  # in the run folder: where its run was stored last, for people and for the report
+CODE = "code.diff"  # what the code of the last attempt differed in from its git revision
+
+BEAT_PERIOD = 15.0  # seconds between two signs of life
+SILENCE = 90.0  # seconds without one after which a training on another machine counts as killed
+
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"  # MLflow's words
+
+
+@dataclass
+class Attempt:
+    """One start of a training: what it was asked to do, where it ran, and how it ended.
+
+    Attributes:
+        number: from 1.
+        started: seconds since 1970, as is `ended`; None without an end.
+        settings: those that differ from the defaults.
+        job: `id`, `name`, `restarts` and `nodes` of its SLURM job, as far as there is one.
+        process: identifies the process on its machine, see `_describe_process`.
+        status: FINISHED, FAILED or KILLED; RUNNING if no end was recorded.
+    """
+
+    number: int
+    started: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    job: dict[str, str] = field(default_factory=dict)
+    process: dict[str, Any] = field(default_factory=dict)
+    status: str = RUNNING
+    ended: float | None = None
+
+
+class RunFiles:
+    """Read and write these files. Nothing of them is needed to continue a training."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = Path(run_dir)
+        self.folder = self.run_dir / FOLDER
+        self.results = self.folder / RESULTS
+        self.pictures = self.folder / PICTURES
+        self.code = self.folder / CODE
+        self._identity = self.folder / "run.json"
+        self._attempts = self.folder / "attempts.jsonl"
+        self._beat = self.folder / "alive.json"
+
+    def identity(self) -> str | None:
+        """Return the name that the run has in every store; None if it has none yet."""
+        with suppress(FileNotFoundError):
+            return str(read_json(self._identity)["id"])
+        return None
+
+    def is_of(self, training: str) -> bool:
+        """Tell whether the run is of a training with this hash."""
+        with suppress(FileNotFoundError):
+            return bool(read_json(self._identity).get("training") == training)
+        return False
+
+    def begin_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
+        """Begin a run, forget what an earlier one left, and return its identity.
+
+        Args:
+            training: hash of all that its weights depend on.
+            inputs: what it reads: by name the `source`, a path, and the `digest`, a hash.
+        """
+        if self.folder.is_dir():
+            for path in sorted(self.folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        identity = uuid.uuid4().hex
+        write_json(self._identity, {"id": identity, "training": training, "inputs": inputs or {}}, indent=1)
+        return identity
+
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Return what the training reads, as `begin_run` got it."""
+        with suppress(FileNotFoundError):
+            return dict(read_json(self._identity).get("inputs", {}))
+        return {}
+
+    def begin_attempt(self, settings: dict[str, Any]) -> Attempt:
+        """Record that this process starts or continues the training."""
+        started = Attempt(len(self.attempts()) + 1, time.time(), settings, _describe_job(), _describe_process())
+        facts = {"settings": started.settings, "job": started.job, "process": started.process}
+        self._append({"event": "start", "attempt": started.number, "time": started.started, **facts})
+        self.beat()
+        return started
+
+    def end_attempt(self, status: str) -> None:
+        """Record how the last attempt ended, unless that is known."""
+        attempts = self.attempts()
+        if attempts and attempts[-1].ended is None:
+            number = attempts[-1].number
+            self._append({"event": "end", "attempt": number, "time": time.time(), "status": status})
+
+    def attempts(self) -> list[Attempt]:
+        """Return the attempts in order. A line that a killed process or a full disk cut off does not count."""
+        found: dict[int, Attempt] = {}
+        with suppress(FileNotFoundError):
+            for line in self._attempts.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):
+                    record = json.loads(line)
+                    number = int(record["attempt"])
+                    if record["event"] == "start":
+                        facts = (record["settings"], record["job"], record["process"])
+                        found[number] = Attempt(number, float(record["time"]), *facts)
+                    else:
+                        found[number].status, found[number].ended = str(record["status"]), float(record["time"])
+        return [found[number] for number in sorted(found)]
+
+    def beat(self) -> None:
+        """Give a sign of life of the training."""
+        with atomic_path(self._beat) as partial:
+            partial.write_text(f'{{"time": {time.time():.1f}}}\n', encoding="utf-8")
+
+    def last_beat(self) -> float:
+        """Return when the last sign of life was given, in seconds since 1970; 0 if there is none."""
+        with suppress(OSError, ValueError, KeyError):
+            return float(read_json(self._beat)["time"])
+        return 0.0
+
+    def status(self, seen_elsewhere: float = 0.0) -> tuple[str, float | None]:
+        """Return RUNNING, FINISHED, FAILED or KILLED, and when the training ended, as far as that is known.
+
+        A training without an end is running while its process is there. On other machines nobody can look for it, so
+        there it runs as long as it gives signs of life.
+
+        Args:
+            seen_elsewhere: when somebody last saw it running, in seconds since 1970, for a copy of its folder.
+        """
+        attempts = self.attempts()
+        is_done = (self.run_dir / "DONE").exists()
+        if not attempts or attempts[-1].ended is not None:
+            last = attempts[-1] if attempts else None
+            status = FINISHED if is_done else last.status if last else KILLED
+            return status, last.ended if last else None
+        is_there = _is_there(attempts[-1].process)
+        seen = max(self.last_beat(), seen_elsewhere)
+        if is_there or (is_there is None and time.time() - seen < SILENCE):
+            return RUNNING, None
+        return (FINISHED if is_done else KILLED), seen or None
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._attempts.open("ab+") as file:
+            if file.tell() and not _ends_with_newline(self._attempts):
+                file.write(b"\n")  # after a line that was cut off
+            file.write(json.dumps(record).encode() + b"\n")
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _describe_job() -> dict[str, str]:
+    names = {
+        "id": "SLURM_JOB_ID",
+        "name": "SLURM_JOB_NAME",
+        "restarts": "SLURM_RESTART_COUNT",
+        "nodes": "SLURM_JOB_NODELIST",
+    }
+    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+
+
+def _describe_process() -> dict[str, Any]:
+    """Describe this process so that its machine can tell later whether it is there; others cannot tell."""
+    import psutil
+
+    return {"pid": os.getpid(), "began": psutil.Process().create_time(), "machine": _name_machine()}
+
+
+def _is_there(process: dict[str, Any]) -> bool | None:
+    """Tell whether a process is there; None if it belongs to another machine."""
+    import psutil
+
+    if not process or process["machine"] != _name_machine():
+        return None
+    try:
+        found = psutil.Process(process["pid"])
+        return bool(abs(found.create_time() - process["began"]) < 1 and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return None
+
+
+def _name_machine() -> str:
+    """Name the machine since its last start, and the space of process numbers, which containers have of their own."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
