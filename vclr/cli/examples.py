@@ -42,6 +42,7 @@ EXAMPLES = {
     "report": "vclr report --experiments mine --output results/report",
     "study": "vclr study --experiments demo_baseline,demo --seeds 0,1,2 --output results/study",
     "bench": "vclr bench step --batch 2 --dtype bfloat16",
+    "track sync": "vclr track sync runs/mine",
     "ui": "vclr ui --port 5001",
 }
 

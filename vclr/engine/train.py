@@ -145,9 +145,8 @@ def open_journal(
     # Without a checkpoint, the same training may have been killed before its first one.
     continues = state.iteration > 0 or RunFiles(folder.path).is_of(training)
     folder.keep_records(continues)
-    tracked = TrackedRun(
-        state.config, folder.path, training, describe_inputs(state.config, folder.data_hashes), continues
-    )
+    inputs = describe_inputs(state.config, folder.data_hashes)
+    tracked = TrackedRun(state.config, folder.path, training, inputs, continues)
     with Journal(folder, state.config, state.iteration, quiet, kept, missing, tracked) as journal:
         if averages:
             journal.load_state_dict(averages)

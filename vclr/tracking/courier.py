@@ -15,14 +15,13 @@ from pathlib import Path
 
 from vclr.errors import UserError, explain, first_line
 from vclr.tracking.delivery import Delivery, only_delivery
+from vclr.tracking.run import IGNORED_SIGNALS
 from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
 
 POLL_PERIOD = 2.0  # seconds between two looks at the folder
 LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
 LAST_PATIENCE = 8.0  # seconds for the last deliveries after the training ended
 LOCK_PATIENCE = 60.0  # seconds for the courier of the attempt before to end
-# What a cluster or a terminal sends to all processes of a training; it ends with the training, not by itself.
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Courier:
@@ -88,7 +87,7 @@ def _has_ended(seconds: float) -> bool:
 
 def main() -> None:
     """Deliver the folder that the arguments name to the store that they name; exit with 1 if something is left."""
-    for number in IGNORED:
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     run_dir, uri = Path(sys.argv[1]), os.environ["VCLR_TRACKING_STORE"]

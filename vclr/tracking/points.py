@@ -84,10 +84,6 @@ class NewRecords:
                 record = json.loads(line)
             except ValueError:
                 continue  # damaged; whoever reads the history says so
-            if (
-                isinstance(record, dict)
-                and isinstance(record.get("kind"), str)
-                and type(record.get("iteration")) is int
-            ):
+            if isinstance(record, dict) and "kind" in record and type(record.get("iteration")) is int:
                 records.append(record)
         return records

@@ -1,4 +1,4 @@
-"""A training's run in MLflow, as the training sees it: it records its start and its end, and a courier does the rest."""
+"""A training's run in MLflow, as the training sees it: it records start and end, and a courier does the rest."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 FINISH_PATIENCE = 10.0  # seconds that the end of a training waits for the last delivery
 SLOWEST_UPLOAD = 2e6  # bytes per second: how slow the upload of a checkpoint may be, for which the end waits as well
 RESTARTS = 5  # of a courier that ends before the training, for example because memory ran out
+# What a cluster or a terminal sends to all processes of a training; the courier ends with the training, not by itself.
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 RESTART_PERIOD = 60.0  # seconds between two of them
 
 
@@ -84,9 +86,8 @@ class TrackedRun:
         with suppress(subprocess.TimeoutExpired):
             is_delivered = courier.wait(patience) == 0
         if not is_delivered:
-            logger.warning(
-                "tracking: not everything is in MLflow yet; deliver it with: vclr track sync %s", self._run_dir
-            )
+            advice = f"deliver it with: vclr track sync {self._run_dir}"
+            logger.warning("tracking: not everything is in MLflow yet; %s", advice)
 
     @property
     def _run_dir(self) -> Path:
@@ -100,9 +101,7 @@ class TrackedRun:
 
     def _start_courier(self) -> subprocess.Popen[bytes]:
         # A signal may come before the courier ignores it. It inherits what this thread blocks.
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         try:
             return subprocess.Popen(
                 [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir)],

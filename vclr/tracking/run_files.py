@@ -28,6 +28,12 @@ CODE = "code.diff"  # what the code of the last attempt differed in from its git
 BEAT_PERIOD = 15.0  # seconds between two signs of life
 SILENCE = 90.0  # seconds without one after which a training on another machine counts as killed
 
+SLURM = {
+    "id": "SLURM_JOB_ID",
+    "name": "SLURM_JOB_NAME",
+    "restarts": "SLURM_RESTART_COUNT",
+    "nodes": "SLURM_JOB_NODELIST",
+}
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"  # MLflow's words
 
 
@@ -141,13 +147,19 @@ class RunFiles:
         return 0.0
 
     def status(self, seen_elsewhere: float = 0.0) -> tuple[str, float | None]:
-        """Return RUNNING, FINISHED, FAILED or KILLED, and when the training ended, as far as that is known.
+        """Return SLURM = {
+            "id": "SLURM_JOB_ID",
+            "name": "SLURM_JOB_NAME",
+            "restarts": "SLURM_RESTART_COUNT",
+            "nodes": "SLURM_JOB_NODELIST",
+        }
+        RUNNING, FINISHED, FAILED or KILLED, and when the training ended, as far as that is known.
 
-        A training without an end is running while its process is there. On other machines nobody can look for it, so
-        there it runs as long as it gives signs of life.
+                A training without an end is running while its process is there. On other machines nobody can look for it, so
+                there it runs as long as it gives signs of life.
 
-        Args:
-            seen_elsewhere: when somebody last saw it running, in seconds since 1970, for a copy of its folder.
+                Args:
+                    seen_elsewhere: when somebody last saw it running, in seconds since 1970, for a copy of its folder.
         """
         attempts = self.attempts()
         is_done = (self.run_dir / "DONE").exists()
@@ -176,13 +188,7 @@ def _ends_with_newline(path: Path) -> bool:
 
 
 def _describe_job() -> dict[str, str]:
-    names = {
-        "id": "SLURM_JOB_ID",
-        "name": "SLURM_JOB_NAME",
-        "restarts": "SLURM_RESTART_COUNT",
-        "nodes": "SLURM_JOB_NODELIST",
-    }
-    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+    return {key: os.environ[name] for key, name in SLURM.items() if os.environ.get(name)}
 
 
 def _describe_process() -> dict[str, Any]:
