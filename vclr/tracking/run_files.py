@@ -74,15 +74,11 @@ class RunFiles:
 
     def identity(self) -> str | None:
         """Return the name that the run has in every store; None if it has none yet."""
-        with suppress(FileNotFoundError):
-            return str(read_json(self._identity)["id"])
-        return None
+        return self._run().get("id")
 
     def is_of(self, training: str) -> bool:
         """Tell whether the run is of a training with this hash."""
-        with suppress(FileNotFoundError):
-            return bool(read_json(self._identity).get("training") == training)
-        return False
+        return self._run().get("training") == training
 
     def begin_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
         """Begin a run, forget what an earlier one left, and return its identity.
@@ -101,9 +97,10 @@ class RunFiles:
 
     def inputs(self) -> dict[str, dict[str, str]]:
         """Return what the training reads, as `begin_run` got it."""
-        with suppress(FileNotFoundError):
-            return dict(read_json(self._identity).get("inputs", {}))
-        return {}
+        return dict(self._run().get("inputs", {}))
+
+    def _run(self) -> dict[str, Any]:
+        return dict(read_json(self._identity)) if self._identity.exists() else {}
 
     def begin_attempt(self, settings: dict[str, Any]) -> Attempt:
         """Record that this process starts or continues the training."""
@@ -143,23 +140,17 @@ class RunFiles:
     def last_beat(self) -> float:
         """Return when the last sign of life was given, in seconds since 1970; 0 if there is none."""
         with suppress(OSError, ValueError, KeyError):
-            return float(read_json(self._beat)["time"])
+            return float(json.loads(self._beat.read_text(encoding="utf-8"))["time"])
         return 0.0
 
     def status(self, seen_elsewhere: float = 0.0) -> tuple[str, float | None]:
-        """Return SLURM = {
-            "id": "SLURM_JOB_ID",
-            "name": "SLURM_JOB_NAME",
-            "restarts": "SLURM_RESTART_COUNT",
-            "nodes": "SLURM_JOB_NODELIST",
-        }
-        RUNNING, FINISHED, FAILED or KILLED, and when the training ended, as far as that is known.
+        """Return RUNNING, FINISHED, FAILED or KILLED, and when the training ended, as far as that is known.
 
-                A training without an end is running while its process is there. On other machines nobody can look for it, so
-                there it runs as long as it gives signs of life.
+        A training without an end is running while its process is there. On other machines nobody can look for it, so
+        there it runs as long as it gives signs of life.
 
-                Args:
-                    seen_elsewhere: when somebody last saw it running, in seconds since 1970, for a copy of its folder.
+        Args:
+            seen_elsewhere: when somebody last saw it running, in seconds since 1970, for a copy of its folder.
         """
         attempts = self.attempts()
         is_done = (self.run_dir / "DONE").exists()
