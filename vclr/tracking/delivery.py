@@ -30,6 +30,7 @@ log = logging.getLogger("vclr.tracking")
 DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
 FILES = "vclr.files"  # tag: the first digits of the sha256 of each stored file
 DIGITS = 8
+DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what writing to a deleted run may answer
 HEARTBEAT_STEP = 30.0  # seconds between two heartbeats in the store
 
 
@@ -61,11 +62,16 @@ class Delivery:
             UserError: the folder is no run folder.
             Exception: of MLflow: the store cannot be used. The next call starts with what it has.
         """
-        try:
-            return self._deliver()
-        except Exception:
-            self._forget()
-            raise
+        from mlflow.exceptions import MlflowException
+
+        for is_last in (False, True):
+            try:
+                return self._deliver()
+            except Exception as error:
+                self._forget()
+                if is_last or not isinstance(error, MlflowException) or error.error_code not in DELETED:
+                    raise
+        raise AssertionError
 
     def _forget(self) -> None:
         """Look up again what the store has."""

@@ -73,8 +73,8 @@ def find_or_create(
 ) -> RunRecord:
     """Return the run with these tags; create it if there is none.
 
-    No store has a lock for this. So if several processes create it at once, all take the oldest one, and each removes
-    its own if that is another.
+    No store has a lock for this, so several processes may create it at once. Whoever then finds more than one keeps the
+    first in order and deletes the others; a process that writes to one of those gets an error and looks again.
 
     Args:
         client: of the store.
@@ -85,10 +85,10 @@ def find_or_create(
     """
     found = find_runs(client, experiment_id, tags)
     if not found:
-        own = client.create_run(experiment_id, round(1000 * started), tags=dict(tags), run_name=name)
+        client.create_run(experiment_id, round(1000 * started), tags=dict(tags), run_name=name)
         found = find_runs(client, experiment_id, tags)
-        if found and found[0].info.run_id != own.info.run_id:
-            client.delete_run(own.info.run_id)
+    for other in found[1:]:
+        client.delete_run(other.info.run_id)
     return RunRecord(client, found[0])
 
 

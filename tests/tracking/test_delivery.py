@@ -1,0 +1,277 @@
+"""A store has what a run folder holds: everything, once, whatever went wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.tracking.folders import (
+    HASHES,
+    assert_delivered,
+    begin,
+    deliver,
+    end,
+    parent_of,
+    record,
+    stored_run,
+    stored_runs,
+)
+from vclr.config import Config, load_config
+from vclr.errors import UserError
+from vclr.tracking import run_files
+from vclr.tracking.delivery import Delivery
+from vclr.tracking.run_files import RunFiles
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_everything_reads_back(config: Config, run_dir: Path, tmp_path: Path):
+    config.optimizer.lr = 0.5
+    files = begin(config, run_dir)
+    record(run_dir, range(10, 40, 10), grad_norm=float("nan"))
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        metrics = {"mask_ar@100": 20.0, "box_ar@7": 1.0, "teacher/box_ap": 3.0}
+        file.write(json.dumps({"kind": "eval", "iteration": 30, "time": 5.0, **metrics}) + "\n")
+    files.code.write_text("diff\n")
+    end(files)
+    done = deliver(config, run_dir)
+    assert (done.status, done.problems) == ("FINISHED", [])
+
+    run, client = stored_run(config), MlflowClient(config.tracking.uri)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "demo/seed0")
+    assert run.data.params["optimizer.lr"] == "0.5"
+    assert not run.data.params.keys() & {"train.seed", "train.output_dir", "tracking.uri", "model.num_queries"}
+    assert run.data.tags["data.images"] == HASHES["images"]
+    assert (run.data.tags["experiment"], run.data.tags["seed"], run.data.tags["gpus"]) == ("demo", "0", "H200")
+    assert run.data.metrics.keys() >= {"train/loss", "train/loss_class", "train/lr", "train/grad_norm"}
+    assert run.data.metrics["eval_student/mask_ar_100"] == 20.0
+    assert not run.data.metrics.keys() & {"layers/loss_class_0", "eval_student/box_ar_7"}
+    (point, *_) = client.get_metric_history(run.info.run_id, "train/loss")
+    assert (point.step, point.value, point.timestamp) == (10, 0.0, 1_000_000_010_000)
+    inputs = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+    assert inputs == {f"{name} {name}.json": digest[:32] for name, digest in HASHES.items()}
+    stored = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert stored == {"config.yaml", "environment.json", "code.diff"}
+    assert load_config(client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))) == config
+    assert run.data.tags["mlflow.parentRunId"] == parent_of(config).info.run_id
+
+
+def test_a_second_delivery_changes_nothing(config: Config, run_dir: Path):
+    files = begin(config, run_dir)
+    record(run_dir, range(1, 30))
+    end(files)
+    assert deliver(config, run_dir).points > 0
+    before = stored_run(config).to_dictionary()
+    again = deliver(config, run_dir)
+    assert (again.points, again.files) == (0, 0)
+    assert stored_run(config).to_dictionary() == before
+    assert_delivered(config, run_dir)
+
+
+def test_points_are_delivered_as_they_come_and_only_whole_lines(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    delivery = Delivery(run_dir, config.tracking.uri)
+    for start in range(0, 12, 3):
+        record(run_dir, range(start, start + 3))
+        delivery.deliver()
+        assert_delivered(config, run_dir)
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "iteration": 12, "time": 1.0, "lo')
+        file.flush()
+        assert delivery.deliver().points == 0
+        file.write('ss": 1.5}\n')
+    assert delivery.deliver().points == 1
+    assert_delivered(config, run_dir)
+
+
+def test_an_answer_that_is_lost_doubles_nothing(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    """The store has written a part, or everything, and then the connection breaks."""
+    begin(config, run_dir)
+    record(run_dir, range(400))  # several batches
+    whole, calls = MlflowClient.log_batch, []
+
+    def break_sometimes(self: MlflowClient, *args: Any, **options: Any) -> None:
+        whole(self, *args, **options)
+        calls.append(1)
+        if len(calls) % 2:
+            raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", break_sometimes)
+    delivery = Delivery(run_dir, config.tracking.uri)
+    for _ in range(50):
+        try:
+            delivery.deliver()
+            break
+        except ConnectionError:
+            continue
+    assert len(calls) > 4
+    assert_delivered(config, run_dir)
+
+
+def test_a_copy_of_the_folder_continues_the_same_run(config: Config, run_dir: Path, tmp_path: Path):
+    begin(config, run_dir)
+    record(run_dir, range(5))
+    deliver(config, run_dir)
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    (copy / "mlflow_run.json").unlink()
+    record(copy, range(5, 9))
+    deliver(config, copy)
+    assert_delivered(config, copy)
+
+
+def test_a_folder_of_somebody_else_can_be_delivered(config: Config, run_dir: Path):
+    files = begin(config, run_dir)
+    record(run_dir, range(5))
+    end(files)
+    for folder in (files.folder, run_dir):
+        folder.chmod(0o555)
+    try:
+        deliver(config, run_dir)
+        assert_delivered(config, run_dir)
+    finally:
+        for folder in (files.folder, run_dir):
+            folder.chmod(0o755)
+
+
+def test_deliveries_at_once_make_one_run(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    record(run_dir, range(100))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: deliver(config, run_dir), range(4)))
+    assert_delivered(config, run_dir)
+    assert parent_of(config).info.run_name == "demo"
+
+
+def test_changed_settings_become_tags_with_their_attempt(config: Config, run_dir: Path):
+    files = begin(config, run_dir)
+    deliver(config, run_dir)
+    files.end_attempt("KILLED")
+    for lr in (0.5, 1e-4):
+        config.optimizer.lr = lr
+        files = begin(config, run_dir)
+        deliver(config, run_dir)
+    run = stored_run(config)
+    assert "optimizer.lr" not in run.data.params
+    assert run.data.tags["changed.optimizer.lr"] == "0.5 (attempt 2); default (attempt 3)"
+    assert run.data.tags["attempts"] == "3"
+
+
+def test_jobs_are_named(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    for job in ("17", "18", "18"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        begin(config, run_dir)
+    deliver(config, run_dir)
+    assert stored_run(config).data.tags["slurm.jobs"] == "17 18"
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_an_end_is_shown_and_a_resume_shows_it_running_again(config: Config, run_dir: Path, status: str):
+    files = begin(config, run_dir)
+    deliver(config, run_dir)
+    assert stored_run(config).info.status == "RUNNING"
+    files.end_attempt(status)
+    deliver(config, run_dir)
+    run = stored_run(config)
+    assert run.info.status == status
+    assert abs(run.info.end_time / 1000 - time.time()) < 60
+    assert parent_of(config).info.status == status
+    begin(config, run_dir)
+    deliver(config, run_dir)
+    assert stored_run(config).info.status == parent_of(config).info.status == "RUNNING"
+
+
+def begin_elsewhere(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunFiles:
+    with monkeypatch.context() as patch:
+        patch.setattr(run_files, "_name_machine", lambda: "another machine")
+        return begin(config, run_dir)
+
+
+def test_a_lost_machine_is_noticed_by_its_silence(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    files = begin_elsewhere(config, run_dir, monkeypatch)
+    deliver(config, run_dir)
+    assert stored_run(config).info.status == "RUNNING"
+    long_ago = time.time() - 1000
+    monkeypatch.setattr(time, "time", lambda: long_ago)
+    files.beat()
+    monkeypatch.undo()
+    MlflowClient(config.tracking.uri).set_tag(stored_run(config).info.run_id, "vclr.heartbeat", f"{long_ago:.0f}")
+    deliver(config, run_dir)
+    run = stored_run(config)
+    assert run.info.status == "KILLED"
+    assert abs(run.info.end_time / 1000 - long_ago) < 2
+
+
+def test_an_old_copy_does_not_end_a_run_that_goes_on(
+    config: Config, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begin_elsewhere(config, run_dir, monkeypatch)
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    deliver(config, run_dir)  # the original is alive, says the store
+    (copy / "tracking/alive.json").write_text('{"time": 1.0}')
+    deliver(config, copy)
+    assert stored_run(config).info.status == "RUNNING"
+
+
+def test_a_killed_process_is_noticed_at_once(config: Config, run_dir: Path):
+    script = (
+        "import os, sys; from pathlib import Path; from vclr.tracking.run_files import RunFiles\n"
+        "files = RunFiles(Path(sys.argv[1])); files.begin_run(); files.begin_attempt({}); os.kill(os.getpid(), 9)"
+    )
+    begin(config, run_dir)
+    subprocess.run([sys.executable, "-c", script, str(run_dir)], env=os.environ, timeout=60, check=False)
+    deliver(config, run_dir)
+    assert stored_run(config).info.status == "KILLED"
+
+
+def test_a_run_that_was_deleted_in_the_store_begins_anew(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    record(run_dir, range(5))
+    deliver(config, run_dir)
+    MlflowClient(config.tracking.uri).delete_run(stored_run(config).info.run_id)
+    deliver(config, run_dir)
+    assert_delivered(config, run_dir)
+    assert len(stored_runs(config, deleted=True)) == 2
+
+
+def test_long_values_are_cut_not_refused(config: Config, run_dir: Path):
+    config.evaluation.groups = {"novel": ["a class with a long name"] * 1000}
+    begin(config, run_dir)
+    deliver(config, run_dir)
+    assert len(stored_run(config).data.params["evaluation.groups.novel"]) == 6000
+
+
+def test_layers_are_tracked_on_request(config: Config, run_dir: Path):
+    config.tracking = replace(config.tracking, all_layers=True)
+    begin(config, run_dir)
+    record(run_dir, [1], loss_dice_enc=1.0)
+    deliver(config, run_dir)
+    assert stored_run(config).data.metrics.keys() >= {"layers/loss_class_0", "layers/loss_dice_enc", "train/loss_class"}
+
+
+def test_files_that_cannot_be_stored_hold_up_no_curve(config: Config, run_dir: Path, tmp_path: Path):
+    begin(config, run_dir)
+    record(run_dir, range(5))
+    (tmp_path / "mlartifacts").write_text("in the way")
+    (problem,) = deliver(config, run_dir).problems
+    assert problem.startswith("config.yaml: ")
+    assert_delivered(config, run_dir)
+    (tmp_path / "mlartifacts").unlink()
+    assert deliver(config, run_dir).files == 2
+
+
+def test_a_folder_without_a_run_is_refused(config: Config, tmp_path: Path):
+    with pytest.raises(UserError, match=r"is not a run folder \(it has no config.yaml\)"):
+        deliver(config, tmp_path)
