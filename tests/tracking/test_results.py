@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from tests.tracking.folders import begin, deliver, parent_of, stored_run
 from vclr.config import Config
-from vclr.environment import describe_environment
-from vclr.files import read_json, write_json
-from vclr.tracking.record import RUN_FILE, RunRecord
-from vclr.tracking.results import select_probe, select_results, store_probe, store_results
+from vclr.tracking.figures import select_probe, select_results
+from vclr.tracking.results import store_probe, store_results
 
 
 def metrics_of(run_dir: Path, protocol: str, recall: float, **groups: float) -> dict[str, Any]:
@@ -46,27 +45,71 @@ def test_keys_bear_the_protocol_or_the_group(run_dir: Path):
 
 
 def test_each_protocol_reaches_the_run_of_the_training_once(config: Config, run_dir: Path):
-    RunRecord.start(config, run_dir, {}, describe_environment()).close("FINISHED")
+    begin(config, run_dir).end_attempt("FINISHED")
+    (run_dir / "DONE").touch()
     for protocol, recall in (("nonvoc", 20.0), ("uvo", 30.0), ("uvo", 30.0)):
         store_results(config, metrics_of(run_dir, protocol, recall))
-    client, run_id = MlflowClient(config.tracking.uri), read_json(run_dir / RUN_FILE)["run_id"]
-    run = client.get_run(run_id)
+    run, client = stored_run(config), MlflowClient(config.tracking.uri)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"results/nonvoc/mask_ar_100": 20.0, "results/uvo/mask_ar_100": 30.0}
-    assert [point.step for point in client.get_metric_history(run_id, "results/uvo/mask_ar_100")] == [900]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "results/uvo/mask_ar_100")] == [0]
     assert run.data.tags["results.uvo.test_set"] == "uvo.json sha256 cd"
     assert run.data.tags["results.uvo.weights"] == "teacher"
+    assert run.data.tags["results.uvo.iteration"] == "900"
+
+
+def test_a_new_evaluation_replaces_the_one_before(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    for recall in (20.0, 10.0):
+        store_results(config, metrics_of(run_dir, "uvo", recall))
+    assert stored_run(config).data.metrics == {"results/uvo/mask_ar_100": 10.0}
+
+
+def test_the_headline_has_its_interval(run_dir: Path):
+    metrics = metrics_of(run_dir, "uvo", 20.0) | {"intervals": {"mask_ar@100": [18.0, 23.0], "mask_ar@10": [1.0, 2.0]}}
+    key = "results/uvo/mask_ar_100"
+    assert select_results(metrics) == {key: 20.0, f"{key}/low": 18.0, f"{key}/high": 23.0}
+
+
+def test_an_experiment_has_the_means_over_its_seeds(config: Config, run_dir: Path):
+    for seed, recall in enumerate((20.0, 26.0)):
+        folder = run_dir.with_name(f"seed{seed}")
+        files = begin(config, folder, seed)
+        metrics = metrics_of(folder, "uvo", recall) | {"intervals": {"mask_ar@100": [recall - 1, recall + 1]}}
+        store_results(config, metrics)
+        files.end_attempt("FINISHED")
+        deliver(config, folder)
+    parent = parent_of(config)
+    assert parent.data.metrics == {"results/uvo/mask_ar_100": 23.0, "num_seeds": 2.0}
+    assert parent.info.status == "FINISHED"
+
+
+def test_a_run_has_at_most_a_hundred_keys(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    values = dict.fromkeys(("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap"), 1.0)
+    for protocol in ("nonvoc", "lvis", "uvo", "objects365", "mine"):
+        metrics = metrics_of(run_dir, protocol, 1.0) | values
+        metrics["groups"] = {
+            name: values | {"intervals": {"mask_ar@100": [0, 2]}} for name in ("known", "novel", "all")
+        }
+        metrics["intervals"] = {"mask_ar@100": [0.0, 2.0]}
+        store_results(config, metrics)
+    stored = stored_run(config).data.metrics
+    assert len(stored) == 50
+    assert {"results/lvis/novel/mask_ar_100", "results/mine/mask_ar_100"} <= stored.keys()
+    assert "results/mine/novel/mask_ar_100/high" in stored
 
 
 def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):
     store_results(config, metrics_of(run_dir, "uvo", 30.0))  # of a training that was not tracked
-    write_json(run_dir / RUN_FILE, {"run_id": "0123", "uri": config.tracking.uri})
+    begin(config, run_dir)
     store_results(replace(config, tracking=replace(config.tracking, enabled=False)), metrics_of(run_dir, "uvo", 3.0))
     assert not caplog.records
+    config.tracking.uri = "http://127.0.0.1:1"
     store_results(config, metrics_of(run_dir, "uvo", 30.0))
     (record,) = caplog.records
-    assert "the results are not in MLflow" in record.message and "\n" not in record.message
-    store_probe(config, probe_of(run_dir, "uvo", "all"), run_dir / "probe.png")
+    assert record.message.endswith(f"deliver it later with: vclr track sync {run_dir}") and "\n" not in record.message
+    store_probe(config, probe_of(run_dir, "uvo", "all"), run_dir / "config.yaml")
     assert len(caplog.records) == 2
 
 
@@ -98,14 +141,13 @@ def test_a_probe_s_keys_are_of_the_target_group(run_dir: Path):
 
 
 def test_a_probe_and_its_picture_reach_the_run_of_the_training(config: Config, run_dir: Path, tmp_path: Path):
-    RunRecord.start(config, run_dir, {}, describe_environment()).close("FINISHED")
+    begin(config, run_dir)
     picture = tmp_path / "probe.png"
     for content in (b"first", b"second"):
         picture.write_bytes(content)
         store_probe(config, probe_of(run_dir, "uvo", "all"), picture)
-    client, run_id = MlflowClient(config.tracking.uri), read_json(run_dir / RUN_FILE)["run_id"]
-    run = client.get_run(run_id)
-    assert run.info.status == "FINISHED"
+    run, client = stored_run(config), MlflowClient(config.tracking.uri)
     assert run.data.metrics["probe/uvo/mask_ar_100_kept/appearance_invariance"] == 37.5
     assert run.data.tags["probe.uvo.test_set"] == "uvo.json sha256 cd"
-    assert Path(client.download_artifacts(run_id, "probe/uvo/probe.png")).read_bytes() == b"second"
+    stored = client.download_artifacts(run.info.run_id, "pictures/probe_uvo/probe.png", str(tmp_path))
+    assert Path(stored).read_bytes() == b"second"

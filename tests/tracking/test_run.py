@@ -1,216 +1,149 @@
-"""A tracked run reads back as it was written, survives a resume, and never disturbs the training."""
+"""A training is tracked by a process beside it: nothing is lost when one of them is killed, nothing holds it up."""
 
 from __future__ import annotations
 
 import logging
-import math
+import os
+import pickle
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from vclr.config import Config, flat_config, load_config
-from vclr.environment import describe_environment
-from vclr.files import read_json, sha256
+from tests.tracking.folders import INPUTS, assert_delivered, deliver, describe, record, stored_run, stored_runs
+from vclr.config import Config
+from vclr.tracking import run as run_module
 from vclr.tracking.run import TrackedRun
+from vclr.tracking.run_files import RunFiles
 
-pytestmark = pytest.mark.timeout(120)
-
-HASHES = {"train": "0" * 64, "test": "1" * 64}
-
-
-def stored_run(config: Config, run_dir: Path):
-    """Return MLflow's client and the run that the folder names."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(config.tracking.uri)
-    return client, client.get_run(read_json(run_dir / "mlflow_run.json")["run_id"])
+pytestmark = pytest.mark.timeout(180)
 
 
-def curve(config: Config, run_dir: Path, key: str) -> list[tuple[int, float]]:
-    client, run = stored_run(config, run_dir)
-    return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, key)]
+def start(config: Config, run_dir: Path, continues: bool = False) -> TrackedRun:
+    describe(config, run_dir)
+    return TrackedRun(config, run_dir, "training", INPUTS, continues)
 
 
-def track(config: Config, run_dir: Path, iterations: range, status: str = "FINISHED") -> None:
-    tracked = TrackedRun(config, run_dir, HASHES)
-    for iteration in iterations:
-        tracked.log({"loss": 10.0 - iteration, "lr": 0.1}, iteration)
-    tracked.finish(status)
+def wait_for_points(config: Config, number: int, seconds: float = 90) -> None:
+    """Wait until the store has so many points of the loss."""
+    end = time.monotonic() + seconds
+    while not any(run.data.metrics.get("train/loss") == 10.0 - number for run in stored_runs(config)):
+        assert time.monotonic() < end, "the points did not come"
+        time.sleep(0.2)
 
 
-def test_everything_reads_back(config: Config, run_dir: Path, tmp_path: Path):
-    checkpoint = run_dir / "last.pt"
-    checkpoint.write_bytes(b"weights")
-    tracked = TrackedRun(config, run_dir, HASHES)
-    tracked.log({"loss": 3.0, "box_ar@100": 20.5, "nothing_to_measure": None}, 20)
-    tracked.log({"loss": math.nan}, 40)
-    tracked.finish(checkpoint=checkpoint)
-
-    client, run = stored_run(config, run_dir)
-    assert run.info.status == "FINISHED"
-    assert run.info.run_name == "demo/seed0"
-    assert run.data.params == {key: str(value) for key, value in flat_config(config).items()}
-    assert run.data.tags["data.train"] == HASHES["train"]
-    assert run.data.tags["experiment"] == "demo"
-    assert run.data.tags["seed"] == "0"
-    assert run.data.tags["checkpoint.sha256"] == sha256(checkpoint)
-    assert run.data.tags["checkpoint.path"] == str(checkpoint)
-    losses = curve(config, run_dir, "loss")
-    assert losses[0] == (20, 3.0)
-    assert losses[1][0] == 40 and math.isnan(losses[1][1])
-    assert curve(config, run_dir, "box_ar_100") == [(20, 20.5)]
-    assert "nothing_to_measure" not in run.data.metrics
-    assert run.data.metrics["system/process_memory_megabytes"] > 10
-
-    files = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert files == {"config.yaml", "environment.json"}
-    written = client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))
-    assert load_config(written) == config
-    assert not any("partial" in file.name for file in tmp_path.rglob("*"))
-
-
-def test_what_it_runs_on_is_stored_as_it_was_described(config: Config, run_dir: Path, tmp_path: Path):
-    """Not as it is when the store is written: an evaluation may have forbidden TF32 for its while."""
-    environment = describe_environment() | {"device": "cuda:3", "driver": "570.1", "cuda": "12.8", "tf32": True}
-    TrackedRun(config, run_dir, HASHES, environment).finish()
-    client, run = stored_run(config, run_dir)
-    assert (run.data.tags["device"], run.data.tags["tf32"]) == ("cuda:3", "True")
-    assert (run.data.tags["version.driver"], run.data.tags["version.cuda"]) == ("570.1", "12.8")
-    written = client.download_artifacts(run.info.run_id, "environment.json", str(tmp_path))
-    assert read_json(Path(written)) == environment
-
-
-def test_checkpoint_is_copied_when_asked(config: Config, run_dir: Path, tmp_path: Path):
-    config.tracking.log_checkpoint = True
-    checkpoint = run_dir / "last.pt"
-    checkpoint.write_bytes(b"weights")
-    tracked = TrackedRun(config, run_dir, HASHES)
-    tracked.finish(checkpoint=checkpoint)
-    client, run = stored_run(config, run_dir)
-    copy = client.download_artifacts(run.info.run_id, "checkpoints/last.pt", str(tmp_path))
-    assert Path(copy).read_bytes() == b"weights"
-    assert (tmp_path / "mlartifacts" / run.info.run_id).is_dir()
-
-
-def test_resume_continues_without_duplicates(config: Config, run_dir: Path):
-    track(config, run_dir, range(0, 6), status="KILLED")
-    _, first = stored_run(config, run_dir)
-    assert first.info.status == "KILLED"
-
-    track(config, run_dir, range(3, 9))
-    _, second = stored_run(config, run_dir)
-    assert second.info.run_id == first.info.run_id
-    assert second.info.status == "FINISHED"
-    assert curve(config, run_dir, "loss") == [(iteration, 10.0 - iteration) for iteration in range(9)]
-
-
-def test_changed_settings_become_tags(config: Config, run_dir: Path):
-    track(config, run_dir, range(2))
-    config.optimizer.lr = 0.5
-    config.views.weights["edge"] = 2.0  # a key that the first part did not have
-    track(config, run_dir, range(2, 4))
-    _, run = stored_run(config, run_dir)
-    assert run.data.params["optimizer.lr"] == "0.0001"
-    assert run.data.tags["changed.optimizer.lr"] == "0.5"
-    assert run.data.params["views.weights.edge"] == "2.0"
-    assert [key for key in run.data.tags if key.startswith("changed.")] == ["changed.optimizer.lr"]
-
-    config.optimizer.lr = 1e-4
-    track(config, run_dir, range(4, 6))
-    _, run = stored_run(config, run_dir)
-    assert run.data.tags["changed.optimizer.lr"] == "0.0001"
-
-
-@pytest.mark.parametrize("reason", ["started_anew", "run_deleted", "other_store"])
-def test_new_run_where_the_old_one_does_not_continue(config: Config, run_dir: Path, tmp_path: Path, reason: str):
-    track(config, run_dir, range(5))
-    client, old = stored_run(config, run_dir)
-    if reason == "run_deleted":
-        client.delete_run(old.info.run_id)
-    if reason == "other_store":
-        config.tracking.uri = f"sqlite:///{tmp_path}/other.db"
-    tracked = TrackedRun(config, run_dir, HASHES, resume=reason != "started_anew")
-    tracked.log({"loss": 1.0}, 0)
+def test_a_training_is_delivered_while_it_runs_and_at_its_end(config: Config, run_dir: Path):
+    tracked = start(config, run_dir)
+    record(run_dir, range(1, 4))
+    wait_for_points(config, 3)
+    assert stored_run(config).info.status == "RUNNING"
+    record(run_dir, range(4, 6))
     tracked.finish()
-    _, new = stored_run(config, run_dir)
-    assert new.info.run_id != old.info.run_id
-    assert curve(config, run_dir, "loss") == [(0, 1.0)]
+    assert stored_run(config).info.status == "FINISHED"
+    assert_delivered(config, run_dir)
 
 
-def test_long_values_are_cut_not_refused(config: Config, run_dir: Path):
-    config.evaluation.groups = {"novel": ["a class with a long name"] * 1000}
-    track(config, run_dir, range(1))
-    _, run = stored_run(config, run_dir)
-    assert len(run.data.params["evaluation.groups.novel"]) == 6000
+def test_a_resume_continues_the_run_and_a_new_training_begins_one(config: Config, run_dir: Path):
+    for number, continues in enumerate((False, True)):
+        tracked = start(config, run_dir, continues)
+        record(run_dir, [number])
+        tracked.finish("KILLED" if number == 0 else "FINISHED")
+    assert stored_run(config).data.tags["attempts"] == "2"
+    assert_delivered(config, run_dir)
+    (run_dir / "metrics.jsonl").unlink()
+    start(config, run_dir).finish()
+    assert len(stored_runs(config)) == 2
+
+
+@pytest.mark.parametrize("victims", ["training", "group"])
+def test_what_a_killed_training_wrote_last_is_delivered(config: Config, run_dir: Path, victims: str):
+    script = (
+        "import pickle, sys; from pathlib import Path; from tests.tracking.folders import record\n"
+        "from tests.tracking.test_run import start, wait_for_points\n"
+        "config, run_dir = pickle.loads(sys.stdin.buffer.read()), Path(sys.argv[1])\n"
+        "tracked = start(config, run_dir); record(run_dir, range(3)); wait_for_points(config, 2)\n"
+        "record(run_dir, range(3, 50)); print('written', flush=True); sys.stdin.close(); __import__('time').sleep(600)"
+    )
+    command, pipe = [sys.executable, "-c", script, str(run_dir)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(pickle.dumps(config))
+        process.stdin.close()
+        assert process.stdout.readline() == b"written\n"
+        (courier,) = psutil.Process(process.pid).children()
+        (os.killpg if victims == "group" else os.kill)(process.pid, signal.SIGKILL)
+    courier.wait(60)
+    run = stored_run(config)
+    assert run.info.status == "KILLED"
+    assert_delivered(config, run_dir)
+
+
+def test_signals_for_the_training_do_not_end_the_delivery(config: Config, run_dir: Path):
+    tracked = start(config, run_dir)
+    (courier,) = psutil.Process().children()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        courier.send_signal(number)
+    record(run_dir, range(3))
+    tracked.finish("KILLED")
+    assert_delivered(config, run_dir)
+
+
+def test_a_courier_that_dies_is_replaced(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_module, "RESTART_PERIOD", 0.1)
+    tracked = start(config, run_dir)
+    psutil.Process().children()[0].kill()
+    record(run_dir, range(3))
+    wait_for_points(config, 2)
+    tracked.finish()
+    assert_delivered(config, run_dir)
 
 
 def test_disabled_tracking_leaves_nothing(config: Config, run_dir: Path, tmp_path: Path):
     config.tracking.enabled = False
     config.tracking.uri = f"sqlite:///{tmp_path}/other.db"
-    track(config, run_dir, range(3))
+    TrackedRun(config, run_dir, "training", INPUTS).finish()
     assert not (tmp_path / "other.db").exists()
     assert not list(run_dir.iterdir())
 
 
-def test_unreachable_server_costs_no_time(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):
+def test_a_store_that_is_not_there_costs_no_time_and_gets_everything_later(
+    config: Config, run_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    store = config.tracking.uri
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         config.tracking.uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    import mlflow  # noqa: F401 - the time that its import takes is not what this is about
-
-    start = time.monotonic()
+    began = time.monotonic()
+    tracked = start(config, run_dir)
+    assert time.monotonic() - began < 3
+    record(run_dir, range(100))
     with caplog.at_level(logging.WARNING, "vclr"):
-        track(config, run_dir, range(100))
-    assert time.monotonic() - start < 5
-    warnings = [record.getMessage() for record in caplog.records]
+        time.sleep(8)  # until it has been tried
+        began = time.monotonic()
+        tracked.finish()
+        assert time.monotonic() - began < 20
+    warnings = [entry.getMessage() for entry in caplog.records]
     assert len([text for text in warnings if "training continues" in text]) == 1
-    assert config.tracking.uri in warnings[0]
-    assert "values were not stored" in warnings[-1]
+    assert warnings[0].startswith(f"tracking in {config.tracking.uri}: ")
+    assert warnings[-1].endswith(f"deliver it with: vclr track sync {run_dir}")
+    config.tracking.uri = store
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    deliver(config, copy)
+    assert stored_run(config).info.status == "FINISHED"
+    assert_delivered(config, run_dir)
 
 
-def test_silent_server_does_not_hold_up_training(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):
-    """A server that accepts connections and never answers: only `finish` waits, and no longer than the timeout."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        config.tracking.uri = f"http://127.0.0.1:{server.getsockname()[1]}"
-        tracked = TrackedRun(config, run_dir, HASHES)
-        start = time.monotonic()
-        for iteration in range(100):
-            tracked.log({"loss": 1.0}, iteration)
-        assert time.monotonic() - start < 1
-    with caplog.at_level(logging.WARNING, "vclr"):
-        tracked.finish("FAILED")  # the server is gone now, which breaks the waiting request off
-    assert any("training continues" in record.getMessage() for record in caplog.records)
-
-
-def test_store_that_comes_back_gets_everything(config: Config, run_dir: Path, tmp_path: Path):
-    """A file stands where the database's folder belongs, and is taken away during the training."""
-    (tmp_path / "place").write_text("in the way")
-    config.tracking.uri = f"sqlite:///{tmp_path}/place/mlflow.db"
-    tracked = TrackedRun(config, run_dir, HASHES)
-    tracked.log({"loss": 1.0}, 1)
-    time.sleep(0.5)
-    (tmp_path / "place").unlink()
-    tracked.log({"loss": 2.0}, 2)
-    tracked.finish()
-    assert curve(config, run_dir, "loss") == [(1, 1.0), (2, 2.0)]
-
-
-def test_log_is_cheap(config: Config, run_dir: Path):
-    tracked = TrackedRun(config, run_dir, HASHES)
-    metrics = {f"loss_{index}": 1.0 for index in range(20)}
-    start = time.perf_counter()
-    for iteration in range(1000):
-        tracked.log(metrics, iteration)
-    elapsed = time.perf_counter() - start
-    tracked.finish()
-    assert elapsed / 1000 < 0.005
-    assert len(curve(config, run_dir, "loss_0")) == 1000
+def test_an_end_that_was_recorded_is_not_changed_by_the_courier(config: Config, run_dir: Path):
+    tracked = start(config, run_dir)
+    tracked.finish("FAILED")
+    assert [attempt.status for attempt in RunFiles(run_dir).attempts()] == ["FAILED"]
 
 
 def test_import_is_light():

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from vclr.catalog.classes import ALL, target_of
-from vclr.catalog.metrics import BOX_HEADLINE, HEADLINE, SHOWN_METRICS
+from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.views import NATURAL
 from vclr.files import read_json
 from vclr.tracking.points import valid_key
 from vclr.tracking.run_files import RunFiles
 
-EVALUATION, PROBE = "evaluation", "probe"  # kinds of results
-RESULTS_KEY = "results/"
-MAX_FIGURES = 60  # of all results of a run: the page dies of hundreds of keys
+EVALUATION, PROBE = "results", "probe"  # kinds of results, and the first words of their keys
+RESULTS_KEY = f"{EVALUATION}/"
+# MLflow's page dies of hundreds of keys. With these, a run has at most 100.
+MAX_FIGURES = 50
+MAX_FIGURES_EACH = 10
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,17 @@ class Result:
 
 
 def read_results(files: RunFiles) -> list[Result]:
-    """Return what MLflow gets of the evaluations and probes of a run."""
-    found = []
-    for path in sorted(files.results.glob("*.json")):
-        record = read_json(path)
-        content, time_ms = record["content"], round(1000 * record["time"])
-        select = select_probe if record["kind"] == PROBE else select_results
-        kind = "probe" if record["kind"] == PROBE else "results"
-        found.append(Result(select(content), _tags(kind, content["provenance"]), time_ms))
-    return _limit(found)
+    """Return what MLflow gets of the evaluations and probes of a run, the oldest first.
 
-
-def _limit(results: list[Result]) -> list[Result]:
-    """Keep as many figures of each result as MLflow's page can show, the most important ones first."""
-    most = max(1, MAX_FIGURES // max(1, len(results)))
-    return [Result(dict(list(one.figures.items())[:most]), one.tags, one.time_ms) for one in results]
+    Beyond `MAX_FIGURES`, the newer ones have no figures; their files are stored, as all are.
+    """
+    found, left = [], MAX_FIGURES
+    for record in sorted(map(read_json, files.results.glob("*.json")), key=lambda record: float(record["began"])):
+        content, select = record["content"], SELECT[record["kind"]]
+        figures = dict([*select(content).items()][: min(left, MAX_FIGURES_EACH)])
+        left -= len(figures)
+        found.append(Result(figures, _tags(record["kind"], content["provenance"]), round(1000 * record["time"])))
+    return found
 
 
 def select_probe(content: dict[str, Any]) -> dict[str, float]:
@@ -66,21 +64,22 @@ def select_probe(content: dict[str, Any]) -> dict[str, float]:
 
 
 def select_results(metrics: dict[str, Any]) -> dict[str, float]:
-    """Return the part of metrics.json that is stored, by MLflow's keys: metric by metric, the headline first."""
+    """Return the part of metrics.json that is stored, by MLflow's keys, the most important first."""
     protocol, groups = metrics["provenance"]["protocol"], metrics["groups"]
+    parts = groups or {ALL: metrics}
+    target = target_of(parts)
     if protocol and protocol not in groups:
         parts = {**{f"{protocol}/{group}": values for group, values in groups.items()}, protocol: metrics}
-    else:
-        parts = groups or {ALL: metrics}
-    found = {}
-    for name in SHOWN_METRICS:
-        for part, values in parts.items():
-            if values.get(name) is None:
-                continue
-            key = valid_key(f"{RESULTS_KEY}{part}/{name}")
-            found[key] = float(values[name])
-            if name in (HEADLINE, BOX_HEADLINE) and (interval := (values.get("intervals") or {}).get(name)):
-                found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
+        target = f"{protocol}/{target}" if groups else protocol
+    names = [name for name in SHOWN_METRICS if any(values.get(name) is not None for values in parts.values())]
+    found: dict[str, float] = {}
+    for name in names:
+        known = {part: values for part, values in parts.items() if values.get(name) is not None}
+        found |= {valid_key(f"{RESULTS_KEY}{part}/{name}"): float(values[name]) for part, values in known.items()}
+        interval = (parts[target].get("intervals") or {}).get(name)
+        if interval and name == names[0]:
+            key = valid_key(f"{RESULTS_KEY}{target}/{name}")
+            found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
     return found
 
 
@@ -94,3 +93,6 @@ def _tags(kind: str, provenance: Mapping[str, Any]) -> dict[str, str]:
         "iteration": checkpoint["iteration"],
     }
     return {valid_key(f"{kind}.{name}.{key}"): str(text) for key, text in tags.items() if text is not None}
+
+
+SELECT = {EVALUATION: select_results, PROBE: select_probe}

@@ -11,7 +11,7 @@ from typing import Any
 from vclr.catalog.classes import ALL
 from vclr.config import Config
 from vclr.errors import first_line
-from vclr.files import write_json
+from vclr.files import read_json, write_json
 from vclr.tracking.figures import EVALUATION, PROBE
 from vclr.tracking.run_files import RunFiles
 from vclr.tracking.sync import deliver_now
@@ -51,7 +51,9 @@ def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -
     name = f"{kind}_{content['provenance']['protocol'] or ALL}"
     try:
         files.results.mkdir(parents=True, exist_ok=True)
-        write_json(files.results / f"{name}.json", {"kind": kind, "time": time.time(), "content": content})
+        path, now = files.results / f"{name}.json", time.time()
+        began = read_json(path)["began"] if path.exists() else now
+        write_json(path, {"kind": kind, "began": began, "time": now, "content": content})
         for picture in pictures:
             folder = files.pictures / name
             folder.mkdir(parents=True, exist_ok=True)

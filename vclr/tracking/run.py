@@ -122,8 +122,9 @@ class TrackedRun:
             if courier is None:
                 return
             assert courier.stdout
-            for line in courier.stdout:
-                logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
+            with courier.stdout:
+                for line in courier.stdout:
+                    logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
             courier.wait()
             if self._is_ending:
                 return
