@@ -49,6 +49,7 @@ def test_a_training_is_delivered_while_it_runs_and_at_its_end(config: Config, ru
     assert_delivered(config, run_dir)
 
 
+@pytest.mark.slow
 def test_a_resume_continues_the_run_and_a_new_training_begins_one(config: Config, run_dir: Path):
     for number, continues in enumerate((False, True)):
         tracked = start(config, run_dir, continues)
@@ -61,7 +62,7 @@ def test_a_resume_continues_the_run_and_a_new_training_begins_one(config: Config
     assert len(stored_runs(config)) == 2
 
 
-@pytest.mark.parametrize("victims", ["training", "group"])
+@pytest.mark.parametrize("victims", ["training", pytest.param("group", marks=pytest.mark.slow)])
 def test_what_a_killed_training_wrote_last_is_delivered(config: Config, run_dir: Path, victims: str):
     script = (
         "import pickle, sys; from pathlib import Path; from tests.tracking.folders import record\n"
@@ -84,6 +85,7 @@ def test_what_a_killed_training_wrote_last_is_delivered(config: Config, run_dir:
     assert_delivered(config, run_dir)
 
 
+@pytest.mark.slow
 def test_signals_for_the_training_do_not_end_the_delivery(config: Config, run_dir: Path):
     tracked = start(config, run_dir)
     (courier,) = psutil.Process().children()
@@ -94,6 +96,7 @@ def test_signals_for_the_training_do_not_end_the_delivery(config: Config, run_di
     assert_delivered(config, run_dir)
 
 
+@pytest.mark.slow
 def test_a_courier_that_dies_is_replaced(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_module, "RESTART_PERIOD", 0.1)
     tracked = start(config, run_dir)
@@ -140,6 +143,7 @@ def test_a_store_that_is_not_there_costs_no_time_and_gets_everything_later(
     assert_delivered(config, run_dir)
 
 
+@pytest.mark.slow
 def test_an_end_that_was_recorded_is_not_changed_by_the_courier(config: Config, run_dir: Path):
     tracked = start(config, run_dir)
     tracked.finish("FAILED")

@@ -121,13 +121,14 @@ class TrackedRun:
             courier = self._courier
             if courier is None:
                 return
-            assert courier.stdout
+            assert courier.stdin and courier.stdout
             with courier.stdout:
                 for line in courier.stdout:
                     logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
             courier.wait()
             if self._is_ending:
                 return
+            courier.stdin.close()
             time.sleep(RESTART_PERIOD)
             with suppress(OSError):
                 self._courier = self._start_courier() if not self._is_ending else None
