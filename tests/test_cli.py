@@ -186,7 +186,7 @@ def test_completion_knows_the_verbs():
     environment |= {"COMP_WORDS": "vclr tra", "COMP_CWORD": "1"}
     code = "from vclr.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["train"]
+    assert done.stdout.split() == ["train", "track"]
 
 
 def test_verbs_without_anything_say_what_to_type():
@@ -195,7 +195,8 @@ def test_verbs_without_anything_say_what_to_type():
     )
     assert refused(2, "split").startswith("vclr: split: missing argument 'name'; example: vclr split nonvoc --annot")
     assert refused(2, "train", "--resum").startswith("vclr: train: no such option: --resum")
-    assert refused(2, "trian") == "vclr: no such command 'trian'. Did you mean 'train'? `vclr --help` lists the verbs"
+    near = "Did you mean 'train', 'track'?"
+    assert refused(2, "trian") == f"vclr: no such command 'trian'. {near} `vclr --help` lists the verbs"
     assert refused(2, "ui", "--port", "70000").startswith("vclr: ui: invalid value for '--port'")
 
 

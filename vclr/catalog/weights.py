@@ -18,6 +18,6 @@ def name_old_metrics(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record of metrics.jsonl in which each metric says whose it is; in older files all are the student's."""
     if record["kind"] != "eval":
         return record
-    own = {key: record[key] for key in ("kind", "iteration")}
+    own = {key: record[key] for key in ("kind", "iteration", "time") if key in record}
     old = {key: value for key, value in record.items() if key not in own and "/" not in key}
     return own | name_metrics(STUDENT, old) | {key: value for key, value in record.items() if "/" in key}
