@@ -37,8 +37,11 @@ def part_sizes(size: int, part_bytes: int) -> dict[str, int]:
     }
 
 
-def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int) -> None:
+def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int) -> int:
     """Upload the parts of an open file that the store does not hold yet.
+
+    Returns:
+        The size of a part in bytes; the last one may be smaller.
 
     Raises:
         UserError: the store does not hold all parts afterwards.
@@ -58,6 +61,7 @@ def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int
     held = _held_parts(client, model_id)
     if wrong := [name for name, length in sizes.items() if held.get(name, -1) not in (length, None)]:
         raise UserError(f"models:/{model_id}: the store does not hold {wrong[0]} of the checkpoint after its upload")
+    return PART_BYTES
 
 
 def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], str], name: str) -> Path:
@@ -82,7 +86,9 @@ def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], str], name: st
                     path = _retry(lambda part=part: fetch(part), part)  # type: ignore[misc]
                     joined.write(Path(path).read_bytes())
                 except Exception as error:
-                    raise UserError(f"{name}: {part} of the checkpoint cannot be fetched: {first_line(error)}") from None
+                    raise UserError(
+                        f"{name}: {part} of the checkpoint cannot be fetched: {first_line(error)}"
+                    ) from None
         if pointer.complaint(partial):
             raise UserError(f"{name}: the uploaded checkpoint is damaged: its sha256 is not {pointer.sha256[:12]}...")
     return cached

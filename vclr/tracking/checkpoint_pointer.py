@@ -1,4 +1,4 @@
-"""A pointer to a checkpoint: where the file lies and which bytes it holds, so that another file is never taken for it."""
+"""A pointer to a checkpoint: where the file lies and which bytes it holds, so that no other is taken for it."""
 
 from __future__ import annotations
 

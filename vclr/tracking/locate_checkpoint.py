@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vclr.config import TrackingConfig
+from vclr.config.launcher import TrackingConfig
 from vclr.errors import UsageError, UserError, first_line
 from vclr.file_names import shown_path
 from vclr.tracking.checkpoint_parts import PARTS_FOLDER, join_parts
@@ -16,11 +17,9 @@ from vclr.tracking.checkpoint_pointer import CheckpointPointer
 from vclr.tracking.database import database_file, prepare_database
 from vclr.tracking.logged_models import models_of_run, names_of
 from vclr.tracking.quiet import quiet_mlflow
+from vclr.tracking.registered_models import model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
@@ -43,8 +42,8 @@ def store_uri(configured: str = "") -> str:
 def locate(reference: str, uri: str) -> Path:
     """Return the local file of a checkpoint in a store, with the content that was logged.
 
-    The file that was logged is taken if it is still there and unchanged. Otherwise an uploaded copy is downloaded, once,
-    into the cache (see `cache_folder`).
+    The file that was logged is taken if it is still there and unchanged. Otherwise an uploaded copy is downloaded,
+    once, into the cache (see `cache_folder`).
 
     Args:
         reference: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/m-ID`, `runs:/RUN_ID` (its best checkpoint,
@@ -62,7 +61,7 @@ def locate(reference: str, uri: str) -> Path:
         raise UsageError(f"{reference}: is no reference to a checkpoint; expected {FORMS}")
     database = database_file(uri)
     if database is not None and not database.is_file():
-        raise UserError(f"{reference}: {shown_path(database)}: no such database; MLFLOW_TRACKING_URI names another store")
+        raise UserError(f"{reference}: {shown_path(database)}: no such database; set MLFLOW_TRACKING_URI")
     quiet_mlflow()
     from mlflow import MlflowClient
 
@@ -72,8 +71,6 @@ def locate(reference: str, uri: str) -> Path:
     pointer = CheckpointPointer.from_tags(model.tags, reference)
     complaint = pointer.complaint(pointer.path)
     if not complaint:
-        from pathlib import Path
-
         return Path(pointer.path)
     if pointer.part_bytes is None:
         raise UserError(f"{reference}: {complaint}; no copy of it was uploaded")
@@ -100,10 +97,10 @@ def _of_alias(client: MlflowClient, name: str, alias: str, reference: str) -> Lo
 
 
 def _of_version(client: MlflowClient, name: str, version: str, reference: str) -> LoggedModel:
-    found = client.get_model_version(name, version)
-    if not found.model_id:
+    model_id = model_of(client.get_model_version(name, version))
+    if model_id is None:
         raise UserError(f"{reference}: is not a checkpoint that vclr logged")
-    return client.get_logged_model(found.model_id)
+    return client.get_logged_model(model_id)
 
 
 def _of_run(client: MlflowClient, run_id: str, name: str, reference: str) -> LoggedModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 import time
@@ -13,7 +12,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from vclr.tracking.checkpoint_parts import PART_BYTES, PARTS_FOLDER, upload_parts
+from vclr.tracking.checkpoint_parts import PARTS_FOLDER, upload_parts
 from vclr.tracking.checkpoint_pointer import POINTER_FILE, PREFIX, CheckpointPointer
 from vclr.tracking.model_files import write_model_files
 from vclr.tracking.record import valid_key
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 NAMES = f"{PREFIX}names"  # tag: the names of the files that held the content: `best last`
 MODEL_TYPE = "detector"
 MAX_DIGEST = 36  # characters; the limit of MLflow's tables
-
-log = logging.getLogger("vclr.tracking")
 
 
 class DataSet(NamedTuple):
@@ -137,8 +134,8 @@ def _store_files(client: MlflowClient, draft: _Draft, file: IO[bytes], upload: b
         pointer = msgspec.structs.replace(pointer, iteration=held.iteration)
     pointer = msgspec.structs.replace(pointer, part_bytes=held.part_bytes)
     if upload and held.part_bytes is None:
-        upload_parts(client, model.model_id, file, pointer.bytes)
-        pointer = msgspec.structs.replace(pointer, part_bytes=PART_BYTES)
+        part_bytes = upload_parts(client, model.model_id, file, pointer.bytes)
+        pointer = msgspec.structs.replace(pointer, part_bytes=part_bytes)
     with tempfile.TemporaryDirectory() as parent:
         if not _is_ready(model):
             folder = Path(parent) / "model"

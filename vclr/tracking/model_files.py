@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,12 @@ def write_model_files(folder: Path, model_id: str, run_id: str, pointer: Checkpo
     vclr itself is not among the requirements, because it is not on the package index: models are served from an
     environment that has it (`--env-manager local`).
     """
-    import mlflow.pyfunc
-    import pandas as pd
-    from mlflow.models import Model
+    with tempfile.TemporaryDirectory() as outside, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's import warns of types in its own code
+        import mlflow.pyfunc
+        import pandas as pd
+        from mlflow.models import Model
 
-    with tempfile.TemporaryDirectory() as outside:
         data = Path(outside) / "checkpoint"
         pointer.write(data / POINTER_FILE)
         mlflow.pyfunc.save_model(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 BEST = "best"
 METRIC, VALUE = "vclr.metric", "vclr.value"  # tags of a version: what was compared
+MODEL_IN_SOURCE = re.compile(r"\bm-[0-9a-f]{32}\b")  # also in the source of a version that was made by hand
 
 
 def register_best(client: MlflowClient, experiment_name: str, model_id: str, metric: str, value: float) -> str:
@@ -33,11 +34,13 @@ def register_best(client: MlflowClient, experiment_name: str, model_id: str, met
     name = registered_name(experiment_name)
     _create(client, name)
     versions = _versions(client, name)
-    own = next((version for version in versions if version.model_id == model_id), None)
+    own = next((version for version in versions if model_of(version) == model_id), None)
     if own is None and _is_best(value, metric, versions):
-        run_id = client.get_logged_model(model_id).source_run_id
+        model = client.get_logged_model(model_id)
         tags = {METRIC: metric, VALUE: repr(float(value))}
-        client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id)
+        # Not `models:/m-ID`, which MLflow would look up in its default store, whatever the client's is.
+        source = model.artifact_location
+        client.create_model_version(name, source, model.source_run_id, tags, model_id=model_id)
     elif own is not None:
         for key, text in ((METRIC, metric), (VALUE, repr(float(value)))):
             if own.tags.get(key) != text:
@@ -56,6 +59,12 @@ def register_best(client: MlflowClient, experiment_name: str, model_id: str, met
 def registered_name(experiment_name: str) -> str:
     """Return the name of an experiment's registered model; characters with a meaning in its address become `_`."""
     return re.sub(r"[/:@'\"%.\s]+", "_", experiment_name).strip("_") or "vclr"
+
+
+def model_of(version: ModelVersion) -> str | None:
+    """Return the id of the logged model of a version, which databases do not store by itself; None if it has none."""
+    found = MODEL_IN_SOURCE.findall(version.source or "")
+    return version.model_id or (found[-1] if found else None)
 
 
 def _is_best(value: float, metric: str, versions: list[ModelVersion]) -> bool:
