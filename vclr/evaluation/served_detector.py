@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vclr.config import Config
-from vclr.errors import UsageError, UserError
+from vclr.errors import UserError
 from vclr.evaluation.inference import predict
 from vclr.evaluation.predict import as_results
 from vclr.models.detector import Detector
@@ -23,7 +23,7 @@ from vclr.models.ready import open_detector
 from vclr.pictures import open_image
 from vclr.tracking.checkpoint_parts import join_parts
 from vclr.tracking.checkpoint_pointer import POINTER_FILE, CheckpointPointer
-from vclr.tracking.model_files import DEFAULTS, FILE_NAME, IMAGE
+from vclr.tracking.model_files import FILE_NAME, IMAGE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -81,11 +81,8 @@ def load_served(folder: Path, device: str = "auto", weights: str = "") -> Served
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> ServedDetector:
-    """Load a model for MLflow; `model_config` may have the keys of `DEFAULTS`."""
-    given = dict(model_config or {})
-    if unknown := given.keys() - DEFAULTS.keys():
-        raise UsageError(f"model_config: {min(unknown)}: no such key; there are {', '.join(DEFAULTS)}")
-    return load_served(Path(path), **{**DEFAULTS, **given})
+    """Load a model for MLflow, which lets `model_config` override the settings that the model was stored with."""
+    return load_served(Path(path), **(model_config or {}))
 
 
 def _decode(text: Any, name: str) -> np.ndarray:

@@ -1,0 +1,219 @@
+"""A logged checkpoint, loaded and served by MLflow, finds what `vclr predict` finds."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from tests.processes import running
+from vclr.config import Config, dump_config, load_config
+from vclr.errors import UserError
+from vclr.evaluation.predict import predict_files
+from vclr.files import read_json
+from vclr.models.build import build_model
+from vclr.pictures import write_png
+from vclr.tracking.database import artifact_root
+from vclr.tracking.logged_models import log_checkpoint
+from vclr.tracking.registered_models import register_best
+
+DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
+CPU = {"device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model as a training would have saved it; its teacher differs from its student."""
+    config = load_config(DEMO, ["model.num_queries=20", "dataloader.test.mapper.short_edge_length=64"])
+    states = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        states.append(build_model(config).state_dict())
+    path = tmp_path_factory.mktemp("weights") / "last.pt"
+    torch.save({"model": states[0], "teacher": states[1], "config": dump_config(config)}, path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "photos" / "a.png", tmp_path / "photos" / "b.png"]
+    for seed, path in enumerate(paths):
+        shape = (50 + 10 * seed, 70, 3)
+        write_png(path, np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+    return paths
+
+
+@pytest.fixture
+def client(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", config.tracking.uri)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(config.tracking.uri)
+    yield MlflowClient(config.tracking.uri)
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def run_id(client: MlflowClient) -> str:
+    experiment = client.create_experiment("demo", f"{artifact_root(client.tracking_uri)}/1")
+    return client.create_run(experiment).info.run_id
+
+
+def encode(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def table(photos: list[Path]) -> pd.DataFrame:
+    return pd.DataFrame({"image": [encode(path) for path in photos], "file_name": [path.name for path in photos]})
+
+
+def predicted(photos: list[Path], checkpoint: Path, output: Path, weights: str = "") -> list[Any]:
+    predict_files(photos, checkpoint, output, 0.3, "cpu", weights=weights)
+    return [read_json(output / f"{path.stem}.json") for path in photos]
+
+
+def test_loaded_model_finds_what_predict_finds(
+    client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, False)
+    expected = predicted(photos, checkpoint, tmp_path / "out")
+    assert all(expected) and expected[0] != expected[1]
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config=CPU)
+    assert model.predict(table(photos)) == expected
+    assert len(model.predict(model.input_example)) == 1, "the example that is stored with the model"
+    nameless = model.predict(table(photos[:1])[["image"]])
+    assert [{**result, "file_name": "a.png"} for result in nameless[0]] == expected[0]
+    for weights in ("student", "teacher"):
+        model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config={**CPU, "weights": weights})
+        assert model.predict(table(photos[:1])) == predicted(photos[:1], checkpoint, tmp_path / weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("image", "complaint"),
+    [
+        ("no base64!", "image of row 0: is not base64"),
+        (base64.b64encode(b"text").decode(), "image of row 0: is not an image"),
+        ("", "image of row 0: is not an image"),
+    ],
+)
+def test_what_is_no_photo_is_the_fault_of_the_caller(
+    client: MlflowClient, run_id: str, checkpoint: Path, image: str, complaint: str
+):
+    model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, False)
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config=CPU)
+    with pytest.raises(MlflowException, match=complaint) as caught:
+        model.predict(pd.DataFrame({"image": [image]}))
+    assert caught.value.get_http_status_code() == 400
+
+
+def test_changed_checkpoint_is_not_served(client: MlflowClient, run_id: str, checkpoint: Path, tmp_path: Path):
+    own = tmp_path / "last.pt"
+    own.write_bytes(checkpoint.read_bytes())
+    model_id = log_checkpoint(client, run_id, own, {}, {}, False)
+    own.write_bytes(b"another")
+    with pytest.raises(UserError, match=f"^{own}: has changed since it was logged: .*; no copy of it was uploaded$"):
+        mlflow.pyfunc.load_model(f"models:/{model_id}", model_config=CPU)
+
+
+def test_uploaded_checkpoint_is_loaded_where_its_file_is_not(
+    client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    own = tmp_path / "last.pt"
+    own.write_bytes(checkpoint.read_bytes())
+    model_id = log_checkpoint(client, run_id, own, {}, {}, True)
+    own.unlink()
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config=CPU)
+    assert model.predict(table(photos)) == predicted(photos, checkpoint, tmp_path / "out")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def answering(command: list[str], health: str, log: Path) -> Iterator[None]:
+    """Run a server of MLflow for the length of a block, which begins once it answers."""
+    with log.open("w") as output, running(command, stdout=output, stderr=subprocess.STDOUT) as server:
+        end = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(health, timeout=5):
+                    break
+            except OSError:
+                assert server.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            stop_group(server)
+
+
+def stop_group(server: subprocess.Popen[str]) -> None:
+    """End the server with its workers, which are in its process group."""
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+def invoke(address: str, body: Any) -> tuple[int, Any]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/invocations", data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("form", ["models:/{model_id}", "models:/demo/1", "models:/demo@best", "runs:/{run_id}/last"])
+def test_served_checkpoint_answers_as_predict_does(
+    form: str, client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, False)
+    register_best(client, "demo", model_id, "results/mask_ar_100", 20.0)
+    expected = predicted(photos, checkpoint, tmp_path / "out")
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    reference = form.format(model_id=model_id, run_id=run_id)
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", reference, "--env-manager", "local"]
+    with answering([*command, "--port", str(port)], f"{address}/health", tmp_path / "serve.log"):
+        rows = table(photos).to_dict(orient="records")
+        assert invoke(address, {"dataframe_records": rows}) == (200, {"predictions": expected}), "to the last digit"
+        assert invoke(address, {"inputs": rows[:1]}) == (200, {"predictions": expected[:1]})
+        wrong = {
+            "image of row 1: is not an image": {"dataframe_records": [rows[0], {"image": "AAAA", "file_name": "b"}]},
+            "image of row 0: is not base64": {"dataframe_records": [{"image": "photo.jpg"}]},
+            "image": {"dataframe_records": [{"picture": rows[0]["image"]}]},
+            "JSON": b"not json",
+        }
+        for complaint, body in wrong.items():
+            status, answer = invoke(address, body)
+            assert 400 <= status < 500 and complaint in answer["message"]
+            assert "Traceback" not in json.dumps(answer)
+        assert invoke(address, {"dataframe_records": rows[:1]})[0] == 200, "it goes on after wrong input"
