@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +18,12 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from typer.testing import CliRunner
 
-from tests.processes import running
-from vclr.config import Config, dump_config, load_config
+from tests.tracking.servers import answering, free_port
+from vclr.catalog.weights import WEIGHTS
+from vclr.cli import app
+from vclr.config import Config, dump_config, evaluated_weights, load_config
 from vclr.errors import UserError
 from vclr.evaluation.predict import predict_files
 from vclr.files import read_json
@@ -46,7 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = load_config(DEMO, ["model.num_queries=20", "dataloader.test.mapper.short_edge_length=64"])
     states = []
     for seed in range(2):
-        torch.manual_seed(seed)
+        config.train.seed = seed
         states.append(build_model(config).state_dict())
     path = tmp_path_factory.mktemp("weights") / "last.pt"
     torch.save({"model": states[0], "teacher": states[1], "config": dump_config(config)}, path)
@@ -102,9 +99,47 @@ def test_loaded_model_finds_what_predict_finds(
     assert len(model.predict(model.input_example)) == 1, "the example that is stored with the model"
     nameless = model.predict(table(photos[:1])[["image"]])
     assert [{**result, "file_name": "a.png"} for result in nameless[0]] == expected[0]
-    for weights in ("student", "teacher"):
-        model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config={**CPU, "weights": weights})
-        assert model.predict(table(photos[:1])) == predicted(photos[:1], checkpoint, tmp_path / weights, weights)
+
+
+def test_weights_are_chosen_where_the_model_is_loaded(
+    client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, False)
+    other = next(weights for weights in WEIGHTS if weights != evaluated_weights(load_config(DEMO)))
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config={**CPU, "weights": other})
+    expected = predicted(photos[:1], checkpoint, tmp_path / other, other)
+    assert model.predict(table(photos[:1])) == expected != predicted(photos[:1], checkpoint, tmp_path / "out")
+
+
+def run(*arguments: str) -> Any:
+    """Run a command of vclr in this process."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_predict_takes_a_reference(
+    client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    register_best(client, "demo", log_checkpoint(client, run_id, checkpoint, {}, {}, False), "results/box_ar_100", 1.0)
+    (expected,) = predicted(photos[:1], checkpoint, tmp_path / "out")
+    given = ["--checkpoint", "models:/demo@best", "--device", "cpu", "--output", str(tmp_path / "by_reference")]
+    assert run("predict", str(photos[0]), *given).exit_code == 0
+    assert read_json(tmp_path / "by_reference" / "a.json") == expected
+
+
+@pytest.mark.slow
+def test_other_commands_take_references(
+    client: MlflowClient, run_id: str, checkpoint: Path, photos: list[Path], tmp_path: Path
+):
+    register_best(client, "demo", log_checkpoint(client, run_id, checkpoint, {}, {}, False), "results/box_ar_100", 1.0)
+    proposals = str(tmp_path / "proposals.json")
+    given = ["--images", str(photos[0].parent), "--output", proposals, "--device", "cpu"]
+    assert run("proposals", "--method", "detector", *given, "--checkpoint", "models:/demo/1").exit_code == 0
+    assert read_json(proposals)["info"]["checkpoint"] == "last.pt"
+    for verb in ("evaluate", "probe"):
+        failed = run(verb, "--checkpoint", "models:/demo/7", "--output", str(tmp_path / verb), "-c", str(DEMO))
+        assert str(failed.exception).startswith("models:/demo/7: ")
+    failed = run("train", "-c", str(DEMO), f"train.output_dir={tmp_path}/run", "train.init_checkpoint=models:/demo/7")
+    assert str(failed.exception).startswith("models:/demo/7: ") and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -143,39 +178,6 @@ def test_uploaded_checkpoint_is_loaded_where_its_file_is_not(
     own.unlink()
     model = mlflow.pyfunc.load_model(f"models:/{model_id}", model_config=CPU)
     assert model.predict(table(photos)) == predicted(photos, checkpoint, tmp_path / "out")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def answering(command: list[str], health: str, log: Path) -> Iterator[None]:
-    """Run a server of MLflow for the length of a block, which begins once it answers."""
-    with log.open("w") as output, running(command, stdout=output, stderr=subprocess.STDOUT) as server:
-        end = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(health, timeout=5):
-                    break
-            except OSError:
-                assert server.poll() is None and time.monotonic() < end, log.read_text()
-                time.sleep(0.2)
-        try:
-            yield
-        finally:
-            stop_group(server)
-
-
-def stop_group(server: subprocess.Popen[str]) -> None:
-    """End the server with its workers, which are in its process group."""
-    os.killpg(server.pid, signal.SIGTERM)
-    try:
-        server.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
 
 
 def invoke(address: str, body: Any) -> tuple[int, Any]:

@@ -76,7 +76,7 @@ def load_served(folder: Path, device: str = "auto", weights: str = "") -> Served
     if complaint := pointer.complaint(path):
         if pointer.part_bytes is None:
             raise UserError(f"{complaint}; no copy of it was uploaded")
-        path = join_parts(pointer, lambda part: str(folder / part), str(folder))
+        path = join_parts(pointer, lambda part: (folder / part).read_bytes(), str(folder))
     return ServedDetector(*open_detector(path, device, weights=weights))
 
 

@@ -64,12 +64,12 @@ def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int
     return PART_BYTES
 
 
-def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], str], name: str) -> Path:
+def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], bytes], name: str) -> Path:
     """Return an uploaded checkpoint as a file of the cache, where it is kept under its sha256.
 
     Args:
         pointer: of the checkpoint, with `part_bytes`.
-        fetch: returns the local path of a part, given its name.
+        fetch: returns the bytes of a part, given its name.
         name: what is joined, for errors.
 
     Raises:
@@ -83,8 +83,7 @@ def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], str], name: st
         with partial.open("wb") as joined:
             for part in part_sizes(pointer.bytes, pointer.part_bytes):
                 try:
-                    path = _retry(lambda part=part: fetch(part), part)  # type: ignore[misc]
-                    joined.write(Path(path).read_bytes())
+                    joined.write(_retry(lambda part=part: fetch(part), part))  # type: ignore[misc]
                 except Exception as error:
                     raise UserError(
                         f"{name}: {part} of the checkpoint cannot be fetched: {first_line(error)}"

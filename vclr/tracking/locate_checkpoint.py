@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,12 +117,15 @@ def _of_run(client: MlflowClient, run_id: str, name: str, reference: str) -> Log
     return next((newest[each] for each in PREFERRED if each in newest), models[-1])
 
 
-def _download(client: MlflowClient, model: LoggedModel, part: str) -> str:
+def _download(client: MlflowClient, model: LoggedModel, part: str) -> bytes:
     import mlflow.artifacts
 
-    return mlflow.artifacts.download_artifacts(
-        artifact_uri=f"{model.artifact_location}/{PARTS_FOLDER}/{part}", tracking_uri=client.tracking_uri
-    )
+    address = f"{model.artifact_location}/{PARTS_FOLDER}/{part}"
+    with tempfile.TemporaryDirectory() as folder:
+        downloaded = mlflow.artifacts.download_artifacts(
+            artifact_uri=address, dst_path=folder, tracking_uri=client.tracking_uri
+        )
+        return Path(downloaded).read_bytes()
 
 
 @contextmanager
