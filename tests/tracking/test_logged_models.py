@@ -161,15 +161,25 @@ def test_content_decides_and_names_are_collected(client: MlflowClient, run_id: s
     assert pointer.path == str(best)
 
 
-def test_metric_of_the_run_is_not_doubled(client: MlflowClient, run_id: str, checkpoint: Path):
-    client.log_metric(run_id, KEY, 31.5, timestamp=1234, step=0)
-    log_checkpoint(client, run_id, checkpoint, {KEY: 31.5}, DATA, False, 900)
-    assert [(p.value, p.step, p.timestamp) for p in client.get_metric_history(run_id, KEY)] == [(31.5, 0, 1234)]
+def test_point_of_the_run_is_not_doubled(client: MlflowClient, run_id: str, checkpoint: Path):
+    curve = "eval/mask_ar_100"
+    for key, value, time_ms, step in [
+        (KEY, 31.5, 1234, 0),
+        (KEY, 33.0, 5678, 0),  # of a later evaluation
+        (curve, 20.0, 100, 600),
+        (curve, 20.0, 200, 900),
+    ]:
+        client.log_metric(run_id, key, value, timestamp=time_ms, step=step)
+    before = [client.get_metric_history(run_id, key) for key in (KEY, curve)]
+    model_id = log_checkpoint(client, run_id, checkpoint, {KEY: 31.5, curve: 20.0}, DATA, False, 900)
+    assert [client.get_metric_history(run_id, key) for key in (KEY, curve)] == before
+    points = {(p.key, p.value, p.timestamp, p.step) for p in client.get_logged_model(model_id).metrics}
+    assert points == {(KEY, 31.5, 1234, 0), (curve, 20.0, 200, 900)}
     other = checkpoint.with_name("best.pt")
     other.write_bytes(b"another one")
-    model_id = log_checkpoint(client, run_id, other, {KEY: 33.0}, DATA, False, 600)
-    assert client.get_run(run_id).data.metrics[KEY] == 31.5, "the run still shows its own value"
-    assert [(p.value, p.step) for p in client.get_logged_model(model_id).metrics] == [(33.0, -601)]
+    model_id = log_checkpoint(client, run_id, other, {KEY: 34.0}, DATA, False, 600)
+    assert client.get_run(run_id).data.metrics[KEY] == 33.0, "the run still shows its own value"
+    assert [(p.value, p.step) for p in client.get_logged_model(model_id).metrics] == [(34.0, -601)]
 
 
 def test_value_of_a_later_evaluation_is_added(client: MlflowClient, run_id: str, checkpoint: Path):

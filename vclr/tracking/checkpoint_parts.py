@@ -11,8 +11,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from vclr.errors import UserError, first_line
 from vclr.files import atomic_path
@@ -37,7 +38,7 @@ def part_sizes(size: int, part_bytes: int) -> dict[str, int]:
     }
 
 
-def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int) -> int:
+def upload_parts(client: MlflowClient, model_id: str, file: BinaryIO, size: int) -> int:
     """Upload the parts of an open file that the store does not hold yet.
 
     Returns:
@@ -56,7 +57,7 @@ def upload_parts(client: MlflowClient, model_id: str, file: IO[bytes], size: int
             file.seek(number * PART_BYTES)
             part = Path(folder) / name
             part.write_bytes(file.read(length))
-            _retry(lambda part=part: client.log_model_artifact(model_id, str(part), PARTS_FOLDER), name)  # type: ignore[misc]
+            _retry(partial(client.log_model_artifact, model_id, str(part), PARTS_FOLDER), name)
             part.unlink()
     held = _held_parts(client, model_id)
     if wrong := [name for name, length in sizes.items() if held.get(name, -1) not in (length, None)]:
@@ -79,16 +80,16 @@ def join_parts(pointer: CheckpointPointer, fetch: Callable[[str], bytes], name: 
     cached = cache_folder() / f"{pointer.sha256}.pt"
     if not pointer.complaint(cached):
         return cached
-    with atomic_path(cached) as partial:
-        with partial.open("wb") as joined:
+    with atomic_path(cached) as temporary:
+        with temporary.open("wb") as joined:
             for part in part_sizes(pointer.bytes, pointer.part_bytes):
                 try:
-                    joined.write(_retry(lambda part=part: fetch(part), part))  # type: ignore[misc]
+                    joined.write(_retry(partial(fetch, part), part))
                 except Exception as error:
                     raise UserError(
                         f"{name}: {part} of the checkpoint cannot be fetched: {first_line(error)}"
                     ) from None
-        if pointer.complaint(partial):
+        if pointer.complaint(temporary):
             raise UserError(f"{name}: the uploaded checkpoint is damaged: its sha256 is not {pointer.sha256[:12]}...")
     return cached
 
@@ -100,7 +101,7 @@ def cache_folder() -> Path:
 
 def _held_parts(client: MlflowClient, model_id: str) -> dict[str, int | None]:
     """Return the parts in the store: name -> bytes, or None if the store does not tell."""
-    files = _retry(lambda: client.list_logged_model_artifacts(model_id, PARTS_FOLDER), PARTS_FOLDER)
+    files = _retry(partial(client.list_logged_model_artifacts, model_id, PARTS_FOLDER), PARTS_FOLDER)
     return {PurePosixPath(file.path).name: file.file_size for file in files if not file.is_dir}
 
 

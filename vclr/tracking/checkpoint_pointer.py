@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import msgspec
 
@@ -34,7 +34,7 @@ class CheckpointPointer(msgspec.Struct, frozen=True):
     part_bytes: int | None = None
 
     @classmethod
-    def of_file(cls, file: IO[bytes], path: Path, iteration: int | None = None) -> CheckpointPointer:
+    def of_file(cls, file: BinaryIO, path: Path, iteration: int | None = None) -> CheckpointPointer:
         """Describe an open file, from its start; `path` may name other bytes by the time that this ends."""
         file.seek(0)
         return cls(str(path.absolute()), os.fstat(file.fileno()).st_size, sha256_of(file), iteration)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from vclr.tracking.record import valid_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel, Metric, Run
+    from mlflow.entities import LoggedModel, Run
 
 NAMES = f"{PREFIX}names"  # tag: the names of the files that held the content: `best last`
 MODEL_TYPE = "detector"
@@ -44,10 +44,11 @@ def log_checkpoint(
 ) -> str:
     """Log a checkpoint of a run as a model. A second call with the same arguments changes nothing.
 
-    A run has one model per content of its checkpoints. What a killed call left behind is completed. The run's own
-    metrics should be stored first: a metric of the model is also one of its run (MLflow cannot separate the two), and
-    if the run has the same value under the same name at step 0, that point counts as both. Otherwise the point gets
-    the step `-(iteration + 1)`, before everything that the run shows: it is of this checkpoint, not of the run.
+    A run has one model per content of its checkpoints. What a killed call left behind is completed.
+
+    Store the run's own metrics first. MLflow makes each metric of a model a point of its run, too: if the run has the
+    value under the same name already, at step 0 or at the checkpoint's iteration, that point counts for both.
+    Otherwise, the point gets the step `-(iteration + 1)`, before all that the run shows of itself.
 
     Args:
         client: of the store.
@@ -72,7 +73,7 @@ def log_checkpoint(
         model = _find_or_create(client, run, checkpoint.stem, pointer)
         _store_files(client, _Draft(model, pointer, checkpoint.stem, run_id), file, upload)
     _link_to_run(client, run, model.model_id, iteration or 0)
-    _store_metrics(client, run, model.model_id, metrics, datasets, iteration)
+    _store_metrics(client, run, model.model_id, metrics, datasets, iteration or 0)
     return str(model.model_id)
 
 
@@ -124,7 +125,7 @@ def _is_ready(model: LoggedModel) -> bool:
     return str(model.status) == "READY"
 
 
-def _store_files(client: MlflowClient, draft: _Draft, file: IO[bytes], upload: bool) -> None:
+def _store_files(client: MlflowClient, draft: _Draft, file: BinaryIO, upload: bool) -> None:
     """Bring tags and artifacts up to date: the tags last, so that they never promise what is not there."""
     model, pointer = draft.model, draft.pointer
     held = CheckpointPointer.from_tags(model.tags, model.name)
@@ -166,40 +167,37 @@ def _store_metrics(
     model_id: str,
     metrics: Mapping[str, float],
     datasets: Mapping[str, DataSet],
-    iteration: int | None,
+    iteration: int,
 ) -> None:
     """Store the values that the model does not have yet; see `log_checkpoint` for their steps."""
     from mlflow.entities import Metric
 
-    held: dict[str, Metric] = {}
+    held = {}
     for metric in sorted(client.get_logged_model(model_id).metrics or [], key=lambda metric: metric.timestamp):
-        held[metric.key] = metric
-    # The only public way to get the newest point of every metric, with its step, in one request.
-    of_run = {metric.key: metric for metric in run.data.to_proto().metrics}
+        held[metric.key] = metric.value
     points = []
     for name, value in metrics.items():
         key, value = valid_key(name), float(value)
-        if math.isnan(value) or (key in held and held[key].value == value):
+        if math.isnan(value) or held.get(key) == value:
             continue
-        own = of_run.get(key)
-        if own is not None and own.step == 0 and own.value == value:
-            step, time_ms = 0, own.timestamp
-        else:
-            step, time_ms = -1 - (iteration or 0), time.time_ns() // 1_000_000
+        step, time_ms = _point_of_run(client, run, key, value, iteration)
         measured = _data_set_of(name, datasets)
+        digest = measured.digest[:MAX_DIGEST] if measured else None
+        data_name = measured.name if measured else None
         points.append(
-            Metric(
-                key,
-                value,
-                time_ms,
-                step,
-                model_id=model_id,
-                dataset_name=measured.name if measured else None,
-                dataset_digest=measured.digest[:MAX_DIGEST] if measured else None,
-            )
+            Metric(key, value, time_ms, step, model_id=model_id, dataset_name=data_name, dataset_digest=digest)
         )
     if points:
         client.log_batch(run.info.run_id, metrics=points)
+
+
+def _point_of_run(client: MlflowClient, run: Run, key: str, value: float, iteration: int) -> tuple[int, int]:
+    """Return step and time of the point of a run that a metric of its checkpoint is, or of a new one."""
+    history = client.get_metric_history(run.info.run_id, key) if key in run.data.metrics else []
+    for point in sorted(history, key=lambda point: (-point.step, point.timestamp), reverse=True):  # step 0 first
+        if point.value == value and point.step in (0, iteration):
+            return point.step, point.timestamp
+    return -(iteration + 1), time.time_ns() // 1_000_000
 
 
 def _data_set_of(metric: str, datasets: Mapping[str, DataSet]) -> DataSet | None:
