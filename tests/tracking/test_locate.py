@@ -9,27 +9,17 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from vclr.config import Config
 from vclr.errors import UsageError, UserError
 from vclr.tracking import checkpoint_parts
-from vclr.tracking.database import artifact_root
 from vclr.tracking.locate_checkpoint import is_reference, locate, store_uri
 from vclr.tracking.logged_models import log_checkpoint
 from vclr.tracking.registered_models import register_best
 
 
-@pytest.fixture
-def client(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_parts, "PART_BYTES", 1000)
     monkeypatch.setattr(checkpoint_parts, "RETRY_WAITS", ())
-    return MlflowClient(config.tracking.uri)
-
-
-@pytest.fixture
-def run_id(client: MlflowClient) -> str:
-    experiment = client.create_experiment("demo", f"{artifact_root(client.tracking_uri)}/1")
-    return client.create_run(experiment).info.run_id
 
 
 @pytest.fixture

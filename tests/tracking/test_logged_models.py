@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from vclr.config import Config
 from vclr.files import read_json, sha256
 from vclr.tracking import checkpoint_parts
 from vclr.tracking.checkpoint_parts import join_parts, part_sizes, upload_parts
 from vclr.tracking.checkpoint_pointer import CheckpointPointer
-from vclr.tracking.database import artifact_root
 from vclr.tracking.logged_models import DataSet, log_checkpoint, models_of_run, names_of
 from vclr.tracking.registered_models import model_of, register_best, registered_name
 
@@ -26,17 +24,6 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def client(config: Config) -> MlflowClient:
-    return MlflowClient(config.tracking.uri)
-
-
-@pytest.fixture
-def run_id(client: MlflowClient) -> str:
-    experiment = client.create_experiment("demo", f"{artifact_root(client.tracking_uri)}/1")
-    return client.create_run(experiment).info.run_id
-
-
-@pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """Any bytes: nothing here reads the weights."""
     path = tmp_path / "checkpoints" / "last.pt"
@@ -46,10 +33,9 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_parts, "PART_BYTES", 1000)
     monkeypatch.setattr(checkpoint_parts, "RETRY_WAITS", (0.2, 0.4))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def artifacts_of(client: MlflowClient, model_id: str) -> Path:

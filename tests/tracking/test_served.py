@@ -29,7 +29,6 @@ from vclr.evaluation.predict import predict_files
 from vclr.files import read_json
 from vclr.models.build import build_model
 from vclr.pictures import write_png
-from vclr.tracking.database import artifact_root
 from vclr.tracking.logged_models import log_checkpoint
 from vclr.tracking.registered_models import register_best
 
@@ -59,20 +58,14 @@ def photos(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.fixture
-def client(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.fixture(autouse=True)
+def own_store(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let MLflow's functions and commands find the database, as a user does."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", config.tracking.uri)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(config.tracking.uri)
-    yield MlflowClient(config.tracking.uri)
+    yield
     mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
-def run_id(client: MlflowClient) -> str:
-    experiment = client.create_experiment("demo", f"{artifact_root(client.tracking_uri)}/1")
-    return client.create_run(experiment).info.run_id
 
 
 def encode(path: Path) -> str:
