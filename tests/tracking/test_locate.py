@@ -130,6 +130,11 @@ def test_store_is_that_of_the_environment_and_is_never_created(tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_server_that_does_not_answer_is_one_line_without_its_password():
+    line = complaint("models:/demo/1", "http://me:secret@127.0.0.1:9")
+    assert "http://127.0.0.1:9/" in line and "secret" not in line
+
+
 def test_moved_database_keeps_its_uploaded_checkpoints(
     client: MlflowClient, run_id: str, checkpoint: Path, tmp_path: Path
 ):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # One slash, or two, or three: people write all of them, and `Path` joins them.
 SCHEME = re.compile(r"(models|runs):/+")
 FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID, runs:/RUN_ID or runs:/RUN_ID/NAME"
+PASSWORD = re.compile(r"//[^/\s]*@")  # and the user before it, in the address of a server
 PREFERRED = ("best", "last")  # of a run's checkpoints
 
 
@@ -136,4 +137,4 @@ def _explained(reference: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise UserError(f"{reference}: {first_line(error)}") from None
+        raise UserError(f"{reference}: {PASSWORD.sub('//', first_line(error))}") from None
