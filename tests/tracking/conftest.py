@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from vclr.config import Config, load_config
-from vclr.tracking.database import prepare_database
+from vclr.tracking.database import artifact_root, prepare_database
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,17 @@ def run_dir(config: Config) -> Path:
     folder = Path(config.train.output_dir)
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def client(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A client of the database; downloaded checkpoints are kept in the temporary folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return MlflowClient(config.tracking.uri)
+
+
+@pytest.fixture
+def run_id(client: MlflowClient) -> str:
+    """A run of the experiment `demo`, with nothing in it."""
+    experiment = client.create_experiment("demo", artifact_root(client.tracking_uri))
+    return str(client.create_run(experiment).info.run_id)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
+from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, settings_of, split_names
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import (
@@ -78,6 +79,9 @@ def train(
 
         check_gpus(num_gpus, config.train.device)
         raise typer.Exit(run_processes(sys.argv[1:], num_gpus))
+    if config.train.init_checkpoint:
+        # The run folder records the file, so that a resumed training starts from the same one.
+        config.train.init_checkpoint = str(as_path(Path(config.train.init_checkpoint), config.tracking.uri))
     if eval_only:
         from vclr.models.weights import find_checkpoint
 
@@ -110,7 +114,7 @@ def evaluate(
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint or run folder (default: evaluate the untrained model).")
+        Path | None, typer.Option(help=f"What to evaluate: {CHECKPOINTS} (default: the untrained model).")
     ] = None,
     predictions: Annotated[
         list[Path] | None,
@@ -140,7 +144,7 @@ def evaluate(
     if checkpoint is not None:
         from vclr.models.weights import find_checkpoint
 
-        checkpoint = find_checkpoint(checkpoint)
+        checkpoint = find_checkpoint(as_path(checkpoint, config.tracking.uri))
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
     inputs |= {"--checkpoint": checkpoint, "--config-file": config_file}
     evaluations = plan_evaluations(config, protocols, output)
@@ -217,7 +221,7 @@ def predict(
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Photos, folders of photos, or patterns ('photos/**/*.jpg')."),
     ],
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint, run folder, or weights of the reference.")],
+    checkpoint: Annotated[Path, typer.Option(help=f"Detector: weights of the reference, {CHECKPOINTS}.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
     min_score: Annotated[
         float, typer.Option(help="Minimum score of objects that are drawn and pre-annotated; the json has all objects.")
@@ -271,7 +275,8 @@ def predict(
     if photo_url and "labelstudio" not in chosen:
         raise UsageError(f"--photo-url {photo_url}: needs --format labelstudio")
     naming = Naming(label or OBJECT_NAMING.label, photo_url)
-    predict_files(images, checkpoint, output, min_score, device, config_file, max_objects, weights, chosen, naming)
+    weights_file = as_path(checkpoint)
+    predict_files(images, weights_file, output, min_score, device, config_file, max_objects, weights, chosen, naming)
 
 
 @app.command(name="convert")

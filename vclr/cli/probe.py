@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vclr.catalog.views import CONTROLS, PROBE_VIEWS
+from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.evaluating import load_detector, settings_of
 from vclr.cli.options import ConfigFile, OutputFolder, Overrides, Protocol, Quiet, Weights, app
 from vclr.config import load_config, with_weights
@@ -20,7 +21,7 @@ from vclr.outputs import PROBE, check_output_folder
 @app.command()
 def probe(
     output: OutputFolder,
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint or run folder.")],
+    checkpoint: Annotated[Path, typer.Option(help=f"What to probe: {CHECKPOINTS}.")],
     overrides: Overrides = None,
     config_file: ConfigFile = None,
     views: Annotated[
@@ -52,6 +53,7 @@ def probe(
     from vclr.evaluation.probe_table import format_probe
     from vclr.models.weights import find_checkpoint
 
+    checkpoint = as_path(checkpoint, config.tracking.uri)
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--checkpoint": checkpoint}
     check_output_folder(output, inputs | {"--config-file": config_file}, PROBE)
     check_picture(output)

@@ -11,6 +11,7 @@ import typer
 
 from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.proposal_methods import MAX_IOU, MAX_PROPOSALS, PROPOSAL_METHODS
+from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.image_folders import PhotoFolder, refuse_beside_join
 from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, proposal_verbs
 from vclr.errors import UsageError
@@ -34,9 +35,7 @@ def proposals(
         str, typer.Option(help=f"Model of the Hugging Face hub, or its folder (default: {DEFAULTS}).")
     ] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of the model on the hub.")] = "",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="With --method detector: a checkpoint, or the folder of a training.")
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=f"With --method detector: {CHECKPOINTS}.")] = None,
     depth: Annotated[
         Path | None, typer.Option(help="With --method depth_cut: folder of a depth view of the photos.")
     ] = None,
@@ -92,6 +91,8 @@ def proposals(
         known = PROPOSAL_METHODS.get(method)
         place = device if known and "device" in known.uses else "cpu"
         raise typer.Exit(propose_with_processes(sys.argv[1:], output, num_gpus, place))
+    if checkpoint is not None:
+        checkpoint = as_path(checkpoint)
     options = MethodOptions(model, revision, checkpoint, depth, device, dtype, batch_size, max_proposals, min_score)
     open_proposer = None
     if method == "detector":  # it needs what lies above the room of proposals

@@ -86,7 +86,10 @@ class EarlyStoppingConfig:
 @dataclass
 class TrainConfig:
     output_dir: str = setting("runs/default", "The run folder.", changes="nothing")
-    init_checkpoint: str = setting("", "Weights to start from; with `--eval-only`, the weights to evaluate.")
+    init_checkpoint: str = setting(
+        "",
+        "Weights to start from; with `--eval-only`, the weights to evaluate. A path, or `models:/NAME@best`.",
+    )
     max_iter: int = setting(60000, "Number of optimizer steps.", at_least=1, changes="length")
     seed: int = setting(
         0, "Seed of everything random: initial weights, order of images, augmentation.", at_least=0, at_most=2**63 - 1

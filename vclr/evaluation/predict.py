@@ -84,7 +84,7 @@ def predict_files(
             masks = [found.masks[index] for index in reversed(shown)]  # the weakest first
             # The picture is written first: it tells a later run that both files are results of this command.
             write_png(picture, draw_objects(image, masks, opacity=OPACITY, line=LINE), software=SOFTWARE)
-            write_json(json_file, _as_results(found, photo))
+            write_json(json_file, as_results(found, photo.name))
             if formats:
                 pre_annotated.append(take_objects(photo, name, found, shown))
             print(_describe(photo, found, shown, min_score, picture), flush=True)
@@ -104,10 +104,12 @@ def _results_of(photo: Path, output: Path) -> tuple[Path, Path]:
     return output / f"{photo.stem}.json", output / f"{photo.stem}.png"
 
 
-def _as_results(found: Predictions, photo: Path) -> list[dict[str, Any]]:
+def as_results(found: Predictions, file_name: str | None) -> list[dict[str, Any]]:
+    """Return the objects of a photo as COCO results with its file name, if there is one, in the place of an id."""
     results = to_coco_results(found, 0)
     for result in results:
-        result["file_name"] = photo.name
+        if file_name is not None:
+            result["file_name"] = file_name
         del result["image_id"]
     return results
 

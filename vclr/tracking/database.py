@@ -19,7 +19,13 @@ SQLITE_PREFIX = "sqlite:///"
 ARTIFACT_FOLDER = "mlartifacts"  # beside the database
 LOCK_TIMEOUT = 120.0  # seconds; a migration on a slow network disk takes some
 # Columns in which MLflow stores the folders of artifacts, as absolute addresses.
-ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 log = logging.getLogger("vclr.tracking")
 
