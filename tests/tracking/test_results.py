@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tests.tracking.folders import begin, deliver, parent_of, stored_run
+from tests.tracking.folders import begin, deliver, parent_of, stored_run, stored_runs
 from vclr.config import Config
+from vclr.files import sha256
 from vclr.tracking.figures import select_probe, select_results
+from vclr.tracking.locate_checkpoint import locate
+from vclr.tracking.registered_models import model_of
 from vclr.tracking.results import store_probe, store_results
 
 
@@ -151,3 +154,26 @@ def test_a_probe_and_its_picture_reach_the_run_of_the_training(config: Config, r
     assert run.data.tags["probe.uvo.test_set"] == "uvo.json sha256 cd"
     stored = client.download_artifacts(run.info.run_id, "pictures/probe_uvo/probe.png", str(tmp_path))
     assert Path(stored).read_bytes() == b"second"
+
+
+def test_the_evaluated_checkpoint_is_a_model_and_the_best_one_of_its_experiment(config: Config, run_dir: Path):
+    for seed, recall in enumerate((20.0, 26.0)):
+        folder = run_dir.with_name(f"seed{seed}")
+        files = begin(config, folder, seed)
+        checkpoint = folder / "checkpoints/last.pt"
+        checkpoint.parent.mkdir()
+        checkpoint.write_bytes(b"weights %d" % seed)
+        files.end_attempt("FINISHED")
+        metrics = metrics_of(folder, "uvo", recall)
+        metrics["provenance"]["checkpoint"]["sha256"] = sha256(checkpoint)
+        store_results(config, metrics)
+    client = MlflowClient(config.tracking.uri)
+    best = client.get_model_version_by_alias("demo", "best")
+    model = client.get_logged_model(model_of(best))
+    assert model.tags["checkpoint.sha256"] == sha256(checkpoint)
+    (metric,) = model.metrics
+    assert (metric.key, metric.value, metric.dataset_name) == ("results/uvo/mask_ar_100", 26.0, "uvo.json")
+    assert {run.data.metrics["results/uvo/mask_ar_100"] for run in stored_runs(config)} == {20.0, 26.0}
+    assert locate("models:/demo@best", config.tracking.uri) == checkpoint
+    done = deliver(config, folder)
+    assert (done.points, done.files, done.problems) == (0, 0, [])

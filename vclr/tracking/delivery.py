@@ -6,6 +6,7 @@ from a copy of the folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from vclr.config import Config, read_config
 from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
 from vclr.files import read_json, sha256, write_json
+from vclr.tracking.checkpoints import deliver_checkpoint, find_checkpoints
 from vclr.tracking.description import describing_tags, experiment_of, input_data_sets, run_name
 from vclr.tracking.figures import Result, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
@@ -28,6 +30,7 @@ from vclr.tracking.run_files import RUN_FILE, RUNNING, Attempt, RunFiles
 log = logging.getLogger("vclr.tracking")
 
 DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
+CHECKPOINTS = "vclr.checkpoints"  # tag: in which state the checkpoints were stored
 FILES = "vclr.files"  # tag: the first digits of the sha256 of each stored file
 DIGITS = 8
 DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what writing to a deleted run may answer
@@ -79,7 +82,7 @@ class Delivery:
         self._records = NewRecords(self._run_dir / "metrics.jsonl")
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._results: list[Result] = []
-        self._experiment, self._all_layers = "", False
+        self._experiment, self._all_layers, self._upload = "", False, False
 
     def _deliver(self) -> Delivered:
         attempts = self._files.attempts()
@@ -100,6 +103,8 @@ class Delivery:
             update_parent(record, self._experiment)
         self._results = results
         self._store_files(record, done)
+        if status != RUNNING:
+            self._store_checkpoints(record, done)
         return done
 
     def _read_config(self) -> Config:
@@ -112,6 +117,7 @@ class Delivery:
         """Find or create the run, and describe it."""
         config = self._read_config()
         self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
+        self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
         experiment_id = find_experiment(client, config.tracking.experiment, self._uri)
         identity = self._files.identity() or self._files.begin_run()
@@ -145,6 +151,25 @@ class Delivery:
             except Exception as error:
                 done.problems.append(f"{name}: {first_line(error)}")
                 return  # the others fail too
+
+    def _store_checkpoints(self, record: RunRecord, done: Delivered) -> None:
+        """Store the checkpoints of a training that ended; those that are stored with these results are not read."""
+        stored = json.loads(record.tags.get(CHECKPOINTS, "{}"))
+        for path in find_checkpoints(self._run_dir):
+            stat = path.stat()
+            state = hashlib.sha256(
+                f"{stat.st_size} {stat.st_mtime_ns} {self._upload} {self._results}".encode()
+            ).hexdigest()[:DIGITS]
+            if stored.get(path.name) == state:
+                continue
+            try:
+                deliver_checkpoint(record, path, self._results, self._experiment, self._upload)
+            except Exception as error:
+                done.problems.append(f"{path.name}: {first_line(error)}")
+                return
+            stored[path.name] = state
+            record.set_tags({CHECKPOINTS: json.dumps(stored)})
+            done.files += 1
 
     def _each_file(self) -> Iterator[tuple[Path, str]]:
         """Yield the files to store, each with the folder of its artifact."""

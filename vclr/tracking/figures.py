@@ -23,11 +23,27 @@ MAX_FIGURES_EACH = 10
 
 @dataclass(frozen=True)
 class Result:
-    """What MLflow gets of an evaluation or a probe: figures and tags by key, and when they were made."""
+    """What MLflow gets of an evaluation or a probe.
+
+    Attributes:
+        figures: by key.
+        tags: name the test set, and weights and iteration.
+        time_ms: when it was made, in milliseconds since 1970.
+        headline: the key of the figure that checkpoints are compared by; "" if this is not for comparing.
+        checkpoint: the sha256 of the one that was measured.
+        iteration: of the checkpoint, if it is known.
+        test_set: name of the file of the annotations.
+        test_digest: its sha256.
+    """
 
     figures: dict[str, float]
     tags: dict[str, str]
     time_ms: int
+    headline: str
+    checkpoint: str
+    iteration: int | None
+    test_set: str
+    test_digest: str
 
 
 def read_results(files: RunFiles) -> list[Result]:
@@ -37,11 +53,28 @@ def read_results(files: RunFiles) -> list[Result]:
     """
     found, left = [], MAX_FIGURES
     for record in sorted(map(read_json, files.results.glob("*.json")), key=lambda record: float(record["began"])):
-        content, select = record["content"], SELECT[record["kind"]]
-        figures = dict([*select(content).items()][: min(left, MAX_FIGURES_EACH)])
-        left -= len(figures)
-        found.append(Result(figures, _tags(record["kind"], content["provenance"]), round(1000 * record["time"])))
+        result = _read_result(record, left)
+        left -= len(result.figures)
+        found.append(result)
     return found
+
+
+def _read_result(record: dict[str, Any], most: int) -> Result:
+    kind, content = record["kind"], record["content"]
+    source = content["provenance"]
+    checkpoint, test_set = source["checkpoint"], source["test_set"]
+    figures = dict([*SELECT[kind](content).items()][: min(most, MAX_FIGURES_EACH)])
+    bounded = next((key for key in figures if f"{key}/low" in figures), next(iter(figures), ""))
+    return Result(
+        figures,
+        _tags(kind, source),
+        round(1000 * record["time"]),
+        bounded if kind == EVALUATION else "",
+        str(checkpoint["sha256"]),
+        checkpoint["iteration"],
+        Path(test_set["annotations"]).name,
+        str(test_set["sha256"]),
+    )
 
 
 def select_probe(content: dict[str, Any]) -> dict[str, float]:

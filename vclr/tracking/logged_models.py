@@ -15,7 +15,7 @@ import msgspec
 from vclr.tracking.checkpoint_parts import PARTS_FOLDER, upload_parts
 from vclr.tracking.checkpoint_pointer import POINTER_FILE, PREFIX, CheckpointPointer
 from vclr.tracking.model_files import write_model_files
-from vclr.tracking.record import valid_key
+from vclr.tracking.points import valid_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
