@@ -13,6 +13,8 @@ from vclr.config import Config, dump_config, flat_config
 from vclr.files import read_json, sha256, write_json
 from vclr.tracking.database import artifact_root, prepare_database
 from vclr.tracking.quiet import quiet_mlflow
+from vclr.tracking.secrets import redact, redact_config, redact_values
+from vclr.tracking.store import store_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,7 +62,7 @@ class RunRecord:
         quiet_mlflow()
         from mlflow import MlflowClient
 
-        client = MlflowClient(prepare_database(config.tracking.uri))
+        client = MlflowClient(prepare_database(store_of(config)))
         run = _find_run(client, config, run_dir) or _create_run(client, config, run_dir)
         run_id = run.info.run_id
         client.update_run(run_id, status="RUNNING")
@@ -93,9 +95,9 @@ class RunRecord:
         return selected
 
     def store_description(self, config: Config) -> None:
-        """Store the whole configuration and the environment as files."""
-        self._client.log_text(self._run_id, dump_config(config), "config.yaml")
-        self._client.log_dict(self._run_id, self._environment, "environment.json")
+        """Store the whole configuration and the environment as files, without secrets."""
+        self._client.log_text(self._run_id, dump_config(redact_config(config)), "config.yaml")
+        self._client.log_dict(self._run_id, redact_values(self._environment), "environment.json")
 
     def store_checkpoint(self, checkpoint: Path, copy: bool) -> None:
         """Store a checkpoint's path and sha256, and with `copy` the file itself under `checkpoints/`."""
@@ -121,7 +123,7 @@ def _find_run(client: MlflowClient, config: Config, run_dir: Path) -> Run | None
     if not (run_dir / RUN_FILE).is_file():
         return None
     named = read_json(run_dir / RUN_FILE)
-    if named["uri"] != config.tracking.uri:
+    if named["uri"] != redact(store_of(config)):
         return None
     try:
         run = client.get_run(named["run_id"])
@@ -135,7 +137,7 @@ def _find_run(client: MlflowClient, config: Config, run_dir: Path) -> Run | None
 def _create_run(client: MlflowClient, config: Config, run_dir: Path) -> Run:
     name = config.tracking.run_name or "/".join(Path(config.train.output_dir).parts[-2:])
     run = client.create_run(_experiment_id(client, config), run_name=name)
-    write_json(run_dir / RUN_FILE, {"run_id": run.info.run_id, "uri": config.tracking.uri}, indent=1)
+    write_json(run_dir / RUN_FILE, {"run_id": run.info.run_id, "uri": redact(store_of(config))}, indent=1)
     return run
 
 
@@ -147,7 +149,7 @@ def _experiment_id(client: MlflowClient, config: Config) -> str:
     if client.get_experiment_by_name(name) is None:
         try:
             client.create_experiment(
-                name, artifact_root(config.tracking.uri), tags={EXPERIMENT_KIND: "custom_model_development"}
+                name, artifact_root(store_of(config)), tags={EXPERIMENT_KIND: "custom_model_development"}
             )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -162,7 +164,8 @@ def _store_parameters(client: MlflowClient, run: Run, config: Config) -> None:
     """Store every setting once. MLflow refuses changes, so a later change becomes a tag `changed.<key>`."""
     from mlflow.entities import Param
 
-    values = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in flat_config(config).items()}
+    settings = flat_config(redact_config(config))
+    values = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in settings.items()}
     stored = run.data.params
     new = [Param(key, value) for key, value in values.items() if key not in stored]
     for batch in _batches(new, MAX_PARAMS_OR_TAGS):
@@ -209,8 +212,8 @@ def _store_tags(client: MlflowClient, run_id: str, tags: dict[str, Any]) -> None
     """Set tags; those whose value is None are left out."""
     from mlflow.entities import RunTag
 
-    known = [RunTag(valid_key(key), str(value)[:MAX_TAG_LENGTH]) for key, value in tags.items() if value is not None]
-    for batch in _batches(known, MAX_PARAMS_OR_TAGS):
+    known = {valid_key(key): redact(str(value))[:MAX_TAG_LENGTH] for key, value in tags.items() if value is not None}
+    for batch in _batches([RunTag(key, value) for key, value in known.items()], MAX_PARAMS_OR_TAGS):
         client.log_batch(run_id, tags=batch)
 
 

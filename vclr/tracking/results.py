@@ -15,6 +15,8 @@ from vclr.files import read_json
 from vclr.tracking.database import prepare_database
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, now_ms, valid_key
+from vclr.tracking.secrets import redact
+from vclr.tracking.store import complete, store_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,12 +56,12 @@ def _store_if_tracked(
     if not run_file.is_file():
         return
     try:
-        client, run_id = _open_run(read_json(run_file))
+        client, run_id = _open_run(read_json(run_file), config)
         _store(client, run_id, values, checkpoint["iteration"] or 0, _tags(kind, provenance))
         for file in files:
             client.log_artifact(run_id, str(file), f"{kind}/{provenance['protocol'] or ALL}")
     except Exception as error:
-        log.warning("%s: the results are not in MLflow: %s", run_file, first_line(error))
+        log.warning("%s: the results are not in MLflow: %s", run_file, redact(first_line(error)))
 
 
 def select_probe(content: dict[str, Any]) -> dict[str, float]:
@@ -100,14 +102,14 @@ def _tags(kind: str, provenance: dict[str, Any]) -> dict[str, str]:
     """Return the tags that name the test set of the results, and the weights if they are known."""
     test_set, name = provenance["test_set"], provenance["protocol"] or ALL
     tags = {"test_set": f"{test_set['annotations']} sha256 {test_set['sha256']}", "weights": provenance.get("weights")}
-    return {valid_key(f"{kind}.{name}.{key}"): text for key, text in tags.items() if text}
+    return {valid_key(f"{kind}.{name}.{key}"): redact(text) for key, text in tags.items() if text}
 
 
-def _open_run(run: dict[str, str]) -> tuple[MlflowClient, str]:
+def _open_run(run: dict[str, str], config: Config) -> tuple[MlflowClient, str]:
     quiet_mlflow()
     from mlflow import MlflowClient
 
-    return MlflowClient(prepare_database(run["uri"])), run["run_id"]
+    return MlflowClient(prepare_database(complete(run["uri"], store_of(config)))), run["run_id"]
 
 
 def _store(client: MlflowClient, run_id: str, values: dict[str, float], iteration: int, tags: dict[str, str]) -> None:

@@ -16,6 +16,8 @@ from vclr.environment import describe_environment
 from vclr.errors import first_line
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import RUN_FILE, Point, RunRecord, now_ms, valid_key
+from vclr.tracking.secrets import redact
+from vclr.tracking.store import default_store
 from vclr.tracking.system import sample_system
 
 logger = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class TrackedRun:
             patience += checkpoint.stat().st_size / SLOWEST_COPY
         self._thread.join(patience)
         if self._thread.is_alive():
-            logger.warning("tracking: gave up waiting for %s", self._config.tracking.uri)
+            logger.warning("tracking: gave up waiting for %s", redact(self._config.tracking.uri or default_store()))
         self._thread = None
 
     def _start(self) -> None:
@@ -155,7 +157,8 @@ class TrackedRun:
         except Exception as error:
             # A warning for the first error only; the next ones are usually the same.
             level = logging.DEBUG if self._has_warned else logging.WARNING
-            logger.log(level, "tracking in %s: %s; training continues", self._config.tracking.uri, first_line(error))
+            said = redact(f"{self._config.tracking.uri or default_store()}: {first_line(error)}")
+            logger.log(level, "tracking in %s; training continues", said)
             self._has_warned = True
             return False
         return True

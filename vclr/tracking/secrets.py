@@ -1,7 +1,7 @@
 """Hide passwords, tokens and keys in what is stored or said: settings, environment, addresses, logs, code.
 
-What looks like a secret is replaced by `***`; hiding something harmless costs little. What is known to be one is the value
-of an environment variable with such a name: it is hidden wherever it stands.
+What looks like a secret is replaced by `***`; hiding something harmless costs little. The value of an environment
+variable that holds a secret, by its name, is hidden wherever it stands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from vclr.config import Config
@@ -20,7 +20,8 @@ HIDDEN = "***"
 SHORTEST_VALUE = 6  # characters; shorter values of variables, such as `true`, occur in any text
 
 # Words by which a variable, a setting or an argument is a secret. Plurals of `token` are numbers and models' words.
-_WORDS = r"pass(?:word|wd|phrase)|pgpassword|pwd|secret|token|credentials?|jwt|(?:api|access|private|auth|account|shared)[_-]?key"
+_WORDS = r"pass(?:word|wd|phrase)|pwd|secret|token|credentials?|jwt"
+_WORDS += r"|(?:api|access|private|auth|account|shared)[_-]?key"
 _NAMED = rf"[\w.-]*(?:{_WORDS})(?:[_-]?(?:id|key|value|string|access[_-]?key))*"
 # Names of variables are upper case by custom, and few: here `KEY` and `AUTH` alone are enough.
 SECRET_VARIABLE = re.compile(
@@ -55,21 +56,24 @@ _SHAPES = re.compile(
 )
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]+(?=-----END|$)")
 
-Node = TypeVar("Node")
-
 
 def redact(text: str) -> str:
     """Return a text, of one or many lines, without the secrets in it. Doing it again changes nothing."""
     for value in _known_values():
         text = text.replace(value, HIDDEN)
-    text = _WEB_USER.sub(rf"\1{HIDDEN}@", text)
-    text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
-    text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    text = redact_addresses(text)
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
     text = _QUOTED.sub(lambda found: f"{found[1]}{found[2][0]}{HIDDEN}{found[2][0]}", text)
     text = _BARE.sub(lambda found: found[0] if _CODE.match(found[2]) else f"{found[1]}{HIDDEN}", text)
     text = _SHAPES.sub(HIDDEN, text)
     return _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text)
+
+
+def redact_addresses(text: str) -> str:
+    """Return a text without the passwords, tokens and signatures in its addresses (URIs)."""
+    text = _WEB_USER.sub(rf"\1{HIDDEN}@", text)
+    text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+    return _QUERY.sub(rf"\1{HIDDEN}", text)
 
 
 def redact_values(content: Any, name: str = "") -> Any:
@@ -89,8 +93,14 @@ def redact_values(content: Any, name: str = "") -> Any:
 
 
 def redact_config(config: Config) -> Config:
-    """Return a copy of the configuration without the secrets in it: `tracking.uri` may hold a password."""
-    return _redact_settings(copy.deepcopy(config))
+    """Return a copy of the configuration without the secrets in it, such as the password of `tracking.uri`.
+
+    Settings that change results only lose what addresses hide, whatever the environment: a training continues only with
+    the same ones.
+    """
+    hidden = copy.deepcopy(config)
+    _redact_settings(hidden, "training")
+    return hidden
 
 
 def redact_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -105,11 +115,21 @@ def is_secret_variable(name: str) -> bool:
     return name not in NOT_SECRET and SECRET_VARIABLE.search(name) is not None
 
 
-def _redact_settings(node: Node) -> Node:
-    for field in fields(node) if is_dataclass(node) else ():
-        value = getattr(node, field.name)
-        setattr(node, field.name, _redact_settings(value) if is_dataclass(value) else redact_values(value, field.name))
-    return node
+def _redact_settings(node: Any, changes: str) -> None:
+    for field in fields(node):
+        value, own = getattr(node, field.name), field.metadata["about"].changes or changes
+        if is_dataclass(value):
+            _redact_settings(value, own)
+        else:
+            setattr(node, field.name, redact_values(value, field.name) if own == "nothing" else _each_address(value))
+
+
+def _each_address(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _each_address(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_each_address(part) for part in value]
+    return redact_addresses(value) if isinstance(value, str) else value
 
 
 def _known_values() -> list[str]:
