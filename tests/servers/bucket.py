@@ -64,3 +64,4 @@ def running_bucket() -> Iterator[Bucket]:
         with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")):
             pass
         yield Bucket(f"s3://{BUCKET}/mlflow", endpoint)
+        server.stdin.close()

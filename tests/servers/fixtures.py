@@ -1,13 +1,9 @@
-"""Fixtures: a tracking server on PostgreSQL with a bucket, as a group runs it; a conftest.py imports those it needs.
-
-The databases and the bucket are shared by the tests of a session; each test gets a database of its own.
-"""
+"""Fixtures: a tracking server on PostgreSQL with a bucket, as a group runs it; a conftest.py imports those it needs."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -38,7 +34,7 @@ def mlflow_template(postgres: Postgres) -> str:
     return "mlflow_template"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_database(postgres: Postgres, mlflow_template: str) -> Callable[[], str]:
     """Return a function that makes a database with MLflow's tables and returns its name."""
 
@@ -57,13 +53,25 @@ def bucket() -> Iterator[Bucket]:
         yield server
 
 
-@pytest.fixture
-def tracking_server(
-    postgres: Postgres, make_database: Callable[[], str], bucket: Bucket, tmp_path: Path
+@pytest.fixture(scope="module")
+def module_server(
+    postgres: Postgres, make_database: Callable[[], str], bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TrackingServer]:
-    """Run an MLflow server on an empty database of PostgreSQL, its artifacts in the bucket."""
-    with TrackingServer(postgres.uri(make_database()), bucket.uri, tmp_path, bucket.environment) as server:
+    """Run an MLflow server for a module: it takes seconds to start. Tests use `tracking_server`."""
+    folder = tmp_path_factory.mktemp("tracking_server")
+    with TrackingServer(postgres.uri(make_database()), bucket.uri, folder, bucket.environment) as server:
         yield server
+
+
+@pytest.fixture
+def tracking_server(module_server: TrackingServer) -> TrackingServer:
+    """Return an MLflow server on PostgreSQL, its artifacts in the bucket; a test may kill it.
+
+    Its store has the experiments of the other tests of the module, too.
+    """
+    if not module_server.is_running():
+        module_server.start()
+    return module_server
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -102,11 +103,9 @@ class Proxy:
 
 def break_off(connection: socket.socket) -> None:
     """End a connection without a farewell: the client gets a reset."""
-    try:
+    with suppress(OSError):  # it has ended by itself
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it has ended by itself
-        pass
 
 
 def _handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
@@ -120,10 +119,8 @@ def _handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def finish(self) -> None:
             proxy.disconnected(self.connection)
-            try:
+            with suppress(OSError):  # what it still had to say has no listener
                 super().finish()
-            except OSError:
-                pass
 
         def handle(self) -> None:
             try:

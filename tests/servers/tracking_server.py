@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.servers.ports import free_port
@@ -66,7 +67,7 @@ class TrackingServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        assert self._process is None
+        assert not self.is_running()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1", *self._app],
@@ -82,6 +83,10 @@ class TrackingServer:
                 self.kill()
                 raise AssertionError(self.log.read_text())
             time.sleep(0.1)
+
+    def is_running(self) -> bool:
+        """Tell whether it was started and neither killed nor has ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def answers(self) -> bool:
         """Tell whether it answers."""
@@ -102,7 +107,8 @@ class TrackingServer:
     def kill(self) -> None:
         """End it as a lost machine does, all its processes at once."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 

@@ -7,6 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.fixtures import (  # noqa: F401
+    bucket,
+    make_database,
+    mlflow_template,
+    module_server,
+    postgres,
+    proxy,
+    tracking_server,
+)
 from vclr.config import Config, load_config
 from vclr.tracking.database import prepare_database
 
