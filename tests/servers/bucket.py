@@ -13,13 +13,13 @@ from tests.processes import running
 BUCKET = "experiments"
 SECRET = "aSecretOfTheBucket"
 SERVER = """
-import logging
+import logging, sys
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
-input()
+sys.stdin.read()
 """
 
 

@@ -74,6 +74,22 @@ def tracking_server(module_server: TrackingServer) -> TrackingServer:
     return module_server
 
 
+@pytest.fixture(scope="module")
+def module_file_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """Run an MLflow server on a SQLite file and a folder for a module; tests use `file_server`."""
+    folder = tmp_path_factory.mktemp("file_server")
+    with TrackingServer(f"sqlite:///{folder}/mlflow.db", f"{folder}/artifacts", folder) as server:
+        yield server
+
+
+@pytest.fixture
+def file_server(module_file_server: TrackingServer) -> TrackingServer:
+    """Return an MLflow server whose disk a test may fill; see `tests.servers.full_disk`."""
+    if not module_file_server.is_running():
+        module_file_server.start()
+    return module_file_server
+
+
 @pytest.fixture
 def proxy(tracking_server: TrackingServer) -> Iterator[Proxy]:
     """Run a proxy before the MLflow server."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -23,4 +23,5 @@ def full_disk(processes: Iterable[int], size: int) -> Iterator[None]:
         yield
     finally:
         for process, limits in before.items():
-            resource.prlimit(process, resource.RLIMIT_FSIZE, limits)
+            with suppress(ProcessLookupError):  # it has ended
+                resource.prlimit(process, resource.RLIMIT_FSIZE, limits)

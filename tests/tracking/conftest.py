@@ -9,8 +9,10 @@ import pytest
 
 from tests.servers.fixtures import (  # noqa: F401
     bucket,
+    file_server,
     make_database,
     mlflow_template,
+    module_file_server,
     module_server,
     postgres,
     proxy,
