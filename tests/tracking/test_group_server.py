@@ -23,7 +23,8 @@ from vclr.tracking.group_server import check_artifact_store, serve_group
 from vclr.tracking.run import TrackedRun
 
 pytestmark = pytest.mark.timeout(300)
-ADMIN_PASSWORD = "a long password of the admin"
+ADMIN_PASSWORD, USER_PASSWORD = "a long password of the admin", "a long password of alice"
+TRACKING = Path(__file__).parents[2] / "docs" / "tracking.md"
 URI = "postgresql://vclr:hunter2@127.0.0.1:1/mlflow"
 
 
@@ -55,8 +56,21 @@ def group_server(
         assert command.poll() is None, lines
         yield line.removeprefix("Tracking server: ").strip(), command
     finally:
-        command.kill()
-        command.communicate()
+        command.terminate()  # which ends the server too
+        command.communicate(timeout=60)
+
+
+def add_account(address: str, user: str, password: str) -> None:
+    """Run the command of docs/tracking.md, in the environment of the admin."""
+    lines = [line for line in TRACKING.read_text(encoding="utf-8").splitlines() if "create_user" in line]
+    line = lines[0].replace("$MLFLOW_TRACKING_URI", address).replace("alice", user)
+    subprocess.run(
+        ["bash", "-c", line.replace("python", sys.executable, 1)],
+        input=f"{password}\n",
+        text=True,
+        check=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.slow
@@ -85,6 +99,9 @@ def test_group_logs_in_and_nothing_leaks_or_stays(
     assert "training continues" in caplog.text
     assert not (run_dir / "mlflow_run.json").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+    add_account(address, "alice", USER_PASSWORD)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "alice")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER_PASSWORD)
     before = bucket.keys()
     with caplog.at_level(logging.DEBUG, "vclr"):
         tracked = TrackedRun(config, run_dir, {})
@@ -92,7 +109,7 @@ def test_group_logs_in_and_nothing_leaks_or_stays(
         tracked.finish()
     assert (run_dir / "mlflow_run.json").exists()
     assert {key.rpartition("/")[2] for key in bucket.keys() - before} == {"config.yaml", "environment.json"}
-    assert "not the password" not in caplog.text and ADMIN_PASSWORD not in caplog.text
+    assert not any(secret in caplog.text for secret in ("not the password", ADMIN_PASSWORD, USER_PASSWORD))
 
     command.send_signal(signal.SIGINT)
     output, _ = command.communicate(timeout=60)
@@ -123,6 +140,7 @@ def test_bucket_that_cannot_be_used_is_one_line(bucket: Bucket, monkeypatch: pyt
     with pytest.raises(UserError, match=r"^s3://missing/mlflow: cannot be used: .*bucket does not exist"):
         check_artifact_store("s3://missing/mlflow")
     monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:1")  # MLflow keeps a client per server
     with pytest.raises(UserError, match=r"needs the package boto3: pip install 'vclr\[server\]'"):
         check_artifact_store(f"s3://{BUCKET}/mlflow")
 
