@@ -71,6 +71,13 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _track_nowhere_else() -> None:
+    """Forget the store of whoever runs the tests: their runs belong into none but the tests' own."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a toy world of ten training scenes."""

@@ -8,6 +8,17 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.servers.fixtures import (  # noqa: F401
+    bucket,
+    file_server,
+    make_database,
+    mlflow_template,
+    module_file_server,
+    module_server,
+    postgres,
+    proxy,
+    tracking_server,
+)
 from vclr.config import Config, load_config
 from vclr.tracking.database import artifact_root, prepare_database
 

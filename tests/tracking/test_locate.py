@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from vclr.errors import UsageError, UserError
 from vclr.tracking import checkpoint_parts
-from vclr.tracking.locate_checkpoint import is_reference, locate, store_uri
+from vclr.tracking.locate_checkpoint import is_reference, locate
 from vclr.tracking.logged_models import log_checkpoint
 from vclr.tracking.registered_models import register_best
 
@@ -118,16 +118,6 @@ def test_what_the_store_does_not_know_is_one_line(client: MlflowClient, run_id: 
 @pytest.mark.parametrize("reference", ["models:/demo", "models:/demo/latest", "models:/", "runs:/", "runs:/a/b/c"])
 def test_other_forms_are_misuse(reference: str, client: MlflowClient):
     assert complaint(reference, client.tracking_uri, UsageError).startswith("is no reference to a checkpoint; expected")
-
-
-def test_store_is_that_of_the_environment_and_is_never_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert store_uri() == "sqlite:///mlflow.db" and store_uri("sqlite:///mine.db") == "sqlite:///mine.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
-    assert store_uri("sqlite:///mine.db") == "http://server:5000"
-    monkeypatch.chdir(tmp_path)
-    assert complaint("models:/demo/1", "sqlite:///mlflow.db").startswith("mlflow.db: no such database")
-    assert not list(tmp_path.iterdir())
 
 
 def test_server_that_does_not_answer_is_one_line_without_its_password():

@@ -18,8 +18,9 @@ from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 from vclr.tracking.database import newest_experiment
+from vclr.tracking.mlflow_process import access_settings
 from vclr.tracking.run import TrackedRun
-from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, _server_environment, open_ui, start_page
+from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, open_ui, start_page
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -102,9 +103,7 @@ def test_empty_database_shows_the_list_of_experiments(config: Config, tmp_path: 
     assert start_page(config.tracking.uri) == EXPERIMENTS_PAGE
 
 
-def test_other_machines_are_let_in_by_any_name_but_pages_from_elsewhere_are_not(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-):
+def test_other_machines_are_let_in_by_any_name_but_pages_from_elsewhere_are_not(monkeypatch: pytest.MonkeyPatch):
     """What MLflow itself makes of the settings; tests of a running server take longer and say no more."""
     from mlflow.server import security_utils
 
@@ -117,11 +116,11 @@ def test_other_machines_are_let_in_by_any_name_but_pages_from_elsewhere_are_not(
     names = ("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS")
     for name in names:
         monkeypatch.delenv(name, raising=False)
-    assert not set(names) & _server_environment(config.tracking.uri, 5000, "127.0.0.1").keys()
+    assert not set(names) & access_settings("127.0.0.1", 5000).keys()
     for name in names:
-        monkeypatch.setenv(name, _server_environment(config.tracking.uri, 5000, "0.0.0.0")[name])
+        monkeypatch.setenv(name, access_settings("0.0.0.0", 5000)[name])
     for host in ("127.0.0.1:5000", "10.1.2.3:5000", "node17:5000", "node17.cluster.example:5000"):
         assert answers(host, f"http://{host}")
     assert not answers("node17:5000", "https://evil.example")
     monkeypatch.setenv(names[0], "only.this:5000")  # whoever says it is obeyed
-    assert _server_environment(config.tracking.uri, 5000, "0.0.0.0")[names[0]] == "only.this:5000"
+    assert access_settings("0.0.0.0", 5000)[names[0]] == "only.this:5000"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.tracking.locate_checkpoint import is_reference, locate, store_uri
+from vclr.tracking.locate_checkpoint import is_reference, locate
+from vclr.tracking.store import complete, default_store
 
 CHECKPOINTS = "checkpoint, run folder, or models:/NAME/VERSION, models:/NAME@best, runs:/RUN_ID of MLflow"
 
@@ -14,9 +15,11 @@ def as_path(checkpoint: Path, configured_uri: str = "") -> Path:
 
     Args:
         checkpoint: a path, or a reference; see `vclr.tracking.locate_checkpoint`.
-        configured_uri: the store of the configuration, which counts if MLFLOW_TRACKING_URI is not set.
+        configured_uri: the store of the configuration, if it names one; see `vclr.tracking.store`.
 
     Raises:
         UserError: the store does not have the checkpoint, or its file is gone or changed.
     """
-    return locate(str(checkpoint), store_uri(configured_uri)) if is_reference(checkpoint) else checkpoint
+    if not is_reference(checkpoint):
+        return checkpoint
+    return locate(str(checkpoint), complete(configured_uri) if configured_uri else default_store())

@@ -209,12 +209,48 @@ def bench(
 
 @app.command()
 def ui(
-    uri: Annotated[str, typer.Option(help="Tracking database or server of the runs.")] = "sqlite:///mlflow.db",
+    uri: Annotated[
+        str,
+        typer.Option(
+            help="Tracking database or server of the runs (default: MLFLOW_TRACKING_URI, else mlflow.db here)."
+        ),
+    ] = "",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines open it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    server: Annotated[bool, typer.Option("--server", help="Run a tracking server for several users instead.")] = False,
+    backend_store: Annotated[
+        str,
+        typer.Option(
+            help="Database of the server, such as postgresql://vclr@db/mlflow; its password belongs into PGPASSWORD "
+            "(default: MLFLOW_BACKEND_STORE_URI)."
+        ),
+    ] = "",
+    artifacts: Annotated[
+        str,
+        typer.Option(
+            help="Where the server keeps files, such as s3://bucket/mlflow or a folder; MLFLOW_S3_ENDPOINT_URL names a "
+            "MinIO server (default: MLFLOW_ARTIFACTS_DESTINATION)."
+        ),
+    ] = "",
+    login: Annotated[bool, typer.Option("--login", help="Let only people with an account into the server.")] = False,
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the server's command without its passwords; do not run it.")
+    ] = False,
 ) -> None:
-    """Open the MLflow UI with the tracked runs."""
+    """Open the MLflow UI with the tracked runs, or run a tracking server (--server; see docs/tracking.md)."""
+    from vclr.tracking.group_server import serve_group
+    from vclr.tracking.store import default_store
     from vclr.tracking.ui import open_ui
 
-    open_ui(uri, port, host=host, open_browser=browser)
+    if server:
+        if uri:
+            raise UsageError("--uri: a server is not opened but run: name its database with --backend-store")
+        serve_group(backend_store, artifacts, host, port, login, only_print)
+        return
+    for name, given in (("backend-store", backend_store), ("artifacts", artifacts), ("login", login)):
+        if given:
+            raise UsageError(f"--{name}: needs --server")
+    if only_print:
+        raise UsageError("--print: needs --server")
+    open_ui(uri or default_store(), port, host=host, open_browser=browser)

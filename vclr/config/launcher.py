@@ -46,7 +46,11 @@ class LauncherConfig:
 @dataclass
 class TrackingConfig:
     enabled: bool = setting(True, "Track trainings with MLflow.")
-    uri: str = setting("sqlite:///mlflow.db", "Where MLflow stores them: a database or a server.")
+    uri: str = setting(
+        "",
+        "Where MLflow stores them: a database or a server. If empty, what `MLFLOW_TRACKING_URI` names, else "
+        "`sqlite:///mlflow.db`.",
+    )
     experiment: str = setting("vclr", "Name of the MLflow experiment.")
     run_name: str = setting("", "Name of the MLflow run. If empty, the last two parts of `train.output_dir`.")
     all_layers: bool = setting(

@@ -22,6 +22,7 @@ from vclr.image_folders.open import each_folder
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
 from vclr.models.detector import Detector
+from vclr.tracking.secrets import redact_config, redact_values
 
 log = logging.getLogger("vclr.train")
 
@@ -129,12 +130,12 @@ class RunFolder:
             )
 
     def write_description(self, environment: dict[str, Any]) -> None:
-        """Describe the training: configuration, environment, hashes of the data."""
+        """Describe the training: configuration, without passwords, environment, hashes of the data."""
         self.environment = environment
         self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as partial:
-            partial.write_text(dump_config(self.config), encoding="utf-8")
-        write_json(self.path / "environment.json", environment, indent=1)
+            partial.write_text(dump_config(redact_config(self.config)), encoding="utf-8")
+        write_json(self.path / "environment.json", redact_values(environment), indent=1)
         write_json(self.path / "data.json", self.data_hashes, indent=1)
 
     def mark_done(self, iteration: int) -> None:

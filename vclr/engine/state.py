@@ -20,6 +20,7 @@ from vclr.models.detector import Detector
 from vclr.models.layouts import BACKBONE_LAYOUTS
 from vclr.models.weights import load_weights
 from vclr.structures import Size
+from vclr.tracking.secrets import redact_config
 
 log = logging.getLogger("vclr.train")
 
@@ -138,7 +139,7 @@ class TrainState:
             "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
             "iteration": self.iteration,
             "reference": self.reference,
-            "config": dump_config(self.config),
+            "config": dump_config(redact_config(self.config)),  # checkpoints are given away
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import vclr
 from vclr.config import Config, dump_config, read_config
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
+from vclr.tracking.secrets import redact_config
 
 RECORD = "job.json"
 
@@ -111,6 +112,9 @@ def prepare_job(folder: Path, config: Config, num_processes: int, before: Job | 
         backend = config.launcher.backend
         job = replace(before, folder=folder, backend=backend, num_processes=num_processes, job_id="", started=0.0)
     with atomic_path(job.config_file) as partial:
+        partial.touch(
+            mode=0o600 if redact_config(config) != config else 0o666
+        )  # a job needs a password of tracking.uri
         partial.write_text(dump_config(config), encoding="utf-8")
     job.save()
     return job

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import vclr
+from vclr.tracking.secrets import redact
 
 log = logging.getLogger("vclr.tracking")
 
@@ -15,10 +16,13 @@ MAX_BYTES = 1_000_000  # beyond that, the changes are data, not code
 
 
 def write_code_changes(path: Path) -> None:
-    """Write the output of `git diff HEAD` of the package's repository to a file; remove the file if there is none."""
+    """Write what `git diff HEAD` says in the package's repository to a file, without secrets.
+
+    If it says nothing, the file is removed.
+    """
     changes = _diff()
     if changes:
-        path.write_bytes(changes[:MAX_BYTES])
+        path.write_text(redact(changes[:MAX_BYTES].decode(errors="replace")), encoding="utf-8")
     else:
         path.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ from vclr.errors import UserError, explain, first_line
 from vclr.tracking.delivery import Delivery, only_delivery
 from vclr.tracking.run import IGNORED_SIGNALS
 from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
+from vclr.tracking.secrets import redact
 
 POLL_PERIOD = 2.0  # seconds between two looks at the folder
 LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
@@ -75,7 +76,7 @@ class Courier:
     def _report(self, problem: str) -> None:
         """Tell the training, which logs it; the same problem only once."""
         if problem != self._last_problem:
-            print(f"{self._uri}: {problem}", flush=True)
+            print(redact(f"{self._uri}: {problem}"), flush=True)
             self._last_problem = problem
 
 

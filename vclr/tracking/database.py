@@ -13,6 +13,7 @@ from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
 from vclr.file_names import shown_path
 from vclr.files import atomic_path
+from vclr.tracking.database_server import check_connection, is_database_server
 from vclr.tracking.quiet import quiet_mlflow
 
 SQLITE_PREFIX = "sqlite:///"
@@ -54,10 +55,13 @@ def prepare_database(uri: str) -> str:
         The URI with an absolute path, which stays valid if the working directory changes.
 
     Raises:
-        UserError: the file is not a database of MLflow, or that of a newer MLflow; in one line.
+        UserError: the file is not a database of MLflow, or that of a newer MLflow, or a database on a server cannot be
+            reached; in one line.
     """
     database = database_file(uri)
     if database is None:
+        if is_database_server(uri):
+            check_connection(uri)
         return uri
     quiet_mlflow()
     database.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from vclr.tracking.parent_runs import find_parent, update_parent
 from vclr.tracking.points import NewRecords, points_of
 from vclr.tracking.record import HEARTBEAT, IDENTITY, KIND, RunRecord, find_experiment, find_or_create, open_store
 from vclr.tracking.run_files import RUN_FILE, RUNNING, Attempt, RunFiles
+from vclr.tracking.secrets import redact
 
 log = logging.getLogger("vclr.tracking")
 
@@ -125,7 +126,7 @@ class Delivery:
         parent = find_parent(client, experiment_id, self._experiment, started)
         record = find_or_create(client, experiment_id, run_name(config), {IDENTITY: identity}, started)
         with suppress(OSError):  # a folder of somebody else
-            write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": self._uri}, indent=1)
+            write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": redact(self._uri)}, indent=1)
         environment = read_json(self._run_dir / "environment.json")
         hashes = read_json(self._run_dir / "data.json")
         record.set_tags({KIND: "training", "mlflow.parentRunId": parent.id})
@@ -149,7 +150,7 @@ class Delivery:
             except FileNotFoundError:  # replaced or removed meanwhile
                 continue
             except Exception as error:
-                done.problems.append(f"{name}: {first_line(error)}")
+                done.problems.append(f"{name}: {redact(first_line(error))}")
                 return  # the others fail too
 
     def _store_checkpoints(self, record: RunRecord, done: Delivered) -> None:
@@ -165,7 +166,7 @@ class Delivery:
             try:
                 deliver_checkpoint(record, path, self._results, self._experiment, self._upload)
             except Exception as error:
-                done.problems.append(f"{path.name}: {first_line(error)}")
+                done.problems.append(f"{path.name}: {redact(first_line(error))}")
                 return
             stored[path.name] = state
             record.set_tags({CHECKPOINTS: json.dumps(stored)})

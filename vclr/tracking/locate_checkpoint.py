@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vclr.config.launcher import TrackingConfig
 from vclr.errors import UsageError, UserError, first_line
 from vclr.file_names import shown_path
 from vclr.tracking.checkpoint_parts import PARTS_FOLDER, join_parts
@@ -19,6 +17,7 @@ from vclr.tracking.database import database_file, prepare_database
 from vclr.tracking.logged_models import models_of_run, names_of
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.registered_models import model_of
+from vclr.tracking.secrets import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,18 +26,12 @@ if TYPE_CHECKING:
 # One slash, or two, or three: people write all of them, and `Path` joins them.
 SCHEME = re.compile(r"(models|runs):/+")
 FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID, runs:/RUN_ID or runs:/RUN_ID/NAME"
-PASSWORD = re.compile(r"//[^/\s]*@")  # and the user before it, in the address of a server
 PREFERRED = ("best", "last")  # of a run's checkpoints
 
 
 def is_reference(checkpoint: str | Path) -> bool:
     """Tell whether a checkpoint is named by its place in a store instead of a path."""
     return SCHEME.match(str(checkpoint)) is not None
-
-
-def store_uri(configured: str = "") -> str:
-    """Return the store to ask: MLFLOW_TRACKING_URI, else the configured one, else the default database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or configured or TrackingConfig().uri
 
 
 def locate(reference: str, uri: str) -> Path:
@@ -137,4 +130,4 @@ def _explained(reference: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise UserError(f"{reference}: {PASSWORD.sub('//', first_line(error))}") from None
+        raise UserError(f"{reference}: {redact(first_line(error))}") from None

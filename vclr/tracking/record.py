@@ -11,6 +11,7 @@ from vclr.tracking.points import MAX_KEY_LENGTH as MAX_KEY_LENGTH
 from vclr.tracking.points import Point, valid_key
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.run_files import RUNNING
+from vclr.tracking.secrets import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -158,7 +159,7 @@ class RunRecord:
         """Store parameters that are not stored yet. MLflow refuses changes, so those that are stay as they are."""
         from mlflow.entities import Param
 
-        known = {valid_key(key): str(value)[:MAX_PARAM_LENGTH] for key, value in values.items()}
+        known = {valid_key(key): redact(str(value))[:MAX_PARAM_LENGTH] for key, value in values.items()}
         new = [Param(key, value) for key, value in known.items() if key not in self._params]
         for batch in _batches(new, MAX_PARAMS_OR_TAGS):
             self.client.log_batch(self.id, params=batch)
@@ -168,7 +169,9 @@ class RunRecord:
         """Set tags; those whose value is None are left out."""
         from mlflow.entities import RunTag
 
-        known = {valid_key(key): str(value)[:MAX_TAG_LENGTH] for key, value in tags.items() if value is not None}
+        known = {
+            valid_key(key): redact(str(value))[:MAX_TAG_LENGTH] for key, value in tags.items() if value is not None
+        }
         new = [RunTag(key, value) for key, value in known.items() if self.tags.get(key) != value]
         for batch in _batches(new, MAX_PARAMS_OR_TAGS):
             self.client.log_batch(self.id, tags=batch)

@@ -14,7 +14,9 @@ from vclr.errors import first_line
 from vclr.files import read_json, write_json
 from vclr.tracking.figures import EVALUATION, PROBE
 from vclr.tracking.run_files import RunFiles
-from vclr.tracking.sync import deliver_now
+from vclr.tracking.secrets import redact_values
+from vclr.tracking.store import store_of
+from vclr.tracking.sync import deliver_now, store_of_run
 
 log = logging.getLogger("vclr.tracking")
 
@@ -53,7 +55,7 @@ def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -
         files.results.mkdir(parents=True, exist_ok=True)
         path, now = files.results / f"{name}.json", time.time()
         began = read_json(path)["began"] if path.exists() else now
-        write_json(path, {"kind": kind, "began": began, "time": now, "content": content})
+        write_json(path, {"kind": kind, "began": began, "time": now, "content": redact_values(content)})
         for picture in pictures:
             folder = files.pictures / name
             folder.mkdir(parents=True, exist_ok=True)
@@ -61,4 +63,4 @@ def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -
     except OSError as error:
         log.warning("%s: the results are not kept there for MLflow: %s", files.folder, first_line(error))
         return
-    deliver_now(files.run_dir, config.tracking.uri)
+    deliver_now(files.run_dir, store_of_run(files.run_dir, store_of(config)))

@@ -14,10 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from vclr.config import Config
-from vclr.errors import first_line
+from vclr.errors import UserError, first_line
 from vclr.tracking.code_changes import write_code_changes
 from vclr.tracking.description import own_settings
 from vclr.tracking.run_files import RunFiles
+from vclr.tracking.secrets import redact, redact_config
+from vclr.tracking.store import store_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +60,8 @@ class TrackedRun:
         try:
             self._begin(training, inputs, continues)
             self._courier = self._start_courier()
-        except OSError as error:
-            logger.warning("tracking: %s; training continues without it", first_line(error))
+        except (OSError, UserError) as error:
+            logger.warning("tracking: %s; training continues without it", redact(first_line(error)))
             return
         threading.Thread(target=self._listen, name="tracking", daemon=True).start()
 
@@ -96,7 +98,7 @@ class TrackedRun:
     def _begin(self, training: str, inputs: Mapping[str, Mapping[str, str]] | None, continues: bool) -> None:
         if not (continues and self._files.identity()):
             self._files.begin_run(training, inputs)
-        self._files.begin_attempt(own_settings(self._config))
+        self._files.begin_attempt(own_settings(redact_config(self._config)))
         write_code_changes(self._files.code)
 
     def _start_courier(self) -> subprocess.Popen[bytes]:
@@ -106,7 +108,7 @@ class TrackedRun:
             return subprocess.Popen(
                 [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir)],
                 # The address may hold a password, which every user of the machine could read in the arguments.
-                env={**os.environ, "VCLR_TRACKING_STORE": self._config.tracking.uri, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "VCLR_TRACKING_STORE": store_of(self._config), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

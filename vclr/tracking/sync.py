@@ -8,8 +8,11 @@ from pathlib import Path
 
 from vclr.config import read_config
 from vclr.errors import UsageError, UserError, explain, first_line
+from vclr.files import read_json
 from vclr.tracking.delivery import Delivered, Delivery, only_delivery
-from vclr.tracking.run_files import FOLDER
+from vclr.tracking.run_files import FOLDER, RUN_FILE
+from vclr.tracking.secrets import redact
+from vclr.tracking.store import complete, store_of
 
 log = logging.getLogger("vclr.tracking")
 
@@ -42,9 +45,21 @@ def _search(folder: Path) -> Iterator[Path]:
             yield from _search(path)
 
 
-def store_of(run_dir: Path) -> str:
+def store_of_folder(run_dir: Path) -> str:
     """Return the address of the store that a training was configured to use."""
-    return read_config(run_dir / "config.yaml").tracking.uri
+    return store_of(read_config(run_dir / "config.yaml"))
+
+
+def store_of_run(run_dir: Path, *known: str) -> str:
+    """Return the address of the store that has the run of a folder already, else that of `store_of_folder`.
+
+    Args:
+        run_dir: the run folder.
+        known: addresses that may be meant if the folder names one whose password is hidden.
+    """
+    if (run_dir / RUN_FILE).is_file():
+        return complete(read_json(run_dir / RUN_FILE)["uri"], *known)
+    return store_of_folder(run_dir)
 
 
 def deliver_folder(run_dir: Path, uri: str) -> Delivered:
@@ -58,7 +73,7 @@ def deliver_folder(run_dir: Path, uri: str) -> Delivered:
             return Delivery(run_dir, uri).deliver()
         except Exception as error:
             told = explain(error)
-            raise UserError(f"{run_dir}: {told[0] if told else first_line(error)}") from None
+            raise UserError(f"{run_dir}: {redact(told[0] if told else first_line(error))}") from None
 
 
 def deliver_now(run_dir: Path, uri: str) -> None:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
-import socket
 import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import IO
 
-from vclr.errors import UsageError, UserError
+from vclr.errors import UserError
 from vclr.tracking.database import artifact_root, database_file, newest_experiment, prepare_database
+from vclr.tracking.mlflow_process import LOOPBACK, access_settings, check_port, running_mlflow, until_interrupted
 from vclr.tracking.quiet import SETTINGS
 
-START_TIMEOUT = 120.0  # seconds; a cold disk needs much of it
 # Without the workflow, MLflow 3 shows traces of chat applications.
 EXPERIMENTS_PAGE = "/#/experiments?workflowType=machine_learning"
 RUNS_PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-WILDCARDS = ("0.0.0.0", "::")  # a server listens here for everybody; a browser cannot open them
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-STOP_TIMEOUT = 10.0  # seconds after which a server that does not end is killed
 
 
 def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: bool = False) -> None:
@@ -36,18 +23,12 @@ def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: b
     if uri.startswith(("http://", "https://")):
         _show(uri.rstrip("/") + EXPERIMENTS_PAGE, open_browser)
         return
-    previous = signal.signal(signal.SIGTERM, _exit_on_signal)
-    try:
-        with serve_ui(uri, port, host) as (address, server):
-            _show(address + start_page(uri), open_browser)
-            if host not in LOOPBACK:
-                print("Anybody who can reach this address can read and change the runs.", flush=True)
-            if server.wait():
-                raise UserError(f"mlflow ui ended with {server.returncode}")
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with until_interrupted(), serve_ui(uri, port, host) as (address, server):
+        _show(address + start_page(uri), open_browser)
+        if host not in LOOPBACK:
+            print("Anybody who can reach this address can read and change the runs.", flush=True)
+        if server.wait():
+            raise UserError(f"mlflow ended with {server.returncode}")
 
 
 @contextmanager
@@ -62,41 +43,13 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
         UserError: there is no usable database, or the server does not start.
         UsageError: the port is taken, or the host is not an address of this machine.
     """
-    _check_start(uri, port, host)
-    with tempfile.TemporaryFile() as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1"],
-            env=_server_environment(prepare_database(uri), port, host),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # one process group, so that no process is left behind
-        )
-        try:
-            _wait_until_ready(server, _address("127.0.0.1" if host in WILDCARDS else host, port), output)
-            yield _address(socket.gethostname() if host in WILDCARDS else host, port), server
-        finally:
-            _stop(server)
-
-
-def _check_start(uri: str, port: int, host: str) -> None:
     database = database_file(uri)
     if database is not None and not database.is_file():
         raise UserError(f"{database}: no such database yet; the first tracked training creates it")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # Like the server: a port whose last connections are still closing is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except socket.gaierror as error:
-            raise UsageError(f"--host {host}: {error.strerror}") from None
-        except OSError as error:
-            advice = "this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else "choose another"
-            raise UsageError(f"port {port} of {host}: {error.strerror}; {advice}") from None
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    check_port(host, port)
+    settings = SETTINGS | dict(os.environ) | _store_settings(prepare_database(uri)) | access_settings(host, port)
+    with running_mlflow(("ui", "--workers", "1"), settings, host, port) as (address, server):
+        yield address, server
 
 
 def start_page(uri: str) -> str:
@@ -106,59 +59,14 @@ def start_page(uri: str) -> str:
     return EXPERIMENTS_PAGE if newest is None else RUNS_PAGE.format(experiment=newest)
 
 
-def _server_environment(uri: str, port: int, host: str) -> dict[str, str]:
-    """Return the server's environment. It holds the URI, which may contain a password, so it must not be an argument.
-
-    By default, MLflow only answers browsers on this machine and in private networks, and no page from elsewhere can use
-    a browser to change the runs. If others may look, every name of this server is allowed, at its port.
-    """
-    settings = dict(SETTINGS)
-    if host not in LOOPBACK:
-        settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"*:{port}"
-        settings["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://*:{port}"
-    environment = {**settings, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # evaluation jobs of language models
+def _store_settings(uri: str) -> dict[str, str]:
+    """Return the variables that name the store. The URI may contain a password, so it must not be an argument."""
     root = artifact_root(uri)
-    if root is not None:
-        environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root
-    return environment
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], address: str, output: IO[bytes]) -> None:
-    end = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            raise UserError(f"mlflow ui ended with {server.returncode}: {_last_line(output)}")
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise UserError(f"mlflow ui did not answer at {address} within {START_TIMEOUT:.0f} s: {_last_line(output)}")
-
-
-def _last_line(output: IO[bytes]) -> str:
-    output.seek(0)
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    for kill in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, kill)
-            server.wait(STOP_TIMEOUT)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    settings = {"MLFLOW_BACKEND_STORE_URI": uri}
+    return settings if root is None else settings | {"MLFLOW_DEFAULT_ARTIFACT_ROOT": root}
 
 
 def _show(page: str, open_browser: bool) -> None:
     print(f"MLflow: {page}", flush=True)
     if open_browser:
         webbrowser.open(page)
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
