@@ -136,3 +136,9 @@ def test_moved_database_keeps_its_uploaded_checkpoints(
     for name in ("mlflow.db", "mlartifacts"):
         shutil.move(tmp_path / name, moved / name)
     assert locate(f"models:/{model_id}", f"sqlite:///{moved}/mlflow.db").read_bytes() == content
+
+
+def test_a_database_is_never_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert complaint("models:/demo/1", "sqlite:///mlflow.db").startswith("mlflow.db: no such database")
+    assert not list(tmp_path.iterdir())
