@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import Config, config_from_text, dump_config, flat_config, load_config
+from vclr.config import Config, config_from_params, config_from_text, differing_values, dump_config, flat_config, load_config
 from vclr.config.resolved import read_resolved
 from vclr.config.setting import settings_of
 from vclr.errors import UsageError
@@ -50,3 +50,15 @@ def test_anything_else_is_left_to_the_full_reader(text):
 def test_a_mistake_is_still_named():
     with pytest.raises(UsageError, match="old.yaml: unknown key 'train.max_itre'; nearest: train.max_iter"):
         config_from_text("train: {max_itre: 5}", "old.yaml")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_parameters_of_mlflow_give_the_configuration_back(path):
+    config = load_config(path, ["optimizer.lr=0.00001", "data.train.views.edge=edges", "train.max_iter=70"])
+    changed = differing_values([flat_config(Config()), flat_config(config)])
+    assert config_from_params({key: str(value) for key, (_, value) in changed.items()}) == config
+
+
+@pytest.mark.parametrize("params", [{"train.nothing": "5"}, {"train.max_iter": "many"}, {"train.seed.of": "1"}])
+def test_parameters_that_are_no_settings_are_not_guessed(params):
+    assert config_from_params(params) is None

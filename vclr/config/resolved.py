@@ -1,4 +1,4 @@
-"""A quick reader for configurations that `dump_config` wrote: a comparison reads hundreds of them.
+"""A quick reader for configurations that vclr wrote, to files or to MLflow: a comparison reads hundreds of them.
 
 `load_config` merges layers, follows renames and names mistakes, which takes a tenth of a second. A file that holds
 plain values of known settings needs none of that.
@@ -6,6 +6,8 @@ plain values of known settings needs none of that.
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +31,33 @@ def read_resolved(text: str) -> Config | None:
     if "${" in text:  # a value that refers to another one
         return None
     try:
-        tree = yaml.load(text, Loader=LOADER)
+        return resolved_config(yaml.load(text, Loader=LOADER))
+    except (yaml.YAMLError, RecursionError):
+        return None
+
+
+def config_from_params(params: Mapping[str, str]) -> Config | None:
+    """Return the configuration whose settings MLflow holds as parameters; None if one is not a known setting.
+
+    A setting that is not among them has its default.
+    """
+    tree = asdict(Config())
+    for key, text in params.items():
+        *sections, name = key.split(".")
+        node: Any = tree
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            return None
+        if isinstance(node.get(name), dict):  # a mapping that is not empty: its names are parameters of their own
+            continue
+        node[name] = text if isinstance(node.get(name), str) else _parse(text)
+    return resolved_config(tree)
+
+
+def resolved_config(tree: Any) -> Config | None:
+    """Return the configuration with the values of a nested dict; None if it is not one as it stands."""
+    try:
         config = msgspec.convert(tree, Config)
         if not _is_part(tree, asdict(config)):
             return None
@@ -37,9 +65,17 @@ def read_resolved(text: str) -> Config | None:
         check_values(config)
         resolve_groups(config.evaluation.groups)
         config.optimizer.milestones = [*resolve_milestones(config.optimizer.milestones, config.train.max_iter)]
-    except (yaml.YAMLError, msgspec.ValidationError, UsageError, RecursionError):
+    except (msgspec.ValidationError, UsageError):
         return None
     return config
+
+
+def _parse(text: str) -> Any:
+    """Return the value that was written as `str(value)`."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _is_part(tree: Any, whole: Any) -> bool:
