@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from vclr.config import Config, config_from_params, config_from_text, differing_values, dump_config, flat_config, load_config
+from vclr.config import (
+    Config,
+    config_from_params,
+    config_from_text,
+    differing_values,
+    dump_config,
+    flat_config,
+    load_config,
+)
 from vclr.config.resolved import read_resolved
 from vclr.config.setting import settings_of
 from vclr.errors import UsageError

@@ -42,12 +42,16 @@ def world(template, tmp_path, monkeypatch):
     return tmp_path
 
 
+def compared(folders):
+    return read_runs([*map(str, folders)], "")[0]
+
+
 def run(*words):
     return CliRunner().invoke(app, ["compare", *map(str, words)], catch_exceptions=False)
 
 
 def test_the_difference_is_paired_by_image(world):
-    (runs,) = read_runs([world / "results" / name / "seed0" for name in ("baseline", "views")]).values()
+    (runs,) = compared([world / "results" / name / "seed0" for name in ("baseline", "views")]).values()
     baseline, views = runs
     found = differences_to_first(runs)[views.name]["novel"]["mask_ar@100"]
     draws = [read_draws(world / "results" / name / "seed0/bootstrap.npz")["novel"] for name in ("baseline", "views")]
@@ -63,7 +67,7 @@ def test_the_difference_is_paired_by_image(world):
 def test_groups_of_one_test_set_as_protocols_are_one_run(world):
     for name in ("known", "novel"):
         shutil.copytree(world / "results/views/seed0", world / "both" / name)
-    (runs,) = read_runs([world / "both", world / "results/baseline/seed0"]).values()
+    (runs,) = compared([world / "both", world / "results/baseline/seed0"]).values()
     assert [one.name for one in runs] == [str(world / "both"), str(world / "results/baseline/seed0")]
 
 
@@ -107,7 +111,10 @@ def test_bad_runs_are_one_line(world):
         ([first, "results/full/../full/seed0"], "is named twice"),
         ([first, "empty"], "no metrics.json in empty; name a folder that `vclr evaluate` wrote"),
         ([first, "results/nowhere"], "no metrics.json in results/nowhere"),
-        ([first, "results/full"], "`vclr evaluate` wrote, such as results/full/seed0"),
+        ([first, "results/full"], "results/full/seed0 is named twice"),
+        ([first, "results"], "`vclr evaluate` wrote"),
+        ([], "at least two runs"),
+        ([first, "experiments:/demo"], "mlflow.db: no such database; name the store with --uri"),
     ):
         with pytest.raises(UsageError, match=re.escape(says)):
             run(*words)
@@ -116,7 +123,7 @@ def test_bad_runs_are_one_line(world):
 def test_evaluations_of_other_numbers_of_images_are_not_paired(world):
     path = world / "results/full/seed0/metrics.json"
     write_json(path, read_json(path) | {"num_images": 5})
-    (runs,) = read_runs([world / "results/baseline/seed0", path.parent]).values()
+    (runs,) = compared([world / "results/baseline/seed0", path.parent]).values()
     found = differences_to_first(runs)[runs[1].name]["novel"]["mask_ar@100"]
     assert (found.value > 0, found.interval) == (True, None)
     with pytest.raises(UserError, match=r"seed1/metrics.json: is of another number of images than \S*seed0"):
@@ -127,7 +134,7 @@ def test_only_the_folder_of_the_runs_is_replaced(world, monkeypatch):
     (world / "runs/deeper").mkdir()
     for folder in ("runs", "results"):
         shutil.move(world / folder / "full", world / "runs/deeper" / folder / "full")
-    assert read_runs([world / "results/baseline/seed0", world / "runs/deeper/runs/full/seed0"])
+    assert compared([world / "results/baseline/seed0", world / "runs/deeper/runs/full/seed0"])
 
 
 def test_draws_of_another_evaluation_are_refused(world):

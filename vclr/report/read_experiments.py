@@ -62,7 +62,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
     by_set: dict[Any, Experiment] = {}
     for protocol in protocols:
         scores = [_read_scores(folder / protocol / "metrics.json", config, protocol) for folder in scored]
-        references = {
+        references: dict[str, Any] = {
             reference: _read_scores(path, config, protocol)
             for reference in REFERENCES
             if (path := results / name / reference / protocol / "metrics.json").is_file()
@@ -75,7 +75,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             scores[0].test_set,
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
             scores[0].classes,
-            **{reference: score.groups for reference, score in references.items()},
+            **{reference: score.groups for reference, score in references.items()},  # untrained, proposals
             num_images=scores[0].num_images,
             draws={group: [score.draws.get(group, {}) for score in scores] for group in scores[0].groups},
             reference_draws={

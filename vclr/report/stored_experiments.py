@@ -48,9 +48,7 @@ def stored_experiments(run: StoredRun, name: str) -> list[Experiment]:
             evaluated_set,
             {group: [_metrics(values)] for group, values in groups.items()},
             environment=_environment(run),
-            data_hashes={
-                key.removeprefix("data."): text for key, text in run.tags.items() if key.startswith("data.")
-            },
+            data_hashes={key.removeprefix("data."): text for key, text in run.tags.items() if key.startswith("data.")},
             intervals={group: _intervals(values) for group, values in groups.items()},
             is_configured=config is not None,
             recorded_weights=run.tags.get(f"results.{key}.weights", ""),
