@@ -19,7 +19,7 @@ import numpy as np
 
 from vclr.catalog.classes import ALL, resolve_groups
 from vclr.catalog.metrics import BOUNDARY, KINDS, MAX_PREDICTIONS
-from vclr.config import Config, load_config, read_config
+from vclr.config import Config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
@@ -108,7 +108,7 @@ def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    config = read_config(run / "config.yaml") if run else load_config()
+    config = read_config(run / "config.yaml") if run else Config()
     facts = {name: read_facts(run / f"{name}.json") if run else {} for name in ("data", "environment")}
     code = read_code_changes(run, facts["environment"]) if run else None
     found = []

@@ -6,7 +6,7 @@ import re
 
 from vclr.catalog.classes import ALL, KNOWN, NOVEL
 from vclr.catalog.metrics import SHOWN_METRICS
-from vclr.config import Config, config_from_params, load_config
+from vclr.config import Config, config_from_params
 from vclr.evaluation.evaluated_set import EvaluatedSet
 from vclr.evaluation.intervals import Interval
 from vclr.evaluation.tally import Metrics
@@ -44,7 +44,7 @@ def stored_experiments(run: StoredRun, name: str) -> list[Experiment]:
         Experiment(
             name,
             [stored_seed(run) or 0],
-            config or load_config(),
+            config or Config(),
             evaluated_set,
             {group: [_metrics(values)] for group, values in groups.items()},
             environment=_environment(run),
