@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import socket
@@ -16,11 +17,16 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from vclr.errors import UsageError, UserError
-from vclr.tracking.database import artifact_root, database_file, newest_experiment, prepare_database
+from vclr.errors import UsageError, UserError, first_line
+from vclr.tracking.database import artifact_root, database_file, prepare_database
 from vclr.tracking.quiet import SETTINGS
+from vclr.tracking.saved_view import comparison_query
+from vclr.tracking.stored_runs import open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 START_TIMEOUT = 120.0  # seconds; a cold disk needs much of it
 # Without the workflow, MLflow 3 shows traces of chat applications.
@@ -30,11 +36,13 @@ WILDCARDS = ("0.0.0.0", "::")  # a server listens here for everybody; a browser 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STOP_TIMEOUT = 10.0  # seconds after which a server that does not end is killed
 
+log = logging.getLogger("vclr.tracking")
+
 
 def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: bool = False) -> None:
     """Serve the page until Ctrl-C. If `uri` is a server, only print its address, and open it if asked to."""
     if uri.startswith(("http://", "https://")):
-        _show(uri.rstrip("/") + EXPERIMENTS_PAGE, open_browser)
+        _show(uri.rstrip("/") + start_page(uri), open_browser)
         return
     previous = signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
@@ -100,10 +108,26 @@ def _address(host: str, port: int) -> str:
 
 
 def start_page(uri: str) -> str:
-    """Return the page that compares the runs of the experiment with the newest one, or lists the experiments."""
-    database = database_file(uri)
-    newest = newest_experiment(database) if database else None
-    return EXPERIMENTS_PAGE if newest is None else RUNS_PAGE.format(experiment=newest)
+    """Return the page that compares the runs of the experiment with the newest one, or lists the experiments.
+
+    Saves how the page shows them as views of the experiment. If the store does not answer, the page lists the
+    experiments.
+    """
+    try:
+        client = open_client(uri)
+        newest = _newest_experiment(client)
+        if newest is not None:
+            return RUNS_PAGE.format(experiment=newest) + comparison_query(client, newest)
+    except Exception as error:  # MLflow's, those of its HTTP client and of its store
+        log.warning("the page lists all experiments, because their runs could not be read: %s", first_line(error))
+    return EXPERIMENTS_PAGE
+
+
+def _newest_experiment(client: MlflowClient) -> str | None:
+    """Return the id of the experiment with the newest run that was not deleted, or None."""
+    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    newest = client.search_runs(experiments, max_results=1, order_by=["attributes.start_time DESC"])
+    return str(newest[0].info.experiment_id) if newest else None
 
 
 def _server_environment(uri: str, port: int, host: str) -> dict[str, str]:
