@@ -18,6 +18,9 @@ pytestmark = [
 
 CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
 ROWS = "document.querySelectorAll('.ag-center-cols-container .ag-row').length"
+HEADS = """[...document.querySelectorAll('.ag-header-cell')]
+    .sort((one, other) => one.getBoundingClientRect().left - other.getBoundingClientRect().left)
+    .map(cell => cell.innerText)"""
 TEXT = "document.body.innerText"
 
 
@@ -55,11 +58,9 @@ def test_the_other_view_lists_experiments_with_their_seeds(served, tmp_path):
     async def look(page):
         await page.visit(address + start.replace(COMPARISON, TABLE).replace("&compareRunsMode=CHART", ""))
         await page.until(f"{ROWS} >= 5")
-        heads = await page.run("[...document.querySelectorAll('.ag-header-cell')].map(cell => cell.innerText)")
+        heads = await page.run(HEADS)
         before = await page.run(TEXT)
-        await page.run(
-            "document.querySelector('[data-testid=expander-button], .ag-row [class*=expander] button').click()"
-        )
+        await page.run("document.querySelector('.ag-row [col-id*=\"Run Name\"] button').click()")
         await page.until(f"{TEXT}.includes('/seed3')")
         await page.screenshot(tmp_path / "table.png")
         return heads, before
