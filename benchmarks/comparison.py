@@ -1,8 +1,8 @@
 """What comparing many runs costs: `vclr compare` on folders and on a SQLite file, and MLflow's page in Chromium.
 
 Simulates 200 run folders, and 300 runs of 100 metric keys in a SQLite file. The page is timed from the address to the
-first chart or row, warm: after a visit whose files the browser keeps. Wall time counts other programs, too; CPU time is
-that of the command, or of the page's main thread and of the server.
+first chart or row, warm: after a visit whose files the browser keeps, or from the list of experiments as by a link.
+Wall time counts other programs, too; CPU time is that of the command, or of the page's main thread and of the server.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from tests.report.report_world import provenance_of, write_data, write_run
 from vclr.files import read_json, write_json
 from vclr.tracking.database import prepare_database
 from vclr.tracking.saved_view import COMPARISON, TABLE
-from vclr.tracking.ui import RUNS_PAGE, serve_ui, start_page
+from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, serve_ui, start_page
 
 FOLDERS, EXPERIMENTS, SEEDS, KEYS = 200, 60, 4, 100
+EXPERIMENT = "td a[href*=experiments], [role=cell] a[href*=experiments]"
 CHART, ROW = ".js-plotly-plot", ".ag-center-cols-container .ag-row"
 
 Cost = tuple[float, float]  # seconds of wall time and of CPU time
@@ -93,25 +94,29 @@ def measure_pages(folder: Path, uri: str, experiment: str, runs: int) -> None:
     """Print what the pages of an experiment cost."""
     opened = start_page(uri)
     plain = RUNS_PAGE.format(experiment=experiment)
+    table = opened.replace(COMPARISON, TABLE).replace("CHART", "TABLE")
     pages = {
-        "page, the view that opens": (opened, CHART),
-        "page, the table of experiments and seeds": (opened.replace(COMPARISON, TABLE).replace("CHART", "TABLE"), ROW),
-        "page, all charts, without a view": (plain, CHART),
+        "page, the list of experiments, without any run": ("", EXPERIMENTS_PAGE, EXPERIMENT),
+        "page, the view that opens": ("", opened, CHART),
+        "page, the view that opens, from the list": (EXPERIMENTS_PAGE, opened, CHART),
+        "page, the table of experiments and seeds": ("", table, ROW),
+        "page, the table, from the list": (EXPERIMENTS_PAGE, table, ROW),
+        "page, all charts, without a view": ("", plain, CHART),
     }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with serve_ui(uri, port) as (address, server):
-        for number, (title, (page, shown)) in enumerate(pages.items()):
-            visit = Visits(address + page, shown, psutil.Process(server.pid), runs)
+        for number, (title, (before, page, shown)) in enumerate(pages.items()):
+            visit = Visits(address + before if before else "", address + page, shown, psutil.Process(server.pid), runs)
             print_costs(title, in_chromium(folder / f"profile{number}", visit))
 
 
 class Visits:
     """Visit a page several times after a first visit that does not count."""
 
-    def __init__(self, address: str, shown: str, server: psutil.Process, runs: int) -> None:
-        self._address, self._shown, self._server, self._runs = address, shown, server, runs
+    def __init__(self, before: str, address: str, shown: str, server: psutil.Process, runs: int) -> None:
+        self._before, self._address, self._shown, self._server, self._runs = before, address, shown, server, runs
 
     async def __call__(self, page: Any) -> list[Cost]:
         """Return what each visit cost."""
@@ -121,9 +126,16 @@ class Visits:
     async def _visit(self, page: Any) -> Cost:
         await page.visit("about:blank")
         await page.send("Performance.enable", timeDomain="threadTicks")
+        if self._before:
+            await page.visit(self._before)
+            await page.until(f"document.querySelectorAll({EXPERIMENT!r}).length > 0")
+            await asyncio.sleep(1)
         before, started = await self._cpu(page), time.perf_counter()
-        await page.visit(self._address)
-        await page.until(f"document.querySelectorAll('{self._shown}').length > 0")
+        if self._before:  # within MLflow's page, as by a link
+            await page.run(f"location.href = {self._address!r}")
+        else:
+            await page.visit(self._address)
+        await page.until(f"document.querySelectorAll({self._shown!r}).length > 0")
         cost = time.perf_counter() - started, await self._cpu(page) - before
         await asyncio.sleep(1)  # what the page still does is not part of the next visit
         return cost
