@@ -14,7 +14,7 @@ from vclr.report.experiments import Experiment
 from vclr.report.join_seeds import join_seeds
 from vclr.report.read_experiments import protocols_in, read_results
 from vclr.report.stored_experiments import stored_experiments, stored_seed
-from vclr.tracking.stored_runs import PARENT, StoredRun, find_stored_runs, read_run_file
+from vclr.tracking.stored_runs import PARENT, StoredRun, find_stored_runs, read_run_file, without_password
 
 RUN, EXPERIMENT = "runs:/", "experiments:/"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -116,7 +116,7 @@ def _find_stored(names: Sequence[str], uri: str) -> tuple[dict[str, list[NamedRu
     for name in wanted:
         own = _matching(name, runs)
         if not own:
-            raise UsageError(f"compare: {name}: no such run in {uri}; name the store with --uri")
+            raise UsageError(f"compare: {name}: no such run in {without_password(uri)}; name the store with --uri")
         read = [_named(run, name if len(own) == 1 else run.name) for run in own]
         found[name] = [run for run in read if run.results]
         if not found[name]:

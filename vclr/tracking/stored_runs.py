@@ -5,6 +5,7 @@ A SQLite file is read directly, because MLflow takes seconds for 200 runs; serve
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -118,8 +119,13 @@ def _ask_server(uri: str, ids: Sequence[str], experiments: Sequence[str]) -> lis
             for run in _all_pages(client.search_runs, experiment_ids=where, filter_string=text):
                 found[run.info.run_id] = from_mlflow(run, names[str(run.info.experiment_id)])
     except Exception as error:  # MLflow's, those of its HTTP client and of its store
-        raise UserError(f"{uri}: cannot be read: {first_line(error)}") from None
+        raise UserError(without_password(f"{uri}: cannot be read: {first_line(error)}")) from None
     return [*found.values()]
+
+
+def without_password(text: str) -> str:
+    """Return a text, such as MLflow's error, without the user and the password of the addresses in it."""
+    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def open_client(uri: str) -> MlflowClient:

@@ -23,7 +23,7 @@ from vclr.errors import UsageError, UserError, first_line
 from vclr.tracking.database import artifact_root, database_file, prepare_database
 from vclr.tracking.quiet import SETTINGS
 from vclr.tracking.saved_view import comparison_query
-from vclr.tracking.stored_runs import open_client
+from vclr.tracking.stored_runs import open_client, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,7 +119,8 @@ def start_page(uri: str) -> str:
         if newest is not None:
             return RUNS_PAGE.format(experiment=newest) + comparison_query(client, newest)
     except Exception as error:  # MLflow's, those of its HTTP client and of its store
-        log.warning("the page lists all experiments, because their runs could not be read: %s", first_line(error))
+        problem = without_password(first_line(error))
+        log.warning("the page lists all experiments, because their runs could not be read: %s", problem)
     return EXPERIMENTS_PAGE
 
 
