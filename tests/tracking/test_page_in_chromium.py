@@ -36,6 +36,7 @@ def served(tmp_path_factory, empty_database):
 
 def test_the_page_opens_on_the_comparison_of_the_headline(served, tmp_path):
     address, start = served
+    assert start_page(address) == start, "a server is asked through its own address"
 
     async def look(page):
         await page.visit(address + start)
