@@ -1,7 +1,7 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
 
-Without a name, those run that take a CPU a few minutes: all but `annotations`, `data_scale`, `evaluation`,
-`scoring`, `cuda`, `waiting`, `proposals`, `maskcut` and `fit_graph`.
+Without a name, those run that take a CPU a few minutes: all but `annotations`, `comparison`, `data_scale`,
+`evaluation`, `scoring`, `cuda`, `waiting`, `proposals`, `maskcut` and `fit_graph`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import takewhile
 NAMES = ("step", "inference", "attention", "growth", "loader", "views")
 ALSO = (
     "annotations",
+    "comparison",
     "data_scale",
     "evaluation",
     "scoring",

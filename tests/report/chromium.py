@@ -5,6 +5,7 @@ import base64
 import contextlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import aiohttp
@@ -42,13 +43,16 @@ class Page:
             self.errors.append(said["exceptionDetails"]["exception"].get("description"))
 
     async def open(self, path, width=1600, height=1000, scheme="light"):
+        await self.visit(Path(path).resolve().as_uri(), width, height, scheme)
+
+    async def visit(self, address, width=1600, height=1000, scheme="light"):
         for domain in ("Page", "Network", "Runtime"):
             await self.send(f"{domain}.enable")
         await self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        await self.send("Page.navigate", url=Path(path).resolve().as_uri())
+        await self.send("Page.navigate", url=address)
         await self.run(
             "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
         )
@@ -60,6 +64,14 @@ class Page:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    async def until(self, code, seconds=120):
+        """Wait for an expression in the page to be true; return the seconds that it took."""
+        started = time.monotonic()
+        while not await self.run(code):
+            assert time.monotonic() - started < seconds, f"{code}: still not true after {seconds} s"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - started
 
     async def press(self, key):
         code = KEYS[key]

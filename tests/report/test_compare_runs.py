@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -42,12 +43,16 @@ def world(template, tmp_path, monkeypatch):
     return tmp_path
 
 
+def compared(folders):
+    return read_runs([*map(str, folders)], "")[0]
+
+
 def run(*words):
     return CliRunner().invoke(app, ["compare", *map(str, words)], catch_exceptions=False)
 
 
 def test_the_difference_is_paired_by_image(world):
-    (runs,) = read_runs([world / "results" / name / "seed0" for name in ("baseline", "views")]).values()
+    (runs,) = compared([world / "results" / name / "seed0" for name in ("baseline", "views")]).values()
     baseline, views = runs
     found = differences_to_first(runs)[views.name]["novel"]["mask_ar@100"]
     draws = [read_draws(world / "results" / name / "seed0/bootstrap.npz")["novel"] for name in ("baseline", "views")]
@@ -63,7 +68,7 @@ def test_the_difference_is_paired_by_image(world):
 def test_groups_of_one_test_set_as_protocols_are_one_run(world):
     for name in ("known", "novel"):
         shutil.copytree(world / "results/views/seed0", world / "both" / name)
-    (runs,) = read_runs([world / "both", world / "results/baseline/seed0"]).values()
+    (runs,) = compared([world / "both", world / "results/baseline/seed0"]).values()
     assert [one.name for one in runs] == [str(world / "both"), str(world / "results/baseline/seed0")]
 
 
@@ -107,16 +112,23 @@ def test_bad_runs_are_one_line(world):
         ([first, "results/full/../full/seed0"], "is named twice"),
         ([first, "empty"], "no metrics.json in empty; name a folder that `vclr evaluate` wrote"),
         ([first, "results/nowhere"], "no metrics.json in results/nowhere"),
-        ([first, "results/full"], "`vclr evaluate` wrote, such as results/full/seed0"),
+        ([first, "results/full"], "results/full/seed0 is named twice"),
+        ([first, "results"], "`vclr evaluate` wrote"),
+        ([], "at least two runs"),
     ):
         with pytest.raises(UsageError, match=re.escape(says)):
             run(*words)
 
 
+def test_a_store_that_is_not_there_is_named(world):
+    with pytest.raises(UserError, match=r"mlflow.db: no such database; name the store with --uri"):
+        run("results/full/seed0", "experiments:/demo")
+
+
 def test_evaluations_of_other_numbers_of_images_are_not_paired(world):
     path = world / "results/full/seed0/metrics.json"
     write_json(path, read_json(path) | {"num_images": 5})
-    (runs,) = read_runs([world / "results/baseline/seed0", path.parent]).values()
+    (runs,) = compared([world / "results/baseline/seed0", path.parent]).values()
     found = differences_to_first(runs)[runs[1].name]["novel"]["mask_ar@100"]
     assert (found.value > 0, found.interval) == (True, None)
     with pytest.raises(UserError, match=r"seed1/metrics.json: is of another number of images than \S*seed0"):
@@ -127,7 +139,7 @@ def test_only_the_folder_of_the_runs_is_replaced(world, monkeypatch):
     (world / "runs/deeper").mkdir()
     for folder in ("runs", "results"):
         shutil.move(world / folder / "full", world / "runs/deeper" / folder / "full")
-    assert read_runs([world / "results/baseline/seed0", world / "runs/deeper/runs/full/seed0"])
+    assert compared([world / "results/baseline/seed0", world / "runs/deeper/runs/full/seed0"])
 
 
 def test_draws_of_another_evaluation_are_refused(world):
@@ -195,3 +207,80 @@ def test_a_run_with_few_predictions_per_image_has_no_recall_at_more(world):
     assert json.loads(run("results/baseline/seed0", "results/full/seed0", "--json").output)["test_sets"].popitem()[1][
         "differences"
     ]["results/full/seed0"]["novel"]["mask_ar@100"]["value"]
+
+
+def test_the_seeds_of_several_experiments_are_compared_as_means_and_paired(world):
+    done = run("runs/baseline", "results/full/seed0", "results/full/seed1", "--json")
+    (compared,) = json.loads(done.output)["test_sets"].values()
+    assert compared["seeds"] == {"runs/baseline": [0, 1], "results/full": [0, 1]}
+    values = [compared["runs"][name]["novel"]["mask_ar@100"] for name in ("runs/baseline", "results/full")]
+    assert all(one["value"] == pytest.approx(np.mean(one["values"])) for one in values)
+    difference = compared["differences"]["results/full"]["novel"]["mask_ar@100"]
+    pairs = [b - a for a, b in zip(*(one["values"] for one in values), strict=True)]
+    assert difference["value"] == pytest.approx(difference["over_seeds"]["mean_difference"])
+    assert difference["over_seeds"]["mean_difference"] == pytest.approx(np.mean(pairs))
+    assert difference["interval"][0] < difference["value"] < difference["interval"][1]
+    text = run("runs/baseline", "runs/full").output
+    assert re.search(r"\| runs/full \| \d+\.\d ± \d+\.\d \[\d+\.\d, \d+\.\d\]", text)
+    assert "Minus runs/baseline on the group `novel`, paired by seed:" in text
+    assert re.search(r"\| runs/full \| `mask_ar@100` \| 2 \| \+\d+\.\d \|", text)
+
+
+def test_only_shared_seeds_are_paired(world):
+    (compared,) = json.loads(run("results/baseline/seed1", "results/full", "--json").output)["test_sets"].values()
+    assert compared["seeds"] == {"results/baseline/seed1": [1], "results/full": [0, 1]}
+    assert compared["differences"]["results/full"]["novel"]["mask_ar@100"]["over_seeds"] is None
+
+
+def test_the_seeds_of_one_experiment_alone_are_compared_with_each_other(world):
+    (compared,) = json.loads(run("results/full", "--json").output)["test_sets"].values()
+    assert list(compared["runs"]) == ["results/full/seed0", "results/full/seed1"]
+
+
+def test_data_and_code_that_differ_are_named(world):
+    for name, digest, revision, change in (
+        ("baseline", "aa" * 32, "1" * 40, "+old"),
+        ("full", "bb" * 32, "2" * 40, "+new"),
+    ):
+        folder = world / "runs" / name / "seed0"
+        write_json(folder / "data.json", {"train_annotations": digest, "train_images": "cc" * 32})
+        write_json(folder / "environment.json", {"git_revision": revision, "git_dirty": True})
+        (folder / "tracking").mkdir()
+        (folder / "tracking/code.diff").write_text(f"--- a/x.py\n+++ b/x.py\n{change}\n")
+    done = run("runs/baseline/seed0", "runs/full/seed0", "runs/views/seed0", "--markdown", "out.md")
+    assert done.output == "out.md\n"
+    text = (world / "out.md").read_text()
+    assert "runs/full/seed0, data: Other data: train annotations (bbbbbbbbbbbb instead of aaaaaaaaaaaa).\n" in text
+    assert "runs/full/seed0, code: Revision 222222222222 instead of 111111111111.\n" in text
+    assert "\n-+old\n++new\n```\n" in text
+    assert "runs/views/seed0, data: The hashes of the data are not known.\n" in text
+    said = json.loads(run("runs/baseline/seed0", "runs/full/seed0", "--json").output)
+    assert said["data"]["runs/full/seed0"] == {"train_annotations": ["b" * 12, "a" * 12]}
+    assert said["code"]["runs/full/seed0"]["is_same"] is False
+
+
+def test_files_that_changed_between_revisions_are_listed_if_the_repository_is_at_hand(world):
+    commit = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    for name, text in (("baseline", "old\n"), ("full", "new\n")):
+        (world / "loss.py").write_text(text)
+        subprocess.run(["git", "add", "loss.py"], check=True)
+        subprocess.run([*commit, name], check=True)
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+        facts = {"git_revision": revision.strip(), "git_dirty": False}
+        write_json(world / "runs" / name / "seed0/environment.json", facts)
+    text = run("runs/baseline/seed0", "runs/full/seed0").output
+    assert re.search(r"\n```\nloss.py \| 2 \+-\n1 file changed, .*\n```\n", text)
+    assert "local changes" not in text
+
+
+def test_many_runs_are_ranked_in_one_table(world):
+    for number in range(12):
+        shutil.copytree(world / "results/views/seed0", world / f"results/copy{number}/seed0")
+    names = [f"results/copy{number}/seed0" for number in range(12)]
+    text = run("results/baseline/seed0", *names, "results/full/seed0").output
+    rows = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| results/")]
+    assert len(rows) == 14
+    assert (rows[0], rows[-1]) == ("results/full/seed0", "results/baseline/seed0")
+    assert re.search(r"\| results/copy3/seed0 \| .* \| \+\d+\.\d \[.*\] \| views.weights natural, depth \|", text)
+    assert "14 runs, the best on the group `novel` first; the first one named: results/baseline/seed0." in text

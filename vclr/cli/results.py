@@ -12,6 +12,7 @@ import typer
 from vclr.cli.options import ConfigFile, OutputFolder, Overrides, app
 from vclr.config import load_config
 from vclr.errors import UsageError
+from vclr.files import atomic_path
 from vclr.outputs import REPORT, STUDY, check_output_folder
 
 PairsOption = Annotated[
@@ -70,19 +71,45 @@ def study(
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Folders of results, or run folders; the baseline first."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Folders of results, run folders, folders of experiments, runs:/ID, experiments:/NAME; the baseline "
+            "first.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the comparison to a Markdown file instead; - prints it.")
+    ] = None,
+    uri: Annotated[
+        str,
+        typer.Option(
+            help="Tracking database or server of runs:/ID and experiments:/NAME (default: MLFLOW_TRACKING_URI, else "
+            "mlflow.db here)."
+        ),
+    ] = "",
 ) -> None:
-    """Compare evaluated runs with the first one: metrics and differences with intervals over images, and settings.
+    """Compare evaluated runs with the first one: results with error bars, settings, data, code.
 
-    Of a run folder runs/NAME, the results are in it or in results/NAME. Runs are compared only on the same test set.
+    Of a run folder runs/NAME, the results are in it or in results/NAME. The seeds of an experiment count as one run,
+    with paired tests over the seeds, unless only one experiment is named. Runs are compared only on the same test set.
+    More than 12 of them are ranked in one table.
     """
     from vclr.report.compare_runs import describe_runs, read_runs, summarize_runs
+    from vclr.tracking.store import default_store
 
-    by_set = read_runs(runs)
-    print(json.dumps(summarize_runs(by_set), indent=1) if as_json else describe_runs(by_set))
+    by_set, notes = read_runs(runs or [], uri or default_store())
+    if as_json:
+        print(json.dumps(summarize_runs(by_set, notes), indent=1))
+        return
+    text = describe_runs(by_set, notes)
+    if markdown is None or str(markdown) == "-":
+        print(text)
+    else:
+        with atomic_path(markdown) as partial:
+            partial.write_text(f"{text}\n", encoding="utf-8")
+        print(markdown)
 
 
 def _names(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from vclr.config.checks import check_values
 from vclr.config.milestones import check_milestones, check_milestones_are_reached, resolve_milestones
 from vclr.config.overridden import check_overrides
 from vclr.config.renamed import follow_renames
+from vclr.config.resolved import read_resolved
 from vclr.config.setting import settings_of
 from vclr.config.tree import Config, is_as_before
 from vclr.errors import UsageError, first_line, nearest_key
@@ -59,6 +60,8 @@ def config_from_text(text: str, source: str) -> Config:
     Raises:
         UsageError: as of `load_config`; names `source`.
     """
+    if (quickly := read_resolved(text)) is not None:
+        return quickly
     layer = _read_yaml(lambda: OmegaConf.create(text), source)
     follow_renames(layer, source="")  # without a notice, because nobody typed it
     try:

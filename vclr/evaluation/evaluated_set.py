@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -52,11 +52,15 @@ class EvaluatedSet:
     protocol: str = ""
     origin: Origin | None = None
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, tuple[Path, ...]]:
         """What two test sets share if and only if they are the same: bytes of the annotations, and image folders."""
         folders = tuple(folder.resolve() for folder in each_folder(self.images))
         return self.sha256 or str(Path(self.annotations).resolve()), folders
+
+    def is_same_as(self, other: EvaluatedSet) -> bool:
+        """Tell whether two test sets are the same, as far as that is known: MLflow does not know the image folders."""
+        return self.key[0] == other.key[0] and (self.key[1] == other.key[1] or not (self.images and other.images))
 
     @property
     def photos(self) -> str:

@@ -1,88 +1,57 @@
-"""The comparison of single runs in a terminal: results, differences with error bars, and differing settings."""
+"""The comparison of runs with the first one: results, differences with error bars and tests, settings, data, code."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.coco.annotations import Json
-from vclr.errors import UsageError, UserError
-from vclr.files import read_json
+from vclr.report.code_differences import code_differences, data_differences, describe_code, describe_data
 from vclr.report.comparison import paired_interval, shown_difference
 from vclr.report.differences import describe_differences, differing_settings
-from vclr.report.experiments import Experiment, by_test_set
-from vclr.report.findings import evidence, format_interval
-from vclr.report.read_experiments import protocols_in, read_results
-from vclr.report.study import OVER_IMAGES, markdown_results, markdown_table, over_images, shown_metrics
+from vclr.report.experiments import Experiment, by_test_set, target_group, trainings
+from vclr.report.findings import evidence, format_interval, format_p
+from vclr.report.join_seeds import on_shared_seeds
+from vclr.report.named_runs import read_named
+from vclr.report.paired_test import PairedResult, paired_test
+from vclr.report.ranking import describe_ranking
+from vclr.report.study import OVER_IMAGES, markdown_results, markdown_table, shown_metrics
+
+MANY = 12  # runs of a test set beyond which they are ranked in one table
+SPREAD = "± is the standard deviation over seeds."
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of a run minus that of the first one; `interval` is the 95 % interval over images, if it is known."""
+    """A metric of a run minus that of the first one.
+
+    Attributes:
+        value: the difference of the means over the seeds.
+        shown: the difference of these means as they are shown.
+        interval: the 95 % interval over images, if it is known.
+        test: the paired test over the seeds that both have; None for fewer than two.
+    """
 
     value: float
     shown: float
     interval: tuple[float, float] | None
+    test: PairedResult | None
 
 
-def read_runs(folders: Sequence[Path]) -> dict[str, list[Experiment]]:
-    """Read runs, each a folder of results or a run folder whose results are in the folder of the same name.
+def read_runs(names: Sequence[str], uri: str) -> tuple[dict[str, list[Experiment]], list[str]]:
+    """Read the runs to compare.
+
+    Args:
+        names: as of `read_named`, which says what is raised, too.
+        uri: the store.
 
     Returns:
-        For each test set its title and the runs that were evaluated on it, named by their folders.
-
-    Raises:
-        UsageError: there are fewer than two folders, one is named twice, or one has no results.
-        UserError: a file is damaged.
+        For each test set its title and the runs that were evaluated on it; and notes on what was left out.
     """
-    if len(folders) < 2:
-        raise UsageError("compare: name at least two runs")
-    for position, folder in enumerate(folders):
-        if folder.resolve() in [other.resolve() for other in folders[:position]]:
-            raise UsageError(f"compare: {folder} is named twice; name each run once")
-    return by_test_set([one for folder in folders for one in read_results(str(folder), *_find(folder))])
-
-
-def _find(folder: Path) -> tuple[Path, Path | None]:
-    """Return the folder of a run's results, and its run folder if it is known."""
-    is_run = (folder / "config.yaml").is_file()
-    results = folder
-    if is_run and not _metrics_in(folder):
-        results = _beside_runs(folder)
-    files = _metrics_in(results)
-    if not files:
-        looked = f"{folder} and {results}" if results != folder else str(folder)
-        within = next((f", such as {one}" for one in sorted(results.glob("*")) if protocols_in(one)), "")
-        raise UsageError(f"compare: no metrics.json in {looked}; name a folder that `vclr evaluate` wrote{within}")
-    return results, folder if is_run else _run_of(files[0])
-
-
-def _beside_runs(run: Path) -> Path:
-    """Return the folder in `results` that has the name of a run in `runs`."""
-    parts = [*run.parts]
-    if "runs" in parts:
-        parts[-1 - parts[::-1].index("runs")] = "results"
-    return Path(*parts)
-
-
-def _metrics_in(folder: Path) -> list[Path]:
-    return [folder / protocol / "metrics.json" for protocol in protocols_in(folder)]
-
-
-def _run_of(metrics: Path) -> Path | None:
-    """Return the run folder of the checkpoint that was evaluated, if it is still there."""
-    content = read_json(metrics)
-    said = content.get("provenance") if isinstance(content, dict) else None
-    if not isinstance(said, dict):
-        raise UserError(f"{metrics}: does not say what was evaluated; evaluate again, or name the run folder")
-    checkpoint = said.get("checkpoint")
-    if not isinstance(checkpoint, dict):
-        return None
-    run = Path(str(checkpoint.get("path"))).parent.parent
-    return run if (run / "config.yaml").is_file() else None
+    found, notes = read_named(names, uri)
+    return by_test_set(found), notes
 
 
 def differences_to_first(runs: list[Experiment]) -> dict[str, dict[str, dict[str, Difference]]]:
@@ -99,43 +68,78 @@ def differences_to_first(runs: list[Experiment]) -> dict[str, dict[str, dict[str
 
 
 def _difference(run: Experiment, first: Experiment, group: str, metric: str) -> Difference | None:
-    a, b = run.values(group, metric), first.values(group, metric)
-    if not a or not b:
+    a, b = run.mean(group, metric), first.mean(group, metric)
+    if a is None or b is None:
         return None
-    return Difference(a[0] - b[0], shown_difference(a, b), paired_interval(run, first, group, metric))
+    pairs = [one.values(group, metric) for one in on_shared_seeds(run, first)]
+    test = paired_test(*pairs) if len(pairs[0]) > 1 else None
+    shown = shown_difference(run.values(group, metric), first.values(group, metric))
+    return Difference(a - b, shown, paired_interval(run, first, group, metric), test)
 
 
 def _settings(run: Experiment, first: Experiment) -> dict[str, list[Any]] | None:
-    return differing_settings(run, first) if run.runs and first.runs else None
+    return differing_settings(run, first) if run.is_configured and first.is_configured else None
 
 
-def describe_runs(by_set: dict[str, list[Experiment]]) -> str:
-    """Write the comparison as text for a terminal."""
-    lines = [f"In percent. {OVER_IMAGES}", ""]
+def describe_runs(by_set: dict[str, list[Experiment]], notes: Sequence[str] = ()) -> str:
+    """Write the comparison as Markdown, which reads well in a terminal, too."""
+    everything = [run for runs in by_set.values() for run in runs]
+    most = max(len(run.seeds) for run in everything)
+    lines = [" ".join(["In percent.", *[SPREAD] * (most > 1), OVER_IMAGES]), ""]
     if len(by_set) > 1:
         lines += ["The runs have several test sets; runs are compared only on the same one.", ""]
     for title, runs in by_set.items():
-        lines += [f"On {title}:", "", *markdown_results(runs), "", *_describe_differences(runs)]
-    return "\n".join([*lines, evidence(num_seeds=1)])
+        lines += [f"On {title}:", ""]
+        lines += describe_ranking(runs) if len(runs) > MANY else [*markdown_results(runs), "", *_describe(runs)]
+    first, *others = trainings(everything)
+    if len(others) < MANY:
+        for other in others:
+            lines += [f"{other.name}, data: {describe_data(other, first)}", ""]
+        for other in others:
+            said, *more = describe_code(other, first)
+            lines += [f"{other.name}, code: {said}", *more, ""]
+    if not all(run.draws for run in everything):
+        lines += ["Intervals of differences need the draws of `vclr evaluate`; name the folders of results.", ""]
+    return "\n".join([*lines, *(line for note in notes for line in (note, "")), evidence(most)])
 
 
-def _describe_differences(runs: list[Experiment]) -> list[str]:
+def _describe(runs: list[Experiment]) -> list[str]:
     first, *others = runs
     if not others:
         return ["No other run has this test set.", ""]
-    shown, rows = shown_metrics(runs), []
-    for other, groups in zip(others, differences_to_first(runs).values(), strict=True):
+    shown, rows, found = shown_metrics(runs), [], differences_to_first(runs)
+    for other in others:
         both = [metric for metric in shown if other.shows(metric) and first.shows(metric)]
-        for group, found in groups.items():
-            cells = (_format(found.get(metric) if metric in both else None) for metric in shown)
+        for group, differences in found[other.name].items():
+            cells = (_format(differences.get(metric) if metric in both else None) for metric in shown)
             rows.append([other.name, group, *cells])
     lines = [f"Minus {first.name}, with the same images drawn for both:", ""]
     lines += [*markdown_table(["run", "group", *(f"`{metric}`" for metric in shown)], rows), ""]
+    lines += _describe_tests(runs, found, shown)
     for other in others:
         settings = _settings(other, first)
         said = "The settings are not known." if settings is None else describe_differences(settings)
         lines += [f"{other.name}: {said}", ""]
     return lines
+
+
+def _describe_tests(
+    runs: list[Experiment], found: dict[str, dict[str, dict[str, Difference]]], shown: list[str]
+) -> list[str]:
+    """Return a table of the tests over the seeds on the target group; empty if no two runs share two seeds."""
+    rows = []
+    for name, groups in found.items():
+        for metric, difference in groups.get(target_group(runs), {}).items():
+            test = difference.test
+            if metric in shown and test is not None and test.low is not None and test.high is not None:
+                cells = [f"{test.mean_difference:+.1f}", f"{test.low:+.1f} to {test.high:+.1f}"]
+                cells += [format_p(test.p_t), format_p(test.p_permutation)]
+                rows.append([name, f"`{metric}`", str(test.num_pairs), *cells])
+    if not rows:
+        return []
+    header = ["run", "metric", "seeds", "difference", "95 % interval", "p, t test", "p, sign flips"]
+    title = f"Minus {runs[0].name} on the group `{target_group(runs)}`, paired by seed:"
+    return [title, "", *markdown_table(header, rows), ""]
 
 
 def _format(difference: Difference | None) -> str:
@@ -144,30 +148,49 @@ def _format(difference: Difference | None) -> str:
     return f"{difference.shown:+.1f} {format_interval(difference.interval, '+.1f')}".rstrip()
 
 
-def summarize_runs(by_set: dict[str, list[Experiment]]) -> Json:
-    """Return the comparison as json: for each test set the results, differences to the first run, and settings."""
-    return {"test_sets": {title: _summarize_set(runs) for title, runs in by_set.items()}}
+def summarize_runs(by_set: dict[str, list[Experiment]], notes: Sequence[str] = ()) -> Json:
+    """Return the comparison as json.
+
+    For each test set the results, differences to the first run, and settings; for each run the data and the code that
+    differ from those of the first one.
+    """
+    first, *others = trainings(run for runs in by_set.values() for run in runs)
+    return {
+        "test_sets": {title: _summarize_set(runs) for title, runs in by_set.items()},
+        "data": {other.name: data_differences(other, first) for other in others},
+        "code": {other.name: code_differences(other, first) for other in others},
+        "notes": [*notes],
+    }
 
 
 def _summarize_set(runs: list[Experiment]) -> Json:
-    found = differences_to_first(runs)
     return {
         "runs": {run.name: {group: _summarize_group(run, group) for group in run.groups} for run in runs},
+        "seeds": {run.name: run.seeds for run in runs},
         "first": runs[0].name,
         "differences": {
             name: {
-                group: {metric: {"value": one.value, "interval": one.interval} for metric, one in metrics.items()}
+                group: {metric: _summarize_difference(one) for metric, one in metrics.items()}
                 for group, metrics in groups.items()
             }
-            for name, groups in found.items()
+            for name, groups in differences_to_first(runs).items()
         },
         "settings": {run.name: _settings(run, runs[0]) for run in runs[1:]},
     }
 
 
+def _summarize_difference(one: Difference) -> Json:
+    return {"value": one.value, "interval": one.interval, "over_seeds": asdict(one.test) if one.test else None}
+
+
 def _summarize_group(run: Experiment, group: str) -> Json:
     return {
-        metric: {"value": values[0], "interval": over_images(run, group, metric)}
+        metric: {
+            "value": run.mean(group, metric),
+            "values": values,
+            "standard_deviation": run.spread(group, metric),
+            "interval": run.over_images(group, metric),
+        }
         for metric in SHOWN_METRICS
         if (values := run.values(group, metric))
     }

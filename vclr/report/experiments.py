@@ -15,7 +15,7 @@ from vclr.config import Config, evaluated_weights
 from vclr.data.data_sets import training_set
 from vclr.evaluation.caps import capped, describe_cap, fewest_shown
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
-from vclr.evaluation.intervals import Draws
+from vclr.evaluation.intervals import Draws, Interval, interval
 from vclr.evaluation.tally import Metrics
 from vclr.views.choice import view_weights
 
@@ -45,6 +45,10 @@ class Experiment:
         early_ends: for each seed, the iteration at which `train.early_stopping` ended its training, or None.
         environment: code and machine of the first run, as it recorded them; may be empty.
         data_hashes: hashes of the training data of the first run; may be empty.
+        intervals: for each group, the 95 % interval over images of each metric, if the draws are not at hand; only of
+            one seed.
+        is_configured: False if `config` is only the defaults, because the settings of the training are not known.
+        code_changes: how the code of the first run differed from its git revision, as a diff; None if it is not known.
     """
 
     name: str
@@ -66,6 +70,9 @@ class Experiment:
     early_ends: list[int | None] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data_hashes: dict[str, Any] = field(default_factory=dict)
+    intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    is_configured: bool = True
+    code_changes: str | None = None
 
     @property
     def views(self) -> list[str]:
@@ -120,6 +127,11 @@ class Experiment:
         """Return the mean over the seeds in each bootstrap draw of the images; None if a seed has no draws."""
         return mean_draws(self.draws.get(group, []), metric)
 
+    def over_images(self, group: str, metric: str) -> Interval | None:
+        """Return the 95 % interval of the mean over the seeds if the images are drawn again; None if not known."""
+        drawn = self.drawn(group, metric)
+        return self.intervals.get(group, {}).get(metric) if drawn is None else interval(drawn)
+
     def reference(self, name: str, title: str) -> Experiment:
         """Return `untrained` or `proposals` as an experiment of one seed with a name of its own."""
         groups = {group: [metrics] for group, metrics in getattr(self, name).items()}
@@ -171,7 +183,7 @@ def _is_repeated(one: Experiment, other: Experiment) -> bool:
 
 
 def _are_comparable(one: Experiment, other: Experiment) -> bool:
-    is_same_set = one.test_set.key == other.test_set.key and have_same_classes(one.classes, other.classes)
+    is_same_set = one.test_set.is_same_as(other.test_set) and have_same_classes(one.classes, other.classes)
     return is_same_set and one.name != other.name
 
 
@@ -194,6 +206,7 @@ def _name_headline(experiment: Experiment, test_set: EvaluatedSet) -> Experiment
         untrained=rename(experiment.untrained),
         proposals=rename(experiment.proposals),
         draws=rename(experiment.draws),
+        intervals=rename(experiment.intervals),
         reference_draws={reference: rename(draws) for reference, draws in experiment.reference_draws.items()},
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from vclr.catalog.classes import ALL, resolve_groups
 from vclr.catalog.metrics import BOUNDARY, KINDS, MAX_PREDICTIONS
-from vclr.config import Config, load_config, read_config
+from vclr.config import Config, read_config
 from vclr.errors import UserError
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
@@ -29,6 +29,7 @@ from vclr.files import read_json
 from vclr.report.experiments import Experiment, have_same_classes
 from vclr.report.history import read_history
 
+CHANGES_FILE = "tracking/code.diff"  # in the run folder
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
 
 
@@ -61,7 +62,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
     by_set: dict[Any, Experiment] = {}
     for protocol in protocols:
         scores = [_read_scores(folder / protocol / "metrics.json", config, protocol) for folder in scored]
-        references = {
+        references: dict[str, Any] = {
             reference: _read_scores(path, config, protocol)
             for reference in REFERENCES
             if (path := results / name / reference / protocol / "metrics.json").is_file()
@@ -74,7 +75,7 @@ def _read_experiment(name: str, seeds: list[int], runs: Path, results: Path) -> 
             scores[0].test_set,
             {group: [score.groups.get(group, {}) for score in scores] for group in scores[0].groups},
             scores[0].classes,
-            **{reference: score.groups for reference, score in references.items()},
+            **{reference: score.groups for reference, score in references.items()},  # untrained, proposals
             num_images=scores[0].num_images,
             draws={group: [score.draws.get(group, {}) for score in scores] for group in scores[0].groups},
             reference_draws={
@@ -107,7 +108,9 @@ def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    config = read_config(run / "config.yaml") if run else load_config()
+    config = read_config(run / "config.yaml") if run else Config()
+    facts = {name: read_facts(run / f"{name}.json") if run else {} for name in ("data", "environment")}
+    code = read_code_changes(run, facts["environment"]) if run else None
     found = []
     for protocol in protocols_in(folder):
         score = _read_scores(folder / protocol / "metrics.json", config, protocol)
@@ -123,7 +126,10 @@ def read_results(name: str, folder: Path, run: Path | None) -> list[Experiment]:
                 draws={group: [draws] for group, draws in score.draws.items()},
                 runs=[run] if run else [],
                 recorded_weights=score.weights,
-                data_hashes=read_facts(run / "data.json") if run else {},
+                environment=facts["environment"],
+                data_hashes=facts["data"],
+                is_configured=run is not None,
+                code_changes=code,
             )
         )
     return found
@@ -147,6 +153,14 @@ def read_facts(path: Path) -> dict[str, Any]:
     """Read a json object that a run may have recorded; empty if it did not."""
     facts = read_json(path) if path.is_file() else {}
     return facts if isinstance(facts, dict) else {}
+
+
+def read_code_changes(run: Path, environment: dict[str, Any]) -> str | None:
+    """Return how the code of a run differed from its git revision; None if that was not recorded."""
+    path = run / CHANGES_FILE
+    if path.is_file():
+        return path.read_text(encoding="utf-8", errors="replace")
+    return "" if environment.get("git_dirty") is False else None
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 
 from vclr.catalog.classes import KNOWN, NOVEL
 from vclr.catalog.metrics import BOUNDARY_HEADLINE, BOX_HEADLINE, MAX_PREDICTIONS
-from vclr.evaluation.intervals import Interval, interval
+from vclr.evaluation.intervals import interval
 from vclr.files import atomic_path, write_json
 from vclr.report.comparison import Comparison, Pairs, check_pairs, compare, shown_difference, warn_of_apart
 from vclr.report.differences import describe_differences, differences, shown_differences
@@ -84,7 +84,7 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
                 "values": experiment.values(group, metric),
                 "mean": experiment.mean(group, metric),
                 "standard_deviation": experiment.spread(group, metric),
-                "over_images": over_images(experiment, group, metric),
+                "over_images": experiment.over_images(group, metric),
             }
             for metric in seeds[0]
             if metric != MAX_PREDICTIONS
@@ -174,17 +174,11 @@ def format_values(values: list[float]) -> str:
     return _format_mean(float(np.mean(values)), values) if values else "–"
 
 
-def over_images(experiment: Experiment, group: str, metric: str) -> Interval | None:
-    """Return the 95 % interval of the mean over the seeds if the images are drawn again; None without draws."""
-    drawn = experiment.drawn(group, metric)
-    return None if drawn is None else interval(drawn)
-
-
 def format_result(experiment: Experiment, group: str, metric: str) -> str:
     """Write what an experiment reached, with all its error bars: `47.6 ± 0.4 [45.1, 50.0]`."""
     if not experiment.shows(metric):
         return "–"
-    found = format_interval(over_images(experiment, group, metric))
+    found = format_interval(experiment.over_images(group, metric))
     return f"{format_values(experiment.values(group, metric))} {found}".rstrip()
 
 

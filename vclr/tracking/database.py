@@ -101,18 +101,6 @@ def check_database(database: Path) -> None:
         )
 
 
-def newest_experiment(database: Path) -> str | None:
-    """Return the id of the experiment with the newest run that was not deleted, or None."""
-    query = (
-        "select runs.experiment_id from runs join experiments on runs.experiment_id = experiments.experiment_id "
-        "where runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active' "
-        "order by runs.start_time desc limit 1"
-    )
-    with _reading(database) as connection:
-        row = connection.execute(query).fetchone()
-    return None if row is None else str(row[0])
-
-
 def _create(uri: str, artifacts: str) -> None:
     """Create all tables, and the experiment 0 that MLflow expects in every store."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

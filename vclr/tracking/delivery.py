@@ -24,7 +24,16 @@ from vclr.tracking.description import describing_tags, experiment_of, input_data
 from vclr.tracking.figures import Result, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
 from vclr.tracking.points import NewRecords, points_of
-from vclr.tracking.record import HEARTBEAT, IDENTITY, KIND, RunRecord, find_experiment, find_or_create, open_store
+from vclr.tracking.record import (
+    HEARTBEAT,
+    IDENTITY,
+    KIND,
+    PARENT,
+    RunRecord,
+    find_experiment,
+    find_or_create,
+    open_store,
+)
 from vclr.tracking.run_files import RUN_FILE, RUNNING, Attempt, RunFiles
 from vclr.tracking.secrets import redact
 
@@ -129,7 +138,7 @@ class Delivery:
             write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": redact(self._uri)}, indent=1)
         environment = read_json(self._run_dir / "environment.json")
         hashes = read_json(self._run_dir / "data.json")
-        record.set_tags({KIND: "training", "mlflow.parentRunId": parent.id})
+        record.set_tags({KIND: "training", PARENT: parent.id})
         record.set_tags(describing_tags(config, hashes, environment))
         record.add_params(attempts[0].settings if attempts else {})
         record.add_inputs(input_data_sets(self._files.inputs()))

@@ -8,14 +8,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from vclr.tracking.figures import RESULTS_KEY
-from vclr.tracking.record import KIND, RunRecord, find_or_create, find_runs
+from vclr.tracking.record import KIND, PARENT, RunRecord, find_or_create, find_runs
 from vclr.tracking.run_files import FAILED, FINISHED, KILLED, RUNNING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PARENT = "mlflow.parentRunId"
 # The status of an experiment is the first of these that one of its trainings has.
 PRECEDENCE = (RUNNING, FAILED, KILLED, FINISHED)
 

@@ -27,6 +27,7 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 
 IDENTITY = "vclr.run_id"  # tag: which run this is, in every store
 KIND = "vclr.kind"  # tag: `training`, or `experiment` for the parent of an experiment's trainings
+PARENT = "mlflow.parentRunId"  # tag: the run of its experiment
 HEARTBEAT = "vclr.heartbeat"  # tag: when the training was last seen running, in seconds since 1970
 
 Item = TypeVar("Item")

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from vclr.errors import UserError
-from vclr.tracking.database import artifact_root, database_file, newest_experiment, prepare_database
+from vclr.errors import UserError, first_line
+from vclr.tracking.database import artifact_root, database_file, prepare_database
 from vclr.tracking.mlflow_process import LOOPBACK, access_settings, check_port, running_mlflow, until_interrupted
 from vclr.tracking.quiet import SETTINGS
+from vclr.tracking.saved_view import comparison_query
+from vclr.tracking.secrets import redact
+from vclr.tracking.stored_runs import open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # Without the workflow, MLflow 3 shows traces of chat applications.
 EXPERIMENTS_PAGE = "/#/experiments?workflowType=machine_learning"
 RUNS_PAGE = "/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
 
+log = logging.getLogger("vclr.tracking")
+
 
 def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: bool = False) -> None:
     """Serve the page until Ctrl-C. If `uri` is a server, only print its address, and open it if asked to."""
     if uri.startswith(("http://", "https://")):
-        _show(uri.rstrip("/") + EXPERIMENTS_PAGE, open_browser)
+        _show(uri.rstrip("/") + start_page(uri), open_browser)
         return
     with until_interrupted(), serve_ui(uri, port, host) as (address, server):
         _show(address + start_page(uri), open_browser)
@@ -53,10 +63,27 @@ def serve_ui(uri: str, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
 
 
 def start_page(uri: str) -> str:
-    """Return the page that compares the runs of the experiment with the newest one, or lists the experiments."""
-    database = database_file(uri)
-    newest = newest_experiment(database) if database else None
-    return EXPERIMENTS_PAGE if newest is None else RUNS_PAGE.format(experiment=newest)
+    """Return the page that compares the runs of the experiment with the newest one, or lists the experiments.
+
+    Saves how the page shows them as views of the experiment. If the store does not answer, the page lists the
+    experiments.
+    """
+    try:
+        client = open_client(uri)
+        newest = _newest_experiment(client)
+        if newest is not None:
+            return RUNS_PAGE.format(experiment=newest) + comparison_query(client, newest)
+    except Exception as error:  # MLflow's, those of its HTTP client and of its store
+        problem = redact(first_line(error))
+        log.warning("the page lists all experiments, because their runs could not be read: %s", problem)
+    return EXPERIMENTS_PAGE
+
+
+def _newest_experiment(client: MlflowClient) -> str | None:
+    """Return the id of the experiment with the newest run that was not deleted, or None."""
+    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    newest = client.search_runs(experiments, max_results=1, order_by=["attributes.start_time DESC"])
+    return str(newest[0].info.experiment_id) if newest else None
 
 
 def _store_settings(uri: str) -> dict[str, str]:
