@@ -225,6 +225,12 @@ def compared(clone: Clone, output: str) -> None:
     assert re.search(r"\[[+−-]?\d+\.\d, [+−-]?\d+\.\d\]", output)
 
 
+def delivered(clone: Clone, output: str) -> None:
+    """The trainings have delivered everything themselves."""
+    for name in ("demo", "demo_baseline", "demo_views"):
+        assert f"runs/{name}/seed0: 0 values and 0 files delivered; FINISHED" in output
+
+
 def predicted(clone: Clone, output: str) -> None:
     assert (clone.folder / "found/val_00001.png").stat().st_size > 1000
     assert isinstance(clone.json("found/val_00001.json"), list)
@@ -337,6 +343,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "vclr --install-completion": [completion_installed],
     "vclr ui": [opened],
     "vclr compare results/demo_baseline/seed0 results/demo/seed0": [compared],
+    "vclr track sync": [delivered],
     "vclr predict --checkpoint runs/demo": [predicted],
     "git add dvc.lock data.dvc && git commit": [committed],
     "sed -i": [silent],
