@@ -96,7 +96,7 @@ def main() -> None:
         with only_delivery(run_dir, LOCK_PATIENCE):
             sys.exit(not Courier(run_dir, uri).run())
     except UserError as error:
-        print(error, flush=True)
+        print(redact(str(error)), flush=True)
         sys.exit(1)
 
 

@@ -43,7 +43,8 @@ DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are
 CHECKPOINTS = "vclr.checkpoints"  # tag: in which state the checkpoints were stored
 FILES = "vclr.files"  # tag: the first digits of the sha256 of each stored file
 DIGITS = 8
-DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what writing to a deleted run may answer
+# What a store answers if another delivery deleted the run, or wrote the same at the same moment.
+DISTURBED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 HEARTBEAT_STEP = 30.0  # seconds between two heartbeats in the store
 
 
@@ -82,7 +83,7 @@ class Delivery:
                 return self._deliver()
             except Exception as error:
                 self._forget()
-                if is_last or not isinstance(error, MlflowException) or error.error_code not in DELETED:
+                if is_last or not isinstance(error, MlflowException) or error.error_code not in DISTURBED:
                     raise
         raise AssertionError
 
