@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tests.tracking.folders import begin, deliver, parent_of, stored_run, stored_runs
+from tests.tracking.folders import begin, deliver, describe, parent_of, stored_run, stored_runs
 from vclr.config import Config
 from vclr.files import sha256
 from vclr.tracking.figures import select_probe, select_results
@@ -109,6 +109,7 @@ def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: p
     store_results(replace(config, tracking=replace(config.tracking, enabled=False)), metrics_of(run_dir, "uvo", 3.0))
     assert not caplog.records
     config.tracking.uri = "http://127.0.0.1:1"
+    describe(config, run_dir)
     store_results(config, metrics_of(run_dir, "uvo", 30.0))
     (record,) = caplog.records
     assert record.message.endswith(f"deliver it later with: vclr track sync {run_dir}") and "\n" not in record.message

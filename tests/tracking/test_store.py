@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.tracking.folders import describe
 from vclr.config import Config, load_config
 from vclr.engine.run_folder import RunFolder
 from vclr.errors import UserError
@@ -55,7 +56,8 @@ def test_run_goes_where_the_environment_says(
     monkeypatch.setenv(VARIABLE, config.tracking.uri)
     monkeypatch.chdir(tmp_path / "runs")
     config.tracking.uri = ""
-    TrackedRun(config, run_dir, {}).finish()
+    describe(config, run_dir)
+    TrackedRun(config, run_dir).finish()
     assert read_json(run_dir / "mlflow_run.json")["uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     assert not list((tmp_path / "runs").glob("mlflow*"))
 
@@ -69,7 +71,7 @@ def test_no_file_or_line_of_a_training_has_the_password(
     folder = RunFolder(config)
     folder.write_description({"git_revision": None})
     with caplog.at_level(logging.DEBUG, "vclr"):
-        TrackedRun(config, folder.path, {}).finish()
+        TrackedRun(config, folder.path).finish()
     assert "training continues" in caplog.text
     assert password not in caplog.text
     assert not any(password.encode() in path.read_bytes() for path in folder.path.rglob("*") if path.is_file())

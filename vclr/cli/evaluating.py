@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,8 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
     from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.shared_evaluation import evaluate as run_evaluation
-    from vclr.evaluation.evaluate import evaluate_shard, read_finished
+    from vclr.evaluation.evaluate import evaluate_shard, open_test_set, read_finished
+    from vclr.evaluation.examples import write_examples
     from vclr.evaluation.provenance import check_shard_folder
 
     first = next(iter(evaluations.values()))  # they differ in their protocols alone
@@ -89,7 +91,9 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
             else:
                 metrics = run_evaluation(model, config, output, quiet, described)
             if metrics and not rank():
-                _report(config, metrics, title)
+                with tempfile.TemporaryDirectory() as folder:
+                    picture = write_examples({"found": model}, open_test_set(config), Path(folder))
+                    _report(config, metrics, title, picture)
 
 
 def load_detector(
@@ -126,11 +130,11 @@ def evaluate_files(evaluations: Evaluations, predictions: list[Path]) -> None:
         _report(config, metrics, f"{output.name}/" if len(evaluations) > 1 else "")
 
 
-def _report(config: Config, metrics: dict[str, Any], protocol: str) -> None:
+def _report(config: Config, metrics: dict[str, Any], protocol: str, *pictures: Path) -> None:
     """Print the results and add them to the tracked run of the evaluated training."""
     from vclr.evaluation.caps import format_metrics
     from vclr.tracking.results import store_results
 
     for name, group in metrics["groups"].items() or {ALL: metrics}.items():
         print(f"{protocol}{name}: {format_metrics(group)}")
-    store_results(config, metrics)
+    store_results(config, metrics, *pictures)

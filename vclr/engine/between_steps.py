@@ -17,6 +17,7 @@ from vclr.engine.signals import StopSignals
 from vclr.engine.state import TrainState
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluate import open_test_set
+from vclr.evaluation.examples import write_examples
 
 log = logging.getLogger("vclr.train")
 
@@ -40,6 +41,8 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
         }
     if journal:
         journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
+        if state.config.tracking.enabled:
+            write_examples(state.detectors, samples, journal.pictures / f"{iteration:08d}")
 
 
 def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:

@@ -25,6 +25,7 @@ from vclr.evaluation.tally import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
+from vclr.tracking.run_files import RunFiles
 from vclr.tracking.system import sample_system
 
 log = logging.getLogger("vclr.train")
@@ -72,6 +73,7 @@ class Journal:
         self.recorded_until = max(self.recorded, default=0)
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = tracked
+        self.pictures = RunFiles(folder.path).pictures  # where to put them for MLflow
         # Without a terminal, log lines replace the progress bar.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")

@@ -21,15 +21,15 @@ from vclr.tracking.sync import deliver_now, store_of_run
 log = logging.getLogger("vclr.tracking")
 
 
-def store_results(config: Config, metrics: dict[str, Any]) -> None:
+def store_results(config: Config, metrics: dict[str, Any], *pictures: Path) -> None:
     """Keep the results of an evaluation in the folder of the training, and deliver them, if that is tracked.
 
     The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
     `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
     `results/all/{metric}`. Below the key of the headline, `low` and `high` are the ends of its interval over images.
-    An error is only a warning. `metrics` is the content of metrics.json.
+    An error is only a warning. `metrics` is the content of metrics.json; the pictures are kept too.
     """
-    _keep(config, EVALUATION, metrics)
+    _keep(config, EVALUATION, metrics, *pictures)
 
 
 def store_probe(config: Config, content: dict[str, Any], picture: Path) -> None:

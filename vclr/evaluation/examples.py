@@ -1,0 +1,56 @@
+"""A picture of what a detector finds in a few photos of its test set: the state of a training at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vclr.coco.annotations import rasterize
+from vclr.data.samples import TestSamples
+from vclr.drawing import contact_sheet, draw_found, draw_objects
+from vclr.evaluation.inference import predict_samples
+from vclr.models.detector import Detector
+from vclr.pictures import write_png
+
+NUM_PHOTOS = 4
+TOP_PREDICTIONS = 100  # in which objects are looked for
+FADE = 0.5
+FILE = "examples.png"
+
+
+def write_examples(detectors: Mapping[str, Detector], samples: TestSamples, folder: Path) -> Path:
+    """Write a picture into a folder: a row for each of a few photos, evenly chosen, always the same ones.
+
+    A row shows the photo with its annotated objects, and for each detector the prediction that fits each object best;
+    objects that none fits have a red outline.
+
+    Args:
+        detectors: by the caption of their column.
+        samples: the test set.
+        folder: is created.
+
+    Returns:
+        The path of the picture.
+    """
+    places = np.unique(np.linspace(0, len(samples) - 1, NUM_PHOTOS).round().astype(int))
+    rows = [_draw_row([*detectors.values()], samples, int(place)) for place in places]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    write_png(path, contact_sheet(rows, ["annotated", *detectors]))
+    return path
+
+
+def _draw_row(detectors: list[Detector], samples: TestSamples, place: int) -> list[np.ndarray]:
+    sample, photo = samples[place], np.asarray(samples.images.open(place))
+    own = [
+        one for one in samples.coco.read_annotations() if one["image_id"] == sample.image_id and not one.get("iscrowd")
+    ]
+    objects = [rasterize(one, *photo.shape[:2]) for one in own]
+    row = [draw_objects(photo, objects, fade=FADE)]
+    for detector in detectors:
+        (found,) = predict_samples(detector, [sample])
+        masks = list(np.asarray(found.masks[:TOP_PREDICTIONS]))
+        row.append(draw_found(photo, objects, masks, fade=FADE)[0])
+    return row
