@@ -180,4 +180,4 @@ def test_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for server in ("http://127.0.0.1:5000", "postgresql://user@host/runs"):
         assert database_file(server) is None
         assert artifact_root(server) is None
-        assert prepare_database(server) == server
+    assert prepare_database("http://127.0.0.1:5000") == "http://127.0.0.1:5000"

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.tracking.folders import begin, deliver, record
 from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
 from vclr.tracking.mlflow_process import access_settings
-from vclr.tracking.run import TrackedRun
 from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, open_ui, start_page
 
 pytestmark = pytest.mark.timeout(180)
@@ -42,10 +42,10 @@ COMMAND = "import sys; from vclr.tracking.ui import open_ui; open_ui(sys.argv[1]
 
 @pytest.fixture
 def address(config: Config, run_dir: Path, tmp_path: Path) -> Iterator[str]:
-    """Track a run, serve the page from a process of its own, and end it as a batch system would."""
-    tracked = TrackedRun(config, run_dir, {})
-    tracked.log({"loss": 0.5}, 10)
-    tracked.finish()
+    """Deliver a run, serve the page from a process of its own, and end it as a batch system would."""
+    begin(config, run_dir)
+    record(run_dir, [10], loss=0.5)
+    deliver(config, run_dir)
     before = set(tmp_path.iterdir())
     arguments = [sys.executable, "-c", COMMAND, config.tracking.uri, str(free_port())]
     command = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
@@ -76,8 +76,8 @@ def test_page_shows_the_run_and_leaves_no_process(address: str, config: Config, 
     kinds = {tag["key"]: tag["value"] for tag in experiment["experiment"]["tags"]}
     assert kinds["mlflow.experimentKind"] == "custom_model_development"
     run_id = read_json(run_dir / "mlflow_run.json")["run_id"]
-    assert [run["info"]["run_id"] for run in runs] == [run_id]
-    assert {metric["key"]: metric["value"] for metric in runs[0]["data"]["metrics"]}["loss"] == 0.5
+    (run,) = [run for run in runs if run["info"]["run_id"] == run_id]  # the other one is its parent
+    assert {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}["train/loss"] == 0.5
     assert fetch(f"{address}/get-artifact?path=config.yaml&run_uuid={run_id}").decode() == dump_config(config)
 
 
