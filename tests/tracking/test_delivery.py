@@ -275,3 +275,30 @@ def test_files_that_cannot_be_stored_hold_up_no_curve(config: Config, run_dir: P
 def test_a_folder_without_a_run_is_refused(config: Config, tmp_path: Path):
     with pytest.raises(UserError, match=r"is not a run folder \(it has no config.yaml\)"):
         deliver(config, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["it's mine", 'say "it"', "mine/seed10", "ümlaut 漢"])
+def test_any_name_of_an_experiment_will_do(config: Config, run_dir: Path, name: str):
+    folder = run_dir.parent / name
+    begin(config, folder, seed=3)
+    for _ in range(2):
+        deliver(config, folder)
+    assert parent_of(config).info.run_name == name.removesuffix("/seed10")
+
+
+def test_a_damaged_identity_begins_a_run(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    (run_dir / "tracking/run.json").write_text("{")
+    assert RunFiles(run_dir).identity() is None
+    begin(config, run_dir)
+    deliver(config, run_dir)
+    assert stored_run(config).data.tags["attempts"] == "1"
+
+
+def test_a_new_start_shows_its_experiment_running(config: Config, run_dir: Path):
+    end(begin(config, run_dir, seed=0))
+    deliver(config, run_dir)
+    assert parent_of(config).info.status == "FINISHED"
+    begin(config, run_dir.with_name("seed1"), seed=1)
+    deliver(config, run_dir.with_name("seed1"))
+    assert parent_of(config).info.status == "RUNNING"

@@ -67,8 +67,7 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
     from vclr.engine.distributed import joined_processes, on_first_process, rank, world_size
     from vclr.engine.ending import leaving_at_once
     from vclr.engine.shared_evaluation import evaluate as run_evaluation
-    from vclr.evaluation.evaluate import evaluate_shard, open_test_set, read_finished
-    from vclr.evaluation.examples import write_examples
+    from vclr.evaluation.evaluate import evaluate_shard, read_finished
     from vclr.evaluation.provenance import check_shard_folder
 
     first = next(iter(evaluations.values()))  # they differ in their protocols alone
@@ -92,8 +91,9 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
                 metrics = run_evaluation(model, config, output, quiet, described)
             if metrics and not rank():
                 with tempfile.TemporaryDirectory() as folder:
-                    picture = write_examples({"found": model}, open_test_set(config), Path(folder))
-                    _report(config, metrics, title, picture)
+                    is_tracked = config.tracking.enabled and described
+                    pictures = [_draw(model, config, Path(folder))] if is_tracked else []
+                    _report(config, metrics, title, *pictures)
 
 
 def load_detector(
@@ -128,6 +128,14 @@ def evaluate_files(evaluations: Evaluations, predictions: list[Path]) -> None:
         else:
             metrics = evaluate_file(predictions[0], config, output)
         _report(config, metrics, f"{output.name}/" if len(evaluations) > 1 else "")
+
+
+def _draw(model: Detector, config: Config, folder: Path) -> Path:
+    """Write a picture of what a detector finds in a few photos of its test set."""
+    from vclr.evaluation.evaluate import open_test_set
+    from vclr.evaluation.examples import write_examples
+
+    return write_examples({"found": model}, open_test_set(config), folder)
 
 
 def _report(config: Config, metrics: dict[str, Any], protocol: str, *pictures: Path) -> None:

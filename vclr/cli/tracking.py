@@ -28,12 +28,16 @@ def sync(
     Everything is stored once, however often this is called, also from copies of run folders. A training that was killed
     or whose machine was lost is shown as KILLED afterwards. Exits with 1 if something could not be delivered.
     """
+    from vclr.tracking.delivery import BusyError
     from vclr.tracking.sync import deliver_folder, find_run_folders, store_of_folder
 
     num_failed = 0
     for folder in find_run_folders(folders or [Path("runs")]):
         try:
             done = deliver_folder(folder, uri or store_of_folder(folder))
+        except BusyError as error:
+            print(error)
+            continue
         except UserError as error:
             print(error)
             num_failed += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vclr.coco.annotations import rasterize
+from vclr.coco.annotations import Json, rasterize
 from vclr.data.samples import TestSamples
 from vclr.drawing import contact_sheet, draw_found, draw_objects
 from vclr.evaluation.inference import predict_samples
@@ -35,18 +35,22 @@ def write_examples(detectors: Mapping[str, Detector], samples: TestSamples, fold
         The path of the picture.
     """
     places = np.unique(np.linspace(0, len(samples) - 1, NUM_PHOTOS).round().astype(int))
-    rows = [_draw_row([*detectors.values()], samples, int(place)) for place in places]
+    objects: dict[int, list[Json]] = {samples.images.ids[place]: [] for place in places}
+    for one in samples.coco.read_annotations():
+        if one["image_id"] in objects and not one.get("iscrowd"):
+            objects[one["image_id"]].append(one)
+    rows = [
+        _draw_row([*detectors.values()], samples, int(place), own)
+        for place, own in zip(places, objects.values(), strict=True)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     write_png(path, contact_sheet(rows, ["annotated", *detectors]))
     return path
 
 
-def _draw_row(detectors: list[Detector], samples: TestSamples, place: int) -> list[np.ndarray]:
+def _draw_row(detectors: list[Detector], samples: TestSamples, place: int, own: list[Json]) -> list[np.ndarray]:
     sample, photo = samples[place], np.asarray(samples.images.open(place))
-    own = [
-        one for one in samples.coco.read_annotations() if one["image_id"] == sample.image_id and not one.get("iscrowd")
-    ]
     objects = [rasterize(one, *photo.shape[:2]) for one in own]
     row = [draw_objects(photo, objects, fade=FADE)]
     for detector in detectors:

@@ -92,7 +92,7 @@ class Delivery:
         self._record: RunRecord | None = None
         self._records = NewRecords(self._run_dir / "metrics.jsonl")
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
-        self._results: list[Result] = []
+        self._results: list[Result] | None = None
         self._experiment, self._all_layers, self._upload = "", False, False
 
     def _deliver(self) -> Delivered:
@@ -115,7 +115,7 @@ class Delivery:
         self._results = results
         self._store_files(record, done)
         if status != RUNNING:
-            self._store_checkpoints(record, done)
+            self._store_checkpoints(record, results, done)
         return done
 
     def _read_config(self) -> Config:
@@ -163,18 +163,18 @@ class Delivery:
                 done.problems.append(f"{name}: {redact(first_line(error))}")
                 return  # the others fail too
 
-    def _store_checkpoints(self, record: RunRecord, done: Delivered) -> None:
+    def _store_checkpoints(self, record: RunRecord, results: list[Result], done: Delivered) -> None:
         """Store the checkpoints of a training that ended; those that are stored with these results are not read."""
         stored = json.loads(record.tags.get(CHECKPOINTS, "{}"))
         for path in find_checkpoints(self._run_dir):
             stat = path.stat()
-            state = hashlib.sha256(
-                f"{stat.st_size} {stat.st_mtime_ns} {self._upload} {self._results}".encode()
-            ).hexdigest()[:DIGITS]
+            state = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {self._upload} {results}".encode()).hexdigest()[
+                :DIGITS
+            ]
             if stored.get(path.name) == state:
                 continue
             try:
-                deliver_checkpoint(record, path, self._results, self._experiment, self._upload)
+                deliver_checkpoint(record, path, results, self._experiment, self._upload)
             except Exception as error:
                 done.problems.append(f"{path.name}: {redact(first_line(error))}")
                 return
@@ -200,16 +200,22 @@ class Delivery:
         return self._digests[path][1]
 
 
+class BusyError(UserError):
+    """Another process delivers the folder."""
+
+
 @contextmanager
 def only_delivery(run_dir: Path, timeout: float) -> Iterator[None]:
     """Let no other process deliver this folder during the block.
 
     Raises:
-        UserError: another process is at it.
+        BusyError: another process is at it.
     """
-    files = RunFiles(run_dir)
+    busy = f"{run_dir}: another process is delivering it, probably its training"
     try:
-        lock = lock_file(files.folder / ".lock", f"{run_dir}: another process is delivering it", timeout)
+        lock = lock_file(RunFiles(run_dir).folder / ".lock", busy, timeout)
+    except UserError:
+        raise BusyError(busy) from None
     except OSError:  # a folder of somebody else: deliveries at once do no harm
         yield
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,12 @@ NAMES_ONLY = ("train.output_dir", "train.seed", "tracking.")
 
 
 def experiment_of(config: Config) -> str:
-    """Return the name of the experiment, whose trainings differ only in their seeds: the folder of the run folder."""
-    parts = Path(config.train.output_dir).parts
-    return parts[-2] if len(parts) > 1 else config.tracking.experiment
+    """Return the name of the experiment, whose trainings differ only in their seeds.
+
+    A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own.
+    """
+    parts = Path(config.train.output_dir).absolute().parts
+    return parts[-2] if len(parts) > 2 and re.fullmatch(r"seed\d+", parts[-1]) else parts[-1]
 
 
 def run_name(config: Config) -> str:

@@ -59,7 +59,7 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> str:
 
 def find_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
     """Return the runs of an experiment that have these tags and were not deleted, the oldest first."""
-    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    wanted = " and ".join(f"tags.`{key}` = {_quote(value)}" for key, value in tags.items())
     found: list[Run] = []
     token = None
     while True:
@@ -201,6 +201,11 @@ class RunRecord:
         else:
             self.client.set_terminated(self.id, status, None if ended is None else round(1000 * ended))
         self.status = status
+
+
+def _quote(text: str) -> str:
+    """Return a text for a filter of MLflow, which knows no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:

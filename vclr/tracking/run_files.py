@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
 
 FOLDER = "tracking"  # in the run folder
@@ -100,7 +101,9 @@ class RunFiles:
         return dict(self._run().get("inputs", {}))
 
     def _run(self) -> dict[str, Any]:
-        return dict(read_json(self._identity)) if self._identity.exists() else {}
+        with suppress(UserError, TypeError, ValueError):  # damaged: as good as none
+            return dict(read_json(self._identity)) if self._identity.exists() else {}
+        return {}
 
     def begin_attempt(self, settings: dict[str, Any]) -> Attempt:
         """Record that this process starts or continues the training."""

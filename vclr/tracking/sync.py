@@ -9,7 +9,7 @@ from pathlib import Path
 from vclr.config import read_config
 from vclr.errors import UsageError, UserError, explain, first_line
 from vclr.files import read_json
-from vclr.tracking.delivery import Delivered, Delivery, only_delivery
+from vclr.tracking.delivery import BusyError, Delivered, Delivery, only_delivery
 from vclr.tracking.run_files import FOLDER, RUN_FILE
 from vclr.tracking.secrets import redact
 from vclr.tracking.store import complete, store_of
@@ -66,6 +66,7 @@ def deliver_folder(run_dir: Path, uri: str) -> Delivered:
     """Deliver a run folder to a store, unless another process is at it.
 
     Raises:
+        BusyError: another process is at it.
         UserError: it could not be done, in one line.
     """
     with only_delivery(run_dir, LOCK_PATIENCE):
@@ -80,6 +81,8 @@ def deliver_now(run_dir: Path, uri: str) -> None:
     """Deliver a run folder in which something is new. An error is only a warning: it is delivered another time."""
     try:
         done = deliver_folder(run_dir, uri)
+    except BusyError:  # whoever is at it looks into the folder again
+        return
     except UserError as error:
         log.warning("%s; deliver it later with: vclr track sync %s", error, run_dir)
         return
