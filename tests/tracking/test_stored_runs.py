@@ -64,6 +64,6 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path):
     (tmp_path / "text.db").write_text("not a database, but long enough for its header to be read " * 20)
     with pytest.raises(UserError, match=r"text.db: cannot be read as a database of MLflow: "):
         find_stored_runs(f"sqlite:///{tmp_path}/text.db", [], ["vclr"])
-    with pytest.raises(UserError, match=re.escape("http://127.0.0.1:1: cannot be read: ")) as raised:
+    with pytest.raises(UserError, match=re.escape("http://***@127.0.0.1:1: cannot be read: ")) as raised:
         find_stored_runs("http://me:secret@127.0.0.1:1", [], ["vclr"])
     assert "\n" not in str(raised.value) and "secret" not in str(raised.value)

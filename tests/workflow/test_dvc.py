@@ -46,7 +46,7 @@ def test_git_holds_no_bytes_of_data(recorded):
 
 def test_changed_parameter_and_metric_are_shown(recorded):
     path = recorded.folder / "configs/experiment/demo.yaml"
-    recorded.write("configs/experiment/demo.yaml", path.read_text() + "\ntracking:\n  experiment: another\n")
+    recorded.write("configs/experiment/demo.yaml", path.read_text().replace("experiment: demo", "experiment: another"))
     assert "configs/experiment/demo.yaml" in recorded.run("dvc", "status")
     difference = recorded.run("dvc", "params", "diff")
     assert "tracking.experiment" in difference
