@@ -110,6 +110,6 @@ def assert_delivered(config: Config, run_dir: Path, run: Run | None = None) -> N
 
 def end(files: RunFiles, status: str = "FINISHED") -> None:
     """End the attempt as a training does."""
-    files.end_attempt(status)
+    files.end_attempt(len(files.attempts()), status)
     if status == "FINISHED":
         (files.run_dir / "DONE").write_text("1\n")

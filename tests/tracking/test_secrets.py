@@ -180,3 +180,15 @@ def test_long_texts_take_no_long_time():
         start = time.perf_counter()
         redact(text)
         assert time.perf_counter() - start < 2, text[:20]
+
+
+@pytest.mark.parametrize("sign", ["-", " ", ""])
+def test_a_key_in_a_diff_is_hidden_whole(sign: str):
+    lines = [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "DEK-Info: AES-256-CBC,0123",
+        "MIIabc-def",
+        "-----END RSA PRIVATE KEY-----",
+    ]
+    said = redact("\n".join(sign + line for line in lines) + "\nmore")
+    assert "MIIabc" not in said and "0123" not in said and said.endswith("more")

@@ -34,14 +34,13 @@ def test_the_driver_tells_of_all_gpus(asked: list[int], monkeypatch: pytest.Monk
     monkeypatch.setattr(nvml, "gpu_load", lambda index: GpuLoad(index * 1_000_000, 8_000_000, 50.0))
     sample = of_gpus(sample_system())
     assert asked == []
-    assert [sample[f"gpu_{index}_memory_usage_megabytes"] for index in range(4)] == [0, 1, 2, 3]
-    assert sample["gpu_2_memory_usage_percentage"] == 25
+    assert [sample[f"gpu_{index}_memory_usage_percentage"] for index in range(4)] == [0, 12.5, 25, 37.5]
     assert sample["gpu_3_utilization_percentage"] == 50
 
 
 def test_cuda_is_asked_of_the_own_gpu_alone(asked: list[int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(nvml, "gpu_load", lambda index: None)
-    assert of_gpus(sample_system()) == {"gpu_1_memory_usage_megabytes": 25, "gpu_1_memory_usage_percentage": 25}
+    assert of_gpus(sample_system()) == {"gpu_1_memory_usage_percentage": 25}
     assert asked == [1]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vclr.catalog.classes import ALL
 from vclr.config import Config
 from vclr.data.data_sets import check_protocols, with_protocol
-from vclr.errors import UsageError
+from vclr.errors import UsageError, first_line
 from vclr.shards import Shard
 
 if TYPE_CHECKING:
@@ -90,10 +90,8 @@ def evaluate_all(evaluations: Evaluations, checkpoint: Path | None, quiet: bool,
             else:
                 metrics = run_evaluation(model, config, output, quiet, described)
             if metrics and not rank():
-                with tempfile.TemporaryDirectory() as folder:
-                    is_tracked = config.tracking.enabled and described
-                    pictures = [_draw(model, config, Path(folder))] if is_tracked else []
-                    _report(config, metrics, title, *pictures)
+                _report(metrics, title)
+                _track(config, metrics, model)
 
 
 def load_detector(
@@ -127,22 +125,29 @@ def evaluate_files(evaluations: Evaluations, predictions: list[Path]) -> None:
             metrics = evaluate_parts(predictions, config, output)
         else:
             metrics = evaluate_file(predictions[0], config, output)
-        _report(config, metrics, f"{output.name}/" if len(evaluations) > 1 else "")
+        _report(metrics, f"{output.name}/" if len(evaluations) > 1 else "")
+        _track(config, metrics)
 
 
-def _draw(model: Detector, config: Config, folder: Path) -> Path:
-    """Write a picture of what a detector finds in a few photos of its test set."""
-    from vclr.evaluation.evaluate import open_test_set
-    from vclr.evaluation.examples import write_examples
-
-    return write_examples({"found": model}, open_test_set(config), folder)
-
-
-def _report(config: Config, metrics: dict[str, Any], protocol: str, *pictures: Path) -> None:
-    """Print the results and add them to the tracked run of the evaluated training."""
+def _report(metrics: dict[str, Any], protocol: str) -> None:
+    """Print the results."""
     from vclr.evaluation.caps import format_metrics
-    from vclr.tracking.results import store_results
 
     for name, group in metrics["groups"].items() or {ALL: metrics}.items():
         print(f"{protocol}{name}: {format_metrics(group)}")
-    store_results(config, metrics, *pictures)
+
+
+def _track(config: Config, metrics: dict[str, Any], model: Detector | None = None) -> None:
+    """Add the results to the tracked run of the evaluated training, with a picture of what the model finds."""
+    from vclr.evaluation.evaluate import open_test_set
+    from vclr.evaluation.examples import write_examples
+    from vclr.tracking.results import run_of, store_results
+
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = []
+        if model is not None and run_of(config, metrics["provenance"]):
+            try:
+                pictures = [write_examples({"found": model}, open_test_set(config), Path(folder))]
+            except Exception as error:  # a full disk, too little memory: the results are there
+                log.warning("no picture for MLflow: %s", first_line(error))
+        store_results(config, metrics, *pictures)

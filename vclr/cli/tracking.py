@@ -20,7 +20,7 @@ def sync(
         list[Path] | None, typer.Argument(help="Run folders, or folders with run folders below them (default: runs).")
     ] = None,
     uri: Annotated[
-        str, typer.Option(help="Database or server to deliver to (default: that of each run's configuration).")
+        str, typer.Option(help="Database or server to deliver to (default: the one that each training used).")
     ] = "",
 ) -> None:
     """Deliver to MLflow what trainings could not deliver: curves, results, files and how they ended.
@@ -29,12 +29,12 @@ def sync(
     or whose machine was lost is shown as KILLED afterwards. Exits with 1 if something could not be delivered.
     """
     from vclr.tracking.delivery import BusyError
-    from vclr.tracking.sync import deliver_folder, find_run_folders, store_of_folder
+    from vclr.tracking.sync import deliver_folder, find_run_folders
 
     num_failed = 0
     for folder in find_run_folders(folders or [Path("runs")]):
         try:
-            done = deliver_folder(folder, uri or store_of_folder(folder))
+            done = deliver_folder(folder, uri)
         except BusyError as error:
             print(error)
             continue
@@ -47,4 +47,5 @@ def sync(
             print(f"{folder}: not delivered: {problem}")
         num_failed += bool(done.problems)
     if num_failed:
-        raise UserError(f"track sync: {num_failed} folders are not delivered whole; the same command tries again")
+        what = "1 folder is" if num_failed == 1 else f"{num_failed} folders are"
+        raise UserError(f"track sync: {what} not delivered whole; the same command tries again")

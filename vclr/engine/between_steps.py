@@ -15,6 +15,7 @@ from vclr.engine.same_training import evaluation_hash
 from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import StopSignals
 from vclr.engine.state import TrainState
+from vclr.errors import first_line
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluate import open_test_set
 from vclr.evaluation.examples import write_examples
@@ -41,8 +42,11 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
         }
     if journal:
         journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
-        if state.config.tracking.enabled:
-            write_examples(state.detectors, samples, journal.pictures / f"{iteration:08d}")
+        if journal.pictures:
+            try:
+                write_examples(state.detectors, samples, journal.pictures / f"{iteration:08d}")
+            except Exception as error:  # a full disk, too little memory: no reason to stop
+                log.warning("iteration %d: no picture for MLflow: %s", iteration, first_line(error))
 
 
 def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:

@@ -73,7 +73,7 @@ class Journal:
         self.recorded_until = max(self.recorded, default=0)
         self.metrics = folder.metrics.open("a", encoding="utf-8")
         self.tracked = tracked
-        self.pictures = RunFiles(folder.path).pictures  # where to put them for MLflow
+        self.pictures = RunFiles(folder.path).pictures if tracked.is_active else None  # where to put them for MLflow
         # Without a terminal, log lines replace the progress bar.
         self.progress = Progress("training", self.last, done=iteration, quiet=quiet or not sys.stderr.isatty())
         self.handler = logging.FileHandler(folder.log, encoding="utf-8")
@@ -112,23 +112,20 @@ class Journal:
     def step(self, state: TrainState, losses: dict[str, float], lr: float, data_seconds: float) -> None:
         """Report the step that has just been taken."""
         iteration = state.iteration
-        means = {**losses, "loss": sum(losses.values()), "grad_norm": state.grad_norm, "data_seconds": data_seconds}
-        for name, value in means.items():
+        for name, value in {**losses, "loss": sum(losses.values()), "data_seconds": data_seconds}.items():
             self.sums[name] += value
         self.count += 1
         self.progress.advance()
-        if iteration <= self.recorded_until:
-            if iteration in self.recorded:
-                self._begin_record()
-            return
-        if all(iteration % period for period in self.periods):
+        is_repeated = iteration <= self.recorded_until
+        if iteration not in self.recorded and (is_repeated or all(iteration % period for period in self.periods)):
             return
         record = {name: total / self.count for name, total in self.sums.items()}
         seconds = (time.perf_counter() - self.since) / self.count
         speed = {"step_seconds": seconds, "images_per_second": self.batch_size / seconds}
-        record |= {"lr": lr, **speed, "other_work": self.other_work.share(), **sample_system()}
-        record |= self.missing.record()
-        self.write("train", iteration, record)
+        record |= {"grad_norm": state.grad_norm, "lr": lr, **speed, "other_work": self.other_work.share()}
+        record |= sample_system() | self.missing.record()
+        if not is_repeated:
+            self.write("train", iteration, record)
         remaining = record["step_seconds"] * (self.last - iteration)
         log.info(
             "iteration %d/%d loss %.3f (%.2f s per step, %.0f min left)",

@@ -175,18 +175,21 @@ class RunFolder:
         """Read the logged records, as `read_records` does; none before the first one."""
         return read_records(self.metrics) if self.metrics.exists() else []
 
-    def keep_records(self, continues: bool) -> None:
+    def keep_records(self, iteration: int, continues: bool) -> None:
         """Prepare metrics.jsonl for more records.
 
-        Those after the checkpoint that a training continues from stay: it repeats these iterations exactly, and MLflow
-        has them already. Only a line that was cut off goes, and what is beyond the end of a shorter training.
+        Records of steps after the checkpoint that a training continues from stay: it repeats these steps exactly, and
+        MLflow has them already. Evaluations after it are made again, maybe with other settings. A line that was cut off
+        goes, and what is beyond the end of a shorter training.
 
         Args:
+            iteration: of the checkpoint.
             continues: the training goes on; otherwise the records of an earlier one go.
         """
         if not self.metrics.exists():
             return
-        kept = [one for one in self.records() if continues and one["iteration"] <= self.config.train.max_iter]
+        end = {"train": self.config.train.max_iter, "eval": iteration}
+        kept = [one for one in self.records() if continues and one["iteration"] <= end.get(one["kind"], iteration)]
         with atomic_path(self.metrics) as partial:
             partial.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
         sync_folder(self.path)

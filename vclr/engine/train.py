@@ -72,7 +72,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         missing = MissingViews(samples.views.count_missing())
         loader = TrainingLoader(config, samples, state.iteration, rank(), world_size(), device)
         with (
-            open_journal(folder, state, averages, quiet, kept, missing) as journal,
+            open_journal(folder, state, averages, quiet, kept, missing, resume) as journal,
             closing(read_batches(loader)) as batches,
             naming_causes(),  # before the loader closes, which may take a while
         ):
@@ -134,6 +134,7 @@ def open_journal(
     quiet: bool,
     kept: MemoryHandler,
     missing: MissingViews,
+    resume: bool,
 ) -> Iterator[Journal | None]:
     """Prepare the folder for training, and yield the journal on the first process, None on the others."""
     if rank():
@@ -143,8 +144,8 @@ def open_journal(
     folder.write_description(describe_environment(state.student.pixel_mean.device))
     training = hash_run(state.config, folder.data_hashes)
     # Without a checkpoint, the same training may have been killed before its first one.
-    continues = state.iteration > 0 or RunFiles(folder.path).is_of(training)
-    folder.keep_records(continues)
+    continues = state.iteration > 0 or (resume and RunFiles(folder.path).is_of(training))
+    folder.keep_records(state.iteration, continues)
     inputs = describe_inputs(state.config, folder.data_hashes)
     tracked = TrackedRun(state.config, folder.path, training, inputs, continues)
     with Journal(folder, state.config, state.iteration, quiet, kept, missing, tracked) as journal:

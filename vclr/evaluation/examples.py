@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from skimage.transform import resize
 
 from vclr.coco.annotations import Json, rasterize
 from vclr.data.samples import TestSamples
@@ -17,6 +19,7 @@ from vclr.pictures import write_png
 NUM_PHOTOS = 4
 TOP_PREDICTIONS = 100  # in which objects are looked for
 FADE = 0.5
+MAX_SIDE = 512  # pixels of the photos in the picture
 FILE = "examples.png"
 
 
@@ -50,11 +53,15 @@ def write_examples(detectors: Mapping[str, Detector], samples: TestSamples, fold
 
 
 def _draw_row(detectors: list[Detector], samples: TestSamples, place: int, own: list[Json]) -> list[np.ndarray]:
-    sample, photo = samples[place], np.asarray(samples.images.open(place))
-    objects = [rasterize(one, *photo.shape[:2]) for one in own]
-    row = [draw_objects(photo, objects, fade=FADE)]
+    sample, photo = samples[place], samples.images.open(place)
+    size = photo.height, photo.width
+    shown = photo.copy()
+    shown.thumbnail((MAX_SIDE, MAX_SIDE))  # hundreds of masks are painted
+    scaled = shown.height, shown.width
+    objects = [resize(rasterize(one, *size), scaled, order=0, preserve_range=True) for one in own]
+    row = [draw_objects(np.asarray(shown), objects, fade=FADE)]
     for detector in detectors:
-        (found,) = predict_samples(detector, [sample])
+        (found,) = predict_samples(detector, [replace(sample, original_size=scaled)])
         masks = list(np.asarray(found.masks[:TOP_PREDICTIONS]))
-        row.append(draw_found(photo, objects, masks, fade=FADE)[0])
+        row.append(draw_found(np.asarray(shown), objects, masks, fade=FADE)[0])
     return row

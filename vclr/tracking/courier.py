@@ -11,26 +11,28 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from vclr.errors import UserError, explain, first_line
-from vclr.tracking.delivery import Delivery, only_delivery
-from vclr.tracking.run import IGNORED_SIGNALS
+from vclr.errors import explain, first_line
+from vclr.tracking.delivery import BusyError, Delivery, only_delivery
+from vclr.tracking.run import IGNORED_SIGNALS, STORE_VARIABLE
 from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
 from vclr.tracking.secrets import redact
 
 POLL_PERIOD = 2.0  # seconds between two looks at the folder
 LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
 LAST_PATIENCE = 8.0  # seconds for the last deliveries after the training ended
-LOCK_PATIENCE = 60.0  # seconds for the courier of the attempt before to end
+LOCK_PATIENCE = 1.0  # seconds for another delivery to end, before this one is tried again
 
 
 class Courier:
     """Deliver a folder, again and again."""
 
-    def __init__(self, run_dir: Path, uri: str) -> None:
+    def __init__(self, run_dir: Path, uri: str, attempt: int) -> None:
         self._files = RunFiles(run_dir)
-        self._delivery = Delivery(run_dir, uri)
+        self._delivery = Delivery(run_dir, uri, may_resume=True)
+        self._attempt = attempt
         self._uri = uri
         self._beat_at = 0.0
         self._retry_at, self._delay = 0.0, POLL_PERIOD
@@ -42,7 +44,8 @@ class Courier:
             self._beat()
             if time.monotonic() >= self._retry_at:
                 self._try()
-        self._files.end_attempt(KILLED)  # unless the training has said how it ended
+        with suppress(OSError):
+            self._files.end_attempt(self._attempt, KILLED, is_known=False)
         end = time.monotonic() + LAST_PATIENCE
         while not self._try():
             if time.monotonic() + self._delay > end:
@@ -61,7 +64,10 @@ class Courier:
 
     def _try(self) -> bool:
         try:
-            problems = self._delivery.deliver().problems
+            with only_delivery(self._files.run_dir, LOCK_PATIENCE):
+                problems = self._delivery.deliver().problems
+        except BusyError:  # `vclr track sync`, or the courier of the attempt before
+            return False
         except Exception as error:
             told = explain(error)
             problems = [told[0] if told else first_line(error)]
@@ -76,8 +82,9 @@ class Courier:
     def _report(self, problem: str) -> None:
         """Tell the training, which logs it; the same problem only once."""
         if problem != self._last_problem:
-            print(redact(f"{self._uri}: {problem}"), flush=True)
             self._last_problem = problem
+            with suppress(OSError):  # the training is gone
+                print(redact(f"{self._uri}: {problem}"), flush=True)
 
 
 def _has_ended(seconds: float) -> bool:
@@ -87,17 +94,15 @@ def _has_ended(seconds: float) -> bool:
 
 
 def main() -> None:
-    """Deliver the folder that the arguments name to the store that they name; exit with 1 if something is left."""
+    """Deliver the folder of an attempt to a store; exit with 1 if something is left.
+
+    The arguments are the folder and the number of the attempt; the environment has the address of the store.
+    """
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    run_dir, uri = Path(sys.argv[1]), os.environ["VCLR_TRACKING_STORE"]
-    try:
-        with only_delivery(run_dir, LOCK_PATIENCE):
-            sys.exit(not Courier(run_dir, uri).run())
-    except UserError as error:
-        print(redact(str(error)), flush=True)
-        sys.exit(1)
+    folder, attempt = sys.argv[1:]
+    sys.exit(not Courier(Path(folder), os.environ[STORE_VARIABLE], int(attempt)).run())
 
 
 if __name__ == "__main__":

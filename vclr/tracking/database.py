@@ -38,6 +38,12 @@ def database_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE_PREFIX).partition("?")[0]).absolute()
 
 
+def absolute_address(uri: str) -> str:
+    """Return the address of a store so that it stays valid if the working directory changes."""
+    database, (_, separator, query) = database_file(uri), uri.partition("?")
+    return uri if database is None else f"{SQLITE_PREFIX}{database}{separator}{query}"
+
+
 def artifact_root(uri: str) -> str | None:
     """Return where a SQLite database keeps artifacts, as a file URI; None leaves it to the server."""
     database = database_file(uri)
@@ -74,8 +80,7 @@ def prepare_database(uri: str) -> str:
         else:
             with atomic_path(database) as partial:
                 _create(f"{SQLITE_PREFIX}{partial}", str(artifact_root(uri)))
-    _, separator, query = uri.partition("?")
-    return f"{SQLITE_PREFIX}{database}{separator}{query}"
+    return absolute_address(uri)
 
 
 def check_database(database: Path) -> None:

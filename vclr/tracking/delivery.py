@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,24 +19,25 @@ from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
 from vclr.files import read_json, sha256, write_json
 from vclr.tracking.checkpoints import deliver_checkpoint, find_checkpoints
+from vclr.tracking.database import absolute_address
 from vclr.tracking.description import describing_tags, experiment_of, input_data_sets, run_name
-from vclr.tracking.figures import Result, read_results
+from vclr.tracking.figures import Result, newest_results, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
 from vclr.tracking.points import NewRecords, points_of
 from vclr.tracking.record import (
     HEARTBEAT,
     IDENTITY,
     KIND,
+    MAX_TAG_LENGTH,
     PARENT,
     RunRecord,
     find_experiment,
     find_or_create,
+    find_runs,
     open_store,
 )
-from vclr.tracking.run_files import RUN_FILE, RUNNING, Attempt, RunFiles
+from vclr.tracking.run_files import KILLED, LOCK, RUN_FILE, RUNNING, Attempt, RunFiles
 from vclr.tracking.secrets import redact
-
-log = logging.getLogger("vclr.tracking")
 
 DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
 CHECKPOINTS = "vclr.checkpoints"  # tag: in which state the checkpoints were stored
@@ -62,8 +62,16 @@ class Delivered:
 class Delivery:
     """Deliver one run folder to one store, any number of times; each time only looks at what is new."""
 
-    def __init__(self, run_dir: Path, uri: str) -> None:
-        """Name the folder and the store; nothing is read before `deliver`."""
+    def __init__(self, run_dir: Path, uri: str, keeps_address: bool = True, may_resume: bool = False) -> None:
+        """Name the folder and the store; nothing is read before `deliver`.
+
+        Args:
+            run_dir: the run folder.
+            uri: the address of the store.
+            keeps_address: write it to the run folder, where later evaluations find it.
+            may_resume: a training that was killed is going to be continued, so its checkpoints do not count yet.
+        """
+        self._keeps_address, self._may_resume = keeps_address, may_resume
         self._run_dir = Path(run_dir)
         self._files = RunFiles(self._run_dir)
         self._uri = uri
@@ -78,14 +86,17 @@ class Delivery:
         """
         from mlflow.exceptions import MlflowException
 
-        for is_last in (False, True):
+        try:
             try:
                 return self._deliver()
-            except Exception as error:
-                self._forget()
-                if is_last or not isinstance(error, MlflowException) or error.error_code not in DISTURBED:
+            except MlflowException as error:
+                if error.error_code not in DISTURBED:
                     raise
-        raise AssertionError
+                self._forget()
+                return self._deliver()
+        except Exception:
+            self._forget()
+            raise
 
     def _forget(self) -> None:
         """Look up again what the store has."""
@@ -93,6 +104,7 @@ class Delivery:
         self._records = NewRecords(self._run_dir / "metrics.jsonl")
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._results: list[Result] | None = None
+        self._stored: dict[str, str] = {}  # files, with digests
         self._experiment, self._all_layers, self._upload = "", False, False
 
     def _deliver(self) -> Delivered:
@@ -102,19 +114,21 @@ class Delivery:
         status, ended = self._files.status(float(record.tags.get(HEARTBEAT, 0)))
         done = Delivered(record.id, status, record.write(points))
         record.set_tags(_changes(attempts))
-        if status == RUNNING and self._files.last_beat() - float(record.tags.get(HEARTBEAT, 0)) > HEARTBEAT_STEP:
-            record.set_tags({HEARTBEAT: f"{self._files.last_beat():.0f}"})
+        beat = self._files.last_beat()
+        is_due = status == RUNNING and beat - float(record.tags.get(HEARTBEAT, 0)) > HEARTBEAT_STEP
+        if is_due:
+            record.set_tags({HEARTBEAT: f"{beat:.0f}"})
         before = record.status
-        record.set_status(status, ended)
+        record.set_status(status, ended, is_sure=is_due)
         results = read_results(self._files)
-        for result in results:
+        for result in newest_results(results):
             done.points += record.write_figures(result.figures, result.time_ms)
             record.set_tags(result.tags)
         if results != self._results or before != status:
             update_parent(record, self._experiment)
         self._results = results
         self._store_files(record, done)
-        if status != RUNNING:
+        if status != RUNNING and not (status == KILLED and self._may_resume):
             self._store_checkpoints(record, results, done)
         return done
 
@@ -130,23 +144,29 @@ class Delivery:
         self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
         self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
-        experiment_id = find_experiment(client, config.tracking.experiment, self._uri)
-        identity = self._files.identity() or self._files.begin_run()
+        identity = self._files.identity() or self._files.name_run()
+        everywhere = [str(one.experiment_id) for one in client.search_experiments()]
+        begun = find_runs(client, everywhere, {IDENTITY: identity})  # `tracking.experiment` may have changed since
+        own = begun[0].info.experiment_id if begun else None
+        experiment_id = str(own or find_experiment(client, config.tracking.experiment, self._uri))
         started = attempts[0].started if attempts else (self._run_dir / "config.yaml").stat().st_mtime
         parent = find_parent(client, experiment_id, self._experiment, started)
         record = find_or_create(client, experiment_id, run_name(config), {IDENTITY: identity}, started)
-        with suppress(OSError):  # a folder of somebody else
-            write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": redact(self._uri)}, indent=1)
+        if self._keeps_address:
+            with suppress(OSError):  # a folder of somebody else
+                address = redact(absolute_address(self._uri))
+                write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": address}, indent=1)
         environment = read_json(self._run_dir / "environment.json")
         hashes = read_json(self._run_dir / "data.json")
         record.set_tags({KIND: "training", PARENT: parent.id})
         record.set_tags(describing_tags(config, hashes, environment))
+        record.set_tags({"mlflow.user": (attempts[0].user or None) if attempts else None})
         record.add_params(attempts[0].settings if attempts else {})
         record.add_inputs(input_data_sets(self._files.inputs()))
         return record
 
     def _store_files(self, record: RunRecord, done: Delivered) -> None:
-        stored = json.loads(record.tags.get(FILES, "{}"))
+        stored = self._stored = self._stored or json.loads(record.tags.get(FILES, "{}"))
         for path, folder in self._each_file():
             name = f"{folder}/{path.name}" if folder else path.name
             try:
@@ -155,7 +175,7 @@ class Delivery:
                     continue
                 record.store_file(path, folder)
                 stored[name] = digest
-                record.set_tags({FILES: json.dumps(stored)})
+                record.set_tags({FILES: _as_tag(stored)})
                 done.files += 1
             except FileNotFoundError:  # replaced or removed meanwhile
                 continue
@@ -213,7 +233,7 @@ def only_delivery(run_dir: Path, timeout: float) -> Iterator[None]:
     """
     busy = f"{run_dir}: another process is delivering it, probably its training"
     try:
-        lock = lock_file(RunFiles(run_dir).folder / ".lock", busy, timeout)
+        lock = lock_file(RunFiles(run_dir).folder / LOCK, busy, timeout)
     except UserError:
         raise BusyError(busy) from None
     except OSError:  # a folder of somebody else: deliveries at once do no harm
@@ -221,6 +241,14 @@ def only_delivery(run_dir: Path, timeout: float) -> Iterator[None]:
         return
     with lock:
         yield
+
+
+def _as_tag(stored: dict[str, str]) -> str:
+    """Return as much of the dict as a tag can hold, the newest entries; files without an entry are stored again."""
+    entries = [*stored.items()]
+    while len(text := json.dumps(dict(entries))) > MAX_TAG_LENGTH:
+        entries = entries[len(entries) // 10 + 1 :]
+    return text
 
 
 def _changes(attempts: list[Attempt]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 from collections.abc import Mapping
@@ -24,8 +23,8 @@ def experiment_of(config: Config) -> str:
 
     A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own.
     """
-    parts = Path(config.train.output_dir).absolute().parts
-    return parts[-2] if len(parts) > 2 and re.fullmatch(r"seed\d+", parts[-1]) else parts[-1]
+    parts = Path(config.train.output_dir).parts
+    return parts[-2] if len(parts) > 1 and re.fullmatch(r"seed\d+", parts[-1]) else parts[-1]
 
 
 def run_name(config: Config) -> str:
@@ -56,7 +55,6 @@ def describing_tags(config: Config, data_hashes: Mapping[str, str], environment:
         "mlflow.source.name": "vclr train",
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": environment.get("git_revision"),
-        "mlflow.user": _user_name(),
         **{f"data.{name}": digest for name, digest in data_hashes.items()},
     }
 
@@ -73,10 +71,3 @@ def input_data_sets(inputs: Mapping[str, Mapping[str, str]]) -> list[DatasetInpu
         context = "evaluation" if name.startswith("test_") else "training"
         found.append(DatasetInput(data_set, [InputTag("mlflow.data.context", context)]))
     return found
-
-
-def _user_name() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the user id of a container may have no name
-        return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vclr.tracking.run_files import RunFiles
 EVALUATION, PROBE = "results", "probe"  # kinds of results, and the first words of their keys
 RESULTS_KEY = f"{EVALUATION}/"
 # MLflow's page dies of hundreds of keys. With these, a run has at most 100.
-MAX_FIGURES = 50
+MAX_FIGURES = 44
 MAX_FIGURES_EACH = 10
 
 
@@ -26,6 +26,7 @@ class Result:
     """What MLflow gets of an evaluation or a probe.
 
     Attributes:
+        place: its kind and protocol.
         figures: by key.
         tags: name the test set, and weights and iteration.
         time_ms: when it was made, in milliseconds since 1970.
@@ -36,6 +37,7 @@ class Result:
         test_digest: its sha256.
     """
 
+    place: str
     figures: dict[str, float]
     tags: dict[str, str]
     time_ms: int
@@ -49,23 +51,33 @@ class Result:
 def read_results(files: RunFiles) -> list[Result]:
     """Return what MLflow gets of the evaluations and probes of a run, the oldest first.
 
-    Beyond `MAX_FIGURES`, the newer ones have no figures; their files are stored, as all are.
+    Beyond `MAX_FIGURES` keys, the newer ones have no figures; their files are stored, as all are.
     """
-    found, left = [], MAX_FIGURES
+    found: list[Result] = []
+    keys: set[str] = set()
     for record in sorted(map(read_json, files.results.glob("*.json")), key=lambda record: float(record["began"])):
-        result = _read_result(record, left)
-        left -= len(result.figures)
-        found.append(result)
+        result = _read_result(record)
+        new = [key for key in result.figures if key not in keys][: MAX_FIGURES - len(keys)]
+        keys |= {*new}
+        figures = {key: value for key, value in result.figures.items() if key in keys}
+        found.append(replace(result, figures=figures))
     return found
 
 
-def _read_result(record: dict[str, Any], most: int) -> Result:
+def newest_results(results: Iterable[Result]) -> list[Result]:
+    """Return those results that no newer one replaces: the last of each kind and protocol."""
+    by_place = {result.place: result for result in sorted(results, key=lambda result: result.time_ms)}
+    return [*by_place.values()]
+
+
+def _read_result(record: dict[str, Any]) -> Result:
     kind, content = record["kind"], record["content"]
     source = content["provenance"]
     checkpoint, test_set = source["checkpoint"], source["test_set"]
-    figures = dict([*SELECT[kind](content).items()][: min(most, MAX_FIGURES_EACH)])
+    figures = dict([*SELECT[kind](content).items()][:MAX_FIGURES_EACH])
     bounded = next((key for key in figures if f"{key}/low" in figures), next(iter(figures), ""))
     return Result(
+        f"{kind}.{source['protocol'] or ALL}",
         figures,
         _tags(kind, source),
         round(1000 * record["time"]),

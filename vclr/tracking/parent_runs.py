@@ -34,7 +34,7 @@ def find_parent(client: MlflowClient, experiment_id: str, name: str, started: fl
 def update_parent(child: RunRecord, name: str) -> None:
     """Store the means over the trainings of an experiment, how many those are, and whether one is running."""
     parent = find_parent(child.client, child.experiment_id, name, time.time())
-    children = find_runs(child.client, child.experiment_id, {KIND: "training", "experiment": name})
+    children = find_runs(child.client, [child.experiment_id], {KIND: "training", "experiment": name})
     for run in children:  # two processes may have created a parent at once; the younger one was removed
         if run.data.tags.get(PARENT) != parent.id:
             RunRecord(child.client, run).set_tags({PARENT: parent.id})

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vclr.tracking.database import artifact_root, prepare_database
-from vclr.tracking.points import MAX_KEY_LENGTH as MAX_KEY_LENGTH
 from vclr.tracking.points import Point, valid_key
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.run_files import RUNNING
@@ -57,13 +56,13 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> str:
     return str(experiment.experiment_id)
 
 
-def find_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
-    """Return the runs of an experiment that have these tags and were not deleted, the oldest first."""
-    wanted = " and ".join(f"tags.`{key}` = {_quote(value)}" for key, value in tags.items())
+def find_runs(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
+    """Return the runs of MLflow experiments that have these tags and were not deleted, the oldest first."""
+    wanted = " and ".join(f"tags.`{key}` = {quote(value)}" for key, value in tags.items())
     found: list[Run] = []
     token = None
     while True:
-        page = client.search_runs([experiment_id], wanted, page_token=token)
+        page = client.search_runs(list(experiment_ids), wanted, page_token=token)
         found += page
         token = page.token
         if not token:
@@ -85,10 +84,10 @@ def find_or_create(
         tags: which no other run has.
         started: when it began, in seconds since 1970.
     """
-    found = find_runs(client, experiment_id, tags)
+    found = find_runs(client, [experiment_id], tags)
     if not found:
         client.create_run(experiment_id, round(1000 * started), tags=dict(tags), run_name=name)
-        found = find_runs(client, experiment_id, tags)
+        found = find_runs(client, [experiment_id], tags)
     for other in found[1:]:
         client.delete_run(other.info.run_id)
     return RunRecord(client, found[0])
@@ -187,14 +186,15 @@ class RunRecord:
         """Store a file as an artifact, in place of one of the same name."""
         self.client.log_artifact(self.id, str(path), folder or None)
 
-    def set_status(self, status: str, ended: float | None) -> None:
+    def set_status(self, status: str, ended: float | None, is_sure: bool = False) -> None:
         """Show the run as RUNNING, or as ended as FINISHED, FAILED or KILLED.
 
         Args:
             status: the word.
             ended: when, in seconds since 1970; None for now.
+            is_sure: write it even if the store showed the same when this was opened; somebody else may have written.
         """
-        if status == self.status:
+        if status == self.status and not is_sure:
             return
         if status == RUNNING:
             self.client.update_run(self.id, status=status)
@@ -203,7 +203,7 @@ class RunRecord:
         self.status = status
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text for a filter of MLflow, which knows no escapes."""
     return f'"{text}"' if "'" in text else f"'{text}'"
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vclr.catalog.classes import ALL
 from vclr.config import Config
-from vclr.errors import first_line
+from vclr.errors import UserError, first_line
 from vclr.files import read_json, write_json
 from vclr.tracking.figures import EVALUATION, PROBE
 from vclr.tracking.run_files import RunFiles
-from vclr.tracking.secrets import redact_values
+from vclr.tracking.secrets import redact, redact_values
 from vclr.tracking.store import store_of
-from vclr.tracking.sync import deliver_now, store_of_run
+from vclr.tracking.sync import deliver_now
 
 log = logging.getLogger("vclr.tracking")
 
@@ -43,24 +44,37 @@ def store_probe(config: Config, content: dict[str, Any], picture: Path) -> None:
     _keep(config, PROBE, content, picture)
 
 
-def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -> None:
-    checkpoint = content["provenance"]["checkpoint"]
+def run_of(config: Config, provenance: dict[str, Any]) -> RunFiles | None:
+    """Return the run of the training whose checkpoint was measured, if it is tracked."""
+    checkpoint = provenance["checkpoint"]
     if not config.tracking.enabled or checkpoint is None:
-        return
+        return None
     files = RunFiles(Path(checkpoint["path"]).parent.parent)
-    if not files.identity():
-        return
-    name = f"{kind}_{content['provenance']['protocol'] or ALL}"
+    return files if files.identity() else None
+
+
+def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -> None:
+    source = content["provenance"]
     try:
-        files.results.mkdir(parents=True, exist_ok=True)
-        path, now = files.results / f"{name}.json", time.time()
-        began = read_json(path)["began"] if path.exists() else now
-        write_json(path, {"kind": kind, "began": began, "time": now, "content": redact_values(content)})
-        for picture in pictures:
-            folder = files.pictures / name
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture, folder / picture.name)
-    except OSError as error:
-        log.warning("%s: the results are not kept there for MLflow: %s", files.folder, first_line(error))
-        return
-    deliver_now(files.run_dir, store_of_run(files.run_dir, store_of(config)))
+        if files := run_of(config, source):
+            # Of another checkpoint, or of its student and teacher, the results are others.
+            which = f"{source.get('weights') or 'model'}_{source['checkpoint']['sha256'][:8]}"
+            place = f"{kind}_{source['protocol'] or ALL}"
+            _write(files, kind, f"{place}_{which}", content)
+            _copy(pictures, files.pictures / place)
+            deliver_now(files.run_dir, store_of(config))
+    except (OSError, UserError) as error:
+        log.warning("the results are not kept for MLflow: %s", redact(first_line(error)))
+
+
+def _write(files: RunFiles, kind: str, name: str, content: dict[str, Any]) -> None:
+    files.results.mkdir(parents=True, exist_ok=True)
+    path, now = files.results / f"{name}.json", time.time()
+    began = read_json(path)["began"] if path.exists() else now
+    write_json(path, {"kind": kind, "began": began, "time": now, "content": redact_values(content)})
+
+
+def _copy(pictures: Sequence[Path], folder: Path) -> None:
+    for picture in pictures:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, folder / picture.name)

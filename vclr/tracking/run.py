@@ -13,22 +13,25 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import vclr
 from vclr.config import Config
 from vclr.errors import UserError, first_line
 from vclr.tracking.code_changes import write_code_changes
+from vclr.tracking.database import absolute_address
 from vclr.tracking.description import own_settings
-from vclr.tracking.run_files import RunFiles
+from vclr.tracking.run_files import FINISHED, RunFiles
 from vclr.tracking.secrets import redact, redact_config
 from vclr.tracking.store import store_of
 
 logger = logging.getLogger(__name__)
 
+STORE_VARIABLE = "VCLR_TRACKING_STORE"  # of the courier's environment: the address of the store
 FINISH_PATIENCE = 10.0  # seconds that the end of a training waits for the last delivery
 SLOWEST_UPLOAD = 2e6  # bytes per second: how slow the upload of a checkpoint may be, for which the end waits as well
 RESTARTS = 5  # of a courier that ends before the training, for example because memory ran out
+RESTART_PERIOD = 60.0  # seconds before each of them
 # What a cluster or a terminal sends to all processes of a training; the courier ends with the training, not by itself.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-RESTART_PERIOD = 60.0  # seconds between two of them
 
 
 class TrackedRun:
@@ -53,6 +56,7 @@ class TrackedRun:
         """
         self._config = config
         self._files = RunFiles(run_dir)
+        self._attempt = 0  # its number, once it has begun
         self._courier: subprocess.Popen[bytes] | None = None
         self._is_ending = False
         if not config.tracking.enabled:
@@ -65,24 +69,30 @@ class TrackedRun:
             return
         threading.Thread(target=self._listen, name="tracking", daemon=True).start()
 
-    def finish(self, status: str = "FINISHED", checkpoint: Path | None = None) -> None:
+    @property
+    def is_active(self) -> bool:
+        """Tell whether what is put into the run folder will be delivered."""
+        return self._courier is not None
+
+    def finish(self, status: str = FINISHED, checkpoint: Path | None = None) -> None:
         """Record how the training ended, as FINISHED, FAILED or KILLED, and wait a little until that is delivered.
 
         Args:
             status: how it ended.
-            checkpoint: its last one; with `tracking.log_checkpoint`, the end waits as long as its upload may take.
+            checkpoint: its last one; with `tracking.log_checkpoint`, the end of a training that finished waits as long
+                as its upload may take. One that was stopped has no time for it.
         """
-        courier, self._is_ending = self._courier, True
+        courier, self._courier, self._is_ending = self._courier, None, True
+        if self._attempt:
+            with suppress(OSError):  # of a full disk; the courier notices the end without it
+                self._files.end_attempt(self._attempt, status)
         if courier is None:
             return
-        self._courier = None
-        with suppress(OSError):  # of a full disk; the courier notices the end without it
-            self._files.end_attempt(status)
         assert courier.stdin
         with suppress(OSError):
             courier.stdin.close()
         patience = FINISH_PATIENCE
-        if checkpoint is not None and self._config.tracking.log_checkpoint:
+        if checkpoint is not None and self._config.tracking.log_checkpoint and status == FINISHED:
             patience += checkpoint.stat().st_size / SLOWEST_UPLOAD
         is_delivered = False
         with suppress(subprocess.TimeoutExpired):
@@ -96,19 +106,26 @@ class TrackedRun:
         return self._files.run_dir
 
     def _begin(self, training: str, inputs: Mapping[str, Mapping[str, str]] | None, continues: bool) -> None:
-        if not (continues and self._files.identity()):
+        if not continues:
             self._files.begin_run(training, inputs)
-        self._files.begin_attempt(own_settings(redact_config(self._config)))
+        elif not self._files.identity():
+            self._files.name_run(training, inputs)
+        store = redact(absolute_address(store_of(self._config)))
+        self._attempt = self._files.begin_attempt(own_settings(redact_config(self._config)), store).number
         write_code_changes(self._files.code)
 
     def _start_courier(self) -> subprocess.Popen[bytes]:
+        # A job runs a copy of the code, from a folder that Python does not look into by itself.
+        path = os.pathsep.join(filter(None, (str(Path(vclr.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+        own = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
+        # The address may hold a password, which every user of the machine could read in the arguments.
+        own[STORE_VARIABLE] = store_of(self._config)
         # A signal may come before the courier ignores it. It inherits what this thread blocks.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir)],
-                # The address may hold a password, which every user of the machine could read in the arguments.
-                env={**os.environ, "VCLR_TRACKING_STORE": store_of(self._config), "OMP_NUM_THREADS": "1"},
+                [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir), str(self._attempt)],
+                env=os.environ | own,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -119,7 +136,7 @@ class TrackedRun:
 
     def _listen(self) -> None:
         """Log what the courier says, and replace it if it ends too early."""
-        for _ in range(1 + RESTARTS):
+        for restarts in range(RESTARTS + 1):
             courier = self._courier
             if courier is None:
                 return
@@ -128,9 +145,14 @@ class TrackedRun:
                 for line in courier.stdout:
                     logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
             courier.wait()
-            if self._is_ending:
+            if self._is_ending or restarts == RESTARTS:
                 return
             courier.stdin.close()
             time.sleep(RESTART_PERIOD)
-            with suppress(OSError):
-                self._courier = self._start_courier() if not self._is_ending else None
+            if self._is_ending:
+                return
+            try:
+                self._courier = self._start_courier()
+            except OSError as error:
+                logger.warning("tracking: %s; training continues without it", first_line(error))
+                return

@@ -6,6 +6,7 @@ same run. Imports neither torch nor MLflow.
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import platform
@@ -17,14 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vclr.errors import UserError
-from vclr.files import atomic_path, read_json, write_json
+from vclr.files import atomic_path, write_json
 
 FOLDER = "tracking"  # in the run folder
 RESULTS = "results"  # in that one: a json file per evaluation and probe
 PICTURES = "pictures"
 RUN_FILE = "mlflow_run.json"  # in the run folder: where its run was stored last, for people and for the report
-CODE = "code.diff"  # what the code of the last attempt differed in from its git revision
+CODE = "code.diff"  # how the code of the last attempt differs from its git revision
+
+RECORDED = ("started", "settings", "job", "process", "user", "store")  # of an attempt, when it starts
+LOCK = ".lock"  # in the folder; held by who delivers it
 
 BEAT_PERIOD = 15.0  # seconds between two signs of life
 SILENCE = 90.0  # seconds without one after which a training on another machine counts as killed
@@ -48,6 +51,8 @@ class Attempt:
         settings: those that differ from the defaults.
         job: `id`, `name`, `restarts` and `nodes` of its SLURM job, as far as there is one.
         process: identifies the process on its machine, see `_describe_process`.
+        user: who started it.
+        store: the address of the store, without a password.
         status: FINISHED, FAILED or KILLED; RUNNING if no end was recorded.
     """
 
@@ -56,6 +61,8 @@ class Attempt:
     settings: dict[str, Any] = field(default_factory=dict)
     job: dict[str, str] = field(default_factory=dict)
     process: dict[str, Any] = field(default_factory=dict)
+    user: str = ""
+    store: str = ""
     status: str = RUNNING
     ended: float | None = None
 
@@ -79,18 +86,24 @@ class RunFiles:
 
     def is_of(self, training: str) -> bool:
         """Tell whether the run is of a training with this hash."""
-        return self._run().get("training") == training
+        with suppress(OSError):
+            return self._run().get("training") == training
+        return False
 
     def begin_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
-        """Begin a run, forget what an earlier one left, and return its identity.
+        """Remove what an earlier run left, begin one, and return its identity; arguments as of `name_run`."""
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            if path.name != LOCK:
+                path.rmdir() if path.is_dir() else path.unlink()
+        return self.name_run(training, inputs)
+
+    def name_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
+        """Give the run an identity, and return it.
 
         Args:
             training: hash of all that its weights depend on.
             inputs: what it reads: by name the `source`, a path, and the `digest`, a hash.
         """
-        if self.folder.is_dir():
-            for path in sorted(self.folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = uuid.uuid4().hex
         write_json(self._identity, {"id": identity, "training": training, "inputs": inputs or {}}, indent=1)
@@ -101,23 +114,36 @@ class RunFiles:
         return dict(self._run().get("inputs", {}))
 
     def _run(self) -> dict[str, Any]:
-        with suppress(UserError, TypeError, ValueError):  # damaged: as good as none
-            return dict(read_json(self._identity)) if self._identity.exists() else {}
-        return {}
+        """Return what `name_run` wrote; nothing if it was not called or the file is damaged."""
+        try:
+            content = json.loads(self._identity.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
-    def begin_attempt(self, settings: dict[str, Any]) -> Attempt:
-        """Record that this process starts or continues the training."""
-        started = Attempt(len(self.attempts()) + 1, time.time(), settings, _describe_job(), _describe_process())
-        facts = {"settings": started.settings, "job": started.job, "process": started.process}
-        self._append({"event": "start", "attempt": started.number, "time": started.started, **facts})
+    def begin_attempt(self, settings: dict[str, Any], store: str = "") -> Attempt:
+        """Record that this process starts or continues the training.
+
+        Args:
+            settings: those that differ from the defaults.
+            store: the address of the store, without a password.
+        """
+        number = len(self.attempts()) + 1
+        started = Attempt(number, time.time(), settings, _describe_job(), _describe_process(), _user_name(), store)
+        self._append({"event": "start", "attempt": number, **{key: getattr(started, key) for key in RECORDED}})
         self.beat()
         return started
 
-    def end_attempt(self, status: str) -> None:
-        """Record how the last attempt ended, unless that is known."""
-        attempts = self.attempts()
-        if attempts and attempts[-1].ended is None:
-            number = attempts[-1].number
+    def end_attempt(self, number: int, status: str, is_known: bool = True) -> None:
+        """Record how an attempt ended.
+
+        Args:
+            number: of the attempt.
+            status: FINISHED, FAILED or KILLED.
+            is_known: the training says so itself. Otherwise it only counts if the training has said nothing.
+        """
+        ended = next((attempt for attempt in self.attempts() if attempt.number == number), None)
+        if ended and (is_known or ended.ended is None):
             self._append({"event": "end", "attempt": number, "time": time.time(), "status": status})
 
     def attempts(self) -> list[Attempt]:
@@ -129,8 +155,7 @@ class RunFiles:
                     record = json.loads(line)
                     number = int(record["attempt"])
                     if record["event"] == "start":
-                        facts = (record["settings"], record["job"], record["process"])
-                        found[number] = Attempt(number, float(record["time"]), *facts)
+                        found[number] = Attempt(number, *(record[key] for key in RECORDED))
                     else:
                         found[number].status, found[number].ended = str(record["status"]), float(record["time"])
         return [found[number] for number in sorted(found)]
@@ -187,24 +212,35 @@ def _describe_job() -> dict[str, str]:
 
 def _describe_process() -> dict[str, Any]:
     """Describe this process so that its machine can tell later whether it is there; others cannot tell."""
-    import psutil
-
-    return {"pid": os.getpid(), "began": psutil.Process().create_time(), "machine": _name_machine()}
+    return {"pid": os.getpid(), "began": _began(os.getpid()), "machine": _name_machine()}
 
 
 def _is_there(process: dict[str, Any]) -> bool | None:
     """Tell whether a process is there; None if it belongs to another machine."""
-    import psutil
-
     if not process or process["machine"] != _name_machine():
         return None
+    return _began(process["pid"]) == process["began"]
+
+
+def _began(pid: int) -> int | None:
+    """Return when a process began, in ticks since its machine started; None if it is not there or has ended."""
+    import psutil
+
+    with suppress(OSError, IndexError, ValueError):
+        # Not psutil's time, which jumps with the clock of the machine.
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        state, *fields = status.rpartition(")")[2].split()
+        return None if state == "Z" else int(fields[18])
+    with suppress(psutil.Error):  # without /proc
+        return None if Path("/proc/self").exists() else round(psutil.Process(pid).create_time())
+    return None
+
+
+def _user_name() -> str:
     try:
-        found = psutil.Process(process["pid"])
-        return bool(abs(found.create_time() - process["began"]) < 1 and found.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return None
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user id of a container may have no name
+        return ""
 
 
 def _name_machine() -> str:

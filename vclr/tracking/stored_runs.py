@@ -17,7 +17,7 @@ from vclr.file_names import shown_path
 from vclr.tracking.database import database_file
 from vclr.tracking.figures import RESULTS_KEY
 from vclr.tracking.quiet import quiet_mlflow
-from vclr.tracking.record import PARENT
+from vclr.tracking.record import PARENT, quote
 from vclr.tracking.secrets import redact
 
 if TYPE_CHECKING:
@@ -109,10 +109,10 @@ def _ask_server(uri: str, ids: Sequence[str], experiments: Sequence[str]) -> lis
     try:
         names = {str(one.experiment_id): str(one.name) for one in _all_pages(client.search_experiments)}
         everywhere = [*names]
-        filters = [(everywhere, f"attributes.run_id IN ({_quoted(part)})") for part in _batches(ids)]
-        filters += [(everywhere, f"tags.`{PARENT}` = {_quoted([one])}") for one in ids]
+        filters = [(everywhere, f"attributes.run_id IN ({', '.join(map(quote, part))})") for part in _batches(ids)]
+        filters += [(everywhere, f"tags.`{PARENT}` = {quote(one)}") for one in ids]
         for wanted in experiments:
-            filters.append((everywhere, f"tags.experiment = {_quoted([wanted])}"))
+            filters.append((everywhere, f"tags.experiment = {quote(wanted)}"))
             filters += [([number], "") for number, name in names.items() if name == wanted]
         found = {}
         for where, text in filters:
@@ -165,7 +165,3 @@ def _all_pages(search: Any, **arguments: Any) -> Iterator[Any]:
 
 def _batches(values: Sequence[str]) -> Iterable[list[str]]:
     return ([*values[start : start + MAX_NAMES]] for start in range(0, len(values), MAX_NAMES))
-
-
-def _quoted(values: Sequence[str]) -> str:
-    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)

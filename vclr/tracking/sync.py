@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vclr.config import read_config
 from vclr.errors import UsageError, UserError, explain, first_line
 from vclr.files import read_json
+from vclr.tracking.database import database_file
 from vclr.tracking.delivery import BusyError, Delivered, Delivery, only_delivery
-from vclr.tracking.run_files import FOLDER, RUN_FILE
+from vclr.tracking.run_files import FOLDER, RUN_FILE, RunFiles
 from vclr.tracking.secrets import redact
 from vclr.tracking.store import complete, store_of
 
 log = logging.getLogger("vclr.tracking")
 
-LOCK_PATIENCE = 1.0  # seconds; a running training holds the lock as long as it lasts
+LOCK_PATIENCE = 5.0  # seconds for another delivery to end
 
 
 def find_run_folders(folders: Sequence[Path]) -> list[Path]:
@@ -40,30 +42,40 @@ def _search(folder: Path) -> Iterator[Path]:
     if (folder / "config.yaml").is_file() and ((folder / "metrics.jsonl").is_file() or (folder / FOLDER).is_dir()):
         yield folder
         return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        log.warning("%s: cannot be read; left out", folder)
+        return
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             yield from _search(path)
 
 
-def store_of_folder(run_dir: Path) -> str:
-    """Return the address of the store that a training was configured to use."""
-    return store_of(read_config(run_dir / "config.yaml"))
-
-
 def store_of_run(run_dir: Path, *known: str) -> str:
-    """Return the address of the store that has the run of a folder already, else that of `store_of_folder`.
+    """Return the address of the store of a run: the one that has it, else the one that its training was to use.
+
+    A database that is not there, as after the folder was copied to another machine, does not count.
 
     Args:
         run_dir: the run folder.
         known: addresses that may be meant if the folder names one whose password is hidden.
+
+    Raises:
+        UserError: the folder names no store, or one whose password is not known.
     """
-    if (run_dir / RUN_FILE).is_file():
-        return complete(read_json(run_dir / RUN_FILE)["uri"], *known)
-    return store_of_folder(run_dir)
+    files = RunFiles(run_dir)
+    named = [read_json(run_dir / RUN_FILE)["uri"]] if (run_dir / RUN_FILE).is_file() else []
+    named += [attempt.store for attempt in files.attempts()[::-1] if attempt.store]
+    for address in named:
+        database = database_file(address)
+        if database is None or database.is_file():
+            return complete(address, *known)
+    if not (run_dir / "config.yaml").is_file():
+        raise UserError(f"{run_dir}: is not a run folder (it has no config.yaml)")
+    return store_of(read_config(run_dir / "config.yaml"))
 
 
-def deliver_folder(run_dir: Path, uri: str) -> Delivered:
-    """Deliver a run folder to a store, unless another process is at it.
+def deliver_folder(run_dir: Path, uri: str = "") -> Delivered:
+    """Deliver a run folder to a store, by default that of the run, unless another process is at it.
 
     Raises:
         BusyError: another process is at it.
@@ -71,20 +83,27 @@ def deliver_folder(run_dir: Path, uri: str) -> Delivered:
     """
     with only_delivery(run_dir, LOCK_PATIENCE):
         try:
-            return Delivery(run_dir, uri).deliver()
+            return Delivery(run_dir, uri or store_of_run(run_dir), keeps_address=not uri).deliver()
         except Exception as error:
             told = explain(error)
             raise UserError(f"{run_dir}: {redact(told[0] if told else first_line(error))}") from None
 
 
-def deliver_now(run_dir: Path, uri: str) -> None:
-    """Deliver a run folder in which something is new. An error is only a warning: it is delivered another time."""
+def deliver_now(run_dir: Path, *known: str) -> None:
+    """Deliver a run folder in which something is new. An error is only a warning: it is delivered another time.
+
+    Args:
+        run_dir: the run folder.
+        known: as of `store_of_run`.
+    """
     try:
-        done = deliver_folder(run_dir, uri)
+        with only_delivery(run_dir, LOCK_PATIENCE):
+            problems = Delivery(run_dir, store_of_run(run_dir, *known)).deliver().problems
     except BusyError:  # whoever is at it looks into the folder again
         return
-    except UserError as error:
-        log.warning("%s; deliver it later with: vclr track sync %s", error, run_dir)
-        return
-    for problem in done.problems:
-        log.warning("%s: not in MLflow: %s", run_dir, problem)
+    except Exception as error:
+        told = explain(error)
+        problems = [told[0] if told else first_line(error)]
+    for problem in problems:
+        said = redact(f"{run_dir}: not in MLflow: {problem}")
+        log.warning("%s; deliver it later with: vclr track sync %s", said, run_dir)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 MEGABYTE = 1e6
 
 
@@ -10,18 +12,21 @@ def sample_system() -> dict[str, float]:
 
     Returns:
         `system/...` metrics. The processor's share counts from the previous call (0 in the first). GPUs are left
-        out until the training has used one, so that measuring never claims memory on a device.
+        out until the training has used one, so that measuring never claims memory on a device. Nothing if the machine
+        or a GPU does not answer.
     """
     import psutil
 
-    memory = psutil.virtual_memory()
-    return {
-        "system/cpu_utilization_percentage": psutil.cpu_percent(),
-        "system/system_memory_usage_megabytes": memory.used / MEGABYTE,
-        "system/system_memory_usage_percentage": memory.percent,
-        "system/process_memory_megabytes": psutil.Process().memory_info().rss / MEGABYTE,
-        **_sample_gpus(),
-    }
+    with suppress(psutil.Error, OSError, RuntimeError):  # of a GPU that is lost
+        memory = psutil.virtual_memory()
+        return {
+            "system/cpu_utilization_percentage": psutil.cpu_percent(),
+            "system/system_memory_usage_megabytes": memory.used / MEGABYTE,
+            "system/system_memory_usage_percentage": memory.percent,
+            "system/process_memory_megabytes": psutil.Process().memory_info().rss / MEGABYTE,
+            **_sample_gpus(),
+        }
+    return {}
 
 
 def _sample_gpus() -> dict[str, float]:
@@ -44,6 +49,5 @@ def _sample_gpus() -> dict[str, float]:
             used = total - free
         else:
             continue
-        metrics[f"system/gpu_{index}_memory_usage_megabytes"] = used / MEGABYTE
         metrics[f"system/gpu_{index}_memory_usage_percentage"] = 100 * used / total
     return metrics
