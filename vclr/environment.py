@@ -57,12 +57,23 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
 
 def _git_state() -> tuple[str | None, bool | None]:
     """Return the state of the repository that holds the package, else of the working directory's repository."""
+    folder, revision = _find_repository()
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no") if revision else None
+    return revision, None if changes is None else bool(changes)
+
+
+def read_code_changes() -> str:
+    """Return how the code differs from the revision that `describe_environment` names: the output of `git diff`."""
+    folder, revision = _find_repository()
+    return (_git(folder, "diff", "HEAD") or "") if revision else ""
+
+
+def _find_repository() -> tuple[Path, str | None]:
+    """Return a folder of the repository, and its revision; None outside git."""
     for folder in (Path(__file__).parent, Path.cwd()):
-        revision = _git(folder, "rev-parse", "HEAD")
-        if revision:
-            changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-            return revision, None if changes is None else bool(changes)
-    return None, None
+        if revision := _git(folder, "rev-parse", "HEAD"):
+            return folder, revision
+    return Path.cwd(), None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -71,7 +82,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, env=environment
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            env=environment,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -40,7 +40,6 @@ class RunFolder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.data_hashes: dict[str, str] = {}  # of everything that the training reads
-        self.environment: dict[str, Any] = {}  # of the machine that it runs on
         self.path = Path(config.train.output_dir)
         self.checkpoints = Checkpoints(self.path / "checkpoints", config.train.checkpointer.max_to_keep)
         self.metrics = self.path / "metrics.jsonl"
@@ -131,7 +130,6 @@ class RunFolder:
 
     def write_description(self, environment: dict[str, Any]) -> None:
         """Describe the training: configuration, without passwords, environment, hashes of the data."""
-        self.environment = environment
         self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as partial:
             partial.write_text(dump_config(redact_config(self.config)), encoding="utf-8")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import vclr
 from vclr.config import Config
+from vclr.environment import read_code_changes
 from vclr.errors import UserError, first_line
-from vclr.tracking.code_changes import write_code_changes
 from vclr.tracking.database import absolute_address
 from vclr.tracking.description import own_settings
 from vclr.tracking.run_files import FINISHED, RunFiles
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 STORE_VARIABLE = "VCLR_TRACKING_STORE"  # of the courier's environment: the address of the store
 FINISH_PATIENCE = 10.0  # seconds that the end of a training waits for the last delivery
+MAX_CHANGES = 500_000  # characters of a difference of the code; beyond that it is data
 SLOWEST_UPLOAD = 2e6  # bytes per second: how slow the upload of a checkpoint may be, for which the end waits as well
 RESTARTS = 5  # of a courier that ends before the training, for example because memory ran out
 RESTART_PERIOD = 60.0  # seconds before each of them
@@ -112,7 +113,10 @@ class TrackedRun:
             self._files.name_run(training, inputs)
         store = redact(absolute_address(store_of(self._config)))
         self._attempt = self._files.begin_attempt(own_settings(redact_config(self._config)), store).number
-        write_code_changes(self._files.code)
+        if changes := redact(read_code_changes()[:MAX_CHANGES]):
+            self._files.code.write_text(changes + "\n", encoding="utf-8")
+        else:
+            self._files.code.unlink(missing_ok=True)
 
     def _start_courier(self) -> subprocess.Popen[bytes]:
         # A job runs a copy of the code, from a folder that Python does not look into by itself.
