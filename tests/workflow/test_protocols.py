@@ -29,6 +29,7 @@ evaluation:
     both: {annotations: data/raw/mini/annotations_train.json, images: data/raw/mini/images}
 """
 PROBE = "results/mini/seed0/novel/probe.json"
+PICTURE = "pictures/probe_novel/probe.png"
 RESULTS = [f"results/mini/seed0/{protocol}/metrics.json" for protocol in ("novel", "both")]
 
 
@@ -59,7 +60,7 @@ def test_one_model_on_two_test_sets_from_training_to_mlflow(checkout, tmp_path):
     assert {"results/novel/mask_ar_100", "results/both/mask_ar_100", "results/both/known/mask_ar_100"} <= stored
     probe = read_json(checkout.folder / PROBE)
     assert probe["provenance"] == found[RESULTS[0]]
-    assert [one.path for one in client.list_artifacts(run["run_id"], "probe/novel")] == ["probe/novel/probe.png"]
+    assert [one.path for one in client.list_artifacts(run["run_id"], "pictures/probe_novel")] == [PICTURE]
     photos = probe["renderings"]["natural"]["groups"]["novel"]["metrics"]
     evaluated = read_json(checkout.folder / RESULTS[0])["groups"]["novel"]
     assert photos == {name: value for name, value in evaluated.items() if name not in ("intervals", MAX_PREDICTIONS)}
