@@ -80,7 +80,7 @@ def test_splits_views_proposals_and_a_training_below_another_root(checkout, tmp_
     config = (target, "--cores", "2", "--config", "training_threads=1", f"data={root}")
     output = checkout.run("snakemake", *config)
     assert set(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE)) == {
-        "split", "views", "proposals", "train", "evaluate",
+        "split", "views", "inspect_views", "proposals", "train", "evaluate",
     }  # fmt: skip
     assert not (checkout.folder / "data").exists()
     provenance = read_json(checkout.folder / target)["provenance"]
