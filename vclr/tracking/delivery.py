@@ -24,6 +24,7 @@ from vclr.tracking.description import describing_tags, experiment_of, input_data
 from vclr.tracking.figures import Result, newest_results, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
 from vclr.tracking.points import NewRecords, points_of
+from vclr.tracking.portions import all_pages
 from vclr.tracking.record import (
     HEARTBEAT,
     IDENTITY,
@@ -145,7 +146,7 @@ class Delivery:
         self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
         identity = self._files.identity() or self._files.name_run()
-        everywhere = [str(one.experiment_id) for one in client.search_experiments()]
+        everywhere = [str(one.experiment_id) for one in all_pages(client.search_experiments)]
         begun = find_runs(client, everywhere, {IDENTITY: identity})  # `tracking.experiment` may have changed since
         own = begun[0].info.experiment_id if begun else None
         experiment_id = str(own or find_experiment(client, config.tracking.experiment, self._uri))

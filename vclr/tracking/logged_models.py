@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -16,6 +16,7 @@ from vclr.tracking.checkpoint_parts import PARTS_FOLDER, upload_parts
 from vclr.tracking.checkpoint_pointer import POINTER_FILE, PREFIX, CheckpointPointer
 from vclr.tracking.model_files import write_model_files
 from vclr.tracking.points import valid_key
+from vclr.tracking.portions import all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,7 +80,8 @@ def log_checkpoint(
 
 def models_of_run(client: MlflowClient, run: Run) -> list[LoggedModel]:
     """Return the logged models of a run, oldest first."""
-    found = _search(client, run.info.experiment_id, f"source_run_id = '{run.info.run_id}'")
+    condition = f"source_run_id = '{run.info.run_id}'"
+    found = all_pages(client.search_logged_models, [run.info.experiment_id], condition)
     return sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
 
 
@@ -203,13 +205,3 @@ def _point_of_run(client: MlflowClient, run: Run, key: str, value: float, iterat
 def _data_set_of(metric: str, datasets: Mapping[str, DataSet]) -> DataSet | None:
     starts = [start for start in datasets if metric.startswith(start)]
     return datasets[max(starts, key=len)] if starts else None
-
-
-def _search(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[LoggedModel]:
-    token = None
-    while True:
-        page = client.search_logged_models([experiment_id], condition, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

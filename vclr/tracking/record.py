@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vclr.tracking.database import artifact_root, prepare_database
 from vclr.tracking.points import Point, valid_key
+from vclr.tracking.portions import all_pages, in_batches
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.run_files import RUNNING
 from vclr.tracking.secrets import redact
@@ -28,8 +29,6 @@ IDENTITY = "vclr.run_id"  # tag: which run this is, in every store
 KIND = "vclr.kind"  # tag: `training`, or `experiment` for the parent of an experiment's trainings
 PARENT = "mlflow.parentRunId"  # tag: the run of its experiment
 HEARTBEAT = "vclr.heartbeat"  # tag: when the training was last seen running, in seconds since 1970
-
-Item = TypeVar("Item")
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -59,14 +58,8 @@ def find_experiment(client: MlflowClient, name: str, uri: str) -> str:
 def find_runs(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
     """Return the runs of MLflow experiments that have these tags and were not deleted, the oldest first."""
     wanted = " and ".join(f"tags.`{key}` = {quote(value)}" for key, value in tags.items())
-    found: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs(list(experiment_ids), wanted, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda run: (run.info.start_time or 0, run.info.run_id))
+    found = all_pages(client.search_runs, list(experiment_ids), wanted)
+    return sorted(found, key=lambda run: (run.info.start_time or 0, run.info.run_id))
 
 
 def find_or_create(
@@ -123,7 +116,7 @@ class RunRecord:
         from mlflow.entities import Metric
 
         new = self._select_new(points)
-        for batch in _batches(new, MAX_METRICS):
+        for batch in in_batches(new, MAX_METRICS):
             metrics = [Metric(point.key, point.value, point.time_ms, point.iteration) for point in batch]
             self.client.log_batch(self.id, metrics=metrics)
             self._iterations.update({point.key: point.iteration for point in batch})
@@ -146,7 +139,7 @@ class RunRecord:
         from mlflow.entities import Metric
 
         new = [Metric(key, value, time_ms, 0) for key, value in figures.items() if self._is_news(key, value, time_ms)]
-        for batch in _batches(new, MAX_METRICS):
+        for batch in in_batches(new, MAX_METRICS):
             self.client.log_batch(self.id, metrics=batch)
             self._figures.update({metric.key: (metric.value, metric.timestamp) for metric in batch})
         return len(new)
@@ -161,7 +154,7 @@ class RunRecord:
 
         known = {valid_key(key): redact(str(value))[:MAX_PARAM_LENGTH] for key, value in values.items()}
         new = [Param(key, value) for key, value in known.items() if key not in self._params]
-        for batch in _batches(new, MAX_PARAMS_OR_TAGS):
+        for batch in in_batches(new, MAX_PARAMS_OR_TAGS):
             self.client.log_batch(self.id, params=batch)
             self._params.update({param.key: param.value for param in batch})
 
@@ -173,7 +166,7 @@ class RunRecord:
             valid_key(key): redact(str(value))[:MAX_TAG_LENGTH] for key, value in tags.items() if value is not None
         }
         new = [RunTag(key, value) for key, value in known.items() if self.tags.get(key) != value]
-        for batch in _batches(new, MAX_PARAMS_OR_TAGS):
+        for batch in in_batches(new, MAX_PARAMS_OR_TAGS):
             self.client.log_batch(self.id, tags=batch)
             self.tags.update({tag.key: tag.value for tag in batch})
 
@@ -206,8 +199,3 @@ class RunRecord:
 def quote(text: str) -> str:
     """Return a text for a filter of MLflow, which knows no escapes."""
     return f'"{text}"' if "'" in text else f"'{text}'"
-
-
-def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from vclr.tracking.portions import all_pages
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -83,11 +85,4 @@ def _create(client: MlflowClient, name: str) -> None:
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    versions: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        versions += page
-        token = page.token
-        if not token:
-            return versions
+    return [*all_pages(client.search_model_versions, f"name = '{name}'")]

@@ -6,7 +6,7 @@ A SQLite file is read directly, because MLflow takes seconds for 200 runs; serve
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from vclr.errors import UserError, first_line
 from vclr.file_names import shown_path
 from vclr.tracking.database import database_file
 from vclr.tracking.figures import RESULTS_KEY
+from vclr.tracking.portions import all_pages, in_batches
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.record import PARENT, quote
 from vclr.tracking.secrets import redact
@@ -95,7 +96,7 @@ def _read_database(database: Path, ids: Sequence[str], experiments: Sequence[str
                 ("latest_metrics", f"and is_nan = 0 and key like '{RESULTS_KEY}%'"),
             ):
                 name = "figures" if table == "latest_metrics" else table
-                for part in _batches([*runs]):
+                for part in in_batches([*runs], MAX_NAMES):
                     query = f"select run_uuid, key, value from {table} where run_uuid in ({places(part)}) {condition}"
                     for run_id, key, value in connection.execute(query, part):
                         getattr(runs[run_id], name)[key] = value
@@ -107,16 +108,18 @@ def _read_database(database: Path, ids: Sequence[str], experiments: Sequence[str
 def _ask_server(uri: str, ids: Sequence[str], experiments: Sequence[str]) -> list[StoredRun]:
     client = open_client(uri)
     try:
-        names = {str(one.experiment_id): str(one.name) for one in _all_pages(client.search_experiments)}
+        groups = all_pages(client.search_experiments, max_results=MAX_PAGE)
+        names = {str(one.experiment_id): str(one.name) for one in groups}
         everywhere = [*names]
-        filters = [(everywhere, f"attributes.run_id IN ({', '.join(map(quote, part))})") for part in _batches(ids)]
+        parts = (", ".join(map(quote, part)) for part in in_batches(ids, MAX_NAMES))
+        filters = [(everywhere, f"attributes.run_id IN ({part})") for part in parts]
         filters += [(everywhere, f"tags.`{PARENT}` = {quote(one)}") for one in ids]
         for wanted in experiments:
             filters.append((everywhere, f"tags.experiment = {quote(wanted)}"))
             filters += [([number], "") for number, name in names.items() if name == wanted]
         found = {}
         for where, text in filters:
-            for run in _all_pages(client.search_runs, experiment_ids=where, filter_string=text):
+            for run in all_pages(client.search_runs, where, text, max_results=MAX_PAGE):
                 found[run.info.run_id] = from_mlflow(run, names[str(run.info.experiment_id)])
     except Exception as error:  # MLflow's, those of its HTTP client and of its store
         raise UserError(redact(f"{uri}: cannot be read: {first_line(error)}")) from None
@@ -151,17 +154,3 @@ def read_run_file(uri: str, run_id: str, name: str) -> str | None:
         return Path(client.download_artifacts(run_id, name)).read_text(encoding="utf-8", errors="replace")
     except Exception:  # the artifact store may be out of reach where the database is not
         return None
-
-
-def _all_pages(search: Any, **arguments: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(**arguments, max_results=MAX_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _batches(values: Sequence[str]) -> Iterable[list[str]]:
-    return ([*values[start : start + MAX_NAMES]] for start in range(0, len(values), MAX_NAMES))

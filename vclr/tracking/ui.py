@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vclr.errors import UserError, first_line
 from vclr.tracking.database import artifact_root, database_file, prepare_database
 from vclr.tracking.mlflow_process import LOOPBACK, access_settings, check_port, running_mlflow, until_interrupted
+from vclr.tracking.portions import all_pages
 from vclr.tracking.quiet import SETTINGS
 from vclr.tracking.saved_view import comparison_query
 from vclr.tracking.secrets import redact
@@ -81,7 +82,7 @@ def start_page(uri: str) -> str:
 
 def _newest_experiment(client: MlflowClient) -> str | None:
     """Return the id of the experiment with the newest run that was not deleted, or None."""
-    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    experiments = [str(one.experiment_id) for one in all_pages(client.search_experiments)]
     newest = client.search_runs(experiments, max_results=1, order_by=["attributes.start_time DESC"])
     return str(newest[0].info.experiment_id) if newest else None
 
