@@ -89,6 +89,12 @@ def in_one_line(text: str) -> str:
     return f"{shown[: MAX_LINE * 2 // 3]} ... {shown[-MAX_LINE // 3 :]}"
 
 
+def one_line(error: BaseException) -> str:
+    """Return any error as one line, for whoever goes on without what failed."""
+    explanation = explain(error)
+    return explanation[0] if explanation else first_line(error)
+
+
 def explain(error: BaseException) -> tuple[str, int] | None:
     """Return a one-line explanation of an error and the exit code; None for a bug, which shows its traceback."""
     if isinstance(error, UserError):

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vclr.errors import explain, first_line
+from vclr.errors import one_line
 from vclr.tracking.delivery import BusyError, Delivery, only_delivery
 from vclr.tracking.run import IGNORED_SIGNALS, STORE_VARIABLE
 from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
@@ -69,8 +69,7 @@ class Courier:
         except BusyError:  # `vclr track sync`, or the courier of the attempt before
             return False
         except Exception as error:
-            told = explain(error)
-            problems = [told[0] if told else first_line(error)]
+            problems = [one_line(error)]
         if not problems:
             self._delay, self._retry_at, self._last_problem = POLL_PERIOD, 0.0, ""
             return True

@@ -188,10 +188,7 @@ class Delivery:
         """Store the checkpoints of a training that ended; those that are stored with these results are not read."""
         stored = json.loads(record.tags.get(CHECKPOINTS, "{}"))
         for path in find_checkpoints(self._run_dir):
-            stat = path.stat()
-            state = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {self._upload} {results}".encode()).hexdigest()[
-                :DIGITS
-            ]
+            state = _describe_state(path, self._upload, results)
             if stored.get(path.name) == state:
                 continue
             try:
@@ -242,6 +239,13 @@ def only_delivery(run_dir: Path, timeout: float) -> Iterator[None]:
         return
     with lock:
         yield
+
+
+def _describe_state(checkpoint: Path, upload: bool, results: list[Result]) -> str:
+    """Return digits that differ if anything is new that MLflow gets of a checkpoint, whose bytes are not read."""
+    stat = checkpoint.stat()
+    text = f"{stat.st_size} {stat.st_mtime_ns} {upload} {results}"
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def _as_tag(stored: dict[str, str]) -> str:

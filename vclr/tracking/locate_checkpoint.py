@@ -13,9 +13,9 @@ from vclr.errors import UsageError, UserError, first_line
 from vclr.file_names import shown_path
 from vclr.tracking.checkpoint_parts import PARTS_FOLDER, join_parts
 from vclr.tracking.checkpoint_pointer import CheckpointPointer
-from vclr.tracking.database import database_file, prepare_database
+from vclr.tracking.database import database_file
 from vclr.tracking.logged_models import models_of_run, names_of
-from vclr.tracking.quiet import quiet_mlflow
+from vclr.tracking.record import open_store
 from vclr.tracking.registered_models import model_of
 from vclr.tracking.secrets import redact
 
@@ -57,10 +57,7 @@ def locate(reference: str, uri: str) -> Path:
     database = database_file(uri)
     if database is not None and not database.is_file():
         raise UserError(f"{reference}: {shown_path(database)}: no such database; set MLFLOW_TRACKING_URI")
-    quiet_mlflow()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(prepare_database(uri))
+    client = open_store(uri)
     with _explained(reference):
         model = find(client, reference)
     pointer = CheckpointPointer.from_tags(model.tags, reference)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vclr.config import read_config
-from vclr.errors import UsageError, UserError, explain, first_line
+from vclr.errors import UsageError, UserError, one_line
 from vclr.files import read_json
 from vclr.tracking.database import database_file
 from vclr.tracking.delivery import BusyError, Delivered, Delivery, only_delivery
@@ -74,8 +74,13 @@ def store_of_run(run_dir: Path, *known: str) -> str:
     return store_of(read_config(run_dir / "config.yaml"))
 
 
-def deliver_folder(run_dir: Path, uri: str = "") -> Delivered:
+def deliver_folder(run_dir: Path, uri: str = "", *known: str) -> Delivered:
     """Deliver a run folder to a store, by default that of the run, unless another process is at it.
+
+    Args:
+        run_dir: the run folder.
+        uri: the address of another store.
+        known: as of `store_of_run`.
 
     Raises:
         BusyError: another process is at it.
@@ -83,10 +88,9 @@ def deliver_folder(run_dir: Path, uri: str = "") -> Delivered:
     """
     with only_delivery(run_dir, LOCK_PATIENCE):
         try:
-            return Delivery(run_dir, uri or store_of_run(run_dir), keeps_address=not uri).deliver()
+            return Delivery(run_dir, uri or store_of_run(run_dir, *known), keeps_address=not uri).deliver()
         except Exception as error:
-            told = explain(error)
-            raise UserError(f"{run_dir}: {redact(told[0] if told else first_line(error))}") from None
+            raise UserError(redact(f"{run_dir}: {one_line(error)}")) from None
 
 
 def deliver_now(run_dir: Path, *known: str) -> None:
@@ -97,13 +101,10 @@ def deliver_now(run_dir: Path, *known: str) -> None:
         known: as of `store_of_run`.
     """
     try:
-        with only_delivery(run_dir, LOCK_PATIENCE):
-            problems = Delivery(run_dir, store_of_run(run_dir, *known)).deliver().problems
+        problems = [f"{run_dir}: {problem}" for problem in deliver_folder(run_dir, "", *known).problems]
     except BusyError:  # whoever is at it looks into the folder again
         return
-    except Exception as error:
-        told = explain(error)
-        problems = [told[0] if told else first_line(error)]
+    except UserError as error:
+        problems = [str(error)]
     for problem in problems:
-        said = redact(f"{run_dir}: not in MLflow: {problem}")
-        log.warning("%s; deliver it later with: vclr track sync %s", said, run_dir)
+        log.warning("%s; not in MLflow; deliver it later with: vclr track sync %s", problem, run_dir)
