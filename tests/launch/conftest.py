@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.processes import running
+from tests.tiny_training import TINY
 from vclr.config import Config, dump_config
 from vclr.launch.cluster import ClusterError, ask
 
@@ -22,16 +23,11 @@ MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
 # Periods in the middle of each other; small enough for four processes on two cores.
 SETTINGS = (
-    "dataloader.train.mapper.short_edge_length=[64]",
-    "dataloader.test.mapper.short_edge_length=64",
+    *TINY,
     "dataloader.train.total_batch_size=4",
-    "model.num_queries=20",
-    "model.criterion.num_points=64",
     "train.max_iter=60",
-    "optimizer.milestones=[]",
     "train.log_period=3",
     "train.checkpointer.period=7",
-    "train.device=cpu",
     "tracking.enabled=False",
     "launcher.poll_seconds=2",
 )

@@ -16,13 +16,6 @@ from pathlib import Path
 from tests.servers.ports import free_port
 
 START_TIMEOUT = 120.0  # seconds
-PEOPLE = """[mlflow]
-default_permission = EDIT
-database_uri = sqlite:///{database}
-admin_username = {user}
-admin_password = {password}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-"""
 
 
 class TrackingServer:
@@ -45,7 +38,6 @@ class TrackingServer:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"mlflow_{self.port}.log"
-        self._app: tuple[str, ...] = ()
         # A server must not take another one for its own store.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         self._environment = {
@@ -58,19 +50,12 @@ class TrackingServer:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def require_password(self, user: str, password: str) -> None:
-        """Let only one person in, who has a password; call it before the start."""
-        people = self.log.with_suffix(".ini")
-        people.write_text(PEOPLE.format(database=self.log.with_suffix(".db"), user=user, password=password))
-        self._app = ("--app-name", "basic-auth")
-        self._environment |= {"MLFLOW_AUTH_CONFIG_PATH": str(people), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test"}
-
     def start(self) -> None:
         """Start it and wait until it answers."""
         assert not self.is_running()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1", *self._app],
+                [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.processes import running
+from tests.tiny_training import TINY
 from tests.tracking.folders import assert_delivered, points_in, stored_run, stored_runs
 from vclr.config import Config, dump_config
 
@@ -22,18 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MakeConfig = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
-    "dataloader.train.mapper.short_edge_length=[64]",
-    "dataloader.test.mapper.short_edge_length=64",
+    *TINY,
     "dataloader.train.total_batch_size=2",
     "dataloader.train.num_workers=0",
-    "model.num_queries=20",
-    "model.criterion.num_points=64",
-    "optimizer.milestones=[]",
     "train.max_iter=90",
     "train.log_period=1",
     "train.checkpointer.period=9",
     "train.num_threads=1",
-    "train.device=cpu",
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.simulated_store import fill_store
 from tests.report.chromium import CHROMIUM, in_chromium
-from tests.tracking.test_ui import free_port
+from tests.servers.ports import free_port
 from vclr.tracking.saved_view import COMPARISON, TABLE
 from vclr.tracking.ui import serve_ui, start_page
 

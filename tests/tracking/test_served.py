@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
-from tests.tracking.servers import answering, free_port
+from tests.servers.ports import free_port
 from vclr.catalog.weights import WEIGHTS
 from vclr.cli import app
 from vclr.config import Config, dump_config, evaluated_weights, load_config
@@ -30,6 +29,7 @@ from vclr.files import read_json
 from vclr.models.build import build_model
 from vclr.pictures import write_png
 from vclr.tracking.logged_models import log_checkpoint
+from vclr.tracking.mlflow_process import running_mlflow
 from vclr.tracking.registered_models import register_best
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
@@ -187,11 +187,9 @@ def test_served_checkpoint_answers_as_predict_does(
     model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, False)
     register_best(client, "demo", model_id, "results/mask_ar_100", 20.0)
     expected = predicted(photos, checkpoint, tmp_path / "out")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
     reference = form.format(model_id=model_id, run_id=run_id)
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", reference, "--env-manager", "local"]
-    with answering([*command, "--port", str(port)], f"{address}/health", tmp_path / "serve.log"):
+    arguments = ["models", "serve", "-m", reference, "--env-manager", "local"]
+    with running_mlflow(arguments, {}, "127.0.0.1", free_port()) as (address, _):
         rows = table(photos).to_dict(orient="records")
         assert invoke(address, {"dataframe_records": rows}) == (200, {"predictions": expected}), "to the last digit"
         assert invoke(address, {"inputs": rows[:1]}) == (200, {"predictions": expected[:1]})

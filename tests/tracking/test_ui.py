@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.servers.ports import free_port
 from tests.tracking.folders import begin, deliver, record
 from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
@@ -22,12 +23,6 @@ from vclr.tracking.mlflow_process import access_settings
 from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, open_ui, start_page
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetch(address: str, body: dict | None = None) -> bytes:

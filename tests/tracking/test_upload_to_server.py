@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tests.tracking.servers import answering, free_port
+from tests.servers.tracking_server import TrackingServer
 from vclr.tracking import checkpoint_parts
 from vclr.tracking.checkpoint_parts import part_sizes
 from vclr.tracking.locate_checkpoint import locate
@@ -26,44 +25,23 @@ KEY = "results/novel/all/mask_ar_100"
 SIZE = 40_000_000
 
 
-class Server:
-    """A tracking server in a folder, which can be killed and started again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._running = ExitStack()
-
-    def start(self) -> None:
-        store = [f"sqlite:///{self.folder}/server.db", "--artifacts-destination", str(self.folder / "artifacts")]
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", *store]
-        self._running.enter_context(answering(command, f"{self.address}/health", self.folder / "server.log"))
-
-    def stop(self) -> None:
-        self._running.close()
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrackingServer]:
     quiet_mlflow()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     monkeypatch.setattr(checkpoint_parts, "PART_BYTES", 1 << 20)
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    with TrackingServer(f"sqlite:///{tmp_path}/server.db", f"{tmp_path}/artifacts", tmp_path) as server:
+        yield server
 
 
 def parts_in(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in folder.rglob("*.part")}
 
 
-def test_upload_goes_on_after_the_server_was_restarted(server: Server, tmp_path: Path):
+def test_upload_goes_on_after_the_server_was_restarted(server: TrackingServer, tmp_path: Path):
     checkpoint = tmp_path / "last.pt"
     checkpoint.write_bytes(bytes(range(256)) * (SIZE // 256))
-    client = MlflowClient(server.address)
+    client = MlflowClient(server.uri)
     run_id = client.create_run(client.create_experiment("demo")).info.run_id
     client.log_metric(run_id, KEY, 31.5, timestamp=1234, step=0)
     before: dict[str, int] = {}
@@ -71,7 +49,7 @@ def test_upload_goes_on_after_the_server_was_restarted(server: Server, tmp_path:
     def restart() -> None:
         while len(parts_in(tmp_path / "artifacts")) < 3:
             time.sleep(0.01)
-        server.stop()
+        server.kill()
         sizes = part_sizes(checkpoint.stat().st_size, 1 << 20)
         stored = parts_in(tmp_path / "artifacts").items()
         before.update({name: path.stat().st_mtime_ns for name, path in stored if path.stat().st_size == sizes[name]})
@@ -95,15 +73,15 @@ def test_upload_goes_on_after_the_server_was_restarted(server: Server, tmp_path:
     assert {name: parts[name].stat().st_mtime_ns for name in before} == before, "no part was sent twice"
 
 
-def test_reference_downloads_what_another_machine_logged(server: Server, tmp_path: Path):
+def test_reference_downloads_what_another_machine_logged(server: TrackingServer, tmp_path: Path):
     checkpoint = tmp_path / "last.pt"
     checkpoint.write_bytes(content := b"weights" * 500_000)
-    client = MlflowClient(server.address)
+    client = MlflowClient(server.uri)
     run_id = client.create_run(client.create_experiment("demo")).info.run_id
     model_id = log_checkpoint(client, run_id, checkpoint, {}, {}, True)
     assert register_best(client, "demo", model_id, KEY, 20.0) == register_best(client, "demo", model_id, KEY, 20.0)
     checkpoint.unlink()
     before = mlflow.get_tracking_uri()
     for reference in ("models:/demo/1", "models:/demo@best", f"models:/{model_id}", f"runs:/{run_id}"):
-        assert locate(reference, server.address).read_bytes() == content
+        assert locate(reference, server.uri).read_bytes() == content
     assert mlflow.get_tracking_uri() == before

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sqlite3
-import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,19 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.processes import running
+from tests.servers.bucket import BUCKET, running_bucket
 from vclr.config import load_config
 from vclr.engine.train import hash_training_data
 from vclr.files import read_json
 from vclr.generate.pack import pack_folder
 
-SERVER = """
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(port=0, verbose=False)
-server.start()
-print(*server.get_host_and_port(), flush=True)
-input()
-"""
 SMALL = (
     *("model.num_queries=10", "model.criterion.num_points=16", "dataloader.train.mapper.short_edge_length=[40]"),
     *("dataloader.train.total_batch_size=1", "dataloader.train.num_workers=1", "train.max_iter=1", "train.device=cpu"),
@@ -46,29 +36,17 @@ def folder_remote(tmp_path: Path) -> Remote:
 @pytest.fixture
 def s3_remote(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     """A bucket on a server of its own, whose credentials are in the environment as a person has them."""
-    for name, value in (("ACCESS_KEY_ID", "person"), ("SECRET_ACCESS_KEY", "secret"), ("DEFAULT_REGION", "eu-west-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with running([sys.executable, "-c", SERVER], stdin=-1, stdout=-1) as server:
-        assert server.stdin is not None and server.stdout is not None
-        host, port = server.stdout.readline().split()
-        url = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{port}"
-        bucket = f"{url}/experiments"
-        with urllib.request.urlopen(urllib.request.Request(bucket, method="PUT")):
-            pass
-
-        def count() -> int:
-            with urllib.request.urlopen(f"{bucket}?list-type=2") as listing:
-                return len(re.findall("<Key>", listing.read().decode()))
-
+    with running_bucket() as bucket:
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
         yield (
             [
-                ["add", "--default", "storage", "s3://experiments/vclr"],
-                ["modify", "storage", "endpointurl", url],
+                ["add", "--default", "storage", f"s3://{BUCKET}/vclr"],
+                ["modify", "storage", "endpointurl", bucket.endpoint],
             ],
-            count,
+            lambda: len(bucket.keys()),
         )
-        server.stdin.close()
 
 
 def publish(checkout: Any, world: Path, remote: Remote) -> None:
