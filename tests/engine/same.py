@@ -18,9 +18,10 @@ def checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Return what was logged, times aside."""
+    """Return what was logged, times aside, by iteration: an evaluation that a resume repeats is written again later."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in line.items() if key not in TIMES and "system/" not in key} for line in lines]
+    logged = sorted(lines, key=lambda line: (line["iteration"], line["kind"] == "eval"))
+    return [{key: value for key, value in line.items() if key not in TIMES and "system/" not in key} for line in logged]
 
 
 def assert_same(first: Any, second: Any, name: str) -> None:
