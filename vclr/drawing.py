@@ -56,7 +56,7 @@ def draw_objects(
         (h * k, w * k, 3) uint8 with the smallest whole k that makes the short side at least 256 pixels, unless the
         long side would then pass 2048. An image whose long side does so by itself is shrunk to it.
     """
-    image, masks, boxes = _bound(image, masks, boxes)
+    image, masks, boxes = shrink(image, masks, boxes)
     factor = enlargement(image)
     colors = colors or [PALETTE[number % len(PALETTE)] for number in range(len(masks))]
     fill = fill or [True] * len(masks)
@@ -170,14 +170,17 @@ def enlargement(image: np.ndarray) -> int:
     return max(1, min(math.ceil(SHORT_SIDE / max(1, short)), LONG_SIDE // max(1, long)))
 
 
-def _bound(
-    image: np.ndarray, masks: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | np.ndarray | None
+def shrink(
+    image: np.ndarray,
+    masks: Sequence[np.ndarray],
+    boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
+    side: int = LONG_SIDE,
 ) -> tuple[np.ndarray, Sequence[np.ndarray], Sequence[Sequence[float]] | np.ndarray | None]:
-    """Shrink an image with its masks and boxes if it is too large for a picture."""
+    """Shrink an image with its masks and boxes, as of `draw_objects`, if its long side has more than `side` pixels."""
     height, width = image.shape[:2]
-    if max(height, width) <= LONG_SIDE:
+    if max(height, width) <= side:
         return image, masks, boxes
-    small = fit(image, LONG_SIDE)
+    small = fit(image, side)
     new_height, new_width = small.shape[:2]
     rows, columns = (np.arange(new_height) * height // new_height, np.arange(new_width) * width // new_width)
     shrunk = [np.asarray(mask)[np.ix_(rows, columns)] for mask in masks]

@@ -66,3 +66,16 @@ def test_evaluations_of_student_and_teacher_are_curves_of_their_own(make_config:
             if not name.startswith(BOUNDARY)
         }
     assert len(stored) < 100
+
+
+def test_the_first_step_and_each_evaluation_have_pictures(make_config: Callable[..., Config], tmp_path: Path):
+    folder = tmp_path / "seed0"
+    tracking = ("tracking.enabled=True", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+    train(make_config(f"train.output_dir={folder}", *tracking, "train.max_iter=3", "train.eval_period=2"), quiet=True)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    run_id = read_json(folder / "mlflow_run.json")["run_id"]
+    stored = {
+        Path(path.path).name: {Path(one.path).name for one in client.list_artifacts(run_id, path.path)}
+        for path in client.list_artifacts(run_id, "pictures")
+    }
+    assert stored == {"00000001": {"views.png"}, "00000002": {"views.png", "examples.png"}}

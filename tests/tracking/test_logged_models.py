@@ -12,7 +12,8 @@ from vclr.files import read_json, sha256
 from vclr.tracking import checkpoint_parts
 from vclr.tracking.checkpoint_parts import join_parts, part_sizes, upload_parts
 from vclr.tracking.checkpoint_pointer import CheckpointPointer
-from vclr.tracking.logged_models import DataSet, log_checkpoint, models_of_run, names_of
+from vclr.tracking.data_sets import DataSet
+from vclr.tracking.logged_models import log_checkpoint, models_of_run, names_of
 from vclr.tracking.registered_models import model_of, register_best, registered_name
 
 KEY = "results/novel/all/mask_ar_100"

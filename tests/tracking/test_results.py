@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vclr.files import sha256
 from vclr.tracking.figures import select_probe, select_results
 from vclr.tracking.locate_checkpoint import locate
 from vclr.tracking.registered_models import model_of
-from vclr.tracking.results import store_probe, store_results
+from vclr.tracking.results import store_probe, store_report, store_results
 
 
 def metrics_of(run_dir: Path, protocol: str, recall: float, **groups: float) -> dict[str, Any]:
@@ -60,6 +61,38 @@ def test_each_protocol_reaches_the_run_of_the_training_once(config: Config, run_
     assert run.data.tags["results.uvo.iteration"] == "900"
 
 
+def test_what_was_evaluated_on_is_among_the_data_sets_of_the_run(config: Config, run_dir: Path):
+    end(begin(config, run_dir))
+    for protocol in ("nonvoc", "uvo", "uvo"):
+        metrics = metrics_of(run_dir, protocol, 20.0)
+        metrics["provenance"]["test_set"]["annotations"] = f"data/{protocol}.json"
+        store_results(config, metrics)
+    inputs = stored_run(config).inputs.dataset_inputs
+    tested = {
+        (one.dataset.name, one.dataset.digest, json.loads(one.dataset.source)["uri"], one.tags[0].value)
+        for one in inputs
+        if one.dataset.name.startswith("test_")
+    }
+    assert tested == {
+        (f"test_annotations {name}.json", "cd", f"data/{name}.json", "evaluation") for name in ("nonvoc", "uvo")
+    }
+    assert len(inputs) == 2 + 2, "the training's own are there too, none twice"
+
+
+def test_a_report_is_an_artifact_of_the_runs_that_it_compares(config: Config, run_dir: Path, tmp_path: Path):
+    end(begin(config, run_dir))
+    other = run_dir.with_name("not_tracked")
+    other.mkdir()
+    page = tmp_path / "results/demo/report.html"
+    page.parent.mkdir(parents=True)
+    for text in ("first", "second"):
+        page.write_text(text)
+        store_report([run_dir, other], [page])
+    (stored,) = MlflowClient(config.tracking.uri).list_artifacts(stored_run(config).info.run_id, "reports/demo")
+    assert (stored.path, stored.file_size) == ("reports/demo/report.html", len("second"))
+    assert not [*other.iterdir()]
+
+
 def test_a_new_evaluation_replaces_the_one_before(config: Config, run_dir: Path):
     begin(config, run_dir)
     for recall in (20.0, 10.0):
@@ -89,7 +122,8 @@ def test_an_experiment_has_the_means_over_its_seeds(config: Config, run_dir: Pat
 def test_a_run_has_at_most_a_hundred_keys(config: Config, run_dir: Path):
     begin(config, run_dir)
     values = dict.fromkeys(("mask_ar@100", "mask_ar@10", "mask_ap", "box_ar@100", "box_ar@10", "box_ap"), 1.0)
-    for protocol in ("nonvoc", "lvis", "uvo", "objects365", "mine"):
+    protocols = ("nonvoc", "lvis", "uvo", "objects365", "mine")
+    for protocol in (*protocols, *protocols):
         metrics = metrics_of(run_dir, protocol, 1.0) | values
         metrics["groups"] = {
             name: values | {"intervals": {"mask_ar@100": [0, 2]}} for name in ("known", "novel", "all")
@@ -98,8 +132,10 @@ def test_a_run_has_at_most_a_hundred_keys(config: Config, run_dir: Path):
         store_results(config, metrics)
     stored = stored_run(config).data.metrics
     assert len(stored) == 44
-    assert {"results/lvis/novel/mask_ar_100", "results/mine/mask_ar_100"} <= stored.keys()
-    assert "results/lvis/novel/mask_ar_100/high" in stored
+    assert {f"results/{protocol}/novel/mask_ar_100" for protocol in protocols} <= stored.keys()
+    groups = ("", "/known", "/novel", "/all")
+    bounds = {f"results/{protocol}{group}/mask_ar_100/high" for protocol in protocols[:2] for group in groups}
+    assert bounds <= stored.keys(), "of the first test sets, each group has its interval"
 
 
 def test_what_goes_wrong_is_one_warning(config: Config, run_dir: Path, caplog: pytest.LogCaptureFixture):
@@ -172,7 +208,11 @@ def test_the_evaluated_checkpoint_is_a_model_and_the_best_one_of_its_experiment(
     model = client.get_logged_model(model_of(best))
     assert model.tags["checkpoint.sha256"] == sha256(checkpoint)
     (metric,) = model.metrics
-    assert (metric.key, metric.value, metric.dataset_name) == ("results/uvo/mask_ar_100", 26.0, "uvo.json")
+    assert (metric.key, metric.value, metric.dataset_name) == (
+        "results/uvo/mask_ar_100",
+        26.0,
+        "test_annotations uvo.json",
+    )
     assert {run.data.metrics["results/uvo/mask_ar_100"] for run in stored_runs(config)} == {20.0, 26.0}
     assert locate("models:/demo@best", config.tracking.uri) == checkpoint
     done = deliver(config, folder)

@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 from tests.servers.tracking_server import TrackingServer
 from vclr.tracking import checkpoint_parts
 from vclr.tracking.checkpoint_parts import part_sizes
+from vclr.tracking.data_sets import DataSet
 from vclr.tracking.locate_checkpoint import locate
-from vclr.tracking.logged_models import DataSet, log_checkpoint, models_of_run
+from vclr.tracking.logged_models import log_checkpoint, models_of_run
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.registered_models import register_best
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 from vclr.config import best_metric
+from vclr.data.batch_picture import write_batch_picture
 from vclr.engine.checkpoint import BestFacts
 from vclr.engine.distributed import on_first_process
 from vclr.engine.journal import Journal
@@ -19,6 +22,7 @@ from vclr.errors import first_line
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluate import open_test_set
 from vclr.evaluation.examples import write_examples
+from vclr.structures import Batch
 
 log = logging.getLogger("vclr.train")
 
@@ -42,11 +46,23 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
         }
     if journal:
         journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
-        if journal.pictures:
-            try:
-                write_examples(state.detectors, samples, journal.pictures / f"{iteration:08d}")
-            except Exception as error:  # a full disk, too little memory: no reason to stop
-                log.warning("iteration %d: no picture for MLflow: %s", iteration, first_line(error))
+        show(journal, iteration, lambda folder: write_examples(state.detectors, samples, folder))
+
+
+def show_batch(state: TrainState, journal: Journal | None, batch: Batch) -> None:
+    """Let MLflow show the batch of the first step, and of each step after which the training evaluates."""
+    if journal and (state.iteration == 1 or is_evaluated(state)):
+        show(journal, state.iteration, lambda folder: write_batch_picture(batch, folder))
+
+
+def show(journal: Journal, iteration: int, write: Callable[[Path], Path]) -> None:
+    """Write a picture into the run folder if the run is tracked; `write` gets the folder."""
+    if not journal.pictures:
+        return
+    try:
+        write(journal.pictures / f"{iteration:08d}")
+    except Exception as error:  # a full disk, too little memory: no reason to stop
+        log.warning("iteration %d: no picture for MLflow: %s", iteration, first_line(error))
 
 
 def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:

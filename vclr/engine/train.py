@@ -18,7 +18,7 @@ from vclr.data.readiness import check_experiment
 from vclr.data.samples import TrainingSamples
 from vclr.device import describe_device, float32_precision
 from vclr.engine.batch_size import with_batch_size
-from vclr.engine.between_steps import ends_early, evaluate, is_evaluated, save
+from vclr.engine.between_steps import ends_early, evaluate, is_evaluated, save, show_batch
 from vclr.engine.data_hashes import describe_inputs, hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
 from vclr.engine.ending import naming_causes
@@ -184,6 +184,7 @@ def run_iterations(
         missing.count(batch)
         if journal:
             journal.step(state, losses, lr, data_seconds)
+        show_batch(state, journal, batch)
         if state.iteration == config.max_iter or state.iteration % config.checkpointer.period == 0:
             save(state, folder, journal)
 

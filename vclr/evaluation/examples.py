@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from skimage.transform import resize
 
 from vclr.coco.annotations import Json, rasterize
 from vclr.data.samples import TestSamples
-from vclr.drawing import contact_sheet, draw_found, draw_objects
+from vclr.drawing import contact_sheet, draw_found, draw_objects, shrink
 from vclr.evaluation.inference import predict_samples
 from vclr.models.detector import Detector
 from vclr.pictures import write_png
@@ -53,15 +52,11 @@ def write_examples(detectors: Mapping[str, Detector], samples: TestSamples, fold
 
 
 def _draw_row(detectors: list[Detector], samples: TestSamples, place: int, own: list[Json]) -> list[np.ndarray]:
-    sample, photo = samples[place], samples.images.open(place)
-    size = photo.height, photo.width
-    shown = photo.copy()
-    shown.thumbnail((MAX_SIDE, MAX_SIDE))  # hundreds of masks are painted
-    scaled = shown.height, shown.width
-    objects = [resize(rasterize(one, *size), scaled, order=0, preserve_range=True) for one in own]
-    row = [draw_objects(np.asarray(shown), objects, fade=FADE)]
+    sample, photo = samples[place], np.asarray(samples.images.open(place))
+    masks = [rasterize(one, *photo.shape[:2]) for one in own]
+    shown, objects, _ = shrink(photo, masks, side=MAX_SIDE)  # hundreds of masks are painted
+    row = [draw_objects(shown, objects, fade=FADE)]
     for detector in detectors:
-        (found,) = predict_samples(detector, [replace(sample, original_size=scaled)])
-        masks = list(np.asarray(found.masks[:TOP_PREDICTIONS]))
-        row.append(draw_found(np.asarray(shown), objects, masks, fade=FADE)[0])
+        (found,) = predict_samples(detector, [replace(sample, original_size=shown.shape[:2])])
+        row.append(draw_found(shown, objects, list(np.asarray(found.masks[:TOP_PREDICTIONS])), fade=FADE)[0])
     return row

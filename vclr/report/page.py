@@ -25,6 +25,7 @@ from vclr.report.render import render_page
 from vclr.report.sections import test_section, training_sections
 from vclr.report.study import OVER_IMAGES, markdown_results
 from vclr.report.summary import summarize
+from vclr.tracking.results import store_report
 
 
 def write_report(
@@ -51,6 +52,8 @@ def write_report(
         title: heading of the report.
         pairs: which experiments to compare; without pairs, each with the first.
         num_failures: failures of each kind that the failure browser shows of each test set, at most.
+
+    The page, `summary.json` and `ledger.md` also become artifacts of the trainings' runs in MLflow.
 
     Returns:
         The main results as text, for a terminal.
@@ -98,6 +101,8 @@ def write_report(
     for file, content in (("ledger.md", markdown(ledger)), ("report.html", page)):
         with atomic_path(output / file) as partial:
             partial.write_text(content, encoding="utf-8")
+    tracked = [folder for one in trained for folder in one.runs]
+    store_report(tracked, [output / "report.html", output / "summary.json", output / "ledger.md"])
     text = [line for section in test_sections for line in _describe_section(section, len(test_sections) > 1)]
     return "\n".join([*text, evidence(len(seeds)), "", f"The report: {output / 'report.html'}"])
 

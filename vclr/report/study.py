@@ -28,6 +28,7 @@ from vclr.report.experiments import (
 )
 from vclr.report.findings import evidence, format_interval, format_p
 from vclr.report.read_experiments import read_experiments
+from vclr.tracking.results import store_report
 from vclr.wording import count_of
 
 OVER_IMAGES = "In brackets: the 95 % interval if the images of the test set are drawn again (bootstrap)."
@@ -55,6 +56,8 @@ def write_study(
     write_json(Path(output) / "study.json", study, indent=1)
     with atomic_path(Path(output) / "study.md") as partial:
         partial.write_text(summarize_study(read, pairs), encoding="utf-8")
+    tracked = [folder for one in trainings(read) for folder in one.runs]
+    store_report(tracked, [Path(output) / "study.md", Path(output) / "study.json"])
 
 
 def _describe_set(experiments: list[Experiment], pairs: Pairs) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vclr.files import sha256
 from vclr.tracking.figures import Result
-from vclr.tracking.logged_models import DataSet, log_checkpoint
+from vclr.tracking.logged_models import log_checkpoint
 from vclr.tracking.record import RunRecord
 from vclr.tracking.registered_models import register_best
 
@@ -36,7 +36,7 @@ def deliver_checkpoint(
     digest = sha256(checkpoint)
     own = [result for result in results if result.checkpoint == digest]
     figures = {key: value for result in own for key, value in result.figures.items()}
-    measured_on = {key: DataSet(result.test_set, result.test_digest) for result in own for key in result.figures}
+    measured_on = {key: result.test_set for result in own for key in result.figures}
     iteration = own[0].iteration if own else None
     model = log_checkpoint(record.client, record.id, checkpoint, figures, measured_on, upload, iteration)
     headline = next((result.headline for result in own if result.headline), None)

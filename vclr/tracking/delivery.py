@@ -19,8 +19,9 @@ from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
 from vclr.files import read_json, sha256, write_json
 from vclr.tracking.checkpoints import deliver_checkpoint, find_checkpoints
+from vclr.tracking.data_sets import data_sets_of
 from vclr.tracking.database import absolute_address
-from vclr.tracking.description import describing_tags, experiment_of, input_data_sets, run_name
+from vclr.tracking.description import describing_tags, experiment_of, run_name
 from vclr.tracking.figures import Result, newest_results, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
 from vclr.tracking.points import NewRecords, points_of
@@ -125,6 +126,8 @@ class Delivery:
         for result in newest_results(results):
             done.points += record.write_figures(result.figures, result.time_ms)
             record.set_tags(result.tags)
+        if results != self._results:
+            record.add_inputs(result.test_set for result in results)
         if results != self._results or before != status:
             update_parent(record, self._experiment)
         self._results = results
@@ -163,7 +166,7 @@ class Delivery:
         record.set_tags(describing_tags(config, hashes, environment))
         record.set_tags({"mlflow.user": (attempts[0].user or None) if attempts else None})
         record.add_params(attempts[0].settings if attempts else {})
-        record.add_inputs(input_data_sets(self._files.inputs()))
+        record.add_inputs(data_sets_of(self._files.inputs()))
         return record
 
     def _store_files(self, record: RunRecord, done: Delivered) -> None:

@@ -1,19 +1,14 @@
-"""How MLflow's page describes a training: its name, its tags, its own settings, and the data that it reads."""
+"""How MLflow's page describes a training: its name, its tags and its own settings."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vclr.config import Config, differing_values, flat_config
 
-if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
-
-DIGEST = 32  # digits of a sha256; MLflow allows 36
 # Settings that say where a training is and how it is tracked, not what it does.
 NAMES_ONLY = ("train.output_dir", "train.seed", "tracking.")
 
@@ -57,17 +52,3 @@ def describing_tags(config: Config, data_hashes: Mapping[str, str], environment:
         "mlflow.source.git.commit": environment.get("git_revision"),
         **{f"data.{name}": digest for name, digest in data_hashes.items()},
     }
-
-
-def input_data_sets(inputs: Mapping[str, Mapping[str, str]]) -> list[DatasetInput]:
-    """Describe each file and folder that a training reads; `inputs` is as in `RunFiles.begin_run`."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    found = []
-    for name, one in inputs.items():
-        # The page shows the name: `annotations toy_train_toy_known.json`.
-        shown = f"{name} {Path(one['source']).name}".strip()
-        data_set = Dataset(shown, one["digest"][:DIGEST], "local", json.dumps({"uri": one["source"]}))
-        context = "evaluation" if name.startswith("test_") else "training"
-        found.append(DatasetInput(data_set, [InputTag("mlflow.data.context", context)]))
-    return found

@@ -11,6 +11,7 @@ from vclr.catalog.classes import ALL, target_of
 from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.views import NATURAL
 from vclr.files import read_json
+from vclr.tracking.data_sets import TEST_ANNOTATIONS, DataSet, data_set
 from vclr.tracking.points import valid_key
 from vclr.tracking.run_files import RunFiles
 
@@ -18,7 +19,7 @@ EVALUATION, PROBE = "results", "probe"  # kinds of results, and the first words 
 RESULTS_KEY = f"{EVALUATION}/"
 # MLflow's page dies of hundreds of keys. With these, a run has at most 100.
 MAX_FIGURES = 44
-MAX_FIGURES_EACH = 10
+MAX_FIGURES_EACH, FEWEST_FIGURES = 16, 4
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Result:
         headline: the key of the figure that checkpoints are compared by; "" if this is not for comparing.
         checkpoint: the sha256 of the one that was measured.
         iteration: of the checkpoint, if it is known.
-        test_set: name of the file of the annotations.
-        test_digest: its sha256.
+        test_set: the annotations of its test set.
     """
 
     place: str
@@ -44,22 +44,26 @@ class Result:
     headline: str
     checkpoint: str
     iteration: int | None
-    test_set: str
-    test_digest: str
+    test_set: DataSet
 
 
 def read_results(files: RunFiles) -> list[Result]:
     """Return what MLflow gets of the evaluations and probes of a run, the oldest first.
 
-    Beyond `MAX_FIGURES` keys, the newer ones have no figures; their files are stored, as all are.
+    The first protocol has up to `MAX_FIGURES_EACH` figures, each further one at most half of what is left of
+    `MAX_FIGURES`, but a few. Their files are stored whole.
     """
     found: list[Result] = []
-    keys: set[str] = set()
+    keys: dict[str, set[str]] = {}  # by place
+    limits: dict[str, int] = {}
     for record in sorted(map(read_json, files.results.glob("*.json")), key=lambda record: float(record["began"])):
         result = _read_result(record)
-        new = [key for key in result.figures if key not in keys][: MAX_FIGURES - len(keys)]
-        keys |= {*new}
-        figures = {key: value for key, value in result.figures.items() if key in keys}
+        left = MAX_FIGURES - len(set[str]().union(*keys.values()))
+        limit = limits.setdefault(result.place, min(MAX_FIGURES_EACH, max(FEWEST_FIGURES, left // 2), left))
+        own = keys.setdefault(result.place, set())
+        new = [key for key in result.figures if key not in own]
+        own |= {*new[: limit - len(own)]}
+        figures = {key: value for key, value in result.figures.items() if key in own}
         found.append(replace(result, figures=figures))
     return found
 
@@ -74,18 +78,16 @@ def _read_result(record: dict[str, Any]) -> Result:
     kind, content = record["kind"], record["content"]
     source = content["provenance"]
     checkpoint, test_set = source["checkpoint"], source["test_set"]
-    figures = dict([*SELECT[kind](content).items()][:MAX_FIGURES_EACH])
-    bounded = next((key for key in figures if f"{key}/low" in figures), next(iter(figures), ""))
+    figures = SELECT[kind](content)
     return Result(
         f"{kind}.{source['protocol'] or ALL}",
         figures,
         _tags(kind, source),
         round(1000 * record["time"]),
-        bounded if kind == EVALUATION else "",
+        next(iter(figures), "") if kind == EVALUATION else "",
         str(checkpoint["sha256"]),
         checkpoint["iteration"],
-        Path(test_set["annotations"]).name,
-        str(test_set["sha256"]),
+        data_set(TEST_ANNOTATIONS, test_set["annotations"], test_set["sha256"]),
     )
 
 
@@ -116,15 +118,20 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
     if protocol and protocol not in groups:
         parts = {**{f"{protocol}/{group}": values for group, values in groups.items()}, protocol: metrics}
         target = f"{protocol}/{target}" if groups else protocol
+    parts = {target: parts[target], **parts}  # it is first
     names = [name for name in SHOWN_METRICS if any(values.get(name) is not None for values in parts.values())]
     found: dict[str, float] = {}
     for name in names:
-        known = {part: values for part, values in parts.items() if values.get(name) is not None}
-        found |= {valid_key(f"{RESULTS_KEY}{part}/{name}"): float(values[name]) for part, values in known.items()}
-        interval = (parts[target].get("intervals") or {}).get(name)
-        if interval and name == names[0]:
-            key = valid_key(f"{RESULTS_KEY}{target}/{name}")
-            found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
+        keys = {
+            part: valid_key(f"{RESULTS_KEY}{part}/{name}")
+            for part, values in parts.items()
+            if values.get(name) is not None
+        }
+        found |= {key: float(parts[part][name]) for part, key in keys.items()}
+        if name == names[0]:
+            for part, key in keys.items():
+                if interval := (parts[part].get("intervals") or {}).get(name):
+                    found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
     return found
 
 

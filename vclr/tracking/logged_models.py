@@ -8,12 +8,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from vclr.tracking.checkpoint_parts import PARTS_FOLDER, upload_parts
 from vclr.tracking.checkpoint_pointer import POINTER_FILE, PREFIX, CheckpointPointer
+from vclr.tracking.data_sets import DataSet
 from vclr.tracking.model_files import write_model_files
 from vclr.tracking.points import valid_key
 from vclr.tracking.portions import all_pages
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 NAMES = f"{PREFIX}names"  # tag: the names of the files that held the content: `best last`
 MODEL_TYPE = "detector"
-MAX_DIGEST = 36  # characters; the limit of MLflow's tables
-
-
-class DataSet(NamedTuple):
-    """A data set of MLflow: its name, and the digest that identifies its content (its first 36 characters count)."""
-
-    name: str
-    digest: str
 
 
 def log_checkpoint(
@@ -184,8 +177,7 @@ def _store_metrics(
             continue
         step, time_ms = _point_of_run(client, run, key, value, iteration)
         measured = _data_set_of(name, datasets)
-        digest = measured.digest[:MAX_DIGEST] if measured else None
-        data_name = measured.name if measured else None
+        data_name, digest = measured[:2] if measured else (None, None)
         points.append(
             Metric(key, value, time_ms, step, model_id=model_id, dataset_name=data_name, dataset_digest=digest)
         )

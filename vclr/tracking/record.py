@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vclr.tracking.data_sets import DataSet
 from vclr.tracking.database import artifact_root, prepare_database
 from vclr.tracking.points import Point, valid_key
 from vclr.tracking.portions import all_pages, in_batches
@@ -15,7 +16,7 @@ from vclr.tracking.secrets import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Run
+    from mlflow.entities import Run
 
 # Limits of mlflow.utils.validation.
 MAX_PARAM_LENGTH = 6000
@@ -170,9 +171,9 @@ class RunRecord:
             self.client.log_batch(self.id, tags=batch)
             self.tags.update({tag.key: tag.value for tag in batch})
 
-    def add_inputs(self, inputs: Sequence[DatasetInput]) -> None:
-        """Store the data sets that the run reads."""
-        if inputs:
+    def add_inputs(self, data_sets: Iterable[DataSet]) -> None:
+        """Store data sets that the run reads. MLflow stores each only once."""
+        if inputs := [one.as_input() for one in data_sets]:
             self.client.log_inputs(self.id, inputs)
 
     def store_file(self, path: Path, folder: str = "") -> None:

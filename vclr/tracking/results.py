@@ -1,18 +1,18 @@
-"""Keep the results of evaluations and probes in the run folder of the training, and deliver them to MLflow."""
+"""Keep results of evaluations and probes, and reports, in the run folders of the trainings; deliver them to MLflow."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vclr.catalog.classes import ALL
 from vclr.config import Config
 from vclr.errors import UserError, first_line
-from vclr.files import read_json, write_json
+from vclr.files import atomic_path, read_json, write_json
 from vclr.tracking.figures import EVALUATION, PROBE
 from vclr.tracking.run_files import RunFiles
 from vclr.tracking.secrets import redact, redact_values
@@ -27,8 +27,9 @@ def store_results(config: Config, metrics: dict[str, Any], *pictures: Path) -> N
 
     The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
     `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
-    `results/all/{metric}`. Below the key of the headline, `low` and `high` are the ends of its interval over images.
-    An error is only a warning. `metrics` is the content of metrics.json; the pictures are kept too.
+    `results/all/{metric}`. Below the keys of the headline, `low` and `high` are the ends of its
+    intervals over images. An error is only a warning. `metrics` is the content of metrics.json; the pictures are kept
+    too.
     """
     _keep(config, EVALUATION, metrics, *pictures)
 
@@ -42,6 +43,25 @@ def store_probe(config: Config, content: dict[str, Any], picture: Path) -> None:
     they name only the protocol, or `all`. `content` is that of probe.json.
     """
     _keep(config, PROBE, content, picture)
+
+
+def store_report(runs: Iterable[Path], files: Sequence[Path]) -> None:
+    """Keep a report in the folders of the trainings that it compares, and deliver it, for those that are tracked.
+
+    An error is only a warning.
+
+    Args:
+        runs: the run folders.
+        files: what belongs to it; all in one folder, which names it.
+    """
+    for run_dir in runs:
+        tracked = RunFiles(run_dir)
+        try:
+            if tracked.identity():
+                _copy(files, tracked.reports / files[0].parent.name)
+                deliver_now(run_dir)
+        except (OSError, UserError) as error:
+            log.warning("%s: the report is not kept for MLflow: %s", run_dir, redact(first_line(error)))
 
 
 def run_of(config: Config, provenance: dict[str, Any]) -> RunFiles | None:
@@ -74,7 +94,8 @@ def _write(files: RunFiles, kind: str, name: str, content: dict[str, Any]) -> No
     write_json(path, {"kind": kind, "began": began, "time": now, "content": redact_values(content)})
 
 
-def _copy(pictures: Sequence[Path], folder: Path) -> None:
-    for picture in pictures:
+def _copy(files: Sequence[Path], folder: Path) -> None:
+    for file in files:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, folder / picture.name)
+        with atomic_path(folder / file.name) as partial:
+            shutil.copyfile(file, partial)

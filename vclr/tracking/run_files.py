@@ -23,6 +23,7 @@ from vclr.files import atomic_path, write_json
 FOLDER = "tracking"  # in the run folder
 RESULTS = "results"  # in that one: a json file per evaluation and probe
 PICTURES = "pictures"
+REPORTS = "reports"  # a folder for each that compares this run with others
 RUN_FILE = "mlflow_run.json"  # in the run folder: where its run was stored last, for people and for the report
 CODE = "code.diff"  # how the code of the last attempt differs from its git revision
 
@@ -75,6 +76,7 @@ class RunFiles:
         self.folder = self.run_dir / FOLDER
         self.results = self.folder / RESULTS
         self.pictures = self.folder / PICTURES
+        self.reports = self.folder / REPORTS
         self.code = self.folder / CODE
         self._identity = self.folder / "run.json"
         self._attempts = self.folder / "attempts.jsonl"
