@@ -75,6 +75,8 @@ class FaultyProxy(FaultyStore):
 
     def wait_until_met(self, timeout: float = 60.0) -> None:
         self._proxy.wait_for(self._fault.value, timeout=timeout)
+        if self._fault is Fault.STALL:
+            time.sleep(self._proxy.stall_seconds)
 
     def end(self) -> None:
         self._proxy.fault = Fault.NONE

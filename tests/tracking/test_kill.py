@@ -1,4 +1,4 @@
-"""Real trainings, killed and at once: one run each in the store, equal to their metrics.jsonl."""
+"""Real trainings, killed and at once, with a file and with a server: one run each, equal to their metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -33,8 +33,17 @@ SETTINGS = (
 )
 
 
-def write_settings(make_config: MakeConfig, tmp_path: Path, *overrides: str) -> Config:
-    config = make_config(*SETTINGS, *overrides, f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+@pytest.fixture(params=["file", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a SQLite file that is not there yet, and of a tracking server on PostgreSQL."""
+    if request.param == "file":
+        return f"sqlite:///{tmp_path}/mlflow.db"
+    return str(request.getfixturevalue("tracking_server").uri)
+
+
+def write_settings(make_config: MakeConfig, tmp_path: Path, store: str, *overrides: str) -> Config:
+    """Write the settings of a training; the store has those of other tests, too."""
+    config = make_config(*SETTINGS, *overrides, f"tracking.uri={store}", f"tracking.experiment={tmp_path.name}")
     (tmp_path / "settings.yaml").write_text(dump_config(config))
     return config
 
@@ -51,8 +60,8 @@ def count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeConfig, tmp_path: Path):
-    config, folder = write_settings(make_config, tmp_path), tmp_path / "runs/demo/seed0"
+def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeConfig, tmp_path: Path, store: str):
+    config, folder = write_settings(make_config, tmp_path, store), tmp_path / "runs/demo/seed0"
     chooser = random.Random(0)
     for number in range(10):
         with running(command(tmp_path), env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
@@ -71,8 +80,8 @@ def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeC
     assert [point[0] for point in points_in(folder)["train/loss"]] == list(range(1, 91))
 
 
-def test_eight_trainings_share_a_database_that_was_not_there(make_config: MakeConfig, tmp_path: Path):
-    config = write_settings(make_config, tmp_path, "train.max_iter=15")
+def test_eight_trainings_share_a_store(make_config: MakeConfig, tmp_path: Path, store: str):
+    config = write_settings(make_config, tmp_path, store, "train.max_iter=15")
     names = [f"demo/seed{seed}" for seed in range(8)]
     commands = [command(tmp_path, name, f"train.seed={seed}") for seed, name in enumerate(names)]
     trainings = [subprocess.Popen(one, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for one in commands]
@@ -89,8 +98,8 @@ def test_eight_trainings_share_a_database_that_was_not_there(make_config: MakeCo
         assert_delivered(config, tmp_path / "runs" / name, run)
 
 
-def test_a_training_that_is_never_resumed_is_killed_after_a_sync(make_config: MakeConfig, tmp_path: Path):
-    config, folder = write_settings(make_config, tmp_path), tmp_path / "runs/demo/seed0"
+def test_a_training_that_is_never_resumed_is_killed_after_a_sync(make_config: MakeConfig, tmp_path: Path, store: str):
+    config, folder = write_settings(make_config, tmp_path, store), tmp_path / "runs/demo/seed0"
     with running(command(tmp_path), env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
         end = time.monotonic() + 120
         while count_lines(folder / "metrics.jsonl") < 3:

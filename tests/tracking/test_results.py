@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tests.tracking.folders import begin, deliver, describe, end, parent_of, stored_run, stored_runs
 from vclr.config import Config
 from vclr.files import sha256
+from vclr.tracking import parent_runs, results
 from vclr.tracking.figures import select_probe, select_results
 from vclr.tracking.locate_checkpoint import locate
 from vclr.tracking.registered_models import model_of
@@ -117,6 +120,28 @@ def test_an_experiment_has_the_means_over_its_seeds(config: Config, run_dir: Pat
     parent = parent_of(config)
     assert parent.data.metrics == {"results/uvo/mask_ar_100": 23.0, "num_seeds": 2.0}
     assert parent.info.status == "FINISHED"
+
+
+def test_trainings_that_end_at_once_have_the_right_means(
+    config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second is delivered after the first has read what the means are of, and before it writes them."""
+    folders = [run_dir.with_name(f"seed{seed}") for seed in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "deliver_now", lambda *_: None)
+        for seed, folder in enumerate(folders):
+            end(begin(config, folder, seed))
+            store_results(config, metrics_of(folder, "uvo", 20.0 + seed))
+    means, calls = parent_runs._means, iter(range(100))
+
+    def means_while_another_ends(children: Sequence[Run]) -> dict[str, float]:
+        if next(calls) == 0:
+            deliver(config, folders[1])
+        return means(children)
+
+    monkeypatch.setattr(parent_runs, "_means", means_while_another_ends)
+    deliver(config, folders[0])
+    assert parent_of(config).data.metrics == {"results/uvo/mask_ar_100": 20.5, "num_seeds": 2.0}
 
 
 def test_a_run_has_at_most_a_hundred_keys(config: Config, run_dir: Path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # The status of an experiment is the first of these that one of its trainings has.
 PRECEDENCE = (RUNNING, FAILED, KILLED, FINISHED)
+MAX_ROUNDS = 10  # of an update while other trainings of the experiment change
 
 
 def find_parent(client: MlflowClient, experiment_id: str, name: str, started: float) -> RunRecord:
@@ -32,15 +33,22 @@ def find_parent(client: MlflowClient, experiment_id: str, name: str, started: fl
 
 
 def update_parent(child: RunRecord, name: str) -> None:
-    """Store the means over the trainings of an experiment, how many those are, and whether one is running."""
-    parent = find_parent(child.client, child.experiment_id, name, time.time())
-    children = find_runs(child.client, [child.experiment_id], {KIND: "training", "experiment": name})
-    for run in children:  # two processes may have created a parent at once; the younger one was removed
-        if run.data.tags.get(PARENT) != parent.id:
-            RunRecord(child.client, run).set_tags({PARENT: parent.id})
-    parent.write_figures(_means(children), round(1000 * time.time()))
-    statuses = {run.info.status for run in children}
-    parent.set_status(next((status for status in PRECEDENCE if status in statuses), RUNNING), None)
+    """Store the means over the trainings of an experiment, how many those are, and whether one is running.
+
+    Trainings may end at the same moment: what this wrote is written again if another one has changed meanwhile.
+    """
+    seen = None
+    for _ in range(MAX_ROUNDS):
+        children = find_runs(child.client, [child.experiment_id], {KIND: "training", "experiment": name})
+        if seen == (seen := [(run.info.status, run.data.metrics) for run in children]):
+            return
+        parent = find_parent(child.client, child.experiment_id, name, time.time())
+        for run in children:  # two processes may have created a parent at once; the younger one was removed
+            if run.data.tags.get(PARENT) != parent.id:
+                RunRecord(child.client, run).set_tags({PARENT: parent.id})
+        parent.write_figures(_means(children), round(1000 * time.time()))
+        statuses = {run.info.status for run in children}
+        parent.set_status(next((status for status in PRECEDENCE if status in statuses), RUNNING), None)
 
 
 def _means(runs: Sequence[Run]) -> dict[str, float]:
