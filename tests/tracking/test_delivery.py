@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from tests.servers.proxy import Proxy
 from tests.tracking.folders import (
     HASHES,
     assert_delivered,
@@ -28,6 +29,7 @@ from tests.tracking.folders import (
     stored_run,
     stored_runs,
 )
+from vclr.cli.tracking import sync
 from vclr.config import Config, load_config
 from vclr.errors import UserError
 from vclr.tracking import run_files
@@ -334,6 +336,23 @@ def test_another_store_for_a_try_does_not_become_that_of_the_run(config: Config,
     deliver_folder(run_dir)
     deliver_folder(run_dir, f"sqlite:///{tmp_path}/other.db")
     assert store_of_run(run_dir) == config.tracking.uri
+
+
+def test_a_store_that_refuses_is_asked_once_for_all_folders(
+    config: Config, run_dir: Path, capsys: pytest.CaptureFixture[str]
+):
+    with Proxy("http://127.0.0.1:1") as store:
+        store.token = "another"  # so it answers 401
+        config.tracking.uri = store.uri
+        folders = [run_dir.with_name(f"seed{seed}") for seed in range(3)]
+        for seed, folder in enumerate(folders):
+            begin(config, folder, seed)
+        with pytest.raises(UserError, match="3 folders are not delivered whole"):
+            sync(folders)
+        said = capsys.readouterr().out.splitlines()
+        assert [line.partition(": ")[0] for line in said] == [*map(str, folders)]
+        assert all(store.uri in line and "401" in line for line in said)
+        assert store.seen["expired"] == 1
 
 
 def test_the_store_of_a_training_is_that_of_its_start(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):

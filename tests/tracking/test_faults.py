@@ -46,7 +46,7 @@ def test_training_does_not_notice_and_nothing_is_lost_or_doubled(
     began = time.monotonic()
     tracked.finish()
     assert time.monotonic() - began < 15
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "")  # the courier cannot know the token that follows an expired one
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "")  # the sidecar cannot know the token that follows an expired one
     config.tracking.uri = faulty_store.true_uri
     deliver(config, run_dir)
     assert_delivered(config, run_dir)

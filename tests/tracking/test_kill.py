@@ -81,7 +81,7 @@ def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeC
 
 
 def test_eight_trainings_share_a_store(make_config: MakeConfig, tmp_path: Path, store: str):
-    config = write_settings(make_config, tmp_path, store, "train.max_iter=15")
+    config = write_settings(make_config, tmp_path, store, "train.max_iter=25")
     names = [f"demo/seed{seed}" for seed in range(8)]
     commands = [command(tmp_path, name, f"train.seed={seed}") for seed, name in enumerate(names)]
     trainings = [subprocess.Popen(one, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for one in commands]

@@ -30,10 +30,10 @@ def start(config: Config, run_dir: Path, continues: bool = False) -> TrackedRun:
     return TrackedRun(config, run_dir, "training", INPUTS, continues)
 
 
-def courier_of(pid: int) -> psutil.Process:
-    """Return the youngest courier of a process; that of a test before may be at its last delivery."""
-    couriers = [child for child in psutil.Process(pid).children() if "vclr.tracking.courier" in child.cmdline()]
-    return max(couriers, key=psutil.Process.create_time)
+def sidecar_of(pid: int) -> psutil.Process:
+    """Return the youngest sidecar of a process; that of a test before may be at its last delivery."""
+    sidecars = [child for child in psutil.Process(pid).children() if "vclr.tracking.sidecar" in child.cmdline()]
+    return max(sidecars, key=psutil.Process.create_time)
 
 
 def wait_for_points(config: Config, number: int, seconds: float = 90) -> None:
@@ -83,9 +83,9 @@ def test_what_a_killed_training_wrote_last_is_delivered(config: Config, run_dir:
         process.stdin.write(pickle.dumps(config))
         process.stdin.close()
         assert process.stdout.readline() == b"written\n"
-        courier = courier_of(process.pid)
+        sidecar = sidecar_of(process.pid)
         (os.killpg if victims == "group" else os.kill)(process.pid, signal.SIGKILL)
-    courier.wait(60)
+    sidecar.wait(60)
     run = stored_run(config)
     assert run.info.status == "KILLED"
     assert_delivered(config, run_dir)
@@ -94,19 +94,19 @@ def test_what_a_killed_training_wrote_last_is_delivered(config: Config, run_dir:
 @pytest.mark.slow
 def test_signals_for_the_training_do_not_end_the_delivery(config: Config, run_dir: Path):
     tracked = start(config, run_dir)
-    courier = courier_of(os.getpid())
+    sidecar = sidecar_of(os.getpid())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        courier.send_signal(number)
+        sidecar.send_signal(number)
     record(run_dir, range(3))
     tracked.finish("KILLED")
     assert_delivered(config, run_dir)
 
 
 @pytest.mark.slow
-def test_a_courier_that_dies_is_replaced(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_sidecar_that_dies_is_replaced(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_module, "RESTART_PERIOD", 0.1)
     tracked = start(config, run_dir)
-    courier_of(os.getpid()).kill()
+    sidecar_of(os.getpid()).kill()
     record(run_dir, range(3))
     wait_for_points(config, 2)
     tracked.finish()
@@ -150,7 +150,7 @@ def test_a_store_that_is_not_there_costs_no_time_and_gets_everything_later(
 
 
 @pytest.mark.slow
-def test_an_end_that_was_recorded_is_not_changed_by_the_courier(config: Config, run_dir: Path):
+def test_an_end_that_was_recorded_is_not_changed_by_the_sidecar(config: Config, run_dir: Path):
     tracked = start(config, run_dir)
     tracked.finish("FAILED")
     assert [attempt.status for attempt in RunFiles(run_dir).attempts()] == ["FAILED"]

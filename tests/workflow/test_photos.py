@@ -9,7 +9,7 @@ import pytest
 
 from tests.shared import PHOTOS
 
-ITERATIONS = 300
+ITERATIONS = 150
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 EXPERIMENTS = ("demo_baseline", "demo_views", "demo")
 SEEDS = (0, 1)
 BATCH = "dataloader.train.total_batch_size=2"  # a quarter of the demo's: the steps are to be real, not to learn much
-SETTINGS = f"overrides=[train.max_iter=60,{BATCH},train.log_period=20,tracking.enabled=False]"
+SETTINGS = f"overrides=[train.max_iter=20,{BATCH},train.log_period=10,tracking.enabled=False]"
 
 
 @pytest.mark.slow

@@ -29,12 +29,12 @@ def sync(
     or whose machine was lost is shown as KILLED afterwards. Exits with 1 if something could not be delivered.
     """
     from vclr.tracking.delivery import BusyError
-    from vclr.tracking.sync import deliver_folder, find_run_folders
+    from vclr.tracking.sync import Deliveries, find_run_folders
 
-    num_failed = 0
+    deliveries, num_failed = Deliveries(uri), 0
     for folder in find_run_folders(folders or [Path("runs")]):
         try:
-            done = deliver_folder(folder, uri)
+            done = deliveries.deliver(folder)
         except BusyError as error:
             print(error)
             continue

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from vclr.catalog.weights import name_old_metrics
 from vclr.errors import UserError
+from vclr.tracking.points import parse_record
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -20,17 +20,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    records = [_read_record(line) for line in lines]
+    records = [parse_record(line) for line in lines]
     if None in records:
         number = records.index(None) + 1
         raise UserError(f"{path}: line {number}: is not a record with `kind` and `iteration`; remove the line")
-    return [name_old_metrics(record) for record in (*records, _read_record(rest)) if record is not None]
-
-
-def _read_record(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    is_record = isinstance(record, dict) and isinstance(record.get("kind"), str)
-    return record if is_record and type(record.get("iteration")) is int else None
+    return [name_old_metrics(record) for record in (*records, parse_record(rest)) if record is not None]

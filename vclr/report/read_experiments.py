@@ -8,7 +8,6 @@ be in `runs/<experiment>/` and `results/<experiment>/` without `seed<k>/`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from vclr.evaluation.tally import Metrics
 from vclr.files import read_json
 from vclr.report.experiments import Experiment, have_same_classes
 from vclr.report.history import read_history
+from vclr.tracking.description import is_of_seed
 
 CHANGES_FILE = "tracking/code.diff"  # in the run folder
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
@@ -145,7 +145,7 @@ def _folder_of(parent: Path, seed: int, seeds: list[int], file: str) -> Path:
 def protocols_in(folder: Path) -> list[str]:
     """List the protocols that have metrics in a folder; "" stands for metrics of no protocol."""
     names = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
-    own = [name for name in names if name not in REFERENCES and not re.fullmatch(r"seed\d+", name)]
+    own = [name for name in names if name not in REFERENCES and not is_of_seed(name)]
     return own + [""] * (folder / "metrics.json").is_file()
 
 

@@ -19,7 +19,12 @@ def experiment_of(config: Config) -> str:
     A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own.
     """
     parts = Path(config.train.output_dir).parts
-    return parts[-2] if len(parts) > 1 and re.fullmatch(r"seed\d+", parts[-1]) else parts[-1]
+    return parts[-2] if len(parts) > 1 and is_of_seed(parts[-1]) else parts[-1]
+
+
+def is_of_seed(name: str) -> bool:
+    """Tell whether a folder with this name, such as `seed0`, is that of one seed of an experiment."""
+    return re.fullmatch(r"seed\d+", name) is not None
 
 
 def run_name(config: Config) -> str:

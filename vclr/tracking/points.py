@@ -78,12 +78,15 @@ class NewRecords:
         except FileNotFoundError:
             return []
         self._offset += len(whole) + bool(whole)
-        records = []
-        for line in whole.splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # damaged; whoever reads the history says so
-            if isinstance(record, dict) and "kind" in record and type(record.get("iteration")) is int:
-                records.append(record)
-        return records
+        # A damaged line is left out; whoever reads the history says so.
+        return [record for line in whole.splitlines() if (record := parse_record(line)) is not None]
+
+
+def parse_record(line: str | bytes) -> dict[str, Any] | None:
+    """Return a line of metrics.jsonl; None if it is not a record."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    is_record = isinstance(record, dict) and isinstance(record.get("kind"), str)
+    return record if is_record and type(record.get("iteration")) is int else None

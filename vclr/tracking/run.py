@@ -1,4 +1,4 @@
-"""A training's run in MLflow, as the training sees it: it records start and end, and a courier does the rest."""
+"""A training's run in MLflow, as the training sees it: it records start and end, and a sidecar does the rest."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from vclr.tracking.store import store_of
 
 logger = logging.getLogger(__name__)
 
-STORE_VARIABLE = "VCLR_TRACKING_STORE"  # of the courier's environment: the address of the store
+STORE_VARIABLE = "VCLR_TRACKING_STORE"  # of the sidecar's environment: the address of the store
 FINISH_PATIENCE = 10.0  # seconds that the end of a training waits for the last delivery
 MAX_CHANGES = 500_000  # characters of a difference of the code; beyond that it is data
 SLOWEST_UPLOAD = 2e6  # bytes per second: how slow the upload of a checkpoint may be, for which the end waits as well
-RESTARTS = 5  # of a courier that ends before the training, for example because memory ran out
+RESTARTS = 5  # of a sidecar that ends before the training, for example because memory ran out
 RESTART_PERIOD = 60.0  # seconds before each of them
-# What a cluster or a terminal sends to all processes of a training; the courier ends with the training, not by itself.
+# What a cluster or a terminal sends to all processes of a training; the sidecar ends with the training, not by itself.
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -58,13 +58,13 @@ class TrackedRun:
         self._config = config
         self._files = RunFiles(run_dir)
         self._attempt = 0  # its number, once it has begun
-        self._courier: subprocess.Popen[bytes] | None = None
+        self._sidecar: subprocess.Popen[bytes] | None = None
         self._is_ending = False
         if not config.tracking.enabled:
             return
         try:
             self._begin(training, inputs, continues)
-            self._courier = self._start_courier()
+            self._sidecar = self._start_sidecar()
         except (OSError, UserError) as error:
             logger.warning("tracking: %s; training continues without it", redact(first_line(error)))
             return
@@ -73,7 +73,7 @@ class TrackedRun:
     @property
     def is_active(self) -> bool:
         """Tell whether what is put into the run folder will be delivered."""
-        return self._courier is not None
+        return self._sidecar is not None
 
     def finish(self, status: str = FINISHED, checkpoint: Path | None = None) -> None:
         """Record how the training ended, as FINISHED, FAILED or KILLED, and wait a little until that is delivered.
@@ -83,21 +83,21 @@ class TrackedRun:
             checkpoint: its last one; with `tracking.log_checkpoint`, the end of a training that finished waits as long
                 as its upload may take. One that was stopped has no time for it.
         """
-        courier, self._courier, self._is_ending = self._courier, None, True
+        sidecar, self._sidecar, self._is_ending = self._sidecar, None, True
         if self._attempt:
-            with suppress(OSError):  # of a full disk; the courier notices the end without it
+            with suppress(OSError):  # of a full disk; the sidecar notices the end without it
                 self._files.end_attempt(self._attempt, status)
-        if courier is None:
+        if sidecar is None:
             return
-        assert courier.stdin
+        assert sidecar.stdin
         with suppress(OSError):
-            courier.stdin.close()
+            sidecar.stdin.close()
         patience = FINISH_PATIENCE
         if checkpoint is not None and self._config.tracking.log_checkpoint and status == FINISHED:
             patience += checkpoint.stat().st_size / SLOWEST_UPLOAD
         is_delivered = False
         with suppress(subprocess.TimeoutExpired):
-            is_delivered = courier.wait(patience) == 0
+            is_delivered = sidecar.wait(patience) == 0
         if not is_delivered:
             advice = f"deliver it with: vclr track sync {self._run_dir}"
             logger.warning("tracking: not everything is in MLflow yet; %s", advice)
@@ -118,17 +118,17 @@ class TrackedRun:
         else:
             self._files.code.unlink(missing_ok=True)
 
-    def _start_courier(self) -> subprocess.Popen[bytes]:
+    def _start_sidecar(self) -> subprocess.Popen[bytes]:
         # A job runs a copy of the code, from a folder that Python does not look into by itself.
         path = os.pathsep.join(filter(None, (str(Path(vclr.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
         own = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
         # The address may hold a password, which every user of the machine could read in the arguments.
         own[STORE_VARIABLE] = store_of(self._config)
-        # A signal may come before the courier ignores it. It inherits what this thread blocks.
+        # A signal may come before the sidecar ignores it. It inherits what this thread blocks.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "vclr.tracking.courier", str(self._run_dir), str(self._attempt)],
+                [sys.executable, "-m", "vclr.tracking.sidecar", str(self._run_dir), str(self._attempt)],
                 env=os.environ | own,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -139,24 +139,24 @@ class TrackedRun:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _listen(self) -> None:
-        """Log what the courier says, and replace it if it ends too early."""
+        """Log what the sidecar says, and replace it if it ends too early."""
         for restarts in range(RESTARTS + 1):
-            courier = self._courier
-            if courier is None:
+            sidecar = self._sidecar
+            if sidecar is None:
                 return
-            assert courier.stdin and courier.stdout
-            with courier.stdout:
-                for line in courier.stdout:
+            assert sidecar.stdin and sidecar.stdout
+            with sidecar.stdout:
+                for line in sidecar.stdout:
                     logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
-            courier.wait()
+            sidecar.wait()
             if self._is_ending or restarts == RESTARTS:
                 return
-            courier.stdin.close()
+            sidecar.stdin.close()
             time.sleep(RESTART_PERIOD)
             if self._is_ending:
                 return
             try:
-                self._courier = self._start_courier()
+                self._sidecar = self._start_sidecar()
             except OSError as error:
                 logger.warning("tracking: %s; training continues without it", first_line(error))
                 return

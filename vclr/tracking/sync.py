@@ -12,6 +12,7 @@ from vclr.errors import UsageError, UserError, one_line
 from vclr.files import read_json
 from vclr.tracking.database import database_file
 from vclr.tracking.delivery import BusyError, Delivered, Delivery, only_delivery
+from vclr.tracking.record import open_store
 from vclr.tracking.run_files import FOLDER, RUN_FILE, RunFiles
 from vclr.tracking.secrets import redact
 from vclr.tracking.store import complete, store_of
@@ -91,6 +92,33 @@ def deliver_folder(run_dir: Path, uri: str = "", *known: str) -> Delivered:
             return Delivery(run_dir, uri or store_of_run(run_dir, *known), keeps_address=not uri).deliver()
         except Exception as error:
             raise UserError(redact(f"{run_dir}: {one_line(error)}")) from None
+
+
+class Deliveries:
+    """Deliver many folders, some to the same store; one that does not answer is asked only once."""
+
+    def __init__(self, uri: str = "") -> None:
+        """Choose a store for all; by default, each goes to its own."""
+        self._uri = uri
+        self._failures: dict[str, str] = {}  # by store; "" if it answered
+
+    def deliver(self, run_dir: Path) -> Delivered:
+        """Deliver a folder; errors are those of `deliver_folder`."""
+        address = self._uri or store_of_run(run_dir)
+        if address not in self._failures:
+            self._failures[address] = _try_out(address)
+        if failure := self._failures[address]:
+            raise UserError(f"{run_dir}: {failure}")
+        return deliver_folder(run_dir, self._uri)
+
+
+def _try_out(address: str) -> str:
+    """Return why a store does not answer, in a line; "" if it does."""
+    try:
+        open_store(address).search_experiments(max_results=1)
+    except Exception as error:
+        return redact(f"{address}: {one_line(error)}")
+    return ""
 
 
 def deliver_now(run_dir: Path, *known: str) -> None:

@@ -26,7 +26,7 @@ LAST_PATIENCE = 8.0  # seconds for the last deliveries after the training ended
 LOCK_PATIENCE = 1.0  # seconds for another delivery to end, before this one is tried again
 
 
-class Courier:
+class Sidecar:
     """Deliver a folder, again and again."""
 
     def __init__(self, run_dir: Path, uri: str, attempt: int) -> None:
@@ -66,7 +66,7 @@ class Courier:
         try:
             with only_delivery(self._files.run_dir, LOCK_PATIENCE):
                 problems = self._delivery.deliver().problems
-        except BusyError:  # `vclr track sync`, or the courier of the attempt before
+        except BusyError:  # `vclr track sync`, or the sidecar of the attempt before
             return False
         except Exception as error:
             problems = [one_line(error)]
@@ -101,7 +101,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     folder, attempt = sys.argv[1:]
-    sys.exit(not Courier(Path(folder), os.environ[STORE_VARIABLE], int(attempt)).run())
+    sys.exit(not Sidecar(Path(folder), os.environ[STORE_VARIABLE], int(attempt)).run())
 
 
 if __name__ == "__main__":
