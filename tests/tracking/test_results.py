@@ -20,6 +20,7 @@ from vclr.tracking.figures import select_probe, select_results
 from vclr.tracking.locate_checkpoint import locate
 from vclr.tracking.registered_models import model_of
 from vclr.tracking.results import store_probe, store_report, store_results
+from vclr.tracking.run_files import RunFiles
 
 
 def metrics_of(run_dir: Path, protocol: str, recall: float, **groups: float) -> dict[str, Any]:
@@ -120,6 +121,22 @@ def test_an_experiment_has_the_means_over_its_seeds(config: Config, run_dir: Pat
     parent = parent_of(config)
     assert parent.data.metrics == {"results/uvo/mask_ar_100": 23.0, "num_seeds": 2.0}
     assert parent.info.status == "FINISHED"
+
+
+def test_only_the_newest_training_of_a_seed_counts(config: Config, run_dir: Path):
+    for name, seed, recall in (("moved_aside", 0, 1.0), ("seed0", 0, 20.0), ("seed1", 1, 26.0)):
+        folder = run_dir.with_name(name)
+        own = replace(config, train=replace(config.train, seed=seed, output_dir=str(run_dir.with_name(f"seed{seed}"))))
+        folder.mkdir(exist_ok=True)
+        describe(own, folder)
+        files = RunFiles(folder)
+        files.begin_run("training")
+        files.begin_attempt({})
+        end(files)
+        store_results(config, metrics_of(folder, "uvo", recall))
+    assert len(stored_runs(config)) == 3
+    assert parent_of(config).data.metrics["results/uvo/mask_ar_100"] == 23.0
+    assert parent_of(config).data.metrics["num_seeds"] == 2.0
 
 
 def test_trainings_that_end_at_once_have_the_right_means(

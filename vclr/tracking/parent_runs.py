@@ -33,7 +33,7 @@ def find_parent(client: MlflowClient, experiment_id: str, name: str, started: fl
 
 
 def update_parent(child: RunRecord, name: str) -> None:
-    """Store the means over the trainings of an experiment, how many those are, and whether one is running.
+    """Store the means over the newest training of each seed, how many those are, and whether one is running.
 
     Trainings may end at the same moment: what this wrote is written again if another one has changed meanwhile.
     """
@@ -46,8 +46,9 @@ def update_parent(child: RunRecord, name: str) -> None:
         for run in children:  # two processes may have created a parent at once; the younger one was removed
             if run.data.tags.get(PARENT) != parent.id:
                 RunRecord(child.client, run).set_tags({PARENT: parent.id})
-        parent.write_figures(_means(children), round(1000 * time.time()))
-        statuses = {run.info.status for run in children}
+        newest = {run.data.tags.get("seed"): run for run in children}.values()  # an earlier one was replaced
+        parent.write_figures(_means([*newest]), round(1000 * time.time()))
+        statuses = {run.info.status for run in newest}
         parent.set_status(next((status for status in PRECEDENCE if status in statuses), RUNNING), None)
 
 
