@@ -33,6 +33,8 @@ from typing import Any
 import pytest
 
 from tests.generate.importers.as_labelme import write_labelme
+from tests.mlflow_page import look_at_runs
+from tests.report.chromium import CHROMIUM
 from vclr.catalog.classes import COCO_CLASSES
 
 ROOT = Path(__file__).parents[1]
@@ -200,7 +202,7 @@ BEFORE: dict[str, Callable[[Clone], None]] = {
 
 
 def trained(clone: Clone, output: str) -> None:
-    """`make demo`: three detectors, each evaluated on known and novel classes, a report, and all of it recorded."""
+    """`make demo`: three detectors, each evaluated on known and novel classes, a report, all recorded and in MLflow."""
     assert (clone.folder / "results/demo/report.html").stat().st_size > 10_000
     for experiment in ("demo_baseline", "demo_views", "demo"):
         assert {"known", "novel"} <= clone.json(f"results/{experiment}/seed0/metrics.json")["groups"].keys()
@@ -208,6 +210,8 @@ def trained(clone: Clone, output: str) -> None:
     assert (clone.folder / "dvc.lock").is_file()
     assert "Nothing to be done" in clone.run("snakemake demo --cores all")
     assert "up to date" in clone.run("dvc status")
+    if CHROMIUM:
+        look_at_runs(clone.folder / "mlflow.db", "demo", clone.folder.parent / "screenshots")
 
 
 def nothing_to_do(clone: Clone, output: str) -> None:

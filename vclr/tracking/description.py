@@ -34,8 +34,10 @@ def run_name(config: Config) -> str:
 
 def own_settings(config: Config) -> dict[str, Any]:
     """Return the settings that differ from the defaults, without those that only name the run."""
-    changed = differing_values([flat_config(Config()), flat_config(config)])
-    return {key: values[1] for key, values in changed.items() if not key.startswith(NAMES_ONLY)}
+    own = flat_config(config)
+    changed = differing_values([flat_config(Config()), own])
+    # A section without entries, such as one of views, has a key of its own by default.
+    return {key: own[key] for key in changed if key in own and not key.startswith(NAMES_ONLY)}
 
 
 def describing_tags(config: Config, data_hashes: Mapping[str, str], environment: Mapping[str, Any]) -> dict[str, Any]:

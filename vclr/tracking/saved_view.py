@@ -102,7 +102,7 @@ def comparison(figures: Sequence[str], only: str = "") -> dict[str, Any]:
         {"type": "BAR", "uuid": f"vclr-{figure}", "metricKey": figure, "metricSectionId": SECTION, "deleted": False}
         for figure in figures
     ]
-    section = {"uuid": SECTION, "name": "Results", "display": True, "isReordered": True, "deleted": False}
+    section = {"uuid": SECTION, "name": "Results", "display": True, "isReordered": True, "deleted": False, "columns": 2}
     return {
         **_columns(figures),
         "searchFilter": only,
