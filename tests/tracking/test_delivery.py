@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from tests.servers.proxy import Proxy
 from tests.tracking.folders import (
     HASHES,
+    INPUTS,
     assert_delivered,
     begin,
     deliver,
@@ -33,9 +34,11 @@ from vclr.cli.tracking import sync
 from vclr.config import Config, load_config
 from vclr.errors import UserError
 from vclr.tracking import run_files
+from vclr.tracking import sync as sync_module
 from vclr.tracking.delivery import Delivery, only_delivery
+from vclr.tracking.points import NewRecords
 from vclr.tracking.run_files import RunFiles
-from vclr.tracking.sync import deliver_folder, store_of_run
+from vclr.tracking.sync import Deliveries, store_of_run
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -327,15 +330,97 @@ def test_hundreds_of_pictures_are_stored_once_each(config: Config, run_dir: Path
     delivery = Delivery(run_dir, config.tracking.uri)
     assert (delivery.deliver().files, delivery.deliver().files) == (302, 0)
     again = deliver(config, run_dir)
-    assert 0 < again.files < 302 and not again.problems  # the tag does not hold all of them
+    assert again.files == 0 and not again.problems
     assert len(stored_run(config).data.tags["vclr.files"]) <= 8000
 
 
 def test_another_store_for_a_try_does_not_become_that_of_the_run(config: Config, run_dir: Path, tmp_path: Path):
     begin(config, run_dir)
-    deliver_folder(run_dir)
-    deliver_folder(run_dir, f"sqlite:///{tmp_path}/other.db")
+    Deliveries().deliver(run_dir)
+    Deliveries(f"sqlite:///{tmp_path}/other.db").deliver(run_dir)
     assert store_of_run(run_dir) == config.tracking.uri
+
+
+def test_a_run_that_a_new_training_replaced_does_not_stay_running(config: Config, run_dir: Path):
+    """The machine of the first one was lost before its first checkpoint."""
+    begin(config, run_dir)
+    deliver(config, run_dir)
+    former = stored_run(config)
+    assert former.info.status == "RUNNING"
+    files = RunFiles(run_dir)
+    files.begin_run("training", INPUTS)
+    files.begin_attempt({})
+    files.begin_run("training", INPUTS)  # once more, and nothing of the second one was delivered
+    files.begin_attempt({})
+    deliver(config, run_dir)
+    statuses = {run.info.run_id == former.info.run_id: run.info.status for run in stored_runs(config)}
+    assert statuses == {True: "KILLED", False: "RUNNING"}
+
+
+def test_a_delivery_goes_on_with_the_folder_s_new_training(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    record(run_dir, [1, 2])
+    delivery = Delivery(run_dir, config.tracking.uri)
+    first = delivery.deliver()
+    (run_dir / "metrics.jsonl").unlink()
+    files = RunFiles(run_dir)
+    files.begin_run("another", INPUTS)
+    files.begin_attempt({})
+    record(run_dir, [1, 2, 3])
+    second = delivery.deliver()
+    assert second.run_id != first.run_id
+    newest = next(run for run in stored_runs(config) if run.info.run_id == second.run_id)
+    assert_delivered(config, run_dir, newest)
+
+
+def test_no_record_is_passed_over_if_a_resume_rewrites_the_file(run_dir: Path):
+    metrics = run_dir / "metrics.jsonl"
+    record(run_dir, range(1, 4), note=1.25)
+    new = NewRecords(metrics)
+    assert len(new.read()) == 3
+    shorter = metrics.with_name("shorter")
+    shorter.write_text("".join(metrics.read_text().splitlines(keepends=True)[:2]))
+    shorter.replace(metrics)
+    record(run_dir, range(4, 7))
+    assert [one["iteration"] for one in new.read()] == [1, 2, 4, 5, 6]
+
+
+def test_what_a_run_folder_lacks_is_one_line(run_dir: Path):
+    (run_dir / "mlflow_run.json").write_text("[]")
+    with pytest.raises(UserError, match=f"^{run_dir}: [^\n]*$"):
+        Deliveries().deliver(run_dir)
+    (run_dir / "mlflow_run.json").write_text("{}")
+    with pytest.raises(UserError, match=f"^{run_dir}: is not a run folder"):
+        Deliveries().deliver(run_dir)
+
+
+def test_a_delivery_by_a_command_waits_for_another_one_if_the_training_is_over(
+    config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    end(begin(config, run_dir))
+    monkeypatch.setattr(sync_module, "LONG_LOCK_PATIENCE", 0.1)
+    with only_delivery(run_dir, 1):
+        Deliveries().deliver_or_warn(run_dir)
+    assert "another process is delivering it" in caplog.text
+    assert "deliver it later with" in caplog.text
+    caplog.clear()
+    begin(config, run_dir)
+    monkeypatch.setattr(sync_module, "LOCK_PATIENCE", 0.1)
+    with only_delivery(run_dir, 1):
+        Deliveries().deliver_or_warn(run_dir)
+    assert not caplog.text, "its training delivers it"
+
+
+def test_pictures_of_iterations_are_stored_once_however_many(config: Config, run_dir: Path):
+    files = begin(config, run_dir)
+    for iteration in range(1, 4):
+        for name in ("views.png", "examples.png"):
+            path = files.pictures / f"{iteration:08d}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"%d" % iteration)
+            assert deliver(config, run_dir).files == (3 if name == "views.png" and iteration == 1 else 1)
+    assert deliver(config, run_dir).files == 0
+    assert "00000001" not in stored_run(config).data.tags["vclr.files"]
 
 
 def test_a_store_that_refuses_is_asked_once_for_all_folders(

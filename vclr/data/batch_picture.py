@@ -1,13 +1,14 @@
-"""A picture of a training batch: the views and the photos as student and teacher get them, with their objects."""
+"""A picture of a training batch: its views and photos, with their objects."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from skimage.segmentation import find_boundaries
 from torch import Tensor
 
-from vclr.drawing import contact_sheet, draw_objects, shrink
+from vclr.drawing import PALETTE, contact_sheet, enlargement, shrink
 from vclr.pictures import write_png
 from vclr.structures import Batch
 
@@ -19,8 +20,9 @@ FILE = "views.png"
 def write_batch_picture(batch: Batch, folder: Path) -> Path:
     """Write a picture into a folder: a column for each of the first images, under the name of its view.
 
-    The first row shows the views, which the student gets, with the outlines of the objects that it is to find; the
-    second one the photos, which the teacher gets. Without views other than the photo there is only one row.
+    The first row shows the views before they are corrupted (`views.corrupt`), with the outlines of the objects that the
+    student is to find; the second one the photos, which the teacher gets. Without views other than the photo there is
+    only one row.
 
     Args:
         batch: of any device.
@@ -40,7 +42,15 @@ def write_batch_picture(batch: Batch, folder: Path) -> Path:
 
 
 def _draw(batch: Batch, images: Tensor, place: int) -> np.ndarray:
+    """Draw all outlines at once: hundreds of objects one by one would hold up the training for seconds."""
     height, width = batch.image_sizes[place]
     image = images[place, :, :height, :width].permute(1, 2, 0).cpu().numpy()
     image, masks, _ = shrink(image, list(batch.targets[place].masks.cpu().numpy()), side=MAX_SIDE)
-    return draw_objects(image, masks, fill=[False] * len(masks))
+    labels = np.zeros(image.shape[:2], np.int32)
+    for number, mask in sorted(enumerate(masks, start=1), key=lambda one: -np.count_nonzero(one[1])):
+        labels[mask > 0] = number
+    factor = enlargement(image)
+    picture, labels = (array.repeat(factor, axis=0).repeat(factor, axis=1) for array in (image, labels))
+    edges = find_boundaries(labels, mode="inner")
+    picture[edges] = np.array(PALETTE)[(labels[edges] - 1) % len(PALETTE)]
+    return picture

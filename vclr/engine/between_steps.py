@@ -46,17 +46,17 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
         }
     if journal:
         journal.evaluation(iteration, {weights: found for weights, found in metrics.items() if found})
-        show(journal, iteration, lambda folder: write_examples(state.detectors, samples, folder))
+        keep_picture(journal, iteration, lambda folder: write_examples(state.detectors, samples, folder))
 
 
 def show_batch(state: TrainState, journal: Journal | None, batch: Batch) -> None:
     """Let MLflow show the batch of the first step, and of each step after which the training evaluates."""
     if journal and (state.iteration == 1 or is_evaluated(state)):
-        show(journal, state.iteration, lambda folder: write_batch_picture(batch, folder))
+        keep_picture(journal, state.iteration, lambda folder: write_batch_picture(batch, folder))
 
 
-def show(journal: Journal, iteration: int, write: Callable[[Path], Path]) -> None:
-    """Write a picture into the run folder if the run is tracked; `write` gets the folder."""
+def keep_picture(journal: Journal, iteration: int, write: Callable[[Path], object]) -> None:
+    """Let `write` write a picture into a folder of the run folder if the run is tracked."""
     if not journal.pictures:
         return
     try:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -32,6 +32,7 @@ LOSS = re.compile(
 GLOO = re.compile(r"\bgloo[/:]|^gloo\b", re.IGNORECASE)
 
 _causes: Causes | None = None  # None: this process is alone
+_failure_records: list[Callable[[], None]] = []
 
 
 class SharedEndError(UserError):
@@ -96,6 +97,16 @@ def naming_causes() -> Iterator[None]:
         if failure is error:
             raise
         raise failure from None
+
+
+@contextmanager
+def recording_failure(record: Callable[[], None]) -> Iterator[None]:
+    """During the block, let a process that leaves without closing anything, because it is stuck, call `record`."""
+    _failure_records.append(record)
+    try:
+        yield
+    finally:
+        _failure_records.remove(record)
 
 
 @contextmanager
@@ -183,6 +194,8 @@ def _leave_stuck(cause: str) -> NoReturn:
     try:
         for handler in logging.getLogger("vclr").handlers:  # the log of the run folder
             handler.handle(record)
+        for record_failure in _failure_records:
+            record_failure()
         if _causes and _causes.may_say():
             print(f"vclr: {cause}", file=sys.stderr)
     finally:

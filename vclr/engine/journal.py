@@ -25,7 +25,7 @@ from vclr.evaluation.tally import Metrics
 from vclr.other_work import OtherWork
 from vclr.progress import Progress
 from vclr.tracking.run import TrackedRun
-from vclr.tracking.run_files import RunFiles
+from vclr.tracking.run_files import FAILED, FINISHED, KILLED, RunFiles
 from vclr.tracking.system import sample_system
 
 log = logging.getLogger("vclr.train")
@@ -83,7 +83,6 @@ class Journal:
         logging.getLogger("vclr").removeHandler(kept)
         logging.getLogger("vclr").addHandler(self.handler)
         logging.getLogger("vclr").setLevel(logging.INFO)
-        self.checkpoint = folder.checkpoints.last
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.since = 0, time.perf_counter()
         self.other_work = OtherWork()
@@ -95,7 +94,7 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Close everything, and record how the training ended."""
         is_stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
-        status = "FINISHED" if kind is None else "KILLED" if is_stopped else "FAILED"
+        status = FINISHED if kind is None else KILLED if is_stopped else FAILED
         if kind is not None:
             # For the file only: the command prints it on the console.
             level = "INFO" if is_stopped else "ERROR"
@@ -104,7 +103,7 @@ class Journal:
         self.progress.close()
         with suppress(OSError):  # what did not fit on a full disk is still in the buffer
             self.metrics.close()
-        self.tracked.finish(status, self.checkpoint if self.checkpoint.exists() else None)
+        self.tracked.finish(status)
         logging.getLogger("vclr").removeHandler(self.handler)
         with suppress(OSError):
             self.handler.close()

@@ -21,7 +21,7 @@ from vclr.engine.batch_size import with_batch_size
 from vclr.engine.between_steps import ends_early, evaluate, is_evaluated, save, show_batch
 from vclr.engine.data_hashes import describe_inputs, hash_training_data
 from vclr.engine.distributed import joined_processes, on_first_process, rank, wait_for_all, world_size
-from vclr.engine.ending import naming_causes
+from vclr.engine.ending import naming_causes, recording_failure
 from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.missing_views import MissingViews
 from vclr.engine.replay import keep_for_replay
@@ -34,7 +34,7 @@ from vclr.environment import describe_environment
 from vclr.losses.objective import Objective
 from vclr.structures import Batch
 from vclr.tracking.run import TrackedRun
-from vclr.tracking.run_files import RunFiles
+from vclr.tracking.run_files import FAILED, RunFiles
 
 log = logging.getLogger("vclr.train")
 
@@ -148,7 +148,10 @@ def open_journal(
     folder.keep_records(state.iteration, continues)
     inputs = describe_inputs(state.config, folder.data_hashes)
     tracked = TrackedRun(state.config, folder.path, training, inputs, continues)
-    with Journal(folder, state.config, state.iteration, quiet, kept, missing, tracked) as journal:
+    with (
+        Journal(folder, state.config, state.iteration, quiet, kept, missing, tracked) as journal,
+        recording_failure(lambda: tracked.record_end(FAILED)),
+    ):
         if averages:
             journal.load_state_dict(averages)
         yield journal

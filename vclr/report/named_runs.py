@@ -14,7 +14,8 @@ from vclr.report.experiments import Experiment
 from vclr.report.join_seeds import join_seeds
 from vclr.report.read_experiments import protocols_in, read_results
 from vclr.report.stored_experiments import stored_experiments, stored_seed
-from vclr.tracking.record import PARENT
+from vclr.tracking.record import KIND, PARENT
+from vclr.tracking.run_files import CODE
 from vclr.tracking.secrets import redact
 from vclr.tracking.stored_runs import StoredRun, find_stored_runs, read_run_file
 
@@ -138,7 +139,7 @@ def _matching(name: str, runs: list[StoredRun]) -> list[StoredRun]:
     if name.startswith(EXPERIMENT):
         wanted = name.removeprefix(EXPERIMENT)
         named = [run for run in runs if run.group == wanted or run.tags.get("experiment") == wanted]
-        return [run for run in named if run.tags.get("vclr.kind") != "experiment"]
+        return [run for run in named if run.tags.get(KIND) != "experiment"]
     run_id = name.removeprefix(RUN)
     children = [run for run in runs if run.tags.get(PARENT) == run_id]
     return children or [run for run in runs if run.id == run_id]
@@ -159,7 +160,7 @@ def _add_code(found: dict[str, list[NamedRun]], uri: str) -> None:
     """Fetch how the code of each run differed from its revision."""
     for run in (one for group in found.values() for one in group):
         first = run.results[0].environment if run.results else {}
-        changes = read_run_file(uri, run.place, "code.diff") if first.get("git_dirty") else None
+        changes = read_run_file(uri, run.place, CODE) if first.get("git_dirty") else None
         for one in run.results:
             one.code_changes = "" if first.get("git_dirty") is False else changes
 

@@ -28,8 +28,8 @@ from vclr.files import read_json
 from vclr.report.experiments import Experiment, have_same_classes
 from vclr.report.history import read_history
 from vclr.tracking.description import is_of_seed
+from vclr.tracking.run_files import RunFiles
 
-CHANGES_FILE = "tracking/code.diff"  # in the run folder
 REFERENCES = ("untrained", "proposals")  # results without a training, beside those of the seeds
 
 
@@ -157,7 +157,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def read_code_changes(run: Path, environment: dict[str, Any]) -> str | None:
     """Return how the code of a run differed from its git revision; None if that was not recorded."""
-    path = run / CHANGES_FILE
+    path = RunFiles(run).code
     if path.is_file():
         return path.read_text(encoding="utf-8", errors="replace")
     return "" if environment.get("git_dirty") is False else None

@@ -11,13 +11,6 @@ from vclr.tracking.logged_models import log_checkpoint
 from vclr.tracking.record import RunRecord
 from vclr.tracking.registered_models import register_best
 
-NAMES = ("best.pt", "last.pt")  # in this order: a content that both have is called the best
-
-
-def find_checkpoints(run_dir: Path) -> list[Path]:
-    """Return the checkpoints of a training that MLflow gets."""
-    return [path for name in NAMES if (path := run_dir / "checkpoints" / name).is_file()]
-
 
 def deliver_checkpoint(
     record: RunRecord, checkpoint: Path, results: Iterable[Result], experiment: str, upload: bool

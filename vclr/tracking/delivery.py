@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from vclr.config import Config, read_config
 from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
 from vclr.files import read_json, sha256, write_json
-from vclr.tracking.checkpoints import deliver_checkpoint, find_checkpoints
+from vclr.tracking.checkpoints import deliver_checkpoint
 from vclr.tracking.data_sets import data_sets_of
 from vclr.tracking.database import absolute_address
 from vclr.tracking.description import describing_tags, experiment_of, run_name
@@ -38,7 +39,7 @@ from vclr.tracking.record import (
     find_runs,
     open_store,
 )
-from vclr.tracking.run_files import KILLED, LOCK, RUN_FILE, RUNNING, Attempt, RunFiles
+from vclr.tracking.run_files import KILLED, LOCK, PICTURES, RUN_FILE, RUNNING, Attempt, RunFiles
 from vclr.tracking.secrets import redact
 
 DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
@@ -107,10 +108,13 @@ class Delivery:
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._results: list[Result] | None = None
         self._stored: dict[str, str] = {}  # files, with digests
-        self._experiment, self._all_layers, self._upload = "", False, False
+        self._identity, self._experiment = "", ""
+        self._all_layers = self._upload = False
 
     def _deliver(self) -> Delivered:
         attempts = self._files.attempts()
+        if self._record and self._identity != self._files.identity():
+            self._forget()  # a new training began in the folder
         record = self._record = self._record or self._open(attempts)
         points = [point for line in self._records.read() for point in points_of(line, self._all_layers)]
         status, ended = self._files.status(float(record.tags.get(HEARTBEAT, 0)))
@@ -148,8 +152,12 @@ class Delivery:
         self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
         self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
-        identity = self._files.identity() or self._files.name_run()
+        identity = self._identity = self._files.identity() or self._files.name_run()
         everywhere = [str(one.experiment_id) for one in all_pages(client.search_experiments)]
+        for former, status in self._files.replaced().items():  # nobody else knows them any more
+            for run in find_runs(client, everywhere, {IDENTITY: former}):
+                if run.info.status == RUNNING:
+                    client.set_terminated(run.info.run_id, status)
         begun = find_runs(client, everywhere, {IDENTITY: identity})  # `tracking.experiment` may have changed since
         own = begun[0].info.experiment_id if begun else None
         experiment_id = str(own or find_experiment(client, config.tracking.experiment, self._uri))
@@ -179,6 +187,7 @@ class Delivery:
                     continue
                 record.store_file(path, folder)
                 stored[name] = digest
+                _drop_older(stored, folder)
                 record.set_tags({FILES: _as_tag(stored)})
                 done.files += 1
             except FileNotFoundError:  # replaced or removed meanwhile
@@ -190,7 +199,7 @@ class Delivery:
     def _store_checkpoints(self, record: RunRecord, results: list[Result], done: Delivered) -> None:
         """Store the checkpoints of a training that ended; those that are stored with these results are not read."""
         stored = json.loads(record.tags.get(CHECKPOINTS, "{}"))
-        for path in find_checkpoints(self._run_dir):
+        for path in self._files.checkpoints():
             state = _describe_state(path, self._upload, results)
             if stored.get(path.name) == state:
                 continue
@@ -208,8 +217,11 @@ class Delivery:
         for name in DESCRIPTION:
             if (self._run_dir / name).is_file():
                 yield self._run_dir / name, ""
+        newest = max(map(_iteration_of, self._stored), default="")
         for path in sorted(self._files.folder.rglob("*")):
             folder = path.parent.relative_to(self._files.folder).as_posix()
+            if "" < _iteration_of(folder) < newest:
+                continue  # pictures of an iteration do not change
             if path.is_file() and not path.name.startswith(".") and (folder != "." or path == self._files.code):
                 yield path, "" if folder == "." else folder
 
@@ -249,6 +261,19 @@ def _describe_state(checkpoint: Path, upload: bool, results: list[Result]) -> st
     stat = checkpoint.stat()
     text = f"{stat.st_size} {stat.st_mtime_ns} {upload} {results}"
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _iteration_of(name: str) -> str:
+    """Return the iteration, as eight digits, whose pictures are in a folder; "" if it is none of those."""
+    found = re.match(rf"{PICTURES}/(\d{{8}})\b", name)
+    return found[1] if found else ""
+
+
+def _drop_older(stored: dict[str, str], folder: str) -> None:
+    """Forget the files of earlier iterations than that of a folder: there may be hundreds."""
+    newest = _iteration_of(folder)
+    for name in [name for name in stored if "" < _iteration_of(name) < newest]:
+        del stored[name]
 
 
 def _as_tag(stored: dict[str, str]) -> str:

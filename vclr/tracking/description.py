@@ -18,7 +18,7 @@ def experiment_of(config: Config) -> str:
 
     A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own.
     """
-    parts = Path(config.train.output_dir).parts
+    parts = Path(config.train.output_dir).absolute().parts
     return parts[-2] if len(parts) > 1 and is_of_seed(parts[-1]) else parts[-1]
 
 
@@ -29,7 +29,7 @@ def is_of_seed(name: str) -> bool:
 
 def run_name(config: Config) -> str:
     """Return the name of the run: `demo/seed0`."""
-    return config.tracking.run_name or "/".join(Path(config.train.output_dir).parts[-2:])
+    return config.tracking.run_name or "/".join(Path(config.train.output_dir).absolute().parts[-2:])
 
 
 def own_settings(config: Config) -> dict[str, Any]:

@@ -19,7 +19,7 @@ EVALUATION, PROBE = "results", "probe"  # kinds of results, and the first words 
 RESULTS_KEY = f"{EVALUATION}/"
 # MLflow's page dies of hundreds of keys. With these, a run has at most 100.
 MAX_FIGURES = 44
-MAX_FIGURES_EACH, FEWEST_FIGURES = 16, 4
+FEWEST_FIGURES = 3  # the headline with the ends of its interval
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Result:
 def read_results(files: RunFiles) -> list[Result]:
     """Return what MLflow gets of the evaluations and probes of a run, the oldest first.
 
-    The first protocol has up to `MAX_FIGURES_EACH` figures, each further one at most half of what is left of
-    `MAX_FIGURES`, but a few. Their files are stored whole.
+    Each kind and protocol has at most a third of what the earlier ones left of `MAX_FIGURES`, but the headline with the
+    ends of its interval as long as there is room. Their files are stored whole.
     """
     found: list[Result] = []
     keys: dict[str, set[str]] = {}  # by place
@@ -59,12 +59,13 @@ def read_results(files: RunFiles) -> list[Result]:
     for record in sorted(map(read_json, files.results.glob("*.json")), key=lambda record: float(record["began"])):
         result = _read_result(record)
         left = MAX_FIGURES - len(set[str]().union(*keys.values()))
-        limit = limits.setdefault(result.place, min(MAX_FIGURES_EACH, max(FEWEST_FIGURES, left // 2), left))
+        limit = limits.setdefault(result.place, min(max(FEWEST_FIGURES, left // 3), left))
         own = keys.setdefault(result.place, set())
         new = [key for key in result.figures if key not in own]
-        own |= {*new[: limit - len(own)]}
+        own |= {*new[: max(0, limit - len(own))]}
+        own -= {key for key in own if key.endswith("/low") and key.removesuffix("low") + "high" not in own}
         figures = {key: value for key, value in result.figures.items() if key in own}
-        found.append(replace(result, figures=figures))
+        found.append(replace(result, figures=figures, headline=result.headline if result.headline in figures else ""))
     return found
 
 
@@ -127,11 +128,11 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
             for part, values in parts.items()
             if values.get(name) is not None
         }
-        found |= {key: float(parts[part][name]) for part, key in keys.items()}
-        if name == names[0]:
-            for part, key in keys.items():
-                if interval := (parts[part].get("intervals") or {}).get(name):
-                    found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
+        for part, key in keys.items():
+            found[key] = float(parts[part][name])
+            interval = (parts[part].get("intervals") or {}).get(name)
+            if interval and name == names[0]:
+                found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
     return found
 
 

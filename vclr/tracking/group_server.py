@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from vclr.errors import UsageError, UserError, first_line
-from vclr.tracking.database import database_file, prepare_database
+from vclr.tracking.database import ARTIFACT_FOLDER, database_file, prepare_database
 from vclr.tracking.database_server import INSTALL, is_database_server
 from vclr.tracking.mlflow_process import (
     LOOPBACK,
@@ -125,7 +125,7 @@ def _store_settings(store: str, artifacts: str) -> dict[str, str]:
         )
     if not artifacts and database is None:
         raise UsageError(f"--server needs --artifacts, such as s3://bucket/mlflow or a folder, or {ARTIFACTS}")
-    return {STORE: store, ARTIFACTS: artifacts or str(database and database.parent / "mlartifacts")}
+    return {STORE: store, ARTIFACTS: artifacts or str(database and database.parent / ARTIFACT_FOLDER)}
 
 
 def _warn_of_passwords(*addresses: str) -> None:

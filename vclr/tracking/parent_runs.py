@@ -47,7 +47,8 @@ def update_parent(child: RunRecord, name: str) -> None:
             if run.data.tags.get(PARENT) != parent.id:
                 RunRecord(child.client, run).set_tags({PARENT: parent.id})
         newest = {run.data.tags.get("seed"): run for run in children}.values()  # an earlier one was replaced
-        parent.write_figures(_means([*newest]), round(1000 * time.time()))
+        # The clock of another machine, which wrote before, may be ahead.
+        parent.write_figures(_means([*newest]), max(round(1000 * time.time()), parent.newest_figure() + 1))
         statuses = {run.info.status for run in newest}
         parent.set_status(next((status for status in PRECEDENCE if status in statuses), RUNNING), None)
 

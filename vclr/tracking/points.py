@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,12 +68,14 @@ class NewRecords:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self._offset, self._inode = 0, -1
 
     def read(self) -> list[dict[str, Any]]:
         """Return the new records, and move on behind them."""
         try:
             with self._path.open("rb") as file:
+                if self._inode != (inode := os.fstat(file.fileno()).st_ino):  # replaced by a training that goes on
+                    self._offset, self._inode = 0, inode
                 file.seek(self._offset)
                 whole = file.read().rpartition(b"\n")[0]
         except FileNotFoundError:

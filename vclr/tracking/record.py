@@ -145,6 +145,10 @@ class RunRecord:
             self._figures.update({metric.key: (metric.value, metric.timestamp) for metric in batch})
         return len(new)
 
+    def newest_figure(self) -> int:
+        """Return when the newest value of a figure or curve was measured, in milliseconds since 1970; 0 without any."""
+        return max((time_ms for _, time_ms in self._figures.values()), default=0)
+
     def _is_news(self, key: str, value: float, time_ms: int) -> bool:
         stored, since = self._figures.get(key, (None, -1))
         return stored != value and since < time_ms

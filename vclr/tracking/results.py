@@ -17,7 +17,7 @@ from vclr.tracking.figures import EVALUATION, PROBE
 from vclr.tracking.run_files import RunFiles
 from vclr.tracking.secrets import redact, redact_values
 from vclr.tracking.store import store_of
-from vclr.tracking.sync import deliver_now
+from vclr.tracking.sync import Deliveries
 
 log = logging.getLogger("vclr.tracking")
 
@@ -52,14 +52,15 @@ def store_report(runs: Iterable[Path], files: Sequence[Path]) -> None:
 
     Args:
         runs: the run folders.
-        files: what belongs to it; all in one folder, which names it.
+        files: what belongs to it; all in one folder. A later report from a folder of the same name replaces it.
     """
+    deliveries = Deliveries()
     for run_dir in runs:
         tracked = RunFiles(run_dir)
         try:
             if tracked.identity():
                 _copy(files, tracked.reports / files[0].parent.name)
-                deliver_now(run_dir)
+                deliveries.deliver_or_warn(run_dir)
         except (OSError, UserError) as error:
             log.warning("%s: the report is not kept for MLflow: %s", run_dir, redact(first_line(error)))
 
@@ -82,9 +83,17 @@ def _keep(config: Config, kind: str, content: dict[str, Any], *pictures: Path) -
             place = f"{kind}_{source['protocol'] or ALL}"
             _write(files, kind, f"{place}_{which}", content)
             _copy(pictures, files.pictures / place)
-            deliver_now(files.run_dir, store_of(config))
+            Deliveries("", _configured_store(config)).deliver_or_warn(files.run_dir)
     except (OSError, UserError) as error:
         log.warning("the results are not kept for MLflow: %s", redact(first_line(error)))
+
+
+def _configured_store(config: Config) -> str:
+    """Return the address of the store that a command is to use; "" if its password is not known."""
+    try:
+        return store_of(config)
+    except UserError:
+        return ""
 
 
 def _write(files: RunFiles, kind: str, name: str, content: dict[str, Any]) -> None:

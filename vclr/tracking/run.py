@@ -75,32 +75,34 @@ class TrackedRun:
         """Tell whether what is put into the run folder will be delivered."""
         return self._sidecar is not None
 
-    def finish(self, status: str = FINISHED, checkpoint: Path | None = None) -> None:
+    def finish(self, status: str = FINISHED) -> None:
         """Record how the training ended, as FINISHED, FAILED or KILLED, and wait a little until that is delivered.
 
-        Args:
-            status: how it ended.
-            checkpoint: its last one; with `tracking.log_checkpoint`, the end of a training that finished waits as long
-                as its upload may take. One that was stopped has no time for it.
+        With `tracking.log_checkpoint`, the end of a training that finished waits as long as the upload of its
+        checkpoints may take. One that was stopped has no time for it.
         """
         sidecar, self._sidecar, self._is_ending = self._sidecar, None, True
-        if self._attempt:
-            with suppress(OSError):  # of a full disk; the sidecar notices the end without it
-                self._files.end_attempt(self._attempt, status)
+        self.record_end(status)
         if sidecar is None:
             return
         assert sidecar.stdin
         with suppress(OSError):
             sidecar.stdin.close()
         patience = FINISH_PATIENCE
-        if checkpoint is not None and self._config.tracking.log_checkpoint and status == FINISHED:
-            patience += checkpoint.stat().st_size / SLOWEST_UPLOAD
+        if self._config.tracking.log_checkpoint and status == FINISHED:
+            patience += sum(path.stat().st_size for path in self._files.checkpoints()) / SLOWEST_UPLOAD
         is_delivered = False
         with suppress(subprocess.TimeoutExpired):
             is_delivered = sidecar.wait(patience) == 0
         if not is_delivered:
             advice = f"deliver it with: vclr track sync {self._run_dir}"
             logger.warning("tracking: not everything is in MLflow yet; %s", advice)
+
+    def record_end(self, status: str) -> None:
+        """Record how the training ended, without waiting for anything."""
+        if self._attempt:
+            with suppress(OSError):  # of a full disk; the sidecar notices the end without it
+                self._files.end_attempt(self._attempt, status)
 
     @property
     def _run_dir(self) -> Path:
@@ -148,8 +150,12 @@ class TrackedRun:
             with sidecar.stdout:
                 for line in sidecar.stdout:
                     logger.warning("tracking in %s; training continues", line.decode(errors="replace").strip())
-            sidecar.wait()
-            if self._is_ending or restarts == RESTARTS:
+            code = sidecar.wait()
+            if self._is_ending:
+                return
+            what_next = "training continues without it" if restarts == RESTARTS else "it is started again"
+            logger.warning("tracking: the process that delivers the run ended (exit code %d); %s", code, what_next)
+            if restarts == RESTARTS:
                 return
             sidecar.stdin.close()
             time.sleep(RESTART_PERIOD)

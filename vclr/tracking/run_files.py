@@ -30,6 +30,7 @@ CODE = "code.diff"  # how the code of the last attempt differs from its git revi
 RECORDED = ("started", "settings", "job", "process", "user", "store")  # of an attempt, when it starts
 LOCK = ".lock"  # in the folder; held by who delivers it
 
+CHECKPOINTS = ("best.pt", "last.pt")  # in this order: a content that both have is called the best
 BEAT_PERIOD = 15.0  # seconds between two signs of life
 SILENCE = 90.0  # seconds without one after which a training on another machine counts as killed
 
@@ -94,21 +95,36 @@ class RunFiles:
 
     def begin_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
         """Remove what an earlier run left, begin one, and return its identity; arguments as of `name_run`."""
+        replaced = self.replaced()
+        if former := self.identity():
+            status = self.status()[0]
+            replaced[former] = KILLED if status == RUNNING else status
         for path in sorted(self.folder.rglob("*"), reverse=True):
             if path.name != LOCK:
                 path.rmdir() if path.is_dir() else path.unlink()
-        return self.name_run(training, inputs)
+        return self.name_run(training, inputs, replaced)
 
-    def name_run(self, training: str = "", inputs: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    def replaced(self) -> dict[str, str]:
+        """Return the runs that this folder held before, by identity, and how they ended."""
+        return dict(self._run().get("replaced", {}))
+
+    def name_run(
+        self,
+        training: str = "",
+        inputs: Mapping[str, Mapping[str, str]] | None = None,
+        replaced: Mapping[str, str] | None = None,
+    ) -> str:
         """Give the run an identity, and return it.
 
         Args:
             training: hash of all that its weights depend on.
             inputs: what it reads: by name the `source`, a path, and the `digest`, a hash.
+            replaced: what `replaced` is to return.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = uuid.uuid4().hex
-        write_json(self._identity, {"id": identity, "training": training, "inputs": inputs or {}}, indent=1)
+        content = {"id": identity, "training": training, "inputs": inputs or {}, "replaced": replaced or {}}
+        write_json(self._identity, content, indent=1)
         return identity
 
     def inputs(self) -> dict[str, dict[str, str]]:
@@ -122,6 +138,10 @@ class RunFiles:
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that MLflow gets."""
+        return [path for name in CHECKPOINTS if (path := self.run_dir / "checkpoints" / name).is_file()]
 
     def begin_attempt(self, settings: dict[str, Any], store: str = "") -> Attempt:
         """Record that this process starts or continues the training.

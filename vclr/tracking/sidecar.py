@@ -32,7 +32,7 @@ class Sidecar:
     def __init__(self, run_dir: Path, uri: str, attempt: int) -> None:
         self._files = RunFiles(run_dir)
         self._delivery = Delivery(run_dir, uri, may_resume=True)
-        self._attempt = attempt
+        self._attempt, self._identity = attempt, self._files.identity()
         self._uri = uri
         self._beat_at = 0.0
         self._retry_at, self._delay = 0.0, POLL_PERIOD
@@ -44,6 +44,8 @@ class Sidecar:
             self._beat()
             if time.monotonic() >= self._retry_at:
                 self._try()
+        if self._files.identity() != self._identity:
+            return True  # a new training began in the folder, with a process like this one
         with suppress(OSError):
             self._files.end_attempt(self._attempt, KILLED, is_known=False)
         end = time.monotonic() + LAST_PATIENCE
