@@ -167,6 +167,15 @@ def test_only_the_loss_of_a_process_is_taken_for_one(
     assert isinstance(raised.value, LostProcessError) == (message == LOST)
 
 
+def test_a_process_that_leaves_because_it_is_stuck_records_that_it_failed(monkeypatch: pytest.MonkeyPatch):
+    done: list[object] = []
+    monkeypatch.setattr(ending, "leave", done.append)
+    with ending.recording_failure(lambda: done.append("FAILED")):
+        ending._leave_stuck("process 1 on here: out of memory")
+    ending._leave_stuck("process 1 on here: out of memory")
+    assert done == ["FAILED", 1, 1]
+
+
 class Silence:
     """Stands for the store of processes of which none has reported anything."""
 
