@@ -143,7 +143,7 @@ def test_altered_contents_are_one_line(small: Path, make_config: MakeConfig, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_altered_contents_are_one_line_in_hundreds_of_ways(
     small: Path, make_config: MakeConfig, tmp_path: Path, seed: int
 ):

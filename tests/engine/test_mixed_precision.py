@@ -54,9 +54,9 @@ def exact(annotations: Path, tmp_path_factory: pytest.TempPathFactory) -> list[f
     return losses_of(tmp_path_factory.mktemp("float32") / "run", annotations)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_fifty_steps_are_near_those_of_float32(dtype: str, exact: list[float], annotations: Path, tmp_path: Path):
-    near = losses_of(tmp_path / "run", annotations, "train.amp.enabled=True", f"train.amp.dtype={dtype}")
+def test_fifty_steps_are_near_those_of_float32(exact: list[float], annotations: Path, tmp_path: Path):
+    """In bfloat16; `tests/cuda` has float16, which CPUs only imitate."""
+    near = losses_of(tmp_path / "run", annotations, "train.amp.enabled=True", "train.amp.dtype=bfloat16")
     assert len(near) == 5
     assert near[-1] == pytest.approx(exact[-1], rel=0.05)
     assert sum(near) == pytest.approx(sum(exact), rel=0.05)
