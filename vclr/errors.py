@@ -43,8 +43,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type's name if the message is empty."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Return the first line of an error's message, or its type's name if the message is empty.
+
+    SQLAlchemy may put advice for programmers before it.
+    """
+    lines = str(error).strip().splitlines()
+    return next((line for line in lines if not line.startswith("(raised as a result of")), type(error).__name__)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

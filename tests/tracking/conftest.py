@@ -20,6 +20,7 @@ from tests.servers.fixtures import (  # noqa: F401
     tracking_server,
 )
 from vclr.config import Config, load_config
+from vclr.tracking import secrets
 from vclr.tracking.database import artifact_root, prepare_database
 
 
@@ -35,6 +36,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package_for_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the processes that a test starts import this package, wherever they run."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@pytest.fixture(autouse=True)
+def no_passwords_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the passwords of stores, which a process hides from then on wherever they stand."""
+    monkeypatch.setattr(secrets, "_passwords", set())
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from tests.tracking.folders import (
     end,
     parent_of,
     record,
+    stored_points,
     stored_run,
     stored_runs,
 )
@@ -409,6 +410,48 @@ def test_a_delivery_by_a_command_waits_for_another_one_if_the_training_is_over(
     with only_delivery(run_dir, 1):
         Deliveries().deliver_or_warn(run_dir)
     assert not caplog.text, "its training delivers it"
+
+
+def test_evaluations_after_a_resume_with_another_period_are_all_there(config: Config, run_dir: Path):
+    """MLflow deletes no point, so the evaluation that the resume took back stays."""
+    metrics = run_dir / "metrics.jsonl"
+    evaluation = '{{"kind": "eval", "iteration": {0}, "time": {0}, "student/mask_ar@100": {0}}}\n'
+    begin(config, run_dir)
+    metrics.write_text(evaluation.format(9))
+    deliver(config, run_dir)
+    begin(config, run_dir)
+    metrics.write_text(evaluation.format(8) + evaluation.format(16))
+    assert deliver(config, run_dir).points == 2
+    assert deliver(config, run_dir).points == 0
+    ((_, points),) = stored_points(config, stored_run(config)).items()
+    assert [point[0] for point in points] == [8, 9, 16]
+
+
+def test_damaged_files_cost_little(config: Config, run_dir: Path):
+    begin(config, run_dir)
+    record(run_dir, [1, 2])
+    first = deliver(config, run_dir)
+    (run_dir / "tracking/run.json").write_text('{"id": ')
+    (run_dir / "environment.json").unlink()
+    (run_dir / "data.json").write_text("[")
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "iteration": 3, "time": "abc", "loss": 1.5, "huge": 1' + 400 * "0" + "}\n")
+        file.write("\0\0\n[]\n")
+    with (run_dir / "tracking/attempts.jsonl").open("a") as file:
+        odd = {"started": "x", "settings": [], "job": None, "process": 5, "user": 3, "store": 7}
+        file.write(json.dumps({"event": "start", "attempt": 2, **odd}) + "\n")
+    again = deliver(config, run_dir)
+    assert again.run_id == first.run_id, "the store knows which run it is"
+    assert again.points == 1 and not again.problems
+    assert again.notes == ["metrics.jsonl: left out, because damaged: 2 lines"]
+    assert len(stored_runs(config)) == 1
+
+
+def test_a_store_whose_folder_is_gone_is_not_made_anew(config: Config, run_dir: Path, tmp_path: Path):
+    begin(config, run_dir)
+    with pytest.raises(UserError, match=f"the folder {tmp_path}/mounted does not exist"):
+        Deliveries(f"sqlite:///{tmp_path}/mounted/mlflow.db").deliver(run_dir)
+    assert not (tmp_path / "mounted").exists()
 
 
 def test_pictures_of_iterations_are_stored_once_however_many(config: Config, run_dir: Path):

@@ -106,6 +106,16 @@ def test_a_new_evaluation_replaces_the_one_before(config: Config, run_dir: Path)
     assert stored_run(config).data.metrics == {"results/uvo/mask_ar_100": 10.0}
 
 
+def test_an_evaluation_of_one_group_replaces_all_figures_of_the_groups(config: Config, run_dir: Path):
+    """A protocol that is one of the groups has the keys of all; of two such evaluations the newer one counts whole."""
+    begin(config, run_dir)
+    store_results(config, metrics_of(run_dir, "novel", 20.0, known=30.0, novel=20.0))
+    student = metrics_of(run_dir, "known", 3.0, known=3.0, novel=2.0)
+    student["provenance"]["weights"] = "student"
+    store_results(config, student)
+    assert stored_run(config).data.metrics == {"results/known/mask_ar_100": 3.0, "results/novel/mask_ar_100": 2.0}
+
+
 def test_the_headline_has_its_interval(run_dir: Path):
     metrics = metrics_of(run_dir, "uvo", 20.0) | {"intervals": {"mask_ar@100": [18.0, 23.0], "mask_ar@10": [1.0, 2.0]}}
     key = "results/uvo/mask_ar_100"

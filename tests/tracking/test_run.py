@@ -140,7 +140,7 @@ def test_a_store_that_is_not_there_costs_no_time_and_gets_everything_later(
     warnings = [entry.getMessage() for entry in caplog.records]
     assert len([text for text in warnings if "training continues" in text]) == 1
     assert warnings[0].startswith(f"tracking in {config.tracking.uri}: ")
-    assert warnings[-1].endswith(f"deliver it with: vclr track sync {run_dir}")
+    assert warnings[-1].endswith(f"deliver it later with: vclr track sync {run_dir}")
     config.tracking.uri = store
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy)

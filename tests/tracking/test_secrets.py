@@ -12,6 +12,7 @@ import pytest
 
 from vclr.config import config_from_text, dump_config, flat_config, load_config
 from vclr.tracking.secrets import HIDDEN, redact, redact_config, redact_environment, redact_values
+from vclr.tracking.store import shown_address
 
 # Where secrets stand; {} is the secret, as the place escapes it.
 URIS = (
@@ -116,6 +117,20 @@ def test_what_is_no_secret_stays(text: str):
 )
 def test_tokens_are_known_by_their_shape(token: str):
     assert redact(f"cannot log in with {token}, sorry") == f"cannot log in with {HIDDEN}, sorry"
+
+
+@pytest.mark.parametrize("password", ["hunt<er2xyz", 'pa"ss"word', "pa ss word", "12345/abc"])
+def test_the_password_of_the_store_is_hidden_whatever_it_is_made_of(password: str):
+    config = load_config(None, [])
+    config.tracking.uri = f"postgresql://bob:{password}@127.0.0.1:1/db"
+    assert redact_config(config).tracking.uri == f"postgresql://bob:{HIDDEN}@127.0.0.1:1/db"
+    assert password not in redact(f"it said: {config.tracking.uri} cannot be reached")
+
+
+def test_a_path_is_not_damaged_by_a_password_that_is_a_word_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PGPASSWORD", "mlflow")
+    config = load_config(None, ["tracking.uri=sqlite:////work/mlflow.db"])
+    assert redact_config(config).tracking.uri == shown_address(config.tracking.uri) == "sqlite:////work/mlflow.db"
 
 
 def test_private_keys_are_hidden():

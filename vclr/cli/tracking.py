@@ -42,9 +42,9 @@ def sync(
             print(error)
             num_failed += 1
             continue
-        print(f"{folder}: {done.points} values and {done.files} files delivered; {done.status}")
-        for problem in done.problems:
-            print(f"{folder}: not delivered: {problem}")
+        print(f"{folder}: {done.points} values and {done.files} files delivered to {done.store}; {done.status}")
+        for line in (*done.notes, *(f"not delivered: {problem}" for problem in done.problems)):
+            print(f"{folder}: {line}")
         num_failed += bool(done.problems)
     if num_failed:
         what = "1 folder is" if num_failed == 1 else f"{num_failed} folders are"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.report.experiments import Experiment
+from vclr.tracking.data_sets import TEST
 from vclr.wording import count_of
 
 DIGITS = 12  # of a revision or a hash that are shown
@@ -15,12 +16,16 @@ MAX_LINES = 40  # of a diff that are shown
 
 
 def data_differences(one: Experiment, other: Experiment) -> dict[str, list[str | None]] | None:
-    """Return the data whose hashes differ, with the hash of each; None if a training recorded none."""
+    """Return the data whose hashes differ, with the hash of each; None if a training recorded none.
+
+    Of the test set, only a training that evaluates on the way records hashes.
+    """
     if not one.data_hashes or not other.data_hashes:
         return None
     names = dict.fromkeys([*one.data_hashes, *other.data_hashes])
     pairs = {name: [_short(run.data_hashes.get(name)) for run in (one, other)] for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    known = {name: pair for name, pair in pairs.items() if None not in pair or not name.startswith(TEST)}
+    return {name: pair for name, pair in known.items() if pair[0] != pair[1]}
 
 
 def describe_data(one: Experiment, other: Experiment) -> str:

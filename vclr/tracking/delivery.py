@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vclr.config import Config, read_config
 from vclr.errors import UserError, first_line
@@ -21,7 +21,6 @@ from vclr.file_lock import lock_file
 from vclr.files import read_json, sha256, write_json
 from vclr.tracking.checkpoints import deliver_checkpoint
 from vclr.tracking.data_sets import data_sets_of
-from vclr.tracking.database import absolute_address
 from vclr.tracking.description import describing_tags, experiment_of, run_name
 from vclr.tracking.figures import Result, newest_results, read_results
 from vclr.tracking.parent_runs import find_parent, update_parent
@@ -41,6 +40,11 @@ from vclr.tracking.record import (
 )
 from vclr.tracking.run_files import KILLED, LOCK, PICTURES, RUN_FILE, RUNNING, Attempt, RunFiles
 from vclr.tracking.secrets import redact
+from vclr.tracking.store import shown_address
+from vclr.wording import count_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 DESCRIPTION = ("config.yaml", "environment.json")  # stored as artifacts, as are the files in `tracking/`
 CHECKPOINTS = "vclr.checkpoints"  # tag: in which state the checkpoints were stored
@@ -53,13 +57,15 @@ HEARTBEAT_STEP = 30.0  # seconds between two heartbeats in the store
 
 @dataclass
 class Delivered:
-    """What a delivery did: points of curves and figures that were new, files, the run's status, and what failed."""
+    """What a delivery to a store did: new points of curves and figures, files, status; what failed, and notes."""
 
     run_id: str
     status: str
+    store: str
     points: int = 0
     files: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Delivery:
@@ -118,7 +124,10 @@ class Delivery:
         record = self._record = self._record or self._open(attempts)
         points = [point for line in self._records.read() for point in points_of(line, self._all_layers)]
         status, ended = self._files.status(float(record.tags.get(HEARTBEAT, 0)))
-        done = Delivered(record.id, status, record.write(points))
+        done = Delivered(record.id, status, shown_address(self._uri))
+        done.points = record.write(points, has_resumed=len(attempts) > 1)
+        if damaged := self._records.num_damaged:
+            done.notes.append(f"metrics.jsonl: left out, because damaged: {count_of(damaged, 'line')}")
         record.set_tags(_changes(attempts))
         beat = self._files.last_beat()
         is_due = status == RUNNING and beat - float(record.tags.get(HEARTBEAT, 0)) > HEARTBEAT_STEP
@@ -152,7 +161,7 @@ class Delivery:
         self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
         self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
-        identity = self._identity = self._files.identity() or self._files.name_run()
+        identity = self._identity = self._files.identity() or self._files.name_run(self._recall_identity(client))
         everywhere = [str(one.experiment_id) for one in all_pages(client.search_experiments)]
         for former, status in self._files.replaced().items():  # nobody else knows them any more
             for run in find_runs(client, everywhere, {IDENTITY: former}):
@@ -166,16 +175,24 @@ class Delivery:
         record = find_or_create(client, experiment_id, run_name(config), {IDENTITY: identity}, started)
         if self._keeps_address:
             with suppress(OSError):  # a folder of somebody else
-                address = redact(absolute_address(self._uri))
-                write_json(self._run_dir / RUN_FILE, {"run_id": record.id, "uri": address}, indent=1)
-        environment = read_json(self._run_dir / "environment.json")
-        hashes = read_json(self._run_dir / "data.json")
+                facts = {"run_id": record.id, "uri": shown_address(self._uri)}
+                write_json(self._run_dir / RUN_FILE, facts, indent=1)
+        environment, hashes = (_read_facts(self._run_dir / name) for name in ("environment.json", "data.json"))
         record.set_tags({KIND: "training", PARENT: parent.id})
         record.set_tags(describing_tags(config, hashes, environment))
         record.set_tags({"mlflow.user": (attempts[0].user or None) if attempts else None})
         record.add_params(attempts[0].settings if attempts else {})
         record.add_inputs(data_sets_of(self._files.inputs()))
         return record
+
+    def _recall_identity(self, client: MlflowClient) -> str:
+        """Return the identity of a run whose file is damaged, from the store that has it; "" if none is known."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):
+            if run_id := str(_read_facts(self._run_dir / RUN_FILE).get("run_id", "")):
+                return str(client.get_run(run_id).data.tags.get(IDENTITY, ""))
+        return ""
 
     def _store_files(self, record: RunRecord, done: Delivered) -> None:
         stored = self._stored = self._stored or json.loads(record.tags.get(FILES, "{}"))
@@ -274,6 +291,14 @@ def _drop_older(stored: dict[str, str], folder: str) -> None:
     newest = _iteration_of(folder)
     for name in [name for name in stored if "" < _iteration_of(name) < newest]:
         del stored[name]
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Read a json object that describes a run; a missing or damaged one holds up no curve, and is empty."""
+    with suppress(UserError):
+        content = read_json(path)
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _as_tag(stored: dict[str, str]) -> str:

@@ -78,10 +78,12 @@ def newest_results(results: Iterable[Result]) -> list[Result]:
 def _read_result(record: dict[str, Any]) -> Result:
     kind, content = record["kind"], record["content"]
     source = content["provenance"]
-    checkpoint, test_set = source["checkpoint"], source["test_set"]
+    checkpoint, test_set, groups = source["checkpoint"], source["test_set"], content.get("groups") or {}
+    # A protocol that is one of the groups has the keys of all of them, so it replaces the others.
+    protocol = source["protocol"] if source["protocol"] not in groups else ""
     figures = SELECT[kind](content)
     return Result(
-        f"{kind}.{source['protocol'] or ALL}",
+        f"{kind}.{protocol or ALL}",
         figures,
         _tags(kind, source),
         round(1000 * record["time"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from vclr.catalog.metrics import SHOWN_METRICS
 from vclr.catalog.weights import name_old_metrics
 
 MAX_KEY_LENGTH = 250  # of mlflow.utils.validation
+MAX_TIME = 1e11  # seconds since 1970; what is larger, or NaN, is damaged
+EVALUATIONS = "eval_"  # begins the keys of evaluations on the way
 NO_VALUES = ("kind", "iteration", "time")
 # Groups of charts on MLflow's page. What is not named here is about the method, and belongs to the group `train`.
 SPEED = ("step_seconds", "data_seconds", "images_per_second", "other_work")
@@ -39,14 +42,17 @@ def points_of(record: Mapping[str, Any], all_layers: bool = False) -> Iterator[P
         all_layers: also the losses of the earlier layers and of the proposals, as `layers/...`.
     """
     record = name_old_metrics(dict(record))
-    time_ms = round(1000 * record.get("time", 0.0))
+    measured = record.get("time")
+    time_ms = round(1000 * measured) if isinstance(measured, (int, float)) and abs(measured) < MAX_TIME else 0
     for name, value in record.items():
         if name in NO_VALUES or not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
             continue
         if record["kind"] == "eval":
             if name.rpartition("/")[2] not in SHOWN_METRICS:
                 continue
-            key = f"eval_{name}"  # eval_teacher/mask_ar@100: a group of charts for each
+            key = f"{EVALUATIONS}{name}"  # eval_teacher/mask_ar@100: a group of charts for each
         elif LAYER.fullmatch(name):
             if not all_layers:
                 continue
@@ -64,10 +70,14 @@ def valid_key(key: str) -> str:
 
 
 class NewRecords:
-    """Read what a growing metrics.jsonl gained since the last look; only whole lines count."""
+    """Read what a growing metrics.jsonl gained since the last look; only whole lines count.
+
+    Attributes:
+        num_damaged: how many of the lines were no records, and so were left out.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.num_damaged = path, 0
         self._offset, self._inode = 0, -1
 
     def read(self) -> list[dict[str, Any]]:
@@ -75,14 +85,15 @@ class NewRecords:
         try:
             with self._path.open("rb") as file:
                 if self._inode != (inode := os.fstat(file.fileno()).st_ino):  # replaced by a training that goes on
-                    self._offset, self._inode = 0, inode
+                    self._offset, self._inode, self.num_damaged = 0, inode, 0
                 file.seek(self._offset)
                 whole = file.read().rpartition(b"\n")[0]
         except FileNotFoundError:
             return []
         self._offset += len(whole) + bool(whole)
-        # A damaged line is left out; whoever reads the history says so.
-        return [record for line in whole.splitlines() if (record := parse_record(line)) is not None]
+        records = [parse_record(line) for line in whole.split(b"\n") if line]
+        self.num_damaged += records.count(None)
+        return [record for record in records if record is not None]
 
 
 def parse_record(line: str | bytes) -> dict[str, Any] | None:

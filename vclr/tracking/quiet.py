@@ -23,3 +23,4 @@ def quiet_mlflow() -> None:
         os.environ.setdefault(name, value)
     # If MLflow was imported before, it has already set its level.
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tells errors that it also raises

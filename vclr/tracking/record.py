@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from vclr.tracking.data_sets import DataSet
 from vclr.tracking.database import artifact_root, prepare_database
-from vclr.tracking.points import Point, valid_key
+from vclr.tracking.points import EVALUATIONS, Point, valid_key
 from vclr.tracking.portions import all_pages, in_batches
 from vclr.tracking.quiet import quiet_mlflow
 from vclr.tracking.run_files import RUNNING
-from vclr.tracking.secrets import redact
+from vclr.tracking.secrets import redact, remember_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +37,7 @@ def open_store(uri: str) -> MlflowClient:
     quiet_mlflow()
     from mlflow import MlflowClient
 
+    remember_password(uri)
     return MlflowClient(prepare_database(uri))
 
 
@@ -108,26 +109,38 @@ class RunRecord:
         self._iterations = {metric.key: metric.step for metric in newest}
         self._figures = {metric.key: (metric.value, metric.timestamp) for metric in newest}
 
-    def write(self, points: Iterable[Point]) -> int:
+    def write(self, points: Iterable[Point], has_resumed: bool = False) -> int:
         """Store the points that are newer than their curve; return how many those were.
 
         The iterations of a curve only grow, so its newest stored point says which ones are missing. After a failure,
         even if the store wrote some before it failed, the same points may be written again.
+
+        Args:
+            points: in the order of their iterations.
+            has_resumed: the training went on from a checkpoint, perhaps with another `train.eval_period`: evaluations
+                may be older than the newest one, so the whole curve is read.
         """
         from mlflow.entities import Metric
 
-        new = self._select_new(points)
+        new = self._select_new(points, has_resumed)
         for batch in in_batches(new, MAX_METRICS):
             metrics = [Metric(point.key, point.value, point.time_ms, point.iteration) for point in batch]
             self.client.log_batch(self.id, metrics=metrics)
-            self._iterations.update({point.key: point.iteration for point in batch})
+            for point in batch:
+                self._iterations[point.key] = max(point.iteration, self._iterations.get(point.key, -1))
         return len(new)
 
-    def _select_new(self, points: Iterable[Point]) -> list[Point]:
+    def _select_new(self, points: Iterable[Point], has_resumed: bool) -> list[Point]:
         newest = dict(self._iterations)
-        selected = []
+        selected, curves = [], dict[str, set[int]]()
         for point in points:
-            if point.iteration > newest.get(point.key, -1):
+            if has_resumed and point.key.startswith(EVALUATIONS) and point.key in self._iterations:
+                if point.key not in curves:
+                    curves[point.key] = {one.step for one in self.client.get_metric_history(self.id, point.key)}
+                if point.iteration not in curves[point.key]:
+                    curves[point.key].add(point.iteration)
+                    selected.append(point)
+            elif point.iteration > newest.get(point.key, -1):
                 newest[point.key] = point.iteration
                 selected.append(point)
         return selected

@@ -17,11 +17,10 @@ import vclr
 from vclr.config import Config
 from vclr.environment import read_code_changes
 from vclr.errors import UserError, first_line
-from vclr.tracking.database import absolute_address
 from vclr.tracking.description import own_settings
 from vclr.tracking.run_files import FINISHED, RunFiles
 from vclr.tracking.secrets import redact, redact_config
-from vclr.tracking.store import store_of
+from vclr.tracking.store import advise_sync, shown_address, store_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +94,7 @@ class TrackedRun:
         with suppress(subprocess.TimeoutExpired):
             is_delivered = sidecar.wait(patience) == 0
         if not is_delivered:
-            advice = f"deliver it with: vclr track sync {self._run_dir}"
-            logger.warning("tracking: not everything is in MLflow yet; %s", advice)
+            logger.warning("tracking: not everything is in MLflow yet; %s", advise_sync(self._run_dir))
 
     def record_end(self, status: str) -> None:
         """Record how the training ended, without waiting for anything."""
@@ -112,8 +110,8 @@ class TrackedRun:
         if not continues:
             self._files.begin_run(training, inputs)
         elif not self._files.identity():
-            self._files.name_run(training, inputs)
-        store = redact(absolute_address(store_of(self._config)))
+            self._files.name_run("", training, inputs)
+        store = shown_address(store_of(self._config))
         self._attempt = self._files.begin_attempt(own_settings(redact_config(self._config)), store).number
         if changes := redact(read_code_changes()[:MAX_CHANGES]):
             self._files.code.write_text(changes + "\n", encoding="utf-8")

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vclr.files import atomic_path, write_json
 
 FOLDER = "tracking"  # in the run folder
@@ -102,7 +104,7 @@ class RunFiles:
         for path in sorted(self.folder.rglob("*"), reverse=True):
             if path.name != LOCK:
                 path.rmdir() if path.is_dir() else path.unlink()
-        return self.name_run(training, inputs, replaced)
+        return self.name_run("", training, inputs, replaced)
 
     def replaced(self) -> dict[str, str]:
         """Return the runs that this folder held before, by identity, and how they ended."""
@@ -110,6 +112,7 @@ class RunFiles:
 
     def name_run(
         self,
+        identity: str = "",
         training: str = "",
         inputs: Mapping[str, Mapping[str, str]] | None = None,
         replaced: Mapping[str, str] | None = None,
@@ -117,12 +120,13 @@ class RunFiles:
         """Give the run an identity, and return it.
 
         Args:
+            identity: the one to give it, if a store knows it already (default: a new one).
             training: hash of all that its weights depend on.
             inputs: what it reads: by name the `source`, a path, and the `digest`, a hash.
             replaced: what `replaced` is to return.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        identity = uuid.uuid4().hex
+        identity = identity or uuid.uuid4().hex
         content = {"id": identity, "training": training, "inputs": inputs or {}, "replaced": replaced or {}}
         write_json(self._identity, content, indent=1)
         return identity
@@ -173,11 +177,12 @@ class RunFiles:
         found: dict[int, Attempt] = {}
         with suppress(FileNotFoundError):
             for line in self._attempts.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, msgspec.ValidationError):
                     record = json.loads(line)
                     number = int(record["attempt"])
                     if record["event"] == "start":
-                        found[number] = Attempt(number, *(record[key] for key in RECORDED))
+                        known = {"number": number, **{key: record[key] for key in RECORDED}}
+                        found[number] = msgspec.convert(known, Attempt)
                     else:
                         found[number].status, found[number].ended = str(record["status"]), float(record["time"])
         return [found[number] for number in sorted(found)]

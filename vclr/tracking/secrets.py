@@ -17,6 +17,7 @@ from urllib.parse import quote
 from vclr.config import Config
 
 HIDDEN = "***"
+FILE_ADDRESS = "sqlite:"  # begins an address without secrets; a word of its path may be the value of a variable
 SHORTEST_VALUE = 6  # characters; shorter values of variables, such as `true`, occur in any text
 
 # Words by which a variable, a setting or an argument is a secret. Plurals of `token` are numbers and models' words.
@@ -57,6 +58,16 @@ _SHAPES = re.compile(
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
 
 
+_passwords: set[str] = set()  # of addresses that this process was given
+
+
+def remember_password(address: str) -> None:
+    """Hide the password of an address from now on wherever it stands, whatever characters it is made of."""
+    found = re.match(r"[\w+.-]+://[^:@/]*:(.+)@[^@]*$", address)
+    if found and len(found[1]) >= SHORTEST_VALUE:
+        _passwords.add(found[1])
+
+
 def redact(text: str) -> str:
     """Return a text, of one or many lines, without the secrets in it. Doing it again changes nothing."""
     for value in _known_values():
@@ -87,7 +98,7 @@ def redact_values(content: Any, name: str = "") -> Any:
         return {key: redact_values(value, str(key)) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [redact_values(value, name) for value in content]
-    if not isinstance(content, str) or not content:
+    if not isinstance(content, str) or not content or content.startswith(FILE_ADDRESS):
         return content
     return HIDDEN if SECRET_NAME.fullmatch(name) else redact(content)
 
@@ -98,6 +109,7 @@ def redact_config(config: Config) -> Config:
     Settings that change results only lose what addresses hide, whatever the environment: a training continues only with
     the same ones.
     """
+    remember_password(config.tracking.uri)
     hidden = copy.deepcopy(config)
     _redact_settings(hidden, "training")
     return hidden
@@ -138,5 +150,5 @@ def _known_values() -> list[str]:
     A path is not a secret, but where one lies: `AWS_SHARED_CREDENTIALS_FILE`.
     """
     values = {value for name, value in os.environ.items() if is_secret_variable(name)}
-    known = {value for value in values if len(value) >= SHORTEST_VALUE and not os.path.exists(value)}
+    known = {value for value in values if len(value) >= SHORTEST_VALUE and not os.path.exists(value)} | _passwords
     return sorted(known | {quote(value, safe="") for value in known}, key=len, reverse=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from vclr.config import Config
 from vclr.errors import UserError
-from vclr.tracking.secrets import HIDDEN, redact
+from vclr.tracking.database import absolute_address, database_file
+from vclr.tracking.run_files import RunFiles
+from vclr.tracking.secrets import HIDDEN, redact, remember_password
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 OWN_DATABASE = "sqlite:///mlflow.db"
@@ -23,7 +26,23 @@ def store_of(config: Config) -> str:
     Raises:
         UserError: the address comes from the files of a run, which keep no password, and the environment has none.
     """
-    return complete(config.tracking.uri) if config.tracking.uri else default_store()
+    address = complete(config.tracking.uri) if config.tracking.uri else default_store()
+    remember_password(address)
+    return address
+
+
+def shown_address(address: str) -> str:
+    """Return the address of a store as files and messages have it: absolute, without a password."""
+    remember_password(address)
+    return absolute_address(address) if database_file(address) else redact(address)
+
+
+def advise_sync(run_dir: Path) -> str:
+    """Say how to deliver a run folder later."""
+    attempts = RunFiles(run_dir).attempts()
+    needs_password = bool(attempts) and HIDDEN in attempts[-1].store
+    first = f"set {VARIABLE} to the address of the store with its password, and " if needs_password else ""
+    return f"{first}deliver it later with: vclr track sync {run_dir}"
 
 
 def complete(address: str, *known: str) -> str:
@@ -39,6 +58,6 @@ def complete(address: str, *known: str) -> str:
     if HIDDEN not in address:
         return address
     for candidate in (*known, default_store()):
-        if redact(candidate) == address:
+        if shown_address(candidate) == address:
             return candidate
     raise UserError(f"{address}: passwords are not kept in files; set {VARIABLE} to this address with its password")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vclr.config import read_config
@@ -15,7 +16,7 @@ from vclr.tracking.delivery import BusyError, Delivered, Delivery, only_delivery
 from vclr.tracking.record import open_store
 from vclr.tracking.run_files import FOLDER, RUN_FILE, RUNNING, RunFiles
 from vclr.tracking.secrets import redact
-from vclr.tracking.store import complete, store_of
+from vclr.tracking.store import advise_sync, complete, store_of
 
 log = logging.getLogger("vclr.tracking")
 
@@ -98,8 +99,7 @@ class Deliveries:
             self._failures[address] = _try_out(address)
         if failure := self._failures[address]:
             raise UserError(f"{run_dir}: {failure}")
-        is_running = RunFiles(run_dir).status()[0] == RUNNING
-        with only_delivery(run_dir, LOCK_PATIENCE if is_running else LONG_LOCK_PATIENCE):
+        with only_delivery(run_dir, LOCK_PATIENCE if _is_running(run_dir) else LONG_LOCK_PATIENCE):
             try:
                 return Delivery(run_dir, address, keeps_address=not self._uri).deliver()
             except Exception as error:
@@ -110,17 +110,26 @@ class Deliveries:
         try:
             problems = [f"{run_dir}: {problem}" for problem in self.deliver(run_dir).problems]
         except BusyError as error:
-            if RunFiles(run_dir).status()[0] == RUNNING:
+            if _is_running(run_dir):
                 return  # its training looks into the folder again
             problems = [str(error)]
         except UserError as error:
             problems = [str(error)]
         for problem in problems:
-            log.warning("%s; not in MLflow; deliver it later with: vclr track sync %s", problem, run_dir)
+            log.warning("%s; not in MLflow; %s", problem, advise_sync(run_dir))
+
+
+def _is_running(run_dir: Path) -> bool:
+    with suppress(OSError):  # a folder of somebody else
+        return RunFiles(run_dir).status()[0] == RUNNING
+    return False
 
 
 def _try_out(address: str) -> str:
     """Return why a store does not answer, in a line; "" if it does."""
+    database = database_file(address)
+    if database is not None and not database.parent.is_dir():
+        return f"{address}: the folder {database.parent} does not exist"
     try:
         open_store(address).search_experiments(max_results=1)
     except Exception as error:
