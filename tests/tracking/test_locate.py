@@ -115,7 +115,9 @@ def test_what_the_store_does_not_know_is_one_line(client: MlflowClient, run_id: 
     assert complaint(f"models:/{foreign.model_id}", uri).startswith("is not a checkpoint that vclr logged: ")
 
 
-@pytest.mark.parametrize("reference", ["models:/demo", "models:/demo/latest", "models:/", "runs:/", "runs:/a/b/c"])
+@pytest.mark.parametrize(
+    "reference", ["models:/demo", "models:/demo/latest", "models:/", "models:", "runs:/", "runs:/a/b/c"]
+)
 def test_other_forms_are_misuse(reference: str, client: MlflowClient):
     assert complaint(reference, client.tracking_uri, UsageError).startswith("is no reference to a checkpoint; expected")
 

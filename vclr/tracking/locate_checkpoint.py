@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
 
 # One slash, or two, or three: people write all of them, and `Path` joins them.
-SCHEME = re.compile(r"(models|runs):/+")
+SCHEME = re.compile(r"(models|runs):(/+|$)")
 FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID, runs:/RUN_ID or runs:/RUN_ID/NAME"
 PREFERRED = ("best", "last")  # of a run's checkpoints
 
