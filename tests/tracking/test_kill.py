@@ -27,7 +27,7 @@ SETTINGS = (
     *TINY,
     "dataloader.train.total_batch_size=2",
     "dataloader.train.num_workers=0",
-    "train.max_iter=60",
+    "train.max_iter=90",
     "train.log_period=1",
     "train.checkpointer.period=9",
     "train.num_threads=1",
@@ -78,12 +78,12 @@ def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeC
     assert run.info.status == "FINISHED"
     assert int(run.data.tags["attempts"]) > 5  # a start may be killed before it counts
     assert_delivered(config, folder)
-    assert [point[0] for point in points_in(folder)["train/loss"]] == list(range(1, 61))
+    assert [point[0] for point in points_in(folder)["train/loss"]] == list(range(1, 91))
 
 
 def test_eight_trainings_share_a_store(make_config: MakeConfig, tmp_path: Path, store: str):
     """For about a minute with the file, whose lock they share."""
-    steps = 25 if store.startswith("sqlite") else 8
+    steps = 150 if store.startswith("sqlite") else 15
     config = write_settings(make_config, tmp_path, store, f"train.max_iter={steps}")
     names = [f"demo/seed{seed}" for seed in range(8)]
     commands = [command(tmp_path, name, f"train.seed={seed}") for seed, name in enumerate(names)]
