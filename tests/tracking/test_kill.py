@@ -83,7 +83,7 @@ def test_killed_ten_times_is_one_run_without_doubles_or_holes(make_config: MakeC
 
 def test_eight_trainings_share_a_store(make_config: MakeConfig, tmp_path: Path, store: str):
     """For about a minute with the file, whose lock they share."""
-    steps = 150 if store.startswith("sqlite") else 15
+    steps = 90 if store.startswith("sqlite") else 15
     config = write_settings(make_config, tmp_path, store, f"train.max_iter={steps}")
     names = [f"demo/seed{seed}" for seed in range(8)]
     commands = [command(tmp_path, name, f"train.seed={seed}") for seed, name in enumerate(names)]
