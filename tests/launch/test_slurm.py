@@ -129,7 +129,8 @@ def test_training_killed_on_one_node_goes_on_in_another_job(straight: Launch, di
         output = process.communicate(timeout=240)[0]
     assert process.returncode == 0, output
     (line,) = [line for line in output.splitlines() if "submitting it again" in line]
-    assert "process 3 was killed" in line
+    # SLURM may kill its neighbor on the node before that one can say why it ends.
+    assert "process 3 was killed" in line or "2 of its 4 processes were killed" in line
     assert "jobs/1/" in line
     assert [job.split()[1] for job in all_jobs(disturbed)] == ["FAILED", "COMPLETED"]
     assert_same_training(straight.folder, disturbed.folder)
