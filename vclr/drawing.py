@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 SHORT_SIDE = 256  # smaller images are enlarged by a whole factor until their short side has at least this
+SHEET_SIDE = 512  # of photos on a sheet that a training draws on its way: many masks are painted
 LONG_SIDE = 2048  # but no long side beyond this, to which larger images are shrunk
 MASK_OPACITY = 0.5
 MIN_IOU = 0.5  # of a prediction that fits an object
@@ -60,9 +61,9 @@ def draw_objects(
     factor = enlargement(image)
     colors = colors or [PALETTE[number % len(PALETTE)] for number in range(len(masks))]
     fill = fill or [True] * len(masks)
-    canvas = _fade(_enlarge(image, factor).astype(np.float32), fade)
+    canvas = _fade(enlarge(image, factor).astype(np.float32), fade)
     width = max(1, round(min(canvas.shape[:2]) * line))
-    enlarged = [_enlarge(np.asarray(mask) > 0, factor) for mask in masks]
+    enlarged = [enlarge(np.asarray(mask) > 0, factor) for mask in masks]
     for mask, color, is_filled in zip(enlarged, colors, fill, strict=True):
         if is_filled:
             canvas[mask] += opacity * (np.asarray(color, np.float32) - canvas[mask])
@@ -188,7 +189,8 @@ def shrink(
     return small, shrunk, None if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4) * scales
 
 
-def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+def enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+    """Repeat each pixel of an (h, w) or (h, w, c) array `factor` times in both directions."""
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -142,6 +142,12 @@ def read_json(path: str | Path) -> Any:
     return parse_json(read_bytes(path), path)
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a json object that a run may have recorded; empty if it did not. Errors are those of `read_json`."""
+    facts = read_json(path) if path.is_file() else {}
+    return facts if isinstance(facts, dict) else {}
+
+
 def read_bytes(path: str | Path) -> bytes:
     """Return the bytes of a file.
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from benchmarks.simulated_store import fill_store
+from tests.mlflow_page import CHARTS, TEXT
 from tests.report.chromium import CHROMIUM, in_chromium
 from tests.servers.ports import free_port
 from vclr.tracking.saved_view import COMPARISON, TABLE
@@ -16,12 +17,10 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]
 
-CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
 ROWS = "document.querySelectorAll('.ag-center-cols-container .ag-row').length"
 HEADS = """[...document.querySelectorAll('.ag-header-cell')]
     .sort((one, other) => one.getBoundingClientRect().left - other.getBoundingClientRect().left)
     .map(cell => cell.innerText)"""
-TEXT = "document.body.innerText"
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ import numpy as np
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
-from vclr.drawing import PALETTE, contact_sheet, enlargement, shrink
+from vclr.drawing import PALETTE, SHEET_SIDE, contact_sheet, enlarge, enlargement, shrink
 from vclr.pictures import write_png
 from vclr.structures import Batch
 
 NUM_IMAGES = 6  # shown of a batch
-MAX_SIDE = 512  # pixels of an image in the picture
 FILE = "views.png"
 
 
@@ -45,12 +44,12 @@ def _draw(batch: Batch, images: Tensor, place: int) -> np.ndarray:
     """Draw all outlines at once: hundreds of objects one by one would hold up the training for seconds."""
     height, width = batch.image_sizes[place]
     image = images[place, :, :height, :width].permute(1, 2, 0).cpu().numpy()
-    image, masks, _ = shrink(image, list(batch.targets[place].masks.cpu().numpy()), side=MAX_SIDE)
+    image, masks, _ = shrink(image, list(batch.targets[place].masks.cpu().numpy()), side=SHEET_SIDE)
     labels = np.zeros(image.shape[:2], np.int32)
     for number, mask in sorted(enumerate(masks, start=1), key=lambda one: -np.count_nonzero(one[1])):
         labels[mask > 0] = number
     factor = enlargement(image)
-    picture, labels = (array.repeat(factor, axis=0).repeat(factor, axis=1) for array in (image, labels))
+    picture, labels = enlarge(image, factor), enlarge(labels, factor)
     edges = find_boundaries(labels, mode="inner")
     picture[edges] = np.array(PALETTE)[(labels[edges] - 1) % len(PALETTE)]
     return picture

@@ -10,7 +10,7 @@ import numpy as np
 
 from vclr.coco.annotations import Json, rasterize
 from vclr.data.samples import TestSamples
-from vclr.drawing import contact_sheet, draw_found, draw_objects, shrink
+from vclr.drawing import SHEET_SIDE, contact_sheet, draw_found, draw_objects, shrink
 from vclr.evaluation.inference import predict_samples
 from vclr.models.detector import Detector
 from vclr.pictures import write_png
@@ -18,7 +18,6 @@ from vclr.pictures import write_png
 NUM_PHOTOS = 4
 TOP_PREDICTIONS = 100  # in which objects are looked for
 FADE = 0.5
-MAX_SIDE = 512  # pixels of the photos in the picture
 FILE = "examples.png"
 
 
@@ -54,7 +53,7 @@ def write_examples(detectors: Mapping[str, Detector], samples: TestSamples, fold
 def _draw_row(detectors: list[Detector], samples: TestSamples, place: int, own: list[Json]) -> list[np.ndarray]:
     sample, photo = samples[place], np.asarray(samples.images.open(place))
     masks = [rasterize(one, *photo.shape[:2]) for one in own]
-    shown, objects, _ = shrink(photo, masks, side=MAX_SIDE)  # hundreds of masks are painted
+    shown, objects, _ = shrink(photo, masks, side=SHEET_SIDE)
     row = [draw_objects(shown, objects, fade=FADE)]
     for detector in detectors:
         (found,) = predict_samples(detector, [replace(sample, original_size=shown.shape[:2])])

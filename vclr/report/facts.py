@@ -10,9 +10,8 @@ from typing import NamedTuple
 from vclr.config import DataSetConfig
 from vclr.data.data_sets import fill_method
 from vclr.errors import UserError
-from vclr.files import read_json
+from vclr.files import read_facts, read_json
 from vclr.report.experiments import Experiment, provenance
-from vclr.report.read_experiments import read_facts
 from vclr.splits.leaks import summarize_leaks
 from vclr.tracking.run_files import RUN_FILE
 

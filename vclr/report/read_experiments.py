@@ -24,7 +24,7 @@ from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluated_set import EvaluatedSet, read_evaluated_set
 from vclr.evaluation.intervals import DRAWS_FILE, Draws, interval, read_draws
 from vclr.evaluation.tally import Metrics
-from vclr.files import read_json
+from vclr.files import read_facts, read_json
 from vclr.report.experiments import Experiment, have_same_classes
 from vclr.report.history import read_history
 from vclr.tracking.description import is_of_seed
@@ -147,12 +147,6 @@ def protocols_in(folder: Path) -> list[str]:
     names = [path.parent.name for path in sorted(folder.glob("*/metrics.json"))]
     own = [name for name in names if name not in REFERENCES and not is_of_seed(name)]
     return own + [""] * (folder / "metrics.json").is_file()
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read a json object that a run may have recorded; empty if it did not."""
-    facts = read_json(path) if path.is_file() else {}
-    return facts if isinstance(facts, dict) else {}
 
 
 def read_code_changes(run: Path, environment: dict[str, Any]) -> str | None:

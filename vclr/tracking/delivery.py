@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vclr.config import Config, read_config
 from vclr.errors import UserError, first_line
 from vclr.file_lock import lock_file
-from vclr.files import read_json, sha256, write_json
+from vclr.files import read_facts, sha256, write_json
 from vclr.tracking.checkpoints import deliver_checkpoint
 from vclr.tracking.data_sets import data_sets_of
 from vclr.tracking.description import describing_tags, experiment_of, run_name
@@ -161,7 +161,8 @@ class Delivery:
         self._experiment, self._all_layers = experiment_of(config), config.tracking.all_layers
         self._upload = config.tracking.log_checkpoint
         client = open_store(self._uri)
-        identity = self._identity = self._files.identity() or self._files.name_run(self._recall_identity(client))
+        identity = self._files.identity() or self._files.name_run(identity=self._recall_identity(client))
+        self._identity = identity
         everywhere = [str(one.experiment_id) for one in all_pages(client.search_experiments)]
         for former, status in self._files.replaced().items():  # nobody else knows them any more
             for run in find_runs(client, everywhere, {IDENTITY: former}):
@@ -177,7 +178,7 @@ class Delivery:
             with suppress(OSError):  # a folder of somebody else
                 facts = {"run_id": record.id, "uri": shown_address(self._uri)}
                 write_json(self._run_dir / RUN_FILE, facts, indent=1)
-        environment, hashes = (_read_facts(self._run_dir / name) for name in ("environment.json", "data.json"))
+        environment, hashes = (_read_undamaged(self._run_dir / name) for name in ("environment.json", "data.json"))
         record.set_tags({KIND: "training", PARENT: parent.id})
         record.set_tags(describing_tags(config, hashes, environment))
         record.set_tags({"mlflow.user": (attempts[0].user or None) if attempts else None})
@@ -190,7 +191,7 @@ class Delivery:
         from mlflow.exceptions import MlflowException
 
         with suppress(MlflowException):
-            if run_id := str(_read_facts(self._run_dir / RUN_FILE).get("run_id", "")):
+            if run_id := str(_read_undamaged(self._run_dir / RUN_FILE).get("run_id", "")):
                 return str(client.get_run(run_id).data.tags.get(IDENTITY, ""))
         return ""
 
@@ -293,11 +294,10 @@ def _drop_older(stored: dict[str, str], folder: str) -> None:
         del stored[name]
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def _read_undamaged(path: Path) -> dict[str, Any]:
     """Read a json object that describes a run; a missing or damaged one holds up no curve, and is empty."""
     with suppress(UserError):
-        content = read_json(path)
-        return content if isinstance(content, dict) else {}
+        return read_facts(path)
     return {}
 
 

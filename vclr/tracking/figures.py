@@ -79,11 +79,9 @@ def _read_result(record: dict[str, Any]) -> Result:
     kind, content = record["kind"], record["content"]
     source = content["provenance"]
     checkpoint, test_set, groups = source["checkpoint"], source["test_set"], content.get("groups") or {}
-    # A protocol that is one of the groups has the keys of all of them, so it replaces the others.
-    protocol = source["protocol"] if source["protocol"] not in groups else ""
     figures = SELECT[kind](content)
     return Result(
-        f"{kind}.{protocol or ALL}",
+        f"{kind}.{_beside_groups(source['protocol'], groups) or ALL}",
         figures,
         _tags(kind, source),
         round(1000 * record["time"]),
@@ -98,7 +96,7 @@ def select_probe(content: dict[str, Any]) -> dict[str, float]:
     """Return the part of probe.json that is stored, by MLflow's keys: the headline of the target group."""
     groups = content["renderings"][NATURAL]["groups"]
     group, protocol, headline = target_of(groups), content["provenance"]["protocol"], content["headline"]
-    parts = [part for part in (protocol if protocol not in groups else "", group) if part]
+    parts = [part for part in (_beside_groups(protocol, groups), group) if part]
     part = "/".join(parts[:1] if group == ALL else parts)
     kept = {
         view: rendering["groups"][group]["ratio"].get(headline)
@@ -118,7 +116,7 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
     protocol, groups = metrics["provenance"]["protocol"], metrics["groups"]
     parts = groups or {ALL: metrics}
     target = target_of(parts)
-    if protocol and protocol not in groups:
+    if _beside_groups(protocol, groups):
         parts = {**{f"{protocol}/{group}": values for group, values in groups.items()}, protocol: metrics}
         target = f"{protocol}/{target}" if groups else protocol
     parts = {target: parts[target], **parts}  # it is first
@@ -136,6 +134,11 @@ def select_results(metrics: dict[str, Any]) -> dict[str, float]:
             if interval and name == names[0]:
                 found |= {f"{key}/low": float(interval[0]), f"{key}/high": float(interval[1])}
     return found
+
+
+def _beside_groups(protocol: str, groups: Mapping[str, Any]) -> str:
+    """Return the name of a protocol; "" if it is one of the groups: then it has the keys of all of them."""
+    return protocol if protocol not in groups else ""
 
 
 def _tags(kind: str, provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -177,7 +177,7 @@ def _store_metrics(
             continue
         step, time_ms = _point_of_run(client, run, key, value, iteration)
         measured = _data_set_of(name, datasets)
-        data_name, digest = measured[:2] if measured else (None, None)
+        data_name, digest = (measured.name, measured.digest) if measured else (None, None)
         points.append(
             Metric(key, value, time_ms, step, model_id=model_id, dataset_name=data_name, dataset_digest=digest)
         )

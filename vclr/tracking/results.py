@@ -27,9 +27,8 @@ def store_results(config: Config, metrics: dict[str, Any], *pictures: Path) -> N
 
     The keys are `results/{protocol}/{metric}`, and `results/{protocol}/{group}/{metric}` for each group. If
     `evaluation.protocol` is empty or one of the groups, they are `results/{group}/{metric}`, and without groups
-    `results/all/{metric}`. Below the keys of the headline, `low` and `high` are the ends of its
-    intervals over images. An error is only a warning. `metrics` is the content of metrics.json; the pictures are kept
-    too.
+    `results/all/{metric}`. Below the keys of the headline, `low` and `high` are the ends of its intervals
+    over images. An error is only a warning. `metrics` is the content of metrics.json; the pictures are kept too.
     """
     _keep(config, EVALUATION, metrics, *pictures)
 

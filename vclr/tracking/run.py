@@ -110,7 +110,7 @@ class TrackedRun:
         if not continues:
             self._files.begin_run(training, inputs)
         elif not self._files.identity():
-            self._files.name_run("", training, inputs)
+            self._files.name_run(training, inputs)
         store = shown_address(store_of(self._config))
         self._attempt = self._files.begin_attempt(own_settings(redact_config(self._config)), store).number
         if changes := redact(read_code_changes()[:MAX_CHANGES]):

@@ -104,7 +104,7 @@ class RunFiles:
         for path in sorted(self.folder.rglob("*"), reverse=True):
             if path.name != LOCK:
                 path.rmdir() if path.is_dir() else path.unlink()
-        return self.name_run("", training, inputs, replaced)
+        return self.name_run(training, inputs, replaced)
 
     def replaced(self) -> dict[str, str]:
         """Return the runs that this folder held before, by identity, and how they ended."""
@@ -112,18 +112,18 @@ class RunFiles:
 
     def name_run(
         self,
-        identity: str = "",
         training: str = "",
         inputs: Mapping[str, Mapping[str, str]] | None = None,
         replaced: Mapping[str, str] | None = None,
+        identity: str = "",
     ) -> str:
         """Give the run an identity, and return it.
 
         Args:
-            identity: the one to give it, if a store knows it already (default: a new one).
             training: hash of all that its weights depend on.
             inputs: what it reads: by name the `source`, a path, and the `digest`, a hash.
             replaced: what `replaced` is to return.
+            identity: the one to give it, if a store knows it already (default: a new one).
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = identity or uuid.uuid4().hex

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from vclr.config import Config
 
 HIDDEN = "***"
-FILE_ADDRESS = "sqlite:"  # begins an address without secrets; a word of its path may be the value of a variable
+FILE_ADDRESS = "sqlite:"  # begins an address without a login; a word of its path may be the value of a variable
 SHORTEST_VALUE = 6  # characters; shorter values of variables, such as `true`, occur in any text
 
 # Words by which a variable, a setting or an argument is a secret. Plurals of `token` are numbers and models' words.
@@ -98,9 +98,11 @@ def redact_values(content: Any, name: str = "") -> Any:
         return {key: redact_values(value, str(key)) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [redact_values(value, name) for value in content]
-    if not isinstance(content, str) or not content or content.startswith(FILE_ADDRESS):
+    if not isinstance(content, str) or not content:
         return content
-    return HIDDEN if SECRET_NAME.fullmatch(name) else redact(content)
+    if SECRET_NAME.fullmatch(name):
+        return HIDDEN
+    return redact_addresses(content) if content.startswith(FILE_ADDRESS) else redact(content)
 
 
 def redact_config(config: Config) -> Config:

@@ -18,7 +18,8 @@ from vclr.errors import one_line
 from vclr.tracking.delivery import BusyError, Delivery, only_delivery
 from vclr.tracking.run import IGNORED_SIGNALS, STORE_VARIABLE
 from vclr.tracking.run_files import BEAT_PERIOD, KILLED, RunFiles
-from vclr.tracking.secrets import redact, remember_password
+from vclr.tracking.secrets import redact
+from vclr.tracking.store import shown_address
 
 POLL_PERIOD = 2.0  # seconds between two looks at the folder
 LONGEST_RETRY = 60.0  # seconds between two attempts while the store fails
@@ -34,7 +35,6 @@ class Sidecar:
         self._delivery = Delivery(run_dir, uri, may_resume=True)
         self._attempt, self._identity = attempt, self._files.identity()
         self._uri = uri
-        remember_password(uri)
         self._beat_at = 0.0
         self._retry_at, self._delay = 0.0, POLL_PERIOD
         self._last_problem = ""
@@ -86,7 +86,7 @@ class Sidecar:
         if problem != self._last_problem:
             self._last_problem = problem
             with suppress(OSError):  # the training is gone
-                print(redact(f"{self._uri}: {problem}"), flush=True)
+                print(f"{shown_address(self._uri)}: {redact(problem)}", flush=True)
 
 
 def _has_ended(seconds: float) -> bool:
