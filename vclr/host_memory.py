@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import resource
 import sys
 from collections.abc import Iterator
@@ -42,6 +44,12 @@ def process_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def return_freed_memory() -> None:
+    """Have glibc give freed memory back to the system, which it may otherwise keep for later (`reuse_memory`)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def available_bytes() -> int:

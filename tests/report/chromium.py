@@ -79,6 +79,24 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             await self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
+    async def choose_file(self, selector, path):
+        """Let a field of the page have a file, as if the visitor had chosen it."""
+        root = (await self.send("DOM.getDocument"))["root"]["nodeId"]
+        field = (await self.send("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
+        await self.send("DOM.setFileInputFiles", nodeId=field, files=[str(Path(path).resolve())])
+
+    async def download_to(self, folder):
+        """Let the page's downloads go to a folder."""
+        await self.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(Path(folder).resolve()))
+
+    async def point(self, selector, x, y):
+        """Move the mouse to a place of an element, in shares of its width and height."""
+        box = await self.run(
+            f"(({{left, top, width, height}}) => [left + {x} * width, top + {y} * height])"
+            f"(document.querySelector({selector!r}).getBoundingClientRect())"
+        )
+        await self.send("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+
     async def screenshot(self, path, whole=False):
         answer = await self.send("Page.captureScreenshot", captureBeyondViewport=whole)
         Path(path).write_bytes(base64.b64decode(answer["data"]))

@@ -1,0 +1,1 @@
+"""A web page on which a detector can be tried: `vclr serve`."""

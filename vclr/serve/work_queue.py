@@ -1,0 +1,97 @@
+"""The queue before the detector: one photo is worked on at a time, a limited number waits, others are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from vclr.host_memory import return_freed_memory
+
+IDLE_SECONDS = 0.5  # without a job, after which freed memory goes back to the system
+
+T = TypeVar("T")
+
+
+class FullError(Exception):
+    """Report that no more uploads are admitted for now."""
+
+
+class WorkQueue:
+    """Jobs that one thread does, in the order of their submission.
+
+    A detector's layers are not made for two photos at once, and memory would grow with the number of visitors.
+    The methods are called from the thread of an event loop.
+
+    Args:
+        max_waiting: maximum number of uploads that wait or are still arriving, beside the one that is worked on.
+    """
+
+    def __init__(self, max_waiting: int) -> None:
+        self._max_admitted = max_waiting + 1
+        self._num_admitted = 0
+        self._names: dict[Future[Any], str] = {}  # of the jobs that are not done, in order
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        # A daemon: the command may end while a large photo is worked on.
+        threading.Thread(target=self._work, name="detector", daemon=True).start()
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count an upload in the block; it begins before the photo is read, so the memory of uploads is limited, too.
+
+        Raises:
+            FullError: too many are admitted already.
+        """
+        if self._num_admitted >= self._max_admitted:
+            raise FullError
+        self._num_admitted += 1
+        try:
+            yield
+        finally:
+            self._num_admitted -= 1
+
+    async def do(self, name: str, job: Callable[[], T]) -> T:
+        """Return what a job returns, or raise what it raises. If the caller is cancelled, a waiting job is dropped.
+
+        Args:
+            name: what `count_before` calls the job.
+            job: is called in the thread.
+        """
+        future: Future[T] = Future()
+        self._names[future] = name
+        self._jobs.put((future, job))
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            future.cancel()
+            del self._names[future]
+
+    def count_before(self, name: str) -> int | None:
+        """Return how many jobs are to be done before one, with the one in work; None if there is no such job."""
+        return next((before for before, other in enumerate(self._names.values()) if other == name), None)
+
+    def _work(self) -> None:
+        has_worked = False
+        while True:
+            try:
+                _do(*self._jobs.get(timeout=IDLE_SECONDS if has_worked else None))
+                has_worked = True
+            except queue.Empty:
+                gc.collect()
+                return_freed_memory()
+                has_worked = False
+
+
+def _do(future: Future[Any], job: Callable[[], Any]) -> None:
+    """Do a job unless it was cancelled. Nothing refers to its photo after this call."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(job())
+    except BaseException as error:
+        future.set_exception(error)
