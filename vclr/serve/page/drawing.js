@@ -3,7 +3,7 @@
 import {forEachRectangle} from "./run_lengths.js";
 
 const OPACITY = 0.35, LIT_OPACITY = 0.6, PALE_OPACITY = 0.12;
-const LINE = 1 / 260;  // width of the outlines, of the picture's short side
+const LINE = 1 / 220;  // width of the outlines, of the picture's short side
 const INSIDE = 1, OUTLINE = 2;
 const palette = JSON.parse(document.documentElement.dataset.palette);
 const bitmaps = new WeakMap();  // of objects, at the size at which they were drawn last

@@ -123,7 +123,7 @@ async function showViews(signal) {
     figure.append(image, caption);
     return figure;
   }));
-  say("", false);
+  say(`${views.length} views`, false);
 }
 
 function openTab(tab) {

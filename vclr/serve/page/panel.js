@@ -12,7 +12,9 @@ export class Panel {
     this.lit = null;
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.canvas.addEventListener("pointerdown", (event) => this.point(event));
-    this.canvas.addEventListener("pointerleave", () => this.light(null));
+    this.canvas.addEventListener("pointerleave", ({pointerType}) => {
+      if (pointerType !== "touch") this.light(null);  // a lifted finger should not hide what it touched
+    });
     this.part(".json").addEventListener("click", () => this.downloadJson());
     this.part(".png").addEventListener("click", () => this.downloadPicture());
     addEventListener("resize", () => this.photo && this.draw());
