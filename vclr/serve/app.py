@@ -114,7 +114,7 @@ async def _answer(
                         await task
     except FullError:
         await discard(request)
-        complaint = f"{limits.max_waiting} photos are waiting already; please try again in a moment."
+        complaint = "The queue is full; please try again in a moment."
         return _refuse(503, complaint, {"Retry-After": str(RETRY_SECONDS)})
     except RefusedError as refused:
         await discard(request)

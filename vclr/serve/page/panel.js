@@ -1,6 +1,7 @@
 /* What one detector found: the picture, its objects as a list, and the downloads. */
 
 import {colorOf, draw, makeCanvas, objectAt} from "./drawing.js";
+import {resize} from "./run_lengths.js";
 
 const LEAST_SIDE = 640, MOST_SIDE = 1600;  // of the canvas; what is downloaded has the photo's size
 const FONT = 13;  // pixels of the screen
@@ -122,7 +123,7 @@ export class Panel {
   downloadJson() {
     const {width, height} = this.photo;
     const results = this.shown.map(({category_id, bbox, score, segmentation}) =>
-      ({file_name: this.name, width, height, category_id, bbox, score, segmentation}));
+      ({file_name: this.name, width, height, category_id, bbox, score, segmentation: resize(segmentation, width, height)}));
     save(new Blob([JSON.stringify(results)], {type: "application/json"}), `${this.stem()}.json`);
   }
 

@@ -18,7 +18,7 @@ export async function send(kind, file, say, signal) {
     const text = await explain(answer);
     if (answer.status !== 503) throw new Complaint(text);
     const seconds = Number(answer.headers.get("Retry-After")) || 2;
-    say(`The server is busy: ${text} This page tries again every ${seconds} seconds.`);
+    say(`Many photos are waiting. This page tries again every ${seconds} seconds …`);
     await pause(seconds * 1000 * (0.75 + Math.random() / 2), signal);
   }
   throw new Complaint("The server has been busy for long. Please try again later.");

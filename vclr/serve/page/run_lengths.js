@@ -38,3 +38,43 @@ export function forEachRectangle({size: [rows, columns], counts}, width, height,
     start = end;
   });
 }
+
+/** Return a mask at another size, as COCO stores it. */
+export function resize(segmentation, width, height) {
+  if (segmentation.size[0] === height && segmentation.size[1] === width) return segmentation;
+  const lengths = [];
+  let position = 0, column = [], from = 0, to = 0;
+  const add = (start, end) => {
+    if (start === position && lengths.length) lengths[lengths.length - 1] += end - start;  // goes on from the last column
+    else lengths.push(start - position, end - start);
+    position = end;
+  };
+  const flush = () => {
+    for (let x = from; x < to; x++) for (const [top, bottom] of column) add(x * height + top, x * height + bottom);
+  };
+  forEachRectangle(segmentation, width, height, (left, top, right, bottom) => {
+    if (left !== from || right !== to) {
+      flush();
+      [column, from, to] = [[], left, right];
+    }
+    column.push([top, bottom]);
+  });
+  flush();
+  if (position < width * height) lengths.push(width * height - position);
+  return {size: [height, width], counts: encodeCounts(lengths)};
+}
+
+function encodeCounts(lengths) {
+  let text = "";
+  lengths.forEach((length, index) => {
+    let value = index > 2 ? length - lengths[index - 2] : length;
+    for (let more = true; more;) {
+      let code = value & 31;
+      value >>= 5;
+      more = code & 16 ? value !== -1 : value !== 0;
+      if (more) code |= 32;
+      text += String.fromCharCode(code + 48);
+    }
+  });
+  return text;
+}

@@ -1,0 +1,81 @@
+"""One job at a time, in order; jobs of callers who are gone are dropped; a full queue refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from vclr.serve.work_queue import FullError, WorkQueue
+
+
+class Gate:
+    """A job that takes until it is told to end."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.has_begun.set()
+        assert self.may_end.wait(20)
+        return "done"
+
+
+async def begin(jobs: WorkQueue, name: str, job: Any) -> asyncio.Task[Any]:
+    task = asyncio.ensure_future(jobs.do(name, job))
+    await asyncio.sleep(0)
+    return task
+
+
+def test_jobs_are_done_one_after_another_in_order():
+    async def main() -> None:
+        jobs, gate, done = WorkQueue(9), Gate(), list[int]()
+        first = await begin(jobs, "first", gate)
+        others = [await begin(jobs, str(number), lambda number=number: done.append(number)) for number in range(5)]
+        await asyncio.to_thread(gate.has_begun.wait)
+        assert [jobs.count_before(name) for name in ("first", "0", "4", "no such job")] == [0, 1, 5, None]
+        assert not done
+        gate.may_end.set()
+        assert await first == "done"
+        await asyncio.gather(*others)
+        assert done == [*range(5)]
+        assert jobs.count_before("4") is None
+
+    asyncio.run(main())
+
+
+def test_job_of_a_caller_who_is_gone_is_dropped():
+    async def main() -> None:
+        jobs, gate, done = WorkQueue(9), Gate(), list[str]()
+        first = await begin(jobs, "first", gate)
+        gone = await begin(jobs, "gone", lambda: done.append("gone"))
+        last = await begin(jobs, "last", lambda: done.append("last"))
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert jobs.count_before("gone") is None and jobs.count_before("last") == 1
+        gate.may_end.set()
+        await asyncio.gather(first, last)
+        assert done == ["last"]
+
+    asyncio.run(main())
+
+
+def test_job_that_fails_does_not_end_the_queue():
+    async def main() -> None:
+        jobs = WorkQueue(0)
+        with pytest.raises(ZeroDivisionError):
+            await jobs.do("bad", lambda: 1 / 0)
+        assert await jobs.do("good", lambda: 7) == 7
+
+    asyncio.run(main())
+
+
+def test_places_are_limited_and_come_back():
+    jobs = WorkQueue(1)
+    with jobs.admit():
+        with jobs.admit(), pytest.raises(FullError), jobs.admit():
+            pass
+        with jobs.admit():
+            pass
