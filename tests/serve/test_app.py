@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
 from tests.png_files import chunk
 from tests.serve.running import encode, half_request, picture, post, running
@@ -136,6 +138,34 @@ def test_full_queue_asks_to_come_again(checkpoints: list[Path]):
         while post(address, PHOTO).status_code == 503:  # until the server has noticed
             continue
         assert post(address, PHOTO).status_code == 200
+
+
+def test_job_of_a_visitor_who_has_left_is_dropped(address: str, monkeypatch: pytest.MonkeyPatch):
+    may_end, looked_at = threading.Event(), []
+
+    def look_slowly(_: Any, photo: Image.Image) -> dict[str, Any]:
+        looked_at.append(photo.size)
+        assert may_end.wait(20)
+        return {}
+
+    def wait_for_place(job: str, before: int | None) -> None:
+        while requests.get(f"{address}/api/queue/{job}", timeout=9).json()["before"] != before:
+            continue
+
+    monkeypatch.setattr("vclr.serve.app.find_objects", look_slowly)
+    clients = []
+    for number, size in enumerate(((50, 40), (60, 40), (70, 40))):
+        photo = encode(picture(*size))
+        clients.append(half_request(address, len(photo), f"visitor{number}"))
+        clients[-1].sendall(photo)
+        wait_for_place(f"visitor{number}", number)
+    clients[1].close()
+    wait_for_place("visitor1", None)
+    may_end.set()
+    wait_for_place("visitor2", None)
+    assert looked_at == [(50, 40), (70, 40)]
+    for client in clients:
+        client.close()
 
 
 def test_only_its_own_files_are_served(address: str):

@@ -26,7 +26,7 @@ from vclr.serve.app import Limits
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 Visit = Callable[[Page], Coroutine[Any, Any, Any]]
-NAME = "<b>my photo</b>.jpg"  # is shown as it is
+NAME = "<b>my photo.jpg"  # is shown as it is
 DONE = "document.querySelector('#status').textContent.includes('answered')"
 COMPLAINT = "document.querySelector('#complaint')"
 CHIPS = "document.querySelectorAll('.panel[data-number=\"{}\"] .chips button').length"
@@ -172,7 +172,7 @@ def test_downloads(
         return objects
 
     objects = look(tmp_path, visit)
-    stem = "turned" if is_large else "_b_my photo__b_"
+    stem = "turned" if is_large else "_b_my photo"
     results = json.loads(downloaded(tmp_path, f"{stem}_objects_1.json").read_text())
     assert [one["score"] for one in results] == [one["score"] for one in objects]
     for one, other in zip(results, objects, strict=True):
@@ -184,8 +184,8 @@ def test_downloads(
             (np.arange(side) + 0.5) * part / side for side, part in zip(mask.shape, small.shape, strict=True)
         )
         assert np.array_equal(mask, small[np.ix_(rows.astype(int), columns.astype(int))])
-    drawn = Image.open(downloaded(tmp_path, f"{stem}_objects_1.png"))
-    assert drawn.size == (width, height)
+    with Image.open(downloaded(tmp_path, f"{stem}_objects_1.png")) as drawn:
+        assert drawn.size == (width, height)
 
 
 def test_refusals_are_sentences(tmp_path: Path, server: tuple[str, Recorder], photo: Path):

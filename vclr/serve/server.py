@@ -78,17 +78,20 @@ def serve(
     is_local = host in LOOPBACK
     if token and len(token) < LEAST_TOKEN:
         raise UsageError(f"--token: needs at least {LEAST_TOKEN} characters")
-    listener = _listen(host, port)
-    if not is_local and not token:
-        token = secrets.token_urlsafe(16)
-    detectors = open_detectors(checkpoints, device, config_file, weights)
-    log.info("serving on %s", describe_device(detectors[0].model.pixel_mean.device, device))
-    # Cookies do not depend on the port, but the tokens of two servers do.
-    app = make_app(detectors, limits, token, frozenset(LOOPBACK) if is_local else None, f"vclr-token-{port}")
-    shown = address_of(socket.gethostname() if host in WILDCARDS else host, port)
-    address = f"{shown}/?token={token}" if token else shown
-    config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none", server_header=False)
-    _Server(config, f"vclr serve: {address} (Ctrl-C ends)").run([listener])
+    with _listen(host, port) as listener:
+        if not is_local and not token:
+            token = secrets.token_urlsafe(16)
+        detectors = open_detectors(checkpoints, device, config_file, weights)
+        log.info("serving on %s", describe_device(detectors[0].model.pixel_mean.device, device))
+        # Cookies do not depend on the port, but the tokens of two servers do.
+        cookie = f"vclr-token-{port}"
+        app = make_app(detectors, limits, token, frozenset(LOOPBACK) if is_local else None, cookie)
+        shown = address_of(socket.gethostname() if host in WILDCARDS else host, port)
+        address = f"{shown}/?token={token}" if token else shown
+        config = uvicorn.Config(
+            app, log_level="critical", access_log=False, lifespan="off", ws="none", server_header=False
+        )
+        _Server(config, f"vclr serve: {address} (Ctrl-C ends)").run([listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -100,6 +103,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(128)
     except OSError as error:
+        listener.close()
         raise UsageError(f"port {port} of {host}: {error.strerror}; choose another") from None
     return listener
 
