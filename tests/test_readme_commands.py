@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -336,7 +337,7 @@ def silent(clone: Clone, output: str) -> None:
 
 
 def opened(clone: Clone, output: str) -> None:
-    """Nothing to compare: `open_ui` has seen the page."""
+    """Nothing to compare: `open_page` has seen the page."""
 
 
 NETWORK = "needs the network"
@@ -350,6 +351,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "vclr compare results/demo_baseline/seed0 results/demo/seed0": [compared],
     "vclr track sync": [delivered],
     "vclr predict --checkpoint runs/demo": [predicted],
+    "vclr serve": [opened],
     "git add dvc.lock data.dvc && git commit": [committed],
     "sed -i": [silent],
     "dvc repro": [repeated],
@@ -386,13 +388,13 @@ def in_small(command: str) -> str:
     return command.replace("900", str(ITERATIONS)).replace("800", str(fewer(ITERATIONS)))
 
 
-def open_ui(clone: Clone) -> str:
-    """Start `vclr ui` on a free port without a browser, and wait for its page."""
+def open_page(clone: Clone, command: str) -> str:
+    """Start a command that serves a page on a free port, without a browser, and wait for the page."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        ["vclr", "ui", "--port", str(port), "--no-browser"],
+        [*shlex.split(command, comments=True), "--port", str(port), *["--no-browser"] * (command == "vclr ui")],
         cwd=clone.folder,
         env=clone.environment,
         stdout=subprocess.DEVNULL,
@@ -408,7 +410,7 @@ def open_ui(clone: Clone) -> str:
                     return page
             except OSError:
                 time.sleep(0.5)
-        raise AssertionError("vclr ui shows no page")
+        raise AssertionError(f"{command}: shows no page")
     finally:
         server.terminate()
         server.wait(60)
@@ -430,7 +432,8 @@ def test_commands_of_the_readme(tmp_path: Path):
             if command.startswith(begin):
                 prepare(clone)
         started = time.monotonic()
-        output = open_ui(clone) if command == "vclr ui" else clone.run(in_small(command))
+        serves = command.startswith(("vclr ui", "vclr serve"))
+        output = open_page(clone, command) if serves else clone.run(in_small(command))
         check(clone, output)
         print(f"{time.monotonic() - started:6.1f} s  {command}")
     assert not {start: left for start, left in expected.items() if left}, "the README has these no longer"

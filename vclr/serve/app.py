@@ -18,7 +18,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from vclr import __version__
 from vclr.drawing import PALETTE
 from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.pictures import open_image
@@ -170,5 +169,4 @@ def _render_page(detectors: Sequence[NamedDetector], limits: Limits) -> str:
         detectors=[one.name for one in detectors],
         max_bytes=limits.max_bytes,
         palette=PALETTE,
-        version=__version__,
     )
