@@ -33,7 +33,7 @@ def predict(
     short_edge: int | None = 800,
     max_size: int = 1333,
     tile: int | None = None,
-    overlap: float = 0.25,
+    overlap: float = 0.5,
     flip: bool = False,
 ) -> Predictions:
     """Find the objects in a photo.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -42,7 +44,7 @@ def _repeat(start: int, length: int, painted: int, full: int) -> tuple[np.ndarra
 
 
 def _encode_at(mask: np.ndarray, top: int, left: int, size: Size) -> Json:
-    """Return the run lengths of a photo whose only object is an (h, w) mask at a place: column by column, as in COCO."""
+    """Return the run lengths of a photo that has an (h, w) mask at a place: column by column, as in COCO."""
     edges = np.diff(np.pad(mask.astype(np.int8), ((1, 1), (0, 0))), axis=0).T  # (w, h + 1)
     columns, rows = np.nonzero(edges == 1)
     starts = (left + columns.astype(np.int64)) * size[0] + top + rows
@@ -62,6 +64,7 @@ def clip_mask(rle: Json, part: Tile) -> Json:
     return dict(coco_mask.merge([rle, tile_mask(part, (rle["size"][0], rle["size"][1]))], intersect=True))
 
 
+@lru_cache(4096)
 def tile_mask(part: Tile, size: Size) -> Json:
     """Return a tile as a mask of the photo."""
     left, top, right, bottom = part[:4]

@@ -12,9 +12,10 @@ from vclr.evaluation.placed_masks import clip_mask
 from vclr.evaluation.tiles import Tile
 from vclr.structures import Predictions, Size
 
-SAME_BOX = 0.7  # IoU of boxes above which two tiles show the same object, whatever their masks
-SAME_MASK = 0.5  # the same of masks; of a cut object, it is of what lies in the tile that cut it
-MIN_COMMON = 0.1  # IoU of boxes below which masks are not compared
+SAME_BOX = 0.8  # IoU of boxes above which two tiles show the same object, whatever their masks
+SAME_MASK = 0.7  # the same of masks. Lower values lose objects: what is like one that is like another is dropped for it
+SAME_PART = 0.5  # the same of cut objects, of what lies in the tile that cut them, or in what two tiles share
+MIN_COMMON = 0.4  # IoU of boxes below which masks are not compared; of cut objects, share of the smaller box
 NEAR_EDGE = 0.01  # share of a tile's side; objects that come so near to an edge inside the photo may be cut by it
 WORSE = 0.5  # a whole object explains a cut one only if its score is at least this share of the cut one's
 
@@ -53,11 +54,24 @@ class Kept:
         self._boxes[count] = piece.box
         self.pieces.append(piece)
 
-    def near(self, piece: Piece) -> list[tuple[float, Piece]]:
-        """Return the kept objects whose boxes have something in common with a box, and the IoU of both boxes."""
-        ious, inside = box_overlaps(piece.box, self._boxes[: len(self.pieces)])
-        shares = inside if piece.is_cut else ious
-        return [(float(ious[index]), self.pieces[index]) for index in np.flatnonzero(shares > MIN_COMMON)]
+    def shows(self, piece: Piece) -> bool:
+        """Tell whether a kept object is the same as a piece of another tile."""
+        ious, _ = box_overlaps(piece.box, self._boxes[: len(self.pieces)])
+        # What the detector found in one tile are different objects.
+        near = [place for place in np.flatnonzero(ious > MIN_COMMON) if self.pieces[place].tile != piece.tile]
+        if any(ious[place] > SAME_BOX for place in near):
+            return True
+        return bool(near) and bool(
+            (mask_ious(piece.mask, [self.pieces[place].mask for place in near]) > SAME_MASK).any()
+        )
+
+    def explains(self, piece: Piece) -> bool:
+        """Tell whether a kept object looks like a cut one where the tile of the cut one shows it."""
+        _, inside = box_overlaps(piece.box, self._boxes[: len(self.pieces)])
+        near = [self.pieces[place] for place in np.flatnonzero(inside > MIN_COMMON)]
+        near = [other for other in near if other.tile != piece.tile and other.score >= WORSE * piece.score]
+        seen = [clip_mask(other.mask, piece.tile) for other in near]
+        return bool(near) and bool((mask_ious(piece.mask, seen) > SAME_PART).any())
 
 
 def join_tiles(pieces: list[Piece], size: Size) -> Predictions:
@@ -74,11 +88,11 @@ def join_tiles(pieces: list[Piece], size: Size) -> Predictions:
     kept = Kept()
     by_score = sorted(pieces, key=lambda piece: -piece.score)
     for piece in by_score:
-        if not piece.is_cut and not any(_is_same(piece, other, iou) for iou, other in kept.near(piece)):
+        if not piece.is_cut and not kept.shows(piece):
             kept.add(piece)
-    cut = [piece for piece in by_score if piece.is_cut and not _is_explained(piece, kept)]
+    cut = [piece for piece in by_score if piece.is_cut and not kept.explains(piece)]
     for piece in sorted(unite(cut), key=lambda piece: -piece.score):
-        if not any(_is_same(piece, other, iou) for iou, other in kept.near(piece)):
+        if not kept.shows(piece):
             kept.add(piece)
     return _as_predictions(sorted(kept.pieces, key=lambda piece: -piece.score), size)
 
@@ -112,30 +126,13 @@ def box_overlaps(box: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nd
     return common / (area + areas - common).clip(min=1e-9), common / np.minimum(area, areas).clip(min=1e-9)
 
 
-def _is_same(piece: Piece, other: Piece, box_iou: float) -> bool:
-    """Tell whether two tiles show the same object; in one tile, the detector has decided that."""
-    if piece.tile == other.tile and not piece.is_cut:
-        return False
-    return box_iou > SAME_BOX or (box_iou > MIN_COMMON and _mask_iou(piece.mask, other.mask) > SAME_MASK)
-
-
-def _is_explained(piece: Piece, kept: Kept) -> bool:
-    """Tell whether a whole object looks like a cut one where the tile of the cut one shows it."""
-    return any(
-        other.tile != piece.tile
-        and other.score >= WORSE * piece.score
-        and _mask_iou(clip_mask(other.mask, piece.tile), piece.mask) > SAME_MASK
-        for _, other in kept.near(piece)
-    )
-
-
 def _continue_each_other(piece: Piece, other: Piece) -> bool:
     if piece.tile == other.tile or piece.tile.level != other.tile.level:
         return False
     common = piece.tile.common(other.tile)
-    return common is not None and (
-        _mask_iou(clip_mask(piece.mask, common), clip_mask(other.mask, common)) > SAME_MASK
-    )
+    if common is None:
+        return False
+    return bool(mask_ious(clip_mask(piece.mask, common), [clip_mask(other.mask, common)])[0] > SAME_PART)
 
 
 def _unite(parts: list[Piece]) -> Piece:
@@ -147,8 +144,9 @@ def _unite(parts: list[Piece]) -> Piece:
     return Piece(box, score, dict(coco_mask.merge([part.mask for part in parts])), parts[0].tile, is_cut=True)
 
 
-def _mask_iou(mask: Json, other: Json) -> float:
-    return float(coco_mask.iou([mask], [other], [0])[0, 0])
+def mask_ious(mask: Json, others: list[Json]) -> np.ndarray:
+    """Return the IoUs (n,) of a mask with others."""
+    return np.asarray(coco_mask.iou(others, [mask], [0])[:, 0])
 
 
 def _as_predictions(pieces: list[Piece], size: Size) -> Predictions:

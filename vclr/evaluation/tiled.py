@@ -37,13 +37,13 @@ class Tiling:
     """
 
     side: int
-    overlap: float = 0.25
+    overlap: float = 0.5
 
     def __post_init__(self) -> None:
         if self.side < MIN_TILE:
-            raise UsageError(f"tile {self.side}: must be at least {MIN_TILE} pixels")
+            raise UsageError(f"--tile {self.side}: must be at least {MIN_TILE} pixels")
         if not 0 <= self.overlap <= MAX_OVERLAP:
-            raise UsageError(f"overlap {self.overlap:g}: must be from 0 to {MAX_OVERLAP:g}")
+            raise UsageError(f"--overlap {self.overlap:g}: must be from 0 to {MAX_OVERLAP:g}")
 
 
 def predict_tiled(

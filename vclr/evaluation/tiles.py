@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from vclr.structures import Size
 
+GROWTH = 2**0.5  # of the tiles' side from one level to the next
+
 
 class Tile(NamedTuple):
     """A part of a photo in its pixels.
 
     Attributes:
         left, top, right, bottom: its edges.
-        level: its level; the side of the tiles doubles from one to the next.
+        level: its level, from 0; see `GROWTH`.
     """
 
     left: int
@@ -29,7 +31,7 @@ class Tile(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def cuts(self, size: Size) -> tuple[bool, bool, bool, bool]:
-        """Tell which of its edges (left, top, right, bottom) lie inside a photo of this size, and so may cut objects."""
+        """Tell which edges (left, top, right, bottom) lie inside a photo of this size, and so may cut objects."""
         return self.left > 0, self.top > 0, self.right < size[1], self.bottom < size[0]
 
     def common(self, other: Tile) -> Tile | None:
@@ -40,20 +42,20 @@ class Tile(NamedTuple):
 
 
 def cut_levels(size: Size, side: int, overlap: float) -> list[list[Tile]]:
-    """Cut a photo into tiles of `side` pixels, then into tiles of twice that side, and so on; last comes the whole.
+    """Cut a photo into tiles of `side` pixels, then into larger tiles, and so on; last comes the whole photo.
 
-    An object that a tile of one level cuts is whole in one of a higher level, where it is smaller.
+    An object that the tiles of one level cut is whole in a tile of a higher level, where it is smaller. An object of
+    any size fills a similar share of a tile at one level or another.
 
     Args:
         size: height and width of the photo.
         side: side of the smallest tiles.
         overlap: share of its side that a tile has in common with its neighbor, at least.
     """
-    levels = []
-    while side < max(size):
-        rows, columns = (list(_spread(length, side, overlap)) for length in size)
+    levels: list[list[Tile]] = []
+    while (grown := round(side * GROWTH ** len(levels))) < max(size):
+        rows, columns = (list(_spread(length, grown, overlap)) for length in size)
         levels.append([Tile(left, top, right, bottom, len(levels)) for top, bottom in rows for left, right in columns])
-        side *= 2
     return [*levels, [Tile(0, 0, size[1], size[0], len(levels))]]
 
 
