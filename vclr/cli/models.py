@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,11 +23,15 @@ from vclr.cli.options import (
     ShardOption,
     Weights,
     app,
+    load_config,
+    with_weights,
 )
-from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder, is_same_file
+
+if TYPE_CHECKING:
+    from vclr.config import Config
 
 
 @app.command()

@@ -176,7 +176,8 @@ def _check_output(photos: Sequence[Path], output: Path) -> None:
         raise UsageError(f"{output}: is not a folder; name a folder for the results")
     own = output.resolve()
     for photo in photos:
-        if own in (photo.resolve().parent, Path(os.path.abspath(photo)).parent.resolve()):
+        # Not `Path.resolve`, which fails on a link that leads to itself.
+        if own in (Path(os.path.realpath(photo)).parent, Path(os.path.realpath(photo.parent))):
             raise UsageError(f"{output}: holds the photos; the results need a folder of their own")
     for photo in photos:
         json_file, picture = _results_of(photo, output)
