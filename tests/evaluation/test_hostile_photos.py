@@ -114,7 +114,6 @@ def test_three_hundred_hostile_photos(checkpoint: Path, tmp_path: Path):
         if not line.startswith("damaged"):
             assert ("in the first of several frames" in line) == line.startswith(("frames", "pages"))
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 4 * GIB
-    print("peak MiB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 
 
 def escape(name: str) -> str:
