@@ -17,6 +17,7 @@ from vclr.cli import (  # noqa: F401
     inspecting,
     jobs,
     models,
+    predicting,
     probe,
     proposals,
     results,
