@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vclr.models.levels import Levels
+from vclr.ops.plain import is_plain
 
 
 @dataclass
@@ -51,9 +52,10 @@ class ProposalStage(nn.Module):
         cells = self.norm(self.output(memory.features.masked_fill(~usable[..., None], 0.0)))
         logits = class_embed(cells)
         boxes = (bbox_embed(cells).float() + proposal_logits).sigmoid()
-        best = logits.amax(-1).topk(min(num_queries, cells.shape[1]), dim=1).indices
-        if num_queries > cells.shape[1]:
-            best = best.repeat(1, -(-num_queries // cells.shape[1]))[:, :num_queries]
+        num_cells = cells.shape[1]
+        best = logits.amax(-1).topk(torch.sym_min(num_queries, num_cells), dim=1).indices
+        if is_plain() or num_queries > num_cells:  # an exported model may not know
+            best = best[:, torch.arange(num_queries, device=best.device) % best.shape[1]]
         best = best[..., None]
         return TopkProposals(
             memory=cells.gather(1, best.expand(-1, -1, cells.shape[-1])),
