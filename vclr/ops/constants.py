@@ -43,7 +43,8 @@ def _join_symbols(values: Any, device: torch.device, dtype: torch.dtype | None) 
     """Return a tensor of numbers, and of sizes that are symbols while a model is exported."""
     if isinstance(values, (list, tuple)):
         return torch.stack([_join_symbols(value, device, dtype) for value in values])
-    return torch.scalar_tensor(values, dtype=dtype, device=device)
+    is_float = isinstance(values, (float, torch.SymFloat))
+    return torch.scalar_tensor(values, dtype=dtype or (torch.float64 if is_float else torch.int64), device=device)
 
 
 def constant(make: Function) -> Function:
