@@ -15,3 +15,4 @@ EXPORT_OUTPUTS = {
     BESIDE: ("pred_logits", "pred_boxes", "mask_embeds", "mask_features", "cells"),
 }
 EXPORT_INPUT = "images"
+OPSET = 18  # of ONNX: the lowest in which torch writes models; more runtimes read it than later ones

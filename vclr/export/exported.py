@@ -31,9 +31,7 @@ class Exported:
         """Load a file that is described by `about`."""
         self.about = about
         is_onnx = about.format == "onnx"
-        self._model: Any = (
-            onnx_file.OnnxModel(path, num_threads) if is_onnx else torch_file.TorchModel(path, about)
-        )
+        self._model: Any = onnx_file.OnnxModel(path, num_threads) if is_onnx else torch_file.TorchModel(path, about)
 
     def predict(self, photo: np.ndarray) -> Predictions:
         """Find the objects in a photo (h, w, 3) uint8 RGB, with painted masks."""
@@ -64,9 +62,7 @@ class Exported:
         raw = Outputs(
             found["pred_logits"], found["pred_boxes"], torch.empty(0), found["mask_embeds"], found["mask_features"]
         )
-        return postprocess(
-            raw, original_sizes, self.about.max_detections, self.about.nms_threshold, MaskForm.PAINTED
-        )
+        return postprocess(raw, original_sizes, self.about.max_detections, self.about.nms_threshold, MaskForm.PAINTED)
 
 
 def _interpret(

@@ -100,5 +100,3 @@ def choose(outputs: Outputs, max_detections: int, nms_threshold: float) -> tuple
     kept = kept & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
     chosen = best[..., None, None].expand(-1, -1, features.shape[2], features.shape[3])
     return scores, boxes, kept, mask_logits.gather(1, chosen), best
-
-

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from torch.export import ExportedProgram
 
-from vclr.catalog.exports import EXPORT_INPUT, EXPORT_OUTPUTS
+from vclr.catalog.exports import EXPORT_INPUT, EXPORT_OUTPUTS, OPSET
 from vclr.errors import UserError, first_line
 from vclr.export.about import KEY, About
 from vclr.export.capture import refuse_grid_sample
 from vclr.export.packages import import_package, quiet_exporters
 
-OPSET = 18  # the lowest in which torch writes models; more runtimes read it than later ones
+SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it is part of
 
 
 def write_onnx(program: ExportedProgram, about: About, path: Path, opset: int = OPSET) -> None:
@@ -45,6 +45,12 @@ def write_onnx(program: ExportedProgram, about: About, path: Path, opset: int = 
         except Exception as error:  # torch's exporter raises many kinds
             raise UserError(f"--opset {opset}: torch cannot write this model: {first_line(error)}") from error
         assert written is not None
+        graphs = written.model.graph, *(function.graph for function in written.model.functions.values())
+        for node in (node for graph in graphs for node in graph.all_nodes()):
+            for key in [
+                key for key in node.metadata_props if key != SCOPES
+            ]:  # source lines, with folders of this machine
+                del node.metadata_props[key]
         written.save(path, external_data=False)
 
 

@@ -54,8 +54,8 @@ class ProposalStage(nn.Module):
         `chosen` are the cells (n, q) of each part that another program has chosen, to compare with it.
         """
         parts = [
-            self._choose(part, class_embed, bbox_embed, num_queries, own)
-            for part, own in zip(memory, chosen or [None] * len(memory), strict=True)
+            self._choose(part, class_embed, bbox_embed, num_queries, chosen[place] if chosen else None)
+            for place, part in enumerate(memory)
         ]
         names = [field.name for field in fields(TopkProposals)]
         return TopkProposals(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
