@@ -16,9 +16,8 @@ from vclr.export.graph import build_graph
 from vclr.models.detector import Detector
 from vclr.ops.plain import plain_operations
 
-MIN_SIDE, MAX_SIDE, MAX_BATCH = 64, 4096, 64  # of dynamic sizes
-# Not used elsewhere: sides and batches of 1 or of equal size would be taken for fixed ones.
-TRACED_BATCH, TRACED_SIZE = 2, (128, 160)
+MAX_SIDE, MAX_BATCH = 4096, 64  # of dynamic sizes
+TRACED_BATCH = 2  # of one image, torch would take the number for fixed
 FORBIDDEN = "gridsample"  # in the name of an operation, without underscores
 
 
@@ -28,12 +27,15 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
 
     `about` names processing, size and batch. If they are not fixed, its limits are filled in.
     """
-    batch, size = about.batch or TRACED_BATCH, about.size or TRACED_SIZE
+    stride = _coarsest_stride(detector)
+    batch, size = about.batch or TRACED_BATCH, about.size or (3 * stride, 4 * stride)
     images = example(about, batch, *size).to(detector.pixel_mean.device)
     dynamic: dict[int, Any] = {}
     if about.size is None:
-        about.min_side, about.max_side = MIN_SIDE, MAX_SIDE
-        dynamic |= {2: Dim("height", min=MIN_SIDE, max=MAX_SIDE), 3: Dim("width", min=MIN_SIDE, max=MAX_SIDE)}
+        # Torch takes a side of one cell for fixed, so every side of every level has at least two.
+        about.min_side, about.max_side = stride + 1, MAX_SIDE
+        limits = {"min": about.min_side, "max": about.max_side}
+        dynamic |= {2: Dim("height", **limits), 3: Dim("width", **limits)}
     if about.batch == 0:
         about.max_batch = MAX_BATCH
         dynamic[0] = Dim("batch", min=1, max=MAX_BATCH)
@@ -45,6 +47,13 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
             node.meta.pop("stack_trace", None)  # source lines, with folders of this machine
     refuse_grid_sample(str(node.target) for node in program.graph.nodes)
     return program
+
+
+def _coarsest_stride(detector: Detector) -> int:
+    """Return how many pixels a cell of the coarsest level is wide."""
+    side = 256
+    (features,) = detector.backbone([torch.zeros(1, 3, side, side, device=detector.pixel_mean.device)])
+    return side // int(detector.neck(features)[-1].shape[-1])
 
 
 def example(about: About, batch: int, height: int, width: int) -> Tensor:

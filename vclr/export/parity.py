@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -76,19 +77,19 @@ class BatchParity:
 
 
 def check_parity(detector: Detector, exported: Exported, photos: Sequence[np.ndarray]) -> list[BatchParity]:
-    """Run both on batches of photos (h, w, 3) uint8 RGB, at each of the sizes and numbers of images that are allowed.
+    """Run both on all photos (h, w, 3) uint8 RGB, in batches of each of the sizes and numbers of images.
 
-    Three sizes and one and two images, if neither is fixed.
+    There are three sizes, and one and two images, if neither is fixed.
     """
     about = exported.about
     sizes = [about.size] if about.size else choose_sizes(about.short_edge, about.min_side)
-    found, number = [], 0
-    for size in sizes:
-        for batch in [about.batch] if about.batch else BATCHES:
-            chosen = [stretch(photos[(number + place) % len(photos)], size) for place in range(batch)]
-            number += batch
-            found.append(compare_batch(detector, exported, np.stack(chosen)))
-    return found
+    cases = [(size, batch) for size in sizes for batch in ([about.batch] if about.batch else BATCHES)]
+    cases *= -(-len(photos) // sum(batch for _, batch in cases))
+    waiting = cycle(photos)
+    return [
+        compare_batch(detector, exported, np.stack([stretch(next(waiting), size) for _ in range(batch)]))
+        for size, batch in cases
+    ]
 
 
 def choose_sizes(short_edge: int, min_side: int) -> list[Size]:

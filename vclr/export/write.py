@@ -88,6 +88,7 @@ def write_export(
         for package in ("onnx", "onnxscript", "onnxruntime"):
             import_package(package)
     pictures = [read_image(photo) for photo in find_photos(photos)] if photos else draw_scenes()
+    pictures += draw_nothing()
     detector, config = open_detector(checkpoint, "cpu" if request.format == "onnx" else device, config_file, weights)
     about = describe(detector, config, request)
     about.checkpoint = identify(find_checkpoint(checkpoint)) | {"weights": evaluated_weights(config)}
@@ -169,3 +170,9 @@ def describe(detector: Detector, config: Config, request: ExportRequest) -> Abou
 def draw_scenes() -> list[np.ndarray]:
     """Return toy scenes (h, w, 3) uint8 RGB."""
     return [render_scene(0, number, "val", 256).natural for number in range(NUM_SCENES)]
+
+
+def draw_nothing() -> list[np.ndarray]:
+    """Return noise and black (h, w, 3) uint8 RGB, in which masks may be empty."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    return [noise, np.zeros_like(noise)]
