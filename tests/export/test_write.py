@@ -17,6 +17,7 @@ from vclr.cli import app
 from vclr.config import dump_config
 from vclr.errors import UserError
 from vclr.evaluation.inference import predict
+from vclr.export.about import About
 from vclr.export.exported import Exported, open_exported
 from vclr.export.onnx_file import list_operations
 from vclr.export.parity import compare_batch, match_detections
@@ -60,7 +61,7 @@ def test_a_program_of_torch_does_what_the_detector_does(saved: tuple[Path, Path]
     output = tmp_path / "small.pt2"
     about = write_export(saved[0], output, request, device="cpu", config_file=saved[1])
     assert about.parity["holds"]
-    assert read_json(tmp_path / "small.pt2.json") == open_exported(output).about.as_json()
+    assert open_exported(output).about == about == About.from_json(read_json(tmp_path / "small.pt2.json"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.pt2", "small.pt2.json"]
     # Nothing of this machine is in the file.
     assert str(ROOT).encode() not in output.read_bytes()
@@ -121,9 +122,10 @@ def test_a_program_of_torch_of_any_size_does_what_the_detector_does(saved: tuple
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_int8_is_measured_and_refused_if_it_loses_too_much(toy_world: Path, saved: tuple[Path, Path], tmp_path: Path):
+def test_int8_is_measured_and_refused_if_it_loses_too_much(world: Path, saved: tuple[Path, Path], tmp_path: Path):
+    toy = world / "raw" / "toy"
     arguments = ["export", "--checkpoint", str(saved[0]), "-c", str(saved[1]), "--size", "64x64", "--int8"]
-    arguments += ["--annotations", str(toy_world / "annotations_val.json"), "--images", str(toy_world / "images")]
+    arguments += ["--annotations", str(toy / "annotations_val.json"), "--images", str(toy / "images")]
     done = CliRunner().invoke(app, [*arguments, "--max-loss", "100", "--output", str(tmp_path / "int8.onnx")])
     assert done.exception is None, done.output
     about = open_exported(tmp_path / "int8.onnx").about

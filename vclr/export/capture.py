@@ -13,6 +13,7 @@ from torch.fx import GraphModule
 from vclr.catalog.exports import INSIDE
 from vclr.export.about import About
 from vclr.export.graph import build_graph
+from vclr.export.packages import quiet_exporters
 from vclr.models.detector import Detector
 from vclr.ops.plain import plain_operations
 
@@ -39,7 +40,7 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
     if about.batch == 0:
         about.max_batch = MAX_BATCH
         dynamic[0] = Dim("batch", min=1, max=MAX_BATCH)
-    with plain_operations():
+    with plain_operations(), quiet_exporters():
         graph = build_graph(detector, about.processing)
         program = torch.export.export(graph, (images,), dynamic_shapes={"images": dynamic or None}, strict=False)
     for module in program.graph_module.modules():

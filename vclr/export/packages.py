@@ -29,7 +29,9 @@ def import_package(name: str) -> Any:
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
     """Silence what torch's exporters say about themselves: deprecations, and packages that they could use."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
