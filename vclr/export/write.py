@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vclr import __version__
+import vclr
 from vclr.catalog.exports import INSIDE, OPSET
 from vclr.config import Config, evaluated_weights
 from vclr.errors import UserError
@@ -147,7 +147,7 @@ def _explain(checked: Sequence[BatchParity]) -> str:
 def describe(detector: Detector, config: Config, request: ExportRequest) -> About:
     """Return what a file will say about itself, before it is checked."""
     mapper, model = config.dataloader.test.mapper, detector.config
-    versions = {"vclr": __version__, "torch": torch.__version__}
+    versions = {"vclr": vclr.__version__, "torch": torch.__version__}
     if request.format == "onnx":
         versions |= {name: import_package(name).__version__ for name in ("onnx", "onnxscript", "onnxruntime")}
         versions["opset"] = str(request.opset)
