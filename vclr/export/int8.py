@@ -85,7 +85,7 @@ def quantize(path: Path, about: About, request: Int8Request) -> dict[str, Any]:
         "float32": before,
         "int8": after,
         "loss": loss,
-        "bytes": sizes,
+        "bytes": list(sizes),
     }
 
 

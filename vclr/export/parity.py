@@ -73,7 +73,7 @@ class BatchParity:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self) | {"holds": self.holds}
+        return asdict(self) | {"size": list(self.size), "holds": self.holds}
 
 
 def check_parity(detector: Detector, exported: Exported, photos: Sequence[np.ndarray]) -> list[BatchParity]:
