@@ -63,6 +63,7 @@ FLOORS = [
     {"engine"},
     {"bench", "launch"},
     {"serve"},
+    {"export"},
     {"cli", "__init__"},
 ]
 STRANGERS = {("losses", "models"), ("tracking", "models"), ("tracking", "losses")}  # the engine is where they meet

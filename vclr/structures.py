@@ -29,6 +29,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 Size = tuple[int, int]  # height, width
+MaskFeatures = list[Tensor] | Tensor  # one (e, h, w) per image, or (b, e, h, w) if they are known to have one size
 
 
 @dataclass
@@ -95,7 +96,8 @@ class Outputs:
         pred_boxes: (b, q, 4) cxcywh normalized.
         queries: (b, q, d) normalized outputs of the last decoder layer, which the consistency loss compares.
         mask_embeds: (b, q, e) per-query vectors; a mask is their dot product with `mask_features`.
-        mask_features: one (e, h, w) per-pixel map per image, at the finest level's stride, without padding.
+        mask_features: one (e, h, w) per-pixel map per image, at the finest level's stride, without padding; one tensor
+            (b, e, h, w) if the detector was told that nothing is padded.
         aux_outputs: the same for each earlier decoder layer (without queries and mask features).
         enc_outputs: the same for the two-stage proposals.
     """
@@ -104,7 +106,7 @@ class Outputs:
     pred_boxes: Tensor
     queries: Tensor
     mask_embeds: Tensor | None = None
-    mask_features: list[Tensor] | None = None
+    mask_features: MaskFeatures | None = None
     aux_outputs: tuple[Outputs, ...] = ()
     enc_outputs: Outputs | None = None
 

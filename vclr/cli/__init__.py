@@ -24,6 +24,7 @@ from vclr.cli import (  # noqa: F401
     serving,
     tracking,
 )
+from vclr.cli import data, exporting, image_folders, inspecting, jobs, models, probe, proposals, results, tracking  # noqa: F401
 from vclr.cli.examples import add_examples, example_of
 from vclr.cli.options import Misuse
 from vclr.cli.options import app as app

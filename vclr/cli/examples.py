@@ -38,6 +38,7 @@ EXAMPLES = {
     "--output results/mine data.test.annotations=mine/val.json data.test.images=mine/images",
     "predict": "vclr predict --checkpoint runs/mine/checkpoints/last.pt --output found mine/images/one.png",
     "serve": "vclr serve --checkpoint runs/mine/checkpoints/last.pt --port 8001",
+    "export": "vclr export --checkpoint runs/mine/checkpoints/last.pt --format onnx --output mine.onnx",
     "convert": "vclr convert runs/mine/checkpoints/last.pt --to reference --output model_final.pth",
     "compare": "vclr compare results/demo_baseline/seed0 results/demo/seed0",
     "report": "vclr report --experiments mine --output results/report",

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vclr.models.cells import Shapes, level_sides
 from vclr.ops.deformable_attention import deformable_attention
+from vclr.ops.plain import is_plain
 from vclr.ops.precision import in_compute_precision
 
 # Few enough that the hidden layer of a feed-forward block stays in a processor's cache.
@@ -142,7 +143,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (b, s, d), the input included."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or is_plain():
             return x + functional.dropout(self._change(x), self.dropout, self.training)
         # The hidden layer is wide and quickly computed: a CPU computes it again for the gradient instead of keeping it.
         change = partial(checkpoint, self._change, use_reentrant=False) if torch.is_grad_enabled() else self._change

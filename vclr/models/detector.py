@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import groupby
@@ -22,7 +23,7 @@ from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, jo
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
 from vclr.models.two_stage import ProposalStage, TopkProposals
-from vclr.structures import Outputs, Size, padded_size
+from vclr.structures import MaskFeatures, Outputs, Size, padded_size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
 
@@ -91,17 +92,19 @@ class Detector(nn.Module):
             image[:, :, width:] = 0.0
         return normalized
 
-    def forward(self, images: Tensor, image_sizes: list[Size], with_masks: bool = True) -> Outputs:
+    def forward(self, images: Tensor, image_sizes: list[Size] | None, with_masks: bool = True) -> Outputs:
         """Detect objects. Each image of a batch gets what it would get alone.
 
         Args:
             images: (b, 3, h, w) normalized.
-            image_sizes: (height, width) of each image; the rest, bottom and right, is padding and is not read.
+            image_sizes: (height, width) of each image; the rest, bottom and right, is padding and is not read. None:
+                nothing is padded, and the mask features are one tensor (b, e, h, w). An exported model does not know
+                the number of images.
             with_masks: False leaves the mask branch out (the teacher needs none).
         """
         with self._query_precision(images.device):
             memory = self._encode(images, image_sizes)  # one entry per part of the batch, see `split_batch`
-        mask_features = self.mask_branch([part.split() for part in memory]) if with_masks else None
+        mask_features = self._map_masks(memory, image_sizes is None) if with_masks else None
         with self._query_precision(images.device):
             heads = self.class_embed[-1], self.bbox_embed[-1]
             proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
@@ -114,10 +117,18 @@ class Detector(nn.Module):
         The rank of a proposal decides which content its query gets. A rounding error of bfloat16 in the backbone would
         change the order of near ties and with it the detections. In training, mixed precision reaches everything.
         """
-        return nullcontext() if self.training else torch.autocast(device.type, enabled=False)
+        if self.training or not torch.is_autocast_enabled(device.type):
+            return nullcontext()
+        return torch.autocast(device.type, enabled=False)
 
-    def _encode(self, images: Tensor, image_sizes: list[Size]) -> list[Levels]:
+    def _map_masks(self, memory: list[Levels], is_whole: bool) -> MaskFeatures:
+        maps = [part.split() for part in memory]
+        return self.mask_branch.map_group(*maps) if is_whole else self.mask_branch(maps)  # type: ignore[no-any-return]
+
+    def _encode(self, images: Tensor, image_sizes: list[Size] | None) -> list[Levels]:
         """Return the memory of each part of the batch: backbone, neck and encoder."""
+        if image_sizes is None:
+            return self._encode_parts([(images, [(images.shape[2], images.shape[3])])])
         at_once = self.images_at_once if self.training else 0
         padded_together = (self.padding_group or len(images)) if self._lets_padding_leak() else 0
         parts = split_batch(images, image_sizes, padded_together, at_once)
@@ -136,7 +147,7 @@ class Detector(nn.Module):
             if self._lets_padding_leak():
                 levels.append(flatten_padded_levels(maps, image_sizes, (images.shape[2], images.shape[3])))
             else:
-                levels.append(flatten_levels(maps))
+                levels.append(flatten_levels(maps, len(image_sizes)))
         return self.encoder(levels)  # type: ignore[no-any-return]
 
     def _decode(self, memory: list[Levels], proposals: TopkProposals) -> tuple[list[Tensor], list[Tensor]]:
@@ -144,10 +155,12 @@ class Detector(nn.Module):
         runs = [memory]
         if self._lets_padding_leak():  # joined, images would read the padding of a larger group
             runs = [list(run) for _, run in groupby(memory, lambda part: part.spatial_shapes)]
-        references = proposals.boxes.detach().split([sum(len(part.features) for part in run) for run in runs])
+        references: Sequence[Tensor] = [proposals.boxes.detach()]
         content = self.query_content.weight
+        if len(runs) > 1:
+            references = references[0].split([sum(len(part.features) for part in run) for run in runs])
         decoded = [
-            self.decoder(content.expand(len(boxes), -1, -1), boxes, join_levels(run), self.bbox_embed)
+            self.decoder(content.expand(boxes.shape[0], -1, -1), boxes, join_levels(run), self.bbox_embed)
             for run, boxes in zip(runs, references, strict=True)
         ]
         if len(decoded) == 1:
@@ -161,7 +174,7 @@ class Detector(nn.Module):
         return self.training and self.pads_like_reference
 
     def _predict(
-        self, states: list[Tensor], boxes: list[Tensor], proposals: TopkProposals, mask_features: list[Tensor] | None
+        self, states: list[Tensor], boxes: list[Tensor], proposals: TopkProposals, mask_features: MaskFeatures | None
     ) -> Outputs:
         """Apply the heads to the layers whose outputs are used: all in training, the last one in evaluation."""
 

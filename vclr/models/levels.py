@@ -88,9 +88,13 @@ class Levels:
         return self.spatial_shapes, sizes
 
 
-def flatten_levels(maps: list[Tensor]) -> Levels:
-    """Flatten one (b, d, h, w) map per level, finest first, of images of one size: nothing is padded."""
-    return Levels(_flatten(maps), _shapes(maps), tuple((shape,) * len(maps[0]) for shape in _shapes(maps)))
+def flatten_levels(maps: list[Tensor], num_sizes: int = 0) -> Levels:
+    """Flatten one (b, d, h, w) map per level, finest first, of images of one size: nothing is padded.
+
+    `num_sizes` is the number of images whose sizes are kept (default: all; 1 stands for all).
+    """
+    num_sizes = num_sizes or len(maps[0])
+    return Levels(_flatten(maps), _shapes(maps), tuple((shape,) * num_sizes for shape in _shapes(maps)))
 
 
 def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_size: Size) -> Levels:
@@ -109,14 +113,15 @@ def flatten_padded_levels(maps: list[Tensor], image_sizes: list[Size], padded_si
 
 def join_levels(parts: list[Levels]) -> Levels:
     """Join the parts of a batch; if sizes differ, each level is padded, bottom and right."""
+    if len(parts) == 1:
+        return parts[0]
     shapes = tuple(padded_size(level) for level in zip(*(part.spatial_shapes for part in parts), strict=True))
     sizes = tuple(
         tuple(size for of_part in level for size in of_part)
         for level in zip(*(part.valid_sizes for part in parts), strict=True)
     )
     padded = [part.padded_features(shapes) for part in parts]
-    joined = padded[0] if len(padded) == 1 else torch.cat(padded)
-    return Levels(joined, shapes, sizes, parts[0].pads_like_reference)
+    return Levels(torch.cat(padded), shapes, sizes, parts[0].pads_like_reference)
 
 
 def _flatten(maps: list[Tensor]) -> Tensor:

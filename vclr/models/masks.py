@@ -51,12 +51,23 @@ class MaskBranch(nn.Module):
         Returns:
             One (l * d, h, w) map per image, as fine as the finest level.
         """
+        return [self._normalize(image) for group in self._map(groups) for image in group]
+
+    def map_group(self, maps: list[Tensor]) -> Tensor:
+        """Return the mask features (n, l * d, h, w) of images of one size, given as one (n, d, h, w) map per level."""
+        (group,) = self._map([maps])
+        return self._normalize(group)
+
+    def _map(self, groups: list[list[Tensor]]) -> list[Tensor]:
         expand, norm, activate, contract = self.mapping
         concatenated = [_concatenate(maps) for maps in groups]
         hidden = [expand(features) for features in concatenated]
         activated = [activate(features) for features in norm(hidden)]
-        mapped = [features + contract(group) for features, group in zip(concatenated, activated, strict=True)]
-        return [self.norm(image.permute(1, 2, 0)).permute(2, 0, 1) for group in mapped for image in group]
+        return [features + contract(group) for features, group in zip(concatenated, activated, strict=True)]
+
+    def _normalize(self, features: Tensor) -> Tensor:
+        """Normalize (..., d, h, w) over the channels."""
+        return self.norm(features.movedim(-3, -1)).movedim(-1, -3)  # type: ignore[no-any-return]
 
 
 def _concatenate(maps: list[Tensor]) -> Tensor:

@@ -65,7 +65,8 @@ def score_queries(logits: Tensor, mask_logits: Tensor) -> Tensor:
     A score is the geometric mean of the class probability and the mean mask probability inside the mask.
     """
     inside = (mask_logits > 0).float()
-    mask_scores = (mask_logits.sigmoid() * inside).sum((-2, -1)) / (inside.sum((-2, -1)) + 1e-10)
+    # The reference adds 1e-10 to the area, which is the same; but torch's ONNX exporter takes that for zero.
+    mask_scores = (mask_logits.sigmoid() * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp(min=1)
     scores = (logits[..., 0].sigmoid() * mask_scores).sqrt()
     # The reference passes scores through a clamped logit: empty masks tie at the bottom.
     return inverse_sigmoid(scores).sigmoid()

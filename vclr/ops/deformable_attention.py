@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vclr.ops.gathered_attention import gathered_attention
+from vclr.ops.plain import is_plain
+from vclr.ops.plain_attention import plain_attention
 from vclr.structures import Size
 
 Backend = Callable[[Tensor, Sequence[Size], Tensor, Tensor], Tensor]
@@ -35,7 +37,7 @@ def deformable_attention(
     Returns:
         (b, q, m * d), in the precision of `value`.
     """
-    compute = BACKENDS[backend or ("gather" if value.device.type == "cpu" else "grid_sample")]
+    compute = BACKENDS[backend or _choose(value.device)]
     precision = sampling_locations.dtype
     attended = compute(value.to(precision), spatial_shapes, sampling_locations, attention_weights.to(precision))
     return attended.to(value.dtype)
@@ -60,4 +62,15 @@ def grid_sampled_attention(
     return attended.view(b, m * d, q).transpose(1, 2)
 
 
-BACKENDS: dict[str, Backend] = {"grid_sample": grid_sampled_attention, "gather": gathered_attention}
+BACKENDS: dict[str, Backend] = {
+    "grid_sample": grid_sampled_attention,
+    "gather": gathered_attention,
+    "plain": plain_attention,
+}
+
+
+def _choose(device: torch.device) -> str:
+    """Return the fastest back end on a device, or the plain one while a model is exported."""
+    if is_plain():
+        return "plain"
+    return "gather" if device.type == "cpu" else "grid_sample"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional
 
+from vclr.ops.plain import is_plain
+
 MIN_COLUMNS = 3
 
 
@@ -17,6 +19,6 @@ def convolve_strided(convolve: Callable[[Tensor], Tensor], features: Tensor) -> 
     (in torch 2.13) returns uninitialized memory: with AMX as the result, without as the gradient of the weights.
     """
     columns = features.shape[3]
-    if columns >= MIN_COLUMNS:
+    if is_plain() or columns >= MIN_COLUMNS:
         return convolve(features)
     return convolve(functional.pad(features, (0, MIN_COLUMNS - columns)))[..., : (columns + 1) // 2]

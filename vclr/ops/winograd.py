@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from vclr.ops.plain import is_plain
+
 # With fewer channels, the additions cost more than the products saved.
 MIN_CHANNELS = 256
 # Output channels at once.
@@ -31,8 +33,9 @@ TAPS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0
 
 def conv3x3(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve (b, c, h, w) with (o, c, 3, 3), padded by one pixel, to (b, o, h, w), by the faster method."""
+    is_direct = bias is None or features.device.type != "cpu" or is_plain() or min(weight.shape[:2]) < MIN_CHANNELS
     is_exact = features.dtype.itemsize >= 4 and not torch.is_autocast_enabled(features.device.type)
-    if bias is None or features.device.type != "cpu" or not is_exact or min(weight.shape[:2]) < MIN_CHANNELS:
+    if bias is None or is_direct or not is_exact:
         return functional.conv2d(features, weight, bias, padding=1)
     return winograd_conv3x3(features, weight, bias)
 

@@ -1,0 +1,166 @@
+"""`vclr export` from end to end: the file does what the detector does, says so, and runs without vclr."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from tests.models.test_detector import demo_config, shake
+from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE
+from vclr.cli import app
+from vclr.config import dump_config
+from vclr.errors import UserError
+from vclr.evaluation.inference import predict
+from vclr.export.about import About
+from vclr.export.exported import Exported, open_exported
+from vclr.export.onnx_file import list_operations
+from vclr.export.parity import compare_batch, match_detections
+from vclr.export.write import ExportRequest, write_export
+from vclr.files import read_json
+from vclr.generate.toy import render_scene
+from vclr.models.build import build_model
+from vclr.models.ready import open_detector
+from vclr.pictures import write_png
+
+ROOT = Path(__file__).parents[2]
+SMALLEST = ("model.transformer.encoder.num_layers=1", "model.transformer.decoder.num_layers=1")
+SMALLEST += ("dataloader.test.mapper.short_edge_length=96",)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint with shaken weights, and its configuration."""
+    folder = tmp_path_factory.mktemp("export")
+    config = demo_config(*SMALLEST)
+    torch.save({"model": shake(build_model(config)).state_dict()}, folder / "weights.pt")
+    (folder / "config.yaml").write_text(dump_config(config))
+    return folder / "weights.pt", folder / "config.yaml"
+
+
+def photo() -> np.ndarray:
+    return render_scene(3, 1, "val", 128).natural[:100]
+
+
+def assert_does_what_the_detector_does(saved: tuple[Path, Path], exported: Exported) -> None:
+    """On a photo that the check did not see, through resizing and painting."""
+    detector, _ = open_detector(saved[0], "cpu", saved[1])
+    found = exported.predict(photo())
+    expected = predict(detector, photo(), exported.about.short_edge, exported.about.max_size)
+    unmatched, lowest = match_detections(expected, found, (100, 128))
+    assert len(expected) and unmatched == 0 and lowest >= 0.999
+
+
+def test_a_program_of_torch_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
+    request = ExportRequest("torch", BESIDE, size=(64, 96), batch=1)
+    output = tmp_path / "small.pt2"
+    about = write_export(saved[0], output, request, device="cpu", config_file=saved[1])
+    assert about.parity["holds"]
+    assert open_exported(output).about == about == About.from_json(read_json(tmp_path / "small.pt2.json"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.pt2", "small.pt2.json"]
+    # Nothing of this machine is in the file.
+    assert str(ROOT).encode() not in output.read_bytes()
+
+    # The check sees a detector that differs a little.
+    detector, _ = open_detector(saved[0], "cpu", saved[1])
+    pixels = photo()[None, :64, :96].transpose(0, 3, 1, 2)
+    exported = open_exported(output)
+    assert compare_batch(detector, exported, pixels).holds
+    with torch.no_grad():
+        detector.mask_embed[0].layers[0].weight *= 1.01
+    assert not compare_batch(detector, exported, pixels).holds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_onnx_file_of_any_size_does_what_the_detector_does(
+    saved: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = tmp_path / "mine.onnx"
+    about = write_export(saved[0], output, ExportRequest("onnx", INSIDE), config_file=saved[1])
+    batches = about.parity["batches"]
+    assert about.parity["holds"]
+    assert {batch["batch"] for batch in batches} == {1, 2}
+    assert len({tuple(batch["size"]) for batch in batches}) == 3
+    assert max(max(batch["errors"].values()) for batch in batches) <= 1e-4
+    operations = list_operations(output)
+    assert "Loop" in operations and "Gather" in operations and "GridSample" not in operations
+    assert str(ROOT).encode() not in output.read_bytes()
+    exported = open_exported(output, num_threads=1)
+    assert exported.about == about
+    assert_does_what_the_detector_does(saved, exported)
+
+    # The lines of the documentation, which need onnxruntime alone.
+    lines = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert lines and "vclr." not in lines[1]
+    Image.fromarray(photo()).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, np.ndarray] = {}
+    exec(compile(lines[1].replace("> 0.3", "> 0.0"), "export.md", "exec"), names)
+    own = exported.predict(np.asarray(Image.open("photo.jpg")))
+    np.testing.assert_allclose(names["found_boxes"], own.boxes, atol=1e-2)
+    differing = np.mean(np.stack(names["found_masks"]) != own.masks)
+    assert differing < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_program_of_torch_of_any_size_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
+    output = tmp_path / "mine.pt2"
+    about = write_export(saved[0], output, ExportRequest("torch", INSIDE), device="cpu", config_file=saved[1])
+    assert about.parity["holds"]
+    exported = open_exported(output)
+    assert_does_what_the_detector_does(saved, exported)
+    names = exported.run(np.zeros((1, 3, 70, 90), np.uint8))
+    assert tuple(names) == EXPORT_OUTPUTS[INSIDE]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_int8_is_measured_and_refused_if_it_loses_too_much(world: Path, saved: tuple[Path, Path], tmp_path: Path):
+    toy = world / "raw" / "toy"
+    arguments = ["export", "--checkpoint", str(saved[0]), "-c", str(saved[1]), "--size", "64x64", "--int8"]
+    arguments += ["--annotations", str(toy / "annotations_val.json"), "--images", str(toy / "images")]
+    done = CliRunner().invoke(app, [*arguments, "--max-loss", "100", "--output", str(tmp_path / "int8.onnx")])
+    assert done.exception is None, done.output
+    about = open_exported(tmp_path / "int8.onnx").about
+    assert about.int8["layers"] > 10 and about.int8["bytes"][1] < about.int8["bytes"][0]
+    assert set(about.int8["float32"]) == {"box_ar@100", "mask_ar@100"}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= set(list_operations(tmp_path / "int8.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "onyx"], "--format onyx: must be onnx or torch or aot"),
+        (["--size", "big"], "--size big: must be HEIGHTxWIDTH"),
+        (["--size", "8x640"], "at least 32"),
+        (["--size", "64x64", "--dynamic"], "contradicts --dynamic"),
+        (["--format", "torch", "--int8"], "--int8: needs --format onnx"),
+        (["--int8"], "--int8: needs --annotations and --images"),
+        (["--images", "."], "--images: needs --int8"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message: str, tmp_path: Path):
+    output = tmp_path / "out" / "one.onnx"
+    done = CliRunner().invoke(app, ["export", "--checkpoint", "none.pt", "--output", str(output), *arguments])
+    assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
+    assert message in str(done.exception)
+    assert not output.exists()
+
+
+def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, saved: tuple[Path, Path]):
+    with pytest.raises(UserError, match="no such file"):
+        open_exported(tmp_path / "none.onnx")
+    (tmp_path / "damaged.onnx").write_bytes(b"\x08\x01 nothing of the kind")
+    write_png(tmp_path / "photo.png", photo())
+    for name in ("damaged.onnx", "photo.png"):
+        with pytest.raises(UserError, match="ONNX"):
+            open_exported(tmp_path / name)
+    with pytest.raises(UserError, match="not written by `vclr export`"):
+        open_exported(saved[0])
