@@ -13,6 +13,7 @@ from vclr import __version__
 # They register their verbs.
 from vclr.cli import (  # noqa: F401
     data,
+    exporting,
     image_folders,
     inspecting,
     jobs,
@@ -24,7 +25,6 @@ from vclr.cli import (  # noqa: F401
     serving,
     tracking,
 )
-from vclr.cli import data, exporting, image_folders, inspecting, jobs, models, probe, proposals, results, tracking  # noqa: F401
 from vclr.cli.examples import add_examples, example_of
 from vclr.cli.options import Misuse
 from vclr.cli.options import app as app
