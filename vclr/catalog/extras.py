@@ -1,0 +1,9 @@
+"""The optional parts of the package (`pip install 'vclr[NAME]'`), as pyproject.toml lists them, and what each is for."""
+
+EXTRAS = {
+    "models": "pretrained models of the Hugging Face hub",
+    "lvis": "`vclr score --lvis`",
+    "s3": "a bucket as the remote of DVC",
+    "server": "`vclr ui --server`: PostgreSQL, S3 and accounts",
+    "dev": "tests and checks",
+}
