@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from vclr.config import load_config
+from vclr.finding import LEVELS, OK
 from vclr.models.build import build_model
 from vclr.pictures import write_png
 
@@ -77,6 +78,7 @@ def test_wheel_has_the_whole_package_and_nothing_else(wheel: Path, sources: Path
     assert wheel.stat().st_size < 2 << 20
 
 
+@pytest.mark.slow
 def test_source_distribution_gives_the_same_wheel(wheel: Path, sources: Path, tmp_path: Path):
     code = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=sources, check=True, capture_output=True)
@@ -103,6 +105,9 @@ def test_wheel_helps_and_checks_itself_in_an_empty_folder(run_from_wheel, tmp_pa
     assert {"Python", "packages", "torch", "memory", "disk", "folders", "extras"} <= {
         finding["topic"] for finding in report["findings"]
     }
+    for finding in report["findings"]:
+        assert finding["level"] in LEVELS
+        assert finding["fix"] or finding["level"] == OK, finding
     assert not list(tmp_path.iterdir())
 
 

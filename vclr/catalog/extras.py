@@ -1,4 +1,4 @@
-"""The optional parts of the package (`pip install 'vclr[NAME]'`), as pyproject.toml lists them, and what each is for."""
+"""The extras of pyproject.toml (`pip install 'vclr[NAME]'`), and what each is for."""
 
 EXTRAS = {
     "models": "pretrained models of the Hugging Face hub",

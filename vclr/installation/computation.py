@@ -33,7 +33,9 @@ def check_computation(patience: float = PATIENCE) -> Iterator[Finding]:
         return
     yield judge_torch(facts)
     for name, why in facts["broken"].items():
-        yield Finding(ERROR, name, f"cannot be imported: {why}", f"`pip install --force-reinstall {name_on_pypi(name)}`")
+        yield Finding(
+            ERROR, name, f"cannot be imported: {why}", f"`pip install --force-reinstall {name_on_pypi(name)}`"
+        )
     yield judge_processor(facts)
     yield from judge_gpus(facts, has_gpu_driver())
 

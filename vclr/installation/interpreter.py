@@ -62,7 +62,9 @@ def check_extras() -> Iterator[Finding]:
             yield Finding(OK, "extras", f"{extra}: not for this Python ({purpose})")
         elif missing:
             names = ", ".join(requirement.name for requirement in missing)
-            yield Finding(OK, "extras", f"{extra}: not installed: {names} ({purpose})", f"`pip install 'vclr[{extra}]'`")
+            yield Finding(
+                OK, "extras", f"{extra}: not installed: {names} ({purpose})", f"`pip install 'vclr[{extra}]'`"
+            )
         else:
             yield Finding(OK, "extras", f"{extra}: installed ({purpose})")
 

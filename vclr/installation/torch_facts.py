@@ -8,7 +8,16 @@ import time
 from typing import Any
 
 # Compiled packages whose import fails if a library of the system is missing or their builds do not fit.
-COMPILED = ("numpy", "scipy.sparse", "PIL.Image", "shapely", "pycocotools.mask", "skimage.measure", "matplotlib", "msgspec")
+COMPILED = (
+    "numpy",
+    "scipy.sparse",
+    "PIL.Image",
+    "shapely",
+    "pycocotools.mask",
+    "skimage.measure",
+    "matplotlib",
+    "msgspec",
+)
 
 
 def collect() -> dict[str, Any]:
@@ -31,7 +40,7 @@ def collect() -> dict[str, Any]:
     from vclr.device import has_amx, is_built_for_gpus, no_cuda
     from vclr.nvml import driver_version
 
-    facts = {
+    facts: dict[str, Any] = {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
         "hip": torch.version.hip,
