@@ -90,7 +90,7 @@ class Debian:
         subprocess.run(["chown", "-R", f"{USER}:{USER}", str(target)], check=True)
         return target
 
-    def run(self, command: str, folder: str = "/home/user", seconds: float = 900, as_root: bool = False) -> str:
+    def run(self, command: str, folder: str = "/home/user", seconds: float = 1500, as_root: bool = False) -> str:
         """Run a shell command there as the user, or as root, and return all that it prints.
 
         Raises:
