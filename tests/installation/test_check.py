@@ -164,7 +164,7 @@ def test_command_prints_lines_or_json_and_exits_1_if_something_is_broken(monkeyp
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "error    torch: is broken\n         -> mend it\n" in done.output
-    assert "is not ready: fix the errors above (1 errors, 0 warnings)" in done.output
+    assert "is not ready: fix the errors above (1 error, 0 warnings)" in done.output
     done = CliRunner().invoke(app, ["doctor", "--json"])
     assert done.exit_code == 1
     report = json.loads(done.output)

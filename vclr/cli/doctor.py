@@ -25,6 +25,7 @@ def check(
     from vclr import __version__
     from vclr.finding import ERROR, WARNING, print_finding
     from vclr.installation.check import check_installation
+    from vclr.wording import count_of
 
     findings = []
     for finding in check_installation():
@@ -36,6 +37,6 @@ def check(
         listed = [finding._asdict() for finding in findings]
         print(json.dumps({"vclr": __version__, "usable": not errors, "findings": listed}, indent=1))
     else:
-        found = f"{len(errors)} errors, {len(warnings)} warnings"
+        found = f"{count_of(len(errors), 'error')}, {count_of(len(warnings), 'warning')}"
         print(f"vclr {__version__} {'is ready' if not errors else 'is not ready: fix the errors above'} ({found})")
     raise typer.Exit(int(bool(errors)))
