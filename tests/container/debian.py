@@ -61,10 +61,7 @@ class Debian:
         self.pip = pip_environment()
         self.places = local_places(self.pip)
         self._connect()
-        (self.root / "home/user").mkdir()
-        (self.root / CACHE[1:]).mkdir(parents=True)
-        os.chown(self.root / "home/user", USER, USER)
-        os.chown(self.root / CACHE[1:], USER, USER)
+        self.run(f"useradd --uid {USER} --create-home user && mkdir -m 777 {CACHE}", "/", as_root=True)
 
     def _connect(self) -> None:
         """Give it this machine's ways to packages."""
