@@ -88,7 +88,7 @@ class Debian:
         return target
 
     def run(self, command: str, folder: str = "/home/user", seconds: float = 1500, as_root: bool = False) -> str:
-        """Run a shell command there as the user, or as root, and return all that it prints.
+        """Run shell commands there as the user, or as root, up to the first that fails; return all that they print.
 
         Raises:
             AssertionError: it fails.
@@ -107,7 +107,16 @@ class Debian:
         folders = (str(place) for place in sorted(self.places) if place.is_dir())
         process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", ENTER, "enter", str(self.root)]
-            + ["/usr/bin/env", "-u", "PLACES", "-u", "WHO", "bash", "-c", f"cd {shlex.quote(folder)} && {command}"],
+            + [
+                "/usr/bin/env",
+                "-u",
+                "PLACES",
+                "-u",
+                "WHO",
+                "bash",
+                "-c",
+                f"set -e; cd {shlex.quote(folder)}\n{command}",
+            ],
             env={**environment, "PLACES": ":".join(folders), "WHO": "0:0" if as_root else f"{USER}:{USER}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
