@@ -16,6 +16,7 @@ from pathlib import Path
 
 from docs import data_sets, objects365, recipes
 from vclr.catalog.depth_models import DEPTH_KINDS
+from vclr.catalog.extras import EXTRAS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.view_measures import VIEW_MEASURES, VIEW_MINIMA
 from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, PRODUCERS
@@ -76,6 +77,7 @@ def allowed(setting: Setting) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     **{f"settings {root.name}": partial(settings_table, root.name) for root in fields(Config)},
+    "extras": partial(names_table, "extra", EXTRAS),
     "view names": lambda: f"`{' '.join(COMPUTED_VIEWS)}`",
     "computed views": partial(names_table, "view", COMPUTED_VIEWS),
     "view measures": view_measures_table,

@@ -44,6 +44,7 @@ FLOORS = [
     },
     {"image_folders"},
     {"catalog"},
+    {"installation"},
     {"config"},
     {"coco"},
     {"pre_annotations"},

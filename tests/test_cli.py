@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -202,12 +203,15 @@ def test_alone_it_says_what_to_do_first():
     assert "--install-completion" in done.stdout
 
 
-def test_completion_knows_the_verbs():
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_VCLR_COMPLETE": "complete_bash"}
-    environment |= {"COMP_WORDS": "vclr tra", "COMP_CWORD": "1"}
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_verbs(shell: str):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_VCLR_COMPLETE": f"complete_{shell}"}
+    environment |= {"COMP_WORDS": "vclr tra", "COMP_CWORD": "1"}  # bash
+    environment |= {"_TYPER_COMPLETE_ARGS": "vclr tra", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     code = "from vclr.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["train", "track"]
+    words = {"bash": r"\w+", "zsh": r'(?<=")\w+(?=":)', "fish": r"^\w+(?=\t)"}[shell]
+    assert re.findall(words, done.stdout, flags=re.MULTILINE) == ["train", "track"]
 
 
 def test_verbs_without_anything_say_what_to_type():

@@ -224,6 +224,10 @@ def completion_installed(clone: Clone, output: str) -> None:
     assert "vclr" in (Path(clone.environment["HOME"]) / ".bashrc").read_text(encoding="utf-8")
 
 
+def healthy(clone: Clone, output: str) -> None:
+    assert "is ready (0 errors" in output
+
+
 def compared(clone: Clone, output: str) -> None:
     """A row per run with intervals, and the difference of the two."""
     assert output.count("demo_baseline/seed0") >= 2
@@ -364,6 +368,7 @@ EXPECTED: dict[str, list[Callable[[Clone, str], None] | str]] = {
     "vclr split nonvoc": [split_made],
     "vclr licenses": [listed],
     "snakemake all --cores 8": [NETWORK],
+    "vclr doctor": [healthy],
     "vclr doctor slurm": [CLUSTER],
     "snakemake --profile slurm all": [CLUSTER],
     "vclr import labelme": [imported],

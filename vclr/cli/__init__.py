@@ -13,6 +13,7 @@ from vclr import __version__
 # They register their verbs.
 from vclr.cli import (  # noqa: F401
     data,
+    doctor,
     exporting,
     image_folders,
     inspecting,

@@ -26,6 +26,7 @@ EXAMPLES = {
     "pack": "vclr pack mine/images",
     "import labelme": "vclr import labelme mine/labels --images mine/images --output mine/train.json",
     "import voc": "vclr import voc VOCdevkit/VOC2012 --output mine/train.json",
+    "doctor": "vclr doctor",
     "doctor data": "vclr doctor data --annotations mine/train.json --images mine/images",
     "doctor slurm": "vclr doctor slurm --no-job",
     "train": "vclr train --config-file configs/small_detector.yaml train.output_dir=runs/mine "

@@ -20,6 +20,7 @@ Misuse: Any = typer.BadParameter.__mro__[1]
 
 FIRST_STEPS = """\b
 First steps:
+  vclr doctor            check this installation and this machine
   make demo              train three experiments on toy scenes and compare them, on a CPU
   vclr doctor data -h    check your own data; then see `vclr train -h`
   vclr fetch -h          download published data; start with `vclr fetch coco2017 --dry-run`
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-doctor = typer.Typer(help="Check the data or the cluster before you train.", no_args_is_help=True)
+doctor = typer.Typer()  # `vclr doctor` works alone, and has verbs
 app.add_typer(doctor, name="doctor")
 
 importers = typer.Typer(help="Convert the annotations of another tool to COCO json.", no_args_is_help=True)

@@ -19,6 +19,7 @@ from vclr.config.overridden import check_overrides
 from vclr.config.renamed import follow_renames
 from vclr.config.resolved import read_resolved
 from vclr.config.setting import settings_of
+from vclr.config.shipped import find_settings
 from vclr.config.tree import Config, is_as_before
 from vclr.errors import UsageError, first_line, nearest_key
 from vclr.file_names import say_nearest
@@ -30,7 +31,8 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
     """Load the defaults, then a YAML file, then `key=value` overrides.
 
     A YAML file may name another one beside it with `base: other.yaml`, and then changes the settings of that one. A
-    mapping of free names adds to the one before it; an empty one (`data.train.views={}`) replaces it.
+    mapping of free names adds to the one before it; an empty one (`data.train.views={}`) replaces it. The package's own
+    files are found under `configs/` in every folder.
 
     Raises:
         UsageError: a file does not exist or is not YAML, or a key is unknown (the error names the nearest), or a value
@@ -94,13 +96,13 @@ def _as_config(tree: DictConfig) -> Config:
     return config
 
 
-def _layers(path: str | Path | None) -> list[tuple[DictConfig, str]]:
+def _layers(name: str | Path | None) -> list[tuple[DictConfig, str]]:
     """Read a YAML file and, before it, the file that it names as its base, and so on."""
     layers: list[tuple[DictConfig, str]] = []
     read: set[Path] = set()
     named_by = ""  # names the file whose base is read, for errors
+    path = None if name is None else find_settings(Path(name))
     while path is not None:
-        path = Path(path)
         if not path.is_file():
             problem = "is a folder, not a YAML file" if path.is_dir() else f"does not exist{say_nearest(path)}"
             raise UsageError(f"{named_by}{path}: {problem}")

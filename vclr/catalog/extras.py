@@ -1,0 +1,9 @@
+"""The extras of pyproject.toml (`pip install 'vclr[NAME]'`), and what each is for."""
+
+EXTRAS = {
+    "models": "pretrained models of the Hugging Face hub",
+    "lvis": "`vclr score --lvis`",
+    "s3": "a bucket as the remote of DVC",
+    "server": "`vclr ui --server`: PostgreSQL, S3 and accounts",
+    "dev": "tests and checks",
+}
