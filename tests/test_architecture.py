@@ -62,6 +62,7 @@ FLOORS = [
     {"studio"},
     {"engine"},
     {"bench", "launch"},
+    {"interop"},
     {"cli", "__init__"},
 ]
 STRANGERS = {("losses", "models"), ("tracking", "models"), ("tracking", "losses")}  # the engine is where they meet
