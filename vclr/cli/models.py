@@ -1,4 +1,4 @@
-"""Verbs for models: train, evaluate, predict, convert."""
+"""Verbs for models: train, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, 
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import (
     ConfigFile,
-    OutputFile,
     OutputFolder,
     Overrides,
     Protocols,
@@ -28,7 +27,7 @@ from vclr.cli.options import (
 from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
-from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder, is_same_file
+from vclr.outputs import EVALUATION, check_output_file, check_output_folder, is_same_file
 
 
 @app.command()
@@ -277,18 +276,3 @@ def predict(
     naming = Naming(label or OBJECT_NAMING.label, photo_url)
     weights_file = as_path(checkpoint)
     predict_files(images, weights_file, output, min_score, device, config_file, max_objects, weights, chosen, naming)
-
-
-@app.command(name="convert")
-def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")],
-    output: OutputFile,
-    overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Layout to write: vclr or reference.")] = "vclr",
-    config_file: ConfigFile = None,
-) -> None:
-    """Convert weights or an unfinished training between vclr and the reference, and pretrained backbones to vclr."""
-    from vclr.engine.convert import convert
-
-    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
-    print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")

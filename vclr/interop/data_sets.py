@@ -23,6 +23,7 @@ from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.errors import UsageError, UserError, nearest
 from vclr.image_folders.open import each_folder, open_folder
 from vclr.interop.requirements import need
+from vclr.interop.settings import Settings, read_settings
 
 PLACE = "vclr_place"  # the key of a dictionary that holds its place in the data set, for our mappers
 
@@ -59,6 +60,16 @@ def register(data: Config | str, part: str = "") -> str:
         json_file=files.annotations if part == "train" else str(class_agnostic(files)),
     )
     return name
+
+
+def register_later(settings: Settings, part: str) -> str:
+    """Register a set of a LazyConfig, and return its name; without its files, the name alone.
+
+    A LazyConfig must load where its data are not.
+    """
+    config = read_settings(settings)
+    files = training_set(config) if part == "train" else test_set(config)
+    return name_of(config, files, part) if missing_files(files, part) else register(config, part)
 
 
 def name_of(config: Config, files: DataSetConfig, part: str) -> str:

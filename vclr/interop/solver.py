@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -40,6 +40,11 @@ def build_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     groups = parameter_groups(inner.student, optimizer)
     betas = (optimizer.betas[0], optimizer.betas[1])
     return ClippingAdamW(groups, config.train.clip_grad, lr=optimizer.lr, betas=betas)
+
+
+def build_optimizer_of(params: Mapping[str, Any], settings: Settings) -> torch.optim.AdamW:
+    """Build the optimizer of a LazyConfig, whose tools put the detector in `optimizer.params.model`."""
+    return build_optimizer(params["model"], settings)
 
 
 def rate_schedule(settings: Settings) -> Any:
