@@ -88,9 +88,10 @@ def test_a_changed_value_is_translated_or_listed_but_never_dropped(checkout: Pat
     assert bool(said) is is_kept
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["photos", "coco_to_lvis_readme"])
 @pytest.mark.parametrize("to", ["reference", "lazyconfig"])
-def test_our_experiments_convert_and_back_without_a_loss(checkout: Path, path: Path, to: str) -> None:
+def test_our_experiments_convert_and_back_without_a_loss(checkout: Path, name: str, to: str) -> None:
+    path = ROOT / "configs" / "experiment" / f"{name}.yaml"
     convert_config(path, checkout / "there.py", to=to)
     convert_config(checkout / "there.py", checkout / "back.yaml")
     assert load_config(checkout / "back.yaml") == load_config(path)

@@ -14,6 +14,7 @@ from tests.interop.fixtures import run_python
 from vclr import build_model, load_config, load_weights
 from vclr.engine.convert import convert
 from vclr.errors import UserError
+from vclr.models.detector import Detector
 from vclr.models.reference import reference_keys
 
 BRANCHES = {"shortcut": "branch1", "conv1": "branch2a", "conv2": "branch2b", "conv3": "branch2c"}
@@ -33,12 +34,16 @@ def caffe2_name(key: str) -> str | None:
     return f"{stage}_{block}_{BRANCHES[conv]}_{PARTS[rest]}" if rest in PARTS else None
 
 
-def write_caffe2(path: Path, has_blobs: bool) -> dict[str, np.ndarray]:
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return build_model(load_config(None, TINY))
+
+
+def write_caffe2(path: Path, detector: Detector, has_blobs: bool) -> dict[str, np.ndarray]:
     """Write a ResNet-50 of random values as the model zoo's oldest files have it; return its arrays."""
-    detector = build_model(load_config(None, TINY))
     state, generator = detector.state_dict(), np.random.default_rng(0)
     arrays = {
-        name: generator.standard_normal(tuple(state[ours].shape)).astype(np.float32)
+        name: generator.random(tuple(state[ours].shape), dtype=np.float32)
         for ours, theirs in reference_keys(detector).items()
         if theirs.startswith("backbone.") and (name := caffe2_name(theirs))
     }
@@ -54,9 +59,8 @@ def write_caffe2(path: Path, has_blobs: bool) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("has_blobs", [True, False])
-def test_a_backbone_with_the_names_of_caffe2(tmp_path: Path, has_blobs: bool) -> None:
-    arrays = write_caffe2(tmp_path / "R-50.pkl", has_blobs)
-    detector = build_model(load_config(None, TINY))
+def test_a_backbone_with_the_names_of_caffe2(tmp_path: Path, detector: Detector, has_blobs: bool) -> None:
+    arrays = write_caffe2(tmp_path / "R-50.pkl", detector, has_blobs)
     report = load_weights(detector, tmp_path / "R-50.pkl")
     assert report.layout == "caffe2" and not report.unexpected and not report.changed_shape
     assert "BGR" in str(report) and {*report.ignored.values()} == {
@@ -73,13 +77,13 @@ def test_a_backbone_with_the_names_of_caffe2(tmp_path: Path, has_blobs: bool) ->
             assert (state[ours] == torch.tensor(expected)).all(), ours
 
 
-def test_a_backbone_of_caffe2_that_lacks_a_weight(tmp_path: Path) -> None:
-    arrays = write_caffe2(tmp_path / "R-50.pkl", has_blobs=False)
+def test_a_backbone_of_caffe2_that_lacks_a_weight(tmp_path: Path, detector: Detector) -> None:
+    arrays = write_caffe2(tmp_path / "R-50.pkl", detector, has_blobs=False)
     del arrays["res3_1_branch2b_w"]
     with (tmp_path / "less.pkl").open("wb") as file:
         pickle.dump(arrays, file, protocol=2)
     with pytest.raises(UserError, match="lacks 1 weights of the backbone"):
-        load_weights(build_model(load_config(None, TINY)), tmp_path / "less.pkl")
+        load_weights(detector, tmp_path / "less.pkl")
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,6 @@ def test_their_checkpointer_loads_it_and_ours_loads_theirs(checkpoint: Path, tmp
 
 
 @pytest.mark.slow
-def test_names_of_caffe2_are_read_as_detectron2_reads_them(tmp_path: Path) -> None:
-    write_caffe2(tmp_path / "R-50.pkl", has_blobs=True)
+def test_names_of_caffe2_are_read_as_detectron2_reads_them(tmp_path: Path, detector: Detector) -> None:
+    write_caffe2(tmp_path / "R-50.pkl", detector, has_blobs=True)
     assert int(run_python(CAFFE2, str(tmp_path / "R-50.pkl"))) == 53 * 3

@@ -145,16 +145,15 @@ def to_reference(config: Config, name: str) -> tuple[dict[str, Any], dict[str, A
         name: the published file that gives the values that vclr has no setting for.
 
     Returns:
-        The reference's values, and our settings that it does not have and that differ from those of this file.
+        The reference's values, and our settings that cannot be had back from them.
     """
     there = published(name)
     own, before = flat_config(config), flat_config(_published_config(name))
-    values, covered = {}, set()
+    values = {}
     for key, value in there.items():
         if (ours := name_of(key)) is None:
             values[key] = value
             continue
-        covered.add(ours)
         if key in COMPUTED:
             is_equal = COMPUTED[key][1](config) == COMPUTED[key][1](_published_config(name))
             values[key] = value if is_equal else COMPUTED[key][1](config)
@@ -163,9 +162,8 @@ def to_reference(config: Config, name: str) -> tuple[dict[str, Any], dict[str, A
     for part in ("train", "test"):
         if own[f"data.{part}.annotations"]:
             values |= _own_set(own, part)
-            covered |= {f"data.{part}.annotations", f"data.{part}.images"}
-    unknown = {key: value for key, value in own.items() if key not in covered and value != before.get(key)}
-    return values, unknown
+    back = flat_config(_translate(values, name))
+    return values, {key: value for key, value in own.items() if value != back.get(key, ABSENT)}
 
 
 def _translate(values: Mapping[str, Any], source: str) -> Config:
