@@ -167,7 +167,7 @@ from detectron2.evaluation import COCOEvaluator
 
 from vclr.interop import TestMapper, TrainMapper, VclrDetector
 from vclr.interop.data_sets import register_later
-from vclr.interop.solver import build_optimizer_of, rate_schedule
+from vclr.interop.solver import build_optimizer_of, rate_schedule, trained_detector
 
 {SETTINGS} = {settings}
 
@@ -188,7 +188,7 @@ dataloader = dict(
     evaluator=L(COCOEvaluator)(dataset_name="${{..test.dataset.names}}", output_dir="${{train.output_dir}}"),
 )
 
-optimizer = L(build_optimizer_of)(params=L(dict)(model=None), settings="${{{SETTINGS}}}")
+optimizer = L(build_optimizer_of)(params=L(trained_detector)(model=None), settings="${{{SETTINGS}}}")
 lr_multiplier = L(rate_schedule)(settings="${{{SETTINGS}}}")
 
 train = dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,9 +42,14 @@ def build_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
     return ClippingAdamW(groups, config.train.clip_grad, lr=optimizer.lr, betas=betas)
 
 
-def build_optimizer_of(params: Mapping[str, Any], settings: Settings) -> torch.optim.AdamW:
-    """Build the optimizer of a LazyConfig, whose tools put the detector in `optimizer.params.model`."""
-    return build_optimizer(params["model"], settings)
+def trained_detector(model: nn.Module) -> nn.Module:
+    """Return what the tools of LazyConfigs put into `optimizer.params.model`."""
+    return model
+
+
+def build_optimizer_of(params: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """Build the optimizer of a LazyConfig, over `trained_detector`."""
+    return build_optimizer(params, settings)
 
 
 def rate_schedule(settings: Settings) -> Any:
