@@ -6,8 +6,7 @@ The reference's values are those in reference_configs.json, ours those of the ex
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
@@ -17,71 +16,14 @@ import yaml
 
 from vclr.catalog.data_sets import DATA_SETS
 from vclr.config import Config, flat_config, load_config
+from vclr.interop.reference_settings import COMPUTED, FACTS, LAYER, RENAMED
 
-FACTS = Path(__file__).with_name("reference_configs.json")
 EXPERIMENTS = Path(__file__).parents[1] / "configs" / "experiment"
 SETS = {"voc_to_nonvoc": "VOC", "coco_to_lvis": "COCO"}
 RECIPES = {"": "config files", "_readme": "README"}  # suffix of our experiments: where the reference says it
-LAYER = re.compile(r"_(\d|enc)$")  # the end of the name of a loss that is not the last layer's
 Values = dict[tuple[str, str], Any]  # recipe, set: value
 Row = tuple[str, tuple[str, ...], dict[str, str]]  # key, cells, what may explain its difference, empty without one
 Experiments = dict[tuple[str, str], tuple[Config, dict[str, Any]]]  # recipe, set: settings, and by their dotted names
-
-# The reference's key: ours, if it has another name.
-RENAMED = {
-    "dataloader.evaluator.dataset_name": "dataloader.test.dataset.names",
-    "dataloader.evaluator.max_dets_per_image": "evaluation.max_dets",
-    "dataloader.test.mapper.augmentation.0.max_size": "dataloader.test.mapper.max_size",
-    "dataloader.test.mapper.augmentation.0.short_edge_length": "dataloader.test.mapper.short_edge_length",
-    "dataloader.test.mapper.mask_on": "dataloader.train.mapper.mask_on",
-    "dataloader.train.mapper.augmentation.1.max_size": "dataloader.train.mapper.max_size",
-    "dataloader.train.mapper.augmentation.1.short_edge_length": "dataloader.train.mapper.short_edge_length",
-    "dataloader.train.mapper.augmentation_with_crop.1.short_edge_length": (
-        "dataloader.train.mapper.crop_short_edge_length"
-    ),
-    "dataloader.train.mapper.augmentation_with_crop.2.crop_size": "dataloader.train.mapper.crop_size",
-    "dataloader.train.mapper.augmentation_with_crop.3.max_size": "dataloader.train.mapper.max_size",
-    "dataloader.train.mapper.augmentation_with_crop.3.short_edge_length": "dataloader.train.mapper.short_edge_length",
-    "model.backbone.stages.depth": "model.backbone.depth",
-    "model.backbone.stages.norm": "model.backbone.norm",
-    "model.backbone.stem.norm": "model.backbone.norm",
-    "model.backbone.stem.out_channels": "model.backbone.stem_out_channels",
-    "model.criterion.num_classes": "model.num_classes",
-    "model.device": "train.device",
-    "model.neck.norm_layer.num_channels": "model.embed_dim",
-    "model.neck.norm_layer.num_groups": "model.norm_groups",
-    "model.neck.num_outs": "model.transformer.num_feature_levels",
-    "model.neck.out_channels": "model.embed_dim",
-    "model.transformer.decoder.embed_dim": "model.embed_dim",
-    "model.transformer.decoder.num_feature_levels": "model.transformer.num_feature_levels",
-    "model.transformer.encoder.embed_dim": "model.embed_dim",
-    "model.transformer.encoder.num_feature_levels": "model.transformer.num_feature_levels",
-    "model.transformer.two_stage_num_proposals": "model.num_queries",
-    "optimizer.params.base_lr": "optimizer.lr",
-    "optimizer.params.lr_factor_func.of backbone": "optimizer.backbone_lr_factor",
-    "optimizer.params.weight_decay_norm": "optimizer.weight_decay_norm",
-} | {
-    f"model.consistency_criterion.matcher.{name}": f"model.criterion.matcher.{name}"
-    for name in (*("alpha", "gamma"), *("cost_class", "cost_bbox", "cost_giou"))
-}
-
-UPDATES = 37500  # iterations of the reference's schedule, which scales to those of the training
-# The reference's key: ours, and our value in the reference's notation.
-COMPUTED: dict[str, tuple[str, Callable[[Config], Any]]] = {
-    "lr_multiplier.scheduler.milestones": (
-        "optimizer.milestones",
-        lambda config: [*(UPDATES * at / config.train.max_iter for at in config.optimizer.milestones), UPDATES],
-    ),
-    "lr_multiplier.scheduler.values": (
-        "optimizer.gamma",
-        lambda config: [config.optimizer.gamma**count for count in range(len(config.optimizer.milestones) + 1)],
-    ),
-    "lr_multiplier.warmup_length": (
-        "optimizer.warmup_iters",
-        lambda config: config.optimizer.warmup_iters / config.train.max_iter,
-    ),
-    "model.position_embedding.num_pos_feats": ("model.embed_dim", lambda config: config.model.embed_dim // 2),
-}
 
 _FIXED = "fixed in the code at this value"
 _DENOISING = "the denoising branch, whose losses have weight 0, is left out"

@@ -65,6 +65,7 @@ FLOORS = [
     {"bench", "launch"},
     {"serve"},
     {"export"},
+    {"interop"},
     {"cli", "__init__"},
 ]
 STRANGERS = {("losses", "models"), ("tracking", "models"), ("tracking", "losses")}  # the engine is where they meet

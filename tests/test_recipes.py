@@ -10,6 +10,7 @@ import pytest
 
 from docs import recipes, reference_configs, tables
 from vclr.config import differing_values, flat_config, load_config
+from vclr.interop.lazy_config import read_lazy_config
 
 CONFIG = """
 from detrex.config import get_config
@@ -52,7 +53,7 @@ def test_what_a_config_file_sets_and_inherits(tmp_path: Path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert reference_configs.read_config_file(tmp_path, "projects/a/configs/it.py") == {
+    assert read_lazy_config(tmp_path / "projects/a/configs/it.py") == {
         "data_sets.name.annotations": "a.json",
         "data_sets.name.images": "images/",
         "dataloader.test._target_": "somewhere.Loader",

@@ -12,6 +12,7 @@ from vclr import __version__
 
 # They register their verbs.
 from vclr.cli import (  # noqa: F401
+    converting,
     data,
     doctor,
     exporting,

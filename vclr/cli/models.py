@@ -1,4 +1,4 @@
-"""Verbs for models: train, evaluate, score, convert."""
+"""Verbs for models: train, evaluate, score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, 
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import (
     ConfigFile,
-    OutputFile,
     OutputFolder,
     Overrides,
     Protocols,
@@ -28,7 +27,7 @@ from vclr.cli.options import (
 )
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
-from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder, is_same_file
+from vclr.outputs import EVALUATION, check_output_file, check_output_folder, is_same_file
 
 if TYPE_CHECKING:
     from vclr.config import Config
@@ -216,18 +215,3 @@ def score(
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))
-
-
-@app.command(name="convert")
-def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")],
-    output: OutputFile,
-    overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Layout to write: vclr or reference.")] = "vclr",
-    config_file: ConfigFile = None,
-) -> None:
-    """Convert weights or an unfinished training between vclr and the reference, and pretrained backbones to vclr."""
-    from vclr.engine.convert import convert
-
-    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
-    print(f"{output}: {convert(source, output, to, config_file, overrides or ())}")

@@ -32,6 +32,7 @@ from vclr.config.model import MatcherConfig as MatcherConfig
 from vclr.config.model import ModelConfig as ModelConfig
 from vclr.config.model import WeightDict as WeightDict
 from vclr.config.resolved import config_from_params as config_from_params
+from vclr.config.train import ClipGradConfig as ClipGradConfig
 from vclr.config.train import OptimizerConfig as OptimizerConfig
 from vclr.config.train import TrainConfig as TrainConfig
 from vclr.config.tree import Config as Config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -21,6 +22,14 @@ from vclr.splits.with_proposals import refuse_scored
 def load_objects(
     data_set: DataSetConfig, filter_empty: bool, proposals: ProposalsConfig
 ) -> tuple[list[Json], PackedList[Objects]]:
+    """Read a training set as `load_annotations` does; return the entries of the images, and the objects per image."""
+    entries, by_image = load_annotations(data_set, filter_empty, proposals)
+    return entries, PackedList(map(Objects.from_annotations, by_image))
+
+
+def load_annotations(
+    data_set: DataSetConfig, filter_empty: bool, proposals: ProposalsConfig
+) -> tuple[list[Json], Iterator[list[Json]]]:
     """Read and check the annotations of a training set, and the proposals that join them.
 
     Crowds and unusable annotations are left out.
@@ -31,7 +40,7 @@ def load_objects(
         proposals: which proposals join.
 
     Returns:
-        The entries of the images, and the objects per image.
+        The entries of the images, and the annotations of each image in turn.
 
     Raises:
         UsageError: the annotations hold proposals already, and others are to join them.
@@ -71,7 +80,7 @@ def load_objects(
         [coco.annotations[number] for number in by_image[place].tolist()] + added.get(coco.images[place]["id"], [])
         for place in kept
     )
-    return entries, PackedList(Objects.from_annotations([*map(_decode, group)]) for group in texts)
+    return entries, ([*map(_decode, group)] for group in texts)
 
 
 def _decode(text: msgspec.Raw) -> Json:

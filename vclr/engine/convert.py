@@ -1,4 +1,4 @@
-"""Convert weights and whole trainings between the files of programs: ours, the reference's, and backbones."""
+"""Convert weights and whole trainings between the files of programs: ours, the reference's, detectron2's, backbones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vclr.catalog.layouts import DETECTRON2, VCLR, WEIGHT_LAYOUTS
 from vclr.config import Config
 from vclr.engine.optim import build_scheduler
 from vclr.engine.state import TrainState
@@ -19,6 +20,7 @@ from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.layouts import unwrap
 from vclr.models.learning_rates import rate_factor
+from vclr.models.meta_weights import join_meta_architecture
 from vclr.models.reference import (
     initial_unused,
     reference_keys,
@@ -37,18 +39,16 @@ from vclr.models.weights import (
     read_weights,
 )
 
-LAYOUTS = ("vclr", "reference")
-
 
 def convert(
-    source: Path, output: Path, to: str = "vclr", config_file: Path | None = None, overrides: Sequence[str] = ()
+    source: Path, output: Path, to: str = VCLR, config_file: Path | None = None, overrides: Sequence[str] = ()
 ) -> WeightsReport:
     """Write weights, and everything that a training needs to continue, in another layout.
 
     Args:
         source: a checkpoint of ours or of the reference, weights alone, or a backbone of detectron2 or torchvision.
         output: the file to write.
-        to: vclr or reference.
+        to: vclr, reference, or detectron2: what its checkpointer loads into `VclrDetector`.
         config_file: the training's configuration, if the source does not contain its own.
         overrides: `key=value` settings on top of it.
 
@@ -56,8 +56,8 @@ def convert(
         UsageError: the layout is unknown, or settings are given for a file that has its own.
         UserError: the source cannot be read or does not fit the settings; says which to set.
     """
-    if to not in LAYOUTS:
-        raise UsageError(f"--to {to}: must be {' or '.join(LAYOUTS)}; nearest: {nearest(to, LAYOUTS)}")
+    if to not in WEIGHT_LAYOUTS:
+        raise UsageError(f"--to {to}: must be {', '.join(WEIGHT_LAYOUTS)}; nearest: {nearest(to, WEIGHT_LAYOUTS)}")
     content = read_weights(source)
     config = config_of(content, source, config_file, overrides)
     if count_queries(content, str(source)) is None:
@@ -67,7 +67,10 @@ def convert(
         own = state.state_dict()
         check_form(own, str(source))  # of the reference's files, only the parts taken over have been checked so far
         check_fit(own, state.student, str(source))
-        converted = own if to == "vclr" else to_reference_checkpoint(state)
+        if to == DETECTRON2:
+            converted = join_meta_architecture(own["model"], own["teacher"], own["config"])
+        else:
+            converted = own if to == VCLR else to_reference_checkpoint(state)
     with atomic_path(output) as partial:
         torch.save(converted, partial)
     return report
@@ -81,7 +84,11 @@ def _convert_backbone(
     report = load_weights(detector, content, name=name)
     names = reference_keys(detector)
     state = detector.state_dict()
-    return report, {"model": {key if to == "vclr" else names[key]: state[key] for key in report.loaded}}
+    kept = {key if to == VCLR else names[key]: state[key] for key in report.loaded}
+    if to == DETECTRON2:
+        backbone = {key.removeprefix("backbone."): value for key, value in kept.items()}
+        return report, {"model": backbone, "matching_heuristics": True}  # then its checkpointer adds what precedes
+    return report, {"model": kept}
 
 
 def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[TrainState, WeightsReport]:

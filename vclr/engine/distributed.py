@@ -79,6 +79,12 @@ def joined_processes(device: torch.device | str) -> Iterator[torch.device]:
     distributed.destroy_process_group()
 
 
+def adopt_processes() -> None:
+    """Work together with processes that another program has joined; every one of them must call this."""
+    global _hosts
+    _hosts = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
+
+
 def _choose_own_device(name: str, place: Place) -> torch.device:
     """Return the device of one of several processes, before anything uses another GPU."""
     name = resolve_device(name)

@@ -1,4 +1,4 @@
-"""Naming schemes of weights: ours, the reference's, and those of a backbone from detectron2 or torchvision."""
+"""Naming schemes of weights: ours, the reference's, and those of a backbone from detectron2, Caffe2 or torchvision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from vclr.errors import UserError
+from vclr.models import caffe2
 from vclr.models.detector import Detector
 from vclr.models.reference import UNUSED, from_reference, reference_keys
 from vclr.models.resnet import NUM_BLOCKS
@@ -24,7 +25,7 @@ TORCHVISION_TO_DETECTRON2 = (
     (re.compile(r"\bdownsample\.0\."), "shortcut."),
     (re.compile(r"\bdownsample\.1\."), "shortcut.norm."),
 )
-BACKBONE_LAYOUTS = ("detectron2", "torchvision")  # layouts that cover a backbone alone
+BACKBONE_LAYOUTS = ("detectron2", "torchvision", caffe2.LAYOUT)  # layouts that cover a backbone alone
 BLOCK = re.compile(r"\b(?P<kind>res|layer)(?P<stage>\d)\.(?P<block>\d+)\.(?P<conv>convs\.\d|conv\d)")
 CLASSIFIERS = re.compile(r"^(stem\.)?(fc|linear|head)\w*\.")
 
@@ -45,6 +46,10 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
     if any(key.startswith("transformer.") for key in state):
         unused = {key: reason for key in state for part, reason in UNUSED.items() if key.startswith(part)}
         return "reference", from_reference(state, detector), unused
+    if caffe2.is_caffe2(state):
+        names, ignored = caffe2.from_caffe2(state)
+        renamed, unused = _rename_backbone(names, "", detector)
+        return caffe2.LAYOUT, renamed, ignored | unused
     for layout, anchor in (("detectron2", DETECTRON2_ANCHOR), ("torchvision", TORCHVISION_ANCHOR)):
         for key in state:
             if key.endswith(anchor):

@@ -23,14 +23,16 @@ from vclr.catalog.weights import STUDENT, TEACHER
 from vclr.config import Config, config_from_text, load_config
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
+from vclr.models import caffe2
 from vclr.models.archive import check_archive
 from vclr.models.array_pickle import load_array_pickle
 from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_checkpoint
 from vclr.models.detector import Detector
 from vclr.models.layouts import BACKBONE_LAYOUTS, backbone_depth, rename
+from vclr.models.meta_weights import split_meta_architecture
 
 # Keys under which files keep the student's and the teacher's weights: ours, the reference's, and those of backbones.
-STUDENT_KEYS = ("model", "state_dict")
+STUDENT_KEYS = ("model", "state_dict", "blobs")
 TEACHER_KEYS = ("teacher", "ema_state")
 
 # If fewer of its tensors fit, a file is of another model, even if some names and shapes agree.
@@ -45,7 +47,7 @@ class WeightsReport:
     """What `load_weights` did.
 
     Attributes:
-        layout: the naming scheme of the weights: vclr, reference, detectron2 or torchvision.
+        layout: the naming scheme of the weights: vclr, reference, detectron2, caffe2 or torchvision.
         loaded: keys of the model that were loaded.
         missing: keys of the model that the weights lack; they keep their values.
         unexpected: unknown keys of the weights.
@@ -75,6 +77,8 @@ class WeightsReport:
         for reason in dict.fromkeys(self.ignored.values()):
             keys = [key for key, why in self.ignored.items() if why == reason]
             parts.append(f"{len(keys)} ignored ({keys[0]}{', ...' if len(keys) > 1 else ''}: {reason})")
+        if self.layout == caffe2.LAYOUT:
+            parts.append(caffe2.NOTE)
         return "; ".join(parts)
 
 
@@ -88,8 +92,9 @@ def load_weights(
 ) -> WeightsReport:
     """Load a checkpoint, a state dict, or the file of one into a detector.
 
-    The naming scheme is detected: ours; the reference's (`model`, `ema_state`); that of a backbone from detectron2, or
-    from torchvision and DINO. A prefix such as `module.` does not matter.
+    The naming scheme is detected: ours, alone or in a checkpoint of detectron2; the reference's (`model`, `ema_state`);
+    that of a backbone from detectron2, from Caffe2, or from torchvision and DINO. A prefix such as `module.` does not
+    matter.
 
     Args:
         model: the detector; its device and dtype stay.
@@ -206,7 +211,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read: it is a folder, not a checkpoint")
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint{say_nearest(path)}")
-    content = read_tensors(path)
+    content = split_meta_architecture(read_tensors(path))
     if is_checkpoint(content):
         check_form(content, str(path))
     return content

@@ -1,4 +1,7 @@
-"""Multi-scale deformable attention (Zhu et al., ICLR 2021): one function, pure PyTorch, on any device."""
+"""Multi-scale deformable attention (Zhu et al., ICLR 2021): one function, on any device.
+
+It is pure PyTorch, except on a GPU beside an installed package that has it compiled.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vclr.ops.compiled_attention import compiled_attention, has_compiled
 from vclr.ops.gathered_attention import gathered_attention
 from vclr.ops.plain import is_plain
 from vclr.ops.plain_attention import plain_attention
@@ -32,15 +36,24 @@ def deformable_attention(
         spatial_shapes: (height, width) of each level.
         sampling_locations: (b, q, m, l, p, 2) as (x, y), normalized to [0, 1] over the padded map; zero outside.
         attention_weights: (b, q, m, l, p).
-        backend: one of `BACKENDS` (default: the fastest on the device). They differ by rounding.
+        backend: one of `BACKENDS` (default: see `choose_backend`). They differ by rounding.
 
     Returns:
         (b, q, m * d), in the precision of `value`.
     """
-    compute = BACKENDS[backend or _choose(value.device)]
+    compute = BACKENDS[backend] if backend else choose_backend(value)
     precision = sampling_locations.dtype
     attended = compute(value.to(precision), spatial_shapes, sampling_locations, attention_weights.to(precision))
     return attended.to(value.dtype)
+
+
+def choose_backend(value: Tensor) -> Backend:
+    """Return the fastest back end for some values: compiled if a package has it; plain while a model is exported."""
+    if is_plain():
+        return plain_attention
+    if has_compiled(value):
+        return compiled_attention
+    return gathered_attention if value.device.type == "cpu" else grid_sampled_attention
 
 
 def grid_sampled_attention(
@@ -67,10 +80,3 @@ BACKENDS: dict[str, Backend] = {
     "gather": gathered_attention,
     "plain": plain_attention,
 }
-
-
-def _choose(device: torch.device) -> str:
-    """Return the fastest back end on a device, or the plain one while a model is exported."""
-    if is_plain():
-        return "plain"
-    return "gather" if device.type == "cpu" else "grid_sample"
