@@ -106,7 +106,11 @@ class Detectron2Outputs:
         inputs = self.detector.to_inputs(self.images, self.image_sizes)
         for entry, (height, width) in zip(inputs, original_sizes, strict=True):
             entry |= {"height": height, "width": width}
-        found = [one["instances"] for one in self.detector.network(inputs)]
+        network = self.detector.network
+        was_training = network.training
+        network.eval()
+        found = [one["instances"] for one in network(inputs)]
+        network.train(was_training)
         return [
             self._take(instances, size, max_detections, nms_threshold, form)
             for instances, size in zip(found, original_sizes, strict=True)
