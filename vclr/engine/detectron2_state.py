@@ -21,8 +21,9 @@ from vclr.engine.distributed import rank, world_size
 from vclr.engine.memory import or_refuse
 from vclr.engine.step import mix
 from vclr.errors import UsageError, UserError, first_line
+from vclr.models.checkpoint import MARK
 from vclr.models.detector import Detector
-from vclr.models.detectron2_config import is_lazy, read_model_config
+from vclr.models.detectron2_config import flat_model_config, is_lazy, read_model_config, restore_model_config
 from vclr.models.detectron2_model import Detectron2Detector, checkpoint_entry, load_detectron2
 from vclr.models.weights import read_weights
 from vclr.ops.boxes import cxcywh_to_xyxy
@@ -30,6 +31,8 @@ from vclr.structures import Batch
 from vclr.tracking.secrets import redact_config
 
 log = logging.getLogger("vclr.train")
+
+OF_LENGTH = ("SOLVER.MAX_ITER", "SOLVER.STEPS", "MODEL.DEVICE")  # may differ in a training that goes on
 
 
 class Detectron2State:
@@ -132,18 +135,35 @@ class Detectron2State:
         """Continue from a checkpoint of `state_dict`.
 
         Raises:
-            UserError: it does not fit the model, as it would not if its configuration has changed since.
+            UsageError: the learning rate of its iterations was another one than this length gives.
+            UserError: the configuration of the model has changed since.
         """
+        self._compare(restore_model_config(checkpoint[MARK], self.device), checkpoint["iteration"])
         try:
             self.detector.network.load_state_dict(checkpoint["model"])
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             self.scheduler.load_state_dict(checkpoint["scheduler"])
         except (RuntimeError, ValueError, KeyError) as error:
             says = f"the checkpoint does not fit the model of detectron2.config={self.config.detectron2.config}"
-            raise UserError(f"{says}, which may have changed: {first_line(error)}") from None
+            raise UserError(f"{says}: {first_line(error)}") from None
         if checkpoint["scaler"]:
             self._trainer.grad_scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]
+
+    def _compare(self, there: Any, iteration: int) -> None:
+        """Compare the configuration in a checkpoint with the one that is trained here."""
+        here, where = self.detector.content, f"detectron2.config={self.config.detectron2.config}"
+        before, now = (flat_model_config(content) for content in (there, here))
+        for key, value in now.items():
+            if key not in OF_LENGTH and before.get(key) != value:
+                raise UserError(f"{where}: {key} is {before.get(key)} in the checkpoint and {value} here")
+        passed = [[step for step in content.SOLVER.STEPS if step < iteration] for content in (there, here)]
+        warm_up = [min(content.SOLVER.WARMUP_ITERS, content.SOLVER.MAX_ITER) for content in (there, here)]
+        if passed[0] != passed[1] or warm_up[0] != warm_up[1]:
+            raise UsageError(
+                f"train.max_iter={self.config.train.max_iter}: gives iterations that are done another learning rate; set "
+                f"detectron2.settings.SOLVER.STEPS={list(there.SOLVER.STEPS)} and WARMUP_ITERS={warm_up[0]} to go on"
+            )
 
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
         """Give the trainer the batch of the step that it is to take."""
@@ -197,5 +217,7 @@ def _read(config: Config, device: torch.device) -> Any:
     if "STEPS" not in chosen.settings.get("SOLVER", {}):
         shares = [step / solver.MAX_ITER for step in solver.STEPS]
         solver.STEPS = tuple(step for share in shares if 0 < (step := round(share * length)) < length)
+    elif late := [step for step in solver.STEPS if step >= length]:
+        raise UsageError(f"detectron2.settings.SOLVER.STEPS: {late[0]} is not before the end (train.max_iter={length})")
     solver.MAX_ITER, solver.IMS_PER_BATCH = length, int(config.dataloader.train.total_batch_size)
     return content

@@ -17,7 +17,7 @@ def build_model(config: Config) -> Detector:
     """
     if config.detectron2.config:
         chosen = f"detectron2.config={config.detectron2.config}"
-        raise UsageError(f"{chosen}: this command is for the project's own detector; leave it out")
+        raise UsageError(f"{chosen}: this command is for the project's own detector alone")
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, so no GPU and no GPU's generator is touched
         torch.default_generator.manual_seed(config.train.seed)
         return Detector(config.model)

@@ -59,11 +59,21 @@ def restore_model_config(text: str, device: torch.device) -> Any:
     return content
 
 
+def flat_model_config(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Return every value of a `CfgNode` by its dotted key."""
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        is_section = hasattr(value, "items")
+        values |= flat_model_config(value, f"{prefix}{name}.") if is_section else {f"{prefix}{name}": value}
+    return values
+
+
 def test_sizes(content: Any) -> tuple[int, int] | None:
     """Return the shorter side and the maximum of the longer one to which photos are resized; None if it says none."""
     if not is_lazy(content):
         return content.INPUT.MIN_SIZE_TEST, content.INPUT.MAX_SIZE_TEST
-    for step in _select(content, "dataloader.test.mapper.augmentation") or ():
+    mapper = "dataloader.test.mapper"  # detectron2's has `augmentations`, detrex's `augmentation`
+    for step in _select(content, f"{mapper}.augmentations") or _select(content, f"{mapper}.augmentation") or ():
         sides, longest = step.get("short_edge_length"), step.get("max_size")
         if sides and longest:
             return int(sides if isinstance(sides, int) else sides[0]), int(longest)
@@ -121,7 +131,7 @@ def _change(content: Any, key: str, value: Any) -> None:
     for section in sections:
         node = node.get(section) if hasattr(node, "get") else None
     if not hasattr(node, "get") or name not in node:
-        near = nearest_key(key, _keys_of(content))
+        near = nearest_key(key, flat_model_config(content))
         raise UsageError(f"detectron2.settings.{key}: is not a key of detectron2's configuration; nearest: {near}")
     if isinstance(node[name], float) and type(value) is int:
         value = float(value)
@@ -129,10 +139,3 @@ def _change(content: Any, key: str, value: Any) -> None:
         content.merge_from_list([key, value])
     except (ValueError, KeyError, AssertionError) as error:
         raise UsageError(f"detectron2.settings.{key}={value}: {first_line(error)}") from None
-
-
-def _keys_of(node: Any, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, value in node.items():
-        keys += _keys_of(value, f"{prefix}{name}.") if hasattr(value, "items") else [f"{prefix}{name}"]
-    return keys
