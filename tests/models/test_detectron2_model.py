@@ -65,7 +65,8 @@ for file in ("model_final.pth", "model_final.pkl"):
 # Of one class, nothing is left out: detectron2 suppresses at a lower IoU than vclr.
 one = replace(config, detectron2=replace(config.detectron2, settings={"MODEL": {"ROI_HEADS": {"NUM_CLASSES": 1}}}))
 single = fill_detector(one, None, "", torch.device("cpu"))
-expected = single.network([{"image": torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1), "height": 120, "width": 180}])
+blue_first = torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1)
+expected = single.network([{"image": blue_first, "height": 120, "width": 180}])
 found = predict(single, image, None)
 assert np.abs(expected[0]["instances"].pred_boxes.tensor.detach().numpy() - found.boxes).max() < 1e-4
 assert (expected[0]["instances"].pred_masks.numpy() == found.masks).all()
@@ -88,7 +89,8 @@ model.proposal_generator.post_nms_topk = (5, 5)
 model.roi_heads.box_predictor.test_score_thresh = 0.0
 dataloader.test.mapper.augmentations[0].short_edge_length = 64
 ''')
-lazy = load_config(None, [f"detectron2.config={folder / 'theirs.py'}", "detectron2.settings.model.roi_heads.num_classes=2"])
+settings = ["detectron2.settings.model.roi_heads.num_classes=2"]
+lazy = load_config(None, [f"detectron2.config={folder / 'theirs.py'}", *settings])
 model = fill_detector(lazy, None, "", torch.device("cpu"))
 assert model.is_bgr and model.network.roi_heads.num_classes == 2
 assert predict(model, image[:64, :64], None).masks.shape[1:] == (64, 64)

@@ -23,7 +23,13 @@ from vclr.engine.step import mix
 from vclr.errors import UsageError, UserError, first_line
 from vclr.models.checkpoint import MARK
 from vclr.models.detector import Detector
-from vclr.models.detectron2_config import flat_model_config, is_lazy, read_model_config, restore_model_config
+from vclr.models.detectron2_config import (
+    dump_model_config,
+    flat_model_config,
+    is_lazy,
+    read_model_config,
+    restore_model_config,
+)
 from vclr.models.detectron2_model import Detectron2Detector, checkpoint_entry, load_detectron2
 from vclr.models.weights import read_weights
 from vclr.ops.boxes import cxcywh_to_xyxy
@@ -152,7 +158,8 @@ class Detectron2State:
 
     def _compare(self, there: Any, iteration: int) -> None:
         """Compare the configuration in a checkpoint with the one that is trained here."""
-        here, where = self.detector.content, f"detectron2.config={self.config.detectron2.config}"
+        here = restore_model_config(dump_model_config(self.detector.content), self.device)  # lists, as there
+        where = f"detectron2.config={self.config.detectron2.config}"
         before, now = (flat_model_config(content) for content in (there, here))
         for key, value in now.items():
             if key not in OF_LENGTH and before.get(key) != value:
@@ -161,8 +168,8 @@ class Detectron2State:
         warm_up = [min(content.SOLVER.WARMUP_ITERS, content.SOLVER.MAX_ITER) for content in (there, here)]
         if passed[0] != passed[1] or warm_up[0] != warm_up[1]:
             raise UsageError(
-                f"train.max_iter={self.config.train.max_iter}: gives iterations that are done another learning rate; set "
-                f"detectron2.settings.SOLVER.STEPS={list(there.SOLVER.STEPS)} and WARMUP_ITERS={warm_up[0]} to go on"
+                f"train.max_iter={self.config.train.max_iter}: the {iteration} iterations that are done had another "
+                f"learning rate, that of {there.SOLVER.MAX_ITER} iterations; keep this length, or give another folder"
             )
 
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
