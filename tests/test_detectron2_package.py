@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_a_configuration_is_a_file_or_a_name_of_the_zoo(installed):
     )
     (installed / "own.py").write_text("")
     assert find_model_config("own.py").name == "own.py"
+    assert is_model_config(Path("COCO/mask_rcnn.yaml")) and not is_model_config(Path("COCO/absent.yaml"))
     assert "detectron2" not in sys.modules
     with pytest.raises(UsageError, match=r"COCO/mask_rcn.yaml: does not exist.*COCO/mask_rcnn.yaml"):
         find_model_config("COCO/mask_rcn.yaml")

@@ -11,6 +11,7 @@ from pathlib import Path
 from vclr.errors import UsageError, UserError, nearest
 from vclr.file_names import say_nearest
 
+ZOO = "model_zoo/configs"  # in the package
 INSTALL = "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
 
 
@@ -23,10 +24,15 @@ def require_detectron2(what: str) -> Path:
     Raises:
         UserError: it is not installed; says how its authors build it.
     """
-    spec = find_spec("detectron2")
-    if spec is None or not spec.submodule_search_locations:
+    package = _find_package()
+    if package is None:
         raise UserError(f"{what}: needs detectron2, which is not installed: {INSTALL}")
-    return Path(next(iter(spec.submodule_search_locations)))
+    return package
+
+
+def _find_package() -> Path | None:
+    spec = find_spec("detectron2")
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
 
 
 def find_model_config(name: str) -> Path:
@@ -37,7 +43,7 @@ def find_model_config(name: str) -> Path:
         UsageError: there is neither such a file nor such a name; names the nearest.
     """
     where = f"detectron2.config={name}"
-    zoo = require_detectron2(where) / "model_zoo" / "configs"
+    zoo = require_detectron2(where) / ZOO
     path = next((one for one in (Path(name), zoo / name) if one.is_file()), None)
     if path is None:
         known = [one.relative_to(zoo).as_posix() for one in zoo.rglob("*") if one.suffix in (".yaml", ".py")]
@@ -49,11 +55,15 @@ def find_model_config(name: str) -> Path:
 
 
 def is_model_config(path: Path) -> bool:
-    """Tell a configuration of detectron2 from one of vclr: a LazyConfig, or YAML with its keys, which are capitals."""
+    """Tell a configuration of detectron2 from one of vclr.
+
+    It is a LazyConfig, YAML with its keys, which are capitals, or the name of one in the model zoo.
+    """
     if path.suffix == ".py":
         return True
     if not path.is_file():
-        return False
+        package = _find_package()
+        return package is not None and (package / ZOO / path).is_file()
     with path.open(encoding="utf-8", errors="replace") as file:
         keys = [line.partition(":")[0] for line in file if line[:1].isalpha() or line.startswith("_BASE_")]
     return bool(keys) and all(key.isupper() for key in keys)
