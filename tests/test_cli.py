@@ -98,7 +98,8 @@ def train_arguments(folder: Path, *overrides: str) -> list[str]:
 
 def test_help_is_quick_and_loads_no_torch():
     code = "import sys; sys.argv = ['vclr', '--help']\nimport vclr.cli\ntry: vclr.cli.main()\nexcept SystemExit: pass\n"
-    code += "print('loaded', sorted({'torch', 'mlflow', 'scipy', 'skimage', 'matplotlib'} & set(sys.modules)))"
+    heavy = ("torch", "mlflow", "scipy", "skimage", "matplotlib", "numpy", "PIL", "omegaconf", "yaml")
+    code += f"print('loaded', sorted({set(heavy)} & set(sys.modules)))"
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -112,6 +113,26 @@ def test_help_is_quick_and_loads_no_torch():
     for verb in ("train", "evaluate", "score", "predict", "split"):
         assert verb in VERBS
         assert verb in done.stdout
+
+
+def test_first_picture_waits_for_nothing_that_it_does_not_need():
+    """The imports of `vclr predict` are most of its time for one small photo."""
+    heavy = (
+        "mlflow",
+        "scipy",
+        "skimage",
+        "matplotlib",
+        "pandas",
+        "transformers",
+        "cv2",
+        "sqlalchemy",
+        "snakemake",
+        "dvc",
+    )
+    code = f"import sys, vclr.evaluation.predict, vclr.cli; print(sorted({set(heavy)} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -19,6 +19,8 @@ _HOMES = {
     "build_model": "vclr.models.build",
     "load_weights": "vclr.models.weights",
     "predict": "vclr.evaluation.inference",
+    "open_detector": "vclr.models.ready",
+    "train": "vclr.engine.train_call",
     "score": "vclr.evaluation.recall",
 }
 __all__ = ["__version__", *_HOMES]

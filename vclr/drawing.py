@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 SHORT_SIDE = 256  # smaller images are enlarged by a whole factor until their short side has at least this
 SHEET_SIDE = 512  # of photos on a sheet that a training draws on its way: many masks are painted
@@ -183,10 +182,17 @@ def shrink(
         return image, masks, boxes
     small = fit(image, side)
     new_height, new_width = small.shape[:2]
-    rows, columns = (np.arange(new_height) * height // new_height, np.arange(new_width) * width // new_width)
-    shrunk = [np.asarray(mask)[np.ix_(rows, columns)] for mask in masks]
+    shrunk = [shrink_mask(np.asarray(mask), (new_height, new_width)) for mask in masks]
     scales = np.array([new_width / width, new_height / height] * 2)
     return small, shrunk, None if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4) * scales
+
+
+def shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return an (h, w) mask at a smaller (height, width), by the nearest pixel."""
+    if mask.shape == size:
+        return mask
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True))
+    return mask[np.ix_(rows, columns)]
 
 
 def enlarge(array: np.ndarray, factor: int) -> np.ndarray:
@@ -203,7 +209,12 @@ def _fade(canvas: np.ndarray, fade: float) -> np.ndarray:
 
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     """Return the pixels of a bool mask that are within `width` of its outside."""
-    return mask & ~ndimage.binary_erosion(mask, iterations=width)
+    # Not scipy's `binary_erosion`, which is the same: its import takes a quarter of the time of a first picture.
+    inner = mask
+    for _ in range(width):
+        padded = np.pad(inner, 1)
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -34,9 +34,13 @@ from vclr.file_names import say_nearest
 from vclr.files import atomic_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
+# Photos of these formats are refused by name: from a folder, they are not left out in silence.
+UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
 # Recognized by content, whatever the suffix. Other formats stay out: EPS, for example, would start Ghostscript.
 FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff", "PPM": "Ppm"}
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them
+UNREAD_FORMATS = {b"ftyphei": "HEIC", b"ftyphev": "HEIC", b"ftypmif1": "HEIF", b"ftypmsf1": "HEIF"}  # how they begin
+UNREAD_FORMATS |= {b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"8BPS": "PSD", b"<svg": "SVG"}
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 SCALED_TO_16_BITS = ("PNG", "PPM")  # formats whose 32-bit mode "I" in Pillow holds at most 16 bits
@@ -202,7 +206,7 @@ def software_of(path: str | Path) -> str:
         return ""
 
 
-def list_images(folder: str | Path) -> list[Path]:
+def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """List the image files of a folder by name.
 
     Raises:
@@ -211,7 +215,7 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not images:
         raise UserError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
     return images
@@ -230,6 +234,12 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
                 if image.format == "PNG":
                     _read_late_metadata(image, file)
                 yield image
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UserError(
+            f"{path}: has more than {limit} million pixels, which would take too much memory; make it smaller, or cut "
+            "it into parts"
+        ) from None
     except DAMAGE as error:
         says = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{path}: cannot be read as an image: {says}") from None
@@ -237,8 +247,12 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
 
 def _explain_unidentified(file: IO[bytes]) -> str:
     file.seek(0)
-    if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    start = file.read(16)
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "is an unsupported kind of TIFF; save it with 8 bits per channel"
+    for signature, name in UNREAD_FORMATS.items():
+        if start.startswith(signature) or start[4:].startswith(signature):
+            return f"is a picture in the format {name}, which is not read; convert it to JPEG or PNG"
     return "is not an image"
 
 

@@ -136,6 +136,23 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def mask(self, index: int) -> np.ndarray:
+        """Return the (h, w) bool mask of an object, in whichever form the masks are held."""
+        if self.encoded_masks is None:
+            return self.masks[index]
+        from pycocotools import mask as coco_mask  # here: most of those who read this file need no masks
+
+        return np.asarray(coco_mask.decode(self.encoded_masks[index])).astype(bool)
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Predictions:
+        """Return some of the objects, in the order of `indices`."""
+        encoded = self.encoded_masks
+        if encoded is not None:
+            encoded = [encoded[index] for index in indices]
+        chosen = np.asarray(indices, np.int64)
+        masks = self.masks[chosen] if len(self.masks) else self.masks
+        return Predictions(self.boxes[chosen], self.scores[chosen], masks, encoded)
+
 
 def padded_size(sizes: Sequence[Size]) -> Size:
     """Return the size to which images or maps are padded together."""

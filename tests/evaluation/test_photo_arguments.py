@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.photo_arguments import find_photos
 
 FILES = ("a.png", "b.JPG", "notes.txt", "what?/c.png", "what?/sub/d.jpg", "#1/e.png", "[x]/f.png", "x/g.tif")
@@ -58,3 +58,17 @@ def test_what_names_no_photo_is_one_line(folder: Path, argument: str, says: str)
     with pytest.raises(UserError) as caught:
         find_photos([folder / argument])
     assert str(caught.value).startswith(f"{folder}/{says}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("https://a.example/x/b.jpg", "download it first, for example with `curl -O https://a.example/x/b.jpg`"),
+        ("s3://bucket/b.jpg", "s3://bucket/b.jpg: is not a file on this machine; download it first, with its tool"),
+        ("-", "-: photos are not read from standard input"),
+    ],
+)
+def test_what_is_elsewhere_is_refused_with_a_hint(argument: str, says: str):
+    with pytest.raises(UsageError) as caught:
+        find_photos([Path(argument)])
+    assert says in str(caught.value)

@@ -11,14 +11,16 @@ from typer.testing import CliRunner
 
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.cli import app
-from vclr.coco.annotations import load_coco
+from vclr.coco.annotations import load_coco, to_mask
 from vclr.config import dump_config, load_config
 from vclr.errors import UsageError, UserError
+from vclr.evaluation.finder import Search
 from vclr.evaluation.predict import predict_files
+from vclr.evaluation.tiled import Tiling
 from vclr.files import read_json
 from vclr.models.build import build_model
 from vclr.models.weights import find_checkpoint
-from vclr.pictures import read_image, write_png
+from vclr.pictures import read_image, read_numbers, write_png
 from vclr.pre_annotations.photo import Naming
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiment" / "demo.yaml"
@@ -64,12 +66,19 @@ def test_scores_below_the_limit_are_in_the_json_only(checkpoint: Path, photo: Pa
     assert (read_image(tmp_path / "all" / "a.png") != read_image(tmp_path / "none" / "a.png")).any()
 
 
-def test_photo_that_is_none_leaves_nothing_half_written(checkpoint: Path, photo: Path, tmp_path: Path):
-    bad = photo.with_name("b.png")
+def test_photo_that_is_none_leaves_nothing_half_written(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """And the photos after it are predicted."""
+    bad, last = photo.with_name("b.png"), photo.with_name("c.png")
     bad.write_text("not an image")
+    last.write_bytes(photo.read_bytes())
+    with pytest.raises(UserError, match=r"1 of 3 files was refused"):
+        predict_files([photo, bad, last], checkpoint, tmp_path / "out", 0.3, "cpu", quiet=True)
+    assert capsys.readouterr().err == f"vclr: {bad}: is not an image\n"
+    assert names_in(tmp_path / "out") == ["a.json", "a.png", "c.json", "c.png"]
     with pytest.raises(UserError, match=r"b\.png: is not an image"):
-        predict_files([photo, bad], checkpoint, tmp_path / "out", 0.3, "cpu")
-    assert names_in(tmp_path / "out") == ["a.json", "a.png"]
+        predict_files([bad], checkpoint, tmp_path / "out", 0.3, "cpu")
 
 
 def test_photos_of_one_name_are_refused(checkpoint: Path, photo: Path, tmp_path: Path):
@@ -194,6 +203,38 @@ def test_overlay_of_a_long_or_large_photo_keeps_its_proportions(
     assert shape[0] / shape[1] == pytest.approx(size[0] / size[1], rel=0.01)
 
 
+def test_batches_flips_and_formats_change_what_they_say(checkpoint: Path, photo: Path, tmp_path: Path):
+    """A photo gives the same in any batch; a mirrored photo gives the same mirrored; bfloat16 gives nearly the same."""
+    for number, size in enumerate([(60, 40), (30, 90), (50, 70)]):
+        noise = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+        write_png(photo.with_name(f"{number}.png"), noise)
+    found = {}
+    for name, search in (("one", Search()), ("three", Search(batch_size=3)), ("flip", Search(flip=True))):
+        predict_files([photo.parent], checkpoint, tmp_path / name, 0.0, "cpu", search=search, quiet=True)
+        found[name] = {stem: read_json(tmp_path / name / f"{stem}.json") for stem in ("a", "0", "1", "2")}
+    for stem, objects in found["one"].items():
+        others = found["three"][stem]
+        assert [one["score"] for one in objects] == pytest.approx([one["score"] for one in others], abs=1e-4)
+        assert found["flip"][stem] != objects
+    write_png(photo, read_image(photo)[:, ::-1])
+    predict_files([photo], checkpoint, tmp_path / "mirrored", 0.0, "cpu", search=Search(flip=True))
+    mirrored = read_json(tmp_path / "mirrored" / "a.json")
+    scores = [[one["score"] for one in objects] for objects in (mirrored, found["flip"]["a"])]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+    predict_files([photo], checkpoint, tmp_path / "half", 0.0, "cpu", search=Search(dtype="bfloat16"))
+    assert read_json(tmp_path / "half" / "a.json") != []
+    with pytest.raises(UsageError, match="--dtype int8: must be one of auto, float32, bfloat16"):
+        Search(dtype="int8")
+
+
+def test_large_photo_in_tiles_is_a_json_like_any_other(checkpoint: Path, tmp_path: Path):
+    write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8))
+    predict_files([tmp_path / "a.png"], checkpoint, tmp_path / "out", 0.0, "cpu", search=Search(tiling=Tiling(150)))
+    results = read_json(tmp_path / "out" / "a.json")
+    assert len(results) > 20
+    assert all(one["segmentation"]["size"] == [300, 400] for one in results)
+
+
 # --- pre-annotations -------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +248,11 @@ def test_what_is_drawn_is_what_is_pre_annotated(
     coco = load_coco(tmp_path / "out/coco/annotations.json", photo.parent)
     lines = capsys.readouterr().out.splitlines()
     count = len(coco["annotations"])
+    numbers = read_numbers(tmp_path / "out/instances/a.png")
+    results = read_json(tmp_path / "out" / "a.json")
+    assert numbers.shape == (50, 70) and set(np.unique(numbers)) <= set(range(len(results) + 1))
+    best = to_mask(results[0]["segmentation"], 50, 70)
+    assert (numbers[best > 0] == 1).all() and (numbers == 1).sum() == best.sum()
     assert f", {count} drawn -> " in lines[0]
     assert lines[1].startswith(f"coco: {count} object") and lines[1].endswith(f" in 1 photo -> {tmp_path}/out/coco")
     with pytest.raises(UsageError, match="out/coco: exists already"):
@@ -216,7 +262,7 @@ def test_what_is_drawn_is_what_is_pre_annotated(
 def test_pre_annotations_hold_the_photos_before_one_that_is_none(checkpoint: Path, photo: Path, tmp_path: Path):
     bad = photo.with_name("b.png")
     bad.write_text("not an image")
-    with pytest.raises(UserError, match=r"b\.png: is not an image"):
+    with pytest.raises(UserError, match=r"1 of 2 files was refused"):
         predict_files([photo, bad], checkpoint, tmp_path / "out", 0.3, "cpu", formats=["coco"])
     images = read_json(tmp_path / "out/coco/annotations.json")["images"]
     assert [image["file_name"] for image in images] == ["a.png"]

@@ -33,7 +33,7 @@ def found_photos(folder: Path) -> list[FoundPhoto]:
     for name, found in (("a b.png", masks()), ("empty.png", np.zeros((0, *SIZE), bool))):
         write_png(folder / name, np.full((*SIZE, 3), 127, np.uint8))
         predictions = Predictions(np.zeros((len(found), 4), np.float32), np.array(SCORES[: len(found)]), found)
-        photos.append(take_objects(folder / name, name, predictions, range(len(found))))
+        photos.append(take_objects(folder / name, name, predictions, range(len(found)), predictions.masks.shape[1:]))
     return photos
 
 

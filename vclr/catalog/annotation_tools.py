@@ -13,4 +13,5 @@ ANNOTATION_TOOLS: dict[str, str] = {
     "labelme": "labelme/STEM.json per photo, for labelme 5.3 or newer; scores are an extra key",
     "fiftyone": "fiftyone/labels.json, `COCODetectionDataset`, with absolute paths of the photos",
     "supervision": "supervision/STEM.json per photo, for `Detections.from_inference`",
+    "instances": "instances/STEM.png per photo, 16 bits: each pixel is the number of its object in the json, or 0",
 }

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
-from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor
-from vclr.config import Config, load_config
+from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, Inputs, check_output_file
+
+if TYPE_CHECKING:
+    from vclr.config import Config
 
 ImageFolders = Annotated[
     list[Path] | None,

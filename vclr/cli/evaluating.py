@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vclr.catalog.classes import ALL
-from vclr.config import Config
-from vclr.data.data_sets import check_protocols, with_protocol
 from vclr.errors import UsageError, first_line
 from vclr.shards import Shard
 
 if TYPE_CHECKING:
     import torch
 
+    from vclr.config import Config
     from vclr.models.detector import Detector
 
 log = logging.getLogger("vclr")
 
-Evaluations = dict[Path, Config]  # the output folder of each
+Evaluations = dict[Path, "Config"]  # the output folder of each
 
 
 def split_names(options: list[str] | None) -> list[str]:
@@ -51,6 +50,8 @@ def plan_evaluations(config: Config, protocols: list[str], output: Path) -> Eval
     """
     if len(protocols) < 2:
         return {output: config}
+    from vclr.data.data_sets import check_protocols, with_protocol
+
     check_protocols(config)
     return {output / name: with_protocol(config, name) for name in protocols}
 

@@ -10,8 +10,7 @@ import typer
 from vclr.catalog.view_measures import VIEW_MINIMA
 from vclr.catalog.views import COMPUTED_VIEWS, CONTROLS
 from vclr.cli.data import ImageFolders, folders_by_name
-from vclr.cli.options import ConfigFile, OutputFile, Overrides, Quiet, view_verbs
-from vclr.config import load_config
+from vclr.cli.options import ConfigFile, OutputFile, Overrides, Quiet, load_config, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import VIEWS_KEYS, VIEWS_PAGE, check_output_file
 

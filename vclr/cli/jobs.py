@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vclr.cli.options import ConfigFile, Overrides, app, doctor
-from vclr.config import load_config
+from vclr.cli.options import ConfigFile, Overrides, app, doctor, load_config
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Verbs for models: train, evaluate, predict, convert."""
+"""Verbs for models: train, evaluate, score, convert."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.evaluating import evaluate_all, evaluate_files, plan_evaluations, settings_of, split_names
 from vclr.cli.examples import EXAMPLES
@@ -24,11 +23,15 @@ from vclr.cli.options import (
     ShardOption,
     Weights,
     app,
+    load_config,
+    with_weights,
 )
-from vclr.config import Config, load_config, with_weights
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.outputs import CHECKPOINT_STARTS, EVALUATION, check_output_file, check_output_folder, is_same_file
+
+if TYPE_CHECKING:
+    from vclr.config import Config
 
 
 @app.command()
@@ -223,70 +226,6 @@ def score(
     if output is not None:
         write_json(output, metrics, indent=1)
     print(json.dumps(metrics, indent=1))
-
-
-@app.command()
-def predict(
-    images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE...", help="Photos, folders of photos, or patterns ('photos/**/*.jpg')."),
-    ],
-    checkpoint: Annotated[Path, typer.Option(help=f"Detector: weights of the reference, {CHECKPOINTS}.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
-    min_score: Annotated[
-        float, typer.Option(help="Minimum score of objects that are drawn and pre-annotated; the json has all objects.")
-    ] = 0.3,
-    max_objects: Annotated[
-        int,
-        typer.Option(min=0, help="Maximum number of objects per photo that are drawn and pre-annotated, best first."),
-    ] = 12,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            metavar="NAME,...",
-            help="Also write the drawn objects for annotation tools: "
-            f"{'; '.join(f'{name} ({what})' for name, what in ANNOTATION_TOOLS.items())}.",
-        ),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="With --format: class of all objects (default: object).")] = None,
-    photo_url: Annotated[
-        str,
-        typer.Option(
-            metavar="PREFIX",
-            help="With --format labelstudio: what precedes a photo's name in its address "
-            "(default: /data/local-files/?d= and the photo's folder).",
-        ),
-    ] = "",
-    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 ...")] = "auto",
-    config_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--config-file", "-c", help="YAML file for weights without a configuration (default: the published one)."
-        ),
-    ] = None,
-    weights: Weights = "",
-) -> None:
-    """Find the objects in photos: write a json and an overlay picture per photo, and pre-annotations with --format.
-
-    The picture shows the best objects, each once. Results need a folder of their own and never replace other files.
-    """
-    from vclr.evaluation.predict import OBJECT_NAMING, predict_files
-    from vclr.pre_annotations.photo import Naming
-    from vclr.pre_annotations.write import read_formats
-
-    if not 0 <= min_score <= 1:
-        raise UsageError(f"--min-score {min_score:g}: must be from 0 to 1")
-    chosen = read_formats(formats or ())
-    if label is not None and not label.strip():
-        raise UsageError(f"--label {label!r}: is empty; leave it out or name a class")
-    if label and not chosen:
-        raise UsageError(f"--label {label}: needs --format")
-    if photo_url and "labelstudio" not in chosen:
-        raise UsageError(f"--photo-url {photo_url}: needs --format labelstudio")
-    naming = Naming(label or OBJECT_NAMING.label, photo_url)
-    weights_file = as_path(checkpoint)
-    predict_files(images, weights_file, output, min_score, device, config_file, max_objects, weights, chosen, naming)
 
 
 @app.command(name="convert")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vclr.catalog.data_sets import KNOWN, PROTOCOLS
 from vclr.catalog.weights import WEIGHTS
 from vclr.shards import Shard, parse_shard
+
+if TYPE_CHECKING:
+    from vclr.config import Config
 
 # The error for a bad command line. Typer exports only this subclass of it.
 Misuse: Any = typer.BadParameter.__mro__[1]
@@ -72,3 +76,17 @@ ShardOption = Annotated[
     Shard | None,
     typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only part K of N of the images."),
 ]
+
+
+def load_config(path: str | Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Load settings; see `vclr.config.load_config`, whose import takes longer than all of `vclr --help`."""
+    from vclr.config import load_config as load
+
+    return load(path, list(overrides))
+
+
+def with_weights(config: Config, weights: str) -> Config:
+    """Return the configuration with other weights; see `vclr.config.with_weights`."""
+    from vclr.config import with_weights as choose
+
+    return choose(config, weights)

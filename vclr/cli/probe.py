@@ -11,8 +11,17 @@ import typer
 from vclr.catalog.views import CONTROLS, PROBE_VIEWS
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.evaluating import load_detector, settings_of
-from vclr.cli.options import ConfigFile, OutputFolder, Overrides, Protocol, Quiet, Weights, app
-from vclr.config import load_config, with_weights
+from vclr.cli.options import (
+    ConfigFile,
+    OutputFolder,
+    Overrides,
+    Protocol,
+    Quiet,
+    Weights,
+    app,
+    load_config,
+    with_weights,
+)
 from vclr.engine.launched import read_place
 from vclr.errors import UsageError
 from vclr.outputs import PROBE, check_output_folder

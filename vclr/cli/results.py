@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from vclr.cli.options import ConfigFile, OutputFolder, Overrides, app
-from vclr.config import load_config
+from vclr.cli.options import ConfigFile, OutputFolder, Overrides, app, load_config
 from vclr.errors import UsageError
 from vclr.files import atomic_path
 from vclr.outputs import REPORT, STUDY, check_output_folder

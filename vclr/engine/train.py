@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from logging.handlers import MemoryHandler
 from typing import Any
@@ -37,7 +37,16 @@ from vclr.tracking.run_files import FAILED, RunFiles
 log = logging.getLogger("vclr.train")
 
 
-def train(config: Config, resume: bool = False, quiet: bool = False, unattended: bool = False) -> None:
+OnStep = Callable[[int, dict[str, float]], object]  # gets the number of steps taken, and the weighted losses by name
+
+
+def train(
+    config: Config,
+    resume: bool = False,
+    quiet: bool = False,
+    unattended: bool = False,
+    on_step: OnStep | None = None,
+) -> None:
     """Train a detector and write everything to `train.output_dir`, on the first process alone.
 
     Args:
@@ -45,6 +54,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
         resume: continue the training in the folder exactly; start one if there is none.
         quiet: no progress.
         unattended: run as a job: if `resume` finds another training, move it aside (see `RunFolder.open`).
+        on_step: is called after each step. If it raises anything, that ends the training, and everything is saved.
 
     Raises:
         UsageError: the folder holds another training.
@@ -78,7 +88,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, unattended:
             log.info("training on %s; %s", where, state.say_schedule())
             if rank() == 0 and (said := samples.say_costs()):
                 log.info("%s", said)
-            run_iterations(state, batches, folder, journal, signals, missing)
+            run_iterations(state, batches, folder, journal, signals, missing, on_step)
         if rank() == 0:
             folder.mark_done(state.iteration)
 
@@ -162,6 +172,7 @@ def run_iterations(
     journal: Journal | None,
     signals: StopSignals,
     missing: MissingViews,
+    on_step: OnStep | None = None,
 ) -> None:
     """Take steps until `train.max_iter` or an early end, with checkpoints and evaluations along the way."""
     config = state.config.train
@@ -186,8 +197,21 @@ def run_iterations(
         if journal:
             journal.step(state, losses, lr, data_seconds)
         show_batch(state, journal, batch)
+        if on_step:
+            with saving_if_it_fails(state, folder, journal):
+                on_step(state.iteration, dict(losses))
         if state.iteration == config.max_iter or state.iteration % config.checkpointer.period == 0:
             save(state, folder, journal)
+
+
+@contextmanager
+def saving_if_it_fails(state: State, folder: RunFolder, journal: Journal | None) -> Iterator[None]:
+    """Save everything before an error of the block ends the training."""
+    try:
+        yield
+    except BaseException:
+        save(state, folder, journal)
+        raise
 
 
 def stop_or_evaluate(state: State, folder: RunFolder, journal: Journal | None, signals: StopSignals) -> None:

@@ -1,44 +1,76 @@
-"""The photos that a command line names: files, folders, and quoted patterns, which the shell does not expand."""
+"""The photos and videos that a command line names: files, folders, and patterns that the shell did not expand."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vclr.errors import UsageError, UserError
-from vclr.pictures import IMAGE_SUFFIXES, list_images
+from vclr.pictures import IMAGE_SUFFIXES, UNREAD_SUFFIXES, list_images
 
 WILDCARDS = set("*?[")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # a path keeps one slash of two
 
 
-def find_photos(arguments: Sequence[Path]) -> list[Path]:
-    """List the photos that arguments name, each once, in the order of the arguments.
+def find_media(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """List the photos and the videos that arguments name, each once, in the order of the arguments.
 
-    A file may have any name. From a folder, and from the matches of a pattern such as `photos/**/*.jpg`, only image
-    files are taken, which their suffix tells.
+    A photo may have any name; a video has a suffix of `VIDEO_SUFFIXES`. From a folder, image files are taken, which
+    their suffix tells, and from the matches of a pattern such as `photos/**/*.jpg` also videos. Files of a folder that
+    turn out to be unreadable are refused when they are read, one by one.
 
     Raises:
         UserError: a file does not exist, a folder holds no image, or a pattern matches none.
-        UsageError: two photos have the same stem, so their results would have the same name.
+        UsageError: an argument is an address on the web, or `-`; or two photos or videos have the same stem, so their
+            results would have the same name.
     """
-    photos = list(dict.fromkeys(photo for argument in arguments for photo in _expand(Path(argument))))
+    for argument in arguments:
+        _refuse_elsewhere(Path(argument))
+    found = list(dict.fromkeys(photo for argument in arguments for photo in _expand(Path(argument))))
+    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
+    photos = [path for path in found if path.suffix.lower() not in VIDEO_SUFFIXES]
+    for kind, paths in (("photos", photos), ("videos", videos)):
+        _refuse_same_stems(kind, paths)
+    for argument in map(Path, arguments):
+        if argument in found and not os.path.isfile(argument):
+            raise UserError(f"{argument}: {'is not a file' if os.path.exists(argument) else 'does not exist'}")
+    return photos, videos
+
+
+def find_photos(arguments: Sequence[Path]) -> list[Path]:
+    """List the photos that arguments name, as `find_media` does."""
+    return find_media(arguments)[0]
+
+
+def _refuse_same_stems(kind: str, paths: list[Path]) -> None:
     by_stem: dict[str, Path] = {}
-    for photo in photos:
-        if (other := by_stem.setdefault(photo.stem, photo)) != photo:
+    for path in paths:
+        if (other := by_stem.setdefault(path.stem, path)) != path:
             raise UsageError(
-                f"two photos are called {photo.stem} ({other}, {photo}): their results would overwrite each other; "
+                f"two {kind} are called {path.stem} ({other}, {path}): their results would overwrite each other; "
                 "give each run a folder of its own"
             )
-    for photo in photos:
-        if not os.path.isfile(photo):
-            raise UserError(f"{photo}: {'is not a file' if os.path.exists(photo) else 'does not exist'}")
-    return photos
+
+
+def _refuse_elsewhere(argument: Path) -> None:
+    """Refuse what is not on this machine, and say how to get it here."""
+    name = str(argument)
+    if os.path.lexists(argument):
+        return
+    if name == "-":
+        raise UsageError("-: photos are not read from standard input; save the photo to a file, and give its name")
+    if address := ADDRESS.match(name):
+        url = f"{address[1]}://{name[address.end() :]}"
+        how = f"for example with `curl -O {url}`" if address[1].lower() in ("http", "https", "ftp") else "with its tool"
+        raise UsageError(f"{url}: is not a file on this machine; download it first, {how}, and give the file")
 
 
 def _expand(argument: Path) -> Iterable[Path]:
     if argument.is_dir():
-        return [path for path in list_images(argument) if path.is_file()]
+        return list_images(argument, (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
     if os.path.lexists(argument) or not WILDCARDS & set(str(argument)):
         return [argument]
     # A folder may itself be called `what?` or `[1]`: a path that exists is not a pattern.
@@ -46,9 +78,10 @@ def _expand(argument: Path) -> Iterable[Path]:
     length = next(count for count in range(len(parts), -1, -1) if Path(*parts[:count]).exists())
     pattern = os.path.join(*parts[length:])
     try:
-        matches = sorted(path for path in Path(*parts[:length]).glob(pattern) if path.is_file())
+        matches = sorted(path for path in Path(*parts[:length]).glob(pattern) if not path.is_dir())
     except (ValueError, NotImplementedError) as error:
         raise UserError(f"{argument}: is not a pattern: {error}") from None
-    if images := [path for path in matches if path.suffix.lower() in IMAGE_SUFFIXES]:
-        return images
+    known = (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES, *VIDEO_SUFFIXES)
+    if media := [path for path in matches if path.suffix.lower() in known]:
+        return media
     raise UserError(f"{argument}: matches no image ({', '.join(IMAGE_SUFFIXES)})")

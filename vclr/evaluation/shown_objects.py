@@ -1,13 +1,18 @@
-"""Which of many predictions a picture shows: the best ones, each object once."""
+"""Which of many predictions a picture shows: the best ones, each object once; and the picture."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from vclr.drawing import draw_objects, shrink_mask
 from vclr.structures import Predictions
 
 MAX_IOU = 0.5  # of two masks that are both drawn
 MAX_INSIDE = 0.5  # share of the smaller one that may lie within the larger one
+OPACITY, LINE = 0.3, 1 / 220  # of the objects that are drawn: the photo stays visible
 SIDE = 384  # pixels of the longer side at which masks are compared
 
 
@@ -25,21 +30,57 @@ def choose_shown(found: Predictions, min_score: float, max_objects: int) -> list
     Returns:
         Indices into `found`.
     """
-    step = max(1, max(found.masks.shape[1:], default=1) // SIDE)
     chosen: list[int] = []
-    kept: list[np.ndarray] = []
+    kept: list[Any] = []
     for index, score in enumerate(found.scores):
         if len(chosen) >= max_objects or not score >= min_score:
             break
-        mask = np.asarray(found.masks[index])
-        small = mask[::step, ::step]
-        if mask.any() and not any(_show_the_same(small, other) for other in kept):
+        mask = _comparable(found, index)
+        if mask is not None and not (kept and _shows_one_of(mask, kept)):
             chosen.append(index)
-            kept.append(small)
+            kept.append(mask)
     return chosen
+
+
+def _comparable(found: Predictions, index: int) -> Any:
+    """Return a mask as `_shows_one_of` compares it, either small or encoded; None if it is empty."""
+    if found.encoded_masks is not None:
+        rle = found.encoded_masks[index]
+        return rle if coco_mask.area(rle) else None
+    step = max(1, max(found.masks.shape[1:], default=1) // SIDE)
+    mask = np.asarray(found.masks[index])
+    return mask[::step, ::step] if mask.any() else None
+
+
+def _shows_one_of(mask: Any, others: list[Any]) -> bool:
+    if isinstance(mask, np.ndarray):
+        return any(_show_the_same(mask, other) for other in others)
+    area = coco_mask.area(mask)
+    inside = coco_mask.iou(others, [mask], [1])[:, 0]  # the share of each other one that lies in it
+    common = np.rint(inside * coco_mask.area(others))
+    return bool((common > MAX_IOU * (area + coco_mask.area(others) - common)).any()) or bool(
+        (common > MAX_INSIDE * np.minimum(area, coco_mask.area(others))).any()
+    )
 
 
 def _show_the_same(mask: np.ndarray, other: np.ndarray) -> bool:
     common = int(np.count_nonzero(mask & other))
     areas = int(np.count_nonzero(mask)), int(np.count_nonzero(other))
     return common > MAX_IOU * (sum(areas) - common) or common > MAX_INSIDE * max(1, min(areas))
+
+
+def draw_shown(picture: np.ndarray, found: Predictions, shown: list[int]) -> np.ndarray:
+    """Draw the chosen predictions, as `draw_objects` does. Masks are in memory one by one at their own size.
+
+    Args:
+        picture: (h, w, 3) uint8, the photo or a smaller copy.
+        found: the predictions.
+        shown: the result of `choose_shown`.
+    """
+    small = picture.shape[0], picture.shape[1]
+    return draw_masks(picture, [shrink_mask(found.mask(index), small) for index in reversed(shown)])
+
+
+def draw_masks(picture: np.ndarray, masks: list[np.ndarray]) -> np.ndarray:
+    """Draw (h, w) masks on a picture of their size, the weakest first."""
+    return draw_objects(picture, masks, opacity=OPACITY, line=LINE)

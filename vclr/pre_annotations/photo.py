@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from vclr.coco.annotations import Json, encode_mask, to_mask, to_rle
 from vclr.coco.rle import decode_counts
 from vclr.pre_annotations.outline import find_outline
-from vclr.structures import Predictions
+from vclr.structures import Predictions, Size
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class FoundObject:
         rle: its mask, compressed, `counts` as text.
         polygon: one polygon [x, y, x, y, ...] that shows the mask well; None if no single polygon does.
         box: (left, top, width, height) of the mask in whole pixels.
+        number: its place among all objects of the photo in the json of `vclr predict`, from 1.
     """
 
     score: float
     rle: Json
     polygon: list[float] | None
     box: tuple[int, int, int, int]
+    number: int = 0
 
     @property
     def points(self) -> list[list[float]]:
@@ -86,17 +88,16 @@ class Naming:
     photo_url: str = ""
 
 
-def take_objects(path: Path, file_name: str, found: Predictions, chosen: Sequence[int]) -> FoundPhoto:
-    """Return a photo with the chosen ones of its predictions, whose masks are not empty."""
-    height, width = found.masks.shape[1:]
-    objects = [_take_object(float(found.scores[index]), np.asarray(found.masks[index])) for index in chosen]
-    return FoundPhoto(Path(os.path.abspath(path)), file_name, height, width, objects)
+def take_objects(path: Path, file_name: str, found: Predictions, chosen: Sequence[int], size: Size) -> FoundPhoto:
+    """Return a photo of (height, width) `size` with the chosen ones of its predictions, whose masks are not empty."""
+    objects = [_take_object(float(found.scores[index]), found.mask(index), index + 1) for index in chosen]
+    return FoundPhoto(Path(os.path.abspath(path)), file_name, *size, objects)
 
 
-def _take_object(score: float, mask: np.ndarray) -> FoundObject:
+def _take_object(score: float, mask: np.ndarray, number: int) -> FoundObject:
     rle = encode_mask(mask)
     left, top, width, height = map(int, coco_mask.toBbox(to_rle(rle, *mask.shape)))
-    return FoundObject(round(score, 6), rle, find_outline(mask, rle), (left, top, width, height))
+    return FoundObject(round(score, 6), rle, find_outline(mask, rle), (left, top, width, height), number)
 
 
 def row_lengths(mask: np.ndarray) -> list[int]:

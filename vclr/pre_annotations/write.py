@@ -9,7 +9,7 @@ from pathlib import Path
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.errors import UsageError, nearest
 from vclr.file_names import CONTROL
-from vclr.pre_annotations import coco, cvat, fiftyone, labelme, labelstudio, supervision
+from vclr.pre_annotations import coco, cvat, fiftyone, instances, labelme, labelstudio, supervision
 from vclr.pre_annotations.photo import FoundPhoto, Naming
 
 WRITERS: dict[str, Callable[[list[FoundPhoto], Path, Naming], None]] = {
@@ -19,6 +19,7 @@ WRITERS: dict[str, Callable[[list[FoundPhoto], Path, Naming], None]] = {
     "labelme": labelme.write,
     "fiftyone": fiftyone.write,
     "supervision": supervision.write,
+    "instances": instances.write,
 }
 
 

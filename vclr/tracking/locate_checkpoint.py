@@ -18,6 +18,7 @@ from vclr.tracking.logged_models import models_of_run, names_of
 from vclr.tracking.record import open_store
 from vclr.tracking.registered_models import model_of
 from vclr.tracking.secrets import redact
+from vclr.tracking.store import complete, default_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 SCHEME = re.compile(r"(models|runs):(/+|$)")
 FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID, runs:/RUN_ID or runs:/RUN_ID/NAME"
 PREFERRED = ("best", "last")  # of a run's checkpoints
+
+
+def as_path(checkpoint: Path, configured_uri: str = "") -> Path:
+    """Return the local file that a reference to the store stands for; a path is returned as it is.
+
+    Args:
+        checkpoint: a path, or a reference.
+        configured_uri: the store of the configuration, if it names one; see `vclr.tracking.store`.
+
+    Raises:
+        UserError: the store does not have the checkpoint, or its file is gone or changed.
+    """
+    if not is_reference(checkpoint):
+        return checkpoint
+    return locate(str(checkpoint), complete(configured_uri) if configured_uri else default_store())
 
 
 def is_reference(checkpoint: str | Path) -> bool:
