@@ -18,6 +18,7 @@ FLOORS = [
     {
         "worker_pool",
         "depth_colors",
+        "detectron2_package",
         "device",
         "drawing",
         "environment",

@@ -16,6 +16,7 @@ from vclr.data import data_sets
 from vclr.data.origins import Origins
 from vclr.data.readiness import check_names
 from vclr.engine import same_training
+from vclr.errors import UsageError
 from vclr.evaluation import provenance
 from vclr.image_folders.open import each_folder
 from vclr.views.choice import view_weights
@@ -132,6 +133,8 @@ class Experiments:
 
     def probe_inputs(self, experiment: str, protocol: str) -> list[str]:
         """List the files that a probe reads besides the checkpoint: those of an evaluation, and the views."""
+        if self.read(experiment).detectron2.config:
+            mistakes.refuse(UsageError(f"probed: {experiment}: a model of detectron2 has no queries to compare"))
         views = data_sets.test_set(self.read(experiment, protocol)).views
         return self.evaluation_inputs(experiment, protocol) + [self._origins.view_source(one) for one in views.values()]
 

@@ -216,11 +216,11 @@ def test_flat_config_holds_every_key():
 
 @pytest.mark.parametrize("path", EXPERIMENTS)
 def test_flat_config_holds_plain_values(path: Path):
-    flat = flat_config(load_config(path, ["evaluation.groups={'a.b': [x, y]}", "optimizer.milestones=[1, 2]"]))
+    flat = flat_config(load_config(path, ["evaluation.groups={'a.b': [x, y]}", "evaluation.max_dets=[1, 2]"]))
     assert json.loads(json.dumps(flat)) == flat
     assert {type(value) for value in flat.values()} <= {int, float, bool, str, list, dict}
     assert flat["evaluation.groups.a.b"] == ["x", "y"]
-    assert flat["optimizer.milestones"] == [1, 2]
+    assert flat["evaluation.max_dets"] == [1, 2]
 
 
 def test_hash_depends_on_the_named_roots_only():

@@ -22,7 +22,7 @@ EXPERIMENTS = sorted((Path(__file__).parents[2] / "configs" / "experiment").glob
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_is_read_as_it_was_written(path):
-    config = load_config(path, ["optimizer.lr=0.0003", "data.train.views.edge=edges"])
+    config = load_config(path, ["proposals.max_iou=0.0003", "data.train.views.edge=edges"])
     quickly = read_resolved(dump_config(config))
     assert quickly == config
     assert list(flat_config(quickly).items()) == list(flat_config(config).items())
@@ -62,7 +62,7 @@ def test_a_mistake_is_still_named():
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_parameters_of_mlflow_give_the_configuration_back(path):
-    config = load_config(path, ["optimizer.lr=0.00001", "data.train.views.edge=edges", "train.max_iter=70"])
+    config = load_config(path, ["proposals.max_iou=0.00001", "data.train.views.edge=edges", "train.max_iter=70"])
     changed = differing_values([flat_config(Config()), flat_config(config)])
     assert config_from_params({key: str(value) for key, (_, value) in changed.items()}) == config
 

@@ -123,6 +123,13 @@ def evaluate(
         typer.Option(help="Evaluate this file of results or proposals instead; repeat the option to join shards."),
     ] = None,
     weights: Weights = "",
+    model_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Evaluate a model of detectron2 or detrex: its configuration (sets detectron2.config; "
+            "see docs/baselines.md)."
+        ),
+    ] = None,
     shard: ShardOption = None,
     protocol: Protocols = None,
     quiet: Quiet = False,
@@ -140,7 +147,10 @@ def evaluate(
     predictions.json is removed.
     """
     protocols = split_names(protocol)
-    config = with_weights(_load(config_file, [*(overrides or ()), *settings_of(protocols)]), weights)
+    foreign = [f"detectron2.config={model_config}"] if model_config else []
+    config = with_weights(_load(config_file, [*foreign, *(overrides or ()), *settings_of(protocols)]), weights)
+    if model_config and predictions:
+        raise UsageError(f"--model-config {model_config}: has no effect with --predictions; leave it out")
     if weights and checkpoint is None and len(predictions or ()) < 2:  # the files of shards say which weights it was
         raise UsageError(f"--weights {weights}: needs --checkpoint")
     if checkpoint is not None:
@@ -148,7 +158,7 @@ def evaluate(
 
         checkpoint = find_checkpoint(as_path(checkpoint, config.tracking.uri))
     inputs: dict[str, Any] = {"data.test.annotations": config.data.test.annotations, "--predictions": predictions}
-    inputs |= {"--checkpoint": checkpoint, "--config-file": config_file}
+    inputs |= {"--checkpoint": checkpoint, "--config-file": config_file, "--model-config": model_config}
     evaluations = plan_evaluations(config, protocols, output)
     for folder in evaluations:
         files = dict(EVALUATION)

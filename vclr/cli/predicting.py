@@ -76,7 +76,10 @@ def predict(
     config_file: Annotated[
         Path | None,
         typer.Option(
-            "--config-file", "-c", help="YAML file for weights without a configuration (default: the published one)."
+            "--config-file",
+            "-c",
+            help="YAML file for weights without a configuration (default: the published one), or that of their model "
+            "of detectron2 or detrex.",
         ),
     ] = None,
     weights: Weights = "",

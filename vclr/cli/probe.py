@@ -53,6 +53,8 @@ def probe(
     """
     own = settings_of([protocol] if protocol else [])
     config = with_weights(load_config(config_file, [*(overrides or ()), *own]), weights)
+    if config.detectron2.config:
+        raise UsageError(f"probe: compares queries, and detectron2.config={config.detectron2.config} has none")
     names = [name.strip() for name in views.split(",")] if views else []
     place = read_place()
     if place and place.world_size > 1:

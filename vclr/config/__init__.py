@@ -9,6 +9,8 @@ from vclr.config.dataloader import DataloaderConfig as DataloaderConfig
 from vclr.config.dataloader import TestLoaderConfig as TestLoaderConfig
 from vclr.config.dataloader import TestMapperConfig as TestMapperConfig
 from vclr.config.dataloader import TrainMapperConfig as TrainMapperConfig
+from vclr.config.detectron2 import Detectron2Config as Detectron2Config
+from vclr.config.detectron2_checks import check_training as check_training
 from vclr.config.evaluations import best_metric as best_metric
 from vclr.config.evaluations import evaluated_weights as evaluated_weights
 from vclr.config.evaluations import evaluates_while_training as evaluates_while_training

@@ -10,7 +10,12 @@ from vclr.errors import UsageError, nearest
 
 
 def evaluated_weights(config: Config) -> str:
-    """Return "teacher" or "student", as `train.model_ema.use_ema_weights_for_eval_only` says."""
+    """Return "teacher" or "student", as `train.model_ema.use_ema_weights_for_eval_only` says.
+
+    A model of detectron2 has one set of weights, which count as a student's.
+    """
+    if config.detectron2.config:
+        return STUDENT
     return TEACHER if config.train.model_ema.use_ema_weights_for_eval_only else STUDENT
 
 
@@ -24,6 +29,8 @@ def with_weights(config: Config, weights: str) -> Config:
         return config
     if weights not in WEIGHTS:
         raise UsageError(f"--weights {weights}: must be {' or '.join(WEIGHTS)}; nearest: {nearest(weights, WEIGHTS)}")
+    if config.detectron2.config and weights != STUDENT:
+        raise UsageError(f"--weights {weights}: a model of detectron2 has no {weights}; leave it out")
     average = replace(config.train.model_ema, use_ema_weights_for_eval_only=weights == TEACHER)
     return replace(config, train=replace(config.train, model_ema=average))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from vclr.config.detectron2_checks import refuse_unused
 from vclr.config.tree import Config
 from vclr.errors import UsageError
 
@@ -19,7 +20,8 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
         keys: the settings that were given on the command line.
 
     Raises:
-        UsageError: a data set of the catalog is named, but the configuration has files of its own.
+        UsageError: a data set of the catalog is named, but the configuration has files of its own; or a setting has no
+            effect on a model of detectron2.
     """
     for part, own in {"train": config.data.train, "test": config.data.test}.items():
         name = f"dataloader.{part}.dataset.names"
@@ -29,6 +31,7 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
                 f"{name}={value}: has no effect, because data.{part}.annotations={own.annotations} comes first; add "
                 f"data.{part}.annotations='' data.{part}.images='' data.{part}.views={{}}"
             )
+    refuse_unused(config, keys)
     replaced = [f"data.train.{key}" for key in ("annotations", "images")]
     if {*replaced} <= {*keys} and not any(key.startswith("data.train.views") for key in keys):
         folders = [f"{view}={folder}" for view, folder in config.data.train.views.items() if folder]

@@ -46,7 +46,7 @@ def config_from_params(params: Mapping[str, str]) -> Config | None:
         *sections, name = key.split(".")
         node: Any = tree
         for section in sections:
-            node = node.get(section) if isinstance(node, dict) else None
+            node = node.setdefault(section, {}) if isinstance(node, dict) else None  # free names may have sections
         if not isinstance(node, dict):
             return None
         if isinstance(node.get(name), dict):  # a mapping that is not empty: its names are parameters of their own

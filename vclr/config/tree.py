@@ -2,7 +2,8 @@
 its YAML file changes.
 
 The roots `model dataloader optimizer train` carry the reference's keys; `data views proposals evaluation launcher
-tracking compat` are our own. The tables of `configs/README.md` are generated from what each setting says here.
+tracking compat detectron2` are our own. The tables of `configs/README.md` are generated from what each setting
+says here.
 
 This module imports no torch, because Snakemake reads configurations too.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from vclr.config.data import DataConfig, EvaluationConfig, ProposalsConfig, ViewsConfig
 from vclr.config.dataloader import DataloaderConfig
+from vclr.config.detectron2 import Detectron2Config
 from vclr.config.launcher import LauncherConfig, TrackingConfig
 from vclr.config.model import ModelConfig
 from vclr.config.setting import Changes, Setting, section, settings_of
@@ -34,6 +36,7 @@ class Config:
     launcher: LauncherConfig = section(LauncherConfig, changes="nothing")
     tracking: TrackingConfig = section(TrackingConfig, changes="nothing")
     compat: CompatConfig = section(CompatConfig)
+    detectron2: Detectron2Config = section(Detectron2Config)
 
 
 def changed_by(key: str) -> Changes:

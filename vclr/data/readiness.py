@@ -11,8 +11,9 @@ from pathlib import Path
 from vclr.catalog.views import REFUSE
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
-from vclr.config import Config, evaluates_while_training
+from vclr.config import Config, check_training, evaluates_while_training
 from vclr.data.data_sets import evaluated_groups, missing_files, test_set, training_set
+from vclr.detectron2_package import find_model_config
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
@@ -85,9 +86,13 @@ def check_names(config: Config) -> CocoFile | None:
     """Check the names in an experiment, as far as the existing data allows; return the test set if that needed it.
 
     Raises:
-        UsageError: a view, data set or protocol is unknown (names the nearest), or proposals would be added twice.
-        UserError: the test set lacks a class of `evaluation.groups`.
+        UsageError: a view, data set or protocol is unknown (names the nearest), or proposals would be added twice; or a
+            setting has no effect on the model of detectron2 that the experiment names, or there is no such model.
+        UserError: the test set lacks a class of `evaluation.groups`, or detectron2 is needed and not installed.
     """
+    check_training(config)
+    if config.detectron2.config:
+        find_model_config(config.detectron2.config)
     train = training_set(config)
     check_view_names(config.views, train)
     if train.proposals:

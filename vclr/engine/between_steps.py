@@ -17,7 +17,7 @@ from vclr.engine.run_folder import RunFolder
 from vclr.engine.same_training import evaluation_hash
 from vclr.engine.shared_evaluation import evaluate_model
 from vclr.engine.signals import StopSignals
-from vclr.engine.state import TrainState
+from vclr.engine.state import State
 from vclr.errors import first_line
 from vclr.evaluation.best import early_end
 from vclr.evaluation.evaluate import open_test_set
@@ -27,13 +27,13 @@ from vclr.structures import Batch
 log = logging.getLogger("vclr.train")
 
 
-def is_evaluated(state: TrainState) -> bool:
+def is_evaluated(state: State) -> bool:
     """Tell whether the training evaluates at this iteration."""
     period = state.config.train.eval_period
     return period > 0 and state.iteration > 0 and state.iteration % period == 0
 
 
-def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -> None:
+def evaluate(state: State, journal: Journal | None, signals: StopSignals) -> None:
     """Evaluate student and teacher on all processes and log the results on the first one, unless they are logged."""
     iteration = state.iteration
     if on_first_process(lambda: journal is not None and iteration in journal.evaluated):
@@ -49,7 +49,7 @@ def evaluate(state: TrainState, journal: Journal | None, signals: StopSignals) -
         keep_picture(journal, iteration, lambda folder: write_examples(state.detectors, samples, folder))
 
 
-def show_batch(state: TrainState, journal: Journal | None, batch: Batch) -> None:
+def show_batch(state: State, journal: Journal | None, batch: Batch) -> None:
     """Let MLflow show the batch of the first step, and of each step after which the training evaluates."""
     if journal and (state.iteration == 1 or is_evaluated(state)):
         keep_picture(journal, state.iteration, lambda folder: write_batch_picture(batch, folder))
@@ -65,7 +65,7 @@ def keep_picture(journal: Journal, iteration: int, write: Callable[[Path], objec
         log.warning("iteration %d: no picture for MLflow: %s", iteration, first_line(error))
 
 
-def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
+def ends_early(state: State, folder: RunFolder, journal: Journal | None) -> bool:
     """After an evaluation, keep the checkpoint if it is the best one, and tell whether the training ends here.
 
     The first process decides for all.
@@ -75,7 +75,7 @@ def ends_early(state: TrainState, folder: RunFolder, journal: Journal | None) ->
     return on_first_process(lambda: judge(state, folder, journal))
 
 
-def judge(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool:
+def judge(state: State, folder: RunFolder, journal: Journal | None) -> bool:
     """Do on the first process what `ends_early` says."""
     assert journal
     metric, iteration = best_metric(state.config), state.iteration
@@ -98,7 +98,7 @@ def judge(state: TrainState, folder: RunFolder, journal: Journal | None) -> bool
     return is_end
 
 
-def save(state: TrainState, folder: RunFolder, journal: Journal | None) -> None:
+def save(state: State, folder: RunFolder, journal: Journal | None) -> None:
     """Write a checkpoint on the first process, unless the last one is of this iteration."""
     if journal and folder.checkpoints.saved != state.iteration:
         journal.sync()

@@ -18,7 +18,7 @@ from vclr.config import Config
 from vclr.engine.missing_views import MissingViews
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.signals import StoppedError
-from vclr.engine.state import TrainState
+from vclr.engine.state import State
 from vclr.errors import UserError
 from vclr.evaluation.caps import format_metrics
 from vclr.evaluation.tally import Metrics
@@ -108,7 +108,7 @@ class Journal:
         with suppress(OSError):
             self.handler.close()
 
-    def step(self, state: TrainState, losses: dict[str, float], lr: float, data_seconds: float) -> None:
+    def step(self, state: State, losses: dict[str, float], lr: float, data_seconds: float) -> None:
         """Report the step that has just been taken."""
         iteration = state.iteration
         for name, value in {**losses, "loss": sum(losses.values()), "data_seconds": data_seconds}.items():

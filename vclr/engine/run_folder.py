@@ -206,9 +206,10 @@ class RunFolder:
         config = check_form(checkpoint, name)
         if "iteration" not in checkpoint:
             raise UserError(f"{name}: holds only weights; start a training from them with train.init_checkpoint")
-        if self._built is None or self._built.config != config.model:
-            self._built = build_model(config)
-        check_fit(checkpoint, self._built, name)
+        if not config.detectron2.config:  # whose models are compared when they are built
+            if self._built is None or self._built.config != config.model:
+                self._built = build_model(config)
+            check_fit(checkpoint, self._built, name)
         iteration, journal = checkpoint["iteration"], checkpoint.get("journal")
         if journal and (logged := [number for number in self._logged if number <= iteration]):
             since = iteration - logged[-1]

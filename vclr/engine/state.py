@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vclr.catalog.weights import STUDENT, TEACHER
-from vclr.config import Config, dump_config
+from vclr.config import Config, dump_config, say_milestones
 from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler, load_schedule
 from vclr.engine.teacher import Teacher
@@ -23,6 +23,35 @@ from vclr.structures import Size
 from vclr.tracking.secrets import redact_config
 
 log = logging.getLogger("vclr.train")
+
+
+class State(Protocol):
+    """What the loop of a training needs to know about its state, whatever is trained."""
+
+    config: Config
+    iteration: int
+    grad_norm: float
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def detectors(self) -> dict[str, Detector]:
+        """What is evaluated, by the name of the weights."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training computes."""
+
+    def say_schedule(self) -> str:
+        """Say in one line how the learning rate changes."""
+
+    def initialize(self, path: str) -> None:
+        """Start from the weights of a file."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a checkpoint."""
+
+    def load_state_dict(self, checkpoint: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
 
 
 class TrainState:
@@ -38,7 +67,7 @@ class TrainState:
         has_teacher = config.train.model_ema.enabled
         self.teacher = Teacher(self.student, config.train.model_ema.decay) if has_teacher else None
         self.wrapped_student = self._wrap_student()
-        self.optimizer = build_optimizer(self.student, config.optimizer)
+        self.optimizer: torch.optim.Optimizer = build_optimizer(self.student, config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
         self.scaler = self._new_scaler()
         self.iteration = 0
@@ -50,6 +79,15 @@ class TrainState:
     def detectors(self) -> dict[str, Detector]:
         """What is evaluated, by the name of the weights: the student and, if there is one, the teacher."""
         return {STUDENT: self.student, **({TEACHER: self.teacher.detector} if self.teacher else {})}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training computes."""
+        return self.student.pixel_mean.device
+
+    def say_schedule(self) -> str:
+        """Say in one line when the learning rate is lowered."""
+        return say_milestones(self.config)
 
     @property
     def images_at_once(self) -> int:

@@ -139,19 +139,20 @@ class Generators:
     """The random generators of a step. An image's depend on its place in the whole batch, not on the process."""
 
     def __init__(self, seed: int, iteration: int, num_images: int, group_size: int, device: torch.device) -> None:
-        torch.manual_seed(_mix(seed, iteration, rank()))  # dropout
+        torch.manual_seed(mix(seed, iteration, rank()))  # dropout
         places = range(rank() * num_images, (rank() + 1) * num_images)
         # Images of one group get equal generators, wherever they are. If the batch is one group, that is the generator
         # of its first image in `of_images`: SeedSequence takes missing numbers for zeros. Old trainings need it so.
         of_groups: list[tuple[int, ...]] = [()] * num_images
         if group_size:
             of_groups = [(group, 2) for group in groups_of_images(num_images, group_size, rank())]
-        self.of_gray = [torch.Generator().manual_seed(_mix(seed, iteration, *group)) for group in of_groups]
-        self.of_images = [torch.Generator().manual_seed(_mix(seed, iteration, place, 0)) for place in places]
-        self.of_points = [torch.Generator(device).manual_seed(_mix(seed, iteration, place, 1)) for place in places]
+        self.of_gray = [torch.Generator().manual_seed(mix(seed, iteration, *group)) for group in of_groups]
+        self.of_images = [torch.Generator().manual_seed(mix(seed, iteration, place, 0)) for place in places]
+        self.of_points = [torch.Generator(device).manual_seed(mix(seed, iteration, place, 1)) for place in places]
 
 
-def _mix(*numbers: int) -> int:
+def mix(*numbers: int) -> int:
+    """Return one seed made of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vclr.config import Config, say_milestones
+from vclr.config import Config
 from vclr.config.checks import check_processes
 from vclr.data.loader import TrainingLoader, read_batches
 from vclr.data.readiness import check_experiment
@@ -24,14 +24,12 @@ from vclr.engine.distributed import joined_processes, on_first_process, rank, wa
 from vclr.engine.ending import naming_causes, recording_failure
 from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.missing_views import MissingViews
-from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.same_training import hash_run
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
-from vclr.engine.state import TrainState
-from vclr.engine.step import training_step
+from vclr.engine.state import State
+from vclr.engine.trained import begin_state, choose_step
 from vclr.environment import describe_environment
-from vclr.losses.objective import Objective
 from vclr.structures import Batch
 from vclr.tracking.run import TrackedRun
 from vclr.tracking.run_files import FAILED, RunFiles
@@ -76,7 +74,7 @@ def train(
         samples = TrainingSamples(config)
         config = with_batch_size(config, samples, device, checkpoint, lambda: signals.check(None), quiet)
         folder.config = config
-        state = TrainState(config, device)
+        state = begin_state(config, device)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
         missing = MissingViews(samples.views.count_missing())
@@ -87,7 +85,7 @@ def train(
             naming_causes(),  # before the loader closes, which may take a while
         ):
             where = describe_device(device, config.train.device)
-            log.info("training on %s; %s", where, say_milestones(config))
+            log.info("training on %s; %s", where, state.say_schedule())
             if rank() == 0 and (said := samples.say_costs()):
                 log.info("%s", said)
             run_iterations(state, batches, folder, journal, signals, missing, on_step)
@@ -125,7 +123,7 @@ def open_folder(
     return folder, folder.load_checkpoint() if goes_on and rank() else checkpoint
 
 
-def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
+def restore(state: State, checkpoint: dict[str, Any] | None) -> dict[str, Any] | None:
     """Load the checkpoint or the first weights into a state; return the journal's part of the checkpoint."""
     if checkpoint:
         state.load_state_dict(checkpoint)
@@ -139,7 +137,7 @@ def restore(state: TrainState, checkpoint: dict[str, Any] | None) -> dict[str, A
 @contextmanager
 def open_journal(
     folder: RunFolder,
-    state: TrainState,
+    state: State,
     averages: dict[str, Any] | None,
     quiet: bool,
     kept: MemoryHandler,
@@ -151,7 +149,7 @@ def open_journal(
         yield None
         return
     folder.done.unlink(missing_ok=True)
-    folder.write_description(describe_environment(state.student.pixel_mean.device))
+    folder.write_description(describe_environment(state.device))
     training = hash_run(state.config, folder.data_hashes)
     # Without a checkpoint, the same training may have been killed before its first one.
     continues = state.iteration > 0 or (resume and RunFiles(folder.path).is_of(training))
@@ -168,7 +166,7 @@ def open_journal(
 
 
 def run_iterations(
-    state: TrainState,
+    state: State,
     batches: Iterator[Batch],
     folder: RunFolder,
     journal: Journal | None,
@@ -178,7 +176,7 @@ def run_iterations(
 ) -> None:
     """Take steps until `train.max_iter` or an early end, with checkpoints and evaluations along the way."""
     config = state.config.train
-    objective = Objective(state.config.model.criterion)
+    take_step = choose_step(state, folder.path)
     while True:
         stop_or_evaluate(state, folder, journal, signals)
         if ends_early(state, folder, journal) or state.iteration == config.max_iter:
@@ -188,9 +186,9 @@ def run_iterations(
         data_seconds = time.perf_counter() - started
         lr = state.optimizer.param_groups[-1]["lr"]
         try:
-            losses = training_step(state, batch, objective)
-        except FloatingPointError as error:
-            raise keep_for_replay(error, state, batch, folder.path) from None
+            losses = take_step(batch)
+        except FloatingPointError:
+            raise
         except Exception:
             if signals.requested and config.compile and world_size() == 1:
                 continue  # the signal that ended the compiler, and so the step, also asks this process to stop
@@ -207,7 +205,7 @@ def run_iterations(
 
 
 @contextmanager
-def saving_if_it_fails(state: TrainState, folder: RunFolder, journal: Journal | None) -> Iterator[None]:
+def saving_if_it_fails(state: State, folder: RunFolder, journal: Journal | None) -> Iterator[None]:
     """Save everything before an error of the block ends the training."""
     try:
         yield
@@ -216,7 +214,7 @@ def saving_if_it_fails(state: TrainState, folder: RunFolder, journal: Journal | 
         raise
 
 
-def stop_or_evaluate(state: TrainState, folder: RunFolder, journal: Journal | None, signals: StopSignals) -> None:
+def stop_or_evaluate(state: State, folder: RunFolder, journal: Journal | None, signals: StopSignals) -> None:
     """Stop if a process received a signal; otherwise evaluate every `train.eval_period` iterations.
 
     Raises:

@@ -20,6 +20,7 @@ from vclr.data.loader import list_test_batches, read_batches, test_loader
 from vclr.data.samples import TestSample, TestSamples, make_test_sample
 from vclr.device import autocast, float32_precision
 from vclr.models.detector import Detector
+from vclr.models.detectron2_model import Detectron2Outputs
 from vclr.models.postprocess import postprocess
 from vclr.ops.nms import nms
 from vclr.progress import Progress
@@ -99,8 +100,10 @@ def predict_samples(
     return [merge_flipped(pair, model) for pair in zip(*found, strict=True)] if flip else found[0]
 
 
-def mirror(outputs: Outputs) -> Outputs:
+def mirror(outputs: Outputs | Detectron2Outputs) -> Outputs | Detectron2Outputs:
     """Return what the detector found in mirror images as it lies in the images; only what `postprocess` reads."""
+    if isinstance(outputs, Detectron2Outputs):
+        return replace(outputs, is_mirrored=True)
     assert outputs.mask_features is not None
     center = outputs.pred_boxes.new_tensor([1.0, 0, 0, 0])
     boxes = center + outputs.pred_boxes * (1 - 2 * center)

@@ -51,7 +51,8 @@ def settings_hash(config: Config) -> str:
             config.evaluation, files=REBUILT, protocols=[], test_sets={}, groups=evaluated_groups(config)
         ),
     )
-    return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation"))
+    foreign = ("detectron2",) if config.detectron2.config else ()
+    return config_hash(evaluated, ("model", "dataloader", "train", "data", "evaluation", *foreign))
 
 
 def describe(config: Config, checkpoint: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The content of a vclr checkpoint, checked completely before any of it is used.
 
 Its keys: `model`, `teacher` (None without one), `optimizer`, `scheduler`, `loader`, `rng`, `iteration`, `config`; and
-`scaler`, `reference`, `journal`, which earlier versions did not write. Weights extracted from a checkpoint may come
-with its `config` alone.
+`scaler`, `reference`, `journal`, which earlier versions did not write; and `detectron2` for a model of that package.
+Weights extracted from a checkpoint may come with its `config` alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vclr.models.optimizer_state import FLOATS, check_moments, check_rates
 
 POSITION = ("optimizer", "scheduler", "loader", "rng", "iteration")  # the position of a training, beside its weights
 OWN = ("loader", "rng")  # keys that no other program writes
+MARK = "detectron2"  # in a checkpoint of a model of detectron2: its configuration, as YAML
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
@@ -44,6 +45,8 @@ def check_form(content: Mapping[Any, Any], name: str, must_be_finite: bool = Tru
     Raises:
         UserError: says in one line which part is wrong, and how.
     """
+    if MARK in content:
+        return _check_detectron2(content, name, must_be_finite)
     holds_position = any(key in content for key in POSITION)
     for key in ("config", "model", *(("teacher", *POSITION) if holds_position else ())):
         if key not in content:
@@ -70,6 +73,25 @@ def check_form(content: Mapping[Any, Any], name: str, must_be_finite: bool = Tru
         _check_scaler(content.get("scaler"), is_half, f"{name}: scaler")
     if "reference" in content:
         _check_reference(content["reference"], f"{name}: reference", must_be_finite)
+    if "journal" in content:
+        _check_journal(content["journal"], iteration, f"{name}: journal")
+    return config
+
+
+def _check_detectron2(content: Mapping[Any, Any], name: str, must_be_finite: bool) -> Config:
+    """Check a checkpoint of a model of detectron2, whose optimizer and sizes are not those of a detector."""
+    for key in ("config", "model", *POSITION):
+        if key not in content:
+            raise UserError(f"{name}: is not a complete checkpoint: it has no `{key}`")
+    config = _read_config(content["config"], name)
+    if not isinstance(content[MARK], str) or not config.detectron2.config:
+        raise UserError(f"{name}: {MARK}: is {_say(content[MARK])}, which does not fit its settings")
+    _check_weights(content["model"], f"{name}: model", must_be_finite)
+    iteration = content["iteration"]
+    if type(iteration) is not int or iteration < 0:
+        raise UserError(f"{name}: iteration: is {_say(iteration)}, not a number from 0")
+    _check_entries(content["loader"], {"next_batch": iteration}, f"{name}: loader")
+    _check_entries(content["rng"], {"seed": config.train.seed, "iteration": iteration}, f"{name}: rng")
     if "journal" in content:
         _check_journal(content["journal"], iteration, f"{name}: journal")
     return config

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vclr.coco.annotations import Json, encode_mask, encode_run_lengths
+from vclr.models.detectron2_model import Detectron2Outputs
 from vclr.ops.boxes import cxcywh_to_xyxy, inverse_sigmoid
 from vclr.ops.nms import nms
 from vclr.ops.run_lengths import run_lengths
@@ -18,7 +19,7 @@ MAX_PIXELS = 1 << 25  # of the masks that are encoded together
 
 @torch.no_grad()
 def postprocess(
-    outputs: Outputs,
+    outputs: Outputs | Detectron2Outputs,
     original_sizes: list[Size],
     max_detections: int,
     nms_threshold: float,
@@ -27,12 +28,14 @@ def postprocess(
     """Turn outputs into one `Predictions` per image.
 
     Args:
-        outputs: the detector's outputs for a batch, with masks.
+        outputs: the detector's outputs for a batch, with masks; or those of a model of detectron2.
         original_sizes: (height, width) of each image on disk.
         max_detections: how many queries are considered, best first.
         nms_threshold: IoU above which the worse of two boxes is dropped.
         form: of the masks. Scores depend on mask logits in any case.
     """
+    if isinstance(outputs, Detectron2Outputs):
+        return outputs.search(original_sizes, max_detections, nms_threshold, form)
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
     results = []
     images = zip(

@@ -14,7 +14,9 @@ from vclr.config import Config, evaluated_weights, with_weights
 from vclr.device import choose_device
 from vclr.errors import UserError
 from vclr.models.build import build_model
+from vclr.models.checkpoint import MARK, is_checkpoint
 from vclr.models.detector import Detector
+from vclr.models.detectron2_model import open_detectron2
 from vclr.models.weights import config_of, find_checkpoint, held_weights, load_weights, read_weights
 
 log = logging.getLogger("vclr")
@@ -26,9 +28,11 @@ def open_detector(
     """Open the detector of a checkpoint, ready for inference, with its configuration.
 
     Args:
-        checkpoint: a checkpoint, the folder of a training (its last checkpoint is taken), or weights of the reference.
+        checkpoint: a checkpoint, the folder of a training (its last checkpoint is taken), or weights of the reference
+            or of detectron2.
         device: auto, cpu, cuda ...
-        config_file: the configuration of weights that hold none (default: the published one).
+        config_file: the configuration of weights that hold none (default: the published one), or of detectron2's
+            model that they are of.
         weights: student or teacher (default: what the configuration says).
 
     Raises:
@@ -53,6 +57,10 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
     Raises:
         UserError: the weights do not fit, or the file lacks those of the teacher or the student.
     """
+    if config.detectron2.config:
+        return open_detectron2(config, content, name, device)
+    if content is not None and is_checkpoint(content) and MARK in content:
+        raise UserError(f"{name}: holds a model of detectron2; set {say_model(content, name)}")
     detector = build_model(config).to(device).eval()
     if content is not None:
         weights, held = evaluated_weights(config), held_weights(content)
@@ -61,3 +69,8 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
         report = load_weights(detector, content, weights == TEACHER, strict=True, name=name)
         log.info("%s: %s; %s", name, weights, report)
     return detector
+
+
+def say_model(content: Mapping[str, Any], name: str) -> str:
+    """Return the setting that names the model of detectron2 that a checkpoint holds."""
+    return f"detectron2.config={config_of(content, name).detectron2.config}"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vclr.catalog.weights import STUDENT, TEACHER
 from vclr.config import Config, config_from_text, load_config
+from vclr.detectron2_package import is_model_config
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
 from vclr.models import caffe2
@@ -293,6 +294,8 @@ def config_of(
 ) -> Config:
     """Return the configuration in a file of weights, else the given one, else the published one.
 
+    `config_file` may be of a model of detectron2: photos are then resized as it says.
+
     Raises:
         UsageError: settings are given for a file that has its own.
     """
@@ -300,6 +303,19 @@ def config_of(
         if config_file or overrides:
             raise UsageError(f"{source}: holds its own configuration; leave --config-file and settings out")
         return config_from_text(content["config"], str(source))
+    if config_file is not None and is_model_config(config_file):
+        return _config_of_model(config_file, overrides)
     if config_file is None and (num_queries := count_queries(content, str(source))) is not None:
         overrides = [f"model.num_queries={num_queries}", *overrides]
     return load_config(config_file, list(overrides))
+
+
+def _config_of_model(config_file: Path, overrides: Sequence[str]) -> Config:
+    """Return the default settings with a model of detectron2, and with the sizes to which that resizes photos."""
+    from vclr.models.detectron2_config import read_model_config, test_sizes
+
+    config = load_config(None, [f"detectron2.config={config_file}", *overrides])
+    if sizes := test_sizes(read_model_config(config.detectron2, torch.device("cpu"))):
+        mapper = config.dataloader.test.mapper
+        mapper.short_edge_length, mapper.max_size = sizes
+    return config
