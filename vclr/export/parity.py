@@ -4,8 +4,8 @@ Two cells of the memory whose logits differ by less than rounding may change ran
 of a query, which changes all that follows. So if the file ranks cells otherwise, the detector is run again from the
 cells that the file has chosen; the logits that it gives these cells must be in the same order up to the tolerance.
 
-A score is a mean over the pixels of its mask, and jumps when a pixel whose logit is zero up to rounding changes sides. So
-scores are compared with those that the detector gives the file's mask logits, which are compared themselves.
+A score is a mean over the pixels of its mask, and jumps when a pixel whose logit is zero up to rounding changes sides.
+So scores are compared with those that the detector gives the file's mask logits, which are compared themselves.
 """
 
 from __future__ import annotations
@@ -146,8 +146,9 @@ def _compare_outputs(outputs: Outputs, theirs: dict[str, np.ndarray], processing
     """Return the relative error of each output that holds numbers."""
     assert outputs.mask_embeds is not None and isinstance(outputs.mask_features, Tensor)
     if processing == INSIDE:
-        queries, masks = (torch.from_numpy(theirs[name]).to(outputs.pred_logits) for name in ("queries", "mask_logits"))
-        ours = _of_queries(outputs, queries.long(), masks)
+        device = outputs.pred_logits.device
+        queries, masks = (torch.from_numpy(theirs[name]).to(device) for name in ("queries", "mask_logits"))
+        ours = _of_queries(outputs, queries, masks)
     else:
         names = ("pred_logits", "pred_boxes", "mask_embeds", "mask_features")
         ours = {name: getattr(outputs, name) for name in names}
