@@ -15,7 +15,7 @@ from tests.models.test_detector import demo_config, shake
 from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE
 from vclr.cli import app
 from vclr.config import dump_config
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.inference import predict
 from vclr.export.about import About
 from vclr.export.exported import Exported, open_exported
@@ -152,6 +152,14 @@ def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message
     assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
     assert message in str(done.exception)
     assert not output.exists()
+
+
+def test_another_checkpoint_is_not_replaced(saved: tuple[Path, Path], tmp_path: Path):
+    other = tmp_path / "other.pt"
+    other.write_bytes(saved[0].read_bytes())
+    with pytest.raises(UsageError, match="choose another name"):
+        write_export(saved[0], other, ExportRequest("torch"), device="cpu", config_file=saved[1])
+    assert other.read_bytes() == saved[0].read_bytes()
 
 
 def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, saved: tuple[Path, Path]):

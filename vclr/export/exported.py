@@ -90,8 +90,18 @@ def open_exported(path: Path, num_threads: int = 0) -> Exported:
     """Open a file that `vclr export` wrote; onnxruntime gets so many threads (default: its choice).
 
     Raises:
-        UserError: the file is missing or damaged, or something else wrote it.
+        UserError: as `read_about`.
         UsageError: onnxruntime is not installed.
+    """
+    return Exported(path, read_about(path), num_threads)
+
+
+def read_about(path: Path) -> About:
+    """Return what a file says about itself.
+
+    Raises:
+        UserError: the file is missing or damaged, or something else wrote it.
+        UsageError: onnx is not installed.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; `vclr export` writes one")
@@ -106,4 +116,4 @@ def open_exported(path: Path, num_threads: int = 0) -> Exported:
         raise UserError(f"{path}: is not an ONNX file; write one with `vclr export`") from None
     if about is None:
         raise UserError(f"{path}: was not written by `vclr export`, so its processing is not known")
-    return Exported(path, about, num_threads)
+    return about

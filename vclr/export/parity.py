@@ -3,6 +3,9 @@
 Two cells of the memory whose logits differ by less than rounding may change ranks, and with the rank goes the content
 of a query, which changes all that follows. So if the file ranks cells otherwise, the detector is run again from the
 cells that the file has chosen; the logits that it gives these cells must be in the same order up to the tolerance.
+
+A score is a mean over the pixels of its mask, and jumps when a pixel whose logit is zero up to rounding changes sides.
+So scores are compared with those that the detector gives the file's mask logits, which are compared themselves.
 """
 
 from __future__ import annotations
@@ -143,20 +146,22 @@ def _compare_outputs(outputs: Outputs, theirs: dict[str, np.ndarray], processing
     """Return the relative error of each output that holds numbers."""
     assert outputs.mask_embeds is not None and isinstance(outputs.mask_features, Tensor)
     if processing == INSIDE:
-        ours = _of_queries(outputs, torch.from_numpy(theirs["queries"]).to(outputs.pred_logits.device))
+        device = outputs.pred_logits.device
+        queries, masks = (torch.from_numpy(theirs[name]).to(device) for name in ("queries", "mask_logits"))
+        ours = _of_queries(outputs, queries, masks)
     else:
         names = ("pred_logits", "pred_boxes", "mask_embeds", "mask_features")
         ours = {name: getattr(outputs, name) for name in names}
     return {name: _relative(torch.from_numpy(theirs[name]), own.cpu()) for name, own in ours.items()}
 
 
-def _of_queries(outputs: Outputs, queries: Tensor) -> dict[str, Tensor]:
-    """Return scores, boxes and mask logits of queries (b, k), in the form of the graph."""
+def _of_queries(outputs: Outputs, queries: Tensor, their_masks: Tensor) -> dict[str, Tensor]:
+    """Return scores, boxes and mask logits of queries (b, k), in the form of the graph; scores are of their masks."""
     found: dict[str, list[Tensor]] = {"scores": [], "boxes": [], "mask_logits": []}
     assert outputs.mask_embeds is not None and outputs.mask_features is not None
     for image, own in enumerate(queries):
         mask_logits = torch.einsum("qe,ehw->qhw", outputs.mask_embeds[image][own], outputs.mask_features[image])
-        found["scores"].append(score_queries(outputs.pred_logits[image][own], mask_logits))
+        found["scores"].append(score_queries(outputs.pred_logits[image][own], their_masks[image]))
         found["boxes"].append(cxcywh_to_xyxy(outputs.pred_boxes[image][own]).clamp(0, 1))
         found["mask_logits"].append(mask_logits)
     return {name: torch.stack(tensors) for name, tensors in found.items()}

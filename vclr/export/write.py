@@ -13,11 +13,11 @@ import torch
 import vclr
 from vclr.catalog.exports import INSIDE, OPSET
 from vclr.config import Config, evaluated_weights
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.evaluation.photo_arguments import find_photos
 from vclr.export.about import About
 from vclr.export.capture import capture
-from vclr.export.exported import Exported
+from vclr.export.exported import Exported, read_about
 from vclr.export.int8 import Int8Request, quantize
 from vclr.export.onnx_file import describe_onnx, write_onnx
 from vclr.export.packages import import_package
@@ -82,11 +82,12 @@ def write_export(
     Raises:
         UserError: the file does not do what the detector does, or does not find as much in int8; or one of those of
             `open_detector`, the formats and the photos.
-        UsageError: a package of the extra is missing.
+        UsageError: a package of the extra is missing, or another program wrote the file that is to be replaced.
     """
     if request.format == "onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             import_package(package)
+    _refuse_others(output)
     pictures = [read_image(photo) for photo in find_photos(photos)] if photos else draw_scenes()
     pictures += draw_nothing()
     detector, config = open_detector(checkpoint, "cpu" if request.format == "onnx" else device, config_file, weights)
@@ -99,6 +100,15 @@ def write_export(
         return _write(detector, about, request, pictures, work, output)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _refuse_others(output: Path) -> None:
+    """Refuse to replace what is no export, such as a checkpoint, whose first bytes are those of a program of torch."""
+    if output.exists():
+        try:
+            read_about(output)
+        except UserError as error:
+            raise UsageError(f"--output {error}; choose another name") from None
 
 
 def _write(
