@@ -5,8 +5,8 @@ of a query, which changes all that follows. So if the file ranks cells otherwise
 cells that the file has chosen; the logits that it gives these cells must be in the same order up to the tolerance.
 
 A score is a mean over the pixels of its mask, and jumps when a pixel whose logit is zero up to rounding changes sides.
-So scores are compared with those that the detector gives the file's mask logits, which are compared themselves; and such
-pixels do not count in the IoU of masks.
+So scores are compared with those that the detector gives the file's mask logits, which are compared themselves; and
+such pixels do not count in the IoU of masks.
 """
 
 from __future__ import annotations
