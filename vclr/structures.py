@@ -128,12 +128,14 @@ class Predictions:
         scores: (n,) float32 in [0, 1].
         masks: (n, h, w) bool at the original size; (n, 0, 0) unless they were asked for.
         encoded_masks: the masks as COCO's compressed RLE, if these were asked for.
+        queries: (n,) int64, the query of each object; None if that is not known.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     masks: np.ndarray
     encoded_masks: list[dict[str, Any]] | None = None
+    queries: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -38,6 +38,10 @@ def test_a_changed_mask_is_seen():
     ours, theirs = make_predictions([0.9, 0.8]), make_predictions([0.9, 0.8])
     theirs.masks[1, 5:20, 10:12] = False
     assert match_detections(ours, theirs, (40, 80)) == (0, 0.75)
+    # Only pixels that are undecided do not count.
+    undecided = np.zeros((40, 80), bool)
+    undecided[5:20, 10:11] = True
+    assert match_detections(ours, theirs, (40, 80), lambda number: undecided) == (0, 6 / 7)
 
 
 def test_only_a_tie_at_the_cut_may_differ():

@@ -5,19 +5,22 @@ of a query, which changes all that follows. So if the file ranks cells otherwise
 cells that the file has chosen; the logits that it gives these cells must be in the same order up to the tolerance.
 
 A score is a mean over the pixels of its mask, and jumps when a pixel whose logit is zero up to rounding changes sides.
-So scores are compared with those that the detector gives the file's mask logits, which are compared themselves.
+So scores are compared with those that the detector gives the file's mask logits, which are compared themselves; and
+such pixels do not count in the IoU of masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vclr.catalog.exports import INSIDE
 from vclr.device import float32_precision
@@ -127,8 +130,8 @@ def compare_batch(detector: Detector, exported: Exported, pixels: np.ndarray) ->
     sizes = [(height, width)] * len(pixels)
     ours = postprocess(outputs, sizes, about.max_detections, about.nms_threshold, MaskForm.PAINTED)
     pairs = [
-        match_detections(one, other, (height, width))
-        for one, other in zip(ours, exported.interpret(theirs, sizes), strict=True)
+        match_detections(one, other, (height, width), partial(_undecided_pixels, outputs, image, one))
+        for image, (one, other) in enumerate(zip(ours, exported.interpret(theirs, sizes), strict=True))
     ]
     return BatchParity(
         batch=len(pixels),
@@ -173,8 +176,23 @@ def _relative(theirs: Tensor, ours: Tensor) -> float:
     return difference if np.isfinite(difference) else float("inf")
 
 
-def match_detections(ours: Predictions, theirs: Predictions, size: Size) -> tuple[int, float]:
-    """Pair equal detections; return the number of those without a partner, and the lowest IoU of masks of a pair."""
+def _undecided_pixels(outputs: Outputs, image: int, found: Predictions, number: int) -> np.ndarray:
+    """Return the pixels (h, w) bool of an object whose mask logit is zero up to the tolerance."""
+    assert found.queries is not None and outputs.mask_embeds is not None and outputs.mask_features is not None
+    embed, features = outputs.mask_embeds[image, int(found.queries[number])], outputs.mask_features[image]
+    logits = torch.einsum("e,ehw->hw", embed, features)
+    size = found.masks.shape[1:]
+    painted = functional.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    return (painted.abs() <= TOLERANCE * logits.abs().max()).cpu().numpy()
+
+
+def match_detections(
+    ours: Predictions, theirs: Predictions, size: Size, undecided: Callable[[int], np.ndarray] | None = None
+) -> tuple[int, float]:
+    """Pair equal detections; return the number of those without a partner, and the lowest IoU of masks of a pair.
+
+    `undecided` returns pixels (h, w) of our object of a number that do not count; it is asked if the masks differ.
+    """
     if not len(ours) or not len(theirs):
         return len(ours) + len(theirs), 1.0
     distance = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(-1) / max(size)
@@ -188,7 +206,11 @@ def match_detections(ours: Predictions, theirs: Predictions, size: Size) -> tupl
         if any(one == mine or other == yours for mine, yours in pairs):
             continue
         pairs.append((one, other))
-        lowest = min(lowest, _mask_iou(ours.masks[one], theirs.masks[other]))
+        first, second = ours.masks[one], theirs.masks[other]
+        if undecided and (first != second).any():
+            decided = ~undecided(one)
+            first, second = first & decided, second & decided
+        lowest = min(lowest, _mask_iou(first, second))
     cut = min(ours.scores.min(), theirs.scores.min()) + TIE
     alone = [ours.scores[one] for one in set(range(len(ours))) - {one for one, _ in pairs}]
     alone += [theirs.scores[other] for other in set(range(len(theirs))) - {other for _, other in pairs}]

@@ -58,7 +58,8 @@ def postprocess(
             masks = paint_masks(mask_logits[top[kept]], original_size).cpu().numpy()
         elif form is MaskForm.ENCODED:
             encoded = encode_masks(mask_logits[top[kept]], original_size)
-        results.append(Predictions(boxes.cpu().numpy(), top_scores[kept].cpu().numpy(), masks, encoded))
+        queries = top[kept].cpu().numpy()
+        results.append(Predictions(boxes.cpu().numpy(), top_scores[kept].cpu().numpy(), masks, encoded, queries))
     return results
 
 
