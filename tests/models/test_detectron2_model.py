@@ -80,6 +80,8 @@ assert (back.masks == there.masks[..., ::-1]).all()
 assert np.allclose(back.boxes[:, [2, 0]], 180 - there.boxes[:, [0, 2]], atol=1e-4)
 assert not single.network.training and len(outputs.search([(120, 180)], 3, 0.7, MaskForm.NONE)[0]) <= 3
 
+assert len(predict(single, image, None, flip=True)) >= len(found)
+
 # A LazyConfig, which is a program.
 (folder / "theirs.py").write_text(f'''
 from detectron2 import model_zoo

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from logging.handlers import MemoryHandler
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +25,15 @@ from vclr.engine.distributed import joined_processes, on_first_process, rank, wa
 from vclr.engine.ending import naming_causes, recording_failure
 from vclr.engine.journal import Journal, keeping_log
 from vclr.engine.missing_views import MissingViews
+from vclr.engine.replay import keep_for_replay
 from vclr.engine.run_folder import RunFolder
 from vclr.engine.same_training import hash_run
 from vclr.engine.signals import EXIT_CODES, StoppedError, StopSignals
-from vclr.engine.state import State
-from vclr.engine.trained import begin_state, choose_step
+from vclr.engine.state import State, TrainState
+from vclr.engine.step import training_step
+from vclr.engine.trained import begin_state
 from vclr.environment import describe_environment
+from vclr.losses.objective import Objective
 from vclr.structures import Batch
 from vclr.tracking.run import TrackedRun
 from vclr.tracking.run_files import FAILED, RunFiles
@@ -212,6 +216,27 @@ def saving_if_it_fails(state: State, folder: RunFolder, journal: Journal | None)
     except BaseException:
         save(state, folder, journal)
         raise
+
+
+def choose_step(state: State, folder: Path) -> Callable[[Batch], dict[str, float]]:
+    """Return what takes a step of a state on a batch, and returns its losses.
+
+    If a step of the detector is not finite, it is kept in the run folder `folder` for `vclr train --replay`.
+    """
+    if not isinstance(state, TrainState):
+        from vclr.engine.detectron2_state import Detectron2State
+
+        assert isinstance(state, Detectron2State)
+        return state.step
+    objective = Objective(state.config.model.criterion)
+
+    def take_step(batch: Batch) -> dict[str, float]:
+        try:
+            return training_step(state, batch, objective)
+        except FloatingPointError as error:
+            raise keep_for_replay(error, state, batch, folder) from None
+
+    return take_step
 
 
 def stop_or_evaluate(state: State, folder: RunFolder, journal: Journal | None, signals: StopSignals) -> None:

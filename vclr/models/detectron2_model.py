@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vclr.coco.annotations import encode_mask
 from vclr.config import Config
+from vclr.detectron2_package import require_detectron2
 from vclr.errors import UserError, first_line
 from vclr.models.checkpoint import MARK
 from vclr.models.detector import Detector
@@ -153,6 +154,7 @@ def open_detectron2(
     Raises:
         UserError: detectron2 is not installed, or the weights do not fit the model.
     """
+    require_detectron2(f"detectron2.config={config.detectron2.config}")
     detector = Detectron2Detector(config, _choose_config(config, content, device)).to(device).eval()
     if content is not None:
         log.info("%s: %s", name, load_detectron2(detector, content, name, strict=True))
