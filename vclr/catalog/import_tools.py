@@ -40,7 +40,7 @@ IMPORT_TOOLS: dict[str, ImportTool] = {
     "cvat": ImportTool(
         "CVAT",
         "`CVAT for images 1.1` XML: boxes, polygons, masks, ellipses; or its COCO json",
-        "brush masks marked as crowds; rotated boxes; shapes with the same `group_id` stay apart",
+        "brush masks marked as crowds; rotated boxes; shapes with the same label and `group_id` are one object",
     ),
     "labelstudio": ImportTool(
         "Label Studio",
