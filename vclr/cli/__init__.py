@@ -11,7 +11,7 @@ import typer
 from vclr import __version__
 
 # They register their verbs.
-from vclr.cli import data, image_folders, inspecting, jobs, models, probe, proposals, results, tracking  # noqa: F401
+from vclr.cli import data, image_folders, importing, inspecting, jobs, models, probe, proposals, results, tracking  # noqa: F401
 from vclr.cli.examples import add_examples, example_of
 from vclr.cli.options import Misuse
 from vclr.cli.options import app as app

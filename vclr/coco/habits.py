@@ -9,7 +9,9 @@ from typing import Any
 from vclr.coco.checks import Json
 
 # Roboflow's name of `photo.jpg`: `photo_jpg.rf.HASH.jpg`.
-ROBOFLOW_NAME = re.compile(r"^(?P<stem>.+)_(?P<suffix>jpe?g|png|bmp|webp|tiff?|gif)\.rf\.[0-9A-Za-z_-]+\.\w+$", re.IGNORECASE)
+ROBOFLOW_NAME = re.compile(
+    r"^(?P<stem>.+)_(?P<suffix>jpe?g|png|bmp|webp|tiff?|gif)\.rf\.[0-9A-Za-z_-]+\.\w+$", re.IGNORECASE
+)
 # Label Studio's name of an uploaded `photo.jpg`: `1a2b3c4d-photo.jpg`.
 UPLOADED_NAME = re.compile(r"^[0-9a-f]{8}-(?P<name>.+)$")
 

@@ -1,8 +1,8 @@
 """Decode the run lengths of Label Studio's brush strokes; `vclr.pre_annotations.labelstudio` writes them.
 
 The format is that of the package rle-pack by thi.ng: the number of values (32 bits), the bits per value and the four
-possible bits per run (5, then 4 bits each, minus 1); then each run: a bit that says whether all its values are equal, two
-bits that say which of the four, its length minus 1, and the value, or all values.
+possible bits per run (5, then 4 bits each, minus 1); then each run: a bit that says whether all its values are equal,
+two bits that say which of the four, its length minus 1, and the value, or all values.
 """
 
 from __future__ import annotations

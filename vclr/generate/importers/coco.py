@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vclr.coco.habits import original_name, without_upload_hash
 from vclr.coco.checks import Json
+from vclr.coco.habits import original_name, without_upload_hash
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.generate.importers.coco_export import read_coco_export

@@ -46,7 +46,9 @@ def read_coco_export(
         UserError: one line that names the file, the entry and the problem.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in ("images", "annotations")):
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), list) for key in ("images", "annotations")
+    ):
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
     annotations = content["annotations"]
     categories = _read_categories(content, path, collector)

@@ -66,7 +66,9 @@ class Collector:
         """
         name = self.finder.find(named, entry, shorten)
         if name in self.photos:
-            raise UserError(f"{entry}: its photo {name} is also annotated in {self.photos[name].entry}; keep one of them")
+            raise UserError(
+                f"{entry}: its photo {name} is also annotated in {self.photos[name].entry}; keep one of them"
+            )
         header = self.finder.read_header(name)
         is_stored = False
         if size is not None:
@@ -74,7 +76,9 @@ class Collector:
             is_stored = is_stored_size(header, width, height)
             if not is_stored and (width, height) != (header.width, header.height):
                 turned = " turned upright by its EXIF data" if header.is_turned else ""
-                says = f"its size is {width}x{height}, but its photo {name} is {header.width}x{header.height} px{turned}"
+                says = (
+                    f"its size is {width}x{height}, but its photo {name} is {header.width}x{header.height} px{turned}"
+                )
                 raise UserError(f"{entry}: {says}; use the photos that were annotated")
             is_told = not header.is_turned or is_stored or header.orientation >= 5 and header.width != header.height
             if is_stored or not is_told:

@@ -65,7 +65,9 @@ def _find_file(source: Path) -> Path:
         raise UserError(f"{source}: does not exist{say_nearest(source)}")
     found = [source / XML] if (source / XML).is_file() else sorted((source / "annotations").glob(COCO))
     if len(found) != 1:
-        raise UserError(f"{source}: has {'no' if not found else 'more than one'} {XML} or annotations/{COCO}; name the file")
+        raise UserError(
+            f"{source}: has {'no' if not found else 'more than one'} {XML} or annotations/{COCO}; name the file"
+        )
     return found[0]
 
 

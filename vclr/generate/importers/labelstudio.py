@@ -33,8 +33,8 @@ NO_AREA = "regions without an area, left out"
 def import_labelstudio(source: Path, output: Path, images: Path | None = None, quiet: bool = False) -> str:
     """Write a COCO json of an export as JSON, JSON-MIN or COCO.
 
-    An uploaded photo `1a2b3c4d-photo.jpg` is also found as `photo.jpg`. Of each task, the newest annotation that was not
-    skipped is read, or else the newest prediction.
+    An uploaded photo `1a2b3c4d-photo.jpg` is also found as `photo.jpg`. Of each task, the newest annotation that was
+    not skipped is read, or else the newest prediction.
 
     Args:
         source: the json, or the folder of the COCO export.
@@ -108,7 +108,9 @@ def _choose(task: Json, entry: str, collector: Collector) -> list[Any] | None:
         done = predictions
     if not done:
         return None
-    newest = max(enumerate(done), key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0]))
+    newest = max(
+        enumerate(done), key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0])
+    )
     regions = newest[1].get("result")
     if not isinstance(regions, list):
         raise UserError(f"{entry}: an annotation has no list `result`")
@@ -129,7 +131,9 @@ def _photo_of(data: Json, entry: str) -> str:
     if "image" in paths:
         return paths["image"]
     if len(found) != 1:
-        raise UserError(f"{entry}: {'none' if not found else 'several'} of its data ({', '.join(data)}) is a photo's address")
+        raise UserError(
+            f"{entry}: {'none' if not found else 'several'} of its data ({', '.join(data)}) is a photo's address"
+        )
     return found[0]
 
 
@@ -152,7 +156,7 @@ def _value_of(region: Json) -> Json:
 
 
 def _labels_of(value: Json) -> list[str]:
-    """Return the labels of a region, in the list that is called after the tag: polygonlabels, brushlabels, labels ..."""
+    """Return the labels of a region, in the list called after its tag: polygonlabels, brushlabels, labels ..."""
     for key, labels in value.items():
         if key.endswith("labels") and isinstance(labels, list) and labels:
             return [str(label) for label in labels]

@@ -1,7 +1,7 @@
 """Whether coordinates belong to the upright photo or to its stored pixels, and how to turn them upright.
 
-Tools in a browser annotate the photo as it is shown, turned by its EXIF data. Others read the stored pixels. The size in
-the export tells which, if the orientation exchanges width and height.
+Tools in a browser annotate the photo as it is shown, turned by its EXIF data. Others read the stored pixels. The size
+in the export tells which, if the orientation exchanges width and height.
 """
 
 from __future__ import annotations

@@ -26,7 +26,16 @@ from vclr.json_text import decode_text
 WITHOUT_CLASSES = "object"
 NO_CLASS = "regions without a class, left out"
 ONE_CLASS = f"regions of a file without attributes, imported as the class `{WITHOUT_CLASSES}`"
-USUAL = ("class", "label", "name", "category", "type", "object", "object_name", "class_name")  # of the class's attribute
+USUAL = (
+    "class",
+    "label",
+    "name",
+    "category",
+    "type",
+    "object",
+    "object_name",
+    "class_name",
+)  # of the class's attribute
 COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
 
 
@@ -58,7 +67,7 @@ def import_via(source: Path, output: Path, images: Path | None = None, attribute
         raise UserError(f"{source}: is not a json or csv file{'' if source.exists() else say_nearest(source)}")
     collector = Collector(source, images or source.parent)
     if source.suffix.lower() == ".csv":
-        photos, options = _read_csv(source), {}
+        photos, options = _read_csv(source), dict[str, Any]()
     else:
         content = read_json(source)
         if isinstance(content, dict) and isinstance(content.get("annotations"), list):
@@ -90,7 +99,11 @@ def read_via(content: Any, source: Path) -> tuple[dict[str, list[Region]], Json]
 
 
 def _is_photo(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("filename"), str) and isinstance(entry.get("regions"), (list, dict))
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("filename"), str)
+        and isinstance(entry.get("regions"), (list, dict))
+    )
 
 
 def _region_of(region: Any, entry: str) -> Region:
@@ -145,13 +158,17 @@ def add_photos(photos: dict[str, list[Region]], options: Json, attribute: str, c
             try:
                 _add_region(label, region, photo, collector)
             except (KeyError, TypeError, ValueError) as error:
-                says = f"its shape has no {error}" if isinstance(error, KeyError) else f"its shape is not usable: {error}"
+                says = (
+                    f"its shape has no {error}" if isinstance(error, KeyError) else f"its shape is not usable: {error}"
+                )
                 raise UserError(f"{region.entry}: {says}") from None
 
 
 def _find_attribute(regions: list[Region], attribute: str, source: Path) -> str:
     """Return the attribute that holds the class; "" if no region has any."""
-    counts = Counter(key for region in regions for key, value in region.attributes.items() if value not in ("", None, {}))
+    counts = Counter(
+        key for region in regions for key, value in region.attributes.items() if value not in ("", None, {})
+    )
     if attribute:
         if attribute not in counts:
             raise UsageError(f"--attribute {attribute}: no region has it; they have {', '.join(counts) or 'none'}")
@@ -171,7 +188,9 @@ def _class_of(value: Any, names: Any) -> str:
         value = chosen[0] if chosen else ""
     text = str(value).strip() if isinstance(value, (str, int)) else ""
     shown = names.get(text) if isinstance(names, dict) else None
-    return shown if text.isdecimal() and isinstance(shown, str) and shown else text  # a number stands for its description
+    return (
+        shown if text.isdecimal() and isinstance(shown, str) and shown else text
+    )  # a number stands for its description
 
 
 def _add_region(label: str, region: Region, photo: OpenPhoto, collector: Collector) -> None:

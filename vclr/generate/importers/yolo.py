@@ -108,7 +108,9 @@ def _expand(place: str, source: Path, collector: Collector) -> Iterator[str]:
         start = "" if below == "." else f"{below}/"
         yield from (name for name in finder.names if name.startswith(start))
         return
-    raise UserError(f"{source}: its photos in {folder} are outside of {finder.folder.path}; name their folder with --images")
+    raise UserError(
+        f"{source}: its photos in {folder} are outside of {finder.folder.path}; name their folder with --images"
+    )
 
 
 class _Labels:

@@ -1,4 +1,4 @@
-"""Find the photos, the labels and the class names of a YOLO data set: data.yaml, or the folders that other tools write."""
+"""Find the photos, the labels and the class names of a YOLO data set: data.yaml, or folders of labels."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def _find_settings(folder: Path) -> Path | None:
 
 
 def _find_names(folder: Path) -> Path | None:
-    return next((place / name for place in (folder, folder.parent) for name in NAME_FILES if (place / name).is_file()), None)
+    return next(
+        (place / name for place in (folder, folder.parent) for name in NAME_FILES if (place / name).is_file()), None
+    )
 
 
 def _read_names(path: Path) -> dict[int, str]:
@@ -131,7 +133,9 @@ def _names_of(content: dict[str, Any], path: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
-        raise UserError(f"{path}: `names` is neither a list nor numbers with names; name the classes with --classes FILE")
+        raise UserError(
+            f"{path}: `names` is neither a list nor numbers with names; name the classes with --classes FILE"
+        )
     try:
         return {int(number): str(name) for number, name in names.items()}
     except (TypeError, ValueError):
