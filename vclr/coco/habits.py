@@ -24,16 +24,22 @@ def find_root_category(categories: list[Any], used: Collection[Any]) -> Json | N
         used: the ids of categories that have annotations.
     """
     first = categories[0] if categories else None
-    if not isinstance(first, dict) or first.get("supercategory") not in ("none", None) or first.get("id") in used:
+    if not isinstance(first, dict) or first.get("supercategory") not in ("none", None):
+        return None
+    if str(first.get("id")) in map(str, used):
         return None
     others = [one.get("supercategory") for one in categories[1:] if isinstance(one, dict)]
     return first if others and all(above == first.get("name") for above in others) else None
 
 
+def last_part(name: str) -> str:
+    """Return a file's name without its folders, with slashes or backslashes."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
 def original_name(image: Json) -> str | None:
     """Return the name that a photo had before Roboflow renamed it; None if it did not."""
-    name = str(image.get("file_name", "")).replace("\\", "/").rpartition("/")[2]
-    match = ROBOFLOW_NAME.match(name)
+    match = ROBOFLOW_NAME.match(last_part(str(image.get("file_name", ""))))
     if match is None:
         return None
     extra = image.get("extra")
@@ -51,6 +57,12 @@ def without_upload_hash(name: str) -> str:
 def is_windows_path(name: Any) -> bool:
     """Tell whether a name has the backslashes of a path on Windows."""
     return isinstance(name, str) and "\\" in name
+
+
+def is_label_studio_path(name: Any) -> bool:
+    """Tell whether a name is an address or a path of Label Studio's own storage, and not one below a folder."""
+    slashed = name.replace("\\", "/") if isinstance(name, str) else ""
+    return "/data/local-files/" in slashed or "label-studio/" in slashed or "data/media/upload/" in slashed
 
 
 def is_brush_crowd(annotation: Json) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.coco.checks import Json
-from vclr.coco.habits import original_name, without_upload_hash
+from vclr.coco.habits import last_part, original_name, without_upload_hash
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.generate.importers.coco_export import read_coco_export
@@ -36,4 +36,4 @@ def import_coco(source: Path, output: Path, images: Path | None = None, keep_cro
 
 def rename(image: Json) -> str:
     """Return the name that a photo had before Roboflow or Label Studio renamed it, or else its name."""
-    return original_name(image) or without_upload_hash(str(image["file_name"]).replace("\\", "/").rpartition("/")[2])
+    return original_name(image) or without_upload_hash(last_part(str(image["file_name"])))

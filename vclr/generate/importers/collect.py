@@ -165,6 +165,10 @@ class OpenPhoto:
         """Add an object by COCO's RLE, which `check_segmentation` has accepted."""
         self.add_mask(label, to_mask(rle, self.height, self.width), entry, is_crowd)
 
+    def note(self, kind: str, entry: str) -> None:
+        """Count what was changed or left out."""
+        self._owner.notes.add(kind, entry)
+
     def finish(self) -> Photo:
         """Return the photo with its objects."""
         return Photo(self.name, self.header.height, self.header.width, self._objects, self._crowds)

@@ -63,7 +63,11 @@ def _find_file(source: Path) -> Path:
         return source
     if not source.is_dir():
         raise UserError(f"{source}: does not exist{say_nearest(source)}")
-    found = [source / XML] if (source / XML).is_file() else sorted((source / "annotations").glob(COCO))
+    found = (
+        [source / XML]
+        if (source / XML).is_file()
+        else sorted((*source.glob("*.xml"), *source.glob(f"annotations/{COCO}")))
+    )
     if len(found) != 1:
         raise UserError(
             f"{source}: has {'no' if not found else 'more than one'} {XML} or annotations/{COCO}; name the file"

@@ -11,6 +11,18 @@ from vclr.coco.annotations import to_mask
 from vclr.generate.importers.collect import OpenPhoto, Points
 from vclr.generate.importers.shapes import rectangle
 
+AROUND = "boxes around the outline of their own object, left out"
+TIGHT = 2.0  # pixels between such a box and the outline
+
+
+def is_around(corners: Sequence[float], outlines: Sequence[np.ndarray]) -> bool:
+    """Tell whether a box (left, top, right, bottom) is the one around some outlines of (n, 2) points."""
+    points = np.concatenate([*outlines, np.empty((0, 2))])
+    if not len(points):
+        return False
+    around = np.concatenate([points.min(0), points.max(0)])
+    return bool(np.abs(around - np.array(corners)).max() <= TIGHT)
+
 
 @dataclass
 class _Parts:
@@ -44,6 +56,7 @@ class Grouped:
     def add_to(self, photo: OpenPhoto) -> None:
         """Add the objects to their photo: as a box if they are one, with every pixel if a part is a mask."""
         for one in self._objects.values():
+            self._leave_out_boxes(one, photo)
             if not one.polygons and not one.masks and len(one.boxes) == 1:
                 photo.add_box(one.label, one.boxes[0], one.entry)
                 continue
@@ -55,6 +68,22 @@ class Grouped:
             drawn = [to_mask(usable, photo.height, photo.width)] if usable else []
             photo.add_mask(one.label, np.maximum.reduce([*one.masks, *drawn]), one.entry)
 
+    @staticmethod
+    def _leave_out_boxes(one: _Parts, photo: OpenPhoto) -> None:
+        """Leave out boxes around the outlines of their object, which converters from COCO write beside them."""
+        outlines = [np.asarray(points, dtype=float).reshape(-1, 2) for points in one.polygons]
+        outlines += [_corners_of(mask) for mask in one.masks if mask.any()]
+        kept = [box for box in one.boxes if not is_around(box, outlines)]
+        for _ in range(len(one.boxes) - len(kept)):
+            photo.note(AROUND, one.entry)
+        one.boxes = kept
+
     def _of(self, label: str, entry: str, group: str | None) -> _Parts:
         key = entry if group is None else (label, group)
         return self._objects.setdefault(key, _Parts(label, entry))
+
+
+def _corners_of(mask: np.ndarray) -> np.ndarray:
+    """Return the first and the last corner of the box around a mask, (2, 2), x before y."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], dtype=float)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -17,6 +19,7 @@ from vclr.generate.importers.brush import decode_brush
 from vclr.generate.importers.coco import rename
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
+from vclr.generate.importers.grouped import Grouped, is_around
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.progress import track
@@ -77,6 +80,7 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
         raise UserError(f"{entry}: its regions have different values of original_width and original_height")
     photo = collector.open(named, entry, next(iter(sizes), None), without_upload_hash)
     labeled = {region.get("id") for region in regions if _labels_of(_value_of(region))}
+    usable = []
     for number, region in enumerate(regions):
         place = f"{entry}: region {region.get('id', number)}"
         value = _value_of(region)
@@ -89,11 +93,49 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
             raise UserError(f"{place}: the photo was rotated in Label Studio; rotate it back there and export again")
         if len(labels) > 1:
             collector.notes.add(SEVERAL_LABELS, place)
-        try:
-            _add_region(labels[0], value, photo, place, collector)
-        except (TypeError, ValueError, KeyError) as error:
-            says = f"has no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{place}: {says}") from None
+        usable.append(_Region(labels[0], value, place))
+    grouped = Grouped()
+    for region, group in zip(usable, _find_groups(usable, photo), strict=True):
+        with _naming(region.entry):
+            _add_region(region, group, grouped, photo)
+    grouped.add_to(photo)
+
+
+class _Region(NamedTuple):
+    """A labeled region: its label, what describes it, and what messages call it."""
+
+    label: str
+    value: Json
+    entry: str
+
+
+@contextmanager
+def _naming(entry: str) -> Iterator[None]:
+    """Name the region in errors of its values."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError) as error:
+        says = f"has no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{entry}: {says}") from None
+
+
+def _find_groups(regions: list[_Region], photo: OpenPhoto) -> list[str | None]:
+    """Return the group of each region: a rectangle and the outlines right after it, if it is the box around them.
+
+    The converter of Label Studio's own SDK writes the objects of a COCO json like this.
+    """
+    groups: list[str | None] = [None] * len(regions)
+    for start, region in enumerate(regions):
+        if not _is_upright_rectangle(region.value):
+            continue
+        end = start + 1
+        while end < len(regions) and regions[end].label == region.label and "points" in regions[end].value:
+            end += 1
+        with _naming(region.entry):
+            outlines = [_outline_of(other.value, photo) for other in regions[start + 1 : end]]
+            if is_around(_corners_of(region.value, photo), outlines):
+                groups[start:end] = [str(start)] * (end - start)
+    return groups
 
 
 def _choose(task: Json, entry: str, collector: Collector) -> list[Any] | None:
@@ -167,31 +209,52 @@ def _is_shape(value: Json) -> bool:
     return any(key in value for key in ("rle", "points", "radiusX", "width"))
 
 
-def _add_region(label: str, value: Json, photo: OpenPhoto, entry: str, collector: Collector) -> None:
-    """Add a region, whose coordinates are percentages of the photo's sides."""
-    sides = np.array([photo.width, photo.height]) / 100
+def _is_upright_rectangle(value: Json) -> bool:
+    return (
+        not {"rle", "points", "radiusX"} & value.keys() and {"width", "height"} <= value.keys() and not _turned(value)
+    )
+
+
+def _turned(value: Json) -> float:
+    """Return by how many degrees a region is turned, clockwise."""
+    return float(value.get("rotation") or 0) % 360
+
+
+def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: OpenPhoto) -> None:
+    label, value, entry = region
     if "rle" in value:
-        photo.add_mask(label, decode_brush(value["rle"], photo.height, photo.width), entry)
+        grouped.mask(label, decode_brush(value["rle"], photo.height, photo.width), entry, group)
     elif "points" in value:
-        points = np.array(value["points"], dtype=float)
-        if points.ndim != 2 or points.shape[1] != 2:
-            raise ValueError("its points are not pairs of numbers")
-        photo.add_polygons(label, [points * sides], entry)
+        grouped.polygon(label, _outline_of(value, photo), entry, group)
     elif "radiusX" in value:
-        (x, y), (radius_x, radius_y) = _pair(value, "x", "y") * sides, _pair(value, "radiusX", "radiusY") * sides
-        outline = ellipse(x, y, radius_x, radius_y)
-        photo.add_polygons(label, [rotate(outline, (x, y), float(value.get("rotation") or 0))], entry)
+        x, y = _pair(value, "x", "y", photo)
+        outline = ellipse(x, y, *_pair(value, "radiusX", "radiusY", photo))
+        grouped.polygon(label, rotate(outline, (x, y), _turned(value)), entry, group)
+    elif _is_upright_rectangle(value):
+        grouped.box(label, _corners_of(value, photo), entry, group)
     elif "width" in value and "height" in value:
-        left, top = _pair(value, "x", "y") * sides
-        right, bottom = (left, top) + _pair(value, "width", "height") * sides
-        turned = float(value.get("rotation") or 0)
-        if turned % 360:  # around its first corner
-            photo.add_polygons(label, [rotate(rectangle(left, top, right, bottom), (left, top), turned)], entry)
-        else:
-            photo.add_box(label, (left, top, right, bottom), entry)
+        left, top, right, bottom = _corners_of(value, photo)
+        outline = rotate(rectangle(left, top, right, bottom), (left, top), _turned(value))  # around its first corner
+        grouped.polygon(label, outline, entry, group)
     else:
-        collector.notes.add(NO_AREA, entry)
+        photo.note(NO_AREA, entry)
 
 
-def _pair(value: Json, first: str, second: str) -> np.ndarray:
-    return np.array([float(value[first]), float(value[second])])
+def _outline_of(value: Json, photo: OpenPhoto) -> np.ndarray:
+    """Return the (n, 2) points of a polygon in pixels."""
+    points = np.array(value["points"], dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError("its points are not pairs of numbers")
+    return points * (photo.width / 100, photo.height / 100)
+
+
+def _corners_of(value: Json, photo: OpenPhoto) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) of a rectangle in pixels."""
+    left, top = _pair(value, "x", "y", photo)
+    width, height = _pair(value, "width", "height", photo)
+    return left, top, left + width, top + height
+
+
+def _pair(value: Json, first: str, second: str, photo: OpenPhoto) -> tuple[float, float]:
+    """Return two percentages of the photo's sides in pixels."""
+    return float(value[first]) * photo.width / 100, float(value[second]) * photo.height / 100
