@@ -106,21 +106,14 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("tool", EXPORTS)
-def test_export_imports_to_the_original(tool: str, photos: Path, tmp_path: Path):
+def test_export_imports_to_the_original_and_is_clean(tool: str, photos: Path, tmp_path: Path):
     write, load = EXPORTS[tool]
     source = write(drawn(), photos.parent)
     load(source, tmp_path / "out.json", images=photos)
     assert_same(load_coco(tmp_path / "out.json", photos), drawn(), min_iou=0.99)
     assert {one["name"] for one in read_json(tmp_path / "out.json")["categories"]} == {"big dog", "thing, red"}
-
-
-@pytest.mark.parametrize("tool", EXPORTS)
-def test_import_is_clean(tool: str, photos: Path, tmp_path: Path):
-    write, load = EXPORTS[tool]
-    load(write(drawn(), photos.parent), tmp_path / "out.json", images=photos)
     report = check_files(DataSet(tmp_path / "out.json", photos), WorkerPool(1, quiet=True))
-    assert [finding for finding in report.findings if finding.level != OK] == []
-    assert [finding for finding in report.findings if finding.topic == "habit of a tool"] == []
+    assert [finding for finding in report.findings if finding.level != OK or "habit" in finding.topic] == []
 
 
 @pytest.mark.parametrize("tool", BOXES)
@@ -153,7 +146,7 @@ HARD = {"yolo", "via", "via csv", "via 3", "via coco", "makesense", "makesense c
 @pytest.mark.parametrize("tool", EXPORTS)
 def test_photos_of_coco(tool: str, tmp_path: Path):
     coco = read_json(PHOTOS / "annotations.json")
-    images = [image for image in coco["images"] if image["file_name"].endswith(("2.jpg", "5.jpg"))][:12]
+    images = [image for image in coco["images"] if image["file_name"].endswith("5.jpg")][:4]
     ids = {image["id"] for image in images}
     annotations = [one for one in coco["annotations"] if one["image_id"] in ids and not one["iscrowd"]]
     coco = {"images": images, "annotations": annotations, "categories": coco["categories"]}
