@@ -17,10 +17,13 @@ Classes = Annotated[
     Path | None, typer.Option(help="Text file with a class name per line, if the labels come without one.")
 ]
 
+EXPORTED = ("_annotations.coco.json", "result.json", "instances_*.json")  # COCO json of Roboflow, Label Studio and CVAT
+
 
 def _check(output: Path, source: Path) -> None:
     """Refuse an output that is not COCO json, or is what is imported."""
-    inputs: Inputs = {"SOURCE": source} if source.is_file() else {}
+    inside = [path for name in EXPORTED for path in sorted(source.rglob(name))] if source.is_dir() else [source]
+    inputs: Inputs = {f"SOURCE ({number})" if source.is_dir() else "SOURCE": path for number, path in enumerate(inside)}
     check_output_file(output, inputs, COCO_KEYS)
 
 
