@@ -225,6 +225,29 @@ def test_label_studio_names_the_bad_region(photo: Path, value: Json, says: str):
     assert "task 5: region 0" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"id": []}, {"original_width": {}}, {"original_height": 7}, {"value": 3}, {"value": {"rectanglelabels": [[]]}}],
+)
+def test_label_studio_survives_odd_regions(photo: Path, change: Json):
+    source = tasks(photo, {"x": 10, "y": 20, "width": 25, "height": 25, "rectanglelabels": ["a"]})
+    content = json.loads(source.read_text())
+    content[0]["annotations"][0]["result"][0].update(change)
+    source.write_text(json.dumps(content))
+    try:
+        import_labelstudio(source, photo / "out.json", quiet=True)
+    except UserError:
+        return
+    load_coco(photo / "out.json", photo)
+
+
+def test_class_that_no_file_can_hold(photo: Path):
+    for name in ("\ud800", " ", "a\nb"):
+        source = tasks(photo, {"x": 10, "y": 20, "width": 25, "height": 25, "rectanglelabels": [name]})
+        with pytest.raises(UserError, match="is not the name of a class"):
+            import_labelstudio(source, photo / "out.json", quiet=True)
+
+
 # --- VIA and makesense -----------------------------------------------------------------------------------------------
 
 

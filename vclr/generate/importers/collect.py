@@ -5,6 +5,7 @@ An object becomes upright, stays inside its photo, and is counted if it cannot b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from vclr.coco.annotations import Json, encode_mask, to_mask
 from vclr.coco.checks import MAX_COORDINATE
 from vclr.coco.unusable import EMPTY_BOX, Dropped, Unusable, Verdict, find_unusable_polygons
 from vclr.errors import UserError
+from vclr.file_names import CONTROL
 from vclr.generate.importers.find_photo import PhotoFinder
 from vclr.generate.importers.notes import Notes
 from vclr.generate.importers.orientation import is_stored_size, turn_mask, turn_points
 from vclr.generate.importers.photos import Box, Photo, count_pixels, write_photos
 from vclr.pictures import ImageHeader
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no text file can hold
 ROUNDING = 0.01  # of a side: how far beyond the photo rounding, or a quick hand, may put a point
 BEYOND = "objects that reach beyond their photo, cut at its border"
 NO_PIXEL = "objects that cover no pixel, left out"
@@ -88,9 +91,14 @@ class Collector:
 
     def write(self, output: Path, names: Iterable[str] = ()) -> str:
         """Warn of what was changed or left out, write the json, and return its content in words; see `write_photos`."""
+        photos = [photo.finish() for photo in self.photos.values()]
+        names = list(names)
+        for name in (*names, *(name for photo in photos for name, _ in (*photo.objects, *photo.crowds))):
+            if not name.strip() or CONTROL.search(name) or SURROGATE.search(name):
+                raise UserError(f"{self.source}: {name!r} is not the name of a class")
         self.dropped.warn(self.source, self.num_objects)
         self.notes.warn(self.source)
-        return write_photos(output, [photo.finish() for photo in self.photos.values()], names)
+        return write_photos(output, photos, names)
 
 
 class OpenPhoto:

@@ -105,7 +105,7 @@ def _read_image(image: Element, file: Path, collector: Collector) -> None:
             raise UserError(f"{place}: has no label")
         try:
             _add_shape(shape, label, group if group not in (None, "", "0") else None, grouped, photo, place)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UserError(f"{place}: {error}") from None
     grouped.add_to(photo)
 

@@ -75,18 +75,18 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
     named = _photo_of(task["data"] if is_whole else task, entry)
     if not all(isinstance(region, dict) for region in regions):
         raise UserError(f"{entry}: a region is not an object")
-    sizes = {(region["original_width"], region["original_height"]) for region in regions if "original_height" in region}
+    sizes = {(region.get("original_width"), region["original_height"]) for region in regions if _has_size(region)}
     if len(sizes) > 1:
         raise UserError(f"{entry}: its regions have different values of original_width and original_height")
     photo = collector.open(named, entry, next(iter(sizes), None), without_upload_hash)
-    labeled = {region.get("id") for region in regions if _labels_of(_value_of(region))}
+    labeled = {str(region["id"]) for region in regions if "id" in region and _labels_of(_value_of(region))}
     usable = []
     for number, region in enumerate(regions):
         place = f"{entry}: region {region.get('id', number)}"
         value = _value_of(region)
         labels = _labels_of(value)
         if not labels:  # with <Labels> beside <Rectangle>, a second entry of the same id has the label
-            if _is_shape(value) and region.get("id") not in labeled - {None}:
+            if _is_shape(value) and str(region.get("id")) not in labeled:
                 collector.notes.add(NO_LABEL, place)
             continue
         if region.get("image_rotation"):
@@ -99,6 +99,11 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
         with _naming(region.entry):
             _add_region(region, group, grouped, photo)
     grouped.add_to(photo)
+
+
+def _has_size(region: Json) -> bool:
+    """Tell whether a region says the size of its photo."""
+    return all(isinstance(region.get(key), int) for key in ("original_width", "original_height"))
 
 
 class _Region(NamedTuple):
@@ -114,7 +119,7 @@ def _naming(entry: str) -> Iterator[None]:
     """Name the region in errors of its values."""
     try:
         yield
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         says = f"has no {error}" if isinstance(error, KeyError) else error
         raise UserError(f"{entry}: {says}") from None
 
@@ -141,8 +146,11 @@ def _find_groups(regions: list[_Region], photo: OpenPhoto) -> list[str | None]:
 def _choose(task: Json, entry: str, collector: Collector) -> list[Any] | None:
     """Return the regions of the newest annotation, or prediction; None if there is neither."""
     annotations = task.get("annotations", task.get("completions")) or []  # completions: before version 1.0
+    predicted = task.get("predictions") or []
+    if not isinstance(annotations, list) or not isinstance(predicted, list):
+        raise UserError(f"{entry}: its annotations or predictions are not a list")
     done = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
-    predictions = [one for one in task.get("predictions") or [] if isinstance(one, dict)]
+    predictions = [one for one in predicted if isinstance(one, dict)]
     if len(done) > 1:
         collector.notes.add(SEVERAL, entry)
     if not done and predictions and not annotations:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
-from vclr.files import read_bytes, read_json
+from vclr.files import read_json
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
+from vclr.generate.importers.csv_rows import read_rows
 from vclr.generate.importers.via import add_photos, read_via
 from vclr.generate.importers.yolo import import_yolo
-from vclr.json_text import decode_text
 
 COLUMNS = 8  # class, x, y, width, height, name of the photo, its width and height; there is no header
 
@@ -53,8 +51,7 @@ def import_makesense(
 
 def _read_csv(source: Path, collector: Collector) -> None:
     photos: dict[str, OpenPhoto] = {}
-    rows = csv.reader(io.StringIO(decode_text(read_bytes(source), source)))
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(read_rows(source), start=1):
         entry = f"{source}: line {number}"
         if not row:
             continue

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections import Counter
@@ -16,12 +14,12 @@ import numpy as np
 from vclr.coco.annotations import Json
 from vclr.errors import UsageError, UserError
 from vclr.file_names import say_nearest
-from vclr.files import read_bytes, read_json
+from vclr.files import read_json
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
+from vclr.generate.importers.csv_rows import read_rows
 from vclr.generate.importers.shapes import ellipse, rotate
 from vclr.generate.importers.via3 import read_project
-from vclr.json_text import decode_text
 
 WITHOUT_CLASSES = "object"
 NO_CLASS = "regions without a class, left out"
@@ -117,15 +115,20 @@ def _region_of(region: Any, entry: str) -> Region:
 
 
 def _read_csv(source: Path) -> dict[str, list[Region]]:
-    rows = csv.DictReader(io.StringIO(decode_text(read_bytes(source), source)), skipinitialspace=True)
-    if rows.fieldnames is None or not set(COLUMNS).issubset(rows.fieldnames):
+    head, *rows = read_rows(source) or [[]]
+    if not set(COLUMNS).issubset(head):
         raise UserError(f"{source}: is not a csv of VIA 2 (needs the columns {', '.join(COLUMNS)})")
     found: dict[str, list[Region]] = {}
-    for number, row in enumerate(rows, start=2):
-        entry = f"{source}: line {number}"
+    for number, cells in enumerate(rows, start=2):
+        if not cells:
+            continue
+        entry = f"{source}: row {number}"
+        if len(cells) != len(head):
+            raise UserError(f"{entry}: has {len(cells)} columns, but the first row has {len(head)}")
+        row = dict(zip(head, cells, strict=True))
         try:
             shape, attributes = (json.loads(row[key] or "{}") for key in COLUMNS[1:])
-        except (ValueError, RecursionError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{entry}: its attributes are not json: {error}") from None
         regions = found.setdefault(row["filename"], [])
         if shape:
@@ -157,7 +160,7 @@ def add_photos(photos: dict[str, list[Region]], options: Json, attribute: str, c
                 continue
             try:
                 _add_region(label, region, photo, collector)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 says = (
                     f"its shape has no {error}" if isinstance(error, KeyError) else f"its shape is not usable: {error}"
                 )

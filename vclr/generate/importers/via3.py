@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from vclr.coco.annotations import Json
 from vclr.errors import UserError
@@ -27,7 +27,7 @@ def read_project(content: Json, source: Path) -> dict[str, list[tuple[Json, Json
     for key, region in content["metadata"].items():
         entry = f"{source}: metadata {key}"
         name = photos.get(str(region.get("vid"))) if isinstance(region, dict) else None
-        if name is None:
+        if not isinstance(region, dict) or name is None:
             raise UserError(f"{entry}: is not of a view of one photo; only photos are imported, no videos and pairs")
         place = region.get("xy")
         if place:
@@ -44,14 +44,16 @@ def _photo_of(view: Any, files: Json) -> str | None:
     if not isinstance(file, dict) or file.get("type", IMAGE) != IMAGE:
         return None
     named = file.get("fname") or file.get("src")
-    return unquote(urlsplit(named).path) if isinstance(named, str) and "://" in named else named
+    if not isinstance(named, str):
+        return None
+    return unquote(named.partition("://")[2].partition("/")[2]) if "://" in named else named
 
 
 def _shape_of(place: Any, entry: str) -> Json:
     """Return [shape, coordinate, ...] as the shape's attributes of VIA 2."""
     if not isinstance(place, list) or not all(isinstance(value, (int, float)) for value in place):
         raise UserError(f"{entry}: `xy` is not a list of numbers")
-    kind, numbers = place[0], place[1:]
+    kind, numbers = int(place[0]), place[1:]
     if kind in SHAPES:
         return {"name": SHAPES[kind]}
     if kind == 7:
