@@ -21,7 +21,7 @@ def read_rows(source: Path) -> list[list[str]]:
     """
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        return list(csv.reader(io.StringIO(decode_text(read_bytes(source), source)), skipinitialspace=True))
+        return list(csv.reader(io.StringIO(decode_text(read_bytes(source), source))))
     except csv.Error as error:
         raise UserError(f"{source}: is not valid csv: {error}") from None
     finally:

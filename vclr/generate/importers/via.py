@@ -116,6 +116,7 @@ def _region_of(region: Any, entry: str) -> Region:
 
 def _read_csv(source: Path) -> dict[str, list[Region]]:
     head, *rows = read_rows(source) or [[]]
+    head = [name.strip().lstrip("#") for name in head]  # VIA 1 begins with #filename
     if not set(COLUMNS).issubset(head):
         raise UserError(f"{source}: is not a csv of VIA 2 (needs the columns {', '.join(COLUMNS)})")
     found: dict[str, list[Region]] = {}
