@@ -65,6 +65,11 @@ def is_label_studio_path(name: Any) -> bool:
     return "/data/local-files/" in slashed or "label-studio/" in slashed or "data/media/upload/" in slashed
 
 
+def are_mostly_crowds(num_crowds: int, num_objects: int) -> bool:
+    """Tell whether a json has so many crowds that they must be single objects: of COCO's annotations, 1 % are."""
+    return num_crowds > 0 and num_crowds >= num_objects
+
+
 def is_brush_crowd(annotation: Json) -> bool:
     """Tell whether CVAT wrote an annotation as a crowd only because it is a mask.
 

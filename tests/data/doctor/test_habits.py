@@ -54,9 +54,15 @@ def test_plain_coco_shows_no_habit(photos: Path):
 def test_crowds_of_coco_are_no_brush_masks(photos: Path):
     coco = drawn()
     path = exports.as_cvat_coco(coco, photos / "export")
-    text = path.read_text().replace('"attributes"', '"attribute"')
-    path.write_text(text)
+    path.write_text(path.read_text().replace('"attributes"', '"attribute"').replace('"iscrowd": 1', '"iscrowd": 0', 3))
     assert find_habits(path, photos) == []
+
+
+def test_masks_that_are_nearly_all_crowds_are_brush_masks(photos: Path):
+    path = exports.as_cvat_coco(drawn(), photos / "export")
+    path.write_text(path.read_text().replace('"attributes"', '"attribute"'))
+    (found,) = find_habits(path, photos)
+    assert "5 masks marked as crowds, and only 0 not" in found.says
 
 
 def test_root_category():

@@ -128,8 +128,10 @@ def test_crowds_of_cvats_coco(photo: Path):
     assert [found["iscrowd"] for found in read(photo)] == [0]
     import_cvat(photo / "c.json", photo / "out.json", keep_crowds=True)
     assert [found["iscrowd"] for found in read(photo)] == [1]
+    others = [{**one, "id": key, "iscrowd": 0} for key in (2, 3)]
+    (photo / "c.json").write_text(json.dumps({**coco, "annotations": [one, *others]}))
     import_coco(photo / "c.json", photo / "out.json")
-    assert [found["iscrowd"] for found in read(photo)] == [1], "nothing says that CVAT wrote it"
+    assert sorted(found["iscrowd"] for found in read(photo)) == [0, 0, 1], "nothing says that CVAT wrote it"
 
 
 # --- photos ----------------------------------------------------------------------------------------------------------

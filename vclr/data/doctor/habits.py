@@ -12,6 +12,7 @@ import msgspec
 from vclr.catalog.import_tools import IMPORT_TOOLS
 from vclr.coco.file import CocoFile
 from vclr.coco.habits import (
+    are_mostly_crowds,
     find_root_category,
     is_brush_crowd,
     is_label_studio_path,
@@ -42,8 +43,9 @@ def check_habits(coco: CocoFile, contents: Contents, use: Use) -> list[Finding]:
             Finding(OK, TOPIC, f"{coco.path}: {says}, as {_title('via')} writes; {_say_import(coco, 'via')}")
         )
     brushes = [number for number, text in enumerate(coco.annotations) if _is_brush(bytes(text))]
-    if brushes:
-        says = f"{count_of(len(brushes), 'mask')} marked as crowds, from annotations[{brushes[0]}] on"
+    if brushes or are_mostly_crowds(contents.num_crowds, contents.num_objects):
+        says = f"{count_of(len(brushes) or contents.num_crowds, 'mask')} marked as crowds"
+        says += f", from annotations[{brushes[0]}] on" if brushes else f", and only {contents.num_objects} not"
         says += f", as {_title('cvat')} marks every brush mask; {_say_import(coco, 'cvat')}"
         findings += kinds.BRUSH_CROWD.found(use, f"{coco.path}: {says}")
     return findings

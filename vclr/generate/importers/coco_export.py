@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vclr.coco.checks import Json, check_segmentation
-from vclr.coco.habits import find_root_category, is_brush_crowd, is_windows_path
+from vclr.coco.habits import are_mostly_crowds, find_root_category, is_brush_crowd, is_windows_path
 from vclr.errors import UserError
 from vclr.files import read_json
 from vclr.generate.importers.collect import Collector, OpenPhoto
@@ -52,6 +52,8 @@ def read_coco_export(
         raise UserError(f"{path}: is not a COCO json (needs the lists `images` and `annotations`)")
     annotations = content["annotations"]
     categories = _read_categories(content, path, collector)
+    crowds = [isinstance(one, dict) and one.get("iscrowd") in (1, True) for one in annotations]
+    all_brushes |= are_mostly_crowds(sum(crowds), len(crowds) - sum(crowds))
     photos: dict[str, OpenPhoto] = {}
     for number, image in enumerate(content["images"]):
         entry = f"{path}: images[{number}]"
