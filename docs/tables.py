@@ -17,6 +17,7 @@ from pathlib import Path
 from docs import data_sets, objects365, recipes
 from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.extras import EXTRAS
+from vclr.catalog.import_tools import IMPORT_TOOLS
 from vclr.catalog.proposal_methods import PROPOSAL_METHODS
 from vclr.catalog.view_measures import VIEW_MEASURES, VIEW_MINIMA
 from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, PRODUCERS
@@ -51,6 +52,12 @@ def names_table(title: str, names: Mapping[str, str]) -> str:
     return table((title, "description"), [(f"`{name}`", text) for name, text in names.items()])
 
 
+def import_tools_table() -> str:
+    """Describe the tools whose annotations `vclr import` reads."""
+    rows = [(one.title, f"`vclr import {name}`", one.reads, one.habits) for name, one in IMPORT_TOOLS.items()]
+    return table(("annotated with", "command", "reads", "habits that it undoes, and what to know"), rows)
+
+
 def view_measures_table() -> str:
     """Describe the measures of a view, with the minima of `vclr views inspect --check`."""
     minima = {name: f"{least:g}" for name, least in VIEW_MINIMA.items()}
@@ -83,6 +90,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "view measures": view_measures_table,
     "depth producers": partial(names_table, "model", PRODUCERS[DEPTH]),
     "depth kinds": partial(names_table, "kind", DEPTH_KINDS),
+    "import tools": import_tools_table,
     "proposal methods": partial(
         names_table, "method", {name: one.description for name, one in PROPOSAL_METHODS.items()}
     ),

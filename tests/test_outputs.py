@@ -184,6 +184,13 @@ COMMANDS = {
     ),
     "import labelme": ("import labelme images --quiet --output {}", ["images/a.json", "images/a.png"]),
     "import voc": ("import voc --images images --masks images --output {}", ["images/a.png", "last.pt"]),
+    "import yolo": ("import yolo images --classes names.txt --quiet --output {}", ["images/a.png", "last.pt"]),
+    "import roboflow": ("import roboflow a.json --images images --output {}", ["a.json", "images/a.png"]),
+    "import cvat": ("import cvat a.json --images images --output {}", ["a.json", "images/a.png"]),
+    "import labelstudio": ("import labelstudio a.json --images images --output {}", ["a.json", "images/a.png"]),
+    "import via": ("import via a.json --images images --output {}", ["a.json", "images/a.png"]),
+    "import makesense": ("import makesense a.json --images images --output {}", ["a.json", "images/a.png"]),
+    "import coco": ("import coco a.json --images images --output {}", ["a.json", "images/a.png", "last.pt"]),
     "convert": ("convert last.pt --to reference --output {}", ["last.pt", "a.json", "images/a.png"]),
     "evaluate": (
         "evaluate --predictions out/predictions.json --predictions r.json data.test.annotations=a.json "
@@ -229,6 +236,7 @@ def test_commands_write_again_what_they_wrote(world: Path, monkeypatch: pytest.M
         "score a.json r.json --output metrics.json",
         "doctor data --quiet --annotations a.json --images images --output report.json",
         "import labelme images --quiet --output images/all.json",
+        "import coco a.json --images images --output images/clean.json",
         "views --view edge --images images --output edge --quiet",
         "audit data.train.annotations=a.json data.train.images=images data.test.annotations=a.json "
         "data.test.images=images --output leaks.json --quiet",

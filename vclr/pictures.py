@@ -91,12 +91,14 @@ class ImageHeader(NamedTuple):
         width: width of the upright picture.
         is_turned: whether the file has an orientation other than upright.
         has_frames: whether it holds several frames or pages, of which the first is read.
+        orientation: as in EXIF data, 1 to 8; 1 is upright.
     """
 
     height: int
     width: int
     is_turned: bool
     has_frames: bool = False
+    orientation: int = 1
 
 
 def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -137,7 +139,7 @@ def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeade
             width, height = height, width
         # Many cameras append a preview to a JPEG.
         has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
-        return ImageHeader(height, width, orientation in UPRIGHT, has_frames)
+        return ImageHeader(height, width, orientation in UPRIGHT, has_frames, orientation)
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -17,6 +17,7 @@ from vclr.cli import (  # noqa: F401
     doctor,
     exporting,
     image_folders,
+    importing,
     inspecting,
     jobs,
     models,

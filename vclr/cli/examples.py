@@ -27,6 +27,13 @@ EXAMPLES = {
     "import labelme": "vclr import labelme mine/labels --images mine/images --output mine/train.json",
     "import voc": "vclr import voc VOCdevkit/VOC2012 --output mine/train.json",
     "doctor": "vclr doctor",
+    "import yolo": "vclr import yolo mine/data.yaml --part train --output mine/train.json",
+    "import roboflow": "vclr import roboflow mine/export --part train --output mine/train.json",
+    "import cvat": "vclr import cvat mine/annotations.xml --images mine/images --output mine/train.json",
+    "import labelstudio": "vclr import labelstudio mine/export.json --images mine/images --output mine/train.json",
+    "import via": "vclr import via mine/via_project.json --images mine/images --output mine/train.json",
+    "import makesense": "vclr import makesense mine/labels.json --images mine/images --output mine/train.json",
+    "import coco": "vclr import coco mine/instances.json --images mine/images --output mine/train.json",
     "doctor data": "vclr doctor data --annotations mine/train.json --images mine/images",
     "doctor slurm": "vclr doctor slurm --no-job",
     "train": "vclr train --config-file configs/small_detector.yaml train.output_dir=runs/mine "

@@ -1,4 +1,4 @@
-"""Verbs that work on a folder of photos: they make views, a zip or a COCO json."""
+"""Verbs that work on a folder of photos: they make views or a zip."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, LAYOUTS, PRODUCERS
-from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, app, importers, view_verbs
+from vclr.cli.options import Join, Misuse, Quiet, ShardOption, app, view_verbs
 from vclr.errors import UsageError
-from vclr.outputs import COCO_KEYS, check_output_file, check_output_folder
+from vclr.outputs import check_output_folder
 
 WITH_JOIN = ("join", "output", "overwrite", "quiet")  # options of a command that joins shards
 
@@ -161,44 +161,3 @@ def pack(
 
     for folder in folders:
         print(pack_folder(folder, remove, overwrite, quiet))
-
-
-@importers.command("labelme")
-def import_labelme_files(
-    folder: Annotated[Path, typer.Argument(help="Folder of the json files.")],
-    output: OutputFile,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos, if not FOLDER; photos that it lacks are added.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Import labelme's polygons, rectangles, circles and masks; shapes with the same label and group are one object."""
-    from vclr.generate.importers.labelme import import_labelme
-
-    check_output_file(output, {}, COCO_KEYS)  # the json files of labelme have none of these keys
-    print(import_labelme(folder, output, images, quiet))
-
-
-@importers.command("voc")
-def import_voc_pictures(
-    output: OutputFile,
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder with JPEGImages, SegmentationObject and SegmentationClass.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if not FOLDER/JPEGImages.")] = None,
-    masks: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of PNG files whose values number the objects; 0 is background, the highest value is ignored."
-        ),
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="Folder of PNG files with the same names, whose values number the classes.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Import pictures of instances, in the layout of PASCAL VOC or in separate folders."""
-    from vclr.generate.importers.voc import import_voc
-
-    check_output_file(output, {}, COCO_KEYS)
-    print(import_voc(folder, output, images, masks, classes, quiet))

@@ -12,6 +12,7 @@ from vclr.data.data_sets import evaluated_groups, list_missing_files, test_set, 
 from vclr.data.doctor import kinds
 from vclr.data.doctor.annotations import Contents, check_annotations, note_contents
 from vclr.data.doctor.classes import check_classes
+from vclr.data.doctor.habits import check_habits
 from vclr.data.doctor.kinds import Use
 from vclr.data.doctor.photos import FileIdentity, check_names, check_photos, check_views, count_others
 from vclr.data.doctor.proposals import check_proposals
@@ -145,6 +146,7 @@ def _check_set(
     checked = _Checked(files, coco, contents)
     report.findings += note_contents(coco, contents)
     report.findings += findings
+    report.findings += check_habits(coco, contents, files.use)
     report.findings += check_classes(coco, contents, groups, files.use)
     report.findings += check_names(coco, contents, bool(files.views), files.use)
     missing = find_missing(files.images)

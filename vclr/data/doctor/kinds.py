@@ -145,6 +145,10 @@ AREA_NEGATIVE = Kind(WARNING, "negative area", "", "left out of evaluation: neit
 OTHER_LAYOUT = Kind(WARNING, "form of the boxes", AS_IT_IS, AS_IT_IS, "COCO uses [x, y, width, height]")
 PERCENTAGES = Kind(WARNING, "units", AS_IT_IS, AS_IT_IS, "COCO uses pixels")
 
+BRUSH_CROWD = Kind(
+    WARNING, "habit of a tool", "left out of training, because they are crowds", "detections on them are ignored"
+)
+
 # --- views -----------------------------------------------------------------------------------------------------------
 
 NO_VIEW = Kind(ERROR, "unknown view", REFUSED, "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycocotools import mask as coco_mask
 
@@ -13,6 +13,15 @@ from vclr.coco.annotations import Json, summarize, to_rle
 from vclr.errors import UserError
 from vclr.files import write_json
 from vclr.wording import count_of
+
+
+class Box(NamedTuple):
+    """The place of an object whose outline is not annotated, in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -23,13 +32,15 @@ class Photo:
         file_name: path below the folder of the photos, with slashes.
         height: in pixels, upright.
         width: in pixels, upright.
-        objects: class name and segmentation of each, polygons or RLE as in COCO.
+        objects: class name and segmentation of each, polygons or RLE as in COCO, or a `Box`.
+        crowds: the same of crowds, always RLE.
     """
 
     file_name: str
     height: int
     width: int
     objects: list[tuple[str, Any]]
+    crowds: list[tuple[str, Any]] = field(default_factory=list)
 
 
 def count_pixels(segmentation: Any, height: int, width: int) -> int:
@@ -54,7 +65,7 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
     ordered = sorted(photos, key=lambda photo: photo.file_name)
     if not ordered:
         raise UserError(f"{output}: nothing to write, because no annotated photo was found")
-    found = {name for photo in ordered for name, _ in photo.objects}
+    found = {name for photo in ordered for name, _ in (*photo.objects, *photo.crowds)}
     categories = [{"id": number, "name": name} for number, name in enumerate(sorted(found.union(names)), start=1)]
     ids = {category["name"]: category["id"] for category in categories}
     images: list[Json] = []
@@ -62,11 +73,18 @@ def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = (
     for number, photo in enumerate(ordered, start=1):
         size = {"height": photo.height, "width": photo.width}
         images.append({"id": number, "file_name": photo.file_name, **size})
-        for name, segmentation in photo.objects:
-            owner = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[name], "iscrowd": 0}
-            rle = to_rle(segmentation, photo.height, photo.width)
-            shape = {"bbox": coco_mask.toBbox(rle).tolist(), "area": int(coco_mask.area(rle))}
-            annotations.append({**owner, **shape, "segmentation": segmentation})
+        for is_crowd, group in enumerate((photo.objects, photo.crowds)):
+            for name, segmentation in group:
+                owner = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[name], "iscrowd": is_crowd}
+                annotations.append({**owner, **_shape_of(segmentation, photo)})
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_json(output, coco)
     return f"{output}: {summarize(coco)}, {count_of(len(categories), 'class', 'classes')}"
+
+
+def _shape_of(segmentation: Any, photo: Photo) -> Json:
+    """Return the box, the area and the segmentation of an annotation; a box alone has the segmentation `[]`."""
+    if isinstance(segmentation, Box):
+        return {"bbox": list(segmentation), "area": segmentation.width * segmentation.height, "segmentation": []}
+    rle = to_rle(segmentation, photo.height, photo.width)
+    return {"bbox": coco_mask.toBbox(rle).tolist(), "area": int(coco_mask.area(rle)), "segmentation": segmentation}
