@@ -76,11 +76,16 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, 
 # Where a damaged block of tags matters, an error reports it; Pillow's warnings add nothing.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
         import_module(f"PIL.{module}ImagePlugin")
+
+
+class TooManyPixelsError(UserError):
+    """Report an image whose header names more than `MAX_PIXELS` pixels; they were not decoded."""
 
 
 class ImageHeader(NamedTuple):
@@ -237,10 +242,9 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
                     _read_late_metadata(image, file)
                 yield image
     except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UserError(
-            f"{path}: has more than {limit} million pixels, which would take too much memory; make it smaller, or cut "
-            "it into parts"
+        raise TooManyPixelsError(
+            f"{path}: has more than {MAX_PIXELS // 10**6} million pixels, which would take too much memory; make it "
+            "smaller, or cut it into parts"
         ) from None
     except DAMAGE as error:
         says = error.strerror if isinstance(error, OSError) and error.strerror else error

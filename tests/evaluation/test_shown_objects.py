@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from vclr.coco.annotations import encode_mask
 from vclr.evaluation.shown_objects import choose_shown
 from vclr.structures import Predictions
 
@@ -35,6 +38,13 @@ def test_best_come_first_down_to_a_score_and_up_to_a_number():
 def test_empty_masks_and_no_predictions():
     assert choose_shown(found((0, 0, 0, 0), (0, 0, 5, 5)), 0.0, 12) == [1]
     assert choose_shown(found(), 0.0, 12) == []
+
+
+def test_hundreds_of_encoded_objects():
+    boxes = [(2 * column, 2 * row, 2 * column + 2, 2 * row + 2) for row in range(15) for column in range(20)]
+    many = found(*boxes)
+    encoded = replace(many, masks=np.zeros((300, 0, 0), bool), encoded_masks=[encode_mask(one) for one in many.masks])
+    assert choose_shown(encoded, float("-inf"), 400) == list(range(300))
 
 
 def test_thin_objects_of_a_large_photo_are_compared_too():

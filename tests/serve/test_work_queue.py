@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -50,11 +52,15 @@ def test_job_of_a_caller_who_is_gone_is_dropped():
     async def main() -> None:
         jobs, gate, done = WorkQueue(9), Gate(), list[str]()
         first = await begin(jobs, "first", gate)
-        gone = await begin(jobs, "gone", lambda: done.append("gone"))
+        gone_job = functools.partial(done.append, "gone")
+        photo_of_gone = weakref.ref(gone_job)
+        gone = await begin(jobs, "gone", gone_job)
+        del gone_job
         last = await begin(jobs, "last", lambda: done.append("last"))
         gone.cancel()
         await asyncio.wait([gone])
         assert jobs.count_before("gone") is None and jobs.count_before("last") == 1
+        assert photo_of_gone() is None, "its photo does not wait for its turn"
         gate.may_end.set()
         await asyncio.gather(first, last)
         assert done == ["last"]

@@ -26,7 +26,7 @@ class Search:
     """How photos are searched.
 
     Attributes:
-        batch_size: number of photos, or of tiles, that are searched together.
+        batch_size: number of photos, or with `tiling` of a photo's tiles, that are searched together.
         dtype: one of `DTYPES`; auto: `evaluation.dtype` of the configuration.
         tiling: how large photos are cut; None searches each as a whole.
         flip: also search the mirror images.
@@ -59,7 +59,9 @@ class Finder:
     def find_all(self, photos: Sequence[Path]) -> Iterator[tuple[ReadPhoto, Predictions] | tuple[Refused, Predictions]]:
         """Yield each photo with its objects, in order; those that cannot be read or searched come as `Refused`."""
         tile = self.search.tiling.side if self.search.tiling else None
-        with closing(read_ahead(photos, self.mapper, tile, self.search.batch_size)) as batches:
+        # Photos that are cut are in memory as a whole; batches are then of their tiles.
+        batch_size = self.search.batch_size if tile is None else 1
+        with closing(read_ahead(photos, self.mapper, tile, batch_size)) as batches:
             for batch in batches:
                 readable = [photo for photo in batch if isinstance(photo, ReadPhoto)]
                 found = iter(self._find_or_refuse(readable))

@@ -54,8 +54,7 @@ def read_ahead(
 ) -> Generator[list[ReadPhoto | Refused], None, None]:
     """Yield batches of photos, in order, while a thread reads the next batch.
 
-    In memory are two batches at most, and of each photo only the resized picture, unless it will be cut into tiles:
-    one of these is read ahead.
+    In memory are two batches at most, and of each photo only the resized picture, unless it will be cut into tiles.
 
     Args:
         photos: image files.

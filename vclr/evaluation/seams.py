@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco.annotations import Json
+from vclr.coco.annotations import Json, areas_of
 from vclr.evaluation.placed_masks import clip_mask
 from vclr.evaluation.tiles import Tile
 from vclr.structures import Predictions, Size
@@ -137,7 +137,7 @@ def _continue_each_other(piece: Piece, other: Piece) -> bool:
 
 def _unite(parts: list[Piece]) -> Piece:
     """Return the object that parts show; its score is their mean, by area."""
-    areas = coco_mask.area([part.mask for part in parts]).astype(np.float64)
+    areas = areas_of(part.mask for part in parts)
     boxes = np.array([part.box for part in parts])
     box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
     score = float(np.average([part.score for part in parts], weights=areas))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from vclr.coco.annotations import areas_of
 from vclr.drawing import draw_objects, shrink_mask
 from vclr.structures import Predictions
 
@@ -55,11 +56,11 @@ def _comparable(found: Predictions, index: int) -> Any:
 def _shows_one_of(mask: Any, others: list[Any]) -> bool:
     if isinstance(mask, np.ndarray):
         return any(_show_the_same(mask, other) for other in others)
-    area = coco_mask.area(mask)
+    area, areas = areas_of([mask])[0], areas_of(others)
     inside = coco_mask.iou(others, [mask], [1])[:, 0]  # the share of each other one that lies in it
-    common = np.rint(inside * coco_mask.area(others))
-    return bool((common > MAX_IOU * (area + coco_mask.area(others) - common)).any()) or bool(
-        (common > MAX_INSIDE * np.minimum(area, coco_mask.area(others))).any()
+    common = np.rint(inside * areas)
+    return bool((common > MAX_IOU * (area + areas - common)).any()) or bool(
+        (common > MAX_INSIDE * np.minimum(area, areas)).any()
     )
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from vclr.config import TestMapperConfig
 from vclr.data.samples import TestSample, make_test_sample
@@ -107,7 +108,7 @@ def _place(found: Predictions, painted: Size, tile: Tile, size: Size) -> list[Pi
         inside = box * scale
         distances = np.concatenate([inside[:2], np.array([width, height]) - inside[2:]])
         mask = place_mask(rle, tile, size)
-        if inside[2] > inside[0] and len(mask["counts"]):
+        if (inside[2:] > inside[:2]).all() and coco_mask.area(mask):
             is_cut = bool(((distances < near) & np.array(tile.cuts(size))).any())
             pieces.append(Piece(inside + corner, float(score), mask, tile, is_cut))
     return pieces

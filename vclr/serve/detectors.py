@@ -14,6 +14,7 @@ from PIL import Image
 from vclr.coco.annotations import Json, to_mask
 from vclr.config import Config
 from vclr.data.samples import make_test_sample
+from vclr.device import autocast
 from vclr.evaluation.inference import predict, predict_samples, to_coco_results
 from vclr.evaluation.shown_objects import SIDE, choose_shown
 from vclr.models.detector import Detector
@@ -92,7 +93,8 @@ def _objects(detector: NamedDetector, photo: Image.Image) -> list[Json]:
     factor = min(1.0, MASK_SIDE / max(photo.size))
     height, width = (max(1, round(side * factor)) for side in sample.original_size)
     sample.original_size = height, width
-    (found,) = predict_samples(detector.model, [sample], MaskForm.ENCODED)
+    with autocast(detector.config.evaluation.dtype, detector.model.pixel_mean.device):
+        (found,) = predict_samples(detector.model, [sample], MaskForm.ENCODED)
     found.boxes *= np.array([photo.width / width, photo.height / height] * 2, found.boxes.dtype)
     results = to_coco_results(found, 0)
     first = set(choose_shown(_reduced(found), -math.inf, len(found)))

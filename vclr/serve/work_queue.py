@@ -36,7 +36,9 @@ class WorkQueue:
         self._max_admitted = max_waiting + 1
         self._num_admitted = 0
         self._names: dict[Future[Any], str] = {}  # of the jobs that are not done, in order
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        # The photos are here and not in the queue, in which the jobs of callers who are gone stay until their turn.
+        self._jobs: dict[Future[Any], Callable[[], Any]] = {}
+        self._turns: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         # A daemon: the command may end while a large photo is worked on.
         threading.Thread(target=self._work, name="detector", daemon=True).start()
 
@@ -63,12 +65,14 @@ class WorkQueue:
             job: is called in the thread.
         """
         future: Future[T] = Future()
-        self._names[future] = name
-        self._jobs.put((future, job))
+        self._names[future], self._jobs[future] = name, job
+        self._turns.put(future)
+        del job
         try:
             return await asyncio.wrap_future(future)
         finally:
             future.cancel()
+            self._jobs.pop(future, None)
             del self._names[future]
 
     def count_before(self, name: str) -> int | None:
@@ -79,19 +83,19 @@ class WorkQueue:
         has_worked = False
         while True:
             try:
-                _do(*self._jobs.get(timeout=IDLE_SECONDS if has_worked else None))
+                self._do(self._turns.get(timeout=IDLE_SECONDS if has_worked else None))
                 has_worked = True
             except queue.Empty:
                 gc.collect()
                 return_freed_memory()
                 has_worked = False
 
-
-def _do(future: Future[Any], job: Callable[[], Any]) -> None:
-    """Do a job unless it was cancelled. Nothing refers to its photo after this call."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(job())
-    except BaseException as error:
-        future.set_exception(error)
+    def _do(self, future: Future[Any]) -> None:
+        """Do a job unless it was cancelled. Nothing refers to its photo after this call."""
+        job = self._jobs.pop(future, None)
+        if job is None or not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(job())
+        except BaseException as error:
+            future.set_exception(error)
