@@ -64,6 +64,8 @@ def test_frames_become_lines_and_a_video(
     (output / "walk.jsonl").write_text("mine")
     with pytest.raises(UsageError, match=r"walk\.jsonl: was not written by"):
         predict_files([video], checkpoint, output, 0.0, "cpu")
+    with pytest.raises(UsageError, match=r"--format coco: is of photos alone, but .*walk\.avi is a video"):
+        predict_files([video], checkpoint, output, 0.0, "cpu", formats=["coco"])
     assert sorted(path.name for path in output.iterdir()) == ["walk.jsonl", "walk.mp4"]
 
 

@@ -34,6 +34,7 @@ def test_pages_of_other_origins_are_refused(address: str):
         f"http://{host}.example.org",
         "http://127.0.0.1:1",
         "http://localhost",
+        "http://[",
     ):
         assert status(address, Origin=origin) == 403
     for site in ("cross-site", "same-site"):

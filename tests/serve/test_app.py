@@ -69,6 +69,8 @@ def test_orientation_is_honored(address: str):
         f"{address}/api/photo", encode(lying, "TIFF", exif=exif), headers={"X-Vclr-Job": "1"}, timeout=60
     )
     assert shown.headers["content-type"] == "image/jpeg"
+    too_long = post(address, encode(Image.new("L", (70_000, 2))), "photo")
+    assert too_long.status_code == 413 and "cannot be shown" in too_long.json()["error"]
 
 
 def test_views(address: str):

@@ -82,9 +82,11 @@ def predict_files(
         UserError: a photo or the checkpoint cannot be read, or `output` cannot be written. The results of all other
             photos are complete, and the pre-annotations hold these.
         UsageError: two photos have the same stem; or `output` holds the photos, or files of others or pre-annotations
-            that would be replaced. Then nothing is written.
+            that would be replaced; or formats are asked for, but there are only videos. Then nothing is written.
     """
     photos, videos = find_media(photos)
+    if formats and not photos:
+        raise UsageError(f"--format {','.join(formats)}: is of photos alone, but {videos[0]} is a video")
     names = name_photos(photos) if photos else []
     check_pre_annotations(formats, names, output, naming)
     _check_output(photos, output)

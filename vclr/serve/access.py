@@ -96,7 +96,8 @@ class Access:
 def foreign(headers: Mapping[str, str]) -> str:
     """Say why a request that does something may come from a page of another origin; "" if it cannot."""
     origin = headers.get("origin")
-    if origin is not None and (urlsplit(origin).netloc or "null").lower() != headers.get("host", "").lower():
+    # An origin is scheme://host:port, or null.
+    if origin is not None and (origin.partition("://")[2] or "null").lower() != headers.get("host", "").lower():
         return "Pages of another origin may not use this server."
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "Pages of another origin may not use this server."

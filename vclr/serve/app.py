@@ -23,7 +23,7 @@ from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.pictures import open_image
 from vclr.serve.access import JOB, Access
 from vclr.serve.detectors import NamedDetector, find_objects
-from vclr.serve.photo_views import as_jpeg, render_views
+from vclr.serve.photo_views import MAX_SIDE, as_jpeg, render_views
 from vclr.serve.upload import NAME, RefusedError, as_sentence, discard, read_upload
 from vclr.serve.work_queue import FullError, WorkQueue
 
@@ -80,6 +80,8 @@ def make_app(
         return _json(render_views(photo))
 
     def show(photo: Image.Image) -> Response:
+        if max(photo.size) > MAX_SIDE:
+            raise RefusedError(413, f"Photos with a side of more than {MAX_SIDE} pixels cannot be shown.")
         return Response(as_jpeg(photo), media_type="image/jpeg")
 
     page = _render_page(detectors, limits)

@@ -17,7 +17,7 @@ from vclr.views.computed import render_view
 from vclr.views.textures import draw_texture
 
 SIDE = 640  # pixels of a picture's longer side, as many as of COCO's photos
-QUALITY = 90  # of JPEG
+QUALITY, MAX_SIDE = 90, 65500  # of JPEG
 SEED = 0
 
 
