@@ -83,7 +83,9 @@ def _leaving_process_as_it_was() -> Iterator[None]:
     level, num_threads = log.level, torch.get_num_threads()
     log.setLevel(logging.INFO)
     try:
-        with torch.random.fork_rng(devices=[]):
+        # GPUs that nobody has used yet have no random numbers to put back.
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        with torch.random.fork_rng(devices=list(devices)):
             yield
     finally:
         log.setLevel(level)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco.annotations import areas_of
+from vclr.coco.annotations import Json
 from vclr.drawing import draw_objects, shrink_mask
 from vclr.structures import Predictions
 
@@ -43,11 +43,30 @@ def choose_shown(found: Predictions, min_score: float, max_objects: int) -> list
     return chosen
 
 
+class _Encoded(NamedTuple):
+    """A mask that is not painted, its number of pixels, and the box around them."""
+
+    rle: Json
+    area: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Encoded) -> bool:
+        """Tell whether the boxes overlap; if not, the masks need not be compared."""
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
 def _comparable(found: Predictions, index: int) -> Any:
-    """Return a mask as `_shows_one_of` compares it, either small or encoded; None if it is empty."""
+    """Return a mask as `_shows_one_of` compares it, a small array or an `_Encoded`; None if it is empty."""
     if found.encoded_masks is not None:
         rle = found.encoded_masks[index]
-        return rle if coco_mask.area(rle) else None
+        area = int(coco_mask.area(rle))
+        left, top, width, height = coco_mask.toBbox(rle).tolist()
+        return _Encoded(rle, area, left, top, left + width, top + height) if area else None
     step = max(1, max(found.masks.shape[1:], default=1) // SIDE)
     mask = np.asarray(found.masks[index])
     return mask[::step, ::step] if mask.any() else None
@@ -56,11 +75,15 @@ def _comparable(found: Predictions, index: int) -> Any:
 def _shows_one_of(mask: Any, others: list[Any]) -> bool:
     if isinstance(mask, np.ndarray):
         return any(_show_the_same(mask, other) for other in others)
-    area, areas = areas_of([mask])[0], areas_of(others)
-    inside = coco_mask.iou(others, [mask], [1])[:, 0]  # the share of each other one that lies in it
+    near = [other for other in others if mask.meets(other)]
+    if not near:
+        return False
+    areas = np.array([other.area for other in near], np.float64)
+    # The share of each other one that lies in it.
+    inside = coco_mask.iou([other.rle for other in near], [mask.rle], [1])[:, 0]
     common = np.rint(inside * areas)
-    return bool((common > MAX_IOU * (area + areas - common)).any()) or bool(
-        (common > MAX_INSIDE * np.minimum(area, areas)).any()
+    return bool((common > MAX_IOU * (mask.area + areas - common)).any()) or bool(
+        (common > MAX_INSIDE * np.minimum(mask.area, areas)).any()
     )
 
 
