@@ -153,12 +153,6 @@ def to_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     return coco_mask.decode(to_rle(segmentation, height, width))  # type: ignore[no-any-return]
 
 
-def areas_of(masks: Iterable[Json]) -> np.ndarray:
-    """Return the areas (n,) float64 of compressed RLE masks, in pixels."""
-    # One at a time: of a list, pycocotools 2.0.11 counts the masks in a uint8, and fails if there are 256 or more.
-    return np.array([coco_mask.area(mask) for mask in masks], np.float64)
-
-
 def rasterize(annotation: Json, height: int, width: int) -> np.ndarray:
     """Return an annotation's (h, w) uint8 mask; if it has no segmentation, its filled box."""
     if annotation.get("segmentation") is not None:

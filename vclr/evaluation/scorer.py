@@ -9,9 +9,10 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from vclr.catalog.metrics import AP_DETECTIONS, BOUNDARY, KINDS, MAX_DETS, metric_names
-from vclr.coco.annotations import Json, areas_of
+from vclr.coco.annotations import Json
 from vclr.coco.file import CocoFile
 from vclr.coco.prediction import Prediction, as_prediction
 from vclr.coco.predictions import ByImage, PredictionsFile
@@ -227,7 +228,8 @@ def _count_copies(best: list[Prediction], scores: np.ndarray) -> int:
 def _areas(kind: str, outlines: Any) -> np.ndarray:
     """Return the areas that decide between small, medium and large: the masks' own if masks are counted."""
     if kind != "box":
-        return areas_of(outlines)
+        # One at a time: of a list, pycocotools 2.0.11 counts the masks in a uint8, and fails if there are 256 or more.
+        return np.array([coco_mask.area(outline) for outline in outlines], float)
     areas: np.ndarray = outlines[:, 2] * outlines[:, 3]
     return areas
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vclr.coco.annotations import Json, areas_of
+from vclr.coco.annotations import Json
 from vclr.evaluation.placed_masks import clip_mask
 from vclr.evaluation.tiles import Tile
 from vclr.structures import Predictions, Size
@@ -37,6 +38,11 @@ class Piece:
     mask: Json
     tile: Tile
     is_cut: bool
+
+    @cached_property
+    def area(self) -> int:
+        """The number of pixels of its mask."""
+        return int(coco_mask.area(self.mask))
 
 
 class Kept:
@@ -70,6 +76,7 @@ class Kept:
         _, inside = box_overlaps(piece.box, self._boxes[: len(self.pieces)])
         near = [self.pieces[place] for place in np.flatnonzero(inside > MIN_COMMON)]
         near = [other for other in near if other.tile != piece.tile and other.score >= WORSE * piece.score]
+        near = [other for other in near if other.area > SAME_PART * piece.area]  # a smaller one has a lower IoU
         seen = [clip_mask(other.mask, piece.tile) for other in near]
         return bool(near) and bool((mask_ious(piece.mask, seen) > SAME_PART).any())
 
@@ -137,7 +144,7 @@ def _continue_each_other(piece: Piece, other: Piece) -> bool:
 
 def _unite(parts: list[Piece]) -> Piece:
     """Return the object that parts show; its score is their mean, by area."""
-    areas = areas_of(part.mask for part in parts)
+    areas = [part.area for part in parts]
     boxes = np.array([part.box for part in parts])
     box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
     score = float(np.average([part.score for part in parts], weights=areas))
