@@ -27,9 +27,8 @@ def read_voc_xml(files: Sequence[Path], collector: Collector, quiet: bool) -> No
             raise UserError(f"{file}: is not VOC XML (its root is <{root.tag}>, not <annotation>)")
         width, height = (_number(root, f"size/{side}", str(file), "0") for side in ("width", "height"))
         named = (root.findtext("filename") or "").strip() or file.stem
-        photo = collector.open(
-            named, str(file), (width, height) if width and height else None, lambda _, f=file: f.stem
-        )
+        size = (width, height) if width and height else None
+        photo = collector.open(named, str(file), size, partial(_stem_of, file))
         for number, one in enumerate(root.findall("object")):
             entry = f"{file}: object {number}"
             label = (one.findtext("name") or "").strip()
