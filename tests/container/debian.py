@@ -13,6 +13,7 @@ import pytest
 
 from tests.container.settings import (
     CERTIFICATES,
+    OWN_CERTIFICATES,
     RELEASE,
     apt_files,
     debian_mirror,
@@ -65,7 +66,8 @@ class Debian:
 
     def _connect(self) -> None:
         """Give it this machine's ways to packages."""
-        for file in (Path("/etc/resolv.conf"), Path("/etc/hosts"), *apt_files()):
+        own_certificates = (path for path in OWN_CERTIFICATES.rglob("*.crt") if path.is_file())
+        for file in (Path("/etc/resolv.conf"), Path("/etc/hosts"), *apt_files(), *own_certificates):
             self._copy(file)
         if CERTIFICATES.exists():
             self._copy(CERTIFICATES)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")  # of which Debian makes that file anew with each update
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 RELEASE = "bookworm"  # of the container recipes
 

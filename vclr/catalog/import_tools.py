@@ -54,7 +54,7 @@ IMPORT_TOOLS: dict[str, ImportTool] = {
     ),
     "makesense": ImportTool(
         "makesense.ai",
-        "COCO json, VGG json, csv of boxes, or a folder of YOLO files",
+        "COCO json, VGG json, csv of boxes, or a folder of VOC XML or YOLO files",
         "polygons as flat lists; ids as texts; no sizes of photos",
     ),
     "coco": ImportTool("any other tool", "COCO json with one of the habits above", "all of those in COCO json"),

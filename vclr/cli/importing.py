@@ -122,13 +122,14 @@ def import_labelstudio_export(
     source: Annotated[Path, typer.Argument(help="Export as JSON, JSON-MIN or COCO.")],
     output: OutputFile,
     images: Images = None,
+    keep_crowds: KeepCrowds = False,
     quiet: Quiet = False,
 ) -> None:
     """Import Label Studio's polygons, rectangles, ellipses and brush strokes."""
     from vclr.generate.importers.labelstudio import import_labelstudio
 
     _check(output, source)
-    print(import_labelstudio(source, output, images, quiet))
+    print(import_labelstudio(source, output, images, keep_crowds, quiet))
 
 
 @importers.command("via")
@@ -150,7 +151,9 @@ def import_via_project(
 
 @importers.command("makesense")
 def import_makesense_export(
-    source: Annotated[Path, typer.Argument(help="Export as COCO json, VGG json or csv, or a folder of YOLO files.")],
+    source: Annotated[
+        Path, typer.Argument(help="Export as COCO json, VGG json or csv, or a folder of VOC XML or YOLO files.")
+    ],
     output: OutputFile,
     images: Images = None,
     classes: Classes = None,

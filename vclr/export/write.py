@@ -91,6 +91,8 @@ def write_export(
     pictures = [read_image(photo) for photo in find_photos(photos)] if photos else draw_scenes()
     pictures += draw_nothing()
     detector, config = open_detector(checkpoint, "cpu" if request.format == "onnx" else device, config_file, weights)
+    if config.detectron2.config:
+        raise UsageError(f"{checkpoint}: holds a model of detectron2; export it with detectron2's own tools")
     about = describe(detector, config, request)
     about.checkpoint = identify(find_checkpoint(checkpoint)) | {"weights": evaluated_weights(config)}
     work = output.with_name(f"{output.stem}.partial{'.onnx' if request.format == 'onnx' else '.pt2'}")

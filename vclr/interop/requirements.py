@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from vclr.detectron2_package import INSTALL
 from vclr.errors import UserError, first_line
 
 BUILD = {
     "fvcore": "pip install fvcore",
-    "detectron2": "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'",
+    "detectron2": INSTALL,
     "detrex": "pip install --no-build-isolation 'git+https://github.com/IDEA-Research/detrex.git'",
 }
 

@@ -329,3 +329,24 @@ def as_makesense_csv(coco: Json, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "boxes.csv").write_text("\n".join(lines), encoding="utf-8")
     return folder / "boxes.csv"
+
+
+def as_voc_xml(coco: Json, folder: Path) -> Path:
+    """Write a file of boxes per photo in PASCAL VOC's XML, as makesense does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, objects in by_photo(coco):
+        root = ElementTree.Element("annotation")
+        SubElement(root, "filename").text = image["file_name"]
+        size = SubElement(root, "size")
+        for side in ("width", "height"):
+            SubElement(size, side).text = str(image[side])
+        for name, one in objects:
+            thing = SubElement(root, "object")
+            SubElement(thing, "name").text = name
+            corners = SubElement(thing, "bndbox")
+            left, top, width, height = map(round, one["bbox"])
+            values = {"xmin": left, "ymin": top, "xmax": left + width, "ymax": top + height}
+            for key, value in values.items():
+                SubElement(corners, key).text = str(value)
+        ElementTree.ElementTree(root).write(folder / f"{Path(image['file_name']).stem}.xml", encoding="utf-8")
+    return folder

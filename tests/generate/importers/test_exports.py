@@ -53,6 +53,7 @@ EXPORTS: dict[str, tuple[Callable[[Json, Path], Path], Callable[..., str]]] = {
 BOXES = {
     "yolo boxes": (exports.as_yolo_boxes, import_yolo),
     "makesense csv": (exports.as_makesense_csv, import_makesense),
+    "makesense voc": (exports.as_voc_xml, import_makesense),
 }
 
 

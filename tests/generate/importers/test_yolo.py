@@ -38,6 +38,12 @@ def run(source: Path, folder: Path, **options: object) -> Json:
     return load_coco(folder / "out.json", folder)
 
 
+def test_names_that_yaml_reads_as_something_else(data: Path):
+    (data / "data.yaml").write_text("names: [yes, 1e3]\ntrain: images/train\nval: null\n")
+    label(data, "train/a.txt", SQUARE)
+    assert [one["name"] for one in run(data, data)["categories"]] == ["1e3", "yes"]
+
+
 def test_boxes_polygons_empty_and_missing_files(data: Path, caplog: pytest.LogCaptureFixture):
     label(data, "train/a.txt", SQUARE, "", "0 0 0 0.5 0 0.5 0.5 0 0.5", SQUARE)
     label(data, "val/b.txt")

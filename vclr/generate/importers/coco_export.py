@@ -15,7 +15,7 @@ from vclr.generate.importers.collect import Collector, OpenPhoto
 ROOT = "extra root category without objects, left out"
 BRUSHES = "brush masks that are marked as crowds, imported as objects"
 WINDOWS = "names with backslashes, read as paths"
-FLAT = "polygons written as one flat list"
+FLAT = "polygons without a list around them"
 TEXT_IDS = "ids written as text"
 NO_SIZE = "photos without a size in the json, measured in their files"
 NO_SHAPE = "annotations with neither a mask nor a box, left out"
@@ -131,7 +131,7 @@ def _add(annotation: Json, name: str, photo: OpenPhoto, entry: str, collector: C
     if isinstance(shape, dict):
         photo.add_rle(name, _read_rle(shape, photo, entry), entry, is_crowd)
         return
-    if isinstance(shape, list) and shape and isinstance(shape[0], (int, float)):
+    if isinstance(shape, list) and shape and (isinstance(shape[0], (int, float)) or all(map(_is_point, shape))):
         collector.notes.add(FLAT, entry)
         shape = [shape]
     if isinstance(shape, list) and any(shape):
@@ -147,8 +147,14 @@ def _add(annotation: Json, name: str, photo: OpenPhoto, entry: str, collector: C
     collector.notes.add(NO_SHAPE, entry)
 
 
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(side, (int, float)) for side in value)
+
+
 def _pairs(polygon: Any, entry: str) -> list[list[float]]:
-    """Return [x, y, x, y, ...] as points; the last has only x if the number of coordinates is odd."""
+    """Return [x, y, x, y, ...] or [[x, y], ...] as points; the last has only x if the number of values is odd."""
+    if isinstance(polygon, list) and polygon and all(map(_is_point, polygon)):
+        return polygon
     if not isinstance(polygon, list) or not all(isinstance(value, (int, float)) for value in polygon):
         raise UserError(f"{entry}: a polygon is not a list of numbers")
     return [polygon[start : start + 2] for start in range(0, len(polygon), 2)]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
-from vclr.files import read_bytes
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
+from vclr.generate.importers.xml_file import read_xml
 from vclr.progress import track
 
 WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
@@ -76,15 +75,7 @@ def _find_file(source: Path) -> Path:
 
 
 def _parse(file: Path) -> Element:
-    data = read_bytes(file)
-    if data.startswith(b"PK"):
-        raise UserError(f"{file}: is a zip; unpack it")
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities can blow up to gigabytes
-        raise UserError(f"{file}: declares a document type, which CVAT does not write")
-    try:
-        tree = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{file}: is not valid XML: {error}") from None
+    tree = read_xml(file)
     if tree.tag != "annotations":
         raise UserError(f"{file}: is not an export of CVAT (its root is <{tree.tag}>, not <annotations>)")
     return tree

@@ -33,7 +33,9 @@ SEVERAL_LABELS = "regions with several labels, of which the first is read"
 NO_AREA = "regions without an area, left out"
 
 
-def import_labelstudio(source: Path, output: Path, images: Path | None = None, quiet: bool = False) -> str:
+def import_labelstudio(
+    source: Path, output: Path, images: Path | None = None, keep_crowds: bool = False, quiet: bool = False
+) -> str:
     """Write a COCO json of an export as JSON, JSON-MIN or COCO.
 
     An uploaded photo `1a2b3c4d-photo.jpg` is also found as `photo.jpg`. Of each task, the newest annotation that was
@@ -43,6 +45,7 @@ def import_labelstudio(source: Path, output: Path, images: Path | None = None, q
         source: the json, or the folder of the COCO export.
         output: the json to write.
         images: the folder of the photos, by default the one of the json.
+        keep_crowds: crowds of a COCO json stay crowds.
         quiet: show no progress.
 
     Returns:
@@ -57,7 +60,7 @@ def import_labelstudio(source: Path, output: Path, images: Path | None = None, q
     collector = Collector(file, images or file.parent)
     content = read_json(file)
     if isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content:
-        return collector.write(output, read_coco_export(file, collector, all_brushes=True, rename=rename))
+        return collector.write(output, read_coco_export(file, collector, keep_crowds, all_brushes=True, rename=rename))
     tasks = [content] if isinstance(content, dict) else content
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UserError(f"{file}: is not a list of tasks; export the project as JSON, JSON-MIN or COCO")

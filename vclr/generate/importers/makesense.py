@@ -1,4 +1,4 @@
-"""Convert the exports of makesense.ai (COCO json, VGG json, csv, YOLO) to one COCO json."""
+"""Convert the exports of makesense.ai (COCO json, VGG json, csv, VOC XML, YOLO) to one COCO json."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.csv_rows import read_rows
 from vclr.generate.importers.via import add_photos, read_via
+from vclr.generate.importers.voc_xml import read_voc_xml
 from vclr.generate.importers.yolo import import_yolo
 
 COLUMNS = 8  # class, x, y, width, height, name of the photo, its width and height; there is no header
@@ -19,10 +20,10 @@ COLUMNS = 8  # class, x, y, width, height, name of the photo, its width and heig
 def import_makesense(
     source: Path, output: Path, images: Path | None = None, classes: Path | None = None, quiet: bool = False
 ) -> str:
-    """Write a COCO json of an export as COCO, VGG json, csv or YOLO.
+    """Write a COCO json of an export as COCO, VGG json, csv, VOC XML or YOLO.
 
     Args:
-        source: the json or csv, or the folder of the YOLO files.
+        source: the json or csv, or the folder of the XML or YOLO files.
         output: the json to write.
         images: the folder of the photos, by default the one of the source.
         classes: for YOLO files, the text file with a class name per line that was loaded into the tool.
@@ -34,6 +35,10 @@ def import_makesense(
     Raises:
         UserError: one line that names the file and the bad entry.
     """
+    if source.is_dir() and (files := sorted(source.glob("*.xml"))):
+        collector = Collector(source, images or source)
+        read_voc_xml(files, collector, quiet)
+        return collector.write(output)
     if source.is_dir():
         return import_yolo(source, output, images, classes=classes, quiet=quiet)
     if not source.is_file():

@@ -16,6 +16,7 @@ from vclr.json_text import decode_text
 
 SETTINGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "names.txt")  # Label Studio, CVAT and Darknet, makesense
+NOTHING: tuple[Any, ...] = (None, "", "null", "~", [])  # values of a part that there is not
 PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # and how data.yaml calls them
 
 
@@ -64,7 +65,7 @@ def read_layout(source: Path, classes: Path | None) -> Layout:
     names = _read_names(classes) if classes is not None else _names_of(content, settings)
     parts = {}
     for part, keys in PARTS.items():
-        found = next((content[key] for key in keys if content.get(key)), None)
+        found = next((content[key] for key in keys if content.get(key) not in NOTHING), None)
         if found is not None:
             parts[part] = [str(one) for one in (found if isinstance(found, list) else [found])]
     return Layout(folder, names, parts, "kpt_shape" in content)
@@ -119,8 +120,9 @@ def _read_names(path: Path) -> dict[int, str]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read data.yaml with all values as text: a class may be called `yes`, `on` or `1e3`."""
     try:
-        content = yaml.safe_load(decode_text(read_bytes(path), path))
+        content = yaml.load(decode_text(read_bytes(path), path), yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
