@@ -2,6 +2,7 @@
 # imports from it what the workflow needs, so this stands before every import of `vclr`.
 #
 # inputs: workflow/envs/vclr.yaml
+# outputs: the environment, which Snakemake keeps in .snakemake/conda
 
 
 conda: "../envs/vclr.yaml"
