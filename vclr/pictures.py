@@ -83,6 +83,10 @@ for module in FORMATS.values():
         import_module(f"PIL.{module}ImagePlugin")
 
 
+class TooManyPixelsError(UserError):
+    """Refuse an image that would take too much memory."""
+
+
 class ImageHeader(NamedTuple):
     """The header of an image file.
 
@@ -238,7 +242,7 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
                 yield image
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UserError(
+        raise TooManyPixelsError(
             f"{path}: has more than {limit} million pixels, which would take too much memory; make it smaller, or cut "
             "it into parts"
         ) from None

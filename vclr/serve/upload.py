@@ -7,12 +7,11 @@ from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 
 from vclr.errors import UserError
-from vclr.pictures import read_image_header
+from vclr.pictures import TooManyPixelsError, read_image_header
 
 READ_SECONDS = 120.0  # within which an upload must arrive: a slow one must not hold its place for ever
 MAX_DISCARDED, DISCARD_SECONDS = 1 << 28, 20.0  # bytes and time of a refused upload that are still received
 NAME = "photo"  # what the readers of images call the upload in their errors
-BOMB = "decompression bomb"  # Pillow's words
 
 
 class RefusedError(Exception):
@@ -57,9 +56,9 @@ def check_header(data: bytes, max_pixels: int) -> None:
     """Refuse an image by its header, before memory for its pixels is needed."""
     try:
         header = read_image_header(NAME, data)
+    except TooManyPixelsError:
+        raise _too_many_pixels(max_pixels) from None
     except UserError as error:
-        if BOMB in str(error):
-            raise _too_many_pixels(max_pixels) from None
         raise RefusedError(415, as_sentence(error)) from None
     if header.height * header.width > max_pixels:
         raise _too_many_pixels(max_pixels)
