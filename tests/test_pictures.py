@@ -171,7 +171,7 @@ def test_first_of_several_frames_is_read(tmp_path: Path, suffix: str):
     frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (250, 100)]
     path = tmp_path / f"a{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == ".webp" else {}))
-    assert read_image_header(path)[:4] == (6, 8, False, True)
+    assert read_image_header(path) == (6, 8, False, True, 1)
     assert (read_image(path) == (250, 0, 0)).all()
 
 
@@ -241,7 +241,7 @@ def test_gray_of_16_bits_is_turned_too(tmp_path: Path):
     Image.fromarray(RAMP.astype(np.uint16) * 256).save(tmp_path / "a.tif", exif=exif_of(6))
     for path in tmp_path.iterdir():
         assert (read_image(path) == np.rot90(GRAY, -1)).all()
-        assert read_image_header(path)[:4] == (40, 24, True, False)
+        assert read_image_header(path) == (40, 24, True, False, 6)
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -249,7 +249,7 @@ def test_gray_of_16_bits_is_turned_too(tmp_path: Path):
 def test_damaged_exif_turns_nothing(tmp_path: Path, content: bytes, behind: bool):
     Image.fromarray(GRAY).save(tmp_path / "a.png")
     insert_chunk(tmp_path / "a.png", chunk(b"eXIf", content), behind)
-    assert read_image_header(tmp_path / "a.png")[:4] == (24, 40, False, False)
+    assert read_image_header(tmp_path / "a.png") == (24, 40, False, False, 1)
     assert (read_image(tmp_path / "a.png") == GRAY).all()
 
 

@@ -64,8 +64,6 @@ def test_frames_become_lines_and_a_video(
     (output / "walk.jsonl").write_text("mine")
     with pytest.raises(UsageError, match=r"walk\.jsonl: was not written by"):
         predict_files([video], checkpoint, output, 0.0, "cpu")
-    with pytest.raises(UsageError, match=r"--format coco: is of photos alone, but .*walk\.avi is a video"):
-        predict_files([video], checkpoint, output, 0.0, "cpu", formats=["coco"])
     assert sorted(path.name for path in output.iterdir()) == ["walk.jsonl", "walk.mp4"]
 
 
@@ -75,3 +73,13 @@ def test_damaged_video_is_one_line_and_leaves_nothing(checkpoint: Path, video: P
         with pytest.raises(UserError, match=rf"{name}: (is not a video|not one frame)"):
             predict_files([video.parent / name], checkpoint, tmp_path / "out", 0.0, "cpu")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_settings_that_would_do_nothing_are_refused(checkpoint: Path, video: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="--format: videos get no pre-annotations"):
+        predict_files([video], checkpoint, tmp_path / "out", 0.3, "cpu", formats=["coco"], quiet=True)
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(UsageError, match="--every 3: needs a video"):
+        predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu", every=3, quiet=True)
+    assert not (tmp_path / "out").exists()

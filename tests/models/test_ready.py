@@ -42,7 +42,8 @@ def test_weights_configuration_and_mode(own: Config, tmp_path: Path):
 
 def test_a_run_folder_names_its_last_checkpoint(own: Config, tmp_path: Path):
     write(own, tmp_path / "run" / "checkpoints" / "last.pt")
-    assert open_detector(tmp_path / "run", "cpu")[1] == own
+    for run in (tmp_path / "run", str(tmp_path / "run")):
+        assert open_detector(run, "cpu")[1] == own
 
 
 def test_the_teacher_if_the_settings_say_so(make_config: MakeConfig, tmp_path: Path):

@@ -81,12 +81,14 @@ def predict_files(
     Raises:
         UserError: a photo or the checkpoint cannot be read, or `output` cannot be written. The results of all other
             photos are complete, and the pre-annotations hold these.
-        UsageError: two photos have the same stem; or `output` holds the photos, or files of others or pre-annotations
-            that would be replaced; or formats are asked for, but there are only videos. Then nothing is written.
+        UsageError: two photos have the same stem; `formats` come without photos, or `every` without videos; or `output`
+            holds the photos, or files of others or pre-annotations that would be replaced. Then nothing is written.
     """
     photos, videos = find_media(photos)
     if formats and not photos:
-        raise UsageError(f"--format {','.join(formats)}: is of photos alone, but {videos[0]} is a video")
+        raise UsageError("--format: videos get no pre-annotations; leave it out, or give photos")
+    if every != 1 and not videos:
+        raise UsageError(f"--every {every}: needs a video")
     names = name_photos(photos) if photos else []
     check_pre_annotations(formats, names, output, naming)
     _check_output(photos, output)

@@ -23,7 +23,7 @@ log = logging.getLogger("vclr")
 
 
 def open_detector(
-    checkpoint: Path, device: str = "auto", config_file: Path | None = None, weights: str = ""
+    checkpoint: str | Path, device: str = "auto", config_file: str | Path | None = None, weights: str = ""
 ) -> tuple[Detector, Config]:
     """Open the detector of a checkpoint, ready for inference, with its configuration.
 
@@ -39,9 +39,10 @@ def open_detector(
         UsageError: `config_file` is given for a checkpoint that holds its own configuration.
         UserError: the checkpoint cannot be read, does not fit the configuration, or lacks these weights.
     """
-    path = find_checkpoint(checkpoint)
+    path = find_checkpoint(Path(checkpoint))
     content = read_weights(path)
-    config = with_weights(config_of(content, path, config_file), weights)
+    configured = config_of(content, path, None if config_file is None else Path(config_file))
+    config = with_weights(configured, weights)
     return fill_detector(config, content, str(path), choose_device(device)), config
 
 
