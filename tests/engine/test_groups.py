@@ -104,7 +104,7 @@ def test_a_gpu_without_a_pair_counts_nothing(make_config: MakeConfig):
 @pytest.mark.parametrize("compat", ["True", "False"])
 def test_batch_norm_is_that_of_each_gpu(compat: str, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     """All objects are compared at the same points, which otherwise depend on an image's place."""
-    monkeypatch.setattr("vclr.engine.step._mix", lambda *numbers: 0)
+    monkeypatch.setattr("vclr.engine.step.mix", lambda *numbers: 0)
     samples = draw_samples((1,) * 6, [(64, 64), (64, 64), (64, 48), (48, 64), (48, 48), (64, 64)])
     settings = ["model.criterion.weight_dict.loss_consistency=0", f"compat.batch_norm={compat}"]
     of_loss, of_gradient = compare(make_config, samples, *settings)
@@ -117,7 +117,7 @@ def test_batch_norm_is_that_of_each_gpu(compat: str, make_config: MakeConfig, mo
 @pytest.mark.parametrize("group_size", [2, 0])
 def test_padding_is_that_of_each_gpu(group_size: int, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     """And not that of the largest images of the batch."""
-    monkeypatch.setattr("vclr.engine.step._mix", lambda *numbers: 0)
+    monkeypatch.setattr("vclr.engine.step.mix", lambda *numbers: 0)
     samples = draw_samples((1,) * 6, [(64, 64), (40, 56), (64, 48), (56, 64), (48, 96), (64, 40)])
     of_loss, of_gradient = compare(make_config, samples, *NO_MASKS, "compat.padding=True", group_size=group_size)
     if group_size:

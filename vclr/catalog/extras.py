@@ -2,6 +2,8 @@
 
 EXTRAS = {
     "models": "pretrained models of the Hugging Face hub",
+    "export": "`vclr export --format onnx`",
+    "video": "`vclr predict clip.mp4`",
     "lvis": "`vclr score --lvis`",
     "s3": "a bucket as the remote of DVC",
     "server": "`vclr ui --server`: PostgreSQL, S3 and accounts",

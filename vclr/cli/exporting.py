@@ -84,6 +84,8 @@ def export(
         raise UsageError(f"--size {size}: contradicts --dynamic; give one of them")
     if format_ != "onnx" and (int8 or opset != OPSET):
         raise UsageError(f"--{'int8' if int8 else 'opset'}: needs --format onnx")
+    if format_ == "onnx" and device not in ("auto", "cpu"):
+        raise UsageError(f"--device {device}: an ONNX file does not depend on it; leave it out")
     given = {"--annotations": annotations, "--images": images}
     if not int8 and (unused := [name for name in given if given[name]]):
         raise UsageError(f"{unused[0]}: needs --int8")

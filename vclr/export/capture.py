@@ -40,6 +40,7 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
     if about.batch == 0:
         about.max_batch = MAX_BATCH
         dynamic[0] = Dim("batch", min=1, max=MAX_BATCH)
+    detector.requires_grad_(False)  # outputs of the program would carry gradients
     with plain_operations(), quiet_exporters():
         graph = build_graph(detector, about.processing)
         program = torch.export.export(graph, (images,), dynamic_shapes={"images": dynamic or None}, strict=False)
