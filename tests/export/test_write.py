@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.models.test_detector import demo_config, shake
-from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE
+from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE, MAX_OPSET, OPSET
 from vclr.cli import app
 from vclr.config import dump_config
 from vclr.errors import UsageError, UserError
@@ -58,11 +58,11 @@ def assert_does_what_the_detector_does(saved: tuple[Path, Path], exported: Expor
 
 def test_a_program_of_torch_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
     request = ExportRequest("torch", BESIDE, size=(64, 96), batch=1)
-    output = tmp_path / "small.pt2"
+    output = tmp_path / "new" / "small.pt2"  # the folder is made
     about = write_export(saved[0], output, request, device="cpu", config_file=saved[1])
     assert about.parity["holds"]
-    assert open_exported(output).about == about == About.from_json(read_json(tmp_path / "small.pt2.json"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.pt2", "small.pt2.json"]
+    assert open_exported(output).about == about == About.from_json(read_json(tmp_path / "new" / "small.pt2.json"))
+    assert sorted(path.name for path in output.parent.iterdir()) == ["small.pt2", "small.pt2.json"]
     # Nothing of this machine is in the file.
     assert str(ROOT).encode() not in output.read_bytes()
 
@@ -139,11 +139,16 @@ def test_int8_is_measured(world: Path, saved: tuple[Path, Path], tmp_path: Path)
     [
         (["--format", "onyx"], "--format onyx: must be onnx or torch or aot"),
         (["--size", "big"], "--size big: must be HEIGHTxWIDTH"),
-        (["--size", "8x640"], "at least 32"),
+        (["--size", "8x640"], "each side must be from 32 to 4096 pixels"),
+        (["--size", "5000x5000"], "each side must be from 32 to 4096 pixels"),
+        (["--opset", "99"], f"--opset 99: must be from {OPSET} to {MAX_OPSET}"),
+        (["--opset", "17"], f"--opset 17: must be from {OPSET} to {MAX_OPSET}"),
+        (["--format", "torch", "--opset", "18"], "--opset: needs --format onnx"),
         (["--size", "64x64", "--dynamic"], "contradicts --dynamic"),
         (["--format", "torch", "--int8"], "--int8: needs --format onnx"),
         (["--int8"], "--int8: needs --annotations and --images"),
         (["--images", "."], "--images: needs --int8"),
+        (["--max-loss", "1"], "--max-loss: needs --int8"),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message: str, tmp_path: Path):
@@ -152,6 +157,30 @@ def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message
     assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
     assert message in str(done.exception)
     assert not output.exists()
+
+
+def test_a_check_that_does_not_fit_into_memory_is_refused_before_it(saved: tuple[Path, Path], tmp_path: Path):
+    request = ExportRequest("torch", size=(1 << 20, 1 << 20), batch=64)
+    with pytest.raises(UsageError, match=r"--batch: the masks of .* take .* GB in the check"):
+        write_export(saved[0], tmp_path / "large.pt2", request, device="cpu", config_file=saved[1])
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_as_output_is_refused_with_an_example(tmp_path: Path):
+    for format_, suffix in (("onnx", ".onnx"), ("torch", ".pt2"), ("aot", ".pt2")):
+        done = CliRunner().invoke(
+            app, ["export", "--checkpoint", "none.pt", "--format", format_, "--output", str(tmp_path)]
+        )
+        assert str(tmp_path / f"NAME{suffix}") in str(done.exception)
+
+
+@pytest.mark.parametrize("ending", [".json", ".failed"])
+def test_a_file_of_somebody_else_beside_the_output_is_not_replaced(ending: str, tmp_path: Path):
+    beside = tmp_path / f"one.onnx{ending}"
+    beside.write_text("notes")
+    done = CliRunner().invoke(app, ["export", "--checkpoint", "none.pt", "--output", str(tmp_path / "one.onnx")])
+    assert isinstance(done.exception, UsageError) and f"{beside}: exists" in str(done.exception)
+    assert beside.read_text() == "notes"
 
 
 def test_another_checkpoint_is_not_replaced(saved: tuple[Path, Path], tmp_path: Path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vclr.catalog.layouts import CONFIG_LAYOUTS, WEIGHT_LAYOUTS
+from vclr.catalog.layouts import CONFIG_LAYOUTS, VCLR, WEIGHT_LAYOUTS
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import ConfigFile, OutputFile, Overrides, app
 from vclr.errors import UsageError
@@ -50,7 +50,7 @@ def convert(
             raise UsageError("--config: converts a configuration alone; leave --config-file out")
         from vclr.interop.convert_config import convert_config
 
-        check_output_file(output, {"--config": config})
+        check_output_file(output, {"--config": config}, suffix=".yaml" if to == VCLR else ".py")
         lines = convert_config(config, output, to, settings)
         print("\n".join([f"{output}: converted from {config}", *lines]))
         return
@@ -58,5 +58,5 @@ def convert(
         raise UsageError(f"convert: needs weights, or --config; example: {EXAMPLES['convert']}")
     from vclr.engine.convert import convert as convert_weights
 
-    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
+    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS, suffix=".pt")
     print(f"{output}: {convert_weights(Path(source), output, to, config_file, overrides or ())}")

@@ -10,14 +10,13 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
-from vclr.catalog.exports import INSIDE
+from vclr.catalog.exports import INSIDE, MAX_BATCH, MAX_SIDE
 from vclr.export.about import About
 from vclr.export.graph import build_graph
 from vclr.export.packages import quiet_exporters
 from vclr.models.detector import Detector
 from vclr.ops.plain import plain_operations
 
-MAX_SIDE, MAX_BATCH = 4096, 64  # of dynamic sizes
 TRACED_BATCH = 2  # of one image, torch would take the number for fixed
 FORBIDDEN = "gridsample"  # in the name of an operation, without underscores
 
