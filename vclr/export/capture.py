@@ -51,10 +51,10 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
 
 
 def _coarsest_stride(detector: Detector) -> int:
-    """Return how many pixels a cell of the coarsest level is wide."""
+    """Return how many pixels a cell of the coarsest level is wide, also of one that the neck leaves out."""
     side = 256
     (features,) = detector.backbone([torch.zeros(1, 3, side, side, device=detector.pixel_mean.device)])
-    return side // int(detector.neck(features)[-1].shape[-1])
+    return side // min(int(level.shape[-1]) for level in (*features, *detector.neck(features)))
 
 
 def example(about: About, batch: int, height: int, width: int) -> Tensor:
