@@ -42,7 +42,7 @@ def export(
     ] = INSIDE,
     opset: Annotated[int, typer.Option(min=OPSET, help="With --format onnx: version of its operations.")] = OPSET,
     photos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--photo", help="Photo, or folder of photos, to check the file on; repeatable (default: toy scenes)."
         ),
@@ -89,7 +89,7 @@ def export(
     given = {"--annotations": annotations, "--images": images}
     if not int8 and (unused := [name for name in given if given[name]]):
         raise UsageError(f"{unused[0]}: needs --int8")
-    inputs = {"--checkpoint": checkpoint, "--photo": photos, **given}
+    inputs = {"--checkpoint": checkpoint, "--photo": [Path(photo) for photo in photos or ()], **given}
     check_output_file(output, inputs, starts=EXPORT_STARTS)
     quantization = None
     from vclr.export.int8 import Int8Request
