@@ -230,7 +230,7 @@ def test_resume_in_a_mistyped_folder_names_the_right_one(
     right = tmp_path / "runs/voc/seed0"
     shutil.copytree(straight, right)
     before = sorted(tmp_path.rglob("*"))
-    says = f"^train.output_dir={tmp_path / typed}: holds no training for resume; nearest: {right}, which"
+    says = f"^train.output_dir={tmp_path / typed}: holds no training for resume=True; nearest: {right}, which"
     with pytest.raises(UsageError, match=says):
         run(make_config(f"train.output_dir={tmp_path / typed}"), resume=True)
     assert sorted(tmp_path.rglob("*")) == before

@@ -242,9 +242,10 @@ class RunFolder:
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):
+            resume = option("resume", True)
             raise UsageError(
-                f"train.output_dir={self.path}: holds no training for {option('resume')}; nearest: {near}, which holds "
-                f"one with these settings; to start one here, leave {option('resume')} out"
+                f"train.output_dir={self.path}: holds no training for {resume}; nearest: {near}, which holds one "
+                f"with these settings; to start one here, leave {resume} out"
             )
         log.info("%s: holds no training yet; starting one", self.path)
 
