@@ -26,8 +26,13 @@ DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-
 rm -rf /var/lib/apt/lists/*
 
 python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --no-cache-dir --no-compile --disable-pip-version-check \
-    ${index:+--extra-index-url "$index"} --constraint "$source/constraints.txt" "$source${extras:+[$extras]}"
+export PIP_NO_CACHE_DIR="${PIP_NO_CACHE_DIR:-1}" PIP_DISABLE_PIP_VERSION_CHECK=1 # an image keeps no downloads
+if [ -n "$index" ]; then
+    # First, and from this index alone: with PyPI beside it, pip would take the build for GPUs if it did not answer.
+    PIP_EXTRA_INDEX_URL='' "$venv/bin/python" -m pip install --no-compile --no-deps --index-url "$index" \
+        --constraint "$source/constraints.txt" torch
+fi
+"$venv/bin/python" -m pip install --no-compile --constraint "$source/constraints.txt" "$source${extras:+[$extras]}"
 "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" > /dev/null || true # a container cannot write them later
 
 # Who runs the commands in Docker. Apptainer runs them as whoever calls it.
