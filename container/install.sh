@@ -5,6 +5,7 @@
 #
 # TORCH=cuda takes the torch of PyPI, which on x86-64 is built for NVIDIA GPUs and also runs without one (the default).
 # TORCH=cpu takes a build for CPUs, which needs 5 GB less, from PyTorch's own index: PyPI has none for Linux on x86-64.
+# If that index does not answer, the installation fails.
 # EXTRAS=models,server installs optional parts, too.
 set -eu
 source=${1:?usage: install.sh SOURCE [VENV]}

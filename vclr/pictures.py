@@ -275,12 +275,12 @@ def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
         if start.startswith(signature) or start[4:].startswith(signature):
             says = f"is a picture in the format {name}, which is not read; convert it to JPEG or PNG"
             return UnknownKindError(f"{path}: {says}")
-    name = next((name for name, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)), None)
-    if name is None:
+    kind = next((kind for kind, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)), None)
+    if kind is None:
         return UnknownKindError(f"{path}: is not an image")
-    if name == "TIFF" and _has_unknown_pixels(file):
+    if kind == "TIFF" and _has_unknown_pixels(file):
         return UnknownKindError(f"{path}: is an unsupported kind of TIFF; save it with 8 bits per channel")
-    return UserError(f"{path}: is damaged: it begins like a {name} file, but its header cannot be read")
+    return UserError(f"{path}: is damaged: it begins like a {kind} file, but its header cannot be read")
 
 
 def _has_unknown_pixels(file: IO[bytes]) -> bool:
