@@ -64,7 +64,7 @@ def export(
         ),
     ] = None,
     photos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--photo", help="Photo, or folder of photos, to check the file on; repeatable (default: toy scenes)."
         ),
@@ -117,7 +117,7 @@ def export(
     of_int8 = {**given, "--max-loss": max_loss}
     if not int8 and (unused := [name for name in of_int8 if of_int8[name] is not None]):
         raise UsageError(f"{unused[0]}: needs --int8")
-    inputs = {"--checkpoint": checkpoint, "--photo": photos, **given}
+    inputs = {"--checkpoint": checkpoint, "--photo": [Path(photo) for photo in photos or ()], **given}
     check_output_file(output, inputs, starts=EXPORT_STARTS, suffix=".onnx" if format_ == "onnx" else ".pt2")
     for ending, starts in ((".json", ()), (".failed", EXPORT_STARTS), (".failed.json", ())):
         beside = output.with_name(f"{output.name}{ending}")

@@ -63,7 +63,7 @@ def write_export(
     checkpoint: Path,
     output: Path,
     request: ExportRequest,
-    photos: Sequence[Path] = (),
+    photos: Sequence[str | Path] = (),
     device: str = "auto",
     config_file: Path | None = None,
     weights: str = "",
