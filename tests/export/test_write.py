@@ -60,6 +60,7 @@ def assert_does_what_the_detector_does(saved: tuple[Path, Path], exported: Expor
     assert len(expected) and unmatched == 0 and lowest >= 0.999
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
     request = ExportRequest("torch", BESIDE, size=(64, 96), batch=1)
     output = tmp_path / "new" / "small.pt2"  # the folder is made
