@@ -84,7 +84,7 @@ def test_packed_sets_give_the_same_samples(make_config: MakeConfig, packed_confi
             seen.add(first.view)
             assert first.view == second.view
             assert torch.equal(first.image, second.image)
-            assert torch.equal(first.natural, second.natural)
+            assert torch.equal(first.teacher_image, second.teacher_image)
             assert torch.equal(first.target.masks, second.target.masks)
     assert len(seen) == 4
     for first, second in zip(EvaluatedSamples(make_config()), EvaluatedSamples(packed_config()), strict=True):

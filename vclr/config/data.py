@@ -58,6 +58,12 @@ class ViewsConfig:
         f"`data.train.views`, or computed by the loader (`{' '.join(COMPUTED_VIEWS)}`). If empty, `{NATURAL}` and "
         "every folder are drawn equally often.",
     )
+    teacher_weights: dict[str, float] = setting(
+        {},
+        f"How often each view is drawn for the teacher, as `views.weights` says for the student. If empty, the teacher "
+        f"sees `{NATURAL}` alone.",
+        before={},
+    )
     seed: int = setting(0, "Seed of computed views, together with the photo's name.", at_least=0)
     missing: str = setting(
         REFUSE,
