@@ -81,6 +81,12 @@ class ProposalsConfig:
     method: str = setting("graph", "Method of `vclr proposals`.", choices=tuple(PROPOSAL_METHODS))
     top_k: int = setting(10, "Number of proposals per image, the best ones, that join the annotations.", at_least=0)
     max_iou: float = setting(0.5, "IoU with an annotation above which a proposal is dropped.", at_least=0, at_most=1)
+    only: bool = setting(
+        False,
+        "Train on object proposals alone: those of `data.train.proposals`, or else the annotations that have a score. "
+        "The other annotations only say which photos are trained on.",
+        before=False,
+    )
 
 
 @dataclass

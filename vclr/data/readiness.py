@@ -17,7 +17,7 @@ from vclr.detectron2_package import find_model_config
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
-from vclr.splits.with_proposals import refuse_second_proposals
+from vclr.splits.with_proposals import refuse_no_proposals, refuse_second_proposals
 from vclr.views.choice import check_view_names, drawn_views
 from vclr.views.files import ViewFiles
 from vclr.views.missing import refuse_without_view
@@ -96,6 +96,8 @@ def check_names(config: Config) -> CocoFile | None:
     check_view_names(config.views, train)
     if train.proposals:
         refuse_second_proposals(f"data.train.proposals={train.proposals}", train.annotations)
+    if config.proposals.only:
+        refuse_no_proposals(train)
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:
         check_groups(config, tested.head["categories"])
