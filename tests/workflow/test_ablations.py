@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from tests.tiny_training import TINY
 from tests.workflow.conftest import Checkout
 from vclr.config import list_keys, load_config
-from vclr.files import read_json
+from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
 
 ROWS = Path(__file__).parents[2] / "configs/experiment/ablation"
@@ -59,7 +59,31 @@ def test_every_row_is_planned_from_the_downloads(checkout: Checkout):
     plan = checkout.plan("all", "--config", *experiments(*(f"ablation/{name}" for name in NAMES)))
     assert plan["train"] == plan["evaluate"] == plan["audit"] == len(NAMES)
     assert plan["fetch"] == plan["fetch_owis"] == plan["fetch_weights"] == 1 and plan["fetch_view"] == 2
-    assert plan["published_split"] == 3 and plan["proposals"] == plan["views"] == plan["report"] == 1
+    assert plan["published_split"] == 3 and plan["report"] == 1
+    assert plan["proposals"] == plan["published_proposals"] == plan["views"] == 1  # of graph; the best five; edges
+
+
+@pytest.mark.slow
+def test_proposals_are_taken_out_of_their_published_file(checkout: Checkout):
+    images = [{"id": number, "file_name": f"{number}.jpg", "height": 60, "width": 80} for number in (1, 2)]
+    known = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 0, "area": 1200}
+    proposal = {**known, "id": 2, "bbox": [50, 5, 20, 20], "score": 0.5}
+    things = {"images": images, "categories": [{"id": 1, "name": "object"}]}
+    raw = checkout.folder / "data/raw"
+    write_json(raw / "owis/vCLR_voc_train2017_top10.json", {**things, "annotations": [known, proposal]})
+    write_json(raw / "coco2017/annotations/instances_train2017.json", {**things, "annotations": [known]})
+    (raw / "coco2017/FETCHED").touch()
+    target = "data/proposals/coco2017/train_cutler_voc.json"
+    checkout.run("snakemake", target, "--cores", "1")
+    (taken,) = read_json(checkout.folder / target)["annotations"]
+    assert taken["bbox"] == proposal["bbox"] and taken["score"] == 0.5 and taken["image_id"] == 1
+
+
+@pytest.mark.slow
+def test_edges_that_are_there_are_not_computed(checkout: Checkout):
+    checkout.write("data/raw/coco2017/FETCHED", "")
+    checkout.write("data/views/coco2017/edge/manifest.json", "{}")
+    assert "views" not in checkout.plan("all", "--config", *experiments("ablation/views_edge_files"))
 
 
 @pytest.fixture

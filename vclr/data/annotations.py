@@ -59,7 +59,8 @@ def load_annotations(
     is_proposal = np.zeros(len(coco.annotations), dtype=bool)
     for number, annotation in enumerate(coco.read_annotations()):
         is_kept = checks.check_annotation(number, annotation).is_kept
-        is_proposal[number] = is_finite_number(annotation.get("score"))
+        if proposals.only:
+            is_proposal[number] = is_finite_number(annotation.get("score"))
         if data_set.proposals:
             refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
