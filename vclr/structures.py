@@ -62,27 +62,32 @@ class Batch:
 
     Attributes:
         images: (b, 3, h, w) uint8 RGB of the chosen view, padded with zeros at the bottom and right.
-        natural: the same photos in the natural view with the same geometry, for the teacher; it is `images` itself if
-            every view is the photo, or without a teacher.
+        teacher_images: what the teacher sees of the same photos, with the same geometry: the natural view, unless
+            `views.teacher_weights` names others. It is `images` itself if student and teacher see the same, or without
+            a teacher.
         image_sizes: (height, width) of each image without padding.
         targets: the objects of each image.
         views: the name of each image's view.
         missing_views: for each image, the name of the view that was drawn if the photo has no file of it, else "".
+        teacher_views: the name of each view in `teacher_images`, "" without a teacher.
+        teacher_missing_views: the same as `missing_views`, of the teacher's draws.
     """
 
     images: Tensor
-    natural: Tensor
+    teacher_images: Tensor
     image_sizes: list[Size]
     targets: list[Target]
     views: list[str]
     missing_views: list[str] = field(default_factory=list)
+    teacher_views: list[str] = field(default_factory=list)
+    teacher_missing_views: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield every tensor of the batch; a tensor that occurs twice is yielded twice."""
-        yield from (self.images, self.natural)
+        yield from (self.images, self.teacher_images)
         for target in self.targets:
             yield from (target.labels, target.boxes, target.masks)
 

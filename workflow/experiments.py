@@ -19,7 +19,7 @@ from vclr.engine import same_training
 from vclr.errors import UsageError
 from vclr.evaluation import provenance
 from vclr.image_folders.open import each_folder
-from vclr.views.choice import view_weights
+from vclr.views.choice import drawn_views
 from workflow import mistakes, self_training
 from workflow.producers import GENERATED_SETS
 from workflow.sources import Sources
@@ -112,9 +112,9 @@ class Experiments:
         }
 
     def drawn_views(self, experiment: str) -> list[str]:
-        """List the views that a training draws, those that its loader computes included."""
+        """List the views that a training draws for student or teacher, those that its loader computes included."""
         config = self.read(experiment)
-        return list(view_weights(config.views, data_sets.training_set(config)))
+        return drawn_views(config.views, data_sets.training_set(config))
 
     def inspection_inputs(self, experiment: str) -> list[str]:
         """List the files that an inspection of the views reads: annotations, images, views."""
@@ -195,8 +195,8 @@ class Experiments:
 def _drawn_folders(config: Config) -> dict[str, str]:
     """Return the folder of each view of a training that is drawn from files."""
     data = data_sets.training_set(config)
-    weights = view_weights(config.views, data)
-    return {view: folder for view, folder in data.views.items() if view in weights}
+    drawn = drawn_views(config.views, data)
+    return {view: folder for view, folder in data.views.items() if view in drawn}
 
 
 def _paths_of(data_set: DataSetConfig) -> list[str]:

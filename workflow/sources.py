@@ -36,9 +36,10 @@ class Sources:
         return self.find(f"{EXPERIMENTS}/{name}.yaml")
 
     def experiments(self) -> list[str]:
-        """List the names of all experiments."""
+        """List the names of all experiments; one in a folder is called `folder/name`."""
         folders = Path(EXPERIMENTS), self._root / EXPERIMENTS
-        return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+        paths = [path.relative_to(folder) for folder in folders for path in folder.rglob("*.yaml")]
+        return sorted({path.with_suffix("").as_posix() for path in paths})
 
     def complete(self, config: dict[str, Any]) -> None:
         """Give each key that a configuration leaves out the value in the workflow's own file."""

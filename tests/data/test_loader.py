@@ -35,7 +35,7 @@ def take(config: Config, count: int, first: int = 0, device: torch.device = CPU)
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
-    for name in ("images", "natural"):
+    for name in ("images", "teacher_images"):
         assert torch.equal(getattr(first, name), getattr(second, name))
     assert first.image_sizes == second.image_sizes
     assert first.views == second.views
@@ -159,15 +159,15 @@ def test_batch_has_view_and_photo_of_one_geometry(make_config: MakeConfig):
     config = make_config("views.weights={natural: 0, depth: 1, style: 0}")
     batch = take(config, 1)[0]
     assert batch.views == ["depth"] * 3
-    assert batch.images.shape == batch.natural.shape
-    assert not torch.equal(batch.images, batch.natural)
+    assert batch.images.shape == batch.teacher_images.shape
+    assert not torch.equal(batch.images, batch.teacher_images)
     for target in batch.targets:
         assert target.masks.shape[1:] == batch.images.shape[2:]
 
 
 def test_natural_only_batches_hold_the_photos_once(make_config: MakeConfig):
     batch = take(make_config("views.weights={natural: 1, depth: 0, style: 0}"), 1)[0]
-    assert batch.natural is batch.images
+    assert batch.teacher_images is batch.images
 
 
 def test_without_a_teacher_nobody_reads_the_photo_beside_a_view(
@@ -178,7 +178,7 @@ def test_without_a_teacher_nobody_reads_the_photo_beside_a_view(
     samples = TrainingSamples(make_config(*settings))
     monkeypatch.setattr(samples.images, "open", lambda index: pytest.fail("read a photo"))
     batch = next(iter(TrainingLoader(make_config(*settings), samples)))
-    assert batch.natural is batch.images
+    assert batch.teacher_images is batch.images
     assert torch.equal(batch.images, expected.images)
 
 
@@ -188,7 +188,7 @@ def test_any_teacher_driven_loss_gets_the_photo_beside_a_view(make_config: MakeC
     more = make_dataclass("MoreWeights", [("loss_made_up", float, 0.5)], bases=(WeightDict,))
     config.model.criterion.weight_dict = more(loss_consistency=0.0)
     batch = take(config, 1)[0]
-    assert not torch.equal(batch.images, batch.natural)
+    assert not torch.equal(batch.images, batch.teacher_images)
 
 
 def test_bytes_are_normalized_as_floats_are(make_config: MakeConfig):

@@ -55,7 +55,7 @@ def test_photo_stands_in(lacking: MakeConfig):
     samples = TrainingSamples(lacking("views.missing=photo", *own))
     for index in range(len(samples)):
         sample = samples[0, index]
-        assert torch.equal(sample.image, sample.natural) == (not samples.views.files["depth"].has(index))
+        assert torch.equal(sample.image, sample.teacher_image) == (not samples.views.files["depth"].has(index))
         expected = ("depth", "") if samples.views.files["depth"].has(index) else ("natural", "depth")
         assert (sample.view, sample.missing_view) == expected
     batch = collate([samples[0, index] for index in range(3)])
@@ -67,7 +67,9 @@ def test_other_views_share_the_weight(lacking: MakeConfig):
     reader = TrainingSamples(lacking("views.missing=skip", weights)).views
     places = reader.files["depth"].missing().tolist()
     draws = [
-        reader.draw(np.random.default_rng([epoch, place]), place) for epoch in range(20 * EPOCHS) for place in places
+        reader.student.draw(np.random.default_rng([epoch, place]), place)
+        for epoch in range(20 * EPOCHS)
+        for place in places
     ]
     shares = Counter(draw.view for draw in draws)
     assert shares["depth"] == 0

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from tests.object_proposals.joined import add_proposals
-from vclr.config import Config
+from vclr.config import Config, load_config
 from vclr.data.loader import TrainingLoader
+from vclr.data.readiness import check_names
 from vclr.data.samples import TestSamples as EvaluatedSamples
 from vclr.data.samples import TrainingSamples
 from vclr.errors import UsageError, UserError
@@ -23,6 +24,7 @@ from vclr.generate.pack import pack_folder
 from vclr.pictures import write_png
 
 MakeConfig = Callable[..., Config]
+KEEP_EMPTY = "dataloader.train.dataset.filter_empty=False"
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_packed_sets_give_the_same_samples(make_config: MakeConfig, packed_confi
             seen.add(first.view)
             assert first.view == second.view
             assert torch.equal(first.image, second.image)
-            assert torch.equal(first.natural, second.natural)
+            assert torch.equal(first.teacher_image, second.teacher_image)
             assert torch.equal(first.target.masks, second.target.masks)
     assert len(seen) == 4
     for first, second in zip(EvaluatedSamples(make_config()), EvaluatedSamples(packed_config()), strict=True):
@@ -282,6 +284,46 @@ def test_proposals_are_trained_on(own_data: MakeConfig, tmp_path: Path):
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)])
     samples = TrainingSamples(own_data(lambda _: None, f"data.train.proposals={path}"))
     assert len(samples[0, 0].target) == 3
+
+
+def test_proposals_alone_are_trained_on(own_data: MakeConfig, tmp_path: Path):
+    """Also one that overlaps an annotation, which only says that the photo is trained on."""
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7), ([2, 2, 8, 8], 0.9)])
+    own = f"data.train.proposals={path}", "proposals.only=True"
+    boxes = TrainingSamples(own_data(lambda _: None, *own))[0, 0].target.boxes
+    sizes = sorted((boxes[:, 2:] * torch.tensor([30, 20])).round().tolist())
+    assert sizes == [[4, 4], [8, 8]]
+    assert len(TrainingSamples(own_data(lambda _: None, *own, "proposals.top_k=1"))[0, 0].target) == 1
+
+
+def test_proposals_alone_are_those_with_a_score(own_data: MakeConfig):
+    def change(coco: dict[str, Any]) -> None:
+        coco["images"] += [{**coco["images"][0], "id": 8}, {**coco["images"][0], "id": 9}]
+        first = coco["annotations"][0]
+        coco["annotations"] += [
+            {**first, "id": 3, "score": 0.5},
+            {**first, "id": 4, "image_id": 8},
+            {**first, "id": 5, "image_id": 9, "score": 0.1},
+        ]
+
+    samples = TrainingSamples(own_data(change, "proposals.only=True"))
+    assert [*samples.images.ids] == [7, 9] and [len(samples[0, index].target) for index in range(2)] == [1, 1]
+    every = TrainingSamples(own_data(lambda _: None, "proposals.only=True", KEEP_EMPTY))
+    assert [*every.images.ids] == [7, 8, 9]
+
+
+def test_proposals_alone_need_some(own_data: MakeConfig, make_config: MakeConfig, tmp_path: Path):
+    says = r"^proposals\.only=True: .*\.json holds no object proposal \(with a `score`\); set data\.train\.proposals"
+    with pytest.raises(UsageError, match=says):
+        TrainingSamples(own_data(lambda _: None, "proposals.only=True"))
+    for names in ("known_voc_classes_train2017", "toy_train"):  # said when a training is planned
+        with pytest.raises(UsageError, match=says):
+            check_names(load_config(None, [f"dataloader.train.dataset.names={names}", "proposals.only=True"]))
+    check_names(load_config(None, ["proposals.only=True"]))
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)])
+    config = own_data(lambda _: None, f"data.train.proposals={path}", "proposals.only=True", "proposals.top_k=0")
+    with pytest.raises(UsageError, match=r"p\.json: no proposal is chosen$"):
+        TrainingSamples(config)
 
 
 def test_proposals_of_other_photos_are_ignored(own_data: MakeConfig, tmp_path: Path):

@@ -107,8 +107,8 @@ def test_trials_are_as_large_as_the_training_draws(make_config: MakeConfig):
         assert max(sample.image.shape[1 + axis] for sample in drawn) <= 1.05 * padded[axis] <= 1.05 * 160
     assert many_objects(samples) == max(len(samples.objects[place]) for place in range(len(samples)))
     batch = Trial(config, samples, CPU)._draw(2)
-    assert batch.images.shape == batch.natural.shape == (2, 3, *padded)
-    assert batch.images is not batch.natural
+    assert batch.images.shape == batch.teacher_images.shape == (2, 3, *padded)
+    assert batch.images is not batch.teacher_images
 
 
 def test_the_training_is_that_of_the_number(

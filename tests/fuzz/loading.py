@@ -89,7 +89,7 @@ def check_photos(loaded: Any, photos: dict[int, np.ndarray]) -> None:
     """Check that the samples show the photos that are known by the ids of their images."""
     for image_id, sample in loaded:
         if image_id in photos:
-            check_picture(sample.natural.numpy().transpose(1, 2, 0), photos[image_id])
+            check_picture(sample.teacher_image.numpy().transpose(1, 2, 0), photos[image_id])
 
 
 def list_usable(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

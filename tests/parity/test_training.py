@@ -68,7 +68,7 @@ class Step:
         student.train()
         student.pads_like_reference = teacher.detector.pads_like_reference = True
         self.outputs = student(student.normalize(batch.images, batch.image_sizes), batch.image_sizes)
-        self.taught = teacher(student.normalize(batch.natural, batch.image_sizes), batch.image_sizes)
+        self.taught = teacher(student.normalize(batch.teacher_images, batch.image_sizes), batch.image_sizes)
         criterion, weights = Criterion(config.model.criterion), config.model.criterion.weight_dict
         self.losses, self.matching = criterion(self.outputs, targets, num_boxes, teacher=self.taught)
         consistency = consistency_loss(self.outputs, self.taught, self.matching, num_boxes)

@@ -66,9 +66,9 @@ def random_batch(settings: Settings) -> Batch:
     generator = torch.Generator().manual_seed(0)
     samples = []
     for size in settings.image_sizes:
-        image, natural = (random_photo(size, generator) for _ in range(2))
+        image, teacher_image = (random_photo(size, generator) for _ in range(2))
         target = random_target(size, settings.objects, generator)
-        samples.append(Sample(image, natural, target, view="random"))
+        samples.append(Sample(image, teacher_image, target, view="random"))
     return collate(samples)
 
 

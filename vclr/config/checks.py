@@ -23,7 +23,8 @@ def check_values(config: Config) -> None:
     """
     for setting in settings_of(config):
         _check_value(setting)
-    _check_views(config.views.weights)
+    _check_views("weights", config.views.weights)
+    _check_views("teacher_weights", config.views.teacher_weights)
     _check_channels(config.model)
     smallest, largest = config.dataloader.train.mapper.crop_size
     if smallest > largest:
@@ -90,12 +91,12 @@ def _check_value(setting: Setting) -> None:
             raise UsageError(f"{key}={value}: must be {allowed}")
 
 
-def _check_views(weights: dict[str, float]) -> None:
+def _check_views(key: str, weights: dict[str, float]) -> None:
     for name, weight in weights.items():
         if not 0 <= weight < math.inf:
-            raise UsageError(f"views.weights.{name}={weight}: must be a finite number that is not negative")
+            raise UsageError(f"views.{key}.{name}={weight}: must be a finite number that is not negative")
     if weights and not sum(weights.values()) > 0:
-        raise UsageError("views.weights: at least one view needs a weight above 0")
+        raise UsageError(f"views.{key}: at least one view needs a weight above 0")
 
 
 def _check_teacher(config: Config) -> None:
@@ -104,6 +105,11 @@ def _check_teacher(config: Config) -> None:
     if needed and not config.train.model_ema.enabled:
         advice = " ".join(f"model.criterion.weight_dict.{name}=0" for name in needed)
         raise UsageError(f"train.model_ema.enabled=False: {', '.join(needed)} needs the teacher; set {advice} too")
+    if config.views.teacher_weights and not needed:
+        raise UsageError(
+            "views.teacher_weights: has no effect, because no loss needs the teacher "
+            "(model.criterion.weight_dict.loss_consistency=0); leave it out, or set views.teacher_weights={}"
+        )
     if config.train.model_ema.use_ema_weights_for_eval_only and not config.train.model_ema.enabled:
         key = "train.model_ema.use_ema_weights_for_eval_only"
         raise UsageError(f"train.model_ema.enabled=False: there is no teacher to evaluate; set {key}=False too")

@@ -58,6 +58,12 @@ class ViewsConfig:
         f"`data.train.views`, or computed by the loader (`{' '.join(COMPUTED_VIEWS)}`). If empty, `{NATURAL}` and "
         "every folder are drawn equally often.",
     )
+    teacher_weights: dict[str, float] = setting(
+        {},
+        f"How often each view is drawn for the teacher, as `views.weights` says for the student. If empty, the teacher "
+        f"sees `{NATURAL}` alone.",
+        before={},
+    )
     seed: int = setting(0, "Seed of computed views, together with the photo's name.", at_least=0)
     missing: str = setting(
         REFUSE,
@@ -75,6 +81,12 @@ class ProposalsConfig:
     method: str = setting("graph", "Method of `vclr proposals`.", choices=tuple(PROPOSAL_METHODS))
     top_k: int = setting(10, "Number of proposals per image, the best ones, that join the annotations.", at_least=0)
     max_iou: float = setting(0.5, "IoU with an annotation above which a proposal is dropped.", at_least=0, at_most=1)
+    only: bool = setting(
+        False,
+        "Train on object proposals alone: those of `data.train.proposals`, or else the annotations that have a score. "
+        "The other annotations only say which photos are trained on.",
+        before=False,
+    )
 
 
 @dataclass

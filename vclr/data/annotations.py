@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from vclr.coco.annotations import Json, open_images
+from vclr.coco.checks import is_finite_number
 from vclr.coco.file import open_coco
 from vclr.coco.unusable import remove_unusable_polygons
 from vclr.config import DataSetConfig, ProposalsConfig
@@ -16,7 +17,7 @@ from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
 from vclr.errors import UserError
 from vclr.object_proposals.join import choose_from_file
-from vclr.splits.with_proposals import refuse_scored
+from vclr.splits.with_proposals import no_proposals, refuse_scored
 
 
 def load_objects(
@@ -32,7 +33,8 @@ def load_annotations(
 ) -> tuple[list[Json], Iterator[list[Json]]]:
     """Read and check the annotations of a training set, and the proposals that join them.
 
-    Crowds and unusable annotations are left out.
+    Crowds and unusable annotations are left out. With `proposals.only`, so are all annotations without a score once the
+    images are chosen, and then the images without a proposal.
 
     Args:
         data_set: its files; every image that the annotations name must be there.
@@ -44,7 +46,7 @@ def load_annotations(
 
     Raises:
         UsageError: the annotations hold proposals already, and others are to join them.
-        UserError: in one line, the file and the entry at fault; or there is no image left.
+        UserError: in one line, the file and the entry at fault; or there is no image left, or no proposal.
     """
     coco = open_coco(data_set.annotations)
     checks = coco.check_images()
@@ -54,20 +56,24 @@ def load_annotations(
         len(coco.annotations), -1, dtype=np.int64
     )  # the place of an annotation's image; -1 if it is left out
     boxes = array("d")  # four numbers per annotation
+    is_proposal = np.zeros(len(coco.annotations), dtype=bool)
     for number, annotation in enumerate(coco.read_annotations()):
         is_kept = checks.check_annotation(number, annotation).is_kept
+        if proposals.only:
+            is_proposal[number] = is_finite_number(annotation.get("score"))
         if data_set.proposals:
             refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
         if is_kept and not annotation.get("iscrowd", 0):
             owners[number] = places[annotation["image_id"]]
     checks.finish(len(coco.annotations))
-    counts = np.bincount(owners[owners >= 0], minlength=len(coco.images))
-    by_image = np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
+    counts, by_image = _group(owners, len(coco.images))
     kept = [place for place, count in enumerate(counts.tolist()) if count or not filter_empty]
     entries = [coco.images[place] for place in kept]
     if not entries:
         raise UserError(f"{data_set.annotations}: holds no image with an object")
+    if proposals.only:
+        counts, by_image = _group(np.where(is_proposal, owners, -1), len(coco.images))
     added: dict[int | str, list[msgspec.Raw]] = {}
     if data_set.proposals:
         rows = np.array(boxes).reshape(-1, 4)
@@ -76,11 +82,22 @@ def load_annotations(
         chosen = choose_from_file(*files, max_iou=proposals.max_iou)
         for image_id, text in zip(chosen.image_ids, chosen.texts(), strict=True):
             added.setdefault(image_id, []).append(text)
+    if proposals.only:
+        if not added and not counts.any():
+            raise no_proposals(data_set)
+        kept = [place for place in kept if counts[place] or coco.images[place]["id"] in added or not filter_empty]
+        entries = [coco.images[place] for place in kept]
     texts = (
         [coco.annotations[number] for number in by_image[place].tolist()] + added.get(coco.images[place]["id"], [])
         for place in kept
     )
     return entries, ([*map(_decode, group)] for group in texts)
+
+
+def _group(owners: np.ndarray, num_images: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the number of annotations of each image, and their numbers, given the place of each one's image or -1."""
+    counts = np.bincount(owners[owners >= 0], minlength=num_images)
+    return counts, np.split(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :], counts.cumsum()[:-1])
 
 
 def _decode(text: msgspec.Raw) -> Json:

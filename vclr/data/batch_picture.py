@@ -1,4 +1,4 @@
-"""A picture of a training batch: its views and photos, with their objects."""
+"""A picture of a training batch: what student and teacher see, with the objects."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
+from vclr.catalog.views import NATURAL
 from vclr.drawing import PALETTE, SHEET_SIDE, contact_sheet, enlarge, enlargement, shrink
 from vclr.pictures import write_png
 from vclr.structures import Batch
@@ -20,8 +21,8 @@ def write_batch_picture(batch: Batch, folder: Path) -> Path:
     """Write a picture into a folder: a column for each of the first images, under the name of its view.
 
     The first row shows the views before they are corrupted (`views.corrupt`), with the outlines of the objects that the
-    student is to find; the second one the photos, which the teacher gets. Without views other than the photo there is
-    only one row.
+    student is to find; the second one what the teacher gets. If both get the same, there is only one row. If the
+    teacher gets other views than the photo (`views.teacher_weights`), both names stand above a column.
 
     Args:
         batch: of any device.
@@ -32,11 +33,14 @@ def write_batch_picture(batch: Batch, folder: Path) -> Path:
     """
     shown = range(min(NUM_IMAGES, len(batch)))
     rows = [[_draw(batch, batch.images, place) for place in shown]]
-    if batch.natural is not batch.images:
-        rows.append([_draw(batch, batch.natural, place) for place in shown])
+    if batch.teacher_images is not batch.images:
+        rows.append([_draw(batch, batch.teacher_images, place) for place in shown])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    write_png(path, contact_sheet(rows, [batch.views[place] for place in shown]))
+    captions = batch.views
+    if set(batch.teacher_views) - {NATURAL, ""}:
+        captions = [f"{view} / {other}" for view, other in zip(captions, batch.teacher_views, strict=True)]
+    write_png(path, contact_sheet(rows, [captions[place] for place in shown]))
     return path
 
 

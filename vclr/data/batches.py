@@ -15,20 +15,22 @@ from vclr.structures import Batch, Size, Target, padded_size
 def collate(samples: list[Sample], pin_memory: bool = False) -> Batch:
     """Pad samples to one batch; `pin_memory` puts it where a GPU can copy it without waiting."""
     images, image_sizes = pad_images([sample.image for sample in samples], pin_memory)
-    if all(sample.image is sample.natural for sample in samples):
-        natural = images
+    if all(sample.image is sample.teacher_image for sample in samples):
+        teacher_images = images
     else:
-        natural, _ = pad_images([sample.natural for sample in samples], pin_memory)
+        teacher_images, _ = pad_images([sample.teacher_image for sample in samples], pin_memory)
     targets = [sample.target for sample in samples]
     if pin_memory:
         targets = [target.pin_memory() for target in targets]
     return Batch(
         images,
-        natural,
+        teacher_images,
         image_sizes,
         targets,
         [sample.view for sample in samples],
         [sample.missing_view for sample in samples],
+        [sample.teacher_view for sample in samples],
+        [sample.teacher_missing_view for sample in samples],
     )
 
 

@@ -6,7 +6,7 @@ from vclr.catalog.data_sets import DATA_SETS
 from vclr.catalog.losses import teacher_losses
 from vclr.catalog.views import NATURAL
 from vclr.config import Config, DataSetConfig
-from vclr.views.choice import view_weights
+from vclr.views.choice import drawn_views
 
 
 def say_photos_only(config: Config, train: DataSetConfig) -> str | None:
@@ -17,7 +17,7 @@ def say_photos_only(config: Config, train: DataSetConfig) -> str | None:
         train: its training set, as `training_set` returns it.
     """
     losses = teacher_losses(vars(config.model.criterion.weight_dict))
-    if not losses or [*view_weights(config.views, train)] != [NATURAL]:
+    if not losses or drawn_views(config.views, train) != [NATURAL]:
         return None
     corrupt = [name for name, is_on in vars(config.views.corrupt).items() if is_on]
     sees = f"the teacher's photo corrupted (views.corrupt: {', '.join(corrupt)})" if corrupt else "the teacher's photo"

@@ -17,8 +17,8 @@ from vclr.detectron2_package import find_model_config
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
-from vclr.splits.with_proposals import refuse_second_proposals
-from vclr.views.choice import check_view_names, view_weights
+from vclr.splits.with_proposals import refuse_no_proposals, refuse_second_proposals
+from vclr.views.choice import check_view_names, drawn_views
 from vclr.views.files import ViewFiles
 from vclr.views.missing import refuse_without_view
 
@@ -43,8 +43,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
-    drawn = list(view_weights(config.views, train))
-    views = {view: train.views[view] for view in drawn if view in train.views}
+    views = {view: train.views[view] for view in drawn_views(config.views, train) if view in train.views}
     for view, folder in views.items():
         if locate(folder) is None:
             raise UserError(f"data.train.views.{view}={folder}: does not exist{say_nearest(folder)}")
@@ -60,7 +59,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         files = {
             view: ViewFiles(view, Path(folder), file_names, may_be_missing=allowed) for view, folder in views.items()
         }
-        refuse_without_view(config.views, files, drawn)
+        refuse_without_view(config.views, files, train)
     if evaluates_while_training(config) and (problem := missing_files(test_set(config), "test")):
         raise UserError(problem)
     images = test_set(config).images
@@ -97,6 +96,8 @@ def check_names(config: Config) -> CocoFile | None:
     check_view_names(config.views, train)
     if train.proposals:
         refuse_second_proposals(f"data.train.proposals={train.proposals}", train.annotations)
+    if config.proposals.only:
+        refuse_no_proposals(train)
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:
         check_groups(config, tested.head["categories"])

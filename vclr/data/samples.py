@@ -25,25 +25,30 @@ from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
 from vclr.structures import Target
 from vclr.views.cost import say_costs
+from vclr.views.draws import Draw
 from vclr.views.missing import say_missing
 from vclr.views.reader import ImageViews, ViewReader
 
 log = logging.getLogger("vclr.data")
+OF_TEACHER = 1  # in the seed of the teacher's draws; it must not be 0, which means the same as no number
 
 
 @dataclass
 class Sample:
     """A training image.
 
-    `image` and `natural` are (3, h, w) uint8, `view` names what `image` shows, and `missing_view` the view that was
-    drawn if the photo has no file of it.
+    `image` and `teacher_image` are (3, h, w) uint8. `view` and `teacher_view` name what they show, and `missing_view`
+    and `teacher_missing_view` the view that was drawn if the photo has no file of it. Without a teacher, the names of
+    its views are empty.
     """
 
     image: Tensor
-    natural: Tensor
+    teacher_image: Tensor
     target: Target
     view: str
     missing_view: str = ""
+    teacher_view: str = ""
+    teacher_missing_view: str = ""
 
 
 @dataclass
@@ -52,33 +57,46 @@ class PackedSample:
 
     Attributes:
         image: (3, h, w) uint8.
-        natural: (3, h, w) uint8; `image` itself if the view is the photo, or if no loss needs the photo.
+        teacher_image: (3, h, w) uint8, what the teacher sees; `image` itself if that is the same view, or if no loss
+            needs the teacher.
         boxes: (n, 4) float32 cxcywh normalized.
         masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
         view: the name of the view in `image`.
         missing_view: the name of the view that was drawn, if the photo has no file of it.
+        teacher_view: the name of the view in `teacher_image`; empty if no loss needs the teacher.
+        teacher_missing_view: the same as `missing_view`, of the teacher's draw.
     """
 
     image: np.ndarray
-    natural: np.ndarray
+    teacher_image: np.ndarray
     boxes: np.ndarray
     masks: ObjectMasks
     image_id: int
     view: str
     missing_view: str = ""
+    teacher_view: str = ""
+    teacher_missing_view: str = ""
 
     def unpack(self) -> Sample:
         """Return the sample with whole masks; only its images share memory with this one."""
         image = torch.from_numpy(self.image)
-        natural = image if self.natural is self.image else torch.from_numpy(self.natural)
+        teacher_image = image if self.teacher_image is self.image else torch.from_numpy(self.teacher_image)
         target = Target(
             labels=torch.zeros(len(self.boxes), dtype=torch.int64),
             boxes=torch.from_numpy(self.boxes).clone(),
             masks=torch.from_numpy(self.masks.whole()),
             image_id=self.image_id,
         )
-        return Sample(image, natural, target, self.view, self.missing_view)
+        return Sample(
+            image,
+            teacher_image,
+            target,
+            self.view,
+            self.missing_view,
+            self.teacher_view,
+            self.teacher_missing_view,
+        )
 
 
 @dataclass
@@ -125,16 +143,32 @@ class TrainingSamples(Dataset[Sample]):
         """Make the sample at `index` for an epoch."""
         generator = np.random.default_rng([self.seed, epoch, index])
         size = self.images.size(index)
-        view, missing = self.views.draw(generator, index)
+        view, missing = self.views.student.draw(generator, index)
         geometry = draw_training_geometry(self.mapper, size, generator)
-        # Only teacher-driven losses need the natural image beside another view.
-        photo = self.images.open(index) if self.has_teacher_losses or self.views.needs_photo(view, index) else None
-        shown = self.views.read(view, index, size, photo)
-        image = natural = _to_array(geometry.apply_to_image(shown))
-        if self.has_teacher_losses and photo is not None and photo is not shown:
-            natural = _to_array(geometry.apply_to_image(photo))
+        teacher_view, teacher_missing = self._draw_for_teacher(epoch, index)
+        read = [view] if teacher_view in ("", view) else [view, teacher_view]
+        photo = self.images.open(index) if any(self.views.needs_photo(one, index) for one in read) else None
+        shown = [_to_array(geometry.apply_to_image(self.views.read(one, index, size, photo))) for one in read]
         boxes, masks = self.objects[index].move(geometry, size)
-        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view, missing)
+        return PackedSample(
+            shown[0],
+            shown[-1],
+            boxes.numpy(),
+            masks,
+            self.images.ids[index],
+            view,
+            missing,
+            teacher_view,
+            teacher_missing,
+        )
+
+    def _draw_for_teacher(self, epoch: int, index: int) -> Draw:
+        """Draw the teacher's view, with a generator of its own: what the student sees does not depend on this draw."""
+        if not self.has_teacher_losses:
+            return Draw("")
+        if self.views.teacher.names == [NATURAL]:
+            return Draw(NATURAL)
+        return self.views.teacher.draw(np.random.default_rng([self.seed, epoch, index, OF_TEACHER]), index)
 
 
 class TestSamples(Dataset[TestSample]):

@@ -15,7 +15,7 @@ from vclr.errors import UserError
 from vclr.files import sha256
 from vclr.image_folders.open import Images, each_folder, fingerprint
 from vclr.pictures import IMAGE_SUFFIXES
-from vclr.views.choice import view_weights
+from vclr.views.choice import drawn_views
 
 
 def hash_training_data(config: Config) -> dict[str, str]:
@@ -31,8 +31,8 @@ def hash_training_data(config: Config) -> dict[str, str]:
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
-    weights = view_weights(config.views, train)
-    views = {f"view_{view}": folder for view, folder in train.views.items() if view in weights}
+    drawn = drawn_views(config.views, train)
+    views = {f"view_{view}": folder for view, folder in train.views.items() if view in drawn}
     files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
     hashes = _hash_all(files, {"images": train.images, **views}, train)
     if evaluates_while_training(config):

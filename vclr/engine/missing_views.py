@@ -12,7 +12,10 @@ KEY = "missing_views"  # of the draws so far, in a journal's part of a checkpoin
 
 
 class MissingViews:
-    """Count photos and draws without a file, for each view of which some photos have none; usually there is none."""
+    """Count photos and draws without a file, for each view of which some photos have none; usually there is none.
+
+    Draws for the student and for the teacher count alike.
+    """
 
     def __init__(self, photos: Mapping[str, int]) -> None:
         """Take the number of photos without a file, by view; the same on all processes."""
@@ -22,7 +25,8 @@ class MissingViews:
     def count(self, batch: Batch) -> None:
         """Add the draws of a step, those of all processes; each calls this with its part of the batch."""
         if self.photos:
-            totals = sum_on_hosts([batch.missing_views.count(view) for view in self.photos])
+            missing = [*batch.missing_views, *batch.teacher_missing_views]
+            totals = sum_on_hosts([missing.count(view) for view in self.photos])
             for view, total in zip(self.photos, totals, strict=True):
                 self.draws[view] += int(total)
 

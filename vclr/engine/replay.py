@@ -69,7 +69,7 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     config = state.config
     try:
         batch = join_batches(
-            [Batch(**part | {"targets": [Target(**own) for own in part["targets"]]}) for part in parts]
+            [Batch(**rename(part) | {"targets": [Target(**own) for own in part["targets"]]}) for part in parts]
         )
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
@@ -87,6 +87,11 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
         print(f"gradients that are not finite: {len(broken)}, among them that of {broken[0]}")
     clip_gradients_and_read(state, losses, batch)
     print("all losses and gradients are finite this time")
+
+
+def rename(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a batch with the names of this version; `teacher_images` was once `natural`."""
+    return {"teacher_images" if name == "natural" else name: value for name, value in part.items()}
 
 
 def watch_modules(model: nn.Module) -> list[str]:
@@ -114,4 +119,5 @@ def join_batches(parts: list[Batch]) -> Batch:
     targets = [target for part in parts for target in part.targets]
     views = [view for part in parts for view in part.views]
     missing = [view for part in parts for view in part.missing_views]
-    return Batch(join([p.images for p in parts]), join([p.natural for p in parts]), sizes, targets, views, missing)
+    images, teacher_images = (join([getattr(part, name) for part in parts]) for name in ("images", "teacher_images"))
+    return Batch(images, teacher_images, sizes, targets, views, missing)

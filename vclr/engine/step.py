@@ -79,8 +79,8 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
         taught = None
         if objective.needs_teacher:
             assert state.teacher is not None  # load_config has checked this
-            natural = student.normalize(batch.natural, batch.image_sizes)
-            taught = state.teacher(natural, batch.image_sizes)
+            teacher_images = student.normalize(batch.teacher_images, batch.image_sizes)
+            taught = state.teacher(teacher_images, batch.image_sizes)
     return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
 
 

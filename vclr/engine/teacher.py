@@ -33,5 +33,5 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, image_sizes: list[Size]) -> Outputs:
-        """Compute the queries of normalized natural views (b, 3, h, w), without masks: no loss compares them."""
+        """Compute the queries of normalized images (b, 3, h, w), without masks: no loss compares them."""
         return self.detector(images, image_sizes, with_masks=False)  # type: ignore[no-any-return]

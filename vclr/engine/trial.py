@@ -37,7 +37,7 @@ class Trial:
         self.objective = Objective(config.model.criterion)
         self.image_size, self.padded_size = largest_batch(samples, config.dataloader.train.aspect_ratio_grouping)
         self.num_objects = many_objects(samples)
-        self.has_natural = samples.has_teacher_losses
+        self.has_teacher = samples.has_teacher_losses
 
     def fits(self, num_images: int) -> bool:
         """Take a step on a batch of `num_images`, and tell whether there was enough memory."""
@@ -61,9 +61,9 @@ class Trial:
     def _draw(self, num_images: int) -> Batch:
         generator = torch.Generator().manual_seed(0)
         images = self._draw_images(num_images, generator)
-        natural = self._draw_images(num_images, generator) if self.has_natural else images
+        teacher_images = self._draw_images(num_images, generator) if self.has_teacher else images
         targets = [random_target(self.image_size, self.num_objects, generator) for _ in range(num_images)]
-        return Batch(images, natural, [self.image_size] * num_images, targets, ["random"] * num_images)
+        return Batch(images, teacher_images, [self.image_size] * num_images, targets, ["random"] * num_images)
 
     def _draw_images(self, num_images: int, generator: torch.Generator) -> Tensor:
         return torch.stack([random_photo(self.padded_size, generator) for _ in range(num_images)])

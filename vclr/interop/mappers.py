@@ -18,11 +18,12 @@ from vclr.interop.requirements import need
 from vclr.interop.settings import Settings, read_settings
 from vclr.ops.boxes import cxcywh_to_xyxy
 
-NATURAL_KEY, VIEW_KEY = "natural", "view"  # of the dictionaries that `VclrDetector` reads
+FORMER_TEACHER_KEY = "natural"
+TEACHER_KEY, VIEW_KEY = "teacher_image", "view"  # of the dictionaries that `VclrDetector` reads
 
 
 class TrainMapper:
-    """Makes training samples: a view of the photo, the photo itself for the teacher, and the objects.
+    """Makes training samples: a view of the photo, what the teacher sees of it, and the objects.
 
     Each call draws view and geometry with torch's global generator, which detectron2 seeds in every worker.
     """
@@ -32,7 +33,7 @@ class TrainMapper:
         self._samples: TrainingSamples | None = None
 
     def __call__(self, dictionary: Json) -> Json:
-        """Return `image` (3, h, w) uint8 RGB, `natural` if it shows another view, `view`, and `instances`."""
+        """Return `image` (3, h, w) uint8 RGB, `teacher_image` if it shows another view, `view`, and `instances`."""
         if self._samples is None:
             self._samples = TrainingSamples(self._config)
         structures = need("detectron2.structures")
@@ -45,8 +46,8 @@ class TrainMapper:
         instances.gt_masks = structures.BitMasks(sample.target.masks.bool())
         mapped = _without_annotations(dictionary) | {"image": sample.image, "instances": instances}
         mapped[VIEW_KEY] = sample.view
-        if sample.natural is not sample.image:
-            mapped[NATURAL_KEY] = sample.natural
+        if sample.teacher_image is not sample.image:
+            mapped[TEACHER_KEY] = sample.teacher_image
         return mapped
 
 

@@ -20,7 +20,7 @@ from vclr.engine.distributed import adopt_processes, world_size
 from vclr.engine.step import compute_losses
 from vclr.engine.teacher import Teacher
 from vclr.errors import UsageError
-from vclr.interop.mappers import NATURAL_KEY, VIEW_KEY
+from vclr.interop.mappers import FORMER_TEACHER_KEY, TEACHER_KEY, VIEW_KEY
 from vclr.interop.requirements import need
 from vclr.interop.settings import Settings, read_settings
 from vclr.losses.objective import Objective
@@ -93,8 +93,9 @@ class VclrDetector(nn.Module):
 
         Args:
             batched_inputs: for each image, `image` (3, h, w) of 0-255. In training also `instances` with `gt_boxes`
-                and, for masks, `gt_masks`; and if `image` is a view, `natural` is the photo. In evaluation, `height`
-                and `width` say which size the results have (default: that of `image`).
+                and, for masks, `gt_masks`; and if the teacher is to see another view, `teacher_image` (in earlier
+                versions `natural`, which is still read). In evaluation, `height` and `width` say which size the
+                results have (default: that of `image`).
 
         Returns:
             The losses by name; or for each image `instances` with `pred_boxes`, `scores`, `pred_classes` (all 0) and
@@ -107,14 +108,16 @@ class VclrDetector(nn.Module):
         if self._moving and self.iteration:
             self._moving.update(self.student)  # now that the optimizer has moved the student
         images, image_sizes = self._pad([one["image"] for one in inputs])
-        natural = images
-        if any(NATURAL_KEY in one for one in inputs):
-            natural, _ = self._pad([one.get(NATURAL_KEY, one["image"]) for one in inputs])
+        teacher_images = images
+        shown = [one.get(TEACHER_KEY, one.get(FORMER_TEACHER_KEY)) for one in inputs]
+        if any(image is not None for image in shown):
+            own = zip(shown, inputs, strict=True)
+            teacher_images, _ = self._pad([one["image"] if image is None else image for image, one in own])
         targets = [
             to_target(one["instances"], size, one.get("image_id", number))
             for number, (one, size) in enumerate(zip(inputs, image_sizes, strict=True))
         ]
-        batch = Batch(images, natural, image_sizes, targets, [one.get(VIEW_KEY, "natural") for one in inputs])
+        batch = Batch(images, teacher_images, image_sizes, targets, [one.get(VIEW_KEY, "natural") for one in inputs])
         step: Any = SimpleNamespace(
             config=self.config,
             student=self.student,

@@ -13,6 +13,7 @@ import vclr
 from vclr.config import Config, dump_config, read_config
 from vclr.errors import UserError
 from vclr.files import atomic_path, read_json, write_json
+from vclr.tracking.description import training_name
 from vclr.tracking.secrets import redact_config
 
 RECORD = "job.json"
@@ -44,7 +45,7 @@ class Job:
     @property
     def name(self) -> str:
         """The name of the training: usually its experiment and seed."""
-        return "/".join(self.run_folder.parts[-2:])
+        return training_name(self.run_folder)
 
     @property
     def config_file(self) -> Path:

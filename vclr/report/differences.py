@@ -10,13 +10,19 @@ from vclr.catalog.weights import TEACHER
 from vclr.config import changed_by, differing_values, flat_config
 from vclr.data.data_sets import training_set
 from vclr.report.experiments import Experiment, trainings
-from vclr.views.choice import view_weights
+from vclr.views.choice import drawn_by_key
 
 OWN_NAMES = ("train.output_dir", "train.seed", "tracking.run_name")  # settings that only name a run
 # Settings that say where data is and how it is scored. Compared instead are the test set and the groups, the files of
 # the training set, the views that are drawn, and the weights that were evaluated.
 DATA = (
-    *("data.", "views.weights", "dataloader.train.dataset.names", "dataloader.test.dataset.names"),
+    *(
+        "data.",
+        "views.weights",
+        "views.teacher_weights",
+        "dataloader.train.dataset.names",
+        "dataloader.test.dataset.names",
+    ),
     *("evaluation.protocol", "evaluation.test_sets", "evaluation.groups", "evaluation.max_dets"),
     "train.model_ema.use_ema_weights_for_eval_only",
 )
@@ -64,13 +70,14 @@ def _effective_settings(experiment: Experiment) -> dict[str, Any]:
     keys = [key for key in flat if changed_by(key) != "nothing" and not key.startswith(("train.seed", *DATA))]
     settings = {key: flat[key] for key in keys}
     settings |= {f"data.train.{key}": getattr(files, key) for key in ("annotations", "images", "proposals")}
-    settings |= {"views.weights": _describe_views(experiment), "evaluated weights": experiment.weights}
+    drawn = drawn_by_key(experiment.config.views, files)
+    settings |= {key: _describe_views(weights) for key, weights in drawn.items()}
+    settings["evaluated weights"] = experiment.weights
     return settings | _view_folders(experiment)
 
 
-def _describe_views(experiment: Experiment) -> str:
-    """Name the views that a training draws, with their shares unless these are equal."""
-    weights = view_weights(experiment.config.views, training_set(experiment.config))
+def _describe_views(weights: dict[str, float]) -> str:
+    """Name the views that are drawn, with their shares unless these are equal."""
     views, total = sorted(weights, key=lambda view: (view != NATURAL, view)), sum(weights.values())
     are_equal = len(set(weights.values())) <= 1
     return ", ".join(view if are_equal else f"{view} {weights[view] / total:.4g}" for view in views)

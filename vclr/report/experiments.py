@@ -17,7 +17,7 @@ from vclr.evaluation.caps import capped, describe_cap, fewest_shown
 from vclr.evaluation.evaluated_set import EvaluatedSet, unique_titles
 from vclr.evaluation.intervals import Draws, Interval, interval
 from vclr.evaluation.tally import Metrics
-from vclr.views.choice import view_weights
+from vclr.views.choice import drawn_views
 
 
 @dataclass
@@ -76,8 +76,8 @@ class Experiment:
 
     @property
     def views(self) -> list[str]:
-        """The views that training draws from."""
-        return list(view_weights(self.config.views, training_set(self.config)))
+        """The views that training draws, for student or teacher."""
+        return drawn_views(self.config.views, training_set(self.config))
 
     @property
     def iterations(self) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
 from vclr.coco.checks import Json, is_finite_number
 from vclr.coco.record import read_split_record
+from vclr.config import DataSetConfig
 from vclr.errors import UsageError
 
 
@@ -30,6 +31,24 @@ def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
         published = record.annotations if record.annotations.file in PUBLISHED_TOP_K else None
         if source := record.proposals or published:
             raise second_proposals(setting, annotations, f"those of {source.file}")
+
+
+def refuse_no_proposals(data_set: DataSetConfig) -> None:
+    """Refuse to train on proposals alone where there are none, as far as the names of the files tell.
+
+    Raises:
+        UsageError: there are none; says what to set.
+    """
+    found = find_split_file(data_set.annotations)
+    if found and not found.top_k and Path(data_set.annotations).name not in PUBLISHED_TOP_K and not data_set.proposals:
+        raise no_proposals(data_set)
+
+
+def no_proposals(data_set: DataSetConfig) -> UsageError:
+    """Return the error of a training on proposals alone that has none."""
+    named = f"data.train.proposals={data_set.proposals}: no proposal is chosen"
+    asked = named if data_set.proposals else "set data.train.proposals, or name annotations with proposals"
+    return UsageError(f"proposals.only=True: {data_set.annotations} holds no object proposal (with a `score`); {asked}")
 
 
 def refuse_scored(setting: str, annotations: str | Path, number: int, annotation: Json) -> None:

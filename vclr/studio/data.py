@@ -19,7 +19,7 @@ from vclr.file_names import say_nearest
 from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import Images, find_missing, locate, open_folder, say_folders, say_missing
 from vclr.structures import Size
-from vclr.views.choice import check_view_names, view_weights
+from vclr.views.choice import check_view_names, drawn_views
 from vclr.views.files import ViewFiles, find_suffix
 from vclr.views.reader import ImageViews
 
@@ -70,9 +70,9 @@ def views_of_training(config: Config, extra: Sequence[str] = ()) -> Inspected:
     """Return the training set of a configuration with the views that it draws from, and computed ones besides."""
     train = training_set(config)
     check_view_names(config.views, train)
-    weights = view_weights(config.views, train)
-    folders = {view: Path(train.views[view]) for view in weights if view in train.views}
-    computed = [view for view in weights if view not in train.views and view != NATURAL]
+    drawn = drawn_views(config.views, train)
+    folders = {view: Path(train.views[view]) for view in drawn if view in train.views}
+    computed = [view for view in drawn if view not in train.views and view != NATURAL]
     return Inspected(
         train.images, Path(train.annotations), folders, list(dict.fromkeys([*computed, *extra])), config.views.seed
     )

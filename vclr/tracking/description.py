@@ -16,10 +16,18 @@ NAMES_ONLY = ("train.output_dir", "train.seed", "tracking.")
 def experiment_of(config: Config) -> str:
     """Return the name of the experiment, whose trainings differ only in their seeds.
 
-    A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own.
+    A run folder `.../NAME/seed0` is one of several; any other folder is an experiment of its own. Below a folder
+    `runs`, the name has all folders, as in the workflow: `ablation/no_consistency`.
     """
-    parts = Path(config.train.output_dir).absolute().parts
-    return parts[-2] if len(parts) > 1 and is_of_seed(parts[-1]) else parts[-1]
+    name, _, last = training_name(Path(config.train.output_dir)).rpartition("/")
+    return name if name and is_of_seed(last) else last
+
+
+def training_name(folder: Path) -> str:
+    """Return the name of the training in a run folder: experiment and seed, or the last two folders."""
+    parts = folder.absolute().parts
+    above = [place for place, name in enumerate(parts[:-2]) if name == "runs"]
+    return "/".join(parts[above[-1] + 1 :] if above and is_of_seed(parts[-1]) else parts[-2:])
 
 
 def is_of_seed(name: str) -> bool:
@@ -29,7 +37,7 @@ def is_of_seed(name: str) -> bool:
 
 def run_name(config: Config) -> str:
     """Return the name of the run: `demo/seed0`."""
-    return config.tracking.run_name or "/".join(Path(config.train.output_dir).absolute().parts[-2:])
+    return config.tracking.run_name or training_name(Path(config.train.output_dir))
 
 
 def own_settings(config: Config) -> dict[str, Any]:

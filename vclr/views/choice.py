@@ -1,4 +1,4 @@
-"""Which views a training draws from, and how often."""
+"""Which views a training draws for student and teacher, and how often."""
 
 from __future__ import annotations
 
@@ -10,9 +10,29 @@ from vclr.errors import UsageError, nearest
 
 
 def view_weights(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, float]:
-    """Return the views that training draws from and their weights; by default the photos and all folders, equally."""
+    """Return the student's views and their weights; by default the photos and all folders, equally."""
     weights = config.weights or dict.fromkeys([NATURAL, *data_set.views], 1.0)
     return {view: weight for view, weight in weights.items() if weight > 0}
+
+
+def teacher_view_weights(config: ViewsConfig) -> dict[str, float]:
+    """Return the teacher's views and their weights; by default the photos alone."""
+    weights = config.teacher_weights or {NATURAL: 1.0}
+    return {view: weight for view, weight in weights.items() if weight > 0}
+
+
+def drawn_views(config: ViewsConfig, data_set: DataSetConfig) -> list[str]:
+    """List the views that a training draws: those of the student, and those that `teacher_weights` names besides."""
+    of_teacher = teacher_view_weights(config) if config.teacher_weights else {}
+    return list(view_weights(config, data_set) | of_teacher)
+
+
+def drawn_by_key(config: ViewsConfig, data_set: DataSetConfig) -> dict[str, dict[str, float]]:
+    """Return the views that are drawn and their weights, by the setting that names them."""
+    return {
+        "views.weights": view_weights(config, data_set),
+        "views.teacher_weights": teacher_view_weights(config),
+    }
 
 
 def check_view_names(config: ViewsConfig, data_set: DataSetConfig) -> None:
@@ -30,9 +50,10 @@ def list_unknown_views(config: ViewsConfig, data_set: DataSetConfig) -> Iterator
     if NATURAL in data_set.views:
         yield f"data.train.views.{NATURAL}: {NATURAL} is the photo itself; give this view another name"
     available = [NATURAL, *data_set.views, *COMPUTED_VIEWS]
-    for view in view_weights(config, data_set):
-        if view not in available:
-            yield (
-                f"views.weights.{view}: no folder data.train.views.{view} and not a computed view; "
-                f"nearest: {nearest(view, available)}"
-            )
+    for key, weights in drawn_by_key(config, data_set).items():
+        for view in weights:
+            if view not in available:
+                yield (
+                    f"{key}.{view}: no folder data.train.views.{view} and not a computed view; "
+                    f"nearest: {nearest(view, available)}"
+                )

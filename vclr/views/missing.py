@@ -8,25 +8,30 @@ from functools import reduce
 import numpy as np
 
 from vclr.catalog.views import MISSING_VIEWS, NATURAL, SKIP
-from vclr.config import ViewsConfig
+from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
+from vclr.views.choice import drawn_by_key
 from vclr.views.files import ViewFiles
 
 
-def refuse_without_view(config: ViewsConfig, files: Mapping[str, ViewFiles], drawn: Sequence[str]) -> None:
-    """Check that `skip` leaves each photo a view.
+def refuse_without_view(config: ViewsConfig, files: Mapping[str, ViewFiles], data_set: DataSetConfig) -> None:
+    """Check that `skip` leaves each photo a view, for the student and for the teacher.
 
     Args:
-        config: holds the policy.
+        config: holds the policy and the weights.
         files: the views that are files.
-        drawn: the names of all views that are drawn.
+        data_set: the training set.
 
     Raises:
         UserError: photos have none; says how many and the first.
     """
-    if config.missing == SKIP and (places := places_without_view([one.missing() for one in files.values()], drawn)):
-        names = next(iter(files.values())).file_names
-        raise UserError(say_no_view([names[place] for place in places]))
+    if config.missing != SKIP:
+        return
+    for key, drawn in drawn_by_key(config, data_set).items():
+        missing = {view: files[view] for view in drawn if view in files}
+        if places := places_without_view([one.missing() for one in missing.values()], [*drawn]):
+            names = next(iter(missing.values())).file_names
+            raise UserError(say_no_view([names[place] for place in places], key))
 
 
 def places_without_view(missing: Sequence[np.ndarray], drawn: Sequence[str]) -> list[int]:
@@ -39,11 +44,11 @@ def places_without_view(missing: Sequence[np.ndarray], drawn: Sequence[str]) -> 
     return reduce(np.intersect1d, missing).tolist() if len(missing) == len(drawn) else []
 
 
-def say_no_view(photos: Sequence[str]) -> str:
-    """Say which photos have no view that is drawn, and what to do."""
+def say_no_view(photos: Sequence[str], key: str) -> str:
+    """Say which photos have no view that is drawn by the setting `key`, and what to do."""
     return (
         f"views.missing={SKIP}: {len(photos)} photos have none of the views that are drawn; the first: {photos[0]}; "
-        f"set views.weights.{NATURAL}=1 to draw the photos too"
+        f"set {key}.{NATURAL}=1 to draw the photos too"
     )
 
 

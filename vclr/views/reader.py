@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from vclr.catalog.views import NATURAL, PHOTO, REFUSE
+from vclr.catalog.views import NATURAL, REFUSE
 from vclr.config import DataSetConfig, ViewsConfig
 from vclr.errors import UserError
 from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.open import open_folder
 from vclr.structures import Size
-from vclr.views.choice import check_view_names, view_weights
+from vclr.views.choice import check_view_names, drawn_views, teacher_view_weights, view_weights
 from vclr.views.computed import render_view
+from vclr.views.draws import ViewDraws
 from vclr.views.files import ViewFiles
 from vclr.views.missing import refuse_without_view
-
-
-class Draw(NamedTuple):
-    """The view that is shown; and the one that was drawn first, if the photo has no file of it."""
-
-    view: str
-    missing: str = ""
 
 
 class ImageViews:
@@ -94,7 +87,12 @@ class ImageViews:
 
 
 class ViewReader(ImageViews):
-    """Draws and reads views by name, with the relative weights of `views.weights`."""
+    """Draws views for student and teacher, and reads them by name.
+
+    Attributes:
+        names: all views that are drawn.
+        student, teacher: how often each is drawn, by `views.weights` and `views.teacher_weights`.
+    """
 
     def __init__(self, data_set: DataSetConfig, config: ViewsConfig, file_names: Sequence[str]) -> None:
         """Check that every view with a weight exists for every image, as far as `views.missing` asks for it.
@@ -105,36 +103,15 @@ class ViewReader(ImageViews):
                 first.
         """
         check_view_names(config, data_set)
-        weights = view_weights(config, data_set)
-        self.names = list(weights)
-        self.probabilities = np.array(list(weights.values())) / sum(weights.values())
-        self.policy = config.missing
+        self.names = drawn_views(config, data_set)
         folders = {view: data_set.views[view] for view in self.names if view in data_set.views}
         may_be_missing = config.missing != REFUSE
         super().__init__(open_folder(data_set.images), folders, config.seed, file_names, may_be_missing=may_be_missing)
-        refuse_without_view(config, self.files, self.names)
-
-    def draw(self, generator: np.random.Generator, index: int) -> Draw:
-        """Draw a view of the photo at `index`.
-
-        If its file is missing, either the photo stands in, or one of the photo's other views is drawn. The photo draws
-        these as often, relative to each other, as the others do.
-        """
-        drawn = self._draw(generator, self.probabilities)
-        if drawn == NATURAL or not self._is_missing(drawn, index):
-            return Draw(drawn)
-        if self.policy == PHOTO:
-            return Draw(NATURAL, drawn)
-        others = self.probabilities * [not self._is_missing(view, index) for view in self.names]
-        return Draw(self._draw(generator, others / others.sum()), drawn)
+        refuse_without_view(config, self.files, data_set)
+        self.student = ViewDraws(view_weights(config, data_set), self.files, config.missing)
+        self.teacher = ViewDraws(teacher_view_weights(config), self.files, config.missing)
 
     def count_missing(self) -> dict[str, int]:
         """Return how many photos have no file, for each view of which some have none."""
         counts = {view: len(files.missing()) for view, files in self.files.items()}
         return {view: count for view, count in counts.items() if count}
-
-    def _draw(self, generator: np.random.Generator, probabilities: np.ndarray) -> str:
-        return self.names[int(generator.choice(len(self.names), p=probabilities))]
-
-    def _is_missing(self, view: str, index: int) -> bool:
-        return view in self.files and not self.files[view].has(index)

@@ -1,12 +1,32 @@
 # Object proposals: class-agnostic masks without human annotation. `data/` stands for the key `data`.
 #
 # inputs:  data/raw/{set}/images/, data/raw/{set}/annotations_{part}.json (names the images of the part); for methods that
-#          run a model, data/weights/{model}/ or the hub; for those that look at depth, data/views/{set}/depth/
-# outputs: data/proposals/{set}/{part}_{method}.json; on the way, with shards.proposals above 1,
+#          run a model, data/weights/{model}/ or the hub; for those that look at depth, data/views/{set}/depth/; for the
+#          published ones, data/raw/owis/
+# outputs: data/proposals/{set}/{part}_{method}.json, data/proposals/coco2017/train_cutler_{voc,coco}.json; on the way, with shards.proposals above 1,
 #          data/proposals/{set}/{part}_{method}.shards/
 
 METHODS = "|".join(FREE_METHODS)
 WITH_MODEL = "|".join(MODEL_METHODS) or NEVER
+
+
+rule published_proposals:
+    """Take the published object proposals out of the json that holds them beside known annotations."""
+    input:
+        published=lambda wildcards: f"{DATA}/{PUBLISHED_PROPOSALS[wildcards.name].json}",
+        photos=lambda wildcards: origins.source_of(origins.annotations_of(wildcards.set, "train")),
+    output:
+        proposals=DATA / "proposals/{set}/{name}.json",
+    log:
+        "logs/proposals/{set}_{name}.log",
+    wildcard_constraints:
+        name="|".join(PUBLISHED_PROPOSALS),
+        set="|".join({record.source for record in PUBLISHED_PROPOSALS.values()}),
+    params:
+        annotations=lambda wildcards: origins.annotations_of(wildcards.set, "train"),
+    shell:
+        "vclr proposals import {input.published} --annotations {params.annotations}"
+        " --output {output.proposals} 2>&1 | tee {log}"
 
 
 rule proposals:

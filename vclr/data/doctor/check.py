@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from vclr.file_names import file_key, say_nearest
 from vclr.finding import OK, Finding
 from vclr.image_folders.open import Images, each_folder, find_missing, locate, open_folder
 from vclr.splits.with_proposals import refuse_second_proposals
-from vclr.views.choice import list_unknown_views, view_weights
+from vclr.views.choice import drawn_by_key, drawn_views, list_unknown_views
 from vclr.views.missing import say_no_view
 from vclr.worker_pool import WorkerPool
 
@@ -32,7 +33,8 @@ from vclr.worker_pool import WorkerPool
 class DataSet:
     """The files of a data set, and their use.
 
-    `views` has those views that are drawn, as files; `drawn` names all views that are drawn.
+    `views` has those views that are drawn, as files; `drawn` names all views that are drawn, by the setting that says
+    how often.
     """
 
     annotations: Path
@@ -40,7 +42,7 @@ class DataSet:
     views: dict[str, Path] = field(default_factory=dict)
     proposals: Path | None = None
     use: Use = field(default_factory=Use)
-    drawn: list[str] = field(default_factory=list)
+    drawn: dict[str, list[str]] = field(default_factory=dict)
     missing_views: str = REFUSE
 
 
@@ -74,7 +76,6 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
     report = Report()
     train, test = training_set(config), test_set(config)
     report.findings += _check_paths(config)
-    weights = view_weights(config.views, train)
     for problem in list_unknown_views(config.views, train):
         report.findings += kinds.NO_VIEW.found(Use(evaluates=False), problem)
     if said := say_photos_only(config, train):
@@ -86,13 +87,14 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
             report.findings += kinds.TWICE.found(Use(evaluates=False), str(error))
     names = config.dataloader.train.dataset, config.dataloader.test.dataset
     use = Use(keeps_empty_train=not names[0].filter_empty, keeps_empty_test=not names[1].filter_empty)
+    drawn = drawn_views(config.views, train)
     training = DataSet(
         Path(train.annotations),
         train.images,
-        {view: Path(folder) for view, folder in train.views.items() if view in weights},
+        {view: Path(folder) for view, folder in train.views.items() if view in drawn},
         Path(train.proposals) if train.proposals else None,
         replace(use, evaluates=False),
-        list(weights),
+        {key: list(weights) for key, weights in drawn_by_key(config.views, train).items()},
         config.views.missing,
     )
     tested = DataSet(Path(test.annotations), test.images, use=replace(use, trains=False))
@@ -163,15 +165,17 @@ def _check_set(
 
 
 def _check_all_views(files: DataSet, contents: Contents, decode: bool, pool: WorkerPool) -> list[Finding]:
-    findings, lacking = [], []
+    findings: list[Finding] = []
+    lacking: dict[str, Sequence[str]] = {}
     for view, folder in files.views.items():
         found, names = check_views(contents, view, folder, decode, pool, files.missing_views)
         findings += found
-        lacking.append(names)
-    if files.missing_views == SKIP and len(lacking) == len(files.drawn):
-        photos = sorted(set.intersection(*map(set, lacking)))
-        if photos:
-            findings += kinds.NO_VIEW_LEFT.found(Use(evaluates=False), say_no_view(photos))
+        lacking[view] = names
+    for key, drawn in files.drawn.items() if files.missing_views == SKIP else ():
+        if lacking.keys() >= set(drawn):
+            photos = sorted(set.intersection(*(set(lacking[view]) for view in drawn)))
+            if photos:
+                findings += kinds.NO_VIEW_LEFT.found(Use(evaluates=False), say_no_view(photos, key))
     return findings
 
 
