@@ -57,6 +57,7 @@ class PackedSample:
         masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
         view: the name of the view in `image`.
+        is_proposal: (n,) bool, which objects are object proposals.
         missing_view: the name of the view that was drawn, if the photo has no file of it.
     """
 
@@ -66,6 +67,7 @@ class PackedSample:
     masks: ObjectMasks
     image_id: int
     view: str
+    is_proposal: np.ndarray
     missing_view: str = ""
 
     def unpack(self) -> Sample:
@@ -77,6 +79,7 @@ class PackedSample:
             boxes=torch.from_numpy(self.boxes).clone(),
             masks=torch.from_numpy(self.masks.whole()),
             image_id=self.image_id,
+            is_proposal=torch.from_numpy(self.is_proposal).clone(),
         )
         return Sample(image, natural, target, self.view, self.missing_view)
 
@@ -101,6 +104,12 @@ class TrainingSamples(Dataset[Sample]):
             log.warning("%s", said)
         filter_empty = config.dataloader.train.dataset.filter_empty
         entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
+        apart = config.model.criterion.tells_apart()
+        if apart and not any(objects.is_proposal.any() for objects in self.objects):
+            raise UserError(
+                f"{apart}: has no effect without object proposals, and the training set has none; name some with "
+                "data.train.proposals"
+            )
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
@@ -133,8 +142,8 @@ class TrainingSamples(Dataset[Sample]):
         image = natural = _to_array(geometry.apply_to_image(shown))
         if self.has_teacher_losses and photo is not None and photo is not shown:
             natural = _to_array(geometry.apply_to_image(photo))
-        boxes, masks = self.objects[index].move(geometry, size)
-        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view, missing)
+        boxes, masks, is_proposal = self.objects[index].move(geometry, size)
+        return PackedSample(image, natural, boxes.numpy(), masks, self.images.ids[index], view, is_proposal, missing)
 
 
 class TestSamples(Dataset[TestSample]):
