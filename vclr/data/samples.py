@@ -108,7 +108,7 @@ class TrainingSamples(Dataset[Sample]):
         if apart and not any(objects.is_proposal.any() for objects in self.objects):
             raise UserError(
                 f"{apart}: has no effect without object proposals, and the training set has none; name some with "
-                "data.train.proposals"
+                "data.train.proposals (among annotations, those with a `score` are proposals)"
             )
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
