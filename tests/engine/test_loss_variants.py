@@ -97,33 +97,39 @@ def test_without_momentum_the_teacher_is_the_student_without_gradient(make_confi
     assert with_teacher == compute_losses(state, batch, objective)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["contrastive", "contrastive memory", "l2 memory"])
-def test_two_processes_are_one(name: str, make_scored: MakeConfig, tmp_path: Path):
-    config = make_scored(*SETTINGS, *VARIANTS[name])
-    (alone,) = compute(config, tmp_path / "1", 1)
-    assert_one_training(alone, compute(config, tmp_path / "2", 2), tolerance=1e-5)
+@pytest.fixture(scope="module", params=["contrastive", "contrastive memory"])
+def settings(request: pytest.FixtureRequest) -> list[str]:
+    return [*SETTINGS, *VARIANTS[request.param]]
+
+
+@pytest.fixture(scope="module")
+def alone(settings: list[str], make_scored: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One process, the whole batch at once."""
+    return compute(make_scored(*settings), tmp_path_factory.mktemp("alone") / "1", 1)[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["contrastive", "contrastive memory"])
-def test_a_group_that_lies_across_processes_is_one(name: str, make_scored: MakeConfig, tmp_path: Path):
-    groups = ("dataloader.train.total_batch_size=6", "dataloader.train.group_size=2", *PER_GROUP)
-    config = make_scored(*SETTINGS, *groups, *VARIANTS[name])
-    (alone,) = compute(config, tmp_path / "1", 1)
-    assert_one_training(alone, compute(config, tmp_path / "2", 2), tolerance=1e-5)
+def test_two_processes_are_one(settings: list[str], alone: dict[str, Any], make_scored: MakeConfig, tmp_path: Path):
+    assert_one_training(alone, compute(make_scored(*settings), tmp_path / "2", 2), tolerance=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["contrastive", "l2 memory"])
-def test_few_images_at_once_are_the_whole_batch(name: str, make_scored: MakeConfig, tmp_path: Path):
-    whole, parts = (
-        compute(make_scored(*SETTINGS, *VARIANTS[name], f"train.micro_batch_size={size}"), tmp_path / str(size), 1)[0]
-        for size in (0, 1)
-    )
-    for step, of_parts in zip(whole["steps"], parts["steps"], strict=True):
+def test_few_images_at_once_are_the_whole_batch(
+    settings: list[str], alone: dict[str, Any], make_scored: MakeConfig, tmp_path: Path
+):
+    (parts,) = compute(make_scored(*settings, "train.micro_batch_size=1"), tmp_path / "1", 1)
+    for step, of_parts in zip(alone["steps"], parts["steps"], strict=True):
         assert difference(step["gradients"], of_parts["gradients"]) < 1e-5
         assert of_parts["losses"] == pytest.approx(step["losses"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_group_that_lies_across_processes_is_one(make_scored: MakeConfig, tmp_path: Path):
+    """No object of another group is a negative."""
+    groups = ("dataloader.train.total_batch_size=6", "dataloader.train.group_size=2", *PER_GROUP)
+    config = make_scored(*SETTINGS, *groups, *VARIANTS["contrastive"])
+    (one,) = compute(config, tmp_path / "1", 1)
+    assert_one_training(one, compute(config, tmp_path / "2", 2), tolerance=1e-5)
 
 
 @pytest.mark.slow
