@@ -49,10 +49,6 @@ class ConsistencyVariant:
         """Tell whether objects of a kind are compared; None stands for objects of both kinds together."""
         return None in (is_proposal, self.of_proposals) or is_proposal == self.of_proposals
 
-    def count(self, num_objects: int, num_queries: int) -> int:
-        """Return how many of an image's objects are compared, if so many of a kind that is are matched together."""
-        return min(num_objects, num_queries) if self.needs_matching else num_objects
-
     def __call__(
         self,
         student: Outputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -103,20 +104,15 @@ class Objective:
 
     def count(self, targets: list[Target], kinds: Kinds | None, num_queries: int) -> Counts:
         """Count the objects of each image of this process's part of a batch."""
-        boxes = [[len(target) for target in targets]]
+        by_kind: dict[bool | None, list[int]] = {None: [len(target) for target in targets]}
         if kinds is not None:
-            by_kind = {kind: [int((flags == kind).sum()) for flags in kinds] for kind in (False, True)}
-            boxes = [boxes[0] if part.is_proposal is None else by_kind[part.is_proposal] for part in self.parts]
-        matched = [[min(count, num_queries) for count in counts] for counts in boxes]
-        pairs = [[sum(counts) for counts in zip(*matched, strict=True)]]
-        if self.variant:
-            of_parts = boxes
-            if kinds is not None and self.variant.of_proposals is not None:
-                of_parts = [by_kind[self.variant.of_proposals]]
-            elif not self.variant.needs_matching:
-                of_parts = [[len(target) for target in targets]]
-            compared = [[self.variant.count(count, num_queries) for count in counts] for counts in of_parts]
-            pairs.append([sum(counts) for counts in zip(*compared, strict=True)])
+            by_kind |= {kind: [int((flags == kind).sum()) for flags in kinds] for kind in (False, True)}
+        boxes = [by_kind[part.is_proposal] for part in self.parts]
+        pairs = [add_up(boxes, num_queries)]
+        if variant := self.variant:
+            has_parts = variant.needs_matching and variant.of_proposals is None
+            compared = boxes if has_parts else [by_kind[variant.of_proposals]]
+            pairs.append(add_up(compared, num_queries if variant.needs_matching else math.inf))
         return Counts(boxes, pairs)
 
     def __call__(
@@ -161,6 +157,11 @@ class Objective:
             compared = self.variant(student, teacher, targets, kinds, matchings, divisors.compared, share)
             losses["loss_consistency"] = self.variant_weight * compared
         return losses
+
+
+def add_up(counts: list[list[int]], most: float) -> list[int]:
+    """Return for each image the sum over the parts of its objects, of which at most so many are matched together."""
+    return [sum(int(min(count, most)) for count in of_image) for of_image in zip(*counts, strict=True)]
 
 
 def select(targets: list[Target], kinds: Kinds | None, part: Part) -> list[Target]:
