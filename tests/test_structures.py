@@ -27,7 +27,7 @@ def test_a_copy_to_the_cpu_is_complete(device: str, may_be_on_its_way: bool, mon
 
     monkeypatch.setattr(Tensor, "to", note)
     moved = to_device(make_batch(), torch.device(device))
-    assert asked == [may_be_on_its_way] * 4, "the photo is in the batch twice, and moved once"
+    assert asked == [may_be_on_its_way] * 5, "the photo is in the batch twice, and moved once"
     assert moved.teacher_images is moved.images
     assert {tensor.device.type for tensor in moved.tensors()} == {device}
     assert moved.targets[0].image_id == 7

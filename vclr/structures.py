@@ -18,8 +18,8 @@ without padding, unless the text says otherwise) or in absolute pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -41,19 +41,33 @@ class Target:
         boxes: (n, 4) float32 cxcywh normalized by the image size without padding.
         masks: (n, h, w) uint8 at the size of the input image without padding.
         image_id: the image's id in its annotations json.
+        is_proposal: (n,) bool, which objects are object proposals; the others are annotations (default: all).
     """
 
     labels: Tensor
     boxes: Tensor
     masks: Tensor
     image_id: int
+    is_proposal: Tensor = None  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if self.is_proposal is None:
+            self.is_proposal = torch.zeros(len(self.labels), dtype=torch.bool, device=self.labels.device)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def pin_memory(self) -> Target:
         """Return a copy in pinned memory, from which copies to a GPU are asynchronous."""
-        return Target(self.labels.pin_memory(), self.boxes.pin_memory(), self.masks.pin_memory(), self.image_id)
+        return self._with(Tensor.pin_memory)
+
+    def take(self, objects: Tensor) -> Target:
+        """Return a target of some of the objects: `objects` (k,) are their numbers, on the device."""
+        return self._with(lambda tensor: tensor[objects])
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Target:
+        tensors = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -89,7 +103,7 @@ class Batch:
         """Yield every tensor of the batch; a tensor that occurs twice is yielded twice."""
         yield from (self.images, self.teacher_images)
         for target in self.targets:
-            yield from (target.labels, target.boxes, target.masks)
+            yield from (target.labels, target.boxes, target.masks, target.is_proposal)
 
 
 @dataclass
@@ -103,8 +117,10 @@ class Outputs:
         mask_embeds: (b, q, e) per-query vectors; a mask is their dot product with `mask_features`.
         mask_features: one (e, h, w) per-pixel map per image, at the finest level's stride, without padding; one tensor
             (b, e, h, w) if the detector was told that nothing is padded.
-        aux_outputs: the same for each earlier decoder layer (without queries and mask features).
+        aux_outputs: the same for each earlier decoder layer (without memory).
         enc_outputs: the same for the two-stage proposals.
+        memory: the finest level of the encoder memory, one (d, h, w) per image without padding; in training, if the
+            consistency loss compares it.
     """
 
     pred_logits: Tensor
@@ -114,6 +130,7 @@ class Outputs:
     mask_features: MaskFeatures | None = None
     aux_outputs: tuple[Outputs, ...] = ()
     enc_outputs: Outputs | None = None
+    memory: list[Tensor] | None = None
 
 
 class MaskForm(Enum):

@@ -135,6 +135,23 @@ def test_wrong_type_names_the_key(override: str):
         ("views.weights={natural: 0, depth: 0, style: 0}", "at least one view"),
         ("train.model_ema.enabled=False", "set model.criterion.weight_dict.loss_consistency=0 too"),
         ("max_iter", "expected key=value"),
+        (
+            "model.criterion.two_losses.proposals=0.5",
+            "model.criterion.two_losses.proposals=0.5: needs model.criterion.two_losses.enabled=True",
+        ),
+        (
+            "model.criterion.two_losses={enabled: True, annotations: 0, proposals: 0}",
+            "nothing would be detected; set one above 0",
+        ),
+        ("model.criterion.consistency.kind=l1", "must be one of cosine, l2, contrastive"),
+        (
+            "model.criterion.consistency.temperature=0.2",
+            "temperature=0.2: needs model.criterion.consistency.kind=contrastive",
+        ),
+        (
+            "model.criterion.consistency={features: memory, layers: all}",
+            "layers=all: needs model.criterion.consistency.features=queries",
+        ),
         ("=5", "expected key=value"),
         ("train.max_iter=[1", "override 'train.max_iter=[1'"),
         ("train.output_dir=${absent}", "absent"),
@@ -221,6 +238,19 @@ def test_flat_config_holds_plain_values(path: Path):
     assert {type(value) for value in flat.values()} <= {int, float, bool, str, list, dict}
     assert flat["evaluation.groups.a.b"] == ["x", "y"]
     assert flat["evaluation.max_dets"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("override", "beside", "needs"),
+    [
+        ("objects=proposals", "model.criterion.weight_dict.loss_consistency=0", "loss_consistency above 0"),
+        ("layers=all", "model.aux_loss=False", "model.aux_loss=True"),
+        ("features=memory", "compat.padding=True", "compat.padding=False"),
+    ],
+)
+def test_settings_of_the_consistency_loss_that_have_no_effect(override: str, beside: str, needs: str):
+    line = refuse(None, f"model.criterion.consistency.{override}", beside)
+    assert line.startswith(f"model.criterion.consistency.{override}: needs ") and needs in line
 
 
 def test_hash_depends_on_the_named_roots_only():

@@ -107,7 +107,7 @@ MAPPER = TrainMapperConfig(
 def assert_moved_alike(annotations: list[dict], size: Size, mapper: TrainMapperConfig, seed: int) -> int:
     """Compare boxes and masks; return how many objects are left."""
     geometry = draw_training_geometry(mapper, size, np.random.default_rng(seed))
-    boxes, masks = Objects.from_annotations(annotations).move(geometry, size)
+    boxes, masks, _ = Objects.from_annotations(annotations).move(geometry, size)
     expected_boxes, expected = transform_objects(annotations, geometry, size)
     assert len(boxes) == len(masks) == len(expected)
     if expected:

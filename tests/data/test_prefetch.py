@@ -250,14 +250,14 @@ def test_copies_have_their_own_stream_which_the_training_waits_for(monkeypatch: 
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: events.append(("held for", stream.name)))
     monkeypatch.setattr(prefetch, "to_device", lambda batch, device: events.append(("to", str(device))) or batch)
     copied = [("copying to cuda:1", "begins"), ("to", "cuda:1"), ("copying to cuda:1", "ends")]
-    handed_over = [("computing", "waits for", "copying to cuda:1"), *[("held for", "computing")] * 5]
+    handed_over = [("computing", "waits for", "copying to cuda:1"), *[("held for", "computing")] * 6]
     with closing(one_batch_ahead(Maker(), GPU)) as batches:
         next(batches)
-        assert wait_until(lambda: len(events) == 1 + 3 + 6 + 3)
+        assert wait_until(lambda: len(events) == 1 + 3 + 7 + 3)
         assert events == [("thread is at", "cuda:1"), *copied, *handed_over, *copied]
         next(batches)
-        assert wait_until(lambda: len(events) == 1 + 3 + 6 + 3 + 6 + 3)
-        assert events[-9:] == [*handed_over, *copied]
+        assert wait_until(lambda: len(events) == 1 + 3 + 7 + 3 + 7 + 3)
+        assert events[-10:] == [*handed_over, *copied]
 
 
 def test_a_batch_that_a_gpu_has_no_room_for_yet_is_left_to_the_step(monkeypatch: pytest.MonkeyPatch):

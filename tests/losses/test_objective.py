@@ -14,11 +14,13 @@ from vclr.losses import objective
 from vclr.losses.consistency import consistency_loss
 from vclr.losses.criterion import Criterion
 from vclr.losses.matcher import Matching
-from vclr.losses.objective import TEACHER_LOSSES, Objective
+from vclr.losses.objective import TEACHER_LOSSES, Divisors, Objective
 from vclr.structures import Outputs, Target
 
 BOXES = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.7, 0.3, 0.2, 0.2], [0.5, 0.8, 0.3, 0.2]])
 TARGETS = [Target(torch.zeros(2, dtype=torch.int64), BOXES[:2], torch.zeros(2, 4, 4, dtype=torch.uint8), 0)]
+
+DIVISORS = Divisors([2.0], {range(1): 2.0})
 
 
 def make_outputs(seed: int) -> Outputs:
@@ -27,7 +29,7 @@ def make_outputs(seed: int) -> Outputs:
 
 
 def compute(config: CriterionConfig) -> dict[str, Tensor]:
-    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, 2.0, {range(1): 2.0})
+    return Objective(config)(make_outputs(0), make_outputs(1), TARGETS, DIVISORS)
 
 
 def weights(**changes: float) -> CriterionConfig:
@@ -61,12 +63,12 @@ def test_detection_losses_come_from_the_criterion_and_consistency_is_weighted():
 
 def test_identical_queries_give_minus_the_weight():
     outputs = make_outputs(0)
-    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, 2.0, {range(1): 2.0})
+    losses = Objective(weights(loss_consistency=2.5))(outputs, outputs, TARGETS, DIVISORS)
     assert losses["loss_consistency"].item() == pytest.approx(-2.5, abs=1e-6)
 
 
 def test_without_teacher_driven_losses_there_are_detections_alone():
-    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, 2.0, {range(1): 2.0})
+    losses = Objective(weights(loss_consistency=0.0))(make_outputs(0), None, TARGETS, DIVISORS)
     assert set(losses) == {"loss_class", "loss_bbox", "loss_giou"}
 
 
@@ -97,7 +99,7 @@ def test_groups_are_averaged_each_by_itself():
     cosines = torch.nn.functional.cosine_similarity(student.queries, teacher.queries, dim=-1)
     means = [cosines[0].mean(), cosines[1, 0], torch.zeros(()), cosines[3, :2].mean()]
     divisors = {range(image, image + 1): 4.0 * max(1, count) for image, count in enumerate(counts)}
-    losses = Objective(weights())(student, teacher, targets, 6.0, divisors)
+    losses = Objective(weights())(student, teacher, targets, Divisors([6.0], divisors))
     torch.testing.assert_close(losses["loss_consistency"], -torch.stack(means).mean())
-    pairs = Objective(weights())(student, teacher, targets, 6.0, {range(4): 6.0})["loss_consistency"]
+    pairs = Objective(weights())(student, teacher, targets, Divisors([6.0], {range(4): 6.0}))["loss_consistency"]
     assert abs(pairs - losses["loss_consistency"]) > 1e-2

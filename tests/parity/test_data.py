@@ -137,7 +137,7 @@ def test_objects_keep_the_same_boxes_and_masks(kind: str):
         with seeded(seed):
             draw_view()
             geometry = draw_geometry((100, 140))
-        boxes, masks = Objects.from_annotations(objects).move(geometry, (100, 140))
+        boxes, masks, _ = Objects.from_annotations(objects).move(geometry, (100, 140))
         height, width = golden[f"{kind}{seed}_size"].tolist()
         assert geometry.output_size == (height, width)
         boxes = cxcywh_to_xyxy(boxes.double()) * torch.tensor([width, height, width, height])

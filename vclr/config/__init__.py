@@ -28,11 +28,13 @@ from vclr.config.load import read_config as read_config
 from vclr.config.milestones import is_share as is_share
 from vclr.config.milestones import say_milestones as say_milestones
 from vclr.config.model import BackboneConfig as BackboneConfig
+from vclr.config.model import ConsistencyConfig as ConsistencyConfig
 from vclr.config.model import CriterionConfig as CriterionConfig
 from vclr.config.model import DecoderConfig as DecoderConfig
 from vclr.config.model import EncoderConfig as EncoderConfig
 from vclr.config.model import MatcherConfig as MatcherConfig
 from vclr.config.model import ModelConfig as ModelConfig
+from vclr.config.model import TwoLossesConfig as TwoLossesConfig
 from vclr.config.model import WeightDict as WeightDict
 from vclr.config.resolved import config_from_params as config_from_params
 from vclr.config.train import ClipGradConfig as ClipGradConfig

@@ -9,7 +9,7 @@ from vclr.catalog.metrics import KINDS, metric_names
 from vclr.catalog.weights import STUDENT, WEIGHTS
 from vclr.config.dataloader import AUTO, TrainLoaderConfig
 from vclr.config.evaluations import evaluates_while_training
-from vclr.config.model import ModelConfig
+from vclr.config.model import ConsistencyConfig, ModelConfig, TwoLossesConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest
@@ -30,6 +30,8 @@ def check_values(config: Config) -> None:
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
     _check_teacher(config)
+    _check_two_losses(config.model.criterion.two_losses)
+    _check_consistency(config)
     _check_best(config)
     _check_folders(config)
     _check_group_size(config.dataloader.train)
@@ -113,6 +115,35 @@ def _check_teacher(config: Config) -> None:
     if config.train.model_ema.use_ema_weights_for_eval_only and not config.train.model_ema.enabled:
         key = "train.model_ema.use_ema_weights_for_eval_only"
         raise UsageError(f"train.model_ema.enabled=False: there is no teacher to evaluate; set {key}=False too")
+
+
+def _check_two_losses(two_losses: TwoLossesConfig) -> None:
+    """Check that the factors of the two losses have an effect, and that one of the losses is left."""
+    key = "model.criterion.two_losses"
+    factors = {"annotations": two_losses.annotations, "proposals": two_losses.proposals}
+    if two_losses.enabled and not any(factors.values()):
+        raise UsageError(f"{key}.annotations=0.0 and {key}.proposals=0.0: nothing would be detected; set one above 0")
+    for name, factor in factors.items():
+        if factor != 1 and not two_losses.enabled:
+            raise UsageError(f"{key}.{name}={factor}: needs {key}.enabled=True")
+
+
+def _check_consistency(config: Config) -> None:
+    """Check that the settings of the consistency loss have an effect, alone and together."""
+    key, chosen, default = "model.criterion.consistency", config.model.criterion.consistency, ConsistencyConfig()
+    changed = [name for name, value in vars(chosen).items() if value != getattr(default, name)]
+    if changed and not config.model.criterion.weight_dict.loss_consistency:
+        said = f"{key}.{changed[0]}={getattr(chosen, changed[0])}"
+        raise UsageError(f"{said}: needs model.criterion.weight_dict.loss_consistency above 0")
+    if "temperature" in changed and chosen.kind != "contrastive":
+        raise UsageError(f"{key}.temperature={chosen.temperature}: needs {key}.kind=contrastive")
+    if chosen.layers == "all" and not config.model.aux_loss:
+        raise UsageError(f"{key}.layers=all: needs model.aux_loss=True, which computes the earlier layers")
+    if chosen.features == "memory":
+        if chosen.layers == "all":
+            raise UsageError(f"{key}.layers=all: needs {key}.features=queries; the memory is that of one layer")
+        if config.compat.padding:
+            raise UsageError(f"{key}.features=memory: needs compat.padding=False")
 
 
 def _check_best(config: Config) -> None:

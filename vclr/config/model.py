@@ -66,6 +66,62 @@ class WeightDict:
 
 
 @dataclass
+class TwoLossesConfig:
+    enabled: bool = setting(
+        False,
+        "Match annotations and object proposals apart, with detection losses of their own; those of the proposals are "
+        "named `..._proposals`.",
+        before=False,
+    )
+    annotations: float = setting(
+        1.0,
+        "With two losses: factor of the annotations' detection losses (lambda_gt of the paper); 0 computes none.",
+        at_least=0,
+        before=1.0,
+    )
+    proposals: float = setting(
+        1.0,
+        "With two losses: factor of the proposals' detection losses (lambda_match of the paper); 0 computes none.",
+        at_least=0,
+        before=1.0,
+    )
+
+
+@dataclass
+class ConsistencyConfig:
+    kind: str = setting(
+        "cosine",
+        "How an object's features of student and teacher are compared: `cosine`, minus their cosine; `l2`, the mean "
+        "square of their difference; `contrastive`, InfoNCE, whose negatives are the teacher's features of the batch's "
+        "other objects.",
+        choices=("cosine", "l2", "contrastive"),
+        before="cosine",
+    )
+    temperature: float = setting(
+        0.1, "Temperature of `kind: contrastive`, which divides the cosines.", at_least=1e-6, before=0.1
+    )
+    layers: str = setting(
+        "last",
+        "Which decoder layers' queries are compared: the last one's, or those of `all`, layer by layer, on average.",
+        choices=("last", "all"),
+        before="last",
+    )
+    features: str = setting(
+        "queries",
+        "What is compared: the matched `queries`, or the encoder `memory` at the object: its mean over the cells of "
+        "the finest level inside the mask.",
+        choices=("queries", "memory"),
+        before="queries",
+    )
+    objects: str = setting(
+        "all",
+        "Whose features are compared: those of `all` objects, of the `annotations` or of the `proposals`.",
+        choices=("all", "annotations", "proposals"),
+        before="all",
+    )
+
+
+@dataclass
 class CriterionConfig:
     matcher: MatcherConfig = section(MatcherConfig)
     weight_dict: WeightDict = section(WeightDict)
@@ -76,6 +132,15 @@ class CriterionConfig:
     importance_sample_ratio: float = setting(
         0.75, "Share of points chosen for logits near zero.", at_least=0, at_most=1
     )
+    two_losses: TwoLossesConfig = section(TwoLossesConfig)
+    consistency: ConsistencyConfig = section(ConsistencyConfig)
+
+    def tells_apart(self) -> str:
+        """Return the setting that treats annotations and object proposals differently; empty if none does."""
+        if self.two_losses.enabled:
+            return "model.criterion.two_losses.enabled=True"
+        objects = self.consistency.objects
+        return f"model.criterion.consistency.objects={objects}" if objects != "all" else ""
 
 
 @dataclass

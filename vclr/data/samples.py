@@ -63,6 +63,7 @@ class PackedSample:
         masks: the masks of the same objects.
         image_id: the image's id in its annotations json.
         view: the name of the view in `image`.
+        is_proposal: (n,) bool, which objects are object proposals.
         missing_view: the name of the view that was drawn, if the photo has no file of it.
         teacher_view: the name of the view in `teacher_image`; empty if no loss needs the teacher.
         teacher_missing_view: the same as `missing_view`, of the teacher's draw.
@@ -74,6 +75,7 @@ class PackedSample:
     masks: ObjectMasks
     image_id: int
     view: str
+    is_proposal: np.ndarray
     missing_view: str = ""
     teacher_view: str = ""
     teacher_missing_view: str = ""
@@ -87,6 +89,7 @@ class PackedSample:
             boxes=torch.from_numpy(self.boxes).clone(),
             masks=torch.from_numpy(self.masks.whole()),
             image_id=self.image_id,
+            is_proposal=torch.from_numpy(self.is_proposal).clone(),
         )
         return Sample(
             image,
@@ -119,6 +122,12 @@ class TrainingSamples(Dataset[Sample]):
             log.warning("%s", said)
         filter_empty = config.dataloader.train.dataset.filter_empty
         entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
+        apart = config.model.criterion.tells_apart()
+        if apart and not any(objects.is_proposal.any() for objects in self.objects):
+            raise UserError(
+                f"{apart}: has no effect without object proposals, and the training set has none; name some with "
+                "data.train.proposals (among annotations, those with a `score` are proposals)"
+            )
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
@@ -149,7 +158,7 @@ class TrainingSamples(Dataset[Sample]):
         read = [view] if teacher_view in ("", view) else [view, teacher_view]
         photo = self.images.open(index) if any(self.views.needs_photo(one, index) for one in read) else None
         shown = [_to_array(geometry.apply_to_image(self.views.read(one, index, size, photo))) for one in read]
-        boxes, masks = self.objects[index].move(geometry, size)
+        boxes, masks, is_proposal = self.objects[index].move(geometry, size)
         return PackedSample(
             shown[0],
             shown[-1],
@@ -157,6 +166,7 @@ class TrainingSamples(Dataset[Sample]):
             masks,
             self.images.ids[index],
             view,
+            is_proposal,
             missing,
             teacher_view,
             teacher_missing,

@@ -154,6 +154,31 @@ def sum_on_hosts(values: Sequence[float]) -> list[float]:
     return totals.tolist()
 
 
+@torch.no_grad()
+def gather_groups(own: dict[int, Tensor]) -> list[Tensor]:
+    """Return the rows that the other processes have of each of this process's groups, in the order of `own`.
+
+    Args:
+        own: rows (n, d) by the number of their group; n may differ between groups and processes, and may be 0.
+    """
+    if world_size() == 1:
+        return [rows[:0] for rows in own.values()]
+    lengths: list[dict[int, int]] = [{}] * world_size()
+    distributed.all_gather_object(lengths, {number: len(rows) for number, rows in own.items()}, group=_hosts)
+    joined = torch.cat([*own.values()])
+    padded = joined.new_zeros(max(sum(of_groups.values()) for of_groups in lengths), joined.shape[1])
+    padded[: len(joined)] = joined
+    of_processes = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(of_processes, padded)
+    others = {number: [rows[:0]] for number, rows in own.items()}
+    for process, (of_groups, rows) in enumerate(zip(lengths, of_processes, strict=True)):
+        parts = rows[: sum(of_groups.values())].split([*of_groups.values()])
+        for number, part in zip(of_groups, parts, strict=True):
+            if process != rank() and number in others:
+                others[number].append(part)
+    return [torch.cat(parts) for parts in others.values()]
+
+
 def on_first_process(compute: Callable[[], T]) -> T:
     """Let the first process compute something, and return the result on all processes.
 

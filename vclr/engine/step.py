@@ -15,12 +15,13 @@ import torch
 from vclr.data.batches import pad_masks
 from vclr.data.corrupt import corrupt
 from vclr.device import autocast
-from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
+from vclr.engine.distributed import gather_groups, rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
 from vclr.engine.state import TrainState
 from vclr.groups import count_groups, groups_of_images, own_groups, slices
+from vclr.losses.consistency_variant import Share
 from vclr.losses.criterion import Losses
-from vclr.losses.objective import Objective
+from vclr.losses.objective import Counts, Divisors, Objective
 from vclr.structures import Batch, Target, padded_size, to_device
 
 
@@ -73,7 +74,8 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
     as_in_reference = group_size or len(batch)  # images of a group; without groups, those of a process
     targets = pad_like_reference(batch, as_in_reference) if config.compat.padding else batch.targets
     averaged_over = as_in_reference if config.compat.consistency_mean else len(batch) * world_size()
-    num_boxes, num_pairs = count_objects(batch, config.model.num_queries, averaged_over)
+    kinds = objective.read_kinds(targets)
+    divisors = find_divisors(objective.count(targets, kinds, config.model.num_queries), averaged_over)
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
         outputs = state.wrapped_student(images, batch.image_sizes)
         taught = None
@@ -81,7 +83,8 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
             assert state.teacher is not None  # load_config has checked this
             teacher_images = student.normalize(batch.teacher_images, batch.image_sizes)
             taught = state.teacher(teacher_images, batch.image_sizes)
-    return objective(outputs, taught, targets, num_boxes, num_pairs, generators.of_points)
+    share = share_groups(len(batch), averaged_over)
+    return objective(outputs, taught, targets, divisors, generators.of_points, kinds, share)
 
 
 def pad_like_reference(batch: Batch, group_size: int) -> list[Target]:
@@ -156,25 +159,38 @@ def mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def count_objects(batch: Batch, num_queries: int, group_size: int) -> tuple[float, dict[range, float]]:
-    """Count the objects of the whole batch, and in each group of images those that are matched to a query.
+def find_divisors(counts: Counts, group_size: int) -> Divisors:
+    """Sum up the objects of the whole batch, and in each group of images those that are compared with the teacher's.
 
-    Each count is at least 1. This is the first thing that processes do together in a step: those with faster disks wait
+    Each sum is at least 1. This is the first thing that processes do together in a step: those with faster disks wait
     here, on the hosts, as long as it takes.
 
     Returns:
-        The divisor of sums over objects, and for each group of this process's images, that of sums over its pairs. The
-        mean over the processes of sums divided by them is the mean per object of the whole batch, and the mean over the
-        groups of each group's mean per pair.
+        The divisors of sums over objects, and for each group of this process's images, those of sums over its pairs.
+        The mean over the processes of sums divided by them is the mean per object of the whole batch, and the mean over
+        the groups of each group's mean per pair.
     """
-    counts = [len(target) for target in batch.targets]
-    num_groups = count_groups(len(batch) * world_size(), group_size)
-    own = own_groups(len(batch), group_size, rank())
-    matched = [0.0] * num_groups
-    for group, images in own.items():
-        matched[group] = sum(min(counts[image], num_queries) for image in images)
-    num_objects, *num_pairs = (max(1.0, total) / world_size() for total in sum_on_hosts([sum(counts), *matched]))
-    return num_objects, {images: num_pairs[group] * num_groups for group, images in own.items()}
+    num_images, num_parts = len(counts.pairs[0]), len(counts.boxes)
+    num_groups = count_groups(num_images * world_size(), group_size)
+    own = own_groups(num_images, group_size, rank())
+    sums = [float(sum(of_images)) for of_images in counts.boxes]
+    for of_images in counts.pairs:
+        of_groups = [0.0] * num_groups
+        for group, images in own.items():
+            of_groups[group] = sum(of_images[image] for image in images)
+        sums += of_groups
+    totals = [max(1.0, total) / world_size() for total in sum_on_hosts(sums)]
+    pairs = [
+        {images: totals[first + group] * num_groups for group, images in own.items()}
+        for first in range(num_parts, len(totals), num_groups)
+    ]
+    return Divisors(totals[:num_parts], *pairs)
+
+
+def share_groups(num_images: int, group_size: int) -> Share:
+    """Return a function that gets rows of each of this process's groups, and returns the other processes' rows."""
+    numbers = [*own_groups(num_images, group_size, rank())]
+    return lambda groups: gather_groups(dict(zip(numbers, groups, strict=True)))
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

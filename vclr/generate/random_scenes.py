@@ -14,7 +14,10 @@ def random_photo(size: Size, generator: torch.Generator) -> Tensor:
 
 
 def random_target(size: Size, num_objects: int, generator: torch.Generator) -> Target:
-    """Draw objects: boxes of 0.1 to 0.4 of the image's sides, all inside the image, with filled boxes as masks."""
+    """Draw objects: boxes of 0.1 to 0.4 of the image's sides, all inside the image, with filled boxes as masks.
+
+    Every second one is an object proposal.
+    """
     sides = 0.1 + 0.3 * torch.rand(num_objects, 2, generator=generator)
     centers = sides / 2 + (1 - sides) * torch.rand(num_objects, 2, generator=generator)
     lengths = torch.tensor([size[1], size[0]])
@@ -23,4 +26,5 @@ def random_target(size: Size, num_objects: int, generator: torch.Generator) -> T
     for mask, (left, top, right, bottom) in zip(masks, corners.tolist(), strict=True):
         mask[top:bottom, left:right] = 1
     labels = torch.zeros(num_objects, dtype=torch.int64)
-    return Target(labels, torch.cat([centers, sides], 1), masks, image_id=0)
+    is_proposal = torch.arange(num_objects) % 2 == 1
+    return Target(labels, torch.cat([centers, sides], 1), masks, image_id=0, is_proposal=is_proposal)

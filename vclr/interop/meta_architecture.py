@@ -62,6 +62,8 @@ class VclrDetector(nn.Module):
         if input_format not in FORMATS:
             raise UsageError(f"input_format {input_format!r}: must be {' or '.join(FORMATS)}")
         self.config: Config = read_settings(settings)
+        if apart := self.config.model.criterion.tells_apart():
+            raise UsageError(f"{apart}: the instances of detectron2 do not say which ones are object proposals")
         self.input_format = input_format
         self.iteration = 0  # of the training forward passes of this process
         self.student = build_model(self.config)

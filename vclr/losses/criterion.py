@@ -34,6 +34,8 @@ class Criterion:
         num_boxes: float,
         generators: Generators = None,
         teacher: Outputs | None = None,
+        factor: float = 1.0,
+        suffix: str = "",
     ) -> tuple[Losses, Matching]:
         """Compute all losses.
 
@@ -43,11 +45,13 @@ class Criterion:
             num_boxes: the divisor of all sums: the mean number of objects per process.
             generators: one per image, on its device, for the points at which masks are compared.
             teacher: outputs to match as well; no loss here uses them.
+            factor: multiplies all weights; with 0 there are no losses, and the matching alone is returned.
+            suffix: follows the name of each loss.
 
         Returns:
             The weighted losses by name: `loss_class`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`, the same with
             `_0`, `_1` ... for earlier layers and `_enc` for the proposals; and the matching of the layers in the order
-            last, earlier, proposals, teacher.
+            last, earlier, proposals, teacher (its earlier layers first, if the consistency loss compares all).
         """
         layers = {"": outputs, **{f"_{number}": layer for number, layer in enumerate(outputs.aux_outputs)}}
         if outputs.enc_outputs is not None:
@@ -55,20 +59,23 @@ class Criterion:
         logits = torch.stack([layer.pred_logits for layer in layers.values()]).float()
         boxes = torch.stack([layer.pred_boxes for layer in layers.values()]).float()
         matching = self._match(logits, boxes, targets, teacher)
+        if not factor:
+            return {}, matching
         by_kind = self._box_losses(logits, boxes, targets, matching, num_boxes)
         if outputs.mask_features is not None:
             by_kind |= self._mask_losses(list(layers.values()), targets, matching, num_boxes, generators)
         weights = self.config.weight_dict
         losses: Losses = {}
         for kind, of_layers in by_kind.items():
-            weighted = (of_layers * getattr(weights, kind)).unbind()
-            losses |= {kind + suffix: value for suffix, value in zip(layers, weighted, strict=True)}
+            weighted = (of_layers * (factor * getattr(weights, kind))).unbind()
+            losses |= {f"{kind}{suffix}{layer}": value for layer, value in zip(layers, weighted, strict=True)}
         return losses, matching
 
     def _match(self, logits: Tensor, boxes: Tensor, targets: list[Target], teacher: Outputs | None) -> Matching:
         if teacher is not None:
-            logits = torch.cat([logits.detach(), teacher.pred_logits[None].to(logits.dtype)])
-            boxes = torch.cat([boxes.detach(), teacher.pred_boxes[None].to(boxes.dtype)])
+            taught = [*teacher.aux_outputs, teacher] if self.config.consistency.layers == "all" else [teacher]
+            logits = torch.cat([logits.detach(), *(layer.pred_logits[None].to(logits.dtype) for layer in taught)])
+            boxes = torch.cat([boxes.detach(), *(layer.pred_boxes[None].to(boxes.dtype) for layer in taught)])
         return self.matcher(logits, boxes, targets)
 
     def _box_losses(

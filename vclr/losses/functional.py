@@ -48,6 +48,42 @@ def cosine_consistency(student: Tensor, teacher: Tensor, num_pairs: float) -> Te
     return -functional.cosine_similarity(student, teacher, dim=-1).sum() / num_pairs
 
 
+def l2_consistency(student: Tensor, teacher: Tensor, num_pairs: float) -> Tensor:
+    """Return the sum of the mean squared differences of paired (n, d) features, divided by `num_pairs`."""
+    return (student - teacher).square().mean(-1).sum() / num_pairs
+
+
+def contrastive_consistency(
+    student: Tensor, teacher: Tensor, others: Tensor, num_pairs: float, temperature: float
+) -> Tensor:
+    """Return the sum of the InfoNCE losses (van den Oord et al., 2018) of (n, d) features, divided by `num_pairs`.
+
+    Each of the student's features is to be told by its cosine: its pair is among the teacher's features, and so are the
+    other objects' features, which are those of `teacher` and `others` (m, d).
+    """
+    keys = functional.normalize(torch.cat([teacher, others]), dim=-1)
+    cosines = functional.normalize(student, dim=-1) @ keys.T
+    return -(cosines / temperature).log_softmax(-1).diagonal().sum() / num_pairs
+
+
+def mean_in_masks(features: Tensor, masks: Tensor, boxes: Tensor) -> Tensor:
+    """Return the mean (n, d) of the cells of a map (d, h, w) whose centers are in each mask.
+
+    Masks (n, H, W) and boxes (n, 4), cxcywh normalized, cover the same image. A mask without a cell gets the cell that
+    holds the center of its box.
+    """
+    height, width = features.shape[1:]
+    rows, columns = (
+        ((torch.arange(cells, device=masks.device) + 0.5) * (pixels / cells)).long()
+        for cells, pixels in zip((height, width), masks.shape[1:], strict=True)
+    )
+    in_mask = masks[:, rows][:, :, columns].flatten(1) > 0
+    column, row = ((boxes[:, axis] * cells).long().clamp(0, cells - 1) for axis, cells in enumerate((width, height)))
+    is_center = torch.arange(height * width, device=masks.device) == (row * width + column)[:, None]
+    cells = torch.where(in_mask.any(1, keepdim=True), in_mask, is_center).float()
+    return cells @ features.flatten(1).T.float() / cells.sum(1, keepdim=True)
+
+
 def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:
     """Return the cost of matching a query to an object of each class: (..., c) logits -> (..., c)."""
     probabilities = logits.sigmoid()

@@ -66,13 +66,18 @@ class Matching:
 
         Two layers match different objects only if there are more objects than queries.
         """
+        return upload(np.concatenate(self.meetings_of_images(first, second), 1)[:2], self.queries.device)
+
+    def meetings_of_images(self, first: int, second: int) -> list[np.ndarray]:
+        """Return the meetings of each image (3, m), on the host: two queries, and the object's number in the image."""
         found = []
         for image in range(len(self.num_pairs)):
             queries, objects = self.of_image(first, image)
             others, their_objects = self.of_image(second, image)
-            _, own, their = np.intersect1d(objects, their_objects, assume_unique=True, return_indices=True)
-            found.append(np.stack([queries[own], others[their]]) + image * self.num_queries)
-        return upload(np.concatenate(found, 1), self.queries.device)
+            met, own, their = np.intersect1d(objects, their_objects, assume_unique=True, return_indices=True)
+            first_query = image * self.num_queries
+            found.append(np.stack([queries[own] + first_query, others[their] + first_query, met]))
+        return found
 
 
 class HungarianMatcher:

@@ -109,7 +109,10 @@ class Detector(nn.Module):
             heads = self.class_embed[-1], self.bbox_embed[-1]
             proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
             states, boxes = self._decode(memory, proposals)
-            return self._predict(states, boxes, proposals, mask_features)
+            outputs = self._predict(states, boxes, proposals, mask_features)
+        if self.training and self.config.criterion.consistency.features == "memory":
+            outputs.memory = [image for part in memory for image in part.split()[0]]
+        return outputs
 
     def _query_precision(self, device: torch.device) -> AbstractContextManager[object]:
         """Compute everything but the masks in float32 in evaluation.

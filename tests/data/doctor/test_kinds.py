@@ -30,7 +30,7 @@ USABLE = [case for case, (_, level, _, _) in DAMAGED.items() if level == "warnin
 @pytest.mark.parametrize("case", USABLE)
 def test_training(world: World, case: str):
     says = damage(world, case)
-    boxes, masks = Objects.from_annotations(load_coco(world.folder / "a.json")["annotations"]).move(
+    boxes, masks, _ = Objects.from_annotations(load_coco(world.folder / "a.json")["annotations"]).move(
         AS_IT_IS, (HEIGHT, WIDTH)
     )
     assert ("dropped from training" in says) == (len(boxes) == 0)
