@@ -11,6 +11,7 @@
 | n | object of one image |
 | m | attention head |
 | p | sampling point |
+| g | group of denoising queries |
 
 The name or the docstring of boxes gives their convention: `cxcywh` or `xyxy`, normalized (by the size of the image
 without padding, unless the text says otherwise) or in absolute pixels.
@@ -88,6 +89,22 @@ class Batch:
 
 
 @dataclass
+class NoisyObjects:
+    """The objects of a batch with noise, from which the decoder is to find the objects again (DINO, section 3.3).
+
+    Each group has each object twice: first moved by less than the noise scale, then by more. Images with fewer than n
+    objects have empty places.
+
+    Attributes:
+        labels: (b, g, 2, n) int64 class indices; -1 at empty places.
+        boxes: (b, g, 2, n, 4) cxcywh normalized by the image size without padding; 0.5 at empty places.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+
+
+@dataclass
 class Outputs:
     """The output of the detector.
 
@@ -100,6 +117,8 @@ class Outputs:
             (b, e, h, w) if the detector was told that nothing is padded.
         aux_outputs: the same for each earlier decoder layer (without queries and mask features).
         enc_outputs: the same for the two-stage proposals.
+        denoising: the same for the noisy objects, if there are any, with two dimensions (g, 2n) in place of q; without
+            mask features.
     """
 
     pred_logits: Tensor
@@ -109,6 +128,7 @@ class Outputs:
     mask_features: MaskFeatures | None = None
     aux_outputs: tuple[Outputs, ...] = ()
     enc_outputs: Outputs | None = None
+    denoising: Outputs | None = None
 
 
 class MaskForm(Enum):

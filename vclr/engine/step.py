@@ -14,6 +14,7 @@ import torch
 
 from vclr.data.batches import pad_masks
 from vclr.data.corrupt import corrupt
+from vclr.data.noisy_objects import draw_noisy_objects
 from vclr.device import autocast
 from vclr.engine.distributed import rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
@@ -74,8 +75,11 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
     targets = pad_like_reference(batch, as_in_reference) if config.compat.padding else batch.targets
     averaged_over = as_in_reference if config.compat.consistency_mean else len(batch) * world_size()
     num_boxes, num_pairs = count_objects(batch, config.model.num_queries, averaged_over)
+    noisy = None
+    if config.model.denoises:
+        noisy = draw_noisy_objects(targets, most_objects(batch), config.model, generators.of_noise())
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
-        outputs = state.wrapped_student(images, batch.image_sizes)
+        outputs = state.wrapped_student(images, batch.image_sizes, noisy=noisy)
         taught = None
         if objective.needs_teacher:
             assert state.teacher is not None  # load_config has checked this
@@ -149,6 +153,11 @@ class Generators:
         self.of_gray = [torch.Generator().manual_seed(mix(seed, iteration, *group)) for group in of_groups]
         self.of_images = [torch.Generator().manual_seed(mix(seed, iteration, place, 0)) for place in places]
         self.of_points = [torch.Generator(device).manual_seed(mix(seed, iteration, place, 1)) for place in places]
+        self._seeds_of_noise = [(seed, iteration, place, 3) for place in places]
+
+    def of_noise(self) -> list[torch.Generator]:
+        """Return fresh generators for the noise of each image's objects."""
+        return [torch.Generator().manual_seed(mix(*numbers)) for numbers in self._seeds_of_noise]
 
 
 def mix(*numbers: int) -> int:
@@ -175,6 +184,13 @@ def count_objects(batch: Batch, num_queries: int, group_size: int) -> tuple[floa
         matched[group] = sum(min(counts[image], num_queries) for image in images)
     num_objects, *num_pairs = (max(1.0, total) / world_size() for total in sum_on_hosts([sum(counts), *matched]))
     return num_objects, {images: num_pairs[group] * num_groups for group, images in own.items()}
+
+
+def most_objects(batch: Batch) -> int:
+    """Return the largest number of objects of one image in the whole batch."""
+    of_processes = [0.0] * world_size()
+    of_processes[rank()] = max(map(len, batch.targets))
+    return int(max(sum_on_hosts(of_processes)))
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

@@ -12,6 +12,7 @@ from vclr.catalog.losses import teacher_losses
 from vclr.config import CriterionConfig
 from vclr.losses.consistency import consistency_loss
 from vclr.losses.criterion import Criterion, Generators, Losses
+from vclr.losses.denoising import denoising_losses
 from vclr.losses.matcher import Matching
 from vclr.structures import Outputs, Target
 
@@ -56,6 +57,9 @@ class Objective:
             generators: one per image, on its device, for the points at which masks are compared.
         """
         losses, matching = self.detection(student, targets, num_boxes, generators, teacher)
+        if (denoised := student.denoising) is not None:
+            features = student.mask_features
+            losses |= denoising_losses(self.detection, denoised, features, targets, num_boxes, generators)
         for name, weight, loss in self.teacher_driven:
             assert teacher is not None  # callers ask needs_teacher
             of_groups = [
