@@ -47,6 +47,7 @@ def check_step(config: Config, name: str) -> None:
     denoising = {key: value for key, value in losses.items() if "_dn" in key}
     assert denoising.keys() == {f"loss_{kind}_dn{layer}" for kind in KINDS for layer in layers}
     assert all((value == 0) is ("only empty" in name) for value in denoising.values())
+    assert state.student.label_embed.weight in state.optimizer.state, "processes share its gradient in any case"
     assert all(value.isfinite().all() for value in state.student.state_dict().values())
 
 
