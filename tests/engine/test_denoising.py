@@ -126,6 +126,7 @@ def test_stopped_and_resumed_is_the_same_as_straight(
 # --- files of the reference ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_label_embedding_goes_to_the_reference_and_back(make_config: MakeConfig, tmp_path: Path):
     config = make_config(*ON)
     state, _ = take_step(config, batch_of(TWO_SIZES))
