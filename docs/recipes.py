@@ -26,12 +26,12 @@ Row = tuple[str, tuple[str, ...], dict[str, str]]  # key, cells, what may explai
 Experiments = dict[tuple[str, str], tuple[Config, dict[str, Any]]]  # recipe, set: settings, and by their dotted names
 
 _FIXED = "fixed in the code at this value"
-_DENOISING = "the denoising branch, whose losses have weight 0, is left out"
 # Pattern of the reference's keys: why our value is another one; why we have no such setting. The first match counts.
 WHY_OTHER = {
     "dataloader.evaluator.max_dets_per_image": "at most 300 detections are kept, so recall at 900 is recall at 300",
     "dataloader.*.num_workers": "changes only the speed",
     "model.device": "`auto` takes the GPU if there is one",
+    "model.dn_number": "denoising, whose losses all have weight 0, is left out",
     "model.select_box_nums_for_evaluation": "the reference takes 300, whatever this says",
     "train.checkpointer.max_to_keep": "saves disk space; only the newest is needed to resume",
     "train.device": "`auto` takes the GPU if there is one",
@@ -62,10 +62,6 @@ WHY_NONE = {
     "model.backbone.out_features": _FIXED,
     "model.backbone.stages.stride_in_1x1": _FIXED,
     "model.backbone.stem.in_channels": _FIXED,
-    "model.box_noise_scale": _DENOISING,
-    "model.label_noise_ratio": _DENOISING,
-    "model.dn_number": _DENOISING,
-    "*.weight_dict.*_dn*": _DENOISING,
     "model.consistency_criterion.weight_dict.*": "not used: the consistency loss is the similarity alone",
     "model.*.cost_class_type": _FIXED,
     "model.criterion.loss_class_type": _FIXED,

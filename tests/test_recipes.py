@@ -93,7 +93,8 @@ def test_each_value_of_both_files_has_its_row():
     batch = "config files: `16`; README: `8`"
     assert found["dataloader.train.total_batch_size"] == (batch, batch, "", "")
     assert found["lr_multiplier.scheduler.milestones"][:3] == ("`[30000, 37500]`",) * 2 + ("`optimizer.milestones`",)
-    assert found["model.dn_number"][1] == "–" and "left out" in found["model.dn_number"][3]
+    assert found["model.dn_number"][:2] == ("`100`", "`0`") and "left out" in found["model.dn_number"][3]
+    assert found["model.r50_extractor"][1] == "–"
     assert found["--eval-only dataloader.train.mapper.mask_on"][0] == "`False` (Objects365 non-COCO)"
     text = (tables.ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
     for key in json.loads(recipes.FACTS.read_text(encoding="utf-8"))["config files"]["voc_to_nonvoc"]:

@@ -11,6 +11,7 @@
 | n | object of one image |
 | m | attention head |
 | p | sampling point |
+| g | group of denoising queries |
 
 The name or the docstring of boxes gives their convention: `cxcywh` or `xyxy`, normalized (by the size of the image
 without padding, unless the text says otherwise) or in absolute pixels.
@@ -107,6 +108,22 @@ class Batch:
 
 
 @dataclass
+class NoisyObjects:
+    """The objects of a batch with noise, from which the decoder is to find the objects again (DINO, section 3.3).
+
+    Each group has each object twice: first moved by less than the noise scale, then by more. Images with fewer than n
+    objects have empty places.
+
+    Attributes:
+        labels: (b, g, 2, n) int64 class indices; -1 at empty places.
+        boxes: (b, g, 2, n, 4) cxcywh normalized by the image size without padding; 0.5 at empty places.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+
+
+@dataclass
 class Outputs:
     """The output of the detector.
 
@@ -121,6 +138,8 @@ class Outputs:
         enc_outputs: the same for the two-stage proposals.
         memory: the finest level of the encoder memory, one (d, h, w) per image without padding; in training, if the
             consistency loss compares it.
+        denoising: the same for the noisy objects, if there are any, with two dimensions (g, 2n) in place of q; without
+            mask features.
     """
 
     pred_logits: Tensor
@@ -131,6 +150,7 @@ class Outputs:
     aux_outputs: tuple[Outputs, ...] = ()
     enc_outputs: Outputs | None = None
     memory: list[Tensor] | None = None
+    denoising: Outputs | None = None
 
 
 class MaskForm(Enum):

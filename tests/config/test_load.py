@@ -134,6 +134,9 @@ def test_wrong_type_names_the_key(override: str):
         ("train.seed=99999999999999999999", "must be from 0 to 9223372036854775807"),
         ("views.weights={natural: 0, depth: 0, style: 0}", "at least one view"),
         ("train.model_ema.enabled=False", "set model.criterion.weight_dict.loss_consistency=0 too"),
+        ("model.criterion.weight_dict.loss_class_dn=1", "loss_class_dn: needs model.dn_number above 0, such as 100"),
+        ("model.box_noise_scale=0.4", "model.box_noise_scale=0.4: needs model.dn_number above 0, such as 100"),
+        ("model.label_noise_ratio=0.2", "model.label_noise_ratio=0.2: has no effect with one class; leave it out"),
         ("max_iter", "expected key=value"),
         (
             "model.criterion.two_losses.proposals=0.5",

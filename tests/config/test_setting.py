@@ -143,7 +143,10 @@ def test_every_setting_is_read_by_somebody(tmp_path: Path):
     read = set(re.findall(r'(?m)^(?!vclr/config/(?!evaluations)).*"(\w+)" has no attribute "(\w+)"', said))
     # The weight of a loss is found by the name that the loss has.
     losses = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "vclr" / "losses").glob("*.py"))
-    read |= {("WeightDict", name) for name in re.findall(r'"(loss_\w+)"', losses)}
+    names = re.findall(r'"(loss_\w+)"', losses)
+    read |= {("WeightDict", name) for name in names}
+    if 'f"{kind}_dn"' in losses:  # those of denoising queries
+        read |= {("WeightDict", f"{name}_dn") for name in names}
     assert declared_fields(Config()) - read == UNREAD
 
 

@@ -22,6 +22,7 @@ MAX_KERNELS = {
     (PUBLISHED, "bfloat16"): 7100,
 }
 
+DENOISING = ["model.dn_number=10", *(f"model.criterion.weight_dict.loss_{kind}_dn=1" for kind in ("class", "mask"))]
 TakeStep = Callable[..., dict[str, Any]]
 VARIANTS: dict[str, dict[str, Any]] = {
     "different": {"sizes": DIFFERENT},
@@ -30,6 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no objects": {"sizes": DIFFERENT, "num_objects": [0, 0]},
     "padding": {"sizes": DIFFERENT, "overrides": ["compat.padding=True"]},
     "micro-batches": {"sizes": EQUAL, "overrides": ["train.micro_batch_size=1"]},
+    "denoising": {"sizes": DIFFERENT, "num_objects": [2, 5], "overrides": DENOISING},
 }
 
 

@@ -88,3 +88,9 @@ def test_consistency_of_nothing_is_zero_and_differentiable():
 def test_one_hot_labels_mark_the_matched_queries():
     one_hot = one_hot_labels(torch.zeros(2, 3, 2), torch.tensor([2, 3]), torch.tensor([1, 0]))
     assert one_hot.nonzero().tolist() == [[0, 2, 1], [1, 0, 0]]
+
+
+def test_one_hot_labels_of_any_order_in_memory():
+    logits = torch.zeros(3, 2, 2).transpose(0, 1)
+    one_hot = one_hot_labels(logits, torch.tensor([2, 3]), torch.tensor([1, 0]))
+    assert one_hot.nonzero().tolist() == [[0, 2, 1], [1, 0, 0]]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vclr.catalog.losses import DETECTION_LOSSES, teacher_losses
+from vclr.catalog.losses import DENOISING_LOSSES, DETECTION_LOSSES, teacher_losses
 from vclr.config import CriterionConfig, WeightDict
 from vclr.losses import objective
 from vclr.losses.consistency import consistency_loss
@@ -37,7 +37,7 @@ def weights(**changes: float) -> CriterionConfig:
 
 
 def test_every_weight_is_that_of_a_loss():
-    assert set(asdict(WeightDict())) == {*DETECTION_LOSSES, *TEACHER_LOSSES}
+    assert set(asdict(WeightDict())) == {*DETECTION_LOSSES, *DENOISING_LOSSES, *TEACHER_LOSSES}
 
 
 def test_teacher_driven_losses_are_those_with_a_weight_that_are_not_detections():

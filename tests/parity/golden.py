@@ -78,10 +78,20 @@ def assert_near_peak(ours: Tensor, reference: Tensor, tolerance: float) -> None:
     assert error <= tolerance * peak, f"{error:.3g} of {peak:.3g}"
 
 
-def replay_points(monkeypatch: pytest.MonkeyPatch, layers: list[Tensor], targets: list[Target]) -> None:
-    """Let the criterion read masks at the reference's points: for each layer (k, p, 2), images' objects in order."""
-    by_image = zip(*(points.split([len(target) for target in targets]) for points in layers), strict=True)
-    parts = iter([torch.cat(of_layers) for of_layers in by_image])
+def replay_points(
+    monkeypatch: pytest.MonkeyPatch, layers: list[Tensor], targets: list[Target], num_groups: int = 0
+) -> None:
+    """Let the criterion read masks at the reference's points: for each layer (k, p, 2), images' objects in order.
+
+    Denoising follows in layers of its own, with the objects of each image `num_groups` times.
+    """
+    num_objects = sum(map(len, targets))
+    drawn = []
+    for groups in sorted({1, num_groups or 1}):
+        own = [points for points in layers if len(points) == groups * num_objects]
+        by_image = zip(*(points.split([groups * len(target) for target in targets]) for points in own), strict=True)
+        drawn += [torch.cat(of_layers) for of_layers in by_image]
+    parts = iter(drawn)
     monkeypatch.setattr(criterion_module, "draw_uncertain_points", lambda *_: next(parts))
 
 

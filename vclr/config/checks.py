@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vclr.catalog.losses import teacher_losses
+from vclr.catalog.losses import denoising_losses, teacher_losses
 from vclr.catalog.metrics import KINDS, metric_names
 from vclr.catalog.weights import STUDENT, WEIGHTS
 from vclr.config.dataloader import AUTO, TrainLoaderConfig
@@ -35,6 +35,7 @@ def check_values(config: Config) -> None:
     _check_best(config)
     _check_folders(config)
     _check_group_size(config.dataloader.train)
+    _check_denoising(config.model)
 
 
 def check_share(batch_size: int | str, world_size: int) -> None:
@@ -207,3 +208,19 @@ def _check_channels(model: ModelConfig) -> None:
                 raise UsageError(f"{key}={channels}: must be a multiple of {name}={number}")
     if model.embed_dim % 4:
         raise UsageError(f"model.embed_dim={model.embed_dim}: must be a multiple of 4")
+
+
+def _check_denoising(model: ModelConfig) -> None:
+    """Check that settings of the denoising queries have an effect.
+
+    `model.dn_number` without a weight is what the reference's files say: it computes nothing that counts.
+    """
+    losses, usual = denoising_losses(vars(model.criterion.weight_dict)), ModelConfig()
+    if losses and not model.dn_number:
+        raise UsageError(f"model.criterion.weight_dict.{losses[0]}: needs model.dn_number above 0, such as 100")
+    if model.box_noise_scale != usual.box_noise_scale and not model.dn_number:
+        raise UsageError(f"model.box_noise_scale={model.box_noise_scale}: needs model.dn_number above 0, such as 100")
+    if model.label_noise_ratio != usual.label_noise_ratio and model.num_classes == 1:
+        raise UsageError(
+            f"model.label_noise_ratio={model.label_noise_ratio}: has no effect with one class; leave it out"
+        )

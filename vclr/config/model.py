@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vclr.catalog.backbones import BACKBONES
+from vclr.catalog.losses import DENOISING_MASK_LOSSES, denoising_losses
 from vclr.config.setting import section, setting
 
 
@@ -63,6 +64,13 @@ class WeightDict:
     loss_mask: float = setting(1.0, "Weight of the cross-entropy loss of masks.", at_least=0)
     loss_dice: float = setting(5.0, "Weight of the dice loss of masks.", at_least=0)
     loss_consistency: float = setting(1.0, "Weight of the consistency loss; 0 for no teacher in the step.", at_least=0)
+    loss_class_dn: float = setting(
+        0.0, "Weight of the classification loss of denoising queries (`model.dn_number`).", at_least=0, before=0.0
+    )
+    loss_bbox_dn: float = setting(0.0, "Weight of the L1 loss of their boxes.", at_least=0, before=0.0)
+    loss_giou_dn: float = setting(0.0, "Weight of the GIoU loss of their boxes.", at_least=0, before=0.0)
+    loss_mask_dn: float = setting(0.0, "Weight of the cross-entropy loss of their masks.", at_least=0, before=0.0)
+    loss_dice_dn: float = setting(0.0, "Weight of the dice loss of their masks.", at_least=0, before=0.0)
 
 
 @dataclass
@@ -167,3 +175,34 @@ class ModelConfig:
     nms_thresh: float = setting(
         0.7, "IoU above which the worse of two boxes is dropped.", at_least=0, at_most=1, changes="evaluation"
     )
+    dn_number: int = setting(
+        0,
+        "Contrastive denoising (DINO-DETR): about how many noisy copies of objects the decoder gets per image, and as "
+        "many copies that are too far off. Needs a weight `*_dn` above 0.",
+        at_least=0,
+        before=0,
+    )
+    label_noise_ratio: float = setting(
+        0.5,
+        "Denoising: twice the share of labels replaced by random ones. With one class that changes no label.",
+        at_least=0,
+        at_most=1,
+        before=0.5,
+    )
+    box_noise_scale: float = setting(
+        1.0,
+        "Denoising: how far a corner moves at most, in halves of the box's sides; those too far off move up to twice "
+        "as far.",
+        at_least=0,
+        before=1.0,
+    )
+
+    @property
+    def denoises(self) -> bool:
+        """Whether a training adds denoising queries: some are asked for, and one of their losses has a weight."""
+        return self.dn_number > 0 and bool(denoising_losses(vars(self.criterion.weight_dict)))
+
+    @property
+    def denoises_masks(self) -> bool:
+        """Whether the masks of denoising queries enter a loss."""
+        return self.denoises and any(getattr(self.criterion.weight_dict, name) > 0 for name in DENOISING_MASK_LOSSES)

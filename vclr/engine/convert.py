@@ -104,7 +104,7 @@ def _restore(content: Mapping[str, Any], config: Config, name: str) -> tuple[Tra
         load_weights(state.teacher.detector, taught, has_teacher, strict=True, name=name)
     if report.layout == "reference":
         for key, use_teacher in (("student", False), ("teacher", has_teacher)):
-            state.reference[key] = unused_weights(unwrap(find_state(content, use_teacher, name)))
+            state.reference[key] = unused_weights(unwrap(find_state(content, use_teacher, name)), state.student)
         if "trainer" in content:
             try:
                 _continue(state, content["trainer"], name)

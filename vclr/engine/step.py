@@ -14,6 +14,7 @@ import torch
 
 from vclr.data.batches import pad_masks
 from vclr.data.corrupt import corrupt
+from vclr.data.noisy_objects import draw_noisy_objects
 from vclr.device import autocast
 from vclr.engine.distributed import gather_groups, rank, sum_on_hosts, sum_over_processes, world_size
 from vclr.engine.memory import or_refuse, within_memory
@@ -76,8 +77,11 @@ def compute_losses(state: TrainState, batch: Batch, objective: Objective) -> Los
     averaged_over = as_in_reference if config.compat.consistency_mean else len(batch) * world_size()
     kinds = objective.read_kinds(targets)
     divisors = find_divisors(objective.count(targets, kinds, config.model.num_queries), averaged_over)
+    noisy = None
+    if config.model.denoises:
+        noisy = draw_noisy_objects(targets, most_objects(batch), config.model, generators.of_noise())
     with autocast(config.train.amp.dtype if config.train.amp.enabled else "float32", device):
-        outputs = state.wrapped_student(images, batch.image_sizes)
+        outputs = state.wrapped_student(images, batch.image_sizes, noisy=noisy)
         taught = None
         if objective.needs_teacher:
             assert state.teacher is not None  # load_config has checked this
@@ -152,6 +156,11 @@ class Generators:
         self.of_gray = [torch.Generator().manual_seed(mix(seed, iteration, *group)) for group in of_groups]
         self.of_images = [torch.Generator().manual_seed(mix(seed, iteration, place, 0)) for place in places]
         self.of_points = [torch.Generator(device).manual_seed(mix(seed, iteration, place, 1)) for place in places]
+        self._seeds_of_noise = [(seed, iteration, place, 3) for place in places]
+
+    def of_noise(self) -> list[torch.Generator]:
+        """Return fresh generators for the noise of each image's objects."""
+        return [torch.Generator().manual_seed(mix(*numbers)) for numbers in self._seeds_of_noise]
 
 
 def mix(*numbers: int) -> int:
@@ -191,6 +200,13 @@ def share_groups(num_images: int, group_size: int) -> Share:
     """Return a function that gets rows of each of this process's groups, and returns the other processes' rows."""
     numbers = [*own_groups(num_images, group_size, rank())]
     return lambda groups: gather_groups(dict(zip(numbers, groups, strict=True)))
+
+
+def most_objects(batch: Batch) -> int:
+    """Return the largest number of objects of one image in the whole batch."""
+    of_processes = [0.0] * world_size()
+    of_processes[rank()] = max(map(len, batch.targets))
+    return int(max(sum_on_hosts(of_processes)))
 
 
 def check_finite(losses: dict[str, float], iteration: int, batch: Batch) -> None:

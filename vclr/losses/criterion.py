@@ -11,7 +11,7 @@ from vclr.config import CriterionConfig
 from vclr.losses.functional import box_l1_loss, dice_loss, focal_loss, giou_loss, mask_loss, one_hot_labels
 from vclr.losses.matcher import HungarianMatcher, Matching
 from vclr.ops.points import draw_uncertain_points, sample_at_points
-from vclr.structures import Outputs, Target
+from vclr.structures import MaskFeatures, Outputs, Target
 
 Losses = dict[str, Tensor]
 Generators = list[torch.Generator] | None
@@ -61,9 +61,10 @@ class Criterion:
         matching = self._match(logits, boxes, targets, teacher)
         if not factor:
             return {}, matching
-        by_kind = self._box_losses(logits, boxes, targets, matching, num_boxes)
+        by_kind = self.box_losses(logits, boxes, targets, matching, num_boxes)
         if outputs.mask_features is not None:
-            by_kind |= self._mask_losses(list(layers.values()), targets, matching, num_boxes, generators)
+            logits_of_masks = matched_mask_logits(list(layers.values()), matching)
+            by_kind |= self.mask_losses(logits_of_masks, targets, matching, num_boxes, generators)
         weights = self.config.weight_dict
         losses: Losses = {}
         for kind, of_layers in by_kind.items():
@@ -78,7 +79,7 @@ class Criterion:
             boxes = torch.cat([boxes.detach(), *(layer.pred_boxes[None].to(boxes.dtype) for layer in taught)])
         return self.matcher(logits, boxes, targets)
 
-    def _box_losses(
+    def box_losses(
         self, logits: Tensor, boxes: Tensor, targets: list[Target], matching: Matching, num_boxes: float
     ) -> Losses:
         """Return the losses (l,) of class and box from logits (l, b, q, c) and boxes (l, b, q, 4)."""
@@ -94,19 +95,20 @@ class Criterion:
             "loss_giou": giou_loss(predicted, true_boxes, num_boxes),
         }
 
-    def _mask_losses(
+    def mask_losses(
         self,
-        layers: list[Outputs],
+        logits_of_images: list[Tensor],
         targets: list[Target],
         matching: Matching,
         num_boxes: float,
         generators: Generators,
     ) -> Losses:
-        """Return the losses (l,) of the masks, compared at points, most where the logits are unsure."""
+        """Return the losses (l,) of each image's mask logits (l, k, h, w), compared at points, most where unsure."""
+        num_layers = len(logits_of_images[0])
         by_image = zip(
-            matched_mask_logits(layers, matching),
+            logits_of_images,
             targets,
-            matching.objects[: len(layers)].split(matching.num_pairs, 1),
+            matching.objects[:num_layers].split(matching.num_pairs, 1),
             generators or repeat(None, len(targets)),
             strict=True,
         )
@@ -136,20 +138,23 @@ class Criterion:
 
 
 def matched_mask_logits(layers: list[Outputs], matching: Matching) -> list[Tensor]:
-    """Return the mask logits (l, k, h, w) of each image's matched queries, in float32: the losses read no others.
-
-    One product per image for all layers, whose masks come from the same features. It is computed in the precision of
-    the vectors, because which of the two autocast leaves in float32 depends on the device.
-    """
+    """Return the mask logits (l, k, h, w) of each image's matched queries, in float32: the losses read no others."""
     of_layers = []
     for layer, queries in zip(layers, matching.queries, strict=False):
         assert layer.mask_embeds is not None
         of_layers.append(layer.mask_embeds.flatten(0, 1)[queries])
     assert layers[0].mask_features is not None
+    return mask_logits(torch.stack(of_layers), layers[0].mask_features, matching.num_pairs)
+
+
+def mask_logits(mask_embeds: Tensor, mask_features: MaskFeatures, num_pairs: list[int]) -> list[Tensor]:
+    """Return the mask logits (l, k, h, w) of each image in float32, given the vectors (l, k, e) of all images.
+
+    One product per image for all layers, whose masks come from the same features. It is computed in the precision of
+    the vectors, because which of the two autocast leaves in float32 depends on the device.
+    """
     logits = []
-    for embeds, features in zip(
-        torch.stack(of_layers).split(matching.num_pairs, 1), layers[0].mask_features, strict=True
-    ):
+    for embeds, features in zip(mask_embeds.split(num_pairs, 1), mask_features, strict=True):
         products = torch.einsum("lke,ehw->lkhw", embeds, features.to(embeds.dtype))
         logits.append(products.float())
     return logits

@@ -94,6 +94,6 @@ def focal_cost(logits: Tensor, alpha: float, gamma: float) -> Tensor:
 
 def one_hot_labels(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
     """Return 0/1 labels shaped like the logits (..., c): the flattened rows `matched` (k) have `labels` (k)."""
-    one_hot = torch.zeros_like(logits)
+    one_hot = torch.zeros_like(logits, memory_format=torch.contiguous_format)
     one_hot.view(-1, logits.shape[-1])[matched, labels] = 1
     return one_hot

@@ -102,13 +102,7 @@ class HungarianMatcher:
         pairs = np.empty((2, num_layers, sum(num_pairs)), dtype=np.int64)
         for layer in range(num_layers):
             np.concatenate([linear_sum_assignment(costs[layer]) for costs in by_image], axis=1, out=pairs[:, layer])
-        images = np.arange(len(counts)).repeat(num_pairs)
-        first_objects = np.cumsum([0, *counts])[images]
-        queries, objects = pairs
-        in_layer = queries + images * num_queries
-        rows = in_layer + np.arange(num_layers)[:, None] * len(counts) * num_queries
-        on_device = upload(np.stack([in_layer, rows, objects, objects + first_objects]), logits.device)
-        return Matching(queries, objects, num_pairs, num_queries, *on_device)
+        return _to_matching(pairs, counts, num_pairs, num_queries, logits.device)
 
     def cost(self, logits: Tensor, boxes: Tensor, target: Target) -> Tensor:
         """Return the cost (l, q, n) of every query (l, q, c), (l, q, 4) and object of one image."""
@@ -117,3 +111,23 @@ class HungarianMatcher:
         cost_bbox = torch.cdist(boxes, target.boxes.expand(len(boxes), -1, -1), p=1)
         cost_giou = -pairwise_giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target.boxes))
         return config.cost_class * cost_class + config.cost_bbox * cost_bbox + config.cost_giou * cost_giou
+
+
+def match_in_order(counts: list[int], num_layers: int, num_queries: int, device: torch.device) -> Matching:
+    """Pair query and object of the same number in every layer; `counts` are the objects of each image."""
+    numbers = np.concatenate([np.arange(count) for count in counts])
+    pairs = np.broadcast_to(numbers, (2, num_layers, len(numbers)))
+    return _to_matching(pairs, counts, counts, num_queries, device)
+
+
+def _to_matching(
+    pairs: np.ndarray, counts: list[int], num_pairs: list[int], num_queries: int, device: torch.device
+) -> Matching:
+    """Return the matching of pairs (2, l, k) of a query and an object of an image, image by image."""
+    images = np.arange(len(counts)).repeat(num_pairs)
+    first_objects = np.cumsum([0, *counts])[images]
+    queries, objects = pairs
+    in_layer = queries + images * num_queries
+    rows = in_layer + np.arange(len(queries))[:, None] * len(counts) * num_queries
+    on_device = upload(np.stack([in_layer, rows, objects, objects + first_objects]), device)
+    return Matching(queries, objects, num_pairs, num_queries, *on_device)

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vclr.catalog.losses import denoising_losses as denoising_weights
 from vclr.catalog.losses import teacher_losses
 from vclr.config import ConsistencyConfig, CriterionConfig
 from vclr.losses.consistency import consistency_loss
 from vclr.losses.consistency_variant import ConsistencyVariant, Kinds, Matchings, Share, alone
 from vclr.losses.criterion import Criterion, Generators, Losses
+from vclr.losses.denoising import denoising_losses
 from vclr.losses.matcher import Matching
 from vclr.ops.constants import upload
 from vclr.structures import Outputs, Target
@@ -56,7 +58,8 @@ class Divisors:
     """The divisors of all sums.
 
     Attributes:
-        boxes: for each part of the objective, the mean number of its objects per process.
+        boxes: for each part of the objective, the mean number of its objects per process; the last one is that of all
+            objects if there are denoising losses.
         pairs: of the teacher-driven losses for each group of consecutive images: for the whole batch as one group, the
             mean number of matched objects per process.
         compared: the same for a variant of the consistency loss, which may compare other objects.
@@ -80,6 +83,7 @@ class Objective:
             self.variant, self.variant_weight = ConsistencyVariant(config.consistency), weights["loss_consistency"]
         self.teacher_driven = [(name, weights[name], TEACHER_LOSSES[name]) for name in names]
         self.tells_apart = bool(config.tells_apart())
+        self.denoises = bool(denoising_weights(weights))
         self.parts = [Part(None)]
         if (two := config.two_losses).enabled:
             both = Part(False, two.annotations), Part(True, two.proposals, "_proposals")
@@ -113,6 +117,8 @@ class Objective:
             has_parts = variant.needs_matching and variant.of_proposals is None
             compared = boxes if has_parts else [by_kind[variant.of_proposals]]
             pairs.append(add_up(compared, num_queries if variant.needs_matching else math.inf))
+        if self.denoises and self.parts[0].is_proposal is not None:
+            boxes = [*boxes, by_kind[None]]
         return Counts(boxes, pairs)
 
     def __call__(
@@ -138,12 +144,15 @@ class Objective:
         """
         losses: Losses = {}
         matchings: Matchings = {}
-        for part, num_boxes in zip(self.parts, divisors.boxes, strict=True):
+        for part, num_boxes in zip(self.parts, divisors.boxes, strict=False):
             taught = teacher if self._compares_queries(part) else None
             of_part, matchings[part.is_proposal] = self.detection(
                 student, select(targets, kinds, part), num_boxes, generators, taught, part.factor, part.suffix
             )
             losses |= of_part
+        if (denoised := student.denoising) is not None:
+            features = student.mask_features
+            losses |= denoising_losses(self.detection, denoised, features, targets, divisors.boxes[-1], generators)
         for name, weight, loss in self.teacher_driven:
             assert teacher is not None  # callers ask needs_teacher
             of_groups = [

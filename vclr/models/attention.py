@@ -118,8 +118,11 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.attention = nn.MultiheadAttention(embed_dim, num_heads, dropout, batch_first=True)
 
-    def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
-        """Return (b, q, d), the query included."""
+    def forward(self, query: Tensor, query_pos: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return (b, q, d), the query included.
+
+        `seen` (k, q) says which queries each of the last k sees; the others see one another alone. None: all see all.
+        """
         # `nn.MultiheadAttention` holds the weights. By itself it would project queries and keys separately.
         own, d = self.attention, query.shape[-1]
         weight, weight_of_values = own.in_proj_weight.split((2 * d, d))
@@ -128,7 +131,13 @@ class SelfAttention(nn.Module):
         values = functional.linear(query, weight_of_values, bias_of_values)
         q, k, v = (part.unflatten(-1, (own.num_heads, -1)).transpose(1, 2) for part in (*projected, values))
         dropout = own.dropout if self.training else 0.0
-        attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        attend = partial(functional.scaled_dot_product_attention, dropout_p=dropout)
+        if seen is None:
+            attended = attend(q, k, v)
+        else:
+            sizes = q.shape[2] - len(seen), len(seen)
+            (first, last), (keys, _), (own_values, _) = (part.split(sizes, 2) for part in (q, k, v))
+            attended = torch.cat([attend(first, keys, own_values), attend(last, k, v, attn_mask=seen)], 2)
         return query + own.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 

@@ -26,9 +26,11 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(embed_dim, config.feedforward_dim, config.ffn_dropout)
         self.feed_forward_norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, queries: Tensor, query_pos: Tensor, memory: Tensor, span: Span) -> Tensor:
+    def forward(
+        self, queries: Tensor, query_pos: Tensor, memory: Tensor, span: Span, seen: Tensor | None = None
+    ) -> Tensor:
         """Map the queries (b, q, d) to (b, q, d)."""
-        queries = self.self_attention_norm(self.self_attention(queries, query_pos))
+        queries = self.self_attention_norm(self.self_attention(queries, query_pos, seen))
         attended = self.cross_attention(queries, query_pos, memory, [span])
         return self.feed_forward_norm(self.feed_forward(self.cross_attention_norm(attended)))  # type: ignore[no-any-return]
 
@@ -45,7 +47,12 @@ class Decoder(nn.Module):
         self.use_checkpoint = config.use_checkpoint
 
     def forward(
-        self, queries: Tensor, reference_points: Tensor, memory: Levels, bbox_embed: nn.ModuleList
+        self,
+        queries: Tensor,
+        reference_points: Tensor,
+        memory: Levels,
+        bbox_embed: nn.ModuleList,
+        seen: Tensor | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Refine queries and boxes.
 
@@ -54,6 +61,7 @@ class Decoder(nn.Module):
             reference_points: (b, q, 4) initial boxes, cxcywh normalized, without gradient.
             memory: what the queries read.
             bbox_embed: the box head of each layer.
+            seen: (k, q) which queries each of the last k sees; the others see one another alone. None: all see all.
 
         Returns:
             The normed queries (b, q, d) and the boxes (b, q, 4) cxcywh normalized of each layer.
@@ -68,9 +76,9 @@ class Decoder(nn.Module):
             embedded = scaled[:, :, 0] if memory.pads_like_reference else reference_points
             query_pos = self.reference_point_head(embed_boxes(embedded, self.embed_dim))
             if self.use_checkpoint and self.training:
-                queries = checkpoint(layer, queries, query_pos, memory.features, span, use_reentrant=False)
+                queries = checkpoint(layer, queries, query_pos, memory.features, span, seen, use_reentrant=False)
             else:
-                queries = layer(queries, query_pos, memory.features, span)
+                queries = layer(queries, query_pos, memory.features, span, seen)
             states.append(self.norm(queries))
             # A layer's box passes its gradient to the previous refinement; the next reference point does not.
             boxes.append((box_head(states[-1]).float() + inverse_sigmoid(attached)).sigmoid())

@@ -18,12 +18,13 @@ from vclr.groups import slices
 from vclr.models.attention import MLP, DeformableAttention
 from vclr.models.backbone import build_backbone
 from vclr.models.decoder import Decoder
+from vclr.models.denoising import denoising_queries, seen_queries
 from vclr.models.encoder import Encoder
 from vclr.models.levels import Levels, flatten_levels, flatten_padded_levels, join_levels
 from vclr.models.masks import MaskBranch
 from vclr.models.neck import Neck
 from vclr.models.two_stage import ProposalStage, TopkProposals
-from vclr.structures import MaskFeatures, Outputs, Size, padded_size
+from vclr.structures import MaskFeatures, NoisyObjects, Outputs, Size, padded_size
 
 Part = tuple[Tensor, list[Size]]  # normalized images (n, 3, h, w), and the size of each without padding
 
@@ -66,6 +67,8 @@ class Detector(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(config.pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(config.pixel_std).view(3, 1, 1), persistent=False)
         self.reset_parameters()
+        # Drawn last: the other weights are the same without it. For denoising, in training only.
+        self.label_embed = nn.Embedding(config.num_classes, dim) if config.denoises else None
 
     def reset_parameters(self) -> None:
         """Initialize as the reference does: boxes start at their references, objects are rare."""
@@ -92,7 +95,13 @@ class Detector(nn.Module):
             image[:, :, width:] = 0.0
         return normalized
 
-    def forward(self, images: Tensor, image_sizes: list[Size] | None, with_masks: bool = True) -> Outputs:
+    def forward(
+        self,
+        images: Tensor,
+        image_sizes: list[Size] | None,
+        with_masks: bool = True,
+        noisy: NoisyObjects | None = None,
+    ) -> Outputs:
         """Detect objects. Each image of a batch gets what it would get alone.
 
         Args:
@@ -101,6 +110,7 @@ class Detector(nn.Module):
                 nothing is padded, and the mask features are one tensor (b, e, h, w). An exported model does not know
                 the number of images.
             with_masks: False leaves the mask branch out (the teacher needs none).
+            noisy: objects that the decoder gets beside its queries, which do not see them (`model.dn_number`).
         """
         with self._query_precision(images.device):
             memory = self._encode(images, image_sizes)  # one entry per part of the batch, see `split_batch`
@@ -108,8 +118,15 @@ class Detector(nn.Module):
         with self._query_precision(images.device):
             heads = self.class_embed[-1], self.bbox_embed[-1]
             proposals = self.proposal_stage(memory, *heads, self.config.num_queries)
-            states, boxes = self._decode(memory, proposals)
-            outputs = self._predict(states, boxes, proposals, mask_features)
+            states, boxes = self._decode(memory, proposals, noisy)
+            if noisy is None:
+                outputs = self._predict(states, boxes, proposals, mask_features)
+            else:
+                sizes = [self.config.num_queries, noisy.labels[0].numel()]
+                own_states, noisy_states = zip(*(state.split(sizes, 1) for state in states), strict=True)
+                own_boxes, noisy_boxes = zip(*(layer.split(sizes, 1) for layer in boxes), strict=True)
+                outputs = self._predict(own_states, own_boxes, proposals, mask_features)
+                outputs.denoising = self._predict_denoised(noisy_states, noisy_boxes, noisy)
         if self.training and self.config.criterion.consistency.features == "memory":
             outputs.memory = [image for part in memory for image in part.split()[0]]
         return outputs
@@ -153,18 +170,27 @@ class Detector(nn.Module):
                 levels.append(flatten_levels(maps, len(image_sizes)))
         return self.encoder(levels)  # type: ignore[no-any-return]
 
-    def _decode(self, memory: list[Levels], proposals: TopkProposals) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the queries and boxes of each decoder layer."""
+    def _decode(
+        self, memory: list[Levels], proposals: TopkProposals, noisy: NoisyObjects | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the queries and boxes of each decoder layer, those of noisy objects last."""
         runs = [memory]
         if self._lets_padding_leak():  # joined, images would read the padding of a larger group
             runs = [list(run) for _, run in groupby(memory, lambda part: part.spatial_shapes)]
-        references: Sequence[Tensor] = [proposals.boxes.detach()]
-        content = self.query_content.weight
+        references, seen = proposals.boxes.detach(), None
+        content = self.query_content.weight.expand(references.shape[0], -1, -1)
+        if noisy is not None:
+            assert self.label_embed is not None  # callers ask `model.denoises`
+            noisy_content, noisy_boxes = denoising_queries(noisy, self.label_embed)
+            content, references = torch.cat([content, noisy_content], 1), torch.cat([references, noisy_boxes], 1)
+            seen = seen_queries(self.config.num_queries, noisy)
+        inputs: Sequence[tuple[Tensor, Tensor]] = [(content, references)]
         if len(runs) > 1:
-            references = references[0].split([sum(len(part.features) for part in run) for run in runs])
+            sizes = [sum(len(part.features) for part in run) for run in runs]
+            inputs = list(zip(content.split(sizes), references.split(sizes), strict=True))
         decoded = [
-            self.decoder(content.expand(boxes.shape[0], -1, -1), boxes, join_levels(run), self.bbox_embed)
-            for run, boxes in zip(runs, references, strict=True)
+            self.decoder(queries, boxes, join_levels(run), self.bbox_embed, seen)
+            for run, (queries, boxes) in zip(runs, inputs, strict=True)
         ]
         if len(decoded) == 1:
             return decoded[0]  # type: ignore[no-any-return]
@@ -177,7 +203,11 @@ class Detector(nn.Module):
         return self.training and self.pads_like_reference
 
     def _predict(
-        self, states: list[Tensor], boxes: list[Tensor], proposals: TopkProposals, mask_features: MaskFeatures | None
+        self,
+        states: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        proposals: TopkProposals,
+        mask_features: MaskFeatures | None,
     ) -> Outputs:
         """Apply the heads to the layers whose outputs are used: all in training, the last one in evaluation."""
 
@@ -185,14 +215,28 @@ class Detector(nn.Module):
             mask_embeds = self.mask_embed[layer](state) if mask_features is not None else None
             return Outputs(logits, boxes, state, mask_embeds, mask_features)
 
-        num_layers = len(self.decoder.layers)
-        first = 0 if self.training and self.config.aux_loss else num_layers - 1
         *aux_outputs, last = [
             predict(layer, states[layer], self.class_embed[layer](states[layer]), boxes[layer])
-            for layer in range(first, num_layers)
+            for layer in self._used_layers()
         ]
         of_proposals = predict(-1, proposals.memory, proposals.logits, proposals.boxes) if self.training else None
         return replace(last, aux_outputs=tuple(aux_outputs), enc_outputs=of_proposals)
+
+    def _predict_denoised(self, states: Sequence[Tensor], boxes: Sequence[Tensor], noisy: NoisyObjects) -> Outputs:
+        """Apply the heads to the denoising queries of the layers whose outputs are used."""
+        _, num_groups, _, num_places = noisy.labels.shape
+        layers = []
+        for layer in self._used_layers():
+            state, of_layer = (part[layer].unflatten(1, (num_groups, 2 * num_places)) for part in (states, boxes))
+            mask_embeds = self.mask_embed[layer](state) if self.config.denoises_masks else None
+            layers.append(Outputs(self.class_embed[layer](state), of_layer, state, mask_embeds))
+        *aux_outputs, last = layers
+        return replace(last, aux_outputs=tuple(aux_outputs))
+
+    def _used_layers(self) -> range:
+        """Return the decoder layers whose outputs are used: all in training, the last one in evaluation."""
+        num_layers = len(self.decoder.layers)
+        return range(0 if self.training and self.config.aux_loss else num_layers - 1, num_layers)
 
 
 def split_batch(images: Tensor, image_sizes: list[Size], padded_together: int, images_at_once: int) -> list[Part]:

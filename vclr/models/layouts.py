@@ -10,7 +10,7 @@ from torch import Tensor
 from vclr.errors import UserError
 from vclr.models import caffe2
 from vclr.models.detector import Detector
-from vclr.models.reference import UNUSED, from_reference, reference_keys
+from vclr.models.reference import from_reference, reference_keys, unused_parts
 from vclr.models.resnet import NUM_BLOCKS
 
 # Prefixes that DistributedDataParallel and torch.compile add to names.
@@ -44,7 +44,8 @@ def rename(state: Mapping[str, Tensor], detector: Detector) -> Renamed:
     """
     state = unwrap(state)
     if any(key.startswith("transformer.") for key in state):
-        unused = {key: reason for key in state for part, reason in UNUSED.items() if key.startswith(part)}
+        parts = unused_parts(detector)
+        unused = {key: reason for key in state for part, reason in parts.items() if key.startswith(part)}
         return "reference", from_reference(state, detector), unused
     if caffe2.is_caffe2(state):
         names, ignored = caffe2.from_caffe2(state)

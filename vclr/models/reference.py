@@ -16,12 +16,18 @@ from vclr.models.resnet import NUM_BLOCKS, STAGES
 # The reference registers its heads twice: under this prefix, and at the top level without it.
 HEADS_PREFIX = "transformer.decoder."
 HEADS = ("class_embed.", "bbox_embed.", "mask_embed.")
-# Parts of the reference that nothing depends on, with the reason.
+LABELS = "label_enc."
+# Parts of the reference that nothing depends on, with the reason; of the labels, unless a training denoises.
 UNUSED = {
-    "label_enc.": "embeds the labels of denoising queries, whose losses have the weight 0",
+    LABELS: "embeds the labels of denoising queries, whose losses have the weight 0",
     "ROI_embed.": "its output is multiplied by 0",
 }
 AFTER_UNUSED = "mapping_fpn_features_for_seg."
+
+
+def unused_parts(detector: Detector) -> dict[str, str]:
+    """Return the prefixes of weights that only the reference has, with the reason."""
+    return {part: reason for part, reason in UNUSED.items() if part != LABELS or detector.label_embed is None}
 
 
 def reference_keys(detector: Detector) -> dict[str, str]:
@@ -57,8 +63,9 @@ def from_reference(state: Mapping[str, Tensor], detector: Detector) -> dict[str,
     """
     ours = {theirs: key for key, theirs in reference_keys(detector).items()}
     renamed: dict[str, Tensor] = {}
+    unused = tuple(unused_parts(detector))
     for key, value in state.items():
-        if key.startswith(tuple(UNUSED)):
+        if key.startswith(unused):
             continue
         name = HEADS_PREFIX + key if key.startswith(HEADS) else key
         name = ours.get(name, name)
@@ -84,9 +91,10 @@ def with_aliases(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**state, **{key.removeprefix(HEADS_PREFIX): state[key] for key in state if key.startswith(heads)}}
 
 
-def unused_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unused_weights(state: Mapping[str, Tensor], detector: Detector) -> dict[str, Tensor]:
     """Return the part of a reference's state that only the reference has."""
-    return {key: value for key, value in state.items() if key.startswith(tuple(UNUSED))}
+    unused = tuple(unused_parts(detector))
+    return {key: value for key, value in state.items() if key.startswith(unused)}
 
 
 def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
@@ -96,6 +104,8 @@ def initial_unused(config: ModelConfig, seed: int) -> dict[str, Tensor]:
         channels = config.transformer.num_feature_levels * config.embed_dim
         unused = {"label_enc.weight": torch.randn(config.num_classes, config.embed_dim)}
         head = MLP(config.embed_dim, config.embed_dim, channels, 3).state_dict()
+    if config.denoises:
+        unused = {}
     for copy in range(config.transformer.decoder.num_layers + 1):
         unused |= {f"ROI_embed.{copy}.0.{key}": value.clone() for key, value in head.items()}
     return unused
@@ -130,6 +140,7 @@ def _part_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
     yield "query_content", "transformer.tgt_embed"
     yield "proposal_stage.output", "transformer.enc_output"
     yield "proposal_stage.norm", "transformer.enc_output_norm"
+    yield "label_embed", LABELS.removesuffix(".")
     yield "mask_branch.mapping", "mapping_fpn_features_for_seg"
     yield "mask_branch.norm", "post_layernorm"
 
