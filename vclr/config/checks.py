@@ -9,7 +9,7 @@ from vclr.catalog.metrics import KINDS, metric_names
 from vclr.catalog.weights import STUDENT, WEIGHTS
 from vclr.config.dataloader import AUTO, TrainLoaderConfig
 from vclr.config.evaluations import evaluates_while_training
-from vclr.config.model import ModelConfig
+from vclr.config.model import BackboneConfig, ModelConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest
@@ -25,6 +25,7 @@ def check_values(config: Config) -> None:
         _check_value(setting)
     _check_views(config.views.weights)
     _check_channels(config.model)
+    _check_backbone(config)
     smallest, largest = config.dataloader.train.mapper.crop_size
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
@@ -32,6 +33,11 @@ def check_values(config: Config) -> None:
     _check_best(config)
     _check_folders(config)
     _check_group_size(config.dataloader.train)
+
+
+OF_RESNET = ("depth", "norm", "stem_out_channels", "stem_pool", "res2_out_channels")
+OF_TRANSFORMERS = ("source", "drop_path")
+MAX_RESNET_FREEZE = 5  # the stem and four stages
 
 
 def check_share(batch_size: int | str, world_size: int) -> None:
@@ -170,3 +176,29 @@ def _check_channels(model: ModelConfig) -> None:
                 raise UsageError(f"{key}={channels}: must be a multiple of {name}={number}")
     if model.embed_dim % 4:
         raise UsageError(f"model.embed_dim={model.embed_dim}: must be a multiple of 4")
+
+
+def _check_backbone(config: Config) -> None:
+    """Refuse settings of one family of backbones that have no effect on another."""
+    backbone, decay = config.model.backbone, config.optimizer.layer_decay
+    if backbone.name == "transformers":
+        _refuse_changed(backbone, OF_RESNET)
+        if not backbone.source:
+            raise UsageError(
+                "model.backbone.name=transformers: needs model.backbone.source, a folder or a model of the hub"
+            )
+    if backbone.name == "resnet":
+        _refuse_changed(backbone, OF_TRANSFORMERS)
+        if backbone.freeze_at > MAX_RESNET_FREEZE:
+            raise UsageError(f"model.backbone.freeze_at={backbone.freeze_at}: must be from 0 to {MAX_RESNET_FREEZE}")
+        if decay != 1:
+            raise UsageError(f"optimizer.layer_decay={decay}: has no effect on a resnet; leave it out")
+
+
+def _refuse_changed(backbone: BackboneConfig, names: tuple[str, ...]) -> None:
+    """Refuse settings that differ from their defaults; the error says how to set all of them back."""
+    defaults = BackboneConfig()
+    if changed := [name for name in names if getattr(backbone, name) != getattr(defaults, name)]:
+        given = " ".join(f"model.backbone.{name}={getattr(backbone, name)}" for name in changed)
+        back = " ".join(f"model.backbone.{name}={getattr(defaults, name)}" for name in changed)
+        raise UsageError(f"{given}: has no effect on model.backbone.name={backbone.name}; set {back}")
