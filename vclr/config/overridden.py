@@ -20,8 +20,8 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
         keys: the settings that were given on the command line.
 
     Raises:
-        UsageError: a setting is given that only checkpoints hold; a data set of the catalog is named, but the configuration has files of its own; or a setting has no
-            effect on a model of detectron2.
+        UsageError: a setting is given that only checkpoints hold; a data set of the catalog is named, but the
+            configuration has files of its own; or a setting has no effect on a model of detectron2.
     """
     if config.model.backbone.architecture:
         raise UsageError("model.backbone.architecture: cannot be set; name the model with model.backbone.source")

@@ -14,6 +14,7 @@ A family is a module of this folder whose name is in `vclr.catalog.backbones`, w
   all decay by `weight_decay`, and `optimizer.layer_decay` is refused.
 - `architecture`, if it has it, is a text that checkpoints hold as `model.backbone.architecture`: with it, the backbone
   is built without the files that `model.backbone.source` names.
+- `needs_fixed_size`, if it is True, says that an exported program can be of one image size only.
 - It refuses, with a UsageError, a setting of `BackboneConfig` that it would otherwise ignore.
 
 The detector holds it as `backbone`, so all its weights are named `backbone.`: this prefix gives them the learning rate

@@ -18,8 +18,8 @@ def parameter_groups(model: Detector, config: OptimizerConfig) -> list[dict[str,
     """Divide the trainable parameters into three groups: backbone, norms and the rest. Empty groups are left out.
 
     The backbone learns at `backbone_lr_factor` of the rate; norms decay by `weight_decay_norm`. A backbone that places
-    its parameters (`vclr.models.backbone`) has a group per layer, if `layer_decay` is below 1, with that factor for each
-    layer after it, and further ones for what does not decay; first layers come first.
+    its parameters (`vclr.models.backbone`) has a group per layer, if `layer_decay` is below 1, with that factor for
+    each layer after it, and further ones for what does not decay. The first layers come first.
 
     Returns:
         `params`, `lr` and `weight_decay` of each group.

@@ -1,8 +1,8 @@
 """Swin, ConvNeXt, ViT, DINOv2 and DINOv3 of transformers as backbones.
 
 Hierarchical models give their last three stages. A plain vision transformer gives a simple feature pyramid on its last
-map. Images whose sides are not multiples of the model's patches are padded with zeros, bottom and right, and the maps are
-cropped to the images. Position embeddings are interpolated.
+map. Images are padded to multiples of the coarsest stride or of the patches, with zeros at the bottom and the right,
+and the maps are cropped to the images. Position embeddings are interpolated.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ class Backbone(nn.Module):
 
     Attributes:
         architecture: the model without its weights, as text for `model.backbone.architecture` of checkpoints.
+        needs_fixed_size: positions and windows are computed from the size when a program is exported.
         strides: pixels per cell of each map: 8, 16 and 32; or 7, 14 and 28 for patches of 14 pixels.
     """
+
+    needs_fixed_size = True
 
     def __init__(self, config: BackboneConfig, norm_groups: int) -> None:
         """Build it; the weights of the source are loaded (`open_body` says what may go wrong)."""
@@ -38,6 +41,7 @@ class Backbone(nn.Module):
         self.architecture = describe(own)
         self.is_plain_vit = own.model_type == "vit"
         self.reads_positions = own.model_type == "swin" and own.use_absolute_embeddings
+        self.pyramid: SimplePyramid | None = None
         if own.model_type in PLAIN:
             self.layers = Layers([own.num_hidden_layers])
             patch = own.patch_size if isinstance(own.patch_size, int) else own.patch_size[0]
@@ -45,7 +49,7 @@ class Backbone(nn.Module):
             self.multiple, self.strides = patch, self.pyramid.strides
             self.out_channels = self.pyramid.out_channels
         else:
-            self.layers, self.pyramid = Layers(own.depths), None
+            self.layers = Layers(own.depths)
             self.multiple, self.strides = STRIDES[-1], STRIDES
             self.out_channels = list(body.channels)
         self._freeze(config.freeze_at)
