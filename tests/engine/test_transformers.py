@@ -14,6 +14,7 @@ import torch
 pytest.importorskip("transformers", reason="needs transformers")
 
 from tests.engine.same import assert_same_training, checkpoint, records  # noqa: E402
+from tests.engine.test_distributed import SETTINGS, assert_one_training, compute  # noqa: E402
 from tests.shared import PHOTOS  # noqa: E402
 from tests.tiny_backbones import DINOV2_SMALL, RESNET_DEFAULTS, SWIN_TINY, TINY, save_config  # noqa: E402
 from vclr.config import Config, config_from_text, dump_config  # noqa: E402
@@ -29,20 +30,21 @@ MakeConfig = Callable[..., Config]
 
 
 def train_and_go_on(configure: MakeConfig, source: Path, folder: Path, steps: int) -> Path:
-    """Train at once, and in two parts, the second without the source; compare, and return the folder of both parts."""
-    straight = configure(f"train.output_dir={folder}/straight", f"train.max_iter={steps}")
-    train(straight, quiet=True)
-    half = configure(f"train.output_dir={folder}/parts", f"train.max_iter={steps // 2}")
-    train(half, quiet=True)
-    source.rename(source.with_name("elsewhere"))
-    whole = configure(f"train.output_dir={folder}/parts", f"train.max_iter={steps}")
-    train(whole, resume=True, quiet=True)
-    assert_same_training(folder / "straight", folder / "parts")
-    assert len({group["lr"] for group in checkpoint(folder / "parts")["optimizer"]["param_groups"]}) > 2
-    return folder / "parts"
+    """Train, go on again from the middle, without the source; compare, and return the folder of what went on."""
+    length = f"train.max_iter={steps}", f"train.checkpointer.period={steps // 2}"
+    train(configure(f"train.output_dir={folder}/straight", *length), quiet=True)
+    parts = shutil.copytree(folder / "straight", folder / "parts")
+    (parts / "DONE").unlink()
+    (parts / "checkpoints" / f"step{steps // 2:08}.pt").rename(parts / "checkpoints" / "last.pt")
+    shutil.rmtree(source)
+    train(configure(f"train.output_dir={parts}", *length), resume=True, quiet=True)
+    assert f"continuing from iteration {steps // 2}" in (parts / "log.txt").read_text()
+    assert_same_training(folder / "straight", parts)
+    assert len({group["lr"] for group in checkpoint(parts)["optimizer"]["param_groups"]}) > 2
+    return parts
 
 
-@pytest.mark.parametrize("kind", ["swin", "dinov3_vit"])
+@pytest.mark.parametrize("kind", [pytest.param("swin", marks=pytest.mark.slow), "dinov3_vit"])
 def test_a_training_resumes_and_its_checkpoint_predicts_without_the_source(
     make_config: MakeConfig, tmp_path: Path, kind: str
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_training_resumes_and_its_checkpoint_predicts_without_the_source(
         train(configure(f"train.output_dir={tmp_path}/new"), quiet=True)
 
 
+@pytest.mark.slow
 def test_a_text_that_no_checkpoint_has_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
     source = save_config(tmp_path / "source", "dinov2", **TINY["dinov2"])
     chosen = ["model.backbone.name=transformers", f"model.backbone.source={source}", "model.num_queries=20"]
@@ -92,6 +95,20 @@ def test_a_text_that_no_checkpoint_has_is_refused(make_config: MakeConfig, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["swin", "dinov2"])
+def test_two_processes_and_few_images_at_once_are_the_whole_batch(
+    make_config: MakeConfig, tmp_path: Path, kind: str
+) -> None:
+    source = save_config(tmp_path / "source", kind, **TINY[kind])
+    chosen = ["model.backbone.name=transformers", f"model.backbone.source={source}", "model.backbone.freeze_at=0"]
+    settings = (*SETTINGS, *RESNET_DEFAULTS, *chosen)
+    (alone,) = compute(make_config(*settings), tmp_path / "1", 1)
+    assert_one_training(alone, compute(make_config(*settings), tmp_path / "2", 2), tolerance=1e-5)
+    few = make_config(*settings, "train.micro_batch_size=1")
+    assert_one_training(alone, compute(few, tmp_path / "few", 1), tolerance=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("kind", "size"), [("swin", SWIN_TINY), ("dinov2", DINOV2_SMALL)])
 def test_published_sizes_train_on_photos(
@@ -105,7 +122,7 @@ def test_published_sizes_train_on_photos(
         *("optimizer.layer_decay=0.8", "optimizer.lr=1e-4", "optimizer.milestones=[]"),
         *(f"data.train.annotations={PHOTOS}/annotations_train.json", f"data.train.images={PHOTOS}/images"),
         *("data.train.views={}", "views.weights={natural: 1.0}", "dataloader.train.mapper.short_edge_length=[64]"),
-        *("dataloader.train.total_batch_size=2", "model.criterion.num_points=64", "model.num_queries=20"),
+        *("dataloader.train.total_batch_size=1", "model.criterion.num_points=64", "model.num_queries=20"),
         *(f"train.amp.enabled={precision == 'bfloat16'}", "train.amp.dtype=bfloat16"),
     )
     folder = train_and_go_on(lambda *more: make_config(*RESNET_DEFAULTS, *settings, *more), source, tmp_path, 20)
