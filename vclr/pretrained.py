@@ -28,7 +28,7 @@ KINDS = {
     "features": ("AutoModel", "AutoImageProcessor"),
     "masks": ("AutoModelForMaskGeneration", "ImageProcessingMixin"),
 }
-INSTALL = "pip install 'vclr[models]'" + (", with Python 3.11 or newer" if sys.version_info < (3, 11) else "")
+EXTRA = "models"
 HUB_NAME = r"[\w.-]+(/[\w.-]+)?"
 CARD = "README.md"  # of a model: its head, between two lines `---`, names the license
 UNUSED = r"(\w+\.)*pooler\."  # weights that features do not pass through; many files of features lack them
@@ -66,18 +66,16 @@ def load_pretrained(
         UsageError: transformers is not installed, or a folder has a revision.
         UserError: there is no such folder, the hub does not answer, or this is not a model of that kind.
     """
-    transformers = _import_transformers()
+    transformers = import_transformers()
     folder = Path(source)
-    is_local = folder.is_dir()
+    is_local = is_folder(source)
     if is_local and revision:
         raise UsageError(f"--revision {revision}: {source} is a folder, which has no revisions; leave it out")
-    if not is_local and not re.fullmatch(HUB_NAME, source):
-        raise UserError(f"{source}: no such folder{say_nearest(folder)}; name a folder, or a model of the hub")
     places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     if not is_local:
         places["revision"] = revision or "main"
     of_model, of_processor = (getattr(transformers, name) for name in KINDS[kind])
-    with _explaining(source, kind, is_local):
+    with explaining(source, kind, is_local):
         model, loaded = of_model.from_pretrained(source, dtype=dtype, output_loading_info=True, **places)
         _check_weights(kind, source, loaded)
         processor = _open_processor(of_processor, source, places)
@@ -92,6 +90,18 @@ def load_pretrained(
     return Pretrained(model, processor, facts)
 
 
+def is_folder(source: str) -> bool:
+    """Tell whether a source is a folder, and not the name of a model on the hub.
+
+    Raises:
+        UserError: it can be neither.
+    """
+    folder = Path(source)
+    if not folder.is_dir() and not re.fullmatch(HUB_NAME, source):
+        raise UserError(f"{source}: no such folder{say_nearest(folder)}; name a folder, or a model of the hub")
+    return folder.is_dir()
+
+
 def hash_folder(folder: Path) -> str:
     """Return one sha256 of the names and bytes of a folder's files, without hidden ones and those in subfolders."""
     digest = hashlib.sha256()
@@ -101,13 +111,22 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _import_transformers() -> Any:
+def import_transformers(extra: str = EXTRA) -> Any:
+    """Return the package transformers, made quiet.
+
+    Args:
+        extra: the extra of vclr that installs it, for the error.
+
+    Raises:
+        UsageError: it is not installed, or too old.
+    """
+    install = f"pip install 'vclr[{extra}]'" + (", with Python 3.11 or newer" if sys.version_info < (3, 11) else "")
     try:
         transformers = importlib.import_module("transformers")
     except ImportError:
-        raise UsageError(f"models of the hub need transformers, which is not installed; {INSTALL}") from None
+        raise UsageError(f"models of the hub need transformers, which is not installed; {install}") from None
     if int(transformers.__version__.partition(".")[0]) < 5:
-        raise UsageError(f"transformers {transformers.__version__} is too old for models of the hub; {INSTALL}")
+        raise UsageError(f"transformers {transformers.__version__} is too old for models of the hub; {install}")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it reports each of many attempts to reach the hub
@@ -115,7 +134,7 @@ def _import_transformers() -> Any:
 
 
 @contextmanager
-def _explaining(source: str, kind: str, is_local: bool) -> Iterator[None]:
+def explaining(source: str, kind: str, is_local: bool) -> Iterator[None]:
     """Turn whatever transformers raises for bad files or an absent network into one line."""
     try:
         yield

@@ -77,8 +77,9 @@ def test_a_section_and_a_mapping_speak_for_what_they_hold(key: str, changes: str
 
 
 def with_value(key: str, value: object) -> Config:
-    """Return the defaults with one setting changed, whatever it may have."""
+    """Return the defaults with one setting changed, whatever it may have, and what that value needs."""
     config = Config(model=ModelConfig(norm_groups=1))
+    config.model.backbone.source = "folder" if value == "transformers" else ""
     *sections, name = key.split(".")
     setattr(reduce(getattr, sections, config), name, value)
     return config

@@ -55,7 +55,7 @@ def strided(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> Config:
     return replace(config, model=replace(config.model, backbone=replace(config.model.backbone, name="strided")))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", BACKBONES.keys() - {"transformers"})  # tests/models/test_transformers.py has those
 def test_a_family_gives_three_maps_finest_first_for_each_group(name: str):
     config = BackboneConfig(name=name, norm="GN", freeze_at=0)
     backbone = build_backbone(config, norm_groups=32)

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 BACKBONES: dict[str, str] = {
     "resnet": "ResNet-10 to ResNet-101 (He et al., CVPR 2016); takes ImageNet weights of detectron2 or torchvision",
+    "transformers": "Swin, ConvNeXt, ViT, DINOv2 or DINOv3 of transformers (`pip install 'vclr[backbones]'`)",
 }

@@ -2,6 +2,7 @@
 
 EXTRAS = {
     "models": "pretrained models of the Hugging Face hub",
+    "backbones": "`model.backbone.name=transformers`: Swin, ConvNeXt, ViT, DINOv2, DINOv3",
     "export": "`vclr export --format onnx`",
     "video": "`vclr predict clip.mp4`",
     "lvis": "`vclr score --lvis`",

@@ -9,10 +9,14 @@ from vclr.catalog.metrics import KINDS, metric_names
 from vclr.catalog.weights import STUDENT, WEIGHTS
 from vclr.config.dataloader import AUTO, TrainLoaderConfig
 from vclr.config.evaluations import evaluates_while_training
-from vclr.config.model import ConsistencyConfig, ModelConfig, TwoLossesConfig
+from vclr.config.model import BackboneConfig, ConsistencyConfig, ModelConfig, TwoLossesConfig
 from vclr.config.setting import Setting, settings_of
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest
+
+OF_RESNET = ("depth", "norm", "stem_out_channels", "stem_pool", "res2_out_channels")
+OF_TRANSFORMERS = ("source", "drop_path")
+MAX_RESNET_FREEZE = 5  # the stem and four stages
 
 
 def check_values(config: Config) -> None:
@@ -26,6 +30,7 @@ def check_values(config: Config) -> None:
     _check_views("weights", config.views.weights)
     _check_views("teacher_weights", config.views.teacher_weights)
     _check_channels(config.model)
+    _check_backbone(config)
     smallest, largest = config.dataloader.train.mapper.crop_size
     if smallest > largest:
         raise UsageError(f"dataloader.train.mapper.crop_size={[smallest, largest]}: the smallest side comes first")
@@ -224,3 +229,29 @@ def _check_denoising(model: ModelConfig) -> None:
         raise UsageError(
             f"model.label_noise_ratio={model.label_noise_ratio}: has no effect with one class; leave it out"
         )
+
+
+def _check_backbone(config: Config) -> None:
+    """Refuse settings of one family of backbones that have no effect on another."""
+    backbone, decay = config.model.backbone, config.optimizer.layer_decay
+    if backbone.name == "transformers":
+        _refuse_changed(backbone, OF_RESNET)
+        if not backbone.source:
+            raise UsageError(
+                "model.backbone.name=transformers: needs model.backbone.source, a folder or a model of the hub"
+            )
+    if backbone.name == "resnet":
+        _refuse_changed(backbone, OF_TRANSFORMERS)
+        if backbone.freeze_at > MAX_RESNET_FREEZE:
+            raise UsageError(f"model.backbone.freeze_at={backbone.freeze_at}: must be from 0 to {MAX_RESNET_FREEZE}")
+        if decay != 1:
+            raise UsageError(f"optimizer.layer_decay={decay}: has no effect on a resnet; leave it out")
+
+
+def _refuse_changed(backbone: BackboneConfig, names: tuple[str, ...]) -> None:
+    """Refuse settings that differ from their defaults; the error says how to set all of them back."""
+    defaults = BackboneConfig()
+    if changed := [name for name in names if getattr(backbone, name) != getattr(defaults, name)]:
+        given = " ".join(f"model.backbone.{name}={getattr(backbone, name)}" for name in changed)
+        back = " ".join(f"model.backbone.{name}={getattr(defaults, name)}" for name in changed)
+        raise UsageError(f"{given}: has no effect on model.backbone.name={backbone.name}; set {back}")

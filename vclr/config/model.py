@@ -21,7 +21,33 @@ class BackboneConfig:
     stem_out_channels: int = setting(64, "Channels of the first convolution.", at_least=1)
     stem_pool: bool = setting(True, "Max pooling after the stem. Without it, every level is twice as fine.")
     res2_out_channels: int = setting(256, "Channels of the first stage; each later stage doubles them.", at_least=1)
-    freeze_at: int = setting(1, "Number of stages that do not train, from the stem on.", choices=(0, 1, 2, 3, 4, 5))
+    freeze_at: int = setting(
+        1,
+        "Number of parts that do not train, from the stem on: the stem and four stages; of a plain ViT, the embeddings "
+        "and each block.",
+        at_least=0,
+    )
+    source: str = setting(
+        "",
+        "For `transformers`: folder with a model's config.json and weights, or the model's name on the Hugging Face "
+        "hub. Without weights in the folder, training starts from random ones.",
+        before="",
+    )
+    drop_path: float = setting(
+        0.0,
+        "For `transformers`: probability of leaving out a residual branch (stochastic depth). It rises from 0 in the "
+        "first block to this in the last; in DINOv2 and DINOv3 (ViT), all blocks have the same. A plain ViT has none.",
+        at_least=0,
+        at_most=0.9,
+        before=0.0,
+    )
+    architecture: str = setting(
+        "",
+        "Cannot be set: checkpoints hold it, so that they need no `source`. It describes the model of `transformers` "
+        "without its weights.",
+        changes="nothing",
+        before="",
+    )
 
 
 @dataclass

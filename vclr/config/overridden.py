@@ -20,9 +20,11 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
         keys: the settings that were given on the command line.
 
     Raises:
-        UsageError: a data set of the catalog is named, but the configuration has files of its own; or a setting has no
-            effect on a model of detectron2.
+        UsageError: a setting is given that only checkpoints hold; a data set of the catalog is named, but the
+            configuration has files of its own; or a setting has no effect on a model of detectron2.
     """
+    if config.model.backbone.architecture:
+        raise UsageError("model.backbone.architecture: cannot be set; name the model with model.backbone.source")
     for part, own in {"train": config.data.train, "test": config.data.test}.items():
         name = f"dataloader.{part}.dataset.names"
         if name in keys and own.annotations:

@@ -13,6 +13,13 @@ MAX_THREADS = 1024  # a far higher number crashes the process
 class OptimizerConfig:
     lr: float = setting(1e-4, "Learning rate of AdamW.", at_least=0)
     backbone_lr_factor: float = setting(0.1, "Factor on the learning rate of the backbone.", at_least=0)
+    layer_decay: float = setting(
+        1.0,
+        "Factor on the learning rate of a layer of the backbone for each layer after it (`transformers`); 1: off.",
+        at_least=1e-12,
+        at_most=1,
+        before=1.0,
+    )
     betas: list[float] = setting([0.9, 0.999], "Betas of AdamW.", length=2, at_least=0, at_most=1)
     weight_decay: float = setting(1e-4, "Weight decay.", at_least=0)
     weight_decay_norm: float = setting(0.0, "Weight decay of normalization layers.", at_least=0)

@@ -15,6 +15,7 @@ from vclr.config import Config, dump_config, say_milestones
 from vclr.engine.distributed import world_size
 from vclr.engine.optim import build_optimizer, build_scheduler, load_schedule
 from vclr.engine.teacher import Teacher
+from vclr.models.backbone import with_architecture
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
 from vclr.models.layouts import BACKBONE_LAYOUTS
@@ -57,10 +58,13 @@ class State(Protocol):
 class TrainState:
     """Student, teacher, optimizer, schedule, gradient scaler and position of a training."""
 
-    def __init__(self, config: Config, device: torch.device) -> None:
-        """Build an untrained state; the weights depend on `train.seed` alone."""
+    def __init__(self, config: Config, device: torch.device, architecture: str = "") -> None:
+        """Build an untrained state; the weights depend on `train.seed` and `model.backbone.source` alone.
+
+        With the `architecture` of a checkpoint, the backbone does not need its source.
+        """
         self.config = config
-        self.student = build_model(config).to(device).train()
+        self.student = build_model(with_architecture(config, architecture)).to(device).train()
         self.student.pads_like_reference = config.compat.padding
         self.student.padding_group = config.dataloader.train.group_size
         self.student.images_at_once = config.train.micro_batch_size
@@ -166,6 +170,7 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a checkpoint that `torch.load(weights_only=True)` reads."""
+        architecture: str = getattr(self.student.backbone, "architecture", "")
         return {
             "model": self.student.state_dict(),
             "teacher": self.teacher.detector.state_dict() if self.teacher else None,
@@ -177,7 +182,9 @@ class TrainState:
             "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
             "iteration": self.iteration,
             "reference": self.reference,
-            "config": dump_config(redact_config(self.config)),  # checkpoints are given away
+            "config": dump_config(
+                redact_config(with_architecture(self.config, architecture))
+            ),  # checkpoints are given away
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def train(
         samples = TrainingSamples(config)
         config = with_batch_size(config, samples, device, checkpoint, lambda: signals.check(None), quiet)
         folder.config = config
-        state = begin_state(config, device)
+        state = begin_state(config, device, checkpoint)
         averages = restore(state, checkpoint)
         del checkpoint  # as large as the training itself
         missing = MissingViews(samples.views.count_missing())

@@ -11,6 +11,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
 from vclr.catalog.exports import INSIDE, MAX_BATCH, MAX_SIDE
+from vclr.errors import UsageError
 from vclr.export.about import About
 from vclr.export.graph import build_graph
 from vclr.export.packages import quiet_exporters
@@ -26,7 +27,13 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
     """Return the program of a detector; it takes and returns what `vclr.export.graph` says.
 
     `about` names processing, size and batch. If they are not fixed, its limits are filled in.
+
+    Raises:
+        UsageError: the size is not fixed, which the backbone needs.
     """
+    if about.size is None and getattr(detector.backbone, "needs_fixed_size", False):
+        name = detector.config.backbone.name
+        raise UsageError(f"model.backbone.name={name}: is exported for one size only; give --size HEIGHTxWIDTH")
     stride = _coarsest_stride(detector)
     batch, size = about.batch or TRACED_BATCH, about.size or (3 * stride, 4 * stride)
     images = example(about, batch, *size).to(detector.pixel_mean.device)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from vclr.config import OptimizerConfig
 from vclr.errors import UserError
-from vclr.models.learning_rates import rate_factor
+from vclr.models.learning_rates import layer_rate, rate_factor
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # the supported types
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MAX_LAYERS = 200  # of a backbone
 # Options that no setting changes; a checkpoint of another torch may lack some.
 FIXED = {
     "eps": 1e-8,
@@ -100,7 +101,8 @@ def check_rates(
         UserError: says in one line which do not.
     """
     groups = optimizer["param_groups"]
-    bases = {config.lr, config.lr * config.backbone_lr_factor}
+    most = MAX_LAYERS if config.layer_decay != 1 else 1
+    bases = {config.lr, *(layer_rate(config, after) for after in range(most))}
     for number, group in enumerate(groups):
         where = f"{name}: optimizer: group {number}"
         if not any(_are_close(group.get("initial_lr"), base) for base in bases):

@@ -153,7 +153,7 @@ def _check_backbone(report: WeightsReport, renamed: Mapping[str, Tensor], model:
     if not has_backbone or not (lacking or surplus):
         return
     depth, wanted = backbone_depth(renamed), model.config.backbone.depth
-    if depth not in (None, wanted):
+    if model.config.backbone.name == "resnet" and depth not in (None, wanted):
         width = 64 if depth < 50 else 256
         raise UserError(
             f"{name}: its backbone is a ResNet-{depth}, the model's a ResNet-{wanted}: give the weights of that one, "
