@@ -11,6 +11,7 @@ from vclr.losses.consistency import consistency_loss
 from vclr.losses.criterion import Criterion, Losses
 from vclr.losses.objective import Divisors, Objective
 from vclr.structures import Outputs, Target
+from vclr.tracking.points import points_of
 
 LAYERS = ("", "_0", "_enc")
 OF_ANNOTATIONS = {name + layer for name in NAMES for layer in LAYERS}
@@ -117,3 +118,10 @@ def test_objects_without_a_detection_loss_can_still_be_compared():
     )
     for config in (make_config(proposals=0.0), make_config(proposals=0.0, consistency=1.0, objects="annotations")):
         assert [part.suffix for part in Objective(config).parts] == [""]
+
+
+def test_mlflow_gets_the_last_layers_losses_of_both_kinds():
+    record = {"kind": "train", "iteration": 1, **dict.fromkeys(OF_ANNOTATIONS | OF_PROPOSALS, 1.0)}
+    assert {point.key for point in points_of(record)} == {
+        f"train/{name}{suffix}" for name in NAMES for suffix in ("", "_proposals")
+    }
