@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
+from tests.engine.same import records
 from tests.tiny_training import TINY
 from tests.workflow.conftest import Checkout
+from vclr.cli import app
 from vclr.config import list_keys, load_config
 from vclr.files import read_json, write_json
 from vclr.generate.toy import write_toy_world
@@ -19,6 +23,7 @@ from vclr.generate.toy import write_toy_world
 ROWS = Path(__file__).parents[2] / "configs/experiment/ablation"
 NAMES = sorted(path.stem for path in ROWS.glob("*.yaml"))
 ITERATIONS = 20
+UNTRACKED = "tracking.enabled=False"
 SETTINGS = [*TINY, f"train.max_iter={ITERATIONS}", "train.log_period=10", "dataloader.train.total_batch_size=2"]
 
 
@@ -93,35 +98,70 @@ def toy(checkout: Checkout) -> Checkout:
     return checkout
 
 
-def run(checkout: Checkout, target: str, *config: str, settings: tuple[str, ...] = ()) -> str:
+def run(checkout: Checkout, *targets: str, config: tuple[str, ...] = (), settings: tuple[str, ...] = ()) -> str:
     """Run the workflow in the copy, whose package the jobs import."""
     overrides = f"overrides=[{', '.join(map(json.dumps, [*SETTINGS, *settings]))}]"
     snakemake = ("env", f"PYTHONPATH={checkout.folder}", sys.executable, "-m", "snakemake")
-    return checkout.run(*snakemake, target, "--cores", "1", "--config", overrides, *config)
+    return checkout.run(*snakemake, *targets, "--cores", "1", "--config", overrides, *config)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with all that the twins read, made by the commands that the workflow runs."""
+    data = tmp_path_factory.mktemp("data")
+    write_toy_world(data, num_train=16, num_val=8, size=64, quiet=True)
+    images, annotations = f"{data}/raw/toy/images", f"{data}/raw/toy/annotations_train.json"
+    proposals = f"{data}/proposals/toy/train_graph.json"
+    call("split", "toy_known", "--annotations", annotations, "--output", f"{data}/splits/toy_train_toy_known.json")
+    call("proposals", "--method", "graph", "--images", images, "--annotations", annotations, "--output", proposals)
+    call("views", "--view", "edge", "--images", images, "--output", f"{data}/views/toy/edge")
+    return data
+
+
+def call(*arguments: str) -> None:
+    """Run a command in this process, which has imported already what takes a new one seconds."""
+    done = CliRunner().invoke(app, [*arguments, "--quiet"])
+    assert done.exit_code == 0, (done.exception, done.output)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_twin_trains_and_is_evaluated(toy: Checkout, name: str):
-    run(toy, f"results/ablation/toy/{name}/seed0/metrics.json", settings=("tracking.enabled=False",))
-    folder = toy.folder / f"runs/ablation/toy/{name}/seed0"
-    assert (folder / "DONE").read_text().strip() == str(ITERATIONS)
-    trained = load_config(folder / "config.yaml")
-    asked = load_config(ROWS / "toy" / f"{name}.yaml", SETTINGS)
-    assert trained.views == asked.views and trained.model == asked.model and trained.proposals == asked.proposals
-    metrics = read_json(toy.folder / f"results/ablation/toy/{name}/seed0/metrics.json")
+def test_a_twin_trains_and_is_evaluated(world: Path, name: str, tmp_path: Path):
+    """With the commands of the workflow, which `test_twins_through_the_workflow` runs as a whole."""
+    file, settings = f"configs/experiment/ablation/toy/{name}.yaml", [*SETTINGS, f"data.root={world}", UNTRACKED]
+    call("train", "--config-file", file, f"train.output_dir={tmp_path}/run", *settings)
+    assert (tmp_path / "run" / "DONE").read_text().strip() == str(ITERATIONS)
+    losses = [record for record in records(tmp_path / "run") if record["kind"] == "train"]
+    assert losses and all(math.isfinite(record["loss"]) for record in losses)
+    checkpoint = f"{tmp_path}/run/checkpoints/last.pt"
+    call("evaluate", "--config-file", file, "--checkpoint", checkpoint, "--output", f"{tmp_path}/results", *settings)
+    metrics = read_json(tmp_path / "results" / "metrics.json")
     assert metrics["groups"]["novel"]["mask_ar@100"] is not None
     assert metrics["provenance"]["checkpoint"]["iteration"] == ITERATIONS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_twins_through_the_workflow(toy: Checkout):
+    """One whose teacher sees views, and one with object proposals."""
+    names = ("teacher_sees_views", "proposals_graph")
+    targets = [f"results/ablation/toy/{name}/seed0/metrics.json" for name in names]
+    run(toy, *targets, settings=(UNTRACKED,))
+    for name, target in zip(names, targets, strict=True):
+        folder = toy.folder / f"runs/ablation/toy/{name}/seed0"
+        assert (folder / "DONE").read_text().strip() == str(ITERATIONS)
+        trained, asked = load_config(folder / "config.yaml"), load_config(ROWS / "toy" / f"{name}.yaml", SETTINGS)
+        assert trained.views == asked.views and trained.model == asked.model and trained.proposals == asked.proposals
+        assert read_json(toy.folder / target)["groups"]["novel"]["mask_ar@100"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_twin_has_its_whole_name_in_report_and_store(toy: Checkout):
     name = "ablation/toy/views_natural"
-    run(toy, "all", *experiments(name))
+    run(toy, "all", config=experiments(name))
     assert name in (toy.folder / "results/all/report.html").read_text()
-    assert "Nothing to be done" in run(toy, "all", *experiments(name))
+    assert "Nothing to be done" in run(toy, "all", config=experiments(name))
     stored = read_json(toy.folder / f"runs/{name}/seed0/mlflow_run.json")
     run_of_training = MlflowClient(f"sqlite:///{toy.folder}/mlflow.db").get_run(stored["run_id"])
     assert run_of_training.info.run_name == f"{name}/seed0"
