@@ -21,13 +21,13 @@ study: $(READY) ## Repeat the comparison over five seeds: results/study/study.md
 	@cat results/study/study.md
 
 test: $(READY) ## Run the tests, two files at a time with one core each; `make test TESTS_AT_ONCE=4` runs four.
-	OMP_NUM_THREADS=1 pytest -n $(TESTS_AT_ONCE) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 pytest -n $(TESTS_AT_ONCE) --dist loadfile --durations=25 $(ARGS)
 
 # pytest exits with 5 if ARGS select no test of a part.
 test-slow: $(READY) ## Run the slow tests, two files at a time; then those of a SLURM cluster, one at a time.
 	OMP_NUM_THREADS=1 pytest -m 'slow and not cluster' -n $(TESTS_AT_ONCE) --dist loadfile \
-		--no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
-	pytest -m 'slow and cluster' $(ARGS) || [ $$? = 5 ]
+		--no-loadscope-reorder --durations=60 $(ARGS) || [ $$? = 5 ]
+	pytest -m 'slow and cluster' --durations=15 $(ARGS) || [ $$? = 5 ]
 
 test-all: test test-slow ## Run the tests and the slow tests.
 

@@ -1,7 +1,7 @@
 """Run benchmarks by name: `python -m benchmarks [NAME ...]`, or one of them with its options.
 
 Without a name, those run that take a CPU a few minutes: all but `annotations`, `comparison`, `data_scale`,
-`evaluation`, `export`, `scoring`, `cuda`, `waiting`, `proposals`, `maskcut`, `fit_graph` and `tracking`.
+`evaluation`, `export`, `scoring`, `cuda`, `waiting`, `proposals`, `maskcut`, `fit_graph`, `tracking` and `tiling`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ ALSO = (
     "maskcut",
     "fit_graph",
     "tracking",
+    "tiling",
 )
 
 

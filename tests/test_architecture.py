@@ -32,6 +32,7 @@ FLOORS = [
         "json_stream",
         "json_text",
         "nvml",
+        "option_names",
         "other_work",
         "outputs",
         "pictures",

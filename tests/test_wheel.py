@@ -96,6 +96,7 @@ def test_source_distribution_gives_the_same_wheel(wheel: Path, sources: Path, tm
     assert names_of(again) == names_of(wheel)
 
 
+@pytest.mark.slow
 def test_wheel_helps_and_checks_itself_in_an_empty_folder(run_from_wheel, tmp_path: Path):
     done = run_from_wheel(tmp_path, "--help")
     assert "predict" in done.stdout, done.stderr
@@ -111,6 +112,7 @@ def test_wheel_helps_and_checks_itself_in_an_empty_folder(run_from_wheel, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_wheel_predicts_and_knows_the_experiments_in_an_empty_folder(run_from_wheel, tmp_path: Path):
     config = load_config(ROOT / "configs/small_detector.yaml")
     torch.save({"model": build_model(config).state_dict()}, tmp_path / "weights.pth")

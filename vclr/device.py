@@ -21,21 +21,22 @@ DTYPES = ("auto", "float32", "bfloat16")  # of pretrained models
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def choose_device(name: str, setting: str = "train.device=") -> torch.device:
+def choose_device(name: str, said: str = "") -> torch.device:
     """Return the device called `name`, and configure its memory allocator. `auto` is CUDA if available, else the CPU.
 
     Args:
         name: the device.
-        setting: what errors put before the name: the key or the option that it comes from.
+        said: what errors call it: the option that it comes from, with the name (default: the key train.device).
 
     Raises:
         UsageError: `name` does not match `DEVICES`, or this machine has no such device.
     """
+    said = said or f"train.device={name}"
     if not re.fullmatch(DEVICES, name):
-        raise UsageError(f"{setting}{name}: must be auto, cpu, cuda or cuda:NUMBER")
+        raise UsageError(f"{said}: must be auto, cpu, cuda or cuda:NUMBER")
     name = resolve_device(name)
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"{setting}{name}: {no_cuda()}")
+        raise UsageError(f"{said}: {no_cuda()}")
     if name == "cpu":
         reuse_memory()
     elif name.startswith("cuda"):
@@ -43,7 +44,7 @@ def choose_device(name: str, setting: str = "train.device=") -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UsageError(f"{setting}{name}: {first_line(error)}") from None
+        raise UsageError(f"{said}: {first_line(error)}") from None
 
 
 def resolve_device(name: str) -> str:

@@ -49,7 +49,12 @@ CHECKPOINT_STARTS = (b"PK\x03\x04", b"\x80")  # zip of torch.save; pickle
 
 
 def check_output_file(
-    output: Path, inputs: Inputs, keys: Iterable[str] = (), starts: tuple[bytes, ...] = (), option: str = "--output"
+    output: Path,
+    inputs: Inputs,
+    keys: Iterable[str] = (),
+    starts: tuple[bytes, ...] = (),
+    option: str = "--output",
+    suffix: str = ".json",
 ) -> None:
     """Refuse an output file that a command must not write.
 
@@ -59,6 +64,7 @@ def check_output_file(
         keys: top-level keys of the json that the command writes; an existing file must have one of them.
         starts: instead of `keys`, possible first bytes of the file that the command writes.
         option: the name of the output in errors.
+        suffix: the usual ending of the file, for the example in an error.
 
     Raises:
         UsageError: it is one of the inputs, also through a link; it is a folder; it exists and was not written by this
@@ -68,7 +74,7 @@ def check_output_file(
         if is_same_file(output, path):
             raise UsageError(f"{option} {output}: is also given as {name}; choose another name")
     if os.path.isdir(output):
-        raise UsageError(f"{option} {output}: is a folder; name a file, for example {output / 'NAME.json'}")
+        raise UsageError(f"{option} {output}: is a folder; name a file, for example {output / f'NAME{suffix}'}")
     if os.path.exists(output):
         _check_kind(output, tuple(keys), starts, option)
     check_writable(output.parent, f"{option} {output}")

@@ -16,6 +16,7 @@ read: nothing is silently clipped to black or white.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from vclr.depth_colors import colorize_levels
 from vclr.errors import UserError
@@ -41,6 +42,17 @@ FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "We
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them
 UNREAD_FORMATS = {b"ftyphei": "HEIC", b"ftyphev": "HEIC", b"ftypmif1": "HEIF", b"ftypmsf1": "HEIF"}  # how they begin
 UNREAD_FORMATS |= {b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"8BPS": "PSD", b"<svg": "SVG"}
+SIGNATURES = {  # how files of `FORMATS` begin
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "BMP": rb"BM.{4}\0{4}",
+    "GIF": rb"GIF8[79]a",
+    "WebP": rb"RIFF.{4}WEBP",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "PPM": rb"P[1-6]\s",
+    "JPEG 2000": rb"\xff\x4f\xff\x51|\0{3}\x0cjP  \r\n\x87\n",
+    "AVIF": rb".{4}ftypavi[fs]",
+}
 EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 SCALED_TO_16_BITS = ("PNG", "PPM")  # formats whose 32-bit mode "I" in Pillow holds at most 16 bits
@@ -86,6 +98,10 @@ for module in FORMATS.values():
 
 class TooManyPixelsError(UserError):
     """Report an image whose header names more than `MAX_PIXELS` pixels; they were not decoded."""
+
+
+class UnknownKindError(UserError):
+    """Report a file that is not an image, or whose format or kind of pixels is not read; it may be intact."""
 
 
 class ImageHeader(NamedTuple):
@@ -236,7 +252,7 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
             except UnidentifiedImageError:
-                raise UserError(f"{path}: {_explain_unidentified(file)}") from None
+                raise _explain_unidentified(path, file) from None
             with image:
                 if image.format == "PNG":
                     _read_late_metadata(image, file)
@@ -251,15 +267,30 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
         raise UserError(f"{path}: cannot be read as an image: {says}") from None
 
 
-def _explain_unidentified(file: IO[bytes]) -> str:
+def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
+    """Return the error for a file that no reader of Pillow takes."""
     file.seek(0)
     start = file.read(16)
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "is an unsupported kind of TIFF; save it with 8 bits per channel"
     for signature, name in UNREAD_FORMATS.items():
         if start.startswith(signature) or start[4:].startswith(signature):
-            return f"is a picture in the format {name}, which is not read; convert it to JPEG or PNG"
-    return "is not an image"
+            says = f"is a picture in the format {name}, which is not read; convert it to JPEG or PNG"
+            return UnknownKindError(f"{path}: {says}")
+    kind = next((kind for kind, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)), None)
+    if kind is None:
+        return UnknownKindError(f"{path}: is not an image")
+    if kind == "TIFF" and _has_unknown_pixels(file):
+        return UnknownKindError(f"{path}: is an unsupported kind of TIFF; save it with 8 bits per channel")
+    return UserError(f"{path}: is damaged: it begins like a {kind} file, but its header cannot be read")
+
+
+def _has_unknown_pixels(file: IO[bytes]) -> bool:
+    """Tell whether a TIFF that Pillow does not take has a complete header, so that its kind of pixels is the reason."""
+    file.seek(0)
+    try:
+        TiffImagePlugin.TiffImageFile(file)
+    except DAMAGE as error:
+        return "unknown" in str(error)  # pixel mode, or data organization
+    return False
 
 
 def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
@@ -312,13 +343,13 @@ def _refuse_others(path: str | Path, image: Image.Image) -> None:
     """Raise if the meaning of an image's kind of pixels is uncertain."""
     bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
     if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow reads these as bytes
-        raise UserError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
+        raise UnknownKindError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
     is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and _tag(image, TIFF_BITS, 8) <= 16
     is_read = image.mode in (*EIGHT_BITS, *SIXTEEN_BITS) or (image.mode == "I" and image.format in SCALED_TO_16_BITS)
     if is_signed or not is_read:
         kinds = {"I": "32 bits per channel", "F": "floating-point pixels"}
         kind = "signed pixels" if is_signed else kinds.get(image.mode, f"{image.mode} pixels")
-        raise UserError(f"{path}: {kind} are not read; save it with 8 bits per channel")
+        raise UnknownKindError(f"{path}: {kind} are not read; save it with 8 bits per channel")
 
 
 def _tag(image: Image.Image, tag: int, otherwise: int) -> int:
@@ -339,7 +370,7 @@ def _as_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     if image.format == "BMP":  # most writers leave its fourth channel at zero
         return image.convert("RGB")
     if isinstance(key, tuple) and max(key) > 255:
-        raise UserError(f"{path}: a transparent color of 16 bits is not read; save it with 8 bits per channel")
+        raise UnknownKindError(f"{path}: a transparent color of 16 bits is not read; save it with 8 bits per channel")
     layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     lowest, highest = layered.getchannel("A").getextrema()
     if highest == 0:

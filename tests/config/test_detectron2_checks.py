@@ -74,7 +74,7 @@ def test_settings_of_a_file_stop_a_training_but_no_evaluation():
 def test_a_model_of_detectron2_has_one_set_of_weights():
     config = load_config(EXPERIMENTS / "voc_to_nonvoc.yaml", [CHOSEN])
     assert evaluated_weights(config) == "student"
-    with pytest.raises(UsageError, match="--weights teacher: a model of detectron2 has no teacher"):
+    with pytest.raises(UsageError, match="weights='teacher': a model of detectron2 has no teacher"):
         with_weights(config, "teacher")
 
 

@@ -80,12 +80,12 @@ def test_the_command_of_the_reference(annotations: Path, tmp_path: Path):
         "dataloader.train.mapper.short_edge_length=[64,96]",
         "dataloader.train.mapper.crop_probability=0.0",
         "dataloader.train.num_workers=0",
-        "train.max_iter=2",
+        "train.max_iter=1",
         "train.log_period=1",
         "train.device=cpu",
         "tracking.enabled=False",
         f"train.output_dir={tmp_path}/run",
     ]
     run("train", "--config-file", f"{ROOT}/configs/experiment/voc_to_nonvoc.yaml", "--num-gpus", "1", *overrides, *here)
-    assert [record["iteration"] for record in records(tmp_path / "run")] == [1, 2]
+    assert [record["iteration"] for record in records(tmp_path / "run")] == [1]
     assert all(math.isfinite(record["loss"]) for record in records(tmp_path / "run"))

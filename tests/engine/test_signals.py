@@ -55,7 +55,7 @@ def test_signal_saves_after_the_step_and_resume_is_exact(
     config = make_config(f"train.output_dir={tmp_path}/seed0", *SETTINGS)
     before = signal.getsignal(number)
     interrupt_calls(monkeypatch, train_module, "training_step", 4, number)
-    says = f"{number.name}: stopped and saved at iteration 5; --resume continues from there"
+    says = f"{number.name}: stopped and saved at iteration 5; resume=True continues from there"
     with pytest.raises(StoppedError, match=f"^{says}$") as raised:
         train(config, quiet=True)
     assert raised.value.exit_code == (130 if number == signal.SIGINT else 75)

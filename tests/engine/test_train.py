@@ -168,7 +168,7 @@ def test_finished_training_is_left_alone(finished: Path, make_config: MakeConfig
 
 
 def test_existing_training_is_not_overwritten(finished: Path, make_config: MakeConfig):
-    with pytest.raises(UsageError, match=f"train.output_dir={finished}: holds a training; --resume continues it"):
+    with pytest.raises(UsageError, match=f"train.output_dir={finished}: holds a training; resume=True continues it"):
         run(make_config(f"train.output_dir={finished}"))
 
 
@@ -230,7 +230,7 @@ def test_resume_in_a_mistyped_folder_names_the_right_one(
     right = tmp_path / "runs/voc/seed0"
     shutil.copytree(straight, right)
     before = sorted(tmp_path.rglob("*"))
-    says = f"^train.output_dir={tmp_path / typed}: holds no training for --resume; nearest: {right}, which"
+    says = f"^train.output_dir={tmp_path / typed}: holds no training for resume=True; nearest: {right}, which"
     with pytest.raises(UsageError, match=says):
         run(make_config(f"train.output_dir={tmp_path / typed}"), resume=True)
     assert sorted(tmp_path.rglob("*")) == before

@@ -57,7 +57,7 @@ def test_call_is_the_command_bit_by_bit_also_in_a_thread(file: Path, make_config
     assert [iteration for iteration, _ in seen] == [1, 2, 3]
     for (_, losses), record in zip(seen, records(trained.folder), strict=True):
         assert losses == {key: pytest.approx(record[key], rel=1e-5) for key in losses}
-    with pytest.raises(UsageError, match="holds a training"):
+    with pytest.raises(UsageError, match="holds a training; resume=True continues it$"):
         vclr.train(str(file), [f"train.output_dir={tmp_path}/call"])
 
 

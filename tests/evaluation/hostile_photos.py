@@ -102,7 +102,7 @@ def write_refused(folder: Path) -> dict[str, str]:
         "page.jpg": (b"<!doctype html><title>404</title>", is_none),
         "cut.png": (data[: len(data) // 2], "cannot be read as an image"),
         "half.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "cannot be read as an image"),
-        "head.png": (data[:8], is_none),
+        "head.png": (data[:8], "is damaged: it begins like a PNG file"),
         "checksum.png": (data[:60] + bytes([data[60] ^ 255]) + data[61:], "cannot be read as an image"),
         "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a picture in the format HEIC, which is not read"),
         "bomb.png": (_bomb(20000), "million pixels, which would take too much memory; make it smaller"),

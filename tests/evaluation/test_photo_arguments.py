@@ -65,10 +65,13 @@ def test_what_names_no_photo_is_one_line(folder: Path, argument: str, says: str)
     [
         ("https://a.example/x/b.jpg", "download it first, for example with `curl -O https://a.example/x/b.jpg`"),
         ("s3://bucket/b.jpg", "s3://bucket/b.jpg: is not a file on this machine; download it first, with its tool"),
+        ("s3:/bucket/b.jpg", "s3:/bucket/b.jpg: is not a file on this machine"),  # what a path makes of it
+        ("file:///x/my%20b.jpg", "file:///x/my%20b.jpg: addresses are not read; give the path alone: /x/my b.jpg"),
+        ("", "'': is empty; name photos, folders of photos"),
         ("-", "-: photos are not read from standard input"),
     ],
 )
 def test_what_is_elsewhere_is_refused_with_a_hint(argument: str, says: str):
     with pytest.raises(UsageError) as caught:
-        find_photos([Path(argument)])
+        find_photos([argument])
     assert says in str(caught.value)

@@ -97,7 +97,7 @@ def test_weights_without_a_configuration_are_of_the_published_model(photo: Path,
 
 
 def test_unknown_device_is_one_line(checkpoint: Path, photo: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="train.device=warp"):
+    with pytest.raises(UsageError, match="^device='warp': must be"):
         predict_files([photo], checkpoint, tmp_path / "out", 0.3, "warp")
 
 

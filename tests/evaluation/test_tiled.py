@@ -107,7 +107,7 @@ def test_small_photo_in_tiles_is_the_photo(tmp_path: Path):
     assert (np.diff(tiled.scores) <= 0).all()
     assert tiled.mask(0).shape == (90, 120)
     assert (tiled.boxes >= 0).all() and (tiled.boxes <= [120, 90, 120, 90]).all()
-    with pytest.raises(UsageError, match="--tile 3: must be at least 32 pixels"):
+    with pytest.raises(UsageError, match="tile=3: must be at least 32 pixels"):
         vclr.predict(model, photo, tile=3)
-    with pytest.raises(UsageError, match="--overlap 1: must be from 0 to 0.75"):
+    with pytest.raises(UsageError, match="overlap=1: must be from 0 to 0.75"):
         Tiling(64, 1.0)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
+import vclr
 from tests.models.test_detector import demo_config, shake
-from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE
+from vclr.catalog.exports import BESIDE, EXPORT_OUTPUTS, INSIDE, MAX_OPSET, OPSET
 from vclr.cli import app
 from vclr.config import dump_config
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.inference import predict
 from vclr.export.about import About
 from vclr.export.exported import Exported, open_exported
+from vclr.export.graph import build_graph
 from vclr.export.onnx_file import list_operations
 from vclr.export.parity import compare_batch, match_detections
 from vclr.export.write import ExportRequest, write_export
@@ -27,10 +30,11 @@ from vclr.generate.toy import render_scene
 from vclr.models.build import build_model
 from vclr.models.ready import open_detector
 from vclr.pictures import write_png
+from vclr.structures import Predictions
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = ("model.transformer.encoder.num_layers=1", "model.transformer.decoder.num_layers=1")
-SMALLEST += ("dataloader.test.mapper.short_edge_length=96",)
+SMALLEST += ("model.transformer.num_feature_levels=2", "dataloader.test.mapper.short_edge_length=96")
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +60,21 @@ def assert_does_what_the_detector_does(saved: tuple[Path, Path], exported: Expor
     assert len(expected) and unmatched == 0 and lowest >= 0.999
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
     request = ExportRequest("torch", BESIDE, size=(64, 96), batch=1)
-    output = tmp_path / "small.pt2"
+    output = tmp_path / "new" / "small.pt2"  # the folder is made
     about = write_export(saved[0], output, request, device="cpu", config_file=saved[1])
     assert about.parity["holds"]
-    assert open_exported(output).about == about == About.from_json(read_json(tmp_path / "small.pt2.json"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.pt2", "small.pt2.json"]
+    exported = open_exported(output)
+    assert exported.about == about == About.from_json(read_json(tmp_path / "new" / "small.pt2.json"))
+    assert sorted(path.name for path in output.parent.iterdir()) == ["small.pt2", "small.pt2.json"]
     # Nothing of this machine is in the file.
     assert str(ROOT).encode() not in output.read_bytes()
 
     # The check sees a detector that differs a little.
     detector, _ = open_detector(saved[0], "cpu", saved[1])
     pixels = photo()[None, :64, :96].transpose(0, 3, 1, 2)
-    exported = open_exported(output)
     assert compare_batch(detector, exported, pixels).holds
     with torch.no_grad():
         detector.mask_embed[0].layers[0].weight *= 1.01
@@ -95,29 +100,61 @@ def test_an_onnx_file_of_any_size_does_what_the_detector_does(
     assert exported.about == about
     assert_does_what_the_detector_does(saved, exported)
 
-    # The lines of the documentation, which need onnxruntime alone.
-    lines = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert lines and "vclr." not in lines[1]
-    Image.fromarray(photo()).save(tmp_path / "photo.jpg")
+    # The lines of the documentation, which need onnxruntime alone, find what vclr.predict finds.
+    detector, _ = open_detector(saved[0], "cpu", saved[1])
     monkeypatch.chdir(tmp_path)
-    names: dict[str, np.ndarray] = {}
-    exec(compile(lines[1].replace("> 0.3", "> 0.0"), "export.md", "exec"), names)
-    own = exported.predict(np.asarray(Image.open("photo.jpg")))
-    np.testing.assert_allclose(names["found_boxes"], own.boxes, atol=1e-2)
-    differing = np.mean(np.stack(names["found_masks"]) != own.masks)
-    assert differing < 1e-3
+    for height, width in [(100, 128), (150, 96), (64, 99)]:  # 64x99 is resized to 96x148.5, which is rounded up
+        photos = {f"{number}.png": render_scene(3, number, "val", 160).natural[:height, :width] for number in range(2)}
+        for name, one in photos.items():
+            write_png(Path(name), one)
+        for names in (["0.png"], ["0.png", "1.png"]):
+            lines = documented_lines(0).replace('["photo.jpg"]', repr(names)).replace("> 0.3", "> 0.0")
+            variables: dict[str, Any] = {}
+            exec(compile(lines, "export.md", "exec"), variables)
+            for name, (scores, boxes, masks) in zip(names, variables["found"], strict=True):
+                expected = vclr.predict(detector, photos[name], about.short_edge, about.max_size)
+                assert_same_detections(expected, Predictions(boxes, scores, np.stack(masks)))
+
+
+def documented_lines(block: int) -> str:
+    """Return a block of Python of docs/export.md."""
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    lines = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[block]
+    assert "import vclr" not in lines and "from vclr" not in lines
+    return str(lines)
+
+
+def assert_same_detections(expected: Predictions, found: Predictions) -> None:
+    """Demand the same set of detections, with boxes and scores up to 1e-4 and masks up to an IoU of 0.999."""
+    size = expected.masks.shape[1:]
+    unmatched, lowest = match_detections(expected, found, (size[0], size[1]))
+    assert len(expected) == len(found) > 0 and unmatched == 0 and lowest >= 0.999
+    nearest = np.abs(expected.boxes[:, None] - found.boxes[None]).max(-1).argmin(1)
+    assert sorted(nearest) == [*range(len(found))]
+    np.testing.assert_allclose(found.boxes[nearest], expected.boxes, atol=1e-4 * max(size))
+    np.testing.assert_allclose(found.scores[nearest], expected.scores, rtol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_program_of_torch_of_any_size_does_what_the_detector_does(saved: tuple[Path, Path], tmp_path: Path):
+def test_a_program_of_torch_of_any_size_does_what_the_detector_does(
+    saved: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     output = tmp_path / "mine.pt2"
     about = write_export(saved[0], output, ExportRequest("torch", INSIDE), device="cpu", config_file=saved[1])
     assert about.parity["holds"]
-    exported = open_exported(output)
-    assert_does_what_the_detector_does(saved, exported)
-    names = exported.run(np.zeros((1, 3, 70, 90), np.uint8))
-    assert tuple(names) == EXPORT_OUTPUTS[INSIDE]
+
+    # The lines of the documentation, which need torch alone, return what the graph does before it is captured.
+    monkeypatch.chdir(tmp_path)
+    pixels = photo().transpose(2, 0, 1)[None]
+    variables: dict[str, Any] = {"images": pixels.copy(), "json": json}
+    exec(compile(documented_lines(1), "export.md", "exec"), variables)
+    assert About.from_json(variables["about"]) == about
+    detector, _ = open_detector(saved[0], "cpu", saved[1])
+    with torch.no_grad():
+        expected = build_graph(detector, INSIDE)(torch.from_numpy(variables["images"]))
+    for name, output in zip(EXPORT_OUTPUTS[INSIDE], expected, strict=True):
+        torch.testing.assert_close(variables[name], output, rtol=1e-4, atol=1e-4 * float(output.float().abs().max()))
 
 
 @pytest.mark.slow
@@ -139,11 +176,16 @@ def test_int8_is_measured(world: Path, saved: tuple[Path, Path], tmp_path: Path)
     [
         (["--format", "onyx"], "--format onyx: must be onnx or torch or aot"),
         (["--size", "big"], "--size big: must be HEIGHTxWIDTH"),
-        (["--size", "8x640"], "at least 32"),
+        (["--size", "8x640"], "each side must be from 32 to 4096 pixels"),
+        (["--size", "5000x5000"], "each side must be from 32 to 4096 pixels"),
+        (["--opset", "99"], f"--opset 99: must be from {OPSET} to {MAX_OPSET}"),
+        (["--opset", "17"], f"--opset 17: must be from {OPSET} to {MAX_OPSET}"),
+        (["--format", "torch", "--opset", "18"], "--opset: needs --format onnx"),
         (["--size", "64x64", "--dynamic"], "contradicts --dynamic"),
         (["--format", "torch", "--int8"], "--int8: needs --format onnx"),
         (["--int8"], "--int8: needs --annotations and --images"),
         (["--images", "."], "--images: needs --int8"),
+        (["--max-loss", "1"], "--max-loss: needs --int8"),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message: str, tmp_path: Path):
@@ -152,6 +194,30 @@ def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message
     assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
     assert message in str(done.exception)
     assert not output.exists()
+
+
+def test_a_check_that_does_not_fit_into_memory_is_refused_before_it(saved: tuple[Path, Path], tmp_path: Path):
+    request = ExportRequest("torch", size=(1 << 20, 1 << 20), batch=64)
+    with pytest.raises(UsageError, match=r"--batch: the masks of .* take .* GB in the check"):
+        write_export(saved[0], tmp_path / "large.pt2", request, device="cpu", config_file=saved[1])
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_as_output_is_refused_with_an_example(tmp_path: Path):
+    for format_, suffix in (("onnx", ".onnx"), ("torch", ".pt2"), ("aot", ".pt2")):
+        done = CliRunner().invoke(
+            app, ["export", "--checkpoint", "none.pt", "--format", format_, "--output", str(tmp_path)]
+        )
+        assert str(tmp_path / f"NAME{suffix}") in str(done.exception)
+
+
+@pytest.mark.parametrize("ending", [".json", ".failed"])
+def test_a_file_of_somebody_else_beside_the_output_is_not_replaced(ending: str, tmp_path: Path):
+    beside = tmp_path / f"one.onnx{ending}"
+    beside.write_text("notes")
+    done = CliRunner().invoke(app, ["export", "--checkpoint", "none.pt", "--output", str(tmp_path / "one.onnx")])
+    assert isinstance(done.exception, UsageError) and f"{beside}: exists" in str(done.exception)
+    assert beside.read_text() == "notes"
 
 
 def test_another_checkpoint_is_not_replaced(saved: tuple[Path, Path], tmp_path: Path):

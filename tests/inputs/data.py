@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from tests.inputs.case import HEIGHT, WIDTH, Answer, Case
+from tests.png_files import chunk
 from tests.test_pictures import write_tiff
 from vclr.files import write_json
-from vclr.pictures import write_png
+from vclr.pictures import PNG_SIGNATURE, write_png
 
 
 def gray(dtype: str) -> Image.Image:
@@ -62,6 +64,19 @@ def half_floats(case: Case) -> Answer:
 def text_for_a_photo(case: Case) -> Answer:
     Path("photos/a.png").write_text("hello")
     return case.doctor()
+
+
+def bytes_for_a_photo(data: bytes) -> Callable[[Case], Answer]:
+    def ask(case: Case) -> Answer:
+        Path("photos/a.png").write_bytes(data)
+        return case.doctor()
+
+    return ask
+
+
+def bomb() -> bytes:
+    """Return a PNG of 400 million pixels, whose data are missing."""
+    return PNG_SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
 
 
 def size(case: Case) -> Answer:
@@ -192,6 +207,9 @@ DATA: dict[str, Callable[[Case], Answer]] = {
     "LAB colors": lambda case: case.photo("a.tif", Image.new("LAB", (WIDTH, HEIGHT))),
     "another kind of TIFF (half floats, say)": half_floats,
     "a file that is no image": text_for_a_photo,
+    "a photo whose header is damaged": bytes_for_a_photo(b"\xff\xd8\xff\xe0" + bytes(99)),
+    "a photo in HEIC, JPEG XL, PSD or SVG": bytes_for_a_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
+    "a photo of more than 178 million pixels, also in a small file (a decompression bomb)": bytes_for_a_photo(bomb()),
     "several frames or pages": frames,
     "an entry with the size of a photo before it is turned": turned,
     "an entry with another size than its photo": size,

@@ -17,6 +17,7 @@ from vclr.config import dump_config, load_config
 from vclr.engine.run_folder import RunFolder
 from vclr.errors import UsageError
 from vclr.files import write_json
+from vclr.option_names import of_the_command_line
 
 
 def output_is_input(case: Case) -> Answer:
@@ -44,6 +45,10 @@ def predict_over_others(case: Case) -> Answer:
     Path("last.pt").touch()
     write_json(Path("found/a.json"), {"mine": 1})
     return case.vclr("predict", "--checkpoint", "last.pt", "--output", "found", "photos/a.png")
+
+
+def named_photo(name: str) -> Callable[[Case], Answer]:
+    return lambda case: case.vclr("predict", "--checkpoint", "last.pt", "--output", "found", name)
 
 
 def content_of_a_checkpoint(**changes: Any) -> Json:
@@ -119,7 +124,7 @@ def resumed_in(output_dir: str) -> Callable[[Case], Answer]:
         (mine / "checkpoints").mkdir(parents=True)
         (mine / "checkpoints" / "last.pt").touch()
         (mine / "config.yaml").write_text(dump_config(load_config(None, [f"train.output_dir={mine}"])))
-        with pytest.raises(UsageError) as refused:
+        with pytest.raises(UsageError) as refused, of_the_command_line():
             RunFolder(load_config(None, [f"train.output_dir={output_dir}"])).open(resume=True)
         return refused.value.exit_code, str(refused.value)
 
@@ -141,6 +146,9 @@ PROGRAMS: dict[str, Callable[[Case], Answer]] = {
     "an `--output` that is a folder": output_is_a_folder,
     "`vclr predict` into the folder of the photos": predict_into_photos,
     "`vclr predict` over files that are not its results": predict_over_others,
+    "an address for a photo (`vclr predict`, `vclr export --photo`)": named_photo("https://a.example/b.jpg"),
+    "an address of a file for a photo": named_photo("file:///photos/a.png"),
+    "an empty name for a photo, from an empty variable, say": named_photo(""),
     "a text or a picture": text_for_a_checkpoint,
     "another zip": zip_for_a_checkpoint,
     "a pickle with code": code_in_a_checkpoint,

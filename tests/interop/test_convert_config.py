@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from tests.interop.fixtures import run_python
+from vclr.cli import app
 from vclr.config import load_config
 from vclr.errors import UserError
 from vclr.interop.convert_config import MODULES, convert_config
@@ -111,6 +114,50 @@ def test_what_the_reference_has_no_setting_for_is_returned() -> None:
     config.views.weights = {"edge": 1.0}
     values, unknown = to_reference(config, "voc_to_nonvoc")
     assert differences(values, published("voc_to_nonvoc")) == {} and unknown == {"views.weights.edge": 1.0}
+
+
+def convert_by_command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["convert", *arguments])
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".py"])
+def test_settings_change_what_is_converted(checkout: Path, suffix: str) -> None:
+    experiment, source = ROOT / "configs" / "experiment" / "photos.yaml", checkout / f"own{suffix}"
+    convert_config(experiment, source, "lazyconfig" if suffix == ".py" else "vclr")
+    output = checkout / "changed.yaml"
+    settings = ["optimizer.lr=0.5", "tracking.uri=http://host/a"]
+    done = convert_by_command("--config", str(source), "--output", str(output), settings[1], settings[0])
+    assert done.exception is None, done.output
+    assert load_config(output) == load_config(experiment, settings)
+
+
+def test_a_setting_replaces_what_was_kept_from_the_reference(checkout: Path) -> None:
+    source = checkout / "changed.py"
+    imports = f"from .{MODULES['voc_to_nonvoc']} import dataloader, lr_multiplier, model, optimizer, train"
+    source.write_text(f"{imports}\noptimizer.lr = 2e-4\ntrain.new = 1\n")
+    convert_config(source, checkout / "ours.yaml")
+    convert_config(checkout / "ours.yaml", checkout / "back.py", "reference", ["optimizer.lr=0.5"])
+    values = read_lazy_config(checkout / "back.py")
+    assert (values["optimizer.lr"], values["optimizer.params.base_lr"], values["train.new"]) == (0.5, 0.5, 1)
+
+
+def test_weights_beside_a_configuration_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "it.yaml").write_text("{}")
+    done = convert_by_command("--config", str(tmp_path / "it.yaml"), "--output", str(tmp_path / "to.yaml"), "last.pt")
+    assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
+    assert str(done.exception).startswith("last.pt: ") and not (tmp_path / "to.yaml").exists()
+
+
+def test_a_file_away_from_those_that_it_imports_gives_one_line(checkout: Path, tmp_path: Path) -> None:
+    convert_config(checkout / f"{MODULES['voc_to_nonvoc']}.py", checkout / "ours.yaml")
+    away = tmp_path / "away" / "back.py"
+    convert_config(checkout / "ours.yaml", away, to="reference")
+    with pytest.raises(UserError) as error:
+        convert_config(away, tmp_path / "again.yaml")
+    assert str(error.value).startswith(
+        f"{away}: imports {MODULES['voc_to_nonvoc']}.py, which is not in {away.parent}; "
+    )
+    assert "copy" in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

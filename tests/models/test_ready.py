@@ -78,10 +78,10 @@ def test_weights_of_the_references_files(weights: str, seed: int, own: Config, t
 @pytest.mark.parametrize(
     ("held", "weights", "message"),
     [
-        ({"model": True, "teacher": None}, "teacher", "the teacher; `--weights student` takes the student's"),
-        ({"model": True, "ema_state": {}}, "teacher", "the teacher; `--weights student` takes the student's"),
-        ({}, "teacher", "the teacher; `--weights student` takes the student's"),  # weights alone
-        ({"ema_state": True}, "student", "the student; `--weights teacher` takes the teacher's"),
+        ({"model": True, "teacher": None}, "teacher", "the teacher; `weights='student'` takes the student's"),
+        ({"model": True, "ema_state": {}}, "teacher", "the teacher; `weights='student'` takes the student's"),
+        ({}, "teacher", "the teacher; `weights='student'` takes the student's"),  # weights alone
+        ({"ema_state": True}, "student", "the student; `weights='teacher'` takes the teacher's"),
     ],
 )
 def test_weights_that_a_file_lacks_are_one_line(held: dict[str, object], weights: str, message: str, own: Config):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import requests
 import torch
 import uvicorn
@@ -26,6 +27,7 @@ from tests.servers.ports import free_port
 from vclr.config import dump_config, load_config
 from vclr.models.build import build_model
 from vclr.serve.app import Limits, make_app
+from vclr.serve.connections import configure
 from vclr.serve.detectors import open_detectors
 from vclr.tracking.mlflow_process import LOOPBACK
 
@@ -81,8 +83,7 @@ def running(
     port = free_port()
     names = None if all_names else frozenset(LOOPBACK)
     app = Recorder(make_app(open_detectors(checkpoints, "cpu", None, ""), limits, token, names, f"vclr-token-{port}"))
-    config = uvicorn.Config(app, "127.0.0.1", port, log_level="critical", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configure(app, port=port))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -121,6 +122,37 @@ def command(*arguments: str | Path, folder: Path) -> Iterator[tuple[subprocess.P
 
 def post(address: str, data: Any, kind: str = "predict", **headers: str) -> requests.Response:
     return requests.post(f"{address}/api/{kind}", data=data, headers={**HEADERS, **headers}, timeout=60)
+
+
+@contextmanager
+def held_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+    """Let detectors wait until the block ends; from now on they find nothing. Yield the sizes of their photos."""
+    may_end, looked_at = threading.Event(), []
+
+    def look_slowly(_: Any, photo: Image.Image) -> dict[str, Any]:
+        looked_at.append(photo.size)
+        assert may_end.wait(60)
+        return {"width": photo.width, "height": photo.height, "detectors": []}
+
+    monkeypatch.setattr("vclr.serve.app.find_objects", look_slowly)
+    try:
+        yield looked_at
+    finally:
+        may_end.set()
+
+
+def wait_for_place(address: str, job: str, before: int | None) -> None:
+    """Wait until so many jobs are before one; None: until it is gone."""
+    until = time.monotonic() + 20
+    while requests.get(f"{address}/api/queue/{job}", timeout=9).json()["before"] != before:
+        assert time.monotonic() < until, f"{job}: still not {before}"
+
+
+def whole_request(address: str, photo: bytes, job: str) -> socket.socket:
+    """Send a photo, and do not read the answer."""
+    client = half_request(address, len(photo), job)
+    client.sendall(photo)
+    return client
 
 
 def half_request(address: str, length: int = 1000, job: str = "half") -> socket.socket:

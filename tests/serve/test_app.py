@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import requests
 from PIL import Image
 
 from tests.png_files import chunk
-from tests.serve.running import encode, half_request, picture, post, running
+from tests.serve.running import encode, held_detector, picture, post, running, wait_for_place, whole_request
 from vclr.catalog.views import COMPUTED_VIEWS
 from vclr.coco.annotations import to_mask
 from vclr.evaluation.predict import predict_files
@@ -104,6 +103,14 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
     "zip": (zipped(), 415, "The file is not an image."),
     "nothing": (b"", 422, "The request has no photo in its body."),
     "truncated": (PHOTO[: len(PHOTO) // 2], 422, "The file cannot be read as an image: image file is truncated"),
+    "head of a JPEG": (
+        PHOTO[:20],
+        422,
+        "The file is damaged: it begins like a JPEG file, but its header cannot be read.",
+    ),
+    "damaged head": (PHOTO[:30] + bytes(1000), 422, "The file is damaged: it begins like a JPEG file"),
+    "head of a PNG": (bomb()[:20], 422, "The file cannot be read as an image: Truncated File Read."),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 415, "The file is a picture in the format HEIC, which is not read"),
     "bomb": (bomb(), 413, "The photo has too many pixels: at most 4 million are accepted."),
     "many pixels": (encode(picture(2500, 2000), "JPEG"), 413, "The photo has too many pixels: at most 4 million"),
     "floats": (encode(picture().convert("F"), "TIFF"), 415, "The file is refused: floating-point pixels are not read"),
@@ -127,44 +134,30 @@ def test_form_is_refused(address: str):
     assert answer.status_code == 415 and "not a form" in answer.json()["error"]
 
 
-def test_full_queue_asks_to_come_again(checkpoints: list[Path]):
+def test_full_queue_asks_to_come_again(checkpoints: list[Path], monkeypatch: pytest.MonkeyPatch):
     with running(checkpoints[:1], Limits(1_000_000, 4_000_000, max_waiting=1)) as (address, _):
-        slow = [half_request(address) for _ in range(2)]
-        answer = post(address, PHOTO)
-        while answer.status_code == 200:  # the slow ones have not arrived yet
+        with held_detector(monkeypatch) as looked_at:
+            waiting = [whole_request(address, PHOTO, f"visitor{number}") for number in range(2)]
+            wait_for_place(address, "visitor1", 1)
             answer = post(address, PHOTO)
-        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
-        assert answer.json()["error"] == "The queue is full; please try again in a moment."
-        for client in slow:
+            assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+            assert answer.json()["error"] == "The queue is full; please try again in a moment."
+            assert len(looked_at) == 1
+        for client in waiting:
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
             client.close()
-        while post(address, PHOTO).status_code == 503:  # until the server has noticed
-            continue
         assert post(address, PHOTO).status_code == 200
 
 
 def test_job_of_a_visitor_who_has_left_is_dropped(address: str, monkeypatch: pytest.MonkeyPatch):
-    may_end, looked_at = threading.Event(), []
-
-    def look_slowly(_: Any, photo: Image.Image) -> dict[str, Any]:
-        looked_at.append(photo.size)
-        assert may_end.wait(20)
-        return {}
-
-    def wait_for_place(job: str, before: int | None) -> None:
-        while requests.get(f"{address}/api/queue/{job}", timeout=9).json()["before"] != before:
-            continue
-
-    monkeypatch.setattr("vclr.serve.app.find_objects", look_slowly)
     clients = []
-    for number, size in enumerate(((50, 40), (60, 40), (70, 40))):
-        photo = encode(picture(*size))
-        clients.append(half_request(address, len(photo), f"visitor{number}"))
-        clients[-1].sendall(photo)
-        wait_for_place(f"visitor{number}", number)
-    clients[1].close()
-    wait_for_place("visitor1", None)
-    may_end.set()
-    wait_for_place("visitor2", None)
+    with held_detector(monkeypatch) as looked_at:
+        for number, size in enumerate(((50, 40), (60, 40), (70, 40))):
+            clients.append(whole_request(address, encode(picture(*size)), f"visitor{number}"))
+            wait_for_place(address, f"visitor{number}", number)
+        clients[1].close()
+        wait_for_place(address, "visitor1", None)
+    wait_for_place(address, "visitor2", None)
     assert looked_at == [(50, 40), (70, 40)]
     for client in clients:
         client.close()

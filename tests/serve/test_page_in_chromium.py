@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.report.chromium import CHROMIUM, Page, in_chromium
 from tests.report.test_report_in_chromium import axe  # noqa: F401  # a fixture
-from tests.serve.running import Recorder, encode, half_request, picture, running
+from tests.serve.running import Recorder, encode, held_detector, picture, running, whole_request
 from tests.serve.test_app import REFUSED
 from vclr.coco.annotations import to_mask
 from vclr.serve import detectors
@@ -211,16 +211,66 @@ def test_refusals_are_sentences(tmp_path: Path, server: tuple[str, Recorder], ph
     look(tmp_path, visit)
 
 
-def test_page_waits_for_its_turn(tmp_path: Path, server: tuple[str, Recorder], photo: Path):
-    slow = [half_request(server[0]) for _ in range(2)]
+def test_page_waits_for_its_turn(
+    tmp_path: Path, server: tuple[str, Recorder], photo: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def visit(page: Page) -> None:
+        await page.visit(server[0])
+        with held_detector(monkeypatch):
+            others = [whole_request(server[0], encode(picture()), f"other{number}") for number in range(2)]
+            await page.run("new Promise(done => setTimeout(done, 500))")  # until they have their places
+            await page.choose_file("#file", photo)
+            await page.until("document.querySelector('#status').textContent.includes('tries again')")
+        for client in others:
+            client.close()
+        await page.until(DONE)
+
+    look(tmp_path, visit)
+
+
+def test_photo_is_pasted(tmp_path: Path, server: tuple[str, Recorder], photo: Path):
+    """By the keyboard, from the clipboard of the browser."""
 
     async def visit(page: Page) -> None:
         await page.visit(server[0])
-        await page.choose_file("#file", photo)
-        await page.until("document.querySelector('#status').textContent.includes('tries again')")
-        for client in slow:
-            client.close()
+        for permission in ("clipboardReadWrite", "clipboardSanitizedWrite"):
+            await page.send("Browser.grantPermissions", permissions=[permission], origin=server[0])
+        png = f"new Uint8Array({list(encode(picture(90, 70)))})"
+        await page.send("Page.bringToFront")
+        await page.run(
+            f"navigator.clipboard.write([new ClipboardItem({{'image/png': new Blob([{png}], {{type: 'image/png'}})}})])"
+        )
+        for kind in ("keyDown", "keyUp"):
+            await page.send(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key="v",
+                code="KeyV",
+                windowsVirtualKeyCode=86,
+                modifiers=2,
+                commands=["paste"] if kind == "keyDown" else [],
+            )
         await page.until(DONE)
+        assert "90 × 70 pixels" in await page.run("document.querySelector('#status').textContent")
+
+    look(tmp_path, visit)
+
+
+def test_photo_is_dropped(tmp_path: Path, server: tuple[str, Recorder], photo: Path):
+    """By the mouse, from a folder, onto any place of the page; what is no file changes nothing."""
+
+    async def visit(page: Page) -> None:
+        await page.visit(server[0])
+        for data, is_taken in (
+            ({"items": [{"mimeType": "text/plain", "data": "hello"}], "dragOperationsMask": 1}, False),
+            ({"items": [], "files": [str(photo)], "dragOperationsMask": 1}, True),
+        ):
+            for kind in ("dragEnter", "dragOver", "drop"):
+                await page.send("Input.dispatchDragEvent", type=kind, x=300, y=300, data=data)
+            await page.until(DONE if is_taken else f"{COMPLAINT}.textContent.startsWith('That is not a file')")
+            assert await page.run("location.href") == f"{server[0]}/", "the browser did not open the file itself"
+            assert (await page.run("document.querySelector('#chosen').textContent") == NAME) is is_taken
+            assert await page.run(f"{COMPLAINT}.hidden") is is_taken
 
     look(tmp_path, visit)
 

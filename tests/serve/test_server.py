@@ -85,10 +85,20 @@ def test_signal_ends_it_at_once_and_others_need_the_token(checkpoints: list[Path
         bare, _, token = address.partition("/?token=")
         here = f"http://127.0.0.1:{bare.rpartition(':')[2]}"
         assert len(token) > 20
-        assert requests.get(here, timeout=9).status_code == 401
-        assert post(here, b"").status_code == 401
-        assert requests.get(here, params={"token": token}, timeout=9).status_code == 200
-        assert post(here, encode(picture()), Authorization=f"Bearer {token}").status_code == 200
+        assert bare.removeprefix("http://").rpartition(":")[0] == socket.gethostname()
+        photo, bearer = encode(picture()), {"Authorization": f"Bearer {token}"}
+        for path in ("", "/page.js", "/api/queue/test"):
+            assert requests.get(here + path, timeout=9).status_code == 401
+        for wrong in ({}, {"Authorization": f"Bearer {token}x"}, {"Cookie": f"vclr-token-{here[-5:]}=x"}):
+            assert post(here, photo, **wrong).status_code == 401
+        visitor = requests.Session()
+        assert visitor.get(here, params={"token": token}, timeout=9).status_code == 200
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())}
+        for known in (cookie, bearer):
+            assert post(here, photo, **known).status_code == 200
+            assert post(here, photo, **known, Origin=here).status_code == 200
+            for foreign in ({"Origin": "http://a.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+                assert post(here, photo, **known, **foreign).status_code == 403
         client = half_request(here)
         process.terminate()
         started = time.monotonic()

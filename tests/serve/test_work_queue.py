@@ -1,4 +1,4 @@
-"""One job at a time, in order; jobs of callers who are gone are dropped; a full queue refuses."""
+"""One job at a time, in order; jobs of callers who are gone are dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vclr.serve.work_queue import FullError, WorkQueue
+from vclr.serve.work_queue import WorkQueue
 
 
 class Gate:
@@ -76,12 +76,3 @@ def test_job_that_fails_does_not_end_the_queue():
         assert await jobs.do("good", lambda: 7) == 7
 
     asyncio.run(main())
-
-
-def test_places_are_limited_and_come_back():
-    jobs = WorkQueue(1)
-    with jobs.admit():
-        with jobs.admit(), pytest.raises(FullError), jobs.admit():
-            pass
-        with jobs.admit():
-            pass

@@ -49,7 +49,7 @@ def run_benchmark(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         UserError: the data cannot be used, or memory is too small.
     """
     settings = choose_settings(name, given)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, f"--device {settings.device}")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if settings.dtype == "float16" and device.type == "cpu":

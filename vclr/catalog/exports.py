@@ -16,3 +16,7 @@ EXPORT_OUTPUTS = {
 }
 EXPORT_INPUT = "images"
 OPSET = 18  # of ONNX: the lowest in which torch writes models; more runtimes read it than later ones
+MAX_OPSET = 25  # the highest that was tried, with onnxruntime 1.32
+
+MIN_FIXED_SIDE = 32  # pixels; files of any size need one more than a cell of the coarsest level
+MAX_SIDE, MAX_BATCH = 4096, 64  # pixels, images

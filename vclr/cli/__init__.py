@@ -32,6 +32,7 @@ from vclr.cli.examples import add_examples, example_of
 from vclr.cli.options import Misuse
 from vclr.cli.options import app as app
 from vclr.errors import explain
+from vclr.option_names import of_the_command_line
 from vclr.progress import start_logging
 
 RENAMED = {"licences": "licenses"}  # verbs whose old names work for one more release
@@ -52,6 +53,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
+    context.with_resource(of_the_command_line())
     start_logging()
     if context.invoked_subcommand is None:
         print(context.get_help())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vclr.catalog.layouts import CONFIG_LAYOUTS, WEIGHT_LAYOUTS
+from vclr.catalog.layouts import CONFIG_LAYOUTS, VCLR, WEIGHT_LAYOUTS
 from vclr.cli.examples import EXAMPLES
 from vclr.cli.options import ConfigFile, OutputFile, Overrides, app
 from vclr.errors import UsageError
@@ -18,8 +18,12 @@ from vclr.outputs import CHECKPOINT_STARTS, check_output_file
 def convert(
     output: OutputFile,
     source: Annotated[
-        Path | None, typer.Argument(help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl).")
-    ] = None,
+        str | None,
+        typer.Argument(
+            help="Weights of vclr, of the reference, or of a backbone (.pth, .pkl). With --config, the first setting.",
+            show_default=False,
+        ),
+    ] = None,  # text, because a path would lose a slash of `tracking.uri=http://...`
     overrides: Overrides = None,
     to: Annotated[
         str,
@@ -37,17 +41,22 @@ def convert(
     docs/detectron2.md.
     """
     if config is not None:
-        if given := [name for name, value in {"SOURCE": source, "--config-file": config_file}.items() if value]:
-            raise UsageError(f"--config: converts a configuration alone; leave {given[0]} out")
+        settings = [*([] if source is None else [source]), *(overrides or ())]  # the first takes the place of SOURCE
+        if wrong := [setting for setting in settings if "=" not in setting]:
+            raise UsageError(
+                f"{wrong[0]}: --config converts a configuration alone, with settings as key=value; leave it out"
+            )
+        if config_file is not None:
+            raise UsageError("--config: converts a configuration alone; leave --config-file out")
         from vclr.interop.convert_config import convert_config
 
-        check_output_file(output, {"--config": config})
-        lines = convert_config(config, output, to)
+        check_output_file(output, {"--config": config}, suffix=".yaml" if to == VCLR else ".py")
+        lines = convert_config(config, output, to, settings)
         print("\n".join([f"{output}: converted from {config}", *lines]))
         return
     if source is None:
         raise UsageError(f"convert: needs weights, or --config; example: {EXAMPLES['convert']}")
     from vclr.engine.convert import convert as convert_weights
 
-    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS)
-    print(f"{output}: {convert_weights(source, output, to, config_file, overrides or ())}")
+    check_output_file(output, {"SOURCE": source, "--config-file": config_file}, starts=CHECKPOINT_STARTS, suffix=".pt")
+    print(f"{output}: {convert_weights(Path(source), output, to, config_file, overrides or ())}")

@@ -71,7 +71,7 @@ def inspect_views(
     else:
         raise UsageError("needs --images FOLDER and --view NAME=FOLDER or --computed NAME, or --config-file FILE")
     inputs = {"--config-file": config_file, "--annotations": inspected.annotations}
-    check_output_file(output, inputs, starts=VIEWS_PAGE)
+    check_output_file(output, inputs, starts=VIEWS_PAGE, suffix=".html")
     if json is not None:
         check_output_file(json, inputs | {"--output": output}, VIEWS_KEYS, option="--json")
     drawn = draw_sample(inspected, sample, seed)

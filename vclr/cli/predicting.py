@@ -16,7 +16,7 @@ from vclr.errors import UsageError
 @app.command()
 def predict(
     images: Annotated[
-        list[Path],
+        list[str],  # as they were typed: a path would lose a slash of https://
         typer.Argument(metavar="IMAGE...", help="Photos, folders of photos, videos, or patterns ('photos/**/*.jpg')."),
     ],
     checkpoint: Annotated[Path, typer.Option(help=f"Detector: weights of the reference, {CHECKPOINTS}.")],

@@ -23,6 +23,7 @@ from vclr.config.load import dump_config as dump_config
 from vclr.config.load import flat_config as flat_config
 from vclr.config.load import list_keys as list_keys
 from vclr.config.load import load_config as load_config
+from vclr.config.load import override_config as override_config
 from vclr.config.load import read_config as read_config
 from vclr.config.milestones import is_share as is_share
 from vclr.config.milestones import say_milestones as say_milestones

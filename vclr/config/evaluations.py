@@ -7,6 +7,7 @@ from dataclasses import replace
 from vclr.catalog.weights import STUDENT, TEACHER, WEIGHTS
 from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest
+from vclr.option_names import option
 
 
 def evaluated_weights(config: Config) -> str:
@@ -28,9 +29,11 @@ def with_weights(config: Config, weights: str) -> Config:
     if not weights:
         return config
     if weights not in WEIGHTS:
-        raise UsageError(f"--weights {weights}: must be {' or '.join(WEIGHTS)}; nearest: {nearest(weights, WEIGHTS)}")
+        raise UsageError(
+            f"{option('weights', weights)}: must be {' or '.join(WEIGHTS)}; nearest: {nearest(weights, WEIGHTS)}"
+        )
     if config.detectron2.config and weights != STUDENT:
-        raise UsageError(f"--weights {weights}: a model of detectron2 has no {weights}; leave it out")
+        raise UsageError(f"{option('weights', weights)}: a model of detectron2 has no {weights}; leave it out")
     average = replace(config.train.model_ema, use_ema_weights_for_eval_only=weights == TEACHER)
     return replace(config, train=replace(config.train, model_ema=average))
 

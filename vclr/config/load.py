@@ -41,6 +41,20 @@ def load_config(path: str | Path | None = None, overrides: list[str] | tuple[str
     tree: DictConfig = OmegaConf.structured(Config)
     for layer, source in _layers(path):
         tree = _merge(tree, layer, source)
+    return _override(tree, overrides)
+
+
+def override_config(config: Config, overrides: Sequence[str]) -> Config:
+    """Return a configuration with `key=value` overrides on top of its values.
+
+    Raises:
+        UsageError: as of `load_config`.
+    """
+    return _override(OmegaConf.structured(config), overrides)
+
+
+def _override(tree: DictConfig, overrides: Sequence[str]) -> Config:
+    """Return the checked configuration of a tree, with overrides."""
     keys = []
     for override in overrides:
         key, separator, _ = override.partition("=")

@@ -22,6 +22,7 @@ from vclr.image_folders.open import each_folder
 from vclr.models.build import build_model
 from vclr.models.checkpoint import check_fit, check_form, is_checkpoint
 from vclr.models.detector import Detector
+from vclr.option_names import option
 from vclr.tracking.secrets import redact_config, redact_values
 
 log = logging.getLogger("vclr.train")
@@ -97,7 +98,7 @@ class RunFolder:
                 self._refuse_mistyped_name()
             return None
         if not resume:
-            raise UsageError(f"train.output_dir={self.path}: holds a training; --resume continues it")
+            raise UsageError(f"train.output_dir={self.path}: holds a training; {option('resume', True)} continues it")
         checkpoint = self.load_checkpoint()
         differences = self._differences(checkpoint)
         if not differences:
@@ -241,9 +242,10 @@ class RunFolder:
 
     def _refuse_mistyped_name(self) -> None:
         if near := nearest_training(self.config):
+            resume = option("resume", True)
             raise UsageError(
-                f"train.output_dir={self.path}: holds no training for --resume; nearest: {near}, which holds one "
-                "with these settings; to start one here, leave --resume out"
+                f"train.output_dir={self.path}: holds no training for {resume}; nearest: {near}, which holds one "
+                f"with these settings; to start one here, leave {resume} out"
             )
         log.info("%s: holds no training yet; starting one", self.path)
 

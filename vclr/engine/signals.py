@@ -11,6 +11,7 @@ from typing import Any
 
 from vclr.engine.distributed import on_first_process, start_to_agree
 from vclr.engine.ending import SharedEndError
+from vclr.option_names import option
 
 # Exit codes. EX_TEMPFAIL means "try again later": a job script that sees it requeues the job.
 EXIT_CODES = {
@@ -99,7 +100,7 @@ class StopSignals:
         """
         if self.requested:
             assert self._received is not None
-            says = f"stopped and saved at iteration {iteration}; --resume continues from there"
+            says = f"stopped and saved at iteration {iteration}; {option('resume', True)} continues from there"
             if iteration is None:
                 says = "stopped before the training began"
             raise StoppedError(f"{self._received.name}: {says}", EXIT_CODES[self._received])

@@ -30,7 +30,7 @@ def open_proposer(options: MethodOptions) -> DetectorProposer:
         UserError: the checkpoint cannot be read.
     """
     assert options.checkpoint is not None
-    choose_dtype(options.dtype, choose_device(options.device, "--device "))  # refuses other names
+    choose_dtype(options.dtype, choose_device(options.device, f"--device {options.device}"))  # refuses other names
     path = find_checkpoint(options.checkpoint)
     model, config = open_detector(path, options.device)
     return DetectorProposer(model, config, options, {"checkpoint": path.name, "checkpoint_sha256": sha256(str(path))})

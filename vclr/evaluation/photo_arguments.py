@@ -6,16 +6,17 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from vclr.errors import UsageError, UserError
 from vclr.pictures import IMAGE_SUFFIXES, UNREAD_SUFFIXES, list_images
 
 WILDCARDS = set("*?[")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # a path keeps one slash of two
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # also what a path made of it, which keeps one slash of two
 
 
-def find_media(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def find_media(arguments: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     """List the photos and the videos that arguments name, each once, in the order of the arguments.
 
     A photo may have any name; a video has a suffix of `VIDEO_SUFFIXES`. From a folder, image files are taken, which
@@ -24,11 +25,11 @@ def find_media(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     Raises:
         UserError: a file does not exist, a folder holds no image, or a pattern matches none.
-        UsageError: an argument is an address on the web, or `-`; or two photos or videos have the same stem, so their
+        UsageError: an argument is an address, empty, or `-`; or two photos or videos have the same stem, so their
             results would have the same name.
     """
     for argument in arguments:
-        _refuse_elsewhere(Path(argument))
+        _refuse_elsewhere(str(argument))
     found = list(dict.fromkeys(photo for argument in arguments for photo in _expand(Path(argument))))
     videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
     photos = [path for path in found if path.suffix.lower() not in VIDEO_SUFFIXES]
@@ -40,7 +41,7 @@ def find_media(arguments: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return photos, videos
 
 
-def find_photos(arguments: Sequence[Path]) -> list[Path]:
+def find_photos(arguments: Sequence[str | Path]) -> list[Path]:
     """List the photos that arguments name, as `find_media` does."""
     return find_media(arguments)[0]
 
@@ -55,17 +56,21 @@ def _refuse_same_stems(kind: str, paths: list[Path]) -> None:
             )
 
 
-def _refuse_elsewhere(argument: Path) -> None:
+def _refuse_elsewhere(name: str) -> None:
     """Refuse what is not on this machine, and say how to get it here."""
-    name = str(argument)
-    if os.path.lexists(argument):
+    if not name:
+        raise UsageError("'': is empty; name photos, folders of photos, videos, or patterns")
+    if os.path.lexists(name):
         return
     if name == "-":
         raise UsageError("-: photos are not read from standard input; save the photo to a file, and give its name")
     if address := ADDRESS.match(name):
-        url = f"{address[1]}://{name[address.end() :]}"
-        how = f"for example with `curl -O {url}`" if address[1].lower() in ("http", "https", "ftp") else "with its tool"
-        raise UsageError(f"{url}: is not a file on this machine; download it first, {how}, and give the file")
+        scheme = address[1].lower()
+        if scheme == "file":
+            path = unquote(urlsplit(name).path)
+            raise UsageError(f"{name}: addresses are not read; give the path alone: {path}")
+        how = f"for example with `curl -O {name}`" if scheme in ("http", "https", "ftp") else "with its tool"
+        raise UsageError(f"{name}: is not a file on this machine; download it first, {how}, and give the file")
 
 
 def _expand(argument: Path) -> Iterable[Path]:

@@ -40,7 +40,7 @@ OBJECT_NAMING = Naming(str(OBJECT["name"]))
 
 
 def predict_files(
-    photos: Sequence[Path],
+    arguments: Sequence[str | Path],
     checkpoint: Path,
     output: Path,
     min_score: float,
@@ -63,7 +63,7 @@ def predict_files(
     that cannot be read gets a line on stderr, and the others go on.
 
     Args:
-        photos: image files, folders of them, videos, and patterns; see `find_photos`.
+        arguments: image files, folders of them, videos, and patterns; see `find_photos`.
         checkpoint: a file, whose configuration builds the model and says how photos are resized; or a run folder, whose
             last checkpoint is used.
         output: folder.
@@ -84,7 +84,7 @@ def predict_files(
         UsageError: two photos have the same stem; `formats` come without photos, or `every` without videos; or `output`
             holds the photos, or files of others or pre-annotations that would be replaced. Then nothing is written.
     """
-    photos, videos = find_media(photos)
+    photos, videos = find_media(arguments)
     if formats and not photos:
         raise UsageError("--format: videos get no pre-annotations; leave it out, or give photos")
     if every != 1 and not videos:

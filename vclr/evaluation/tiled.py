@@ -18,6 +18,7 @@ from vclr.evaluation.placed_masks import place_mask
 from vclr.evaluation.seams import NEAR_EDGE, Piece, join_tiles
 from vclr.evaluation.tiles import Tile, cut_levels
 from vclr.models.detector import Detector
+from vclr.option_names import option
 from vclr.structures import MaskForm, Predictions, Size
 
 MIN_TILE = 32
@@ -42,9 +43,9 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.side < MIN_TILE:
-            raise UsageError(f"--tile {self.side}: must be at least {MIN_TILE} pixels")
+            raise UsageError(f"{option('tile', self.side)}: must be at least {MIN_TILE} pixels")
         if not 0 <= self.overlap <= MAX_OVERLAP:
-            raise UsageError(f"--overlap {self.overlap:g}: must be from 0 to {MAX_OVERLAP:g}")
+            raise UsageError(f"{option('overlap', float(self.overlap))}: must be from 0 to {MAX_OVERLAP:g}")
 
 
 def predict_tiled(

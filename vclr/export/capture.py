@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
-from vclr.catalog.exports import INSIDE
+from vclr.catalog.exports import INSIDE, MAX_BATCH, MAX_SIDE
 from vclr.errors import UsageError
 from vclr.export.about import About
 from vclr.export.graph import build_graph
@@ -18,7 +18,6 @@ from vclr.export.packages import quiet_exporters
 from vclr.models.detector import Detector
 from vclr.ops.plain import plain_operations
 
-MAX_SIDE, MAX_BATCH = 4096, 64  # of dynamic sizes
 TRACED_BATCH = 2  # of one image, torch would take the number for fixed
 FORBIDDEN = "gridsample"  # in the name of an operation, without underscores
 
@@ -59,10 +58,10 @@ def capture(detector: Detector, about: About) -> ExportedProgram:
 
 
 def _coarsest_stride(detector: Detector) -> int:
-    """Return how many pixels a cell of the coarsest level is wide."""
+    """Return how many pixels a cell of the coarsest level is wide, also of one that the neck leaves out."""
     side = 256
     (features,) = detector.backbone([torch.zeros(1, 3, side, side, device=detector.pixel_mean.device)])
-    return side // int(detector.neck(features)[-1].shape[-1])
+    return side // min(int(level.shape[-1]) for level in (*features, *detector.neck(features)))
 
 
 def example(about: About, batch: int, height: int, width: int) -> Tensor:

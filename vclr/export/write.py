@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from vclr.export.about import About
 from vclr.export.capture import capture
 from vclr.export.exported import Exported, read_about
 from vclr.export.int8 import Int8Request, quantize
+from vclr.export.limits import check_memory
 from vclr.export.onnx_file import describe_onnx, write_onnx
 from vclr.export.packages import import_package
 from vclr.export.parity import BatchParity, check_parity
@@ -61,7 +63,7 @@ def write_export(
     checkpoint: Path,
     output: Path,
     request: ExportRequest,
-    photos: Sequence[Path] = (),
+    photos: Sequence[str | Path] = (),
     device: str = "auto",
     config_file: Path | None = None,
     weights: str = "",
@@ -82,7 +84,8 @@ def write_export(
     Raises:
         UserError: the file does not do what the detector does, or does not find as much in int8; or one of those of
             `open_detector`, the formats and the photos.
-        UsageError: a package of the extra is missing, or another program wrote the file that is to be replaced.
+        UsageError: a package of the extra is missing, another program wrote the file that is to be replaced, or the
+            check does not fit into memory.
     """
     if request.format == "onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -94,14 +97,13 @@ def write_export(
     if config.detectron2.config:
         raise UsageError(f"{checkpoint}: holds a model of detectron2; export it with detectron2's own tools")
     about = describe(detector, config, request)
+    check_memory(about, config.model.num_queries)
     about.checkpoint = identify(find_checkpoint(checkpoint)) | {"weights": evaluated_weights(config)}
-    work = output.with_name(f"{output.stem}.partial{'.onnx' if request.format == 'onnx' else '.pt2'}")
-    work.parent.mkdir(parents=True, exist_ok=True)
-    work.unlink(missing_ok=True)
-    try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of a new name, because torch asks for the ending .pt2, and int8 writes files beside its own.
+    with TemporaryDirectory(prefix=f".{output.name}.", suffix=".partial", dir=output.parent) as folder:
+        work = Path(folder) / ("model.onnx" if request.format == "onnx" else "model.pt2")
         return _write(detector, about, request, pictures, work, output)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 def _refuse_others(output: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import pprint
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vclr.catalog.layouts import CONFIG_LAYOUTS, LAZY_CONFIG, VCLR
-from vclr.config import Config, flat_config, load_config
+from vclr.config import Config, flat_config, load_config, override_config
 from vclr.errors import UsageError, UserError, nearest
 from vclr.files import atomic_path
 from vclr.interop.lazy_config import ROOTS, SETTINGS, read_lazy_config
@@ -19,6 +19,7 @@ from vclr.interop.reference_settings import (
     closest_published,
     differences,
     from_reference,
+    name_of,
     nested_yaml,
     published,
     to_reference,
@@ -34,13 +35,14 @@ MODULES = {
 PUBLISHED_NOTE, REFERENCE_NOTE, VCLR_NOTE = "# closest published file: ", "# of the reference: ", "# of vclr: "
 
 
-def convert_config(source: Path, output: Path, to: str = VCLR) -> list[str]:
+def convert_config(source: Path, output: Path, to: str = VCLR, overrides: Sequence[str] = ()) -> list[str]:
     """Write a configuration in another layout.
 
     Args:
         source: a YAML file of ours, or a LazyConfig (.py), which is executed: the reference's, or one of ours.
         output: the file to write.
         to: vclr; reference: a LazyConfig to put beside the reference's two; lazyconfig: one for detectron2's tools.
+        overrides: `key=value` settings of ours on top of it.
 
     Returns:
         A line for each value without a counterpart. Such values stand in comments of the output, from which they are
@@ -52,7 +54,7 @@ def convert_config(source: Path, output: Path, to: str = VCLR) -> list[str]:
     """
     if to not in CONFIG_LAYOUTS:
         raise UsageError(f"--to {to}: must be {', '.join(CONFIG_LAYOUTS)}; nearest: {nearest(to, CONFIG_LAYOUTS)}")
-    config, name, kept = _read(source)
+    config, name, kept = _read(source, overrides)
     unknown: dict[str, Any] = {}
     if to == VCLR:
         text = _as_yaml(config, source.name, name, kept)
@@ -69,7 +71,18 @@ def convert_config(source: Path, output: Path, to: str = VCLR) -> list[str]:
     return missing_there + (missing_here if to == VCLR else [])
 
 
-def _read(source: Path) -> tuple[Config, str, dict[str, Any]]:
+def _read(source: Path, overrides: Sequence[str]) -> tuple[Config, str, dict[str, Any]]:
+    """Do what `_read_file` does, with overrides on top; what they set is not kept from the reference."""
+    config, name, kept = _read_file(source)
+    if not overrides:
+        return config, name, kept
+    is_ours = source.suffix != ".py"  # the file may refer to its own values, which overrides change
+    config = load_config(source, [*overrides]) if is_ours else override_config(config, overrides)
+    keys = {override.partition("=")[0] for override in overrides}
+    return config, name, {key: value for key, value in kept.items() if name_of(key) not in keys}
+
+
+def _read_file(source: Path) -> tuple[Config, str, dict[str, Any]]:
     """Return a configuration, the published file of the reference that it is closest to, and what only that one has."""
     if not source.is_file():
         raise UsageError(f"{source}: no such file")

@@ -70,7 +70,16 @@ class Reader:
         self.data_sets: dict[str, dict[str, str]] = {}
 
     def read(self, path: Path) -> SimpleNamespace:
-        """Run a config file; return its variables."""
+        """Run a config file; return its variables.
+
+        Raises:
+            UserError: there is no such file, although another one imports it.
+        """
+        if not path.is_file():
+            raise UserError(
+                f"imports {path.name}, which is not in {path.parent}; copy this file into the folder of the program "
+                "that has both, and read it there"
+            )
         variables: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": self._importer(path)}}
         exec(compile(path.read_text(encoding="utf-8"), path, "exec"), variables)
         return SimpleNamespace(**variables)
@@ -110,7 +119,8 @@ def read_lazy_config(path: Path) -> dict[str, Any]:
     The data sets that it registers are under `data_sets`. A file of ours gives `settings` alone.
 
     Raises:
-        UserError: the file does not exist, cannot be executed, or sets none of the roots of a training.
+        UserError: the file or one that it imports does not exist, it cannot be executed, or it sets none of the roots
+            of a training.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vclr.ops.group_norm import GroupNorm
 from vclr.ops.narrow import convolve_strided
 
 
@@ -22,7 +23,7 @@ class Neck(nn.Module):
                 conv = nn.Conv2d(source, out_channels, 3, stride=2, padding=1)
             nn.init.xavier_uniform_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-            levels.append(nn.Sequential(conv, nn.GroupNorm(norm_groups, out_channels)))
+            levels.append(nn.Sequential(conv, GroupNorm(norm_groups, out_channels)))
         self.levels = nn.ModuleList(levels)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:

@@ -18,6 +18,7 @@ from vclr.models.checkpoint import MARK, is_checkpoint
 from vclr.models.detector import Detector
 from vclr.models.detectron2_model import open_detectron2
 from vclr.models.weights import config_of, find_checkpoint, held_weights, load_weights, read_weights
+from vclr.option_names import option
 
 log = logging.getLogger("vclr")
 
@@ -43,7 +44,7 @@ def open_detector(
     content = read_weights(path)
     configured = config_of(content, path, None if config_file is None else Path(config_file))
     config = with_weights(configured, weights)
-    return fill_detector(config, content, str(path), choose_device(device)), config
+    return fill_detector(config, content, str(path), choose_device(device, option("device", device))), config
 
 
 def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, device: torch.device) -> Detector:
@@ -66,7 +67,8 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
     if content is not None:
         weights, held = evaluated_weights(config), held_weights(content)
         if weights not in held:
-            raise UserError(f"{name}: has no weights of the {weights}; `--weights {held[0]}` takes the {held[0]}'s")
+            other = option("weights", held[0])
+            raise UserError(f"{name}: has no weights of the {weights}; `{other}` takes the {held[0]}'s")
         report = load_weights(detector, content, weights == TEACHER, strict=True, name=name)
         log.info("%s: %s; %s", name, weights, report)
     return detector

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vclr.config import BackboneConfig
+from vclr.ops.group_norm import GroupNorm
 from vclr.ops.narrow import convolve_strided
 from vclr.ops.precision import in_compute_precision
 
@@ -50,7 +51,7 @@ class ConvNorm(nn.Module):
     def __init__(self, norm: str, groups: int, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else nn.GroupNorm(groups, out_channels)
+        self.norm = FrozenBatchNorm(out_channels) if norm == "FrozenBN" else GroupNorm(groups, out_channels)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, groups: list[Tensor], kernels: Kernels) -> list[Tensor]:

@@ -31,6 +31,7 @@ from vclr.models.checkpoint import check_fit, check_form, check_tensor, is_check
 from vclr.models.detector import Detector
 from vclr.models.layouts import BACKBONE_LAYOUTS, backbone_depth, rename
 from vclr.models.meta_weights import split_meta_architecture
+from vclr.option_names import option
 
 # Keys under which files keep the student's and the teacher's weights: ours, the reference's, and those of backbones.
 STUDENT_KEYS = ("model", "state_dict", "blobs")
@@ -301,7 +302,7 @@ def config_of(
     """
     if "config" in content:
         if config_file or overrides:
-            raise UsageError(f"{source}: holds its own configuration; leave --config-file and settings out")
+            raise UsageError(f"{source}: holds its own configuration; leave {option('config_file')} and settings out")
         return config_from_text(content["config"], str(source))
     if config_file is not None and is_model_config(config_file):
         return _config_of_model(config_file, overrides)

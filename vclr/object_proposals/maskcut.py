@@ -92,7 +92,7 @@ def open_with_keys(
         UserError: the model cannot be loaded, or has no keys.
     """
     name = options.model or PROPOSAL_METHODS[method].model
-    device = choose_device(options.device, "--device ")
+    device = choose_device(options.device, f"--device {options.device}")
     dtype = choose_dtype(options.dtype, device)
     loaded = load_pretrained("features", name, options.revision, device, dtype)
     batch_size = options.batch_size or BATCH_SIZES.get(device.type, 1)

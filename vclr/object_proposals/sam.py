@@ -40,7 +40,7 @@ def open_proposer(options: MethodOptions) -> SamProposer:
         UsageError: transformers is not installed.
         UserError: the model cannot be loaded, or takes no points.
     """
-    device = choose_device(options.device, "--device ")
+    device = choose_device(options.device, f"--device {options.device}")
     source = options.model or PROPOSAL_METHODS["sam"].model
     pretrained = load_pretrained("masks", source, options.revision, device, choose_dtype(options.dtype, device))
     if not hasattr(pretrained.model, "get_image_embeddings"):

@@ -24,8 +24,9 @@ from vclr.pictures import open_image
 from vclr.serve.access import JOB, Access
 from vclr.serve.detectors import NamedDetector, find_objects
 from vclr.serve.photo_views import MAX_SIDE, as_jpeg, render_views
-from vclr.serve.upload import NAME, RefusedError, as_sentence, discard, read_upload
-from vclr.serve.work_queue import FullError, WorkQueue
+from vclr.serve.places import FullError, Places
+from vclr.serve.upload import MAX_ARRIVING, NAME, RefusedError, discard, read_upload, refusal_of
+from vclr.serve.work_queue import WorkQueue
 
 RETRY_SECONDS = 2  # after which a client that was refused should ask again
 SCRIPTS = ("page.js", "panel.js", "drawing.js", "requests.js", "run_lengths.js")
@@ -63,10 +64,11 @@ def make_app(
         cookie: as of `Access`.
     """
     jobs = WorkQueue(limits.max_waiting)
+    arrivals = Places(MAX_ARRIVING, "Too many photos are being sent; please try again in a moment.")
 
     def with_photo(work: Callable[[Image.Image], Response]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            return await _answer(request, jobs, limits, work)
+            return await _answer(request, arrivals, jobs, limits, work)
 
         return answer
 
@@ -97,12 +99,14 @@ def _named(find: Any, render: Any, show: Any) -> list[tuple[str, Any]]:
 
 
 async def _answer(
-    request: Request, jobs: WorkQueue, limits: Limits, work: Callable[[Image.Image], Response]
+    request: Request, arrivals: Places, jobs: WorkQueue, limits: Limits, work: Callable[[Image.Image], Response]
 ) -> Response:
     """Receive a photo, wait for its turn, and answer with what `work` makes of it, or with what is wrong."""
     try:
-        with jobs.admit():
+        jobs.places.check()  # before the upload: the client would send it in vain
+        with arrivals.take():
             data = await read_upload(request, limits.max_bytes, limits.max_pixels)
+        with jobs.places.take():
             job = asyncio.ensure_future(jobs.do(request.headers[JOB], lambda: work(_decode(data))))
             gone = asyncio.ensure_future(_until_gone(request))
             try:
@@ -113,11 +117,12 @@ async def _answer(
                     task.cancel()
                     with suppress(BaseException):
                         await task
-    except FullError:
+    except FullError as full:
         await discard(request)
-        complaint = "The queue is full; please try again in a moment."
-        return _refuse(503, complaint, {"Retry-After": str(RETRY_SECONDS)})
+        return _refuse(503, str(full), {"Retry-After": str(RETRY_SECONDS)})
     except RefusedError as refused:
+        if not refused.can_go_on:
+            return _refuse(refused.status, str(refused), {"Connection": "close"})
         await discard(request)
         return _refuse(refused.status, str(refused))
     except ClientDisconnect:
@@ -134,7 +139,7 @@ def _decode(data: bytes) -> Image.Image:
     try:
         return open_image(NAME, data)
     except UserError as error:
-        raise RefusedError(422, as_sentence(error)) from None
+        raise refusal_of(error) from None
 
 
 async def _until_gone(request: Request) -> None:

@@ -18,6 +18,7 @@ import uvicorn
 from vclr.device import describe_device
 from vclr.errors import UsageError
 from vclr.serve.app import Limits, make_app
+from vclr.serve.connections import configure
 from vclr.serve.detectors import open_detectors
 from vclr.tracking.mlflow_process import LOOPBACK, WILDCARDS, address_of, check_port
 
@@ -88,10 +89,7 @@ def serve(
         app = make_app(detectors, limits, token, frozenset(LOOPBACK) if is_local else None, cookie)
         shown = address_of(socket.gethostname() if host in WILDCARDS else host, port)
         address = f"{shown}/?token={token}" if token else shown
-        config = uvicorn.Config(
-            app, log_level="critical", access_log=False, lifespan="off", ws="none", server_header=False
-        )
-        _Server(config, f"vclr serve: {address} (Ctrl-C ends)").run([listener])
+        _Server(configure(app), f"vclr serve: {address} (Ctrl-C ends)").run([listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

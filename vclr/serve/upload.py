@@ -7,19 +7,25 @@ from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 
 from vclr.errors import UserError
-from vclr.pictures import MAX_PIXELS, TooManyPixelsError, read_image_header
+from vclr.pictures import MAX_PIXELS, TooManyPixelsError, UnknownKindError, read_image_header
 
-READ_SECONDS = 120.0  # within which an upload must arrive: a slow one must not hold its place for ever
+MAX_ARRIVING = 32  # uploads that are received at once: their bytes are in memory
+READ_SECONDS, SILENT_SECONDS = 120.0, 10.0  # within which an upload must arrive, and its next bytes
 MAX_DISCARDED, DISCARD_SECONDS = 1 << 28, 20.0  # bytes and time of a refused upload that are still received
 NAME = "photo"  # what the readers of images call the upload in their errors
 
 
 class RefusedError(Exception):
-    """Refuse a request with a status and a sentence for whoever sent it."""
+    """Refuse a request with a status and a sentence for whoever sent it.
 
-    def __init__(self, status: int, sentence: str) -> None:
+    Attributes:
+        status: the status of the answer.
+        can_go_on: whether the client can be expected to send the rest of the request.
+    """
+
+    def __init__(self, status: int, sentence: str, can_go_on: bool = True) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.can_go_on = status, can_go_on
 
 
 async def read_upload(request: Request, max_bytes: int, max_pixels: int) -> bytes:
@@ -59,13 +65,17 @@ def check_header(data: bytes, max_pixels: int) -> None:
     except TooManyPixelsError:
         raise _too_many_pixels(min(max_pixels, MAX_PIXELS)) from None
     except UserError as error:
-        raise RefusedError(415, as_sentence(error)) from None
+        raise refusal_of(error) from None
     if header.height * header.width > max_pixels:
         raise _too_many_pixels(max_pixels)
 
 
-def as_sentence(error: UserError) -> str:
-    """Return what is wrong with the photo as a sentence."""
+def refusal_of(error: UserError) -> RefusedError:
+    """Return the answer to a photo that cannot be read: 415 if its kind is not read, 422 if it is damaged or empty."""
+    return RefusedError(415 if isinstance(error, UnknownKindError) else 422, _as_sentence(error))
+
+
+def _as_sentence(error: UserError) -> str:
     text = str(error).removeprefix(f"{NAME}: ").rstrip(".")
     is_predicate = text.startswith(("is ", "cannot ", "shows "))
     return f"The file {text}." if is_predicate else f"The file is refused: {text}."
@@ -78,14 +88,24 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
     if length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     data = bytearray()
-    with anyio.move_on_after(READ_SECONDS) as limit:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > max_bytes:
-                raise _too_large(max_bytes)
-    if limit.cancelled_caught:
-        raise RefusedError(408, f"The upload took longer than {READ_SECONDS:.0f} seconds.")
-    return bytes(data)
+    end = anyio.current_time() + READ_SECONDS
+    chunks = request.stream()
+    while True:
+        limit = min(end, anyio.current_time() + SILENT_SECONDS)
+        with anyio.CancelScope(deadline=limit) as waiting:
+            chunk = await anext(chunks, None)
+        if waiting.cancelled_caught:
+            raise _too_late(limit == end)
+        if chunk is None:
+            return bytes(data)
+        data += chunk
+        if len(data) > max_bytes:
+            raise _too_large(max_bytes)
+
+
+def _too_late(is_over: bool) -> RefusedError:
+    says = f"took longer than {READ_SECONDS:g} seconds" if is_over else f"stopped for {SILENT_SECONDS:g} seconds"
+    return RefusedError(408, f"The upload {says}.", can_go_on=False)
 
 
 def _too_large(max_bytes: int) -> RefusedError:

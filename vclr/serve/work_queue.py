@@ -6,20 +6,16 @@ import asyncio
 import gc
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from vclr.host_memory import return_freed_memory
+from vclr.serve.places import Places
 
 IDLE_SECONDS = 0.5  # without a job, after which freed memory goes back to the system
 
 T = TypeVar("T")
-
-
-class FullError(Exception):
-    """Report that no more uploads are admitted for now."""
 
 
 class WorkQueue:
@@ -29,33 +25,20 @@ class WorkQueue:
     The methods are called from the thread of an event loop.
 
     Args:
-        max_waiting: maximum number of uploads that wait or are still arriving, beside the one that is worked on.
+        max_waiting: maximum number of jobs that wait, beside the one that is worked on.
+
+    Attributes:
+        places: whoever calls `do` holds one of them.
     """
 
     def __init__(self, max_waiting: int) -> None:
-        self._max_admitted = max_waiting + 1
-        self._num_admitted = 0
+        self.places = Places(max_waiting + 1, "The queue is full; please try again in a moment.")
         self._names: dict[Future[Any], str] = {}  # of the jobs that are not done, in order
         # The photos are here and not in the queue, in which the jobs of callers who are gone stay until their turn.
         self._jobs: dict[Future[Any], Callable[[], Any]] = {}
         self._turns: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         # A daemon: the command may end while a large photo is worked on.
         threading.Thread(target=self._work, name="detector", daemon=True).start()
-
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count an upload in the block; it begins before the photo is read, so the memory of uploads is limited, too.
-
-        Raises:
-            FullError: too many are admitted already.
-        """
-        if self._num_admitted >= self._max_admitted:
-            raise FullError
-        self._num_admitted += 1
-        try:
-            yield
-        finally:
-            self._num_admitted -= 1
 
     async def do(self, name: str, job: Callable[[], T]) -> T:
         """Return what a job returns, or raise what it raises. If the caller is cancelled, a waiting job is dropped.

@@ -71,7 +71,7 @@ def open_renderer(options: RenderOptions) -> DepthRenderer:
     refuse_unused(options, DEPTH, (*OF_MODELS, "revision", "depth_kind", "batch_size"))
     if options.depth_kind and options.depth_kind not in DEPTH_KINDS:
         raise UsageError(f"--depth-kind {options.depth_kind}: must be {' or '.join(DEPTH_KINDS)}")
-    device = choose_device(options.device, "--device ")
+    device = choose_device(options.device, f"--device {options.device}")
     name = options.model or next(iter(PRODUCERS[DEPTH]))
     source = name if Path(name).is_dir() else DEPTH_MODELS.get(name, name)
     loaded = load_pretrained("depth", source, options.revision, device, choose_dtype(options.dtype, device))

@@ -33,7 +33,7 @@ class EdgeRenderer:
 
     def __init__(self, options: RenderOptions) -> None:
         assert options.weights is not None
-        self.device = choose_device(options.device)
+        self.device = choose_device(options.device, f"--device {options.device}")
         self.dtype = choose_dtype(DTYPE if options.dtype == "auto" else options.dtype, self.device)
         self.max_size = options.max_size or MAX_SIZE
         self.detector = EdgeDetector()

@@ -42,7 +42,7 @@ class StyleRenderer:
     code = hash_module(sys.modules[__name__])
 
     def __init__(self, options: RenderOptions) -> None:
-        self.device = choose_device(options.device)
+        self.device = choose_device(options.device, f"--device {options.device}")
         # In bfloat16, colors would lose their last bit.
         self.dtype = choose_dtype(DTYPE if options.dtype == "auto" else options.dtype, self.device)
         self.alpha = 1.0 if options.alpha is None else options.alpha
