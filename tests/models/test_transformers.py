@@ -216,7 +216,7 @@ def test_random_weights_are_said_and_half_a_model_is_refused(tmp_path: Path, cap
         "half": r"half: its file lacks \d+ of the model's weights, for example encoder\.layer\.2\.",
         "bert": "bert: is a model of type bert; a backbone is one of swin, convnext, ",
         "three": "three: has 3 stages and patches of 4, not 4 stages and patches of 4",
-        "empty": "empty: cannot be loaded as a model of backbone: ",
+        "empty": "empty: cannot be loaded as a model of features: ",
         "no/such/folder": "no/such/folder: no such folder; name a folder, or a model of the hub",
     }.items():
         with pytest.raises(UserError, match=says) as error:

@@ -55,7 +55,7 @@ def open_body(config: BackboneConfig) -> nn.Module:
     source = config.source
     is_local = is_folder(source)
     places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local or not _must_ask_hub(source)}
-    with explaining(source, "backbone", is_local):
+    with explaining(source, "features", is_local):
         own = transformers.AutoConfig.from_pretrained(source, **places)
         own = _prepare(own, config, source)
         if is_local and not any(path for pattern in WEIGHTS for path in Path(source).glob(pattern)):
@@ -141,7 +141,7 @@ def _must_ask_hub(source: str) -> bool:
             return False
     except LocalEntryNotFoundError:
         pass
-    with explaining(source, "backbone", is_local=False):
+    with explaining(source, "features", is_local=False):
         HfApi().model_info(source, timeout=HUB_SECONDS)
     return True
 
