@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from docs import data_sets, objects365, recipes
+from docs import ablations, data_sets, objects365, recipes
 from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.extras import EXTRAS
 from vclr.catalog.import_tools import IMPORT_TOOLS
@@ -100,6 +100,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "protocols": lambda: table(*data_sets.protocols()),
     "published results": lambda: table(*data_sets.results()),
     "recipes": lambda: table(*recipes.recipes()),
+    "ablations": lambda: table(*ablations.ablations()),
 }
 
 
