@@ -31,7 +31,7 @@ def test_weights_override_the_setting():
             "student": "student",
             "teacher": "teacher",
         }
-    with pytest.raises(UsageError, match=r"^weights=techer: must be student or teacher; nearest: teacher$"):
+    with pytest.raises(UsageError, match=r"^weights='techer': must be student or teacher; nearest: teacher$"):
         with_weights(load_config(), "techer")
 
 
