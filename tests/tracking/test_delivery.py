@@ -284,7 +284,7 @@ def test_a_folder_without_a_run_is_refused(config: Config, tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["it's mine", 'say "it"', "mine/seed10", "ümlaut 漢"])
 def test_any_name_of_an_experiment_will_do(config: Config, run_dir: Path, name: str):
-    folder = run_dir.parent / name
+    folder = run_dir.parents[1] / name  # in a folder `runs`
     begin(config, folder, seed=3)
     for _ in range(2):
         deliver(config, folder)
