@@ -11,12 +11,12 @@ FOLDER = Path(__file__).parents[1] / "configs" / "experiment" / "ablation"
 
 # What an experiment cannot answer, in the order of the table.
 OPEN = {
-    "baseline": "which of the three parts that are missing matters; the other rows take them away one by one",
+    "baseline": "which of the three missing parts matters: see the other rows; the noise of `views.corrupt` stays",
     "views_natural": "whether it is the views or the noise (`views.corrupt`) that the teacher does not see",
     "views_natural_depth": "whether depth as such helps, or any picture without texture: compare with `views_edge`",
     "views_natural_style": "which styles help; the published copies come from one collection of paintings",
-    "views_depth_style": "what photos add at test time, where everything is a photo",
-    "views_edge": "how edges compare that a model finds: see `views_edge_files`",
+    "views_depth_style": "whether it is the change from views to photos at test time that matters",
+    "views_edge": "how edges that a model finds would do: see `views_edge_files`",
     "views_edge_files": "anything until you have put HED's edges there: the workflow fills the folder with Sobel's",
     "views_all_and_edge": "whether a fourth view helps, or fewer draws of the others hurt: each has a quarter",
     "teacher_sees_views": "whether the teacher needs the photo, or the student the views: see `both_see_views`",
@@ -53,7 +53,8 @@ MASKS = 4 * 9 * 1024 * 2048 * 80 * 107 / 1e12  # two 3x3 convolutions at stride 
 ENCODER = 0.19  # with the neck: 0.35 TFLOP per million pixels, counted by torch's FlopCounterMode
 DECODER = 0.047  # 2000 queries, counted likewise
 # From the papers: 4.1, 4.5 and 4.5 GMAC at 224x224. ViT-S/14: 22 million weights and attention among 2806 patches.
-BACKBONES = {"": 0.089, "swin": 0.098, "convnext": 0.098, "dinov2": 0.27}
+RESNET = 0.089
+BACKBONES = {"swin": 0.098, "convnext": 0.098, "dinov2": 0.27}
 SUSTAINED = 40.0  # TFLOP/s of a GPU, a quarter of an A100's peak in TF32
 GPUS = 8
 
@@ -89,9 +90,9 @@ def what_it_asks(path: Path) -> str:
 def hours(config: Config) -> float:
     """Return the hours of a training on `GPUS` GPUs, from its arithmetic alone."""
     source = config.model.backbone.source
-    backbone = next(
-        cost for name, cost in BACKBONES.items() if name in source.split("/")[-1] and bool(name) == bool(source)
-    )
+    backbone = RESNET
+    if source:
+        backbone = next(cost for name, cost in BACKBONES.items() if name in source.split("/")[-1])
     noisy = 2 * config.model.dn_number / config.model.num_queries if config.model.denoises else 0.0
     core = backbone + ENCODER + DECODER
     student = 3 * (core + DECODER * noisy + MASKS)  # the gradient costs twice the forward pass

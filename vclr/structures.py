@@ -42,7 +42,7 @@ class Target:
         boxes: (n, 4) float32 cxcywh normalized by the image size without padding.
         masks: (n, h, w) uint8 at the size of the input image without padding.
         image_id: the image's id in its annotations json.
-        is_proposal: (n,) bool, which objects are object proposals; the others are annotations (default: all).
+        is_proposal: (n,) bool, which objects are object proposals; the others are annotations (default: no proposals).
     """
 
     labels: Tensor

@@ -136,6 +136,10 @@ def test_wrong_type_names_the_key(override: str):
         ("train.model_ema.enabled=False", "set model.criterion.weight_dict.loss_consistency=0 too"),
         ("model.criterion.weight_dict.loss_class_dn=1", "loss_class_dn: needs model.dn_number above 0, such as 100"),
         ("model.box_noise_scale=0.4", "model.box_noise_scale=0.4: needs model.dn_number above 0, such as 100"),
+        (
+            "model={dn_number: 9, box_noise_scale: 0.4}",
+            "needs model.dn_number above 0, such as 100, and a weight above 0 of model.criterion.weight_dict.*_dn",
+        ),
         ("model.label_noise_ratio=0.2", "model.label_noise_ratio=0.2: has no effect with one class; leave it out"),
         ("max_iter", "expected key=value"),
         (
@@ -304,3 +308,12 @@ def test_an_empty_mapping_replaces_the_one_before_it(tmp_path: Path):
     assert (own.views.weights, own.evaluation.groups) == ({}, {})
     again = load_config(tmp_path / "base.yaml", ["views.weights={}", "views.weights.depth=2"])
     assert again.views.weights == {"depth": 2}
+
+
+def test_a_number_of_denoising_queries_without_a_weight_is_said(caplog: pytest.LogCaptureFixture):
+    """It is not refused: the reference's files have it."""
+    load_config(None, ["model.dn_number=100"])
+    assert [message.partition(": ")[0] for message in caplog.messages] == ["model.dn_number=100"]
+    caplog.clear()
+    load_config(None, ["model.dn_number=100", "model.criterion.weight_dict.loss_bbox_dn=1"])
+    assert not caplog.messages

@@ -79,10 +79,13 @@ def test_proposals_of_a_file_are_flagged_in_every_batch(make_config: MakeConfig,
 
 
 @pytest.mark.parametrize("setting", ["two_losses.enabled=True", "consistency.objects=proposals"])
-def test_settings_that_tell_them_apart_need_proposals(setting: str, make_config: MakeConfig, proposals: Path):
+def test_settings_that_tell_them_apart_need_both(setting: str, make_config: MakeConfig, proposals: Path):
     with pytest.raises(UserError, match=f"{setting}: has no effect without object proposals"):
         TrainingSamples(make_config(f"model.criterion.{setting}"))
-    assert len(TrainingSamples(make_config(f"model.criterion.{setting}", f"data.train.proposals={proposals}")))
+    both = f"model.criterion.{setting}", f"data.train.proposals={proposals}"
+    assert len(TrainingSamples(make_config(*both)))
+    with pytest.raises(UserError, match=f"{setting}: needs annotations beside object proposals"):
+        TrainingSamples(make_config(*both, "proposals.only=True"))
 
 
 def test_targets_keep_their_flags():

@@ -56,6 +56,18 @@ def test_other_bytes_under_the_same_path_are_another_training(config: Config, tm
     assert differing_data(before, hash_training_data(config)) == [changed]
 
 
+def test_a_backbone_counts_while_its_folder_is_there(config: Config, tmp_path: Path):
+    config.model.backbone.source = str(tmp_path / "backbone")
+    gone = hash_training_data(config)
+    (tmp_path / "backbone").mkdir()
+    weights = tmp_path / "backbone" / "model.safetensors"
+    weights.write_bytes(b"weights")
+    before = hash_training_data(config)
+    weights.write_bytes(b"others")
+    assert differing_data(before, hash_training_data(config)) == ["backbone"]
+    assert differing_data(before, gone) == []
+
+
 def test_other_files_beside_do_not_matter(config: Config, tmp_path: Path):
     before = hash_training_data(config)
     (tmp_path / "images" / "new.png").write_bytes(b"a photo of tomorrow")

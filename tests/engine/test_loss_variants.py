@@ -85,10 +85,10 @@ def test_without_momentum_the_teacher_is_the_student_without_gradient(make_confi
         read_batch(config),
     )
     training_step(state, batch, objective)
-    natural = state.student.normalize(batch.natural, batch.image_sizes)
-    taught = state.teacher(natural, batch.image_sizes)
+    images = state.student.normalize(batch.teacher_images, batch.image_sizes)
+    taught = state.teacher(images, batch.image_sizes)
     with torch.no_grad():
-        own = state.student(natural, batch.image_sizes, with_masks=False)
+        own = state.student(images, batch.image_sizes, with_masks=False)
     assert not taught.queries.requires_grad
     for name in ("queries", "pred_logits", "pred_boxes"):
         assert torch.equal(getattr(taught, name), getattr(own, name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import torch
 
 from tests.engine.same import assert_same, checkpoint
 from vclr.config import Config
-from vclr.engine.replay import replay
+from vclr.data.batches import collate
+from vclr.data.samples import TrainingSamples
+from vclr.engine.replay import join_batches, replay
 from vclr.engine.state import TrainState
 from vclr.engine.train import train
 from vclr.errors import UserError
@@ -66,6 +69,26 @@ def test_a_step_that_is_fine_says_so(diverged: Path, make_config: MakeConfig, tm
     torch.save({**content, "state": state.state_dict()}, tmp_path / "fine.pt")
     replay(tmp_path / "fine.pt", "cpu")
     assert "finite this time" in capsys.readouterr().out
+
+
+def test_parts_of_the_batch_are_joined_with_all_that_they_hold(make_config: MakeConfig):
+    samples = TrainingSamples(make_config("views.teacher_weights={depth: 1, style: 1}"))
+    drawn = [samples[0, index] for index in range(4)]
+    whole, joined = collate(drawn), join_batches([collate(drawn[:2]), collate(drawn[2:])])
+    assert_same(asdict(joined), asdict(whole), "batch")
+
+
+def test_a_file_of_an_older_version_is_read(diverged: Path, tmp_path: Path):
+    content = torch.load(diverged, weights_only=True)
+    for part in content["batches"]:
+        part["natural"] = part.pop("teacher_images")
+        del part["teacher_views"], part["teacher_missing_views"]
+        for target in part["targets"]:
+            del target["is_proposal"]
+    torch.save(content, tmp_path / "old.pt")
+    with pytest.raises(FloatingPointError) as caught:
+        replay(tmp_path / "old.pt", "cpu")
+    assert str(caught.value) == content["error"]
 
 
 def test_other_files_are_refused(diverged: Path):

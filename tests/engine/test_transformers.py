@@ -24,7 +24,8 @@ from vclr.errors import UsageError, UserError  # noqa: E402
 from vclr.evaluation.inference import predict  # noqa: E402
 from vclr.export.write import ExportRequest, write_export  # noqa: E402
 from vclr.models.backbone import with_architecture  # noqa: E402
-from vclr.models.ready import open_detector  # noqa: E402
+from vclr.models.ready import fill_detector, open_detector  # noqa: E402
+from vclr.models.weights import read_weights  # noqa: E402
 
 MakeConfig = Callable[..., Config]
 
@@ -67,6 +68,8 @@ def test_a_training_resumes_and_its_checkpoint_predicts_without_the_source(
     found = predict(model, np.zeros((40, 70, 3), np.uint8), short_edge=None)
     assert len(found.scores) <= 20
     last = folder / "checkpoints" / "last.pt"
+    # `vclr evaluate --config-file` has settings that name the source alone.
+    fill_detector(configure(), read_weights(last), "last.pt", torch.device("cpu"))
     says = "model.backbone.name=transformers: weights of other programs can only be exchanged for resnet"
     with pytest.raises(UserError, match=says):
         convert(last, tmp_path / "reference.pth", "reference")

@@ -290,7 +290,7 @@ _RECORDS = (
 DATA_SETS = {record.name: record for record in _RECORDS}
 # How many proposals per image the published jsons hold, by the name of the json.
 PUBLISHED_TOP_K = {Path(record.json).name: record.top_k for record in _RECORDS if record.top_k and not record.method}
-# The same records by the name of the file, without `.json`, that the workflow takes their proposals out to.
+# The same records, by the name (without `.json`) of the file into which the workflow copies their proposals alone.
 PUBLISHED_PROPOSALS = {
     f"{record.part}_cutler_{record.known}": record for record in _RECORDS if record.top_k and not record.method
 }

@@ -218,13 +218,17 @@ def _check_channels(model: ModelConfig) -> None:
 def _check_denoising(model: ModelConfig) -> None:
     """Check that settings of the denoising queries have an effect.
 
-    `model.dn_number` without a weight is what the reference's files say: it computes nothing that counts.
+    `model.dn_number` without a weight is what the reference's files say. It computes nothing, so `check_overrides`
+    warns whoever gives it on the command line.
     """
     losses, usual = denoising_losses(vars(model.criterion.weight_dict)), ModelConfig()
     if losses and not model.dn_number:
         raise UsageError(f"model.criterion.weight_dict.{losses[0]}: needs model.dn_number above 0, such as 100")
-    if model.box_noise_scale != usual.box_noise_scale and not model.dn_number:
-        raise UsageError(f"model.box_noise_scale={model.box_noise_scale}: needs model.dn_number above 0, such as 100")
+    if model.box_noise_scale != usual.box_noise_scale and not model.denoises:
+        raise UsageError(
+            f"model.box_noise_scale={model.box_noise_scale}: needs model.dn_number above 0, such as 100, and a weight "
+            "above 0 of model.criterion.weight_dict.*_dn"
+        )
     if model.label_noise_ratio != usual.label_noise_ratio and model.num_classes == 1:
         raise UsageError(
             f"model.label_noise_ratio={model.label_noise_ratio}: has no effect with one class; leave it out"

@@ -84,7 +84,8 @@ class ProposalsConfig:
     only: bool = setting(
         False,
         "Train on object proposals alone: those of `data.train.proposals`, or else the annotations that have a score. "
-        "The other annotations only say which photos are trained on.",
+        "The other annotations only say which photos are trained on, and which proposals of that file overlap one "
+        "(`proposals.max_iou`).",
         before=False,
     )
 

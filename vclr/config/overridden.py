@@ -1,4 +1,4 @@
-"""What overrides of data sets leave behind: a name that no longer counts, views that may be of other photos."""
+"""What overrides leave behind: a name that no longer counts, views of other photos, a number without a weight."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def check_overrides(config: Config, keys: Collection[str]) -> None:
                 f"data.{part}.annotations='' data.{part}.images='' data.{part}.views={{}}"
             )
     refuse_unused(config, keys)
+    if "model.dn_number" in keys and config.model.dn_number and not config.model.denoises:
+        log.warning(
+            "model.dn_number=%d: has no effect without a weight above 0, such as "
+            "model.criterion.weight_dict.loss_class_dn=1",
+            config.model.dn_number,
+        )
     replaced = [f"data.train.{key}" for key in ("annotations", "images")]
     if {*replaced} <= {*keys} and not any(key.startswith("data.train.views") for key in keys):
         folders = [f"{view}={folder}" for view, folder in config.data.train.views.items() if folder]

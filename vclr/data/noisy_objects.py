@@ -1,4 +1,4 @@
-"""Noise on objects, which the decoder is to take away again: contrastive denoising (docs/method.md, section 4)."""
+"""Noise on objects, which the decoder learns to remove: contrastive denoising (docs/method.md, section 4)."""
 
 from __future__ import annotations
 

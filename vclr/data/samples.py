@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from vclr.data.annotations import load_objects
 from vclr.data.data_sets import may_have_masks, missing_files, test_set, training_set
 from vclr.data.images import ImageList
 from vclr.data.masks import ObjectMasks
+from vclr.data.objects import Objects
 from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
@@ -122,12 +124,8 @@ class TrainingSamples(Dataset[Sample]):
             log.warning("%s", said)
         filter_empty = config.dataloader.train.dataset.filter_empty
         entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
-        apart = config.model.criterion.tells_apart()
-        if apart and not any(objects.is_proposal.any() for objects in self.objects):
-            raise UserError(
-                f"{apart}: has no effect without object proposals, and the training set has none; name some with "
-                "data.train.proposals (among annotations, those with a `score` are proposals)"
-            )
+        if apart := config.model.criterion.tells_apart():
+            _refuse_one_kind(apart, self.objects)
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
@@ -179,6 +177,23 @@ class TrainingSamples(Dataset[Sample]):
         if self.views.teacher.names == [NATURAL]:
             return Draw(NATURAL)
         return self.views.teacher.draw(np.random.default_rng([self.seed, epoch, index, OF_TEACHER]), index)
+
+
+def _refuse_one_kind(setting: str, objects: Sequence[Objects]) -> None:
+    """Refuse a setting that tells annotations and object proposals apart, if all objects are of one kind.
+
+    Without annotations, two losses would even train every query as background in one of them.
+    """
+    if not any(of_image.is_proposal.any() for of_image in objects):
+        raise UserError(
+            f"{setting}: has no effect without object proposals, and the training set has none; name some with "
+            "data.train.proposals (among annotations, those with a `score` are proposals)"
+        )
+    if all(of_image.is_proposal.all() for of_image in objects):
+        raise UserError(
+            f"{setting}: needs annotations beside object proposals, and the training set has none; set "
+            "proposals.only=False, or name annotations without a `score`"
+        )
 
 
 class TestSamples(Dataset[TestSample]):

@@ -15,15 +15,16 @@ from vclr.errors import UserError
 from vclr.files import sha256
 from vclr.image_folders.open import Images, each_folder, fingerprint
 from vclr.pictures import IMAGE_SUFFIXES
+from vclr.pretrained import hash_folder
 from vclr.views.choice import drawn_views
 
 
 def hash_training_data(config: Config) -> dict[str, str]:
-    """Return the sha256 of annotations, proposals and first weights, and fingerprints of images and views.
+    """Return the sha256 of annotations, proposals, first weights and backbone, and fingerprints of images and views.
 
     An image folder's is `fingerprint`, or, without a manifest, a hash of the names and sizes of the files that the
-    annotations name. First weights that no longer exist have none. If the training evaluates, the test set has its own
-    hashes, whose names start with `test_`.
+    annotations name. First weights and a backbone's folder that no longer exist have none, nor has a backbone of the
+    hub. If the training evaluates, the test set has its own hashes, whose names start with `test_`.
 
     Raises:
         UserError: a file of the training set does not exist, or its annotations are not COCO json.
@@ -35,6 +36,8 @@ def hash_training_data(config: Config) -> dict[str, str]:
     views = {f"view_{view}": folder for view, folder in train.views.items() if view in drawn}
     files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
     hashes = _hash_all(files, {"images": train.images, **views}, train)
+    if (source := config.model.backbone.source) and Path(source).is_dir():
+        hashes["backbone"] = hash_folder(Path(source))
     if evaluates_while_training(config):
         tested = test_set(config)
         own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
@@ -50,6 +53,7 @@ def describe_inputs(config: Config, hashes: Mapping[str, str]) -> dict[str, dict
         "images": _name_folders(train.images),
         "proposals": train.proposals,
         "weights": config.train.init_checkpoint,
+        "backbone": config.model.backbone.source,
         **{f"view_{view}": _name_folders(folder) for view, folder in train.views.items()},
         f"{TEST_SET}annotations": test.annotations,
         f"{TEST_SET}images": _name_folders(test.images),

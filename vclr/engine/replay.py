@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     config = state.config
     try:
         batch = join_batches(
-            [Batch(**rename(part) | {"targets": [Target(**own) for own in part["targets"]]}) for part in parts]
+            [Batch(**with_new_names(part) | {"targets": [Target(**own) for own in part["targets"]]}) for part in parts]
         )
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"its batch cannot be read: {type(error).__name__}: {first_line(error)}") from None
@@ -89,8 +90,8 @@ def _take_step(state: TrainState, parts: list[dict[str, Any]]) -> None:
     print("all losses and gradients are finite this time")
 
 
-def rename(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of a batch with the names of this version; `teacher_images` was once `natural`."""
+def with_new_names(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a batch with the names of this version: older ones call `teacher_images` `natural`."""
     return {"teacher_images" if name == "natural" else name: value for name, value in part.items()}
 
 
@@ -116,8 +117,8 @@ def join_batches(parts: list[Batch]) -> Batch:
         return pad_images([image[:, :height, :width] for image, (height, width) in cut])[0]
 
     sizes = [size for part in parts for size in part.image_sizes]
-    targets = [target for part in parts for target in part.targets]
-    views = [view for part in parts for view in part.views]
-    missing = [view for part in parts for view in part.missing_views]
-    images, teacher_images = (join([getattr(part, name) for part in parts]) for name in ("images", "teacher_images"))
-    return Batch(images, teacher_images, sizes, targets, views, missing)
+    joined: dict[str, Any] = {}
+    for name in (field.name for field in fields(Batch)):
+        values = [getattr(part, name) for part in parts]
+        joined[name] = join(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
+    return Batch(**joined)

@@ -135,7 +135,7 @@ class Objective:
 
         Args:
             student: outputs of a training forward pass on the student's view.
-            teacher: outputs on the natural view, without gradient; None unless `needs_teacher`.
+            teacher: outputs on the teacher's view, without gradient; None unless `needs_teacher`.
             targets: the objects of each image; their masks cover what the image's mask features cover.
             divisors: of all sums.
             generators: one per image, on its device, for the points at which masks are compared.

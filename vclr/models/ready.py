@@ -13,6 +13,7 @@ from vclr.catalog.weights import TEACHER
 from vclr.config import Config, evaluated_weights, with_weights
 from vclr.device import choose_device
 from vclr.errors import UserError
+from vclr.models.backbone import with_architecture
 from vclr.models.build import build_model
 from vclr.models.checkpoint import MARK, is_checkpoint
 from vclr.models.detector import Detector
@@ -63,6 +64,10 @@ def fill_detector(config: Config, content: Mapping[str, Any] | None, name: str, 
         return open_detectron2(config, content, name, device)
     if content is not None and is_checkpoint(content) and MARK in content:
         raise UserError(f"{name}: holds a model of detectron2; set {say_model(content, name)}")
+    if content is not None and is_checkpoint(content):
+        trained, asked = config_of(content, name).model.backbone, config.model.backbone
+        if (trained.name, trained.source) == (asked.name, asked.source):
+            config = with_architecture(config, trained.architecture)  # the source may be gone
     detector = build_model(config).to(device).eval()
     if content is not None:
         weights, held = evaluated_weights(config), held_weights(content)

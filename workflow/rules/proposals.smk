@@ -3,8 +3,8 @@
 # inputs:  data/raw/{set}/images/, data/raw/{set}/annotations_{part}.json (names the images of the part); for methods that
 #          run a model, data/weights/{model}/ or the hub; for those that look at depth, data/views/{set}/depth/; for the
 #          published ones, data/raw/owis/
-# outputs: data/proposals/{set}/{part}_{method}.json, data/proposals/coco2017/train_cutler_{voc,coco}.json; on the way, with shards.proposals above 1,
-#          data/proposals/{set}/{part}_{method}.shards/
+# outputs: data/proposals/{set}/{part}_{method}.json, data/proposals/coco2017/train_cutler_{voc,coco}.json; on the way,
+#          with shards.proposals above 1, data/proposals/{set}/{part}_{method}.shards/
 
 METHODS = "|".join(FREE_METHODS)
 WITH_MODEL = "|".join(MODEL_METHODS) or NEVER

@@ -171,8 +171,10 @@ def _check_all_views(files: DataSet, contents: Contents, decode: bool, pool: Wor
         found, names = check_views(contents, view, folder, decode, pool, files.missing_views)
         findings += found
         lacking[view] = names
-    for key, drawn in files.drawn.items() if files.missing_views == SKIP else ():
-        if lacking.keys() >= set(drawn):
+    if files.missing_views != SKIP:
+        return findings
+    for key, drawn in files.drawn.items():
+        if lacking.keys() >= set(drawn):  # else the photo or a computed view is always left
             photos = sorted(set.intersection(*(set(lacking[view]) for view in drawn)))
             if photos:
                 findings += kinds.NO_VIEW_LEFT.found(Use(evaluates=False), say_no_view(photos, key))
