@@ -177,17 +177,20 @@ class Detector(nn.Module):
         runs = [memory]
         if self._lets_padding_leak():  # joined, images would read the padding of a larger group
             runs = [list(run) for _, run in groupby(memory, lambda part: part.spatial_shapes)]
-        references, seen = proposals.boxes.detach(), None
-        content = self.query_content.weight.expand(references.shape[0], -1, -1)
+        references: Sequence[Tensor] = [proposals.boxes.detach()]
+        if len(runs) > 1:
+            references = references[0].split([sum(len(part.features) for part in run) for run in runs])
+        content, seen = self.query_content.weight, None
+        inputs = [(content.expand(boxes.shape[0], -1, -1), boxes) for boxes in references]
         if noisy is not None:
             assert self.label_embed is not None  # callers ask `model.denoises`
-            noisy_content, noisy_boxes = denoising_queries(noisy, self.label_embed)
-            content, references = torch.cat([content, noisy_content], 1), torch.cat([references, noisy_boxes], 1)
             seen = seen_queries(self.config.num_queries, noisy)
-        inputs: Sequence[tuple[Tensor, Tensor]] = [(content, references)]
-        if len(runs) > 1:
-            sizes = [sum(len(part.features) for part in run) for run in runs]
-            inputs = list(zip(content.split(sizes), references.split(sizes), strict=True))
+            sizes = [len(boxes) for boxes in references]
+            added = zip(*(one.split(sizes) for one in denoising_queries(noisy, self.label_embed)), strict=True)
+            inputs = [
+                (torch.cat([own, content], 1), torch.cat([boxes, noisy_boxes], 1))
+                for (own, boxes), (content, noisy_boxes) in zip(inputs, added, strict=True)
+            ]
         decoded = [
             self.decoder(queries, boxes, join_levels(run), self.bbox_embed, seen)
             for run, (queries, boxes) in zip(runs, inputs, strict=True)
