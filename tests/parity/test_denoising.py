@@ -12,7 +12,7 @@ from tests.parity.golden import Arrays, assert_near_peak, parity_config, referen
 from tests.parity.test_training import COMPAT, golden_batch
 from vclr.data import noisy_objects
 from vclr.data.batches import pad_masks
-from vclr.losses.objective import Objective
+from vclr.losses.objective import Divisors, Objective
 from vclr.models.build import build_model
 from vclr.models.detector import Detector
 from vclr.models.reference import reference_keys
@@ -56,7 +56,7 @@ def step() -> tuple[Arrays, Detector, dict[str, Tensor]]:
         images = student.normalize(batch.images, batch.image_sizes)
         outputs = student(images, batch.image_sizes, noisy=noisy)
         replay_points(patch, [golden[f"points{number}"] for number in range(5)], targets, num_groups=3)
-        losses = Objective(config.model.criterion)(outputs, None, targets, 5.0, {})
+        losses = Objective(config.model.criterion)(outputs, None, targets, Divisors([5.0], {}))
     return golden, student, losses
 
 
