@@ -17,6 +17,8 @@ from vclr.files import read_json, write_json
 
 MakeConfig = Callable[..., Config]
 NONE = Path("/nowhere/at/all")
+BACKBONE = ("model.backbone.name=transformers", "model.backbone.depth=50", "model.backbone.norm=FrozenBN")
+BACKBONE += ("model.backbone.stem_out_channels=64", "model.backbone.res2_out_channels=256")
 
 
 def test_sound_experiment_passes(make_config: MakeConfig):
@@ -47,6 +49,11 @@ def test_sound_experiment_passes(make_config: MakeConfig):
             ["data.test.images=nowhere", "train.eval_period=3"],
             UserError,
             r"^data\.test\.images=nowhere: does not exist",
+        ),
+        (
+            [*BACKBONE, "model.backbone.source=no/such/folder"],
+            UserError,
+            r"^no/such/folder: no such folder; name a folder, or a model of the hub",
         ),
         (["train.init_checkpoint=nowhere.pth"], UserError, r"^train\.init_checkpoint=nowhere\.pth: no such checkpoint"),
     ],

@@ -61,6 +61,11 @@ def test_published_experiment_names_every_source(tmp_path: Path):
     ]
 
 
+def test_the_weights_of_a_backbone_are_named(tmp_path: Path):
+    found = terms(tmp_path, "model.backbone.name=transformers", f"model.backbone.source={tmp_path}/mine")
+    assert not found["first weights of the backbone"].license.commercial
+
+
 def test_demo_is_safe():
     found = terms_in_use(load_config(ROOT / "configs/experiment/demo.yaml"))
     assert {term.of for term in found} == {"Toy scenes"}

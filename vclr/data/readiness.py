@@ -37,7 +37,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
 
     Raises:
         UsageError: a name is unknown; names the nearest.
-        UserError: a file, photo or class does not exist.
+        UserError: a file, photo, class or backbone does not exist.
     """
     tested = check_names(config)
     train = training_set(config)
@@ -50,6 +50,11 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     weights = config.train.init_checkpoint
     if weights and needs_first_weights and not Path(weights).is_file():
         raise UserError(f"train.init_checkpoint={weights}: no such checkpoint{say_nearest(weights)}")
+    backbone = config.model.backbone
+    if backbone.source and needs_first_weights and not backbone.architecture:
+        from vclr.pretrained import is_folder  # imports torch
+
+        is_folder(backbone.source)  # refuses what is neither a folder nor a name of the hub
     if reads_training_set:
         coco = open_coco(train.annotations)
         coco.check_images()

@@ -73,6 +73,8 @@ def terms_in_use(config: Config, evaluated: DataSetConfig | None = None) -> list
     ]
     if checkpoint := config.train.init_checkpoint:
         terms.append(ledger.of_path("first weights", Path(checkpoint)))
+    if source := config.model.backbone.source:
+        terms.append(ledger.of_path("first weights of the backbone", Path(source)))
     return terms
 
 
