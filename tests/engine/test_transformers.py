@@ -70,6 +70,9 @@ def test_a_training_resumes_and_its_checkpoint_predicts_without_the_source(
     last = folder / "checkpoints" / "last.pt"
     # `vclr evaluate --config-file` has settings that name the source alone.
     fill_detector(configure(), read_weights(last), "last.pt", torch.device("cpu"))
+    elsewhere = configure(f"model.backbone.source={tmp_path}/elsewhere")
+    with pytest.raises(UserError, match="elsewhere: no such folder"):  # another source may be another model
+        fill_detector(elsewhere, read_weights(last), "last.pt", torch.device("cpu"))
     says = "model.backbone.name=transformers: weights of other programs can only be exchanged for resnet"
     with pytest.raises(UserError, match=says):
         convert(last, tmp_path / "reference.pth", "reference")
