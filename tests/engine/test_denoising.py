@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.killed import train_until_killed
 from tests.engine.same import assert_same, assert_same_training
 from tests.engine.test_distributed import KINK, SETTINGS, assert_one_training, compute, difference
 from tests.engine.test_step import BATCHES, PRECISIONS, take_step
@@ -100,25 +101,13 @@ def test_few_images_at_once_are_the_whole_batch(alone: dict[str, Any], make_conf
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_is_the_same_as_straight(
-    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_stopped_and_resumed_is_the_same_as_straight(make_config: MakeConfig, tmp_path: Path):
     length = ("train.max_iter=6", "train.checkpointer.period=3", "train.eval_period=0")
     straight, stopped = (
         make_config(*ON, *length, f"train.output_dir={tmp_path}/{name}") for name in ("straight", "stopped")
     )
     train_module.train(straight, quiet=True)
-    steps, step = iter(range(5)), train_module.training_step
-
-    def step_until_killed(*arguments: Any) -> dict[str, float]:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(train_module, "training_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_module.train(stopped, quiet=True)
-    monkeypatch.undo()
+    train_until_killed(stopped)
     train_module.train(stopped, resume=True, quiet=True)
     assert_same_training(tmp_path / "straight", tmp_path / "stopped")
 

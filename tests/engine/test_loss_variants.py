@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.killed import train_until_killed
 from tests.engine.same import assert_same_training
 from tests.engine.test_distributed import PER_GROUP, SETTINGS, assert_one_training, compute, difference
 from vclr.config import Config
@@ -133,23 +134,13 @@ def test_a_group_that_lies_across_processes_is_one(make_scored: MakeConfig, tmp_
 
 
 @pytest.mark.slow
-def test_resumed_is_the_same_as_straight(make_scored: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_resumed_is_the_same_as_straight(make_scored: MakeConfig, tmp_path: Path):
     """All variants together; the training stops after the checkpoint of step three."""
     variants = [TWO, consistency(kind="contrastive", layers="all"), "train.model_ema.decay=0"]
     straight, stopped = (
         make_scored(f"train.output_dir={tmp_path}/{name}", *variants) for name in ("straight", "seed0")
     )
     train_module.train(straight, quiet=True)
-    steps, step = iter(range(5)), train_module.training_step
-
-    def step_until_killed(*arguments: Any) -> dict[str, float]:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(train_module, "training_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_module.train(stopped, quiet=True)
-    monkeypatch.undo()
+    train_until_killed(stopped)
     train_module.train(stopped, resume=True, quiet=True)
     assert_same_training(tmp_path / "straight", tmp_path / "seed0")
