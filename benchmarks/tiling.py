@@ -75,11 +75,12 @@ def main(arguments: list[str]) -> None:
         place = Tile(column * width, row * height, (column + 1) * width, (row + 1) * height)
         photo = np.asarray(folder.open(image["file_name"]).resize((width, height), Image.Resampling.BICUBIC))
         mosaic[place.top : place.bottom, place.left : place.right] = photo
+        sides = image["height"], image["width"]
         annotated += [
             Found(1.0, corners_of(mask), mask)
             for one in coco["annotations"]
             if one["image_id"] == image["id"] and not one.get("iscrowd")
-            for mask in [place_mask(encode_mask(to_mask(one["segmentation"], *photo_size(image))), place, size)]
+            for mask in [place_mask(encode_mask(to_mask(one["segmentation"], *sides)), place, size)]
         ]
         one_by_one += search(model, photo, mapper, place, size)
         cut = place._replace(left=place.left + options.strip)
@@ -99,22 +100,16 @@ def main(arguments: list[str]) -> None:
         print(f"  detections that the photos give without their strip: {share(uncut, again, score)}", flush=True)
 
 
-def photo_size(image: Json) -> Size:
-    """Return the height and width of an image of a json."""
-    return int(image["height"]), int(image["width"])
-
-
 def search(model: Detector, photo: np.ndarray, mapper: TestMapperConfig, place: Tile, size: Size) -> list[Found]:
     """Find the objects of a photo, as objects of the mosaic."""
     found = predict_samples(model, [make_test_sample(Image.fromarray(photo), mapper)], MaskForm.ENCODED)[0]
-    placed = [place_mask(mask, place, size) for mask in found.encoded_masks or ()]
     corner = np.array([place.left, place.top] * 2)
-    objects = zip(found.scores, found.boxes, placed, strict=True)
-    return [Found(float(score), box + corner, mask) for score, box, mask in objects if coco_mask.area(mask)]
+    placed = [Found(one.score, one.box + corner, place_mask(one.mask, place, size)) for one in as_found(found)]
+    return [one for one in placed if coco_mask.area(one.mask)]
 
 
 def as_found(found: Predictions) -> list[Found]:
-    """Return the objects of the whole mosaic."""
+    """Return the objects that were found, one by one."""
     objects = zip(found.scores, found.boxes, found.encoded_masks or (), strict=True)
     return [Found(float(score), box, mask) for score, box, mask in objects]
 

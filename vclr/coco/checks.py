@@ -158,6 +158,11 @@ def is_finite_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
+def is_proposal(annotation: Json) -> bool:
+    """Tell whether an annotation is an object proposal: these have a score."""
+    return is_finite_number(annotation.get("score"))
+
+
 def say_twin(value: int | str, known: Collection[Any]) -> str:
     """Say that an unknown id is known as the other type, text or number; return an empty string if it is not."""
     if isinstance(value, str):

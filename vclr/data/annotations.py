@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from vclr.coco.annotations import Json, open_images
-from vclr.coco.checks import is_finite_number
+from vclr.coco.checks import is_proposal
 from vclr.coco.file import open_coco
 from vclr.coco.unusable import remove_unusable_polygons
 from vclr.config import DataSetConfig, ProposalsConfig
@@ -56,11 +56,11 @@ def load_annotations(
         len(coco.annotations), -1, dtype=np.int64
     )  # the place of an annotation's image; -1 if it is left out
     boxes = array("d")  # four numbers per annotation
-    is_proposal = np.zeros(len(coco.annotations), dtype=bool)
+    are_proposals = np.zeros(len(coco.annotations), dtype=bool)
     for number, annotation in enumerate(coco.read_annotations()):
         is_kept = checks.check_annotation(number, annotation).is_kept
         if proposals.only:
-            is_proposal[number] = is_finite_number(annotation.get("score"))
+            are_proposals[number] = is_proposal(annotation)
         if data_set.proposals:
             refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
@@ -73,7 +73,7 @@ def load_annotations(
     if not entries:
         raise UserError(f"{data_set.annotations}: holds no image with an object")
     if proposals.only:
-        counts, by_image = _group(np.where(is_proposal, owners, -1), len(coco.images))
+        counts, by_image = _group(np.where(are_proposals, owners, -1), len(coco.images))
     added: dict[int | str, list[msgspec.Raw]] = {}
     if data_set.proposals:
         rows = np.array(boxes).reshape(-1, 4)

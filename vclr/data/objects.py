@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vclr.coco.annotations import Json, bbox_corners, outlines, to_mask
-from vclr.coco.checks import is_finite_number
+from vclr.coco.checks import is_proposal
 from vclr.data.masks import ObjectMasks, crop_mask, draw_polygons, join_masks
 from vclr.data.polygons import Polygons
 from vclr.data.transforms import Geometry
@@ -65,8 +65,7 @@ class Objects:
                 owners.append(number)
         points = np.array(coordinates, dtype=np.float64).reshape(-1, 2)
         shapes = Polygons(points, np.array(lengths, dtype=np.int64), np.array(owners, dtype=np.int64))
-        is_proposal = np.array([is_finite_number(item.get("score")) for item in annotations], dtype=np.bool_)
-        return cls(corners, shapes, rles, is_proposal)
+        return cls(corners, shapes, rles, np.array([*map(is_proposal, annotations)], dtype=np.bool_))
 
     def move(self, geometry: Geometry, size: Size) -> tuple[Tensor, ObjectMasks, np.ndarray]:
         """Transform the objects of an image of (height, width) `size`, and drop those outside the crop.

@@ -182,9 +182,8 @@ class TrainState:
             "rng": {"seed": self.config.train.seed, "iteration": self.iteration},
             "iteration": self.iteration,
             "reference": self.reference,
-            "config": dump_config(
-                redact_config(with_architecture(self.config, architecture))
-            ),  # checkpoints are given away
+            # Without secrets: checkpoints are given away.
+            "config": dump_config(redact_config(with_architecture(self.config, architecture))),
         }
 
     def load_state_dict(self, checkpoint: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_K, find_split_file
-from vclr.coco.checks import Json, is_finite_number
+from vclr.coco.checks import Json, is_proposal
 from vclr.coco.record import read_split_record
 from vclr.config import DataSetConfig
 from vclr.errors import UsageError
@@ -57,7 +57,7 @@ def refuse_scored(setting: str, annotations: str | Path, number: int, annotation
     Raises:
         UsageError: it has one; says what to leave out.
     """
-    if is_finite_number(annotation.get("score")):
+    if is_proposal(annotation):
         entry = f"annotations[{number}] (id {annotation.get('id')}) has a `score`"
         raise second_proposals(setting, annotations, entry, "; if its annotations are none, remove their `score`")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vclr.coco.annotations import say_contents
-from vclr.coco.checks import CocoChecks, EntryError, Json, is_finite_number
+from vclr.coco.checks import CocoChecks, EntryError, Json, is_proposal
 from vclr.coco.file import CocoFile
 from vclr.coco.units import Units
 from vclr.coco.unusable import Dropped, Verdict, say_repair
@@ -228,11 +228,11 @@ def _say_unreadable(path: str | Path, position: int, text: bytes, error: Excepti
 
 
 def _see(position: int, annotation: Json, is_kept: bool) -> _Seen:
-    image_id, category_id, score = annotation["image_id"], annotation["category_id"], annotation.get("score")
+    image_id, category_id = annotation["image_id"], annotation["category_id"]
     identity = repr((image_id, category_id)).encode() + struct.pack("4d", *annotation["bbox"])
     digest = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big")
-    is_crowd, has_score = bool(annotation.get("iscrowd", 0)), is_finite_number(score)
-    return _Seen(position, annotation["id"], image_id, category_id, is_crowd, is_kept, has_score, digest)
+    is_crowd = bool(annotation.get("iscrowd", 0))
+    return _Seen(position, annotation["id"], image_id, category_id, is_crowd, is_kept, is_proposal(annotation), digest)
 
 
 def _way_of(annotation: Json) -> str:
