@@ -130,3 +130,18 @@ def test_a_loss_that_is_not_finite_leaves_the_weights(sizes: str, dtype: str, ma
     assert all(torch.equal(value, before[key]) for key, value in state.student.state_dict().items())
     assert all(parameter.grad is None for parameter in state.student.parameters())
     assert state.iteration == 0
+
+
+def test_a_step_that_the_gradient_scaler_skips_has_no_gradient_norm(make_config: MakeConfig):
+    config, batch = make_config(*PRECISIONS["float16"]), draw_batch("one size")
+    state, objective = TrainState(config, torch.device("cpu")), Objective(config.model.criterion)
+    norms = []
+    for scale in (1.0, 2.0**100, 1.0):
+        state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale})
+        before = [parameter.detach().clone() for parameter in state.student.parameters()]
+        training_step(state, batch, objective)
+        is_moved = not all(map(torch.equal, before, state.student.parameters()))
+        assert is_moved == (state.grad_norm is not None)
+        norms.append(state.grad_norm)
+    assert norms[1] is None
+    assert norms[0] is not None and norms[2] is not None

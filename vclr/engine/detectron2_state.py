@@ -57,7 +57,8 @@ class Detectron2State:
         content = _read(config, device)
         self.config = config
         self.iteration = 0
-        self.grad_norm = 0.0  # of the last step, after detectron2's clipping if that is on
+        # Of the last step, after detectron2's clipping if that is on; none if a scaler skipped the step.
+        self.grad_norm: float | None = None
         self.detector = Detectron2Detector(config, content).to(device)
         network = self.detector.network.train()
         wrapped = DistributedDataParallel(network) if world_size() > 1 else network
@@ -177,10 +178,10 @@ class Detectron2State:
         while True:
             yield self._batch
 
-    def _measure_gradient(self) -> float:
+    def _measure_gradient(self) -> float | None:
         gradients = [one.grad for one in self.detector.network.parameters() if one.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
-        return norm if math.isfinite(norm) else self.grad_norm  # a scaler skips a step that is not finite
+        return norm if math.isfinite(norm) else None
 
 
 def to_training_inputs(detector: Detectron2Detector, batch: Batch) -> list[dict[str, Any]]:

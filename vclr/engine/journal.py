@@ -121,7 +121,9 @@ class Journal:
         record = {name: total / self.count for name, total in self.sums.items()}
         seconds = (time.perf_counter() - self.since) / self.count
         speed = {"step_seconds": seconds, "images_per_second": self.batch_size / seconds}
-        record |= {"grad_norm": state.grad_norm, "lr": lr, **speed, "other_work": self.other_work.share()}
+        if state.grad_norm is not None:
+            record["grad_norm"] = state.grad_norm
+        record |= {"lr": lr, **speed, "other_work": self.other_work.share()}
         record |= sample_system() | self.missing.record()
         if not is_repeated:
             self.write("train", iteration, record)

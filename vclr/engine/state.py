@@ -31,7 +31,7 @@ class State(Protocol):
 
     config: Config
     iteration: int
-    grad_norm: float
+    grad_norm: float | None
     optimizer: torch.optim.Optimizer
 
     @property
@@ -75,7 +75,7 @@ class TrainState:
         self.scheduler = build_scheduler(self.optimizer, config.optimizer)
         self.scaler = self._new_scaler()
         self.iteration = 0
-        self.grad_norm = 0.0  # of the last step with a finite one, before clipping
+        self.grad_norm: float | None = None  # of the last step, before clipping; none if the scaler skipped the step
         # Weights of a converted training that only the reference has, of its student and its teacher; they are kept.
         self.reference: dict[str, dict[str, Tensor]] = {}
 

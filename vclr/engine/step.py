@@ -126,8 +126,7 @@ def clip_gradients_and_read(state: TrainState, losses: Losses, batch: Batch) -> 
     check_finite(read, state.iteration, batch)
     if not (state.scaler.is_enabled() or math.isfinite(total_norm)):
         raise FloatingPointError(f"iteration {state.iteration}: the gradient is not finite")
-    if math.isfinite(total_norm):
-        state.grad_norm = total_norm
+    state.grad_norm = total_norm if math.isfinite(total_norm) else None
     return read
 
 
