@@ -40,11 +40,11 @@ def save_config(folder: Path, kind: str, **settings: Any) -> Path:
     return folder
 
 
-def save_model(folder: Path, kind: str) -> Any:
+def save_model(folder: Path, kind: str, seed: int = 0) -> Any:
     """Save a tiny model with weights, and return it: the whole one, not that of a backbone."""
     from transformers import AutoConfig, AutoModel
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = AutoModel.from_config(AutoConfig.for_model(kind, **TINY[kind]))
     model.save_pretrained(folder)
     return model.eval()

@@ -20,7 +20,7 @@ import torch
 
 from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
 from vclr.file_names import say_nearest
-from vclr.files import sha256
+from vclr.files import model_files, sha256
 
 # The classes of transformers that open a model of each kind, and what prepares its input.
 KINDS = {
@@ -103,11 +103,10 @@ def is_folder(source: str) -> bool:
 
 
 def hash_folder(folder: Path) -> str:
-    """Return one sha256 of the names and bytes of a folder's files, without hidden ones and those in subfolders."""
+    """Return one sha256 of the names and bytes of the files of a folder that holds a model."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.is_file() and not path.name.startswith(".") and path.name != "manifest.json":
-            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    for path in model_files(folder):
+        digest.update(f"{path.name} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

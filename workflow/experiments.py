@@ -18,6 +18,7 @@ from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.errors import UsageError
 from vclr.evaluation import provenance
+from vclr.files import model_files
 from vclr.image_folders.open import each_folder
 from vclr.views.choice import drawn_views
 from workflow import mistakes, self_training
@@ -89,7 +90,7 @@ class Experiments:
         return [f"/{name}" for name in self.read(experiment).evaluation.protocols] or [""]
 
     def training_inputs(self, experiment: str, seed: str = "0") -> list[str]:
-        """List the files that a training reads: annotations, images, views, object proposals, first weights.
+        """List the files that a training reads: annotations, images, views, object proposals, first weights, backbone.
 
         The test set is among them if the training evaluates on its way. Paths may name the seed (`${train.seed}`).
         """
@@ -98,6 +99,7 @@ class Experiments:
         files = self._sources_of(data)
         files += [self._origins.view_source(folder) for folder in _drawn_folders(config).values()]
         files += [path for path in (data.proposals, config.train.init_checkpoint) if path]
+        files += _backbone_files(config)
         if evaluates_while_training(config):
             files += self.evaluation_inputs(experiment, "")
         return sorted(set(files))
@@ -197,6 +199,12 @@ def _drawn_folders(config: Config) -> dict[str, str]:
     data = data_sets.training_set(config)
     drawn = drawn_views(config.views, data)
     return {view: folder for view, folder in data.views.items() if view in drawn}
+
+
+def _backbone_files(config: Config) -> list[str]:
+    """List the files of the folder that the backbone comes from; none for a model of the hub."""
+    source = config.model.backbone.source
+    return [str(path) for path in model_files(Path(source))] if source and Path(source).is_dir() else []
 
 
 def _paths_of(data_set: DataSetConfig) -> list[str]:

@@ -18,7 +18,7 @@ from vclr.data.objects import Objects
 from vclr.data.packed import PackedList
 from vclr.data.samples import TrainingSamples
 from vclr.data.transforms import draw_training_geometry
-from vclr.errors import UserError
+from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
 from vclr.generate.random_scenes import random_target
 
@@ -79,13 +79,23 @@ def test_proposals_of_a_file_are_flagged_in_every_batch(make_config: MakeConfig,
 
 
 @pytest.mark.parametrize("setting", ["two_losses.enabled=True", "consistency.objects=proposals"])
-def test_settings_that_tell_them_apart_need_both(setting: str, make_config: MakeConfig, proposals: Path):
-    with pytest.raises(UserError, match=f"{setting}: has no effect without object proposals"):
+def test_settings_that_tell_them_apart_need_both(
+    setting: str, make_config: MakeConfig, proposals: Path, tmp_path: Path
+):
+    with pytest.raises(UserError, match=rf"{setting}: .*holds no object proposal \(with a `score`\)"):
         TrainingSamples(make_config(f"model.criterion.{setting}"))
     both = f"model.criterion.{setting}", f"data.train.proposals={proposals}"
     assert len(TrainingSamples(make_config(*both)))
-    with pytest.raises(UserError, match=f"{setting}: needs annotations beside object proposals"):
-        TrainingSamples(make_config(*both, "proposals.only=True"))
+    with pytest.raises(UsageError, match=f"{setting}: needs annotations beside object proposals"):
+        make_config(*both, "proposals.only=True")
+    config = make_config(f"model.criterion.{setting}")
+    coco = read_json(config.data.train.annotations)
+    for annotation in coco["annotations"]:
+        annotation["score"] = 0.5
+    config.data.train.annotations = str(tmp_path / "scored.json")
+    write_json(tmp_path / "scored.json", coco)
+    with pytest.raises(UserError, match=rf"{setting}: .*scored\.json holds object proposals alone; name"):
+        TrainingSamples(config)
 
 
 def test_targets_keep_their_flags():

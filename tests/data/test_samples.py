@@ -319,6 +319,10 @@ def test_proposals_alone_need_some(own_data: MakeConfig, make_config: MakeConfig
     for names in ("known_voc_classes_train2017", "toy_train"):  # said when a training is planned
         with pytest.raises(UsageError, match=says):
             check_names(load_config(None, [f"dataloader.train.dataset.names={names}", "proposals.only=True"]))
+        for setting in ("two_losses.enabled=True", "consistency.objects=proposals"):
+            apart = f"model.criterion.{setting}"
+            with pytest.raises(UsageError, match=rf"^{apart}: .*\.json holds no object proposal"):
+                check_names(load_config(None, [f"dataloader.train.dataset.names={names}", apart]))
     check_names(load_config(None, ["proposals.only=True"]))
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)])
     config = own_data(lambda _: None, f"data.train.proposals={path}", "proposals.only=True", "proposals.top_k=0")

@@ -13,7 +13,7 @@ from vclr.config import CriterionConfig
 from vclr.config.model import WeightDict
 from vclr.losses import criterion as criterion_module
 from vclr.losses.criterion import Criterion
-from vclr.losses.denoising import denoising_losses
+from vclr.losses.denoising import compare_denoised
 from vclr.losses.functional import dice_loss, giou_loss, mask_loss
 from vclr.ops.points import sample_at_points
 from vclr.structures import Outputs
@@ -42,7 +42,7 @@ def draw(with_masks: bool = True, num_places: int = PLACES) -> tuple[Outputs, li
 
 def compute(denoised: Outputs, features: list[torch.Tensor], targets=TARGETS) -> dict[str, torch.Tensor]:
     generators = [torch.Generator().manual_seed(number) for number in range(len(targets))]
-    return denoising_losses(CRITERION, denoised, features, targets, 2.5, generators)
+    return compare_denoised(CRITERION, denoised, features, targets, 2.5, generators)
 
 
 def plain(layer: Outputs, features: list[torch.Tensor], points: torch.Tensor) -> dict[str, float]:

@@ -232,6 +232,29 @@ def test_a_hub_that_cannot_be_reached_is_one_line_at_once(tmp_path: Path, monkey
     assert "\n" not in str(error.value)
 
 
+def test_a_revision_of_a_hub_model_is_its_own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two commits in the hub's cache, with nothing but the cache to ask."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    kept, commits = tmp_path / "models--someone--tiny", {"main": "a" * 40, "older": "b" * 40}
+    for seed, (branch, commit) in enumerate(commits.items()):
+        save_model(kept / "snapshots" / commit, "convnext", seed)
+        (kept / "refs").mkdir(exist_ok=True)
+        (kept / "refs" / branch).write_text(commit)
+
+    def first_weight(revision: str) -> torch.Tensor:
+        source = BackboneConfig(name="transformers", source="someone/tiny", revision=revision)
+        return next(Backbone(source, 8).body.parameters())
+
+    assert torch.equal(first_weight(""), first_weight(commits["main"]))
+    assert torch.equal(first_weight("older"), first_weight(commits["older"]))
+    assert not torch.equal(first_weight(""), first_weight("older"))
+    with pytest.raises(UserError, match=r"^someone/tiny: no such folder, and the hub gave no model"):
+        first_weight("newer")
+    with pytest.raises(UsageError, match=r"^model\.backbone\.revision=main: .* is a folder, which has none; leave it"):
+        Backbone(settings_of(save_config(tmp_path / "own", "swin", **TINY["swin"]), revision="main"), 8)
+
+
 def test_without_the_extra_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError, match=r"transformers, which is not installed; pip install 'vclr\[backbones\]'"):
@@ -242,6 +265,7 @@ def test_without_the_extra_one_line_says_how_to_install_it(tmp_path: Path, monke
     ("overrides", "says"),
     [
         (["model.backbone.source=x"], r"source=x: has no effect on model.backbone.name=resnet"),
+        (["model.backbone.revision=main"], r"revision=main: has no effect on model.backbone.name=resnet"),
         (["model.backbone.drop_path=0.1"], r"drop_path=0.1: has no effect on model.backbone.name=resnet"),
         (["optimizer.layer_decay=0.9"], r"optimizer.layer_decay=0.9: has no effect on a resnet"),
         (["model.backbone.freeze_at=6"], r"model.backbone.freeze_at=6: must be from 0 to 5"),

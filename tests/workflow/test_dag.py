@@ -406,6 +406,19 @@ def test_only_first_weights_that_are_named_are_fetched(checkout, experiment: str
     assert len(re.findall(rf"vclr launch .*{re.escape(override)}", output)) == 1
 
 
+def test_another_backbone_in_the_same_folder_trains_again(checkout):
+    backbone = {"name": "transformers", "source": "backbone", "depth": 50, "norm": "FrozenBN"}
+    backbone |= {"stem_out_channels": 64, "res2_out_channels": 256}
+    change_experiment(checkout, "demo_baseline", f"model: {json.dumps({'backbone': backbone})}")
+    checkout.write("backbone/config.json", "{}")
+    checkout.write("backbone/model.safetensors", "weights")
+    targets = ("all", "--config", "experiments=[demo_baseline]", "compare=[]", "untrained=[]")
+    checkout.finish(*targets)
+    assert checkout.plan(*targets) == {}
+    checkout.write("backbone/model.safetensors", "others")
+    assert checkout.plan(*targets)["train"] == 1
+
+
 GRAPH = "dataloader.train.dataset.names=openworld_voc_classes_train2017_graph"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.shared import PHOTOS
 
-ITERATIONS = 150
+ITERATIONS = 75
 
 
 @pytest.mark.slow

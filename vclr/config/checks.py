@@ -15,7 +15,7 @@ from vclr.config.tree import Config
 from vclr.errors import UsageError, nearest
 
 OF_RESNET = ("depth", "norm", "stem_out_channels", "stem_pool", "res2_out_channels")
-OF_TRANSFORMERS = ("source", "drop_path")
+OF_TRANSFORMERS = ("source", "revision", "drop_path")
 MAX_RESNET_FREEZE = 5  # the stem and four stages
 
 
@@ -37,6 +37,7 @@ def check_values(config: Config) -> None:
     _check_teacher(config)
     _check_two_losses(config.model.criterion.two_losses)
     _check_consistency(config)
+    _check_kinds(config)
     _check_best(config)
     _check_folders(config)
     _check_group_size(config.dataloader.train)
@@ -150,6 +151,12 @@ def _check_consistency(config: Config) -> None:
             raise UsageError(f"{key}.layers=all: needs {key}.features=queries; the memory is that of one layer")
         if config.compat.padding:
             raise UsageError(f"{key}.features=memory: needs compat.padding=False")
+
+
+def _check_kinds(config: Config) -> None:
+    """Check that annotations train beside object proposals if a setting tells the two apart."""
+    if config.proposals.only and (apart := config.model.criterion.tells_apart()):
+        raise UsageError(f"{apart}: needs annotations beside object proposals; set proposals.only=False")
 
 
 def _check_best(config: Config) -> None:

@@ -33,6 +33,9 @@ class BackboneConfig:
         "hub. Without weights in the folder, training starts from random ones.",
         before="",
     )
+    revision: str = setting(
+        "", "For a `source` on the hub: its branch, tag or commit; empty is the main branch.", before=""
+    )
     drop_path: float = setting(
         0.0,
         "For `transformers`: probability of leaving out a residual branch (stochastic depth). It rises from 0 in the "

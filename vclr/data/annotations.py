@@ -84,7 +84,7 @@ def load_annotations(
             added.setdefault(image_id, []).append(text)
     if proposals.only:
         if not added and not counts.any():
-            raise no_proposals(data_set)
+            raise no_proposals("proposals.only=True", data_set)
         kept = [place for place in kept if counts[place] or coco.images[place]["id"] in added or not filter_empty]
         entries = [coco.images[place] for place in kept]
     texts = (

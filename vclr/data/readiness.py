@@ -90,8 +90,9 @@ def check_names(config: Config) -> CocoFile | None:
     """Check the names in an experiment, as far as the existing data allows; return the test set if that needed it.
 
     Raises:
-        UsageError: a view, data set or protocol is unknown (names the nearest), or proposals would be added twice; or a
-            setting has no effect on the model of detectron2 that the experiment names, or there is no such model.
+        UsageError: a view, data set or protocol is unknown (names the nearest); proposals would be added twice, or are
+            needed and not there; a setting has no effect on the model of detectron2 that the experiment names, or there
+            is no such model.
         UserError: the test set lacks a class of `evaluation.groups`, or detectron2 is needed and not installed.
     """
     check_training(config)
@@ -101,8 +102,8 @@ def check_names(config: Config) -> CocoFile | None:
     check_view_names(config.views, train)
     if train.proposals:
         refuse_second_proposals(f"data.train.proposals={train.proposals}", train.annotations)
-    if config.proposals.only:
-        refuse_no_proposals(train)
+    if setting := "proposals.only=True" if config.proposals.only else config.model.criterion.tells_apart():
+        refuse_no_proposals(setting, train)
     tested = _open_test_set(config) if evaluated_groups(config) else None
     if tested:
         check_groups(config, tested.head["categories"])

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from vclr.catalog.losses import teacher_losses
 from vclr.catalog.views import NATURAL
 from vclr.coco.annotations import open_checked
-from vclr.config import Config, TestMapperConfig
+from vclr.config import Config, DataSetConfig, TestMapperConfig
 from vclr.data.annotations import load_objects
 from vclr.data.data_sets import may_have_masks, missing_files, test_set, training_set
 from vclr.data.images import ImageList
@@ -25,6 +25,7 @@ from vclr.data.objects import Objects
 from vclr.data.photos_only import say_photos_only
 from vclr.data.transforms import draw_training_geometry, test_geometry
 from vclr.errors import UserError
+from vclr.splits.with_proposals import no_proposals
 from vclr.structures import Target
 from vclr.views.cost import say_costs
 from vclr.views.draws import Draw
@@ -125,7 +126,7 @@ class TrainingSamples(Dataset[Sample]):
         filter_empty = config.dataloader.train.dataset.filter_empty
         entries, self.objects = load_objects(data_set, filter_empty, config.proposals)
         if apart := config.model.criterion.tells_apart():
-            _refuse_one_kind(apart, self.objects)
+            _refuse_one_kind(apart, self.objects, data_set)
         self.images = ImageList(data_set.images, entries)
         self.mapper = config.dataloader.train.mapper
         self.views = ViewReader(data_set, config.views, self.images.file_names)
@@ -179,20 +180,16 @@ class TrainingSamples(Dataset[Sample]):
         return self.views.teacher.draw(np.random.default_rng([self.seed, epoch, index, OF_TEACHER]), index)
 
 
-def _refuse_one_kind(setting: str, objects: Sequence[Objects]) -> None:
+def _refuse_one_kind(setting: str, objects: Sequence[Objects], data_set: DataSetConfig) -> None:
     """Refuse a setting that tells annotations and object proposals apart, if all objects are of one kind.
 
     Without annotations, two losses would even train every query as background in one of them.
     """
     if not any(of_image.is_proposal.any() for of_image in objects):
-        raise UserError(
-            f"{setting}: has no effect without object proposals, and the training set has none; name some with "
-            "data.train.proposals (among annotations, those with a `score` are proposals)"
-        )
+        raise no_proposals(setting, data_set)
     if all(of_image.is_proposal.all() for of_image in objects):
         raise UserError(
-            f"{setting}: needs annotations beside object proposals, and the training set has none; set "
-            "proposals.only=False, or name annotations without a `score`"
+            f"{setting}: {data_set.annotations} holds object proposals alone; name annotations without a `score` too"
         )
 
 

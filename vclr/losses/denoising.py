@@ -10,7 +10,7 @@ from vclr.losses.matcher import match_in_order
 from vclr.structures import MaskFeatures, Outputs, Target
 
 
-def denoising_losses(
+def compare_denoised(
     criterion: Criterion,
     denoised: Outputs,
     mask_features: MaskFeatures | None,

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vclr.catalog.losses import denoising_losses as denoising_weights
-from vclr.catalog.losses import teacher_losses
+from vclr.catalog.losses import denoising_losses, teacher_losses
 from vclr.config import ConsistencyConfig, CriterionConfig
 from vclr.losses.consistency import consistency_loss
 from vclr.losses.consistency_variant import ConsistencyVariant, Kinds, Matchings, Share, alone
 from vclr.losses.criterion import Criterion, Generators, Losses
-from vclr.losses.denoising import denoising_losses
+from vclr.losses.denoising import compare_denoised
 from vclr.losses.matcher import Matching
 from vclr.ops.constants import upload
 from vclr.structures import Outputs, Target
@@ -83,7 +82,7 @@ class Objective:
             self.variant, self.variant_weight = ConsistencyVariant(config.consistency), weights["loss_consistency"]
         self.teacher_driven = [(name, weights[name], TEACHER_LOSSES[name]) for name in names]
         self.tells_apart = bool(config.tells_apart())
-        self.denoises = bool(denoising_weights(weights))
+        self.denoises = bool(denoising_losses(weights))
         self.parts = [Part(None)]
         if (two := config.two_losses).enabled:
             both = Part(False, two.annotations), Part(True, two.proposals, "_proposals")
@@ -152,7 +151,7 @@ class Objective:
             losses |= of_part
         if (denoised := student.denoising) is not None:
             features = student.mask_features
-            losses |= denoising_losses(self.detection, denoised, features, targets, divisors.boxes[-1], generators)
+            losses |= compare_denoised(self.detection, denoised, features, targets, divisors.boxes[-1], generators)
         for name, weight, loss in self.teacher_driven:
             assert teacher is not None  # callers ask needs_teacher
             of_groups = [

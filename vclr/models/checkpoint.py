@@ -23,6 +23,7 @@ from vclr.models.optimizer_state import FLOATS, check_moments, check_rates
 POSITION = ("optimizer", "scheduler", "loader", "rng", "iteration")  # the position of a training, beside its weights
 OWN = ("loader", "rng")  # keys that no other program writes
 MARK = "detectron2"  # in a checkpoint of a model of detectron2: its configuration, as YAML
+DENOISING = "; it belongs to denoising queries (model.dn_number and a weight above 0 of a loss *_dn)"
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
@@ -111,7 +112,7 @@ def check_fit(content: Mapping[str, Any], model: Detector, name: str) -> None:
         for key in (*expected.keys(), *given.keys()):
             if key not in given or key not in expected:
                 which = "is missing" if key in expected else "is not of its model"
-                raise UserError(f"{where}: {key} {which}")
+                raise UserError(f"{where}: {key} {which}{DENOISING if key.startswith('label_embed.') else ''}")
         for key, tensor in expected.items():
             if given[key].shape != tensor.shape or given[key].dtype != tensor.dtype:
                 raise UserError(f"{where}: {key} is {_describe(given[key])}, not {_describe(tensor)}")

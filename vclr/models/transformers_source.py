@@ -45,7 +45,7 @@ def open_body(config: BackboneConfig) -> nn.Module:
     With `config.architecture`, as checkpoints have it, the source is not read and the weights are random.
 
     Raises:
-        UsageError: transformers is not installed, or the model has no drop path.
+        UsageError: transformers is not installed, the model has no drop path, or a folder has a revision.
         UserError: there is no such model, the hub does not answer, or vclr does not know models of its kind.
     """
     transformers = import_transformers(EXTRA)
@@ -54,7 +54,14 @@ def open_body(config: BackboneConfig) -> nn.Module:
         return _build(transformers, _prepare(own, config, "model.backbone.architecture"))
     source = config.source
     is_local = is_folder(source)
-    places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local or not _must_ask_hub(source)}
+    places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
+    if not is_local:
+        places["revision"] = config.revision or "main"
+        places["local_files_only"] = not _must_ask_hub(source, places["revision"])
+    elif config.revision:
+        raise UsageError(
+            f"model.backbone.revision={config.revision}: {source} is a folder, which has none; leave it out"
+        )
     with explaining(source, "features", is_local):
         own = transformers.AutoConfig.from_pretrained(source, **places)
         own = _prepare(own, config, source)
@@ -126,23 +133,25 @@ def _build(transformers: Any, own: Any) -> nn.Module:
     return body.float().train()
 
 
-def _must_ask_hub(source: str) -> bool:
-    """Tell whether the hub's cache lacks a model. Without a network this fails at once; transformers would try again.
+def _must_ask_hub(source: str, revision: str) -> bool:
+    """Tell whether the hub's cache lacks a revision of a model.
+
+    Without a network this fails at once; transformers would try again.
 
     Raises:
-        UserError: the hub does not answer, or has no such model.
+        UserError: the hub does not answer, or has no such model or revision.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(source, local_files_only=True))
+        folder = Path(snapshot_download(source, revision=revision, local_files_only=True))
         if (folder / "config.json").is_file() and any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
             return False
     except LocalEntryNotFoundError:
         pass
     with explaining(source, "features", is_local=False):
-        HfApi().model_info(source, timeout=HUB_SECONDS)
+        HfApi().model_info(source, revision=revision, timeout=HUB_SECONDS)
     return True
 
 

@@ -33,22 +33,26 @@ def refuse_second_proposals(setting: str, annotations: str | Path) -> None:
             raise second_proposals(setting, annotations, f"those of {source.file}")
 
 
-def refuse_no_proposals(data_set: DataSetConfig) -> None:
-    """Refuse to train on proposals alone where there are none, as far as the names of the files tell.
+def refuse_no_proposals(setting: str, data_set: DataSetConfig) -> None:
+    """Refuse a training set without proposals, as far as the names of its files tell.
+
+    Args:
+        setting: what needs proposals, for the error.
+        data_set: the training set.
 
     Raises:
         UsageError: there are none; says what to set.
     """
     found = find_split_file(data_set.annotations)
     if found and not found.top_k and Path(data_set.annotations).name not in PUBLISHED_TOP_K and not data_set.proposals:
-        raise no_proposals(data_set)
+        raise no_proposals(setting, data_set)
 
 
-def no_proposals(data_set: DataSetConfig) -> UsageError:
-    """Return the error of a training on proposals alone that has none."""
+def no_proposals(setting: str, data_set: DataSetConfig) -> UsageError:
+    """Return the error of a training set without proposals for a setting that needs some."""
     named = f"data.train.proposals={data_set.proposals}: no proposal is chosen"
     asked = named if data_set.proposals else "set data.train.proposals, or name annotations with proposals"
-    return UsageError(f"proposals.only=True: {data_set.annotations} holds no object proposal (with a `score`); {asked}")
+    return UsageError(f"{setting}: {data_set.annotations} holds no object proposal (with a `score`); {asked}")
 
 
 def refuse_scored(setting: str, annotations: str | Path, number: int, annotation: Json) -> None:
