@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import repeat
 
 import torch
@@ -65,12 +66,15 @@ class Criterion:
         if outputs.mask_features is not None:
             logits_of_masks = matched_mask_logits(list(layers.values()), matching)
             by_kind |= self.mask_losses(logits_of_masks, targets, matching, num_boxes, generators)
-        weights = self.config.weight_dict
+        return self.weigh(by_kind, layers, factor, suffix), matching
+
+    def weigh(self, by_kind: Losses, layers: Iterable[str], factor: float = 1.0, suffix: str = "") -> Losses:
+        """Multiply the losses (l,) of each kind by its weight and a factor; name each by kind, suffix and layer."""
         losses: Losses = {}
         for kind, of_layers in by_kind.items():
-            weighted = (of_layers * (factor * getattr(weights, kind))).unbind()
+            weighted = (of_layers * (factor * getattr(self.config.weight_dict, kind))).unbind()
             losses |= {f"{kind}{suffix}{layer}": value for layer, value in zip(layers, weighted, strict=True)}
-        return losses, matching
+        return losses
 
     def _match(self, logits: Tensor, boxes: Tensor, targets: list[Target], teacher: Outputs | None) -> Matching:
         if teacher is not None:

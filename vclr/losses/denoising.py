@@ -47,12 +47,10 @@ def compare_denoised(
         embeds = _groups_as_layers(vectors).flatten(1, 2)[:, matching.queries[0]]
         of_images = mask_logits(embeds, mask_features, matching.num_pairs)
         by_kind |= criterion.mask_losses(of_images, targets, matching, num_boxes * num_groups, generators)
-    weights = criterion.config.weight_dict
-    losses: Losses = {}
-    for kind, values in by_kind.items():
-        of_layers = values.unflatten(0, (len(layers), num_groups)).sum(1) * getattr(weights, f"{kind}_dn")
-        losses |= {f"{kind}_dn{suffix}": value for suffix, value in zip(layers, of_layers.unbind(), strict=True)}
-    return losses
+    of_layers = {
+        f"{kind}_dn": of_all.unflatten(0, (len(layers), num_groups)).sum(1) for kind, of_all in by_kind.items()
+    }
+    return criterion.weigh(of_layers, layers)
 
 
 def _groups_as_layers(layers: list[Tensor]) -> Tensor:
