@@ -30,7 +30,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from vclr.depth_colors import colorize_levels
-from vclr.errors import UserError
+from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
 
@@ -137,7 +137,7 @@ def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int,
         _refuse_others(path, image)
         if at_least is not None:
             image.draft("L", at_least)
-        image.load()
+        _load(path, image)
         shown = _as_rgb(path, image)
         # Pillow turns a TIFF by itself and then removes its orientation.
         turn = UPRIGHT.get(_orientation(image))
@@ -158,8 +158,9 @@ def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeade
             width, height = _tag(image, TIFF_WIDTH, width), _tag(image, TIFF_HEIGHT, height)
         if orientation in LYING:
             width, height = height, width
-        # Many cameras append a preview to a JPEG.
-        has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
+        with _naming_damage(path):
+            # Many cameras append a preview to a JPEG.
+            has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
         return ImageHeader(height, width, orientation in UPRIGHT, has_frames, orientation)
 
 
@@ -192,7 +193,7 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
             raise UserError(f"{path}: {says}")
         tiles = getattr(image, "tile", ())
         spread = SPREAD.get(tiles[0][3], 1) if tiles and isinstance(tiles[0][3], str) else 1
-        image.load()
+        _load(path, image)
         turn = UPRIGHT.get(_orientation(image))
         stored: np.ndarray = np.asarray(image if turn is None else image.transpose(turn))
         return stored.astype(np.uint16 if image.mode in (*SIXTEEN_BITS, "I") else np.uint8) // spread
@@ -247,23 +248,45 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
 @contextmanager
 def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
     """Open an image with its complete metadata in `info`; turn errors into a `UserError`."""
-    try:
-        with open(path, "rb") if data is None else io.BytesIO(data) as file:
+    with _naming_damage(path, DAMAGE), open(path, "rb") if data is None else io.BytesIO(data) as file:
+        with _naming_damage(path):
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
             except UnidentifiedImageError:
                 raise _explain_unidentified(path, file) from None
-            with image:
-                if image.format == "PNG":
-                    _read_late_metadata(image, file)
-                yield image
+        with image:
+            if image.format == "PNG":
+                _read_late_metadata(image, file)
+            yield image
+
+
+def _load(path: str | Path, image: Image.Image) -> None:
+    """Decode the pixels of an image; turn errors into a `UserError`."""
+    with _naming_damage(path):
+        image.load()
+
+
+@contextmanager
+def _naming_damage(path: str | Path, kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Turn errors of the block into a `UserError` that names the file.
+
+    Args:
+        path: the file.
+        kinds: errors that mean damage. In Pillow's own code this is any: its readers raise what they happen to meet.
+    """
+    try:
+        yield
+    except UserError:
+        raise
     except Image.DecompressionBombError:
         raise TooManyPixelsError(
             f"{path}: has more than {MAX_PIXELS // 10**6} million pixels, which would take too much memory; make it "
             "smaller, or cut it into parts"
         ) from None
-    except DAMAGE as error:
-        says = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except kinds as error:
+        if is_out_of_memory(error):
+            raise
+        says = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise UserError(f"{path}: cannot be read as an image: {says}") from None
 
 
@@ -280,7 +303,9 @@ def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
         return UnknownKindError(f"{path}: is not an image")
     if kind == "TIFF" and _has_unknown_pixels(file):
         return UnknownKindError(f"{path}: is an unsupported kind of TIFF; save it with 8 bits per channel")
-    return UserError(f"{path}: is damaged: it begins like a {kind} file, but its header cannot be read")
+    return UserError(
+        f"{path}: is damaged: it begins like {'an' if kind == 'AVIF' else 'a'} {kind} file, but its header cannot be read"
+    )
 
 
 def _has_unknown_pixels(file: IO[bytes]) -> bool:
@@ -288,7 +313,7 @@ def _has_unknown_pixels(file: IO[bytes]) -> bool:
     file.seek(0)
     try:
         TiffImagePlugin.TiffImageFile(file)
-    except DAMAGE as error:
+    except Exception as error:
         return "unknown" in str(error)  # pixel mode, or data organization
     return False
 
@@ -310,8 +335,8 @@ def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
     try:
         with Image.open(io.BytesIO(b"".join([start, *chunks, NO_PIXELS])), formats=["PNG"]) as front:
             image.info.update(front.info)
-    except DAMAGE:
-        return  # unreadable metadata is ignored
+    except Exception:  # unreadable metadata is ignored
+        return
 
 
 def _late_metadata(file: IO[bytes]) -> Iterator[bytes]:
@@ -341,10 +366,12 @@ def _orientation(image: Image.Image) -> int:
 
 def _refuse_others(path: str | Path, image: Image.Image) -> None:
     """Raise if the meaning of an image's kind of pixels is uncertain."""
-    bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
-    if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow reads these as bytes
+    with _naming_damage(path):
+        bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
+        is_wide_planar = is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1
+        is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and bits <= 16
+    if is_wide_planar:  # Pillow reads these as bytes
         raise UnknownKindError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
-    is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and _tag(image, TIFF_BITS, 8) <= 16
     is_read = image.mode in (*EIGHT_BITS, *SIXTEEN_BITS) or (image.mode == "I" and image.format in SCALED_TO_16_BITS)
     if is_signed or not is_read:
         kinds = {"I": "32 bits per channel", "F": "floating-point pixels"}
