@@ -27,12 +27,13 @@ from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from vclr.depth_colors import colorize_levels
 from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
+from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse_many_scans
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 # Photos of these formats are refused by name: from a folder, they are not left out in silence.
@@ -79,9 +80,7 @@ TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 256, 
 TIFF_SAMPLES, TIFF_PLANES, SEPARATE = 277, 284, 2
 WHITE_IS_ZERO, SIGNED = 0, 2
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-MAX_METADATA = 1 << 24  # bytes
 NO_PIXELS = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError, Warning)
@@ -246,9 +245,10 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
 
 
 @contextmanager
-def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
+def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[ImageFile.ImageFile]:
     """Open an image with its complete metadata in `info`; turn errors into a `UserError`."""
     with _naming_damage(path, DAMAGE), open(path, "rb") if data is None else io.BytesIO(data) as file:
+        refuse_excess(path, file)
         with _naming_damage(path):
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
@@ -260,9 +260,11 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Im
             yield image
 
 
-def _load(path: str | Path, image: Image.Image) -> None:
+def _load(path: str | Path, image: ImageFile.ImageFile) -> None:
     """Decode the pixels of an image; turn errors into a `UserError`."""
     with _naming_damage(path):
+        if image.format in ("JPEG", "MPO") and image.fp is not None:
+            refuse_many_scans(path, image.fp)
         image.load()
 
 
@@ -303,9 +305,8 @@ def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
         return UnknownKindError(f"{path}: is not an image")
     if kind == "TIFF" and _has_unknown_pixels(file):
         return UnknownKindError(f"{path}: is an unsupported kind of TIFF; save it with 8 bits per channel")
-    return UserError(
-        f"{path}: is damaged: it begins like {'an' if kind == 'AVIF' else 'a'} {kind} file, but its header cannot be read"
-    )
+    begins = f"it begins like {'an' if kind == 'AVIF' else 'a'} {kind} file"
+    return UserError(f"{path}: is damaged: {begins}, but its header cannot be read")
 
 
 def _has_unknown_pixels(file: IO[bytes]) -> bool:
@@ -341,17 +342,12 @@ def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
 
 def _late_metadata(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the metadata chunks after a PNG's pixels."""
-    file.seek(len(PNG_SIGNATURE))
     is_late = False
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            return
-        is_late |= kind == b"IDAT"
-        if is_late and kind in PNG_METADATA and length <= MAX_METADATA:
-            yield head + file.read(length + 4)
-        else:
-            file.seek(length + 4, io.SEEK_CUR)
+    for chunk in png_chunks(file):
+        is_late |= chunk.kind == b"IDAT"
+        if is_late and chunk.kind in PNG_METADATA:
+            file.seek(chunk.start - 8)
+            yield file.read(chunk.length + 12)
 
 
 def _orientation(image: Image.Image) -> int:
