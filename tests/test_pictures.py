@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import zlib
@@ -15,6 +16,9 @@ from tests.png_files import chunk, insert_chunk, write_gray_png
 from vclr.errors import UserError
 from vclr.pictures import (
     IMAGE_SUFFIXES,
+    MAX_PIXELS_OF,
+    STRIP_PIXELS,
+    TooManyPixelsError,
     list_images,
     open_image,
     read_image,
@@ -182,6 +186,18 @@ def test_program_that_calls_itself_a_picture_is_not_started(tmp_path: Path):
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("kind", "before_size"), [("JPEG2000", b"ihdr"), ("AVIF", b"ispe\0\0\0\0")])
+def test_photo_that_needs_much_memory_to_decode_is_refused_from_fewer_pixels_on(kind: str, before_size: bytes):
+    assert kind in MAX_PIXELS_OF
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, kind)
+    size, large = before_size + struct.pack(">II", 64, 64), before_size + struct.pack(">II", 12001, 10000)
+    assert size in file.getvalue()
+    with pytest.raises(TooManyPixelsError, match="a: has more than 120 million pixels"):
+        read_image_header("a", file.getvalue().replace(size, large))
+
+
 # --- orientation -----------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +250,29 @@ def test_header_has_the_size_that_the_image_is_read_with(tmp_path: Path, suffix:
     data = path.read_bytes()
     assert read_image_header("packed.png", data) == header
     assert np.array_equal(np.asarray(open_image("packed.png", data)), picture)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_large_picture_is_as_a_whole_what_its_strips_are(mode: str, orientation: int):
+    size = (1000, 2 * STRIP_PIXELS // 1000 + 7)
+    colors = Image.effect_mandelbrot(size, (-1.6, -1.1, 0.7, 1.2), 50)
+    bands = colors, colors.transpose(Image.Transpose.ROTATE_180), Image.linear_gradient("L").resize(size)
+    wide = Image.fromarray(np.asarray(colors).astype(np.uint16) * 256)
+    picture = wide if mode == "I;16" else Image.merge("RGB", bands).convert(mode)
+    if "A" in mode:
+        picture.putalpha(Image.radial_gradient("L").resize(size))
+        picture.paste(0, (0, 0, 1000, 1500))  # the whole first strip is transparent
+    file = io.BytesIO()
+    picture.save(file, "TIFF" if mode == "CMYK" else "PNG", compress_level=1, exif=exif_of(orientation))
+    if "A" in mode:
+        rgba = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", size, "white"), rgba)
+    expected = (Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)) if mode == "I;16" else picture).convert(
+        "RGB"
+    )
+    expected.info["exif"] = exif_of(orientation).tobytes()
+    assert np.array_equal(np.asarray(open_image("a", file.getvalue())), np.asarray(ImageOps.exif_transpose(expected)))
 
 
 def test_gray_of_16_bits_is_turned_too(tmp_path: Path):

@@ -74,6 +74,9 @@ UPRIGHT = {  # EXIF orientation -> transposition that turns the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 LYING = range(5, 9)  # those of them that exchange height and width
+FROM_THE_END = (3, 4, 6, 7)  # those that bring the first rows to the end
+STRIP_PIXELS = 1 << 20  # that are converted at once
+LARGE_READERS = ("WEBP", "AVIF")  # formats whose readers hold a picture of their own
 
 # Tags of a TIFF.
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 256, 257, 258, 262, 339
@@ -89,6 +92,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF
+# needs another picture for film grain.
+MAX_PIXELS_OF = {"JPEG2000": 120_000_000, "AVIF": 120_000_000}
 
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
@@ -96,7 +102,7 @@ for module in FORMATS.values():
 
 
 class TooManyPixelsError(UserError):
-    """Report an image whose header names more than `MAX_PIXELS` pixels; they were not decoded."""
+    """Report an image whose header names more pixels than memory suffices for; they were not decoded."""
 
 
 class UnknownKindError(UserError):
@@ -137,10 +143,7 @@ def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int,
         if at_least is not None:
             image.draft("L", at_least)
         _load(path, image)
-        shown = _as_rgb(path, image)
-        # Pillow turns a TIFF by itself and then removes its orientation.
-        turn = UPRIGHT.get(_orientation(image))
-        return shown if turn is None else shown.transpose(turn)
+        return _upright_rgb(path, image)
 
 
 def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeader:
@@ -255,6 +258,8 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[ImageFil
             except UnidentifiedImageError:
                 raise _explain_unidentified(path, file) from None
         with image:
+            if image.width * image.height > (most := MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)):
+                raise _too_many_pixels(path, most)
             if image.format == "PNG":
                 _read_late_metadata(image, file)
             yield image
@@ -281,15 +286,17 @@ def _naming_damage(path: str | Path, kinds: tuple[type[Exception], ...] = (Excep
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise TooManyPixelsError(
-            f"{path}: has more than {MAX_PIXELS // 10**6} million pixels, which would take too much memory; make it "
-            "smaller, or cut it into parts"
-        ) from None
+        raise _too_many_pixels(path, MAX_PIXELS) from None
     except kinds as error:
         if is_out_of_memory(error):
             raise
         says = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise UserError(f"{path}: cannot be read as an image: {says}") from None
+
+
+def _too_many_pixels(path: str | Path, most: int) -> TooManyPixelsError:
+    says = f"has more than {most // 10**6} million pixels, which would take too much memory"
+    return TooManyPixelsError(f"{path}: {says}; make it smaller, or cut it into parts")
 
 
 def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
@@ -381,30 +388,56 @@ def _tag(image: Image.Image, tag: int, otherwise: int) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _as_rgb(path: str | Path, image: Image.Image) -> Image.Image:
-    """Return a loaded image as RGB, not yet turned."""
-    key = image.info.get("transparency")
-    if image.mode in (*SIXTEEN_BITS, "I"):
-        if image.format == "PNG" and INVERSE_DEPTH in image.info:
-            return Image.fromarray(colorize_levels(np.asarray(image).astype(np.uint16)))
-        return Image.fromarray(_highest_bits(image)).convert("RGB")
-    if image.mode not in WITH_ALPHA and key is None:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    if image.format == "BMP":  # most writers leave its fourth channel at zero
-        return image.convert("RGB")
+def _upright_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+    """Return a loaded image as RGB, upright.
+
+    It is converted and turned strip by strip, so that memory holds no third copy of a large picture. The result does
+    not keep the file's reader alive.
+    """
+    orientation = _orientation(image)  # Pillow turns a TIFF by itself and then removes its orientation
+    turn, key = UPRIGHT.get(orientation), image.info.get("transparency")
+    if image.mode == "RGB" and key is None and turn is None and image.format not in LARGE_READERS:
+        return image
     if isinstance(key, tuple) and max(key) > 255:
         raise UnknownKindError(f"{path}: a transparent color of 16 bits is not read; save it with 8 bits per channel")
-    layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    width, height = image.size
+    shown = Image.new("RGB", (height, width) if orientation in LYING else (width, height), "white")
+    num_rows = max(1, STRIP_PIXELS // width)
+    is_seen = False
+    for top in range(0, height, num_rows):
+        bottom = min(top + num_rows, height)
+        strip = _as_rgb(image.crop((0, top, width, bottom)), image)
+        if strip is None:
+            continue  # nothing but white
+        is_seen = True
+        place = height - bottom if orientation in FROM_THE_END else top
+        strip = strip if turn is None else strip.transpose(turn)
+        shown.paste(strip, (place, 0) if orientation in LYING else (0, place))
+    if not is_seen:
+        raise UserError(f"{path}: shows nothing: all of it is transparent")
+    return shown
+
+
+def _as_rgb(strip: Image.Image, image: Image.Image) -> Image.Image | None:
+    """Return a strip of a loaded image as RGB, not yet turned; None if all of it is transparent."""
+    if strip.mode in (*SIXTEEN_BITS, "I"):
+        if image.format == "PNG" and INVERSE_DEPTH in image.info:
+            return Image.fromarray(colorize_levels(np.asarray(strip).astype(np.uint16)))
+        return Image.fromarray(_highest_bits(strip, image)).convert("RGB")
+    is_opaque = strip.mode not in WITH_ALPHA and "transparency" not in image.info
+    if is_opaque or image.format == "BMP":  # most writers leave the fourth channel of a BMP at zero
+        return strip.convert("RGB")
+    layered = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
     lowest, highest = layered.getchannel("A").getextrema()
     if highest == 0:
-        raise UserError(f"{path}: shows nothing: all of it is transparent")
+        return None
     if lowest == 255:
         return layered.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
 
 
-def _highest_bits(image: Image.Image) -> np.ndarray:
-    """Return the highest 8 bits of a gray image of up to 16, (h, w) uint8."""
+def _highest_bits(strip: Image.Image, image: Image.Image) -> np.ndarray:
+    """Return the highest 8 bits of a strip of a gray image of up to 16, (h, w) uint8."""
     bits = _tag(image, TIFF_BITS, 16)
-    levels = (np.asarray(image).astype(np.int32) >> max(0, bits - 8)).astype(np.uint8)
+    levels = (np.asarray(strip).astype(np.int32) >> max(0, bits - 8)).astype(np.uint8)
     return 255 - levels if _tag(image, TIFF_PHOTOMETRIC, 1) == WHITE_IS_ZERO else levels
