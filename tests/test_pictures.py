@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from tests.png_files import chunk, insert_chunk, write_gray_png
 from vclr.errors import UserError
@@ -209,7 +209,8 @@ def write_turned(path: Path, carrier: str, orientation: int) -> None:
     """Write RAMP with an orientation where `carrier` says."""
     image, place = Image.fromarray(GRAY), carrier.removeprefix("late ")
     if path.suffix != ".png":
-        options = {"exif": exif_of(orientation)} if place == "exif" else {"xmp": xmp_of(orientation)}
+        xmp = {"tiffinfo": {700: xmp_of(orientation)}} if path.suffix == ".tif" else {"xmp": xmp_of(orientation)}
+        options = {"exif": exif_of(orientation)} if place == "exif" else xmp
         image.save(path, **options, **({"lossless": True} if path.suffix == ".webp" else {}))
         return
     image.save(path)
@@ -233,6 +234,9 @@ def write_turned(path: Path, carrier: str, orientation: int) -> None:
         (".webp", "exif"),
         (".webp", "xmp"),
         (".tif", "exif"),
+        (".tif", "xmp"),
+        (".avif", "exif"),
+        (".avif", "xmp"),
         *((".png", f"{late}{place}") for late in ("", "late ") for place in ("exif", "xmp", "text", "plain text")),
     ],
 )
@@ -246,7 +250,7 @@ def test_header_has_the_size_that_the_image_is_read_with(tmp_path: Path, suffix:
     turned.info["exif"] = exif_of(orientation).tobytes()
     expected = np.asarray(ImageOps.exif_transpose(turned)).astype(int)
     assert picture.shape == expected.shape
-    assert np.abs(picture - expected).max() <= (12 if suffix == ".jpg" else 0)
+    assert np.abs(picture - expected).max() <= (12 if suffix in (".jpg", ".avif") else 0)
     data = path.read_bytes()
     assert read_image_header("packed.png", data) == header
     assert np.array_equal(np.asarray(open_image("packed.png", data)), picture)
@@ -418,3 +422,14 @@ def test_wide_planes_of_a_tiff_are_refused(tmp_path: Path):
     path.write_bytes(data.ljust(300, b"\0") + bytes(range(plane)) * 3)
     with pytest.raises(UserError, match=r"planes\.tif: planes of 16 bits are not read; save it with 8 bits"):
         open_image(path)
+
+
+def test_preview_of_a_raw_photo_is_not_taken_for_it(tmp_path: Path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[50706] = b"\1\4\0\0"  # the version of DNG
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", tiffinfo=tags)
+    Image.fromarray(GRAY).save(tmp_path / "b.nef", "TIFF")
+    for path in tmp_path.iterdir():
+        for read in (read_image_header, read_image):
+            with pytest.raises(UserError, match=r"is a raw photo of a camera, which is not read; convert it to JPEG"):
+                read(path)

@@ -38,6 +38,7 @@ from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 # Photos of these formats are refused by name: from a folder, they are not left out in silence.
 UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
+RAW_SUFFIXES = (".dng", ".cr2", ".nef", ".arw")  # those of them that are TIFF files, whose first page is a preview
 # Recognized by content, whatever the suffix. Other formats stay out: EPS, for example, would start Ghostscript.
 FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff", "PPM": "Ppm"}
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them
@@ -81,6 +82,7 @@ LARGE_READERS = ("WEBP", "AVIF")  # formats whose readers hold a picture of thei
 # Tags of a TIFF.
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 256, 257, 258, 262, 339
 TIFF_SAMPLES, TIFF_PLANES, SEPARATE = 277, 284, 2
+DNG_VERSION = 50706
 WHITE_IS_ZERO, SIGNED = 0, 2
 
 PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
@@ -368,7 +370,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _refuse_others(path: str | Path, image: Image.Image) -> None:
-    """Raise if the meaning of an image's kind of pixels is uncertain."""
+    """Raise if the meaning of an image's kind of pixels is uncertain, or they are those of a preview."""
+    is_raw = Path(path).suffix.lower() in RAW_SUFFIXES or DNG_VERSION in getattr(image, "tag_v2", ())
+    if image.format == "TIFF" and is_raw:
+        raise UnknownKindError(f"{path}: is a raw photo of a camera, which is not read; convert it to JPEG or PNG")
     with _naming_damage(path):
         bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
         is_wide_planar = is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1

@@ -81,6 +81,20 @@ def test_photo_that_is_none_leaves_nothing_half_written(
         predict_files([bad], checkpoint, tmp_path / "out", 0.3, "cpu")
 
 
+def test_photo_with_a_name_as_long_as_names_can_be_stops_nothing(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Only one whose results cannot be named after it is refused."""
+    long, too_long, last = (photo.with_name(f"{name}.jpg") for name in ("b" * 250, "c" * 251, "d"))
+    for path in (long, too_long, last):
+        path.write_bytes(photo.read_bytes())
+    with pytest.raises(UserError, match=r"1 of 4 files was refused"):
+        predict_files([photo.parent], checkpoint, tmp_path / "out", 0.3, "cpu", quiet=True)
+    assert f"{too_long}: its name is too long to name results after it; rename it" in capsys.readouterr().err
+    assert names_in(tmp_path / "out") == sorted(f"{p.stem}.{s}" for p in (photo, long, last) for s in ("json", "png"))
+    predict_files([long], checkpoint, tmp_path / "out", 0.3, "cpu", quiet=True)  # as often as somebody likes
+
+
 def test_photos_of_one_name_are_refused(checkpoint: Path, photo: Path, tmp_path: Path):
     with pytest.raises(UsageError, match=r"two photos are called a \(.*photos/a\.png, .*/a\.jpg\): "):
         predict_files([photo, tmp_path / "a.jpg"], checkpoint, tmp_path / "out", 0.3, "cpu")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.inputs.case import HEIGHT, WIDTH, Answer, Case
 from tests.png_files import chunk
@@ -93,6 +93,14 @@ def many_chunks() -> bytes:
     """Return the beginning of a PNG with very many notes."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0))
     return PNG_SIGNATURE + header + chunk(b"tEXt", b"a\0b") * 1001
+
+
+def raw() -> bytes:
+    """Return the preview at the beginning of a DNG."""
+    tags, data = TiffImagePlugin.ImageFileDirectory_v2(), io.BytesIO()
+    tags[50706] = b"\1\4\0\0"
+    Image.new("RGB", (40, 30)).save(data, "TIFF", tiffinfo=tags)
+    return data.getvalue()
 
 
 def size(case: Case) -> Answer:
@@ -224,6 +232,7 @@ DATA: dict[str, Callable[[Case], Answer]] = {
     "another kind of TIFF (half floats, say)": half_floats,
     "a file that is no image": text_for_a_photo,
     "a photo whose header is damaged": bytes_for_a_photo(b"\xff\xd8\xff\xe0" + bytes(99)),
+    "a raw photo of a camera (DNG, CR2, NEF, ARW)": bytes_for_a_photo(raw()),
     "a photo in HEIC, JPEG XL, PSD or SVG": bytes_for_a_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
     "a photo of more than 178 million pixels, also in a small file (a decompression bomb)": bytes_for_a_photo(bomb()),
     "a JPEG that draws its pixels more than 100 times, which would take hours": bytes_for_a_photo(many_scans()),
