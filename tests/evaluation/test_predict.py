@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
@@ -295,3 +298,17 @@ def test_options_of_pre_annotations_that_do_nothing_are_refused(photo: Path, opt
     given = ["predict", str(photo), "--checkpoint", "absent.pt", "--output", "out", *options]
     result = CliRunner().invoke(app, given)
     assert isinstance(result.exception, UsageError) and str(result.exception).startswith(says)
+
+
+@pytest.mark.parametrize("page", ["predict.md", "export.md"])
+def test_examples_of_the_documentation_turn_photos_upright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str):
+    monkeypatch.chdir(tmp_path)
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    Image.effect_noise((70, 50), 80).save("photo.jpg", exif=lying)
+    text = (DEMO.parents[2] / "docs" / page).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"(import numpy|from PIL|names =|photos? =) ?.*", line)]
+    variables: dict[str, Any] = {}
+    exec("\n".join(lines), variables)
+    read = variables["photo"] if page == "predict.md" else variables["photos"][0]
+    assert np.array_equal(np.asarray(read), read_image(Path("photo.jpg")))
