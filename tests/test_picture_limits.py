@@ -99,6 +99,12 @@ def test_large_file_of_a_format_that_is_read_as_a_whole_is_refused(tmp_path: Pat
         read_image_header(path)
 
 
+def test_large_exif_data_of_a_webp_are_refused():
+    data = encode(PHOTO, "WEBP", exif=b"Exif\0\0" + bytes(MAX_METADATA + 1))
+    with pytest.raises(UserError, match="a: has more than 64 MiB of metadata"):
+        read_image_header("a", data)
+
+
 def test_layers_of_hundreds_of_megabytes_are_refused(tmp_path: Path):
     data = write_tiff(b"", (37724, 7, MAX_HELD + 1, 200))
     (tmp_path / "a.tif").write_bytes(data)

@@ -11,9 +11,9 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from vclr.errors import UserError
 
@@ -81,6 +81,16 @@ def refuse_many_scans(path: str | Path, file: IO[bytes]) -> None:
     if _count_pairs(file, bytes([0xFF, START_OF_SCAN])) > MAX_SCANS and _count_scans(file) > MAX_SCANS:
         raise UserError(f"{path}: has more than {MAX_SCANS} scans, which would take too long; save it as a usual JPEG")
     file.seek(0)
+
+
+def refuse_large_notes(path: str | Path, notes: Mapping[Any, Any]) -> None:
+    """Raise if a piece of the metadata that Pillow found is very large: unpacked, EXIF data are 18 times as large.
+
+    Raises:
+        UserError: a piece has more than `MAX_METADATA` bytes.
+    """
+    if any(len(value) > MAX_METADATA for value in notes.values() if isinstance(value, bytes | str)):
+        raise UserError(f"{path}: {_more_than(MAX_METADATA)} of metadata; save it without them")
 
 
 def png_chunks(file: IO[bytes]) -> Iterator[Chunk]:

@@ -33,7 +33,7 @@ from vclr.depth_colors import colorize_levels
 from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
-from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse_many_scans
+from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse_large_notes, refuse_many_scans
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 # Photos of these formats are refused by name: from a folder, they are not left out in silence.
@@ -94,9 +94,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF
-# needs another picture for film grain.
-MAX_PIXELS_OF = {"JPEG2000": 120_000_000, "AVIF": 120_000_000}
+# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF needs
+# another picture for film grain. A scene of Sentinel-2 has 121 million pixels.
+MAX_PIXELS_OF = {"JPEG2000": 125_000_000, "AVIF": 125_000_000}
 
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
@@ -262,6 +262,7 @@ def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[ImageFil
         with image:
             if image.width * image.height > (most := MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)):
                 raise _too_many_pixels(path, most)
+            refuse_large_notes(path, image.info)
             if image.format == "PNG":
                 _read_late_metadata(image, file)
             yield image

@@ -93,6 +93,9 @@ def write_refused(folder: Path) -> dict[str, str]:
     data = whole.getvalue()
     av1 = io.BytesIO()
     Image.effect_noise((64, 48), 80).save(av1, "AVIF")
+    scans = io.BytesIO()
+    Image.effect_noise((64, 48), 80).save(scans, "JPEG", progressive=True)
+    last_scan = scans.getvalue()[scans.getvalue().rindex(b"\xff\xda") : -2]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("a.txt", "hello")
@@ -106,6 +109,11 @@ def write_refused(folder: Path) -> dict[str, str]:
         "half.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "cannot be read as an image"),
         "head.png": (data[:8], "is damaged: it begins like a PNG file"),
         "checksum.png": (data[:60] + bytes([data[60] ^ 255]) + data[61:], "cannot be read as an image"),
+        "scans.jpg": (scans.getvalue()[:-2] + last_scan * 9999, "has more than 100 scans"),
+        "profiles.jpg": (
+            jpeg.getvalue()[:2] + b"\xff\xe1\0\x09Exif\0\0a" * 10**6,
+            "has more than 1000 pieces of metadata",
+        ),
         "pixels.avif": (av1.getvalue().partition(b"mdat")[0] + b"mdat" + bytes(9999), "cannot be read as an image"),
         "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a picture in the format HEIC, which is not read"),
         "bomb.png": (_bomb(20000), "million pixels, which would take too much memory; make it smaller"),
