@@ -94,8 +94,8 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF needs
-# another picture for film grain. A scene of Sentinel-2 has 121 million pixels.
+# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF
+# needs another picture for film grain. A scene of Sentinel-2 has 121 million pixels.
 MAX_PIXELS_OF = {"JPEG2000": 125_000_000, "AVIF": 125_000_000}
 
 for module in FORMATS.values():
