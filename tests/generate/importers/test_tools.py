@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,42 @@ def test_crowds_of_cvats_coco(photo: Path):
     (photo / "c.json").write_text(json.dumps({**coco, "annotations": [one, *others]}))
     import_coco(photo / "c.json", photo / "out.json")
     assert sorted(found["iscrowd"] for found in read(photo)) == [0, 0, 1], "nothing says that CVAT wrote it"
+
+
+MASK = '<mask label="a" group_id="1" rle="0, 4" left="0" top="0" width="2" height="2"/>'
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e9", "-1e300"])
+def test_outline_beside_a_mask_is_checked(photo: Path, number: str):
+    """The library that draws outlines crashes on such numbers."""
+    shapes = MASK + f'<polygon label="a" group_id="1" points="{number},1;3,4;5,6"/>'
+    with pytest.raises(UserError, match="polygon 1: a coordinate is not a number of pixels"):
+        import_cvat(cvat(photo, shapes), photo / "out.json")
+
+
+def test_outline_and_mask_are_one_object(photo: Path, caplog: pytest.LogCaptureFixture):
+    outlines = "".join(
+        f'<polygon label="a" group_id="1" points="{points}"/>' for points in ("10,0;20,0;20,10;10,10", "1,1;2,2")
+    )
+    with caplog.at_level(logging.WARNING):
+        import_cvat(cvat(photo, MASK + outlines), photo / "out.json")
+    (one,) = read(photo)
+    assert rasterize(one, 40, 80).sum() == 104 and one["bbox"] == [0, 0, 20, 10]
+    assert "1 polygon dropped from objects that are kept (1 polygon under three points)" in caplog.text
+
+
+def test_masks_of_a_large_photo_fit_into_memory(tmp_path: Path):
+    Image.new("L", (2000, 1500)).save(tmp_path / "a.png")
+    shapes = "".join(
+        f'<mask label="a" rle="0, 4" left="{left}" top="0" width="2" height="2"/>' for left in range(0, 40, 2)
+    )
+    source = cvat(tmp_path, shapes, 'width="2000" height="1500"')
+    tracemalloc.start()
+    import_cvat(source, tmp_path / "out.json", quiet=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(read(tmp_path)) == 20
+    assert peak < 8 * 2000 * 1500, "all masks are in memory at once"
 
 
 # --- photos ----------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def _read_image(image: Element, file: Path, collector: Collector) -> None:
     named = image.get("name", "")
     entry = f"{file}: image {named!r}"
     photo = collector.open(named, entry, (int(_number(image, "width", entry)), int(_number(image, "height", entry))))
-    grouped = Grouped()
+    grouped = Grouped(photo)
     for number, shape in enumerate(image):
         place = f"{entry}: {shape.tag} {number}"
         if shape.tag in WITHOUT_AREA:
@@ -98,7 +98,7 @@ def _read_image(image: Element, file: Path, collector: Collector) -> None:
             _add_shape(shape, label, group if group not in (None, "", "0") else None, grouped, photo, place)
         except (ValueError, OverflowError) as error:
             raise UserError(f"{place}: {error}") from None
-    grouped.add_to(photo)
+    grouped.finish()
 
 
 def _add_shape(shape: Element, label: str, group: str | None, grouped: Grouped, photo: OpenPhoto, entry: str) -> None:

@@ -97,11 +97,11 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
         if len(labels) > 1:
             collector.notes.add(SEVERAL_LABELS, place)
         usable.append(_Region(labels[0], value, place))
-    grouped = Grouped()
+    grouped = Grouped(photo)
     for region, group in zip(usable, _find_groups(usable, photo), strict=True):
         with _naming(region.entry):
             _add_region(region, group, grouped, photo)
-    grouped.add_to(photo)
+    grouped.finish()
 
 
 def _has_size(region: Json) -> bool:
