@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from vclr.coco.unusable import ODD_POLYGON, Unusable, Verdict, short_polygon
 from vclr.errors import UsageError, UserError
 from vclr.files import read_bytes
 from vclr.generate.importers.collect import Collector, OpenPhoto
+from vclr.generate.importers.find_photo import PhotoFinder
 from vclr.generate.importers.yolo_layout import Layout, list_part, read_layout
 from vclr.json_text import decode_text
+from vclr.pictures import IMAGE_SUFFIXES
 from vclr.progress import track
 
 FARTHEST = 2.0  # a fraction of the photo beyond which a coordinate must be in pixels
@@ -36,7 +39,7 @@ def import_yolo(
     A row of 5 numbers is a box (class, center, width, height), one with more a polygon, of which the 4 corners of a
     rotated box are one; all are fractions of the photo's sides. An empty file is a photo without objects, and so is a
     missing one, which is counted. The label of `images/a.jpg` is `labels/a.txt`, or a.txt beside the photo, or the only
-    a.txt below the data set.
+    a.txt below the data set that is not the label of another photo.
 
     Args:
         source: data.yaml, or the folder that holds it, or a folder of labels with classes.txt or obj.names.
@@ -54,7 +57,7 @@ def import_yolo(
     """
     layout = read_layout(source, classes)
     collector = Collector(source, images or layout.folder)
-    labels = _Labels(layout.folder, Path(collector.finder.folder.path))
+    labels = _Labels(layout.folder, collector.finder)
     for name in track(_list_photos(layout, source, part, collector), "reading YOLO", quiet):
         photo = collector.open(name, name)
         label = labels.find(name)
@@ -116,33 +119,59 @@ def _expand(place: str, source: Path, collector: Collector) -> Iterator[str]:
 class _Labels:
     """The label files of a data set, and where the photo of each is."""
 
-    def __init__(self, folder: Path, images: Path) -> None:
-        self.images = images
+    def __init__(self, folder: Path, finder: PhotoFinder) -> None:
+        self.folder = Path(os.path.abspath(folder))
+        self.images = Path(os.path.abspath(finder.folder.path))
         self.num_found = 0
         self._by_stem: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob("*.txt")):
             self._by_stem.setdefault(path.stem, []).append(path)
+        self._photos: dict[str, list[str]] = {}
+        for name in finder.names:
+            self._photos.setdefault(Path(name).stem, []).append(name)
 
     def find(self, name: str) -> Path | None:
         """Return the label file of a photo, or None.
 
         Raises:
-            UserError: several may be meant.
+            UserError: several may be meant, or it may be that of several photos.
         """
-        photo = Path(os.path.abspath(self.images / name))
-        parts = photo.with_suffix(".txt").parts
-        last = max((place for place, part in enumerate(parts) if part == "images"), default=None)
-        tried = [photo.with_suffix(".txt")]
-        if last is not None:  # the rule of Ultralytics: the last `images` of the path becomes `labels`
-            tried.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]))
-        found = next((path for path in tried if path.is_file()), None)
-        if found is None:
-            meant = self._by_stem.get(photo.stem, [])
-            if len(meant) > 1:
-                raise UserError(f"{photo}: its label may be {meant[0]} or {meant[1]}; import one folder at a time")
-            found = meant[0] if meant else None
+        photo = self.images / name
+        places = [_exchange(photo, "images", "labels"), photo.parent]  # the rule of Ultralytics, and beside the photo
+        tried = [place / f"{photo.stem}.txt" for place in places]
+        found = next((path for path in tried if path.is_file()), None) or self._find_by_stem(photo, name)
         self.num_found += found is not None
         return found
+
+    def _find_by_stem(self, photo: Path, name: str) -> Path | None:
+        """Return the only label file with the stem of a photo, unless it lies where that of another photo would."""
+        meant = [path for path in self._by_stem.get(photo.stem, []) if not self._is_of_another(path, photo)]
+        if len(meant) > 1:
+            raise UserError(f"{photo}: its label may be {meant[0]} or {meant[1]}; import one folder at a time")
+        others = [other for other in self._photos.get(photo.stem, []) if other != name]
+        if meant and others:
+            raise UserError(f"{meant[0]}: may be the label of {others[0]} or of {name}; import one folder at a time")
+        return meant[0] if meant else None
+
+    def _is_of_another(self, label: Path, photo: Path) -> bool:
+        """Tell whether a label file belongs to another photo; copies of photos outside of the data set may share it."""
+        label = Path(os.path.abspath(label))
+        if not photo.is_relative_to(self.folder):
+            return False
+        owners = [
+            path
+            for place in {_exchange(label, "labels", "images"), label.parent}
+            for path in place.glob(f"{glob.escape(label.stem)}.*")
+            if path.stem == label.stem and path.suffix.lower() in IMAGE_SUFFIXES
+        ]
+        return bool(owners) and not any(photo.exists() and path.samefile(photo) for path in owners)
+
+
+def _exchange(path: Path, old: str, new: str) -> Path:
+    """Return the folder of a file after the last folder called `old` in it has become `new`."""
+    parts = path.parent.parts
+    last = max((place for place, part in enumerate(parts) if part == old), default=None)
+    return path.parent if last is None else Path(*parts[:last], new, *parts[last + 1 :])
 
 
 def _read_label(path: Path, photo: OpenPhoto, layout: Layout, collector: Collector) -> None:
