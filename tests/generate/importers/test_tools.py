@@ -105,7 +105,7 @@ def test_cvat_refuses(photo: Path, text: str, says: str):
     ("shape", "says"),
     [
         ('<box xtl="1" ytl="1" xbr="2" ybr="2"/>', "has no label"),
-        ('<box label="a" xtl="x" ytl="1" xbr="2" ybr="2"/>', "`xtl` is 'x', not a number"),
+        ('<box label="a" xtl="x" ytl="1" xbr="2" ybr="2"/>', "`xtl` is 'x', not a usable number"),
         ('<polygon label="a" points="1,2;3"/>', "`points` is not a list of x,y"),
         ('<mask label="a" rle="1" left="0" top="0" width="2" height="2"/>', "do not add up to 2x2 pixels"),
         ('<mask label="a" rle="4" left="79" top="0" width="2" height="2"/>', "reaches beyond the photo"),
@@ -169,6 +169,16 @@ def test_masks_of_a_large_photo_fit_into_memory(tmp_path: Path):
     tracemalloc.stop()
     assert len(read(tmp_path)) == 20
     assert peak < 8 * 2000 * 1500, "all masks are in memory at once"
+
+
+def test_run_lengths_that_are_not_finite(photo: Path):
+    rle = {"size": [40, 80], "counts": [0, 100, 3100]}
+    one = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 3, 40], "segmentation": rle}
+    images = [{"id": 1, "file_name": "a.png", "width": 80, "height": 40}]
+    text = json.dumps({"images": images, "annotations": [one], "categories": [{"id": 1, "name": "a"}]})
+    (photo / "c.json").write_text(text.replace("3100", "1e400"))
+    with pytest.raises(UserError, match=r"annotations\[0\]: RLE counts do not add up to 40x80 pixels"):
+        import_coco(photo / "c.json", photo / "out.json")
 
 
 # --- photos ----------------------------------------------------------------------------------------------------------
@@ -256,6 +266,7 @@ def test_label_studio_chooses_an_annotation(photo: Path):
         ({"rle": [0, 0, 0, 9, 56, 0, 0, 0, 0, 0], "brushlabels": ["a"]}, "not those of a picture of 80x40 px"),
         ({"points": [[1, 2], [3]], "polygonlabels": ["a"]}, "region 0"),
         ({"x": 1, "width": 1, "height": 2, "rectanglelabels": ["a"]}, "has no 'y'"),
+        ({"x": 1, "y": 1, "width": 1, "height": 2, "rotation": "abc", "rectanglelabels": ["a"]}, "`rotation` is 'abc'"),
     ],
 )
 def test_label_studio_names_the_bad_region(photo: Path, value: Json, says: str):

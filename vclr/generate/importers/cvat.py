@@ -12,6 +12,7 @@ from vclr.file_names import say_nearest
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
 from vclr.generate.importers.xml_file import read_xml
 from vclr.progress import track
@@ -140,11 +141,7 @@ def _read_mask(shape: Element, photo: OpenPhoto, entry: str) -> np.ndarray:
 
 def _number(shape: Element, key: str, entry: str, otherwise: str | None = None) -> float:
     """Return a finite number that an attribute holds."""
-    text = shape.get(key, otherwise)
     try:
-        value = float(text if text is not None else "")
-    except ValueError:
-        value = float("nan")
-    if not abs(value) <= 1e9:
-        raise UserError(f"{entry}: `{key}` is {text!r}, not a number")
-    return value
+        return to_number(shape.get(key, otherwise), key)
+    except ValueError as error:
+        raise UserError(f"{entry}: {error}") from None

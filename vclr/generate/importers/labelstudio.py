@@ -20,6 +20,7 @@ from vclr.generate.importers.coco import rename
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped, is_around
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.progress import track
@@ -134,12 +135,12 @@ def _find_groups(regions: list[_Region], photo: OpenPhoto) -> list[str | None]:
     """
     groups: list[str | None] = [None] * len(regions)
     for start, region in enumerate(regions):
-        if not _is_upright_rectangle(region.value):
-            continue
         end = start + 1
         while end < len(regions) and regions[end].label == region.label and "points" in regions[end].value:
             end += 1
         with _naming(region.entry):
+            if not _is_upright_rectangle(region.value):
+                continue
             outlines = [_outline_of(other.value, photo) for other in regions[start + 1 : end]]
             if is_around(_corners_of(region.value, photo), outlines):
                 groups[start:end] = [str(start)] * (end - start)
@@ -228,7 +229,7 @@ def _is_upright_rectangle(value: Json) -> bool:
 
 def _turned(value: Json) -> float:
     """Return by how many degrees a region is turned, clockwise."""
-    return float(value.get("rotation") or 0) % 360
+    return to_number(value.get("rotation") or 0, "rotation") % 360
 
 
 def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: OpenPhoto) -> None:
@@ -253,10 +254,11 @@ def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: Ope
 
 def _outline_of(value: Json, photo: OpenPhoto) -> np.ndarray:
     """Return the (n, 2) points of a polygon in pixels."""
-    points = np.array(value["points"], dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
+    points = value["points"]
+    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise ValueError("its points are not pairs of numbers")
-    return points * (photo.width / 100, photo.height / 100)
+    outline = np.array([[to_number(side, "points") for side in point] for point in points])
+    return outline.reshape(-1, 2) * (photo.width / 100, photo.height / 100)
 
 
 def _corners_of(value: Json, photo: OpenPhoto) -> tuple[float, float, float, float]:
@@ -268,4 +270,5 @@ def _corners_of(value: Json, photo: OpenPhoto) -> tuple[float, float, float, flo
 
 def _pair(value: Json, first: str, second: str, photo: OpenPhoto) -> tuple[float, float]:
     """Return two percentages of the photo's sides in pixels."""
-    return float(value[first]) * photo.width / 100, float(value[second]) * photo.height / 100
+    x, y = (to_number(value[key], key) for key in (first, second))
+    return x * photo.width / 100, y * photo.height / 100

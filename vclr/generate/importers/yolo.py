@@ -18,6 +18,7 @@ from vclr.generate.importers.yolo_layout import Layout, list_part, read_layout
 from vclr.json_text import decode_text
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.progress import track
+from vclr.wording import short
 
 FARTHEST = 2.0  # a fraction of the photo beyond which a coordinate must be in pixels
 WITHOUT_LABEL = "photos without a label file, taken as photos without objects"
@@ -214,7 +215,8 @@ def _read_row(row: str, names: dict[int, str], entry: str) -> tuple[str, list[fl
     except (ValueError, OverflowError):
         raise UserError(f"{entry}: is not a row of numbers: {row[:60]!r}") from None
     if kind != first or kind not in names:
-        says = f"class {row.split()[0]}, but the data set names {len(names)} (from {min(names)} to {max(names)})"
+        says = f"class {row.split()[0][:40]}, but the data set names {len(names)} "
+        says += f"(from {short(min(names))} to {short(max(names))})"
         raise UserError(f"{entry}: has {says}")
     return names[kind], numbers
 
