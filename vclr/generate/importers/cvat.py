@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped
@@ -66,7 +66,7 @@ def _find_file(source: Path) -> Path:
     found = (
         [source / XML]
         if (source / XML).is_file()
-        else sorted((*source.glob("*.xml"), *source.glob(f"annotations/{COCO}")))
+        else list_files((*source.glob("*.xml"), *source.glob(f"annotations/{COCO}")))
     )
     if len(found) != 1:
         raise UserError(

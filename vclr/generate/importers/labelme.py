@@ -19,7 +19,7 @@ from vclr.coco.annotations import Json, encode_mask
 from vclr.coco.checks import check_segmentation
 from vclr.coco.unusable import Dropped, Verdict, short_polygon
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.files import atomic_path, link_file, read_json
 from vclr.generate.importers.photos import Photo, count_pixels, unite, write_photos
 from vclr.pictures import IMAGE_SUFFIXES, read_image_header, read_numbers
@@ -56,7 +56,7 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     importer = _Importer(folder, images)
-    sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
+    sources = [path for path in list_files(folder.rglob("*.json")) if path.resolve() != output.resolve()]
     photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
     importer.dropped.warn(folder, importer.num_shapes)
     importer.copy_photos()

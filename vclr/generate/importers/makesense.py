@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.files import read_json
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
@@ -36,7 +36,7 @@ def import_makesense(
     Raises:
         UserError: one line that names the file and the bad entry.
     """
-    if source.is_dir() and (files := sorted(source.glob("*.xml"))):
+    if source.is_dir() and (files := list_files(source.glob("*.xml"))):
         collector = Collector(source, images or source)
         read_voc_xml(files, collector, quiet)
         return collector.write(output)

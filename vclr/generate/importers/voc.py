@@ -9,6 +9,7 @@ import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
+from vclr.file_names import list_files
 from vclr.generate.importers.photos import Photo, write_photos
 from vclr.pictures import list_images, read_image_header, read_numbers
 from vclr.progress import track
@@ -63,10 +64,10 @@ def import_voc(
             f"{masks}: no such folder; without masks, the boxes in {folder / 'Annotations'} cannot be imported"
         )
     photos: dict[str, Path] = {}
-    for photo in list_images(images):
+    for photo in list_files(list_images(images)):
         if photos.setdefault(photo.stem, photo) != photo:
             raise UserError(f"{photo}: has the same stem as {photos[photo.stem].name}, so its mask is ambiguous")
-    pictures = [picture for picture in list_images(masks) if picture.suffix.lower() == ".png"]
+    pictures = [picture for picture in list_files(list_images(masks)) if picture.suffix.lower() == ".png"]
     if missing := len(photos.keys() - {picture.stem for picture in pictures}):
         log.info("%s: left out %d of %d photos without a picture in %s", images, missing, len(photos), masks)
     read = []

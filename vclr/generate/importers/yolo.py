@@ -11,6 +11,7 @@ import numpy as np
 
 from vclr.coco.unusable import ODD_POLYGON, Unusable, Verdict, short_polygon
 from vclr.errors import UsageError, UserError
+from vclr.file_names import list_files
 from vclr.files import read_bytes
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.find_photo import PhotoFinder
@@ -125,7 +126,7 @@ class _Labels:
         self.images = Path(os.path.abspath(finder.folder.path))
         self.num_found = 0
         self._by_stem: dict[str, list[Path]] = {}
-        for path in sorted(folder.rglob("*.txt")):
+        for path in list_files(folder.rglob("*.txt")):
             self._by_stem.setdefault(path.stem, []).append(path)
         self._photos: dict[str, list[str]] = {}
         for name in finder.names:
@@ -155,17 +156,17 @@ class _Labels:
         return meant[0] if meant else None
 
     def _is_of_another(self, label: Path, photo: Path) -> bool:
-        """Tell whether a label file belongs to another photo; copies of photos outside of the data set may share it."""
+        """Tell whether a label file belongs to another photo. Copies of photos outside of the data set may share it."""
         label = Path(os.path.abspath(label))
-        if not photo.is_relative_to(self.folder):
-            return False
         owners = [
             path
             for place in {_exchange(label, "labels", "images"), label.parent}
             for path in place.glob(f"{glob.escape(label.stem)}.*")
             if path.stem == label.stem and path.suffix.lower() in IMAGE_SUFFIXES
         ]
-        return bool(owners) and not any(photo.exists() and path.samefile(photo) for path in owners)
+        if photo.exists() and any(path.samefile(photo) for path in owners):
+            return False
+        return any(photo.is_relative_to(self.folder) or path.is_relative_to(self.images) for path in owners)
 
 
 def _exchange(path: Path, old: str, new: str) -> Path:
