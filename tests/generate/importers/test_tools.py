@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vclr.generate.importers.labelstudio import import_labelstudio
 from vclr.generate.importers.makesense import import_makesense
 from vclr.generate.importers.roboflow import import_roboflow
 from vclr.generate.importers.via import import_via
+from vclr.generate.importers.yolo import import_yolo
 from vclr.pictures import read_image
 from vclr.pre_annotations.photo import Naming
 from vclr.pre_annotations.write import write_pre_annotations
@@ -204,6 +206,29 @@ def test_exif_orientation(tmp_path: Path, orientation: int):
     upright = f'<box label="a" xtl="{x}" ytl="{y}" xbr="{x + width}" ybr="{y + height}"/>'
     import_cvat(cvat(tmp_path, upright, 'width="40" height="80"'), tmp_path / "out.json")
     assert read(tmp_path)[0]["bbox"] == [x, y, width, height]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_photo_that_may_have_been_annotated_as_stored(
+    tmp_path: Path, orientation: int, caplog: pytest.LogCaptureFixture
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (80, 40)).save(tmp_path / "a.png", exif=exif)
+    Image.new("RGB", (80, 40)).save(tmp_path / "empty.png", exif=exif)
+    (tmp_path / "classes.txt").write_text("a")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "empty.txt").write_text("")
+    imports: list[Callable[[], str]] = [
+        lambda: import_yolo(tmp_path, tmp_path / "out.json", quiet=True),
+        lambda: import_via(via(tmp_path, (RECT, {})), tmp_path / "out.json"),
+    ]
+    for run in imports:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            run()
+        says = "without a size that tells how they were annotated; taken as upright: 1; first: a.png"
+        assert (says in caplog.text) == (orientation != 1)
 
 
 def test_photo_of_another_size(photo: Path):

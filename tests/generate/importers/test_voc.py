@@ -112,6 +112,15 @@ def test_masks_of_every_depth_keep_their_objects_and_classes(voc: Path, tmp_path
     assert [names[one["category_id"]] for one in coco["annotations"]] == [str(value) for value in values]
 
 
+def test_photo_upside_down_by_its_exif_data(voc: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (WIDTH, HEIGHT)).save(voc / "JPEGImages/2007_01.jpg", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        run(voc, tmp_path / "out.json")
+    assert "taken as upright: 1; first: 2007_01.jpg" in caplog.text
+
+
 def test_more_than_255_objects(voc: Path, tmp_path: Path):
     numbers = np.zeros((HEIGHT, WIDTH), np.uint16)
     numbers[::2, ::2] = np.arange(600).reshape(HEIGHT // 2, WIDTH // 2) + 1

@@ -19,7 +19,7 @@ from vclr.errors import UserError
 from vclr.file_names import CONTROL
 from vclr.generate.importers.find_photo import PhotoFinder
 from vclr.generate.importers.notes import Notes
-from vclr.generate.importers.orientation import is_stored_size, turn_mask, turn_points
+from vclr.generate.importers.orientation import UNCLEAR, is_stored_size, is_unclear, turn_mask, turn_points
 from vclr.generate.importers.photos import Box, Photo, count_pixels, unite, write_photos
 from vclr.pictures import ImageHeader
 
@@ -28,7 +28,6 @@ ROUNDING = 0.01  # of a side: how far beyond the photo rounding, or a quick hand
 BEYOND = "objects that reach beyond their photo, cut at its border"
 NO_PIXEL = "objects that cover no pixel, left out"
 TURNED = "photos annotated as stored, not as their EXIF data turns them; their objects were turned upright"
-UNCLEAR = "photos turned by their EXIF data whose size does not tell how they were annotated; taken as upright"
 Points = Sequence[Sequence[float]] | np.ndarray
 
 
@@ -83,10 +82,9 @@ class Collector:
                     f"its size is {width}x{height}, but its photo {name} is {header.width}x{header.height} px{turned}"
                 )
                 raise UserError(f"{entry}: {says}; use the photos that were annotated")
-            is_told = not header.is_turned or is_stored or header.orientation >= 5 and header.width != header.height
-            if is_stored or not is_told:
-                self.notes.add(TURNED if is_stored else UNCLEAR, name)
-        self.photos[name] = OpenPhoto(self, name, entry, header, is_stored)
+            if is_stored:
+                self.notes.add(TURNED, name)
+        self.photos[name] = OpenPhoto(self, name, entry, header, is_stored, is_unclear(header, size))
         return self.photos[name]
 
     def write(self, output: Path, names: Iterable[str] = ()) -> str:
@@ -110,8 +108,11 @@ class OpenPhoto:
         entry: what messages call the photo's entry.
     """
 
-    def __init__(self, owner: Collector, name: str, entry: str, header: ImageHeader, is_stored: bool) -> None:
+    def __init__(
+        self, owner: Collector, name: str, entry: str, header: ImageHeader, is_stored: bool, is_unclear: bool
+    ) -> None:
         self.name, self.entry, self.header, self.is_stored = name, entry, header, is_stored
+        self._is_unclear = is_unclear
         self.width, self.height = (header.height, header.width) if is_stored else (header.width, header.height)
         self._owner = owner
         self._objects: list[tuple[str, Any]] = []
@@ -175,6 +176,8 @@ class OpenPhoto:
 
     def finish(self) -> Photo:
         """Return the photo with its objects."""
+        if self._is_unclear and (self._objects or self._crowds):
+            self._owner.notes.add(UNCLEAR, self.name)
         return Photo(self.name, self.header.height, self.header.width, self._objects, self._crowds)
 
     def _take(self, polygons: Sequence[Points], entry: str, has_more: bool) -> list[list[float]]:

@@ -10,6 +10,8 @@ import numpy as np
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
 from vclr.file_names import list_files
+from vclr.generate.importers.notes import Notes
+from vclr.generate.importers.orientation import UNCLEAR, is_unclear
 from vclr.generate.importers.photos import Photo, write_photos
 from vclr.pictures import list_images, read_image_header, read_numbers
 from vclr.progress import track
@@ -71,17 +73,21 @@ def import_voc(
     if missing := len(photos.keys() - {picture.stem for picture in pictures}):
         log.info("%s: left out %d of %d photos without a picture in %s", images, missing, len(photos), masks)
     read = []
+    notes = Notes()
     for picture in track(pictures, "reading masks", quiet):
         if picture.stem not in photos:
             raise UserError(f"{picture}: has no photo in {images}")
-        read.append(_read_photo(photos[picture.stem], picture, classes, names))
+        read.append(_read_photo(photos[picture.stem], picture, classes, names, notes))
+    notes.warn(masks)
     return write_photos(output, read, names)
 
 
-def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...]) -> Photo:
+def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...], notes: Notes) -> Photo:
     header = read_image_header(photo)
     size = header.height, header.width
     numbers = _read_numbers(picture, photo, size)
+    if is_unclear(header, size):
+        notes.add(UNCLEAR, photo.name)
     kinds = _read_numbers(classes / picture.name, photo, size) if classes is not None else None
     objects = []
     for number in np.unique(numbers[_is_annotated(numbers)]).tolist():
