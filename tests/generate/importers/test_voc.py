@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.png_files import write_gray_png
 from tests.shared import PHOTOS
 from vclr.catalog.classes import VOC_CLASSES
+from vclr.cli import app
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.generate.importers.voc import VOC_NAMES, import_voc
@@ -224,11 +227,19 @@ def test_real_photos_there_and_back(tmp_path: Path):
             assert one["bbox"] == [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
 
 
-def test_boxes_without_masks_are_not_read(tmp_path: Path):
-    save(tmp_path / "JPEGImages" / "a.png", scene())
-    (tmp_path / "Annotations").mkdir()
-    with pytest.raises(
-        UserError,
-        match="SegmentationObject: no such folder; without masks, the boxes in .*Annotations cannot be imported",
-    ):
-        import_voc(tmp_path, tmp_path / "a.json")
+@pytest.mark.parametrize("below", ["Annotations", "."])
+def test_boxes_without_masks_are_imported_by_another_command(tmp_path: Path, below: str):
+    """The error holds the command, which works as it stands."""
+    folder = tmp_path / "my set"
+    save(folder / "JPEGImages" / "a.png", scene())
+    place = folder / below
+    place.mkdir(exist_ok=True)
+    box = "<bndbox><xmin>3</xmin><ymin>3</ymin><xmax>25</xmax><ymax>15</ymax></bndbox>"
+    text = f"<annotation><filename>a.png</filename><object><name>dog</name>{box}</object></annotation>"
+    (place / "a.xml").write_text(text)
+    with pytest.raises(UserError, match="SegmentationObject: no such folder; `vclr import makesense ") as error:
+        import_voc(folder, tmp_path / "out.json")
+    command = str(error.value).split("`")[1].replace("NEW.json", shlex.quote(str(tmp_path / "out.json")))
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    assert load_coco(tmp_path / "out.json")["annotations"][0]["bbox"] == [3, 3, 22, 12]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,10 @@ def import_voc(
             classes, names = folder / "SegmentationClass", VOC_NAMES
     if images is None or masks is None:
         raise UsageError("needs a folder in VOC's layout, or --images FOLDER and --masks FOLDER")
-    if folder is not None and not masks.is_dir() and (folder / "Annotations").is_dir():
-        raise UserError(
-            f"{masks}: no such folder; without masks, the boxes in {folder / 'Annotations'} cannot be imported"
-        )
+    if folder is not None and not masks.is_dir() and (boxes := _find_boxes(folder)) is not None:
+        photos_of = images if images.is_dir() else boxes  # LabelImg writes its files beside the photos
+        command = shlex.join(["vclr", "import", "makesense", str(boxes), "--images", str(photos_of)])
+        raise UserError(f"{masks}: no such folder; `{command} --output NEW.json` imports the boxes in {boxes}")
     photos: dict[str, Path] = {}
     for photo in list_files(list_images(images)):
         if photos.setdefault(photo.stem, photo) != photo:
@@ -80,6 +81,11 @@ def import_voc(
         read.append(_read_photo(photos[picture.stem], picture, classes, names, notes))
     notes.warn(masks)
     return write_photos(output, read, names)
+
+
+def _find_boxes(folder: Path) -> Path | None:
+    """Return the folder of XML files with boxes: that of VOC's layout, or the one in which LabelImg wrote them."""
+    return next((place for place in (folder / "Annotations", folder) if list_files(place.glob("*.xml"))), None)
 
 
 def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...], notes: Notes) -> Photo:
