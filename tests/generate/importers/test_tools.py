@@ -137,6 +137,31 @@ def test_crowds_of_cvats_coco(photo: Path):
     assert sorted(found["iscrowd"] for found in read(photo)) == [0, 0, 1], "nothing says that CVAT wrote it"
 
 
+def test_subsets_of_a_cvat_project(photo: Path):
+    subsets = ("Train", "Test")
+    for subset in subsets:
+        (photo / "images" / subset).mkdir(parents=True)
+        shutil.copy(photo / "a.png", photo / "images" / subset)
+    shapes = '<box label="{}" xtl="1" ytl="1" xbr="5" ybr="6"/>'
+    images = "".join(
+        f'<image id="0" subset="{subset}" name="a.png" width="80" height="40">{shapes.format(subset)}</image>'
+        for subset in subsets
+    )
+    (photo / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
+    import_cvat(photo, photo / "out.json", images=photo)
+    assert load_coco(photo / "out.json")["images"][0]["file_name"] == "images/Test/a.png"
+    import_cvat(photo, photo / "out.json")
+    coco = load_coco(photo / "out.json", photo / "images")
+    classes = {one["id"]: one["name"] for one in coco["categories"]}
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    found = {(names[one["image_id"]], classes[one["category_id"]]) for one in coco["annotations"]}
+    assert found == {("Train/a.png", "Train"), ("Test/a.png", "Test")}
+    shutil.rmtree(photo / "images")
+    (photo / "annotations.xml").write_text(f"<annotations>{images.split('</image>')[0]}</image></annotations>")
+    import_cvat(photo, photo / "out.json")
+    assert load_coco(photo / "out.json", photo)["images"][0]["file_name"] == "a.png", "exported without folders"
+
+
 MASK = '<mask label="a" group_id="1" rle="0, 4" left="0" top="0" width="2" height="2"/>'
 
 
@@ -282,6 +307,27 @@ def test_label_studio_chooses_an_annotation(photo: Path):
         assert len(load_coco(photo / f"out{number}.json")["annotations"]) == count
     with pytest.raises(UserError, match="no annotated photo was found"):
         import_labelstudio(tasks(photo, annotations=[cancelled]), photo / "out.json", quiet=True)
+
+
+@pytest.mark.parametrize("dates", [("2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"), ("", "")])
+def test_newest_annotation_of_json_min(photo: Path, dates: tuple[str, str], caplog: pytest.LogCaptureFixture):
+    size = {"original_width": 80, "original_height": 40}
+    rows = [
+        {
+            "id": 5,
+            "image": "/data/upload/1/a.png",
+            "annotator": number,
+            "updated_at": date,
+            "label": [{"x": 0, "y": 0, "width": 50, "height": 50, "rectanglelabels": [str(number)], **size}],
+        }
+        for number, date in enumerate(dates)
+    ]
+    (photo / "min.json").write_text(json.dumps(rows))
+    with caplog.at_level(logging.WARNING):
+        import_labelstudio(photo / "min.json", photo / "out.json", quiet=True)
+    newest = "0" if dates[0] else "1"
+    assert [one["name"] for one in load_coco(photo / "out.json")["categories"]] == [newest]
+    assert "tasks with several annotations, of which the newest is read: 1" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,10 @@ def _parse(file: Path) -> Element:
 
 
 def _read_image(image: Element, file: Path, collector: Collector) -> None:
-    named = image.get("name", "")
-    entry = f"{file}: image {named!r}"
-    photo = collector.open(named, entry, (int(_number(image, "width", entry)), int(_number(image, "height", entry))))
+    named, subset = image.get("name", ""), image.get("subset", "")
+    entry = f"{file}: image {named!r}" + (f" of the subset {subset!r}" if subset else "")
+    size = int(_number(image, "width", entry)), int(_number(image, "height", entry))
+    photo = collector.open(_place_of(named, subset, collector), entry, size)
     grouped = Grouped(photo)
     for number, shape in enumerate(image):
         place = f"{entry}: {shape.tag} {number}"
@@ -100,6 +101,11 @@ def _read_image(image: Element, file: Path, collector: Collector) -> None:
         except (ValueError, OverflowError) as error:
             raise UserError(f"{place}: {error}") from None
     grouped.finish()
+
+
+def _place_of(named: str, subset: str, collector: Collector) -> str:
+    """Return the path of a photo: CVAT writes those of a project into folders called as their subsets."""
+    return (collector.finder.find_end(f"{subset}/{named}") if subset else None) or named
 
 
 def _add_shape(shape: Element, label: str, group: str | None, grouped: Grouped, photo: OpenPhoto, entry: str) -> None:

@@ -58,6 +58,12 @@ class PhotoFinder:
         says = f"its photo {named!r} is not in {self.folder.path}"
         raise UserError(f"{entry}: {says}" + (f"; nearest: {self.folder.path / near}" if near else ""))
 
+    def find_end(self, path: str) -> str | None:
+        """Return the only photo whose path ends in `path`, which has folders; None if there is none, or several."""
+        end = f"/{file_key(path)}"
+        found = [name for name in self._by_last.get(end.rpartition("/")[2], []) if f"/{file_key(name)}".endswith(end)]
+        return found[0] if len(found) == 1 else None
+
     def seek(self, named: str, entry: str, shorten: Callable[[str], str] | None = None) -> str | None:
         """Do the same, but return None if there is no such photo."""
         parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".", "..")]

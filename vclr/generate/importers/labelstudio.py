@@ -65,13 +65,42 @@ def import_labelstudio(
     tasks = [content] if isinstance(content, dict) else content
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UserError(f"{file}: is not a list of tasks; export the project as JSON, JSON-MIN or COCO")
-    for number, task in enumerate(track(tasks, "reading Label Studio", quiet)):
-        _read_task(task, f"{file}: task {task.get('id', number)}", collector)
+    named = [(task, f"{file}: task {task.get('id', number)}") for number, task in enumerate(tasks)]
+    for task, entry in track(_leave_out_older(named, collector), "reading Label Studio", quiet):
+        _read_task(task, entry, collector)
     return collector.write(output)
 
 
+def _leave_out_older(tasks: list[tuple[Json, str]], collector: Collector) -> list[tuple[Json, str]]:
+    """Return the tasks with what messages call them; of JSON-MIN, which repeats a task per annotation, the newest."""
+    groups: dict[object, list[tuple[Json, str]]] = {}
+    for number, (task, entry) in enumerate(tasks):
+        is_row = "id" in task and not _is_whole(task)
+        key = (str(task["id"]), _photo_of(task, entry)) if is_row else number
+        groups.setdefault(key, []).append((task, entry))
+    found = []
+    for rows in groups.values():
+        if len(rows) > 1:
+            collector.notes.add(SEVERAL, rows[0][1])
+        found.append((_newest([task for task, _ in rows]), rows[0][1]))
+    return found
+
+
+def _is_whole(task: Json) -> bool:
+    """Tell whether a task is one of JSON and not of JSON-MIN."""
+    return isinstance(task.get("data"), dict)
+
+
+def _newest(annotations: list[Json]) -> Json:
+    """Return the annotation that was changed last, or else the last one."""
+    return max(
+        enumerate(annotations),
+        key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0]),
+    )[1]
+
+
 def _read_task(task: Json, entry: str, collector: Collector) -> None:
-    is_whole = isinstance(task.get("data"), dict)
+    is_whole = _is_whole(task)
     regions = _choose(task, entry, collector) if is_whole else _regions_of_min(task)
     if regions is None:
         collector.notes.add(NOT_DONE, entry)
@@ -162,10 +191,7 @@ def _choose(task: Json, entry: str, collector: Collector) -> list[Any] | None:
         done = predictions
     if not done:
         return None
-    newest = max(
-        enumerate(done), key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0])
-    )
-    regions = newest[1].get("result")
+    regions = _newest(done).get("result")
     if not isinstance(regions, list):
         raise UserError(f"{entry}: an annotation has no list `result`")
     return regions
