@@ -296,6 +296,13 @@ def test_label_studio_shapes(photo: Path, caplog: pytest.LogCaptureFixture):
     assert "regions without a label, left out: 1" in caplog.text
 
 
+def test_label_studio_bit_masks_are_named(photo: Path, caplog: pytest.LogCaptureFixture):
+    picture = {"format": "png", "imageDataURL": "data:image/png;base64,AAAA", "bitmasklabels": ["a"]}
+    with caplog.at_level(logging.WARNING):
+        import_labelstudio(tasks(photo, picture), photo / "out.json", quiet=True)
+    assert "masks of the tag BitMask (imageDataURL), which are not read, left out" in caplog.text
+
+
 def test_label_studio_chooses_an_annotation(photo: Path):
     region = {"id": "r", "value": {"x": 0, "y": 0, "width": 50, "height": 50, "rectanglelabels": ["a"]}}
     cancelled, done = {"was_cancelled": True, "result": [region]}, {"result": []}
@@ -392,6 +399,19 @@ def test_via_shapes(photo: Path):
     assert (box["bbox"], box["category_id"], disk["category_id"]) == ([10, 5, 20, 10], 2, 2)
     assert disk["bbox"] == pytest.approx([30, 10, 20, 20], abs=1)
     assert turned["bbox"] == pytest.approx([35, 10, 10, 20], abs=1)
+
+
+def test_via_checkbox_with_several_classes(photo: Path, caplog: pytest.LogCaptureFixture):
+    about = {"1": {"aname": "kind", "type": 2, "options": {"0": "cat", "1": "dog"}}}
+    file, view = {"1": {"fname": "a.png", "type": 2}}, {"1": {"fid_list": [1]}}
+    metadata = {"1_a": {"vid": "1", "xy": [2, 10, 5, 20, 10], "av": {"1": "1,0"}}}
+    (photo / "via3.json").write_text(json.dumps({"attribute": about, "file": file, "view": view, "metadata": metadata}))
+    for source in (via(photo, (RECT, {"kind": {"dog": True, "cat": True}})), photo / "via3.json"):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            import_via(source, photo / "out.json")
+        assert [one["name"] for one in load_coco(photo / "out.json")["categories"]] == ["dog"]
+        assert "regions with several classes, of which the first is read: 1" in caplog.text
 
 
 def test_via_attribute_of_the_class(photo: Path):

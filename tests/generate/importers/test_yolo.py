@@ -92,6 +92,13 @@ def test_names_in_a_text_file_and_labels_elsewhere(data: Path, tmp_path_factory:
     assert len(coco["annotations"]) == 1
 
 
+def test_triangles_that_may_be_tracks(data: Path, caplog: pytest.LogCaptureFixture):
+    label(data, "train/a.txt", "0 0.5 0.5 0.2 0.2 0.9 1", "0 0.5 0.5 0.2 0.2 0.9 1.000", "0 0.9 0.1 0.9 0.9 0.1 1")
+    with caplog.at_level(logging.WARNING):
+        assert len(run(data, data)["annotations"]) == 3
+    assert "and the number of a track, read as triangles: 1; first: " in caplog.text
+
+
 def twins(folder: Path) -> None:
     """Make photos of one name in two parts: that of train has a label, that of val none."""
     for part in ("train", "val"):
@@ -139,6 +146,8 @@ def test_copies_of_the_photos(tmp_path: Path):
         (["", "2 0.5 0.5 1 1"], "line 2: has class 2, but the data set names 2"),
         (["0 40 20 10 10"], "is not a fraction of the photo's side"),
         (["0 nan 0.5 1 1"], "is not a fraction"),
+        (["0 0.5 0.5 0.2 0.2 0.9 7"], "line 1: ends in a confidence and the number of a track"),
+        (["0 10 10 50 10 50 30"], "is not a fraction of the photo's side"),
     ],
 )
 def test_bad_rows_are_refused(data: Path, rows: list[str], says: str):

@@ -31,6 +31,7 @@ PREDICTED = "tasks without an annotation whose newest prediction is read"
 NOT_DONE = "tasks without an annotation, or skipped, left out"
 NO_LABEL = "regions without a label, left out"
 SEVERAL_LABELS = "regions with several labels, of which the first is read"
+PICTURES = "masks of the tag BitMask (imageDataURL), which are not read, left out; export brushes or polygons"
 NO_AREA = "regions without an area, left out"
 
 
@@ -244,7 +245,7 @@ def _labels_of(value: Json) -> list[str]:
 
 
 def _is_shape(value: Json) -> bool:
-    return any(key in value for key in ("rle", "points", "radiusX", "width"))
+    return any(key in value for key in ("rle", "points", "radiusX", "width", "imageDataURL"))
 
 
 def _is_upright_rectangle(value: Json) -> bool:
@@ -275,7 +276,7 @@ def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: Ope
         outline = rotate(rectangle(left, top, right, bottom), (left, top), _turned(value))  # around its first corner
         grouped.polygon(label, outline, entry, group)
     else:
-        photo.note(NO_AREA, entry)
+        photo.note(PICTURES if "imageDataURL" in value else NO_AREA, entry)
 
 
 def _outline_of(value: Json, photo: OpenPhoto) -> np.ndarray:

@@ -24,6 +24,7 @@ from vclr.generate.importers.via3 import read_project
 
 WITHOUT_CLASSES = "object"
 NO_CLASS = "regions without a class, left out"
+SEVERAL_CLASSES = "regions with several classes, of which the first is read"
 ONE_CLASS = f"regions of a file without attributes, imported as the class `{WITHOUT_CLASSES}`"
 USUAL = (
     "class",
@@ -154,7 +155,10 @@ def add_photos(photos: dict[str, list[Region]], options: Json, attribute: str, c
     for name, regions in photos.items():
         photo = collector.open(name, f"{collector.source}: {name}")
         for region in regions:
-            label = WITHOUT_CLASSES if not attribute else _class_of(region.attributes.get(attribute), names)
+            chosen = _choices(region.attributes.get(attribute))
+            if len(chosen) > 1:
+                collector.notes.add(SEVERAL_CLASSES, region.entry)
+            label = WITHOUT_CLASSES if not attribute else _class_of(chosen[0] if chosen else "", names)
             if not attribute:
                 collector.notes.add(ONE_CLASS, region.entry)
             if not label:
@@ -186,11 +190,13 @@ def _find_attribute(regions: list[Region], attribute: str, source: Path) -> str:
     return usual[0]
 
 
+def _choices(value: Any) -> list[Any]:
+    """Return an attribute's value, or the values that are chosen in a checkbox: {"dog": true}."""
+    return [key for key, is_chosen in value.items() if is_chosen] if isinstance(value, dict) else [value]
+
+
 def _class_of(value: Any, names: Any) -> str:
-    """Return the class that an attribute's value names: a text, or the choices of a checkbox; "" if there is none."""
-    if isinstance(value, dict):  # {"dog": true}
-        chosen = [key for key, is_chosen in value.items() if is_chosen]
-        value = chosen[0] if chosen else ""
+    """Return the class that a value names; "" if there is none."""
     text = str(value).strip() if isinstance(value, (str, int)) else ""
     shown = names.get(text) if isinstance(names, dict) else None
     return (

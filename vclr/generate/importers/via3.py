@@ -67,12 +67,18 @@ def _shape_of(place: Any, entry: str) -> Json:
 
 
 def _attributes_of(values: Any, about: Json) -> Json:
-    """Return the values of attributes by their names, with the texts of their options."""
+    """Return the values of attributes by their names, with the texts of their options.
+
+    The choices of a checkbox, `0,2`, become {text: true} as in VIA 2.
+    """
     named: Json = {}
     for key, value in values.items() if isinstance(values, dict) else ():
         known = about.get(key)
         known = known if isinstance(known, dict) else {}
         options = known.get("options")
         shown = options.get(str(value)) if isinstance(options, dict) else None
+        chosen = value.split(",") if isinstance(value, str) and isinstance(options, dict) else []
+        if len(chosen) > 1 and all(isinstance(options.get(number), str) for number in chosen):
+            shown, value = None, {options[number]: True for number in chosen}
         named[str(known.get("aname", key))] = shown if isinstance(shown, str) and shown else value
     return named

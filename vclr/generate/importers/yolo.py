@@ -24,7 +24,8 @@ from vclr.wording import short
 FARTHEST = 2.0  # a fraction of the photo beyond which a coordinate must be in pixels
 WITHOUT_LABEL = "photos without a label file, taken as photos without objects"
 REPEATED = "rows that repeat another row of their file, left out"
-WITH_SCORE = "boxes with a confidence after them, which is left out: these are predictions"
+WITH_SCORE = "boxes with a confidence or the number of a track after them, which is left out: these are predictions"
+LIKE_TRACK = "rows that may be boxes with a confidence and the number of a track, read as triangles"
 KEYPOINTS = "rows with keypoints, of which only the box is read"
 
 
@@ -194,6 +195,11 @@ def _read_label(path: Path, photo: OpenPhoto, layout: Layout, collector: Collect
         if len(numbers) == 5:
             collector.notes.add(WITH_SCORE, entry)
             numbers = numbers[:4]
+        if _is_like_track(row, numbers):
+            if numbers[-1] > FARTHEST:
+                says = f"ends in a confidence and the number of a track ({numbers[-1]:g}), as predictions do"
+                raise UserError(f"{entry}: {says}; leave out these two numbers")
+            collector.notes.add(LIKE_TRACK, entry)
         _check_fractions(numbers, entry)
         if len(numbers) == 4:
             x, y, width, height = numbers
@@ -220,6 +226,15 @@ def _read_row(row: str, names: dict[int, str], entry: str) -> tuple[str, list[fl
         says += f"(from {short(min(names))} to {short(max(names))})"
         raise UserError(f"{entry}: has {says}")
     return names[kind], numbers
+
+
+def _is_like_track(row: str, numbers: list[float]) -> bool:
+    """Tell whether six numbers may be a box inside the photo, a confidence and a track; a triangle seldom is."""
+    if len(numbers) != 6 or not row.split()[-1].isdecimal() or numbers[-1] < 1:
+        return False
+    x, y, width, height, confidence = numbers[:5]
+    is_inside = width / 2 <= x <= 1 - width / 2 and height / 2 <= y <= 1 - height / 2
+    return is_inside and width > 0 and height > 0 and 0 <= confidence <= 1
 
 
 def _check_fractions(numbers: Iterable[float], entry: str) -> None:
