@@ -66,7 +66,7 @@ def _read_csv(source: Path, collector: Collector) -> None:
         *label, left, top, width, height, name, photo_width, photo_height = row  # a class may contain a comma
         try:
             x, y, w, h = (to_number(value, "box") for value in (left, top, width, height))
-            size = tuple(int(to_number(value, "size")) for value in (photo_width, photo_height))
+            size = int(to_number(photo_width, "size")), int(to_number(photo_height, "size"))
         except ValueError as error:
             raise UserError(f"{entry}: {error}") from None
         if name not in photos:

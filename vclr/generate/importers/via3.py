@@ -76,8 +76,9 @@ def _attributes_of(values: Any, about: Json) -> Json:
         known = about.get(key)
         known = known if isinstance(known, dict) else {}
         options = known.get("options")
-        shown = options.get(str(value)) if isinstance(options, dict) else None
-        chosen = value.split(",") if isinstance(value, str) and isinstance(options, dict) else []
+        options = options if isinstance(options, dict) else {}
+        shown = options.get(str(value))
+        chosen = value.split(",") if isinstance(value, str) else []
         if len(chosen) > 1 and all(isinstance(options.get(number), str) for number in chosen):
             shown, value = None, {options[number]: True for number in chosen}
         named[str(known.get("aname", key))] = shown if isinstance(shown, str) and shown else value

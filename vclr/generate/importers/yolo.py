@@ -197,8 +197,8 @@ def _read_label(path: Path, photo: OpenPhoto, layout: Layout, collector: Collect
             numbers = numbers[:4]
         if _is_like_track(row, numbers):
             if numbers[-1] > FARTHEST:
-                says = f"ends in a confidence and the number of a track ({numbers[-1]:g}), as predictions do"
-                raise UserError(f"{entry}: {says}; leave out these two numbers")
+                ending = f"a confidence and the number of a track ({numbers[-1]:g})"
+                raise UserError(f"{entry}: ends in {ending}, as predictions do; leave out these two numbers")
             collector.notes.add(LIKE_TRACK, entry)
         _check_fractions(numbers, entry)
         if len(numbers) == 4:
