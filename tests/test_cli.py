@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -173,6 +174,23 @@ def verbs_with_params() -> dict[str, Any]:
         if not inner or command.invoke_without_command:
             found[name] = command
     return found
+
+
+def test_every_option_for_a_number_refuses_what_is_not_finite():
+    options = {
+        f"{verb} {option.opts[0]}": (command, option)
+        for verb, command in verbs_with_params().items()
+        for option in command.params
+        if option.type.name.startswith("float")
+    }
+    assert len(options) > 10
+    for command, option in options.values():
+        for value in ("nan", "inf"):
+            with pytest.raises(typer.BadParameter), command.make_context("vclr", [], resilient_parsing=True) as context:
+                option.process_value(context, value)
+    assert refused(2, "serve", "--checkpoint", "x.pt", "--max-megapixels", "inf").startswith(
+        "vclr: serve: invalid value for '--max-megapixels': must be a finite number; example: "
+    )
 
 
 @pytest.mark.parametrize("verb", sorted(verbs_with_params()))
@@ -568,7 +586,6 @@ def test_a_shard_that_cannot_be_is_misuse(tmp_path: Path):
         assert "--join PART" in refused(2, *start)
         assert "--join and --shard" in refused(2, *start, "--join", tmp_path, "--shard", "1/2")
         assert "--join and --batch-size" in refused(2, *start, "--join", tmp_path, "--batch-size", "2")
-    assert "must be a finite number" in refused(2, *start, "--images", tmp_path, "--min-score", "nan")
     assert listing(tmp_path) == {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vclr.file_names import NameIndex, file_key, leaves_folder, say_nearest, spellings
+from vclr.file_names import NameIndex, file_key, is_mac_metadata, leaves_folder, say_nearest, spellings
 
 NFC, NFD = (unicodedata.normalize(form, "café.jpg") for form in ("NFC", "NFD"))
 
@@ -74,3 +74,13 @@ def test_paths_below_here_are_found_too(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     assert say_nearest("tarin.json") == "; nearest: train.json"
     assert os.listdir() == ["train.json"]
+
+
+@pytest.mark.parametrize("name", ["._a.jpg", "x/._a.jpg", "x\\._a.jpg", "__MACOSX/a.jpg", "x/__MACOSX/y/a.jpg"])
+def test_files_that_a_mac_adds(name: str):
+    assert is_mac_metadata(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", ".a.jpg", "a._b.jpg", "._x/a.jpg", "MACOSX/a.jpg", ""])
+def test_files_that_it_does_not(name: str):
+    assert not is_mac_metadata(name)

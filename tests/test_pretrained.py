@@ -19,7 +19,8 @@ from vclr.views.write import write_views
 pytest.importorskip("transformers", reason="needs transformers")
 
 from tests.tiny_models import save_dpt  # noqa: E402
-from vclr.pretrained import hash_folder, load_pretrained  # noqa: E402
+from vclr.model_source import hash_folder  # noqa: E402
+from vclr.pretrained import load_pretrained  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,20 @@ def leaves_folder(name: str) -> bool:
     return not parts or parts[0].startswith("/") or ".." in parts or DRIVE.match(parts[0]) is not None
 
 
+def is_mac_metadata(name: str | Path) -> bool:
+    """Tell whether a Mac added a file beside another one: `._a.jpg` on other file systems, `__MACOSX/` in a zip.
+
+    It has the suffix of that other file, but other content.
+    """
+    parts = PurePosixPath(str(name).replace("\\", "/")).parts
+    return bool(parts) and (parts[-1].startswith("._") or "__MACOSX" in parts)
+
+
+def list_files(files: Iterable[Path]) -> list[Path]:
+    """Return files in order, without those that a Mac added."""
+    return sorted(file for file in files if not is_mac_metadata(file.name))
+
+
 def spellings(name: str) -> Iterator[str]:
     """Yield the other spellings under which the file called `name` may be stored; see `file_key`."""
     tried = {name}

@@ -202,12 +202,6 @@ def sha256_of(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def model_files(folder: Path) -> list[Path]:
-    """List the files of a pretrained model in its folder, by name, without hidden ones and those in subfolders."""
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted((path for path in files if path.name != "manifest.json"), key=lambda path: path.name)
-
-
 def identify(path: Path) -> dict[str, Any]:
     """Identify a file by name, size and SHA-256, without its folder, which differs from machine to machine."""
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}

@@ -5,7 +5,6 @@ transformers is an extra (`pip install 'vclr[models]'`), so it is imported only 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import logging
 import re
@@ -19,8 +18,7 @@ from typing import Any
 import torch
 
 from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
-from vclr.file_names import say_nearest
-from vclr.files import model_files, sha256
+from vclr.model_source import MAIN, cached_commit, check_source, find_folder, hash_folder
 
 # The classes of transformers that open a model of each kind, and what prepares its input.
 KINDS = {
@@ -29,7 +27,6 @@ KINDS = {
     "masks": ("AutoModelForMaskGeneration", "ImageProcessingMixin"),
 }
 EXTRA = "models"
-HUB_NAME = r"[\w.-]+(/[\w.-]+)?"
 CARD = "README.md"  # of a model: its head, between two lines `---`, names the license
 UNUSED = r"(\w+\.)*pooler\."  # weights that features do not pass through; many files of features lack them
 
@@ -67,47 +64,27 @@ def load_pretrained(
         UserError: there is no such folder, the hub does not answer, or this is not a model of that kind.
     """
     transformers = import_transformers()
-    folder = Path(source)
-    is_local = is_folder(source)
-    if is_local and revision:
-        raise UsageError(f"--revision {revision}: {source} is a folder, which has no revisions; leave it out")
+    check_source(source, revision and f"--revision {revision}")
+    folder = find_folder(source)
+    is_local = folder is not None
     places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     if not is_local:
-        places["revision"] = revision or "main"
+        places["revision"] = revision or MAIN
     of_model, of_processor = (getattr(transformers, name) for name in KINDS[kind])
     with explaining(source, kind, is_local):
-        model, loaded = of_model.from_pretrained(source, dtype=dtype, output_loading_info=True, **places)
+        model, loaded = of_model.from_pretrained(folder or source, dtype=dtype, output_loading_info=True, **places)
         _check_weights(kind, source, loaded)
-        processor = _open_processor(of_processor, source, places)
+        processor = _open_processor(of_processor, folder or source, places)
         # Some models keep tables in float32 whatever the type.
         model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    facts = {"model": folder.resolve().name, "sha256": hash_folder(folder)} if is_local else {"model": source}
-    if not is_local:
-        facts["revision"] = getattr(model.config, "_commit_hash", None) or revision or "main"
+    if folder:
+        facts = {"model": folder.resolve().name, "sha256": hash_folder(folder)}
+    else:
+        facts = {"model": source, "revision": cached_commit(source, revision) or revision or MAIN}
     facts |= {"dtype": str(dtype).removeprefix("torch."), "transformers": transformers.__version__}
     if found := _find_license(source, is_local, facts.get("revision", "")):
         facts["license"] = found
     return Pretrained(model, processor, facts)
-
-
-def is_folder(source: str) -> bool:
-    """Tell whether a source is a folder, and not the name of a model on the hub.
-
-    Raises:
-        UserError: it can be neither.
-    """
-    folder = Path(source)
-    if not folder.is_dir() and not re.fullmatch(HUB_NAME, source):
-        raise UserError(f"{source}: no such folder{say_nearest(folder)}; name a folder, or a model of the hub")
-    return folder.is_dir()
-
-
-def hash_folder(folder: Path) -> str:
-    """Return one sha256 of the names and bytes of the files of a folder that holds a model."""
-    digest = hashlib.sha256()
-    for path in model_files(folder):
-        digest.update(f"{path.name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def import_transformers(extra: str = EXTRA) -> Any:
@@ -149,7 +126,7 @@ def explaining(source: str, kind: str, is_local: bool) -> Iterator[None]:
         raise UserError(f"{source}: no such folder, and the hub gave no model of {kind}: {says}; {hint}") from None
 
 
-def _open_processor(opener: Any, source: str, places: dict[str, Any]) -> Any:
+def _open_processor(opener: Any, source: str | Path, places: dict[str, Any]) -> Any:
     """Open a processor that needs no torchvision, if the model has one."""
     if opener.__name__ == "ImageProcessingMixin":  # that of SAM 2 needs torchvision, so its settings must do
         return opener.get_image_processor_dict(source, **places)[0]

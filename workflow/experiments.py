@@ -18,8 +18,8 @@ from vclr.data.readiness import check_names
 from vclr.engine import same_training
 from vclr.errors import UsageError
 from vclr.evaluation import provenance
-from vclr.files import model_files
 from vclr.image_folders.open import each_folder
+from vclr.model_source import find_folder, list_files
 from vclr.views.choice import drawn_views
 from workflow import mistakes, self_training
 from workflow.producers import GENERATED_SETS
@@ -204,7 +204,8 @@ def _drawn_folders(config: Config) -> dict[str, str]:
 def _backbone_files(config: Config) -> list[str]:
     """List the files of the folder that the backbone comes from; none for a model of the hub."""
     source = config.model.backbone.source
-    return [str(path) for path in model_files(Path(source))] if source and Path(source).is_dir() else []
+    folder = find_folder(source) if source else None
+    return [*map(str, list_files(folder))] if folder else []
 
 
 def _paths_of(data_set: DataSetConfig) -> list[str]:

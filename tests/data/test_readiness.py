@@ -14,6 +14,7 @@ from vclr.config import Config, load_config
 from vclr.data.readiness import check_experiment, check_names
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
+from vclr.model_source import find_folder, list_files
 
 MakeConfig = Callable[..., Config]
 NONE = Path("/nowhere/at/all")
@@ -55,12 +56,38 @@ def test_sound_experiment_passes(make_config: MakeConfig):
             UserError,
             r"^no/such/folder: no such folder; name a folder, or a model of the hub",
         ),
+        (
+            [*BACKBONE, "model.backbone.source=configs/backbones/swin", "model.backbone.revision=main"],
+            UsageError,
+            r"^model\.backbone\.revision=main: configs/backbones/swin is a folder, which has no revisions",
+        ),
         (["train.init_checkpoint=nowhere.pth"], UserError, r"^train\.init_checkpoint=nowhere\.pth: no such checkpoint"),
     ],
 )
 def test_what_cannot_be_found_is_named(make_config: MakeConfig, overrides: list[str], error: type, says: str):
     with pytest.raises(error, match=says):
         check_experiment(make_config(*overrides), reads_training_set=False)
+
+
+def test_a_backbone_of_the_package_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config("configs/experiment/ablation/toy/swin_tiny.yaml")
+    folder = find_folder(config.model.backbone.source)
+    assert folder and [path.name for path in list_files(folder)] == ["config.json"]
+    check_names(config)
+
+
+def test_a_hub_that_cannot_be_asked_is_said_before_training(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """But not once there is a checkpoint, which needs no source."""
+    pytest.importorskip("transformers", reason="needs transformers")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = make_config(*BACKBONE, "model.backbone.source=someone/tiny")
+    with pytest.raises(UserError, match=r"^someone/tiny: no such folder, and the hub gave no model"):
+        check_experiment(config, reads_training_set=False)
+    check_experiment(config, needs_first_weights=False, reads_training_set=False)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

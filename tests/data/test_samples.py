@@ -286,8 +286,28 @@ def test_proposals_are_trained_on(own_data: MakeConfig, tmp_path: Path):
     assert len(samples[0, 0].target) == 3
 
 
+def test_a_photo_without_annotations_is_trained_on_if_it_has_a_proposal(own_data: MakeConfig, tmp_path: Path):
+    """As if the proposals were in the json of the annotations."""
+
+    def change(coco: dict[str, Any]) -> None:
+        coco["images"] += [{**coco["images"][0], "id": number, "file_name": f"{number}.png"} for number in (8, 9)]
+
+    for number in (8, 9):
+        write_png(tmp_path / "images" / f"{number}.png", np.zeros((20, 30, 3), np.uint8))
+    path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7)], "8.png")
+    config = own_data(change, f"data.train.proposals={path}")
+    samples = TrainingSamples(config)
+    assert {int(number): len(samples[0, index].target) for index, number in enumerate(samples.images.ids)} == {
+        7: 2,
+        8: 1,
+    }
+    write_json(tmp_path / "a.json", add_proposals(read_json(tmp_path / "a.json"), path, top_k=10, max_iou=0.5))
+    config.data.train.proposals = ""
+    assert [*TrainingSamples(config).images.ids] == [7, 8]
+
+
 def test_proposals_alone_are_trained_on(own_data: MakeConfig, tmp_path: Path):
-    """Also one that overlaps an annotation, which only says that the photo is trained on."""
+    """Also one that overlaps an annotation, which does not count."""
     path = write_proposals(tmp_path / "p.json", [([20, 16, 4, 4], 0.7), ([2, 2, 8, 8], 0.9)])
     own = f"data.train.proposals={path}", "proposals.only=True"
     boxes = TrainingSamples(own_data(lambda _: None, *own))[0, 0].target.boxes

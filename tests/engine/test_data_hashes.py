@@ -68,6 +68,24 @@ def test_a_backbone_counts_while_its_folder_is_there(config: Config, tmp_path: P
     assert differing_data(before, gone) == []
 
 
+def test_a_backbone_of_the_hub_counts_by_its_commit(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    config.model.backbone.source = "someone/tiny"
+    unknown = hash_training_data(config)
+    kept = tmp_path / "hub" / "models--someone--tiny"
+    hashes = {}
+    for branch, commit in (("main", "a" * 40), ("older", "b" * 40)):
+        (kept / "snapshots" / commit).mkdir(parents=True)
+        (kept / "snapshots" / commit / "config.json").write_text("{}")
+        (kept / "refs").mkdir(exist_ok=True)
+        (kept / "refs" / branch).write_text(commit)
+        config.model.backbone.revision = "" if branch == "main" else branch
+        hashes[branch] = hash_training_data(config)
+        assert hashes[branch]["backbone"] == commit
+    assert differing_data(hashes["main"], hashes["older"]) == ["backbone"]
+    assert differing_data(hashes["main"], unknown) == []
+
+
 def test_other_files_beside_do_not_matter(config: Config, tmp_path: Path):
     before = hash_training_data(config)
     (tmp_path / "images" / "new.png").write_bytes(b"a photo of tomorrow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vclr.export.onnx_file import list_operations
 from vclr.export.parity import compare_batch, match_detections
 from vclr.export.write import ExportRequest, write_export
 from vclr.files import read_json
+from vclr.generate.pack import pack_folder
 from vclr.generate.toy import render_scene
 from vclr.models.build import build_model
 from vclr.models.ready import open_detector
@@ -165,7 +167,9 @@ def test_a_program_of_torch_of_any_size_does_what_the_detector_does(
 def test_int8_is_measured(world: Path, saved: tuple[Path, Path], tmp_path: Path):
     toy = world / "raw" / "toy"
     arguments = ["export", "--checkpoint", str(saved[0]), "-c", str(saved[1]), "--size", "64x64", "--int8"]
-    arguments += ["--annotations", str(toy / "annotations_val.json"), "--images", str(toy / "images")]
+    shutil.copytree(toy / "images", tmp_path / "photos")
+    pack_folder(tmp_path / "photos", remove=True, quiet=True)
+    arguments += ["--annotations", str(toy / "annotations_val.json"), "--images", str(tmp_path / "photos.zip")]
     done = CliRunner().invoke(app, [*arguments, "--max-loss", "100", "--output", str(tmp_path / "int8.onnx")])
     assert done.exception is None, done.output
     about = open_exported(tmp_path / "int8.onnx").about
@@ -197,6 +201,14 @@ def test_what_cannot_be_exported_is_said_in_a_line(arguments: list[str], message
     assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
     assert message in str(done.exception)
     assert not output.exists()
+
+
+def test_a_video_is_no_photo_to_check_with(saved: tuple[Path, Path], tmp_path: Path):
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(UsageError, match=r"clip\.mp4: is a video; name photos"):
+        write_export(
+            saved[0], tmp_path / "out.pt2", ExportRequest("torch"), [str(tmp_path / "clip.mp4")], config_file=saved[1]
+        )
 
 
 def test_a_check_that_does_not_fit_into_memory_is_refused_before_it(saved: tuple[Path, Path], tmp_path: Path):

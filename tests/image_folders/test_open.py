@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     turned[0x0112] = 6
     Image.open(folder / "a.JPG").save(folder / "a.JPG", exif=turned)
     (folder / "notes.txt").write_text("not a picture")
+    (folder / "._b.png").write_text("what a Mac adds")
     return folder
 
 

@@ -251,7 +251,7 @@ def test_a_revision_of_a_hub_model_is_its_own_weights(tmp_path: Path, monkeypatc
     assert not torch.equal(first_weight(""), first_weight("older"))
     with pytest.raises(UserError, match=r"^someone/tiny: no such folder, and the hub gave no model"):
         first_weight("newer")
-    with pytest.raises(UsageError, match=r"^model\.backbone\.revision=main: .* is a folder, which has none; leave it"):
+    with pytest.raises(UsageError, match=r"^model\.backbone\.revision=main: .* is a folder, which has no revisions"):
         Backbone(settings_of(save_config(tmp_path / "own", "swin", **TINY["swin"]), revision="main"), 8)
 
 

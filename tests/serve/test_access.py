@@ -87,6 +87,9 @@ def test_address_with_the_token_leaves_a_cookie(guarded: str):
     said = first.headers["Set-Cookie"]
     assert "HttpOnly" in said and "SameSite=Strict" in said and "s;cret" not in said
     assert visitor.get(guarded, timeout=9).status_code == 200
+    own = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    for others in ('prefs={"theme": "dark"}', "foo", "a[b]=c"):  # of other programs on this host
+        assert status(guarded, Cookie=f"{others}; {own}") == 200
     answer = visitor.post(f"{guarded}/api/predict", PHOTO, headers={"X-Vclr-Job": "1"}, timeout=60)
     assert answer.status_code == 200
     foreign = {"X-Vclr-Job": "1", "Origin": "http://example.org"}

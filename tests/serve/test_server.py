@@ -7,6 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import pytest
@@ -79,12 +80,17 @@ def test_twenty_uploads_at_once(checkpoints: list[Path], tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_signal_ends_it_at_once_and_others_need_the_token(checkpoints: list[Path], tmp_path: Path):
-    given = ("--checkpoint", checkpoints[0], "--host", "0.0.0.0")
+@pytest.mark.parametrize("own", [(), ("--token", "ab+cd/ef&g#h%41==")], ids=["random token", "own token"])
+def test_signal_ends_it_at_once_and_others_need_the_token(
+    own: tuple[str, ...], checkpoints: list[Path], tmp_path: Path
+):
+    given = ("--checkpoint", checkpoints[0], "--host", "0.0.0.0", *own)
     with command(*given, folder=tmp_path / "own") as (process, address):
-        bare, _, token = address.partition("/?token=")
+        bare, _, shown = address.partition("/?token=")
+        token = unquote(shown)
         here = f"http://127.0.0.1:{bare.rpartition(':')[2]}"
-        assert len(token) > 20
+        assert token == own[1] if own else len(token) > 20
+        assert requests.get(f"{here}/?token={shown}", timeout=9).status_code == 200
         assert bare.removeprefix("http://").rpartition(":")[0] == socket.gethostname()
         photo, bearer = encode(picture()), {"Authorization": f"Bearer {token}"}
         for path in ("", "/page.js", "/api/queue/test"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +21,7 @@ from tests.tracking.folders import begin, deliver, record
 from vclr.config import Config, dump_config
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json
-from vclr.tracking.mlflow_process import access_settings
+from vclr.tracking.mlflow_process import access_settings, until_interrupted
 from vclr.tracking.ui import EXPERIMENTS_PAGE, RUNS_PAGE, open_ui, start_page
 
 pytestmark = pytest.mark.timeout(180)
@@ -117,3 +119,13 @@ def test_other_machines_are_let_in_by_any_name_but_pages_from_elsewhere_are_not(
     assert not answers("node17:5000", "https://evil.example")
     monkeypatch.setenv(names[0], "only.this:5000")  # whoever says it is obeyed
     assert access_settings("0.0.0.0", 5000)[names[0]] == "only.this:5000"
+
+
+def test_a_signal_that_a_library_swallows_ends_the_command_nevertheless():
+    with subprocess.Popen(["sleep", "60"]) as server, until_interrupted() as wait:
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as ending:
+            wait(server)
+        server.kill()
+    assert ending.value.code == 128 + signal.SIGTERM

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vclr.catalog.data_sets import PUBLISHED_TOP_SPLITS, SPLITS
-from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor, load_config
+from vclr.cli.options import ConfigFile, OutputFile, Overrides, Protocol, Quiet, app, doctor, finite, load_config
 from vclr.errors import UsageError, UserError
 from vclr.outputs import COCO_KEYS, Inputs, check_output_file
 
@@ -50,7 +50,10 @@ def fetch(
     ] = "",
     catalog: Annotated[Path | None, typer.Option(help="YAML file with more sources.")] = None,
     mbit: Annotated[
-        float, typer.Option(min=0.001, help="Megabits per second, for the download time that --dry-run prints.")
+        float,
+        typer.Option(
+            min=0.001, callback=finite, help="Megabits per second, for the download time that --dry-run prints."
+        ),
     ] = 100.0,
     seed: Annotated[int, typer.Option(help="Seed of the generated scenes.")] = 0,
     quiet: Quiet = False,

@@ -19,7 +19,7 @@ from vclr.catalog.exports import (
     OPSET,
 )
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
-from vclr.cli.options import OutputFile, Weights, app
+from vclr.cli.options import OutputFile, Weights, app, finite
 from vclr.errors import UsageError, nearest
 from vclr.outputs import check_output_file
 
@@ -83,7 +83,9 @@ def export(
     max_loss: Annotated[
         float | None,
         typer.Option(
-            min=0, help=f"With --int8: points of recall (AR@100) that may be lost (default: {DEFAULT_MAX_LOSS:g})."
+            min=0,
+            callback=finite,
+            help=f"With --int8: points of recall (AR@100) that may be lost (default: {DEFAULT_MAX_LOSS:g}).",
         ),
     ] = None,
     device: Annotated[

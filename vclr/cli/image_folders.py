@@ -10,7 +10,7 @@ import typer
 
 from vclr.catalog.depth_models import DEPTH_KINDS
 from vclr.catalog.views import COMPUTED_VIEWS, DEPTH, LAYOUTS, PRODUCERS
-from vclr.cli.options import Join, Misuse, Quiet, ShardOption, app, view_verbs
+from vclr.cli.options import Join, Misuse, Quiet, ShardOption, app, finite, view_verbs
 from vclr.errors import UsageError
 from vclr.outputs import check_output_folder
 
@@ -57,7 +57,8 @@ def views(
         ),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(help="Strength of the style, from 0 to 1 (default: 1).", show_default=False)
+        float | None,
+        typer.Option(callback=finite, help="Strength of the style, from 0 to 1 (default: 1).", show_default=False),
     ] = None,
     max_size: Annotated[
         int,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vclr.cli.options import ConfigFile, Overrides, app, doctor, load_config
+from vclr.cli.options import ConfigFile, Overrides, app, doctor, finite, load_config
 
 
 @app.command()
@@ -32,7 +32,9 @@ def launch(
 @doctor.command("slurm")
 def doctor_slurm(
     profile: Annotated[Path, typer.Option(help="Folder of the site's Snakemake profile.")] = Path("slurm"),
-    wait: Annotated[float, typer.Option(help="Seconds that the test job may wait in the queue.")] = 300.0,
+    wait: Annotated[
+        float, typer.Option(callback=finite, help="Seconds that the test job may wait in the queue.")
+    ] = 300.0,
     job: Annotated[bool, typer.Option("--job/--no-job", help="Submit a test job, or check without one.")] = True,
 ) -> None:
     """Check that the SLURM cluster fits the profile, say how to fix each problem, and exit 1 if there are errors."""

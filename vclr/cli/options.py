@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,6 +78,13 @@ ShardOption = Annotated[
     Shard | None,
     typer.Option("--shard", metavar="K/N", parser=parse_shard, help="Process only part K of N of the images."),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse "inf" and "nan", which an option for a number would take; the callback of such options."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
 
 
 def load_config(path: str | Path | None, overrides: Iterable[str] = ()) -> Config:

@@ -9,7 +9,7 @@ import typer
 
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
-from vclr.cli.options import Quiet, Weights, app
+from vclr.cli.options import Quiet, Weights, app, finite
 from vclr.errors import UsageError
 
 
@@ -22,7 +22,10 @@ def predict(
     checkpoint: Annotated[Path, typer.Option(help=f"Detector: weights of the reference, {CHECKPOINTS}.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
     min_score: Annotated[
-        float, typer.Option(help="Minimum score of objects that are drawn and pre-annotated; the json has all objects.")
+        float,
+        typer.Option(
+            callback=finite, help="Minimum score of objects that are drawn and pre-annotated; the json has all objects."
+        ),
     ] = 0.3,
     max_objects: Annotated[
         int,
@@ -66,7 +69,10 @@ def predict(
     ] = None,
     overlap: Annotated[
         float | None,
-        typer.Option(help="With --tile: share of its side that a tile has in common with the next (default: 0.5)."),
+        typer.Option(
+            callback=finite,
+            help="With --tile: share of its side that a tile has in common with the next (default: 0.5).",
+        ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Also search the mirror image: slower, and finds more.")] = False,
     every: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +12,15 @@ from vclr.catalog.classes import CLASS_LISTS
 from vclr.catalog.proposal_methods import MAX_IOU, MAX_PROPOSALS, PROPOSAL_METHODS
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
 from vclr.cli.image_folders import PhotoFolder, refuse_beside_join
-from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, proposal_verbs
+from vclr.cli.options import Join, Misuse, OutputFile, Quiet, ShardOption, finite, proposal_verbs
 from vclr.errors import UsageError
-from vclr.outputs import PROPOSALS_STARTS, Inputs, check_output_file
+from vclr.outputs import PROPOSALS_STARTS, check_output_file
 
 METHODS = "; ".join(f"{name}: {method.description}" for name, method in PROPOSAL_METHODS.items())
 DEFAULTS = ", ".join(f"{method.model} for {name}" for name, method in PROPOSAL_METHODS.items() if method.model)
 
 TopK = Annotated[int, typer.Option(min=1, help="Maximum number of proposals per photo, best first.")]
-MinScore = Annotated[float | None, typer.Option(help="Leave out proposals with a lower score.")]
+MinScore = Annotated[float | None, typer.Option(callback=finite, help="Leave out proposals with a lower score.")]
 
 
 @proposal_verbs.callback(invoke_without_command=True)
@@ -76,7 +75,7 @@ def proposals(
     from vclr.object_proposals.write import join_proposals, write_proposals
 
     inputs = {"--images": images, "--annotations": annotations, "--join": join, "--checkpoint": checkpoint}
-    _check(output, inputs, min_score)
+    check_output_file(output, inputs, starts=PROPOSALS_STARTS)
     if join:
         refuse_beside_join(context)
         join_proposals(join, output)
@@ -113,7 +112,9 @@ def recall(
             f"between them, or a list ({', '.join(CLASS_LISTS)})."
         ),
     ] = "",
-    iou: Annotated[float, typer.Option(help="IoU from which on a proposal finds an object: 0.5, 0.55 ... 0.95.")] = 0.5,
+    iou: Annotated[
+        float, typer.Option(callback=finite, help="IoU from which on a proposal finds an object: 0.5, 0.55 ... 0.95.")
+    ] = 0.5,
     output: Annotated[Path | None, typer.Option(help="Also write all figures to this file.")] = None,
 ) -> None:
     """Measure which share of the objects the best 10, 30 and 100 proposals per photo find, and their precision.
@@ -150,7 +151,7 @@ def import_results(
     """
     from vclr.object_proposals.imported import import_proposals
 
-    _check(output, {"RESULTS": results, "--annotations": annotations}, min_score)
+    check_output_file(output, {"RESULTS": results, "--annotations": annotations}, starts=PROPOSALS_STARTS)
     print(import_proposals(results, annotations, output, top_k, min_score, source, license, quiet))
 
 
@@ -166,7 +167,10 @@ def merge(
     max_iou: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="IoU above which two proposals are one object: of masks if both have one, else of boxes."
+            min=0,
+            max=1,
+            callback=finite,
+            help="IoU above which two proposals are one object: of masks if both have one, else of boxes.",
         ),
     ] = MAX_IOU,
     min_score: MinScore = None,
@@ -178,7 +182,7 @@ def merge(
     """
     from vclr.object_proposals.merge import merge_proposals
 
-    _check(output, {"PROPOSALS": proposals, "--annotations": annotations}, min_score)
+    check_output_file(output, {"PROPOSALS": proposals, "--annotations": annotations}, starts=PROPOSALS_STARTS)
     print(merge_proposals(proposals, output, annotations, top_k, max_iou, min_score, quiet))
 
 
@@ -200,12 +204,7 @@ def rank(
     """
     from vclr.object_proposals.rank import rank_proposals
 
-    _check(output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations})
+    check_output_file(
+        output, {"PROPOSALS": proposals, "--images": images, "--annotations": annotations}, starts=PROPOSALS_STARTS
+    )
     print(rank_proposals(proposals, images, annotations, output, top_k, quiet))
-
-
-def _check(output: Path, inputs: Inputs, min_score: float | None = None) -> None:
-    """Check what all verbs that write proposals have in common: the output and the lowest score."""
-    check_output_file(output, inputs, starts=PROPOSALS_STARTS)
-    if min_score is not None and not math.isfinite(min_score):
-        raise UsageError(f"--min-score {min_score}: must be a finite number")

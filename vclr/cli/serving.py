@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vclr.cli.checkpoints import CHECKPOINTS, as_path
-from vclr.cli.options import Weights, app
+from vclr.cli.options import Weights, app, finite
 from vclr.errors import UsageError
 
 MAX_DETECTORS = 2
@@ -33,8 +33,12 @@ def serve(
             "the variable VCLR_TOKEN (default: none for this machine alone, else a random one).",
         ),
     ] = "",
-    max_upload_mb: Annotated[float, typer.Option(min=0.001, help="Maximum size of a photo's file, in MB.")] = 20,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Maximum size of a photo, in million pixels.")] = 64,
+    max_upload_mb: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Maximum size of a photo's file, in MB.")
+    ] = 20,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Maximum size of a photo, in million pixels.")
+    ] = 64,
     queue: Annotated[
         int, typer.Option(min=0, help="Number of photos that may wait; further visitors are asked to try again.")
     ] = 32,

@@ -13,7 +13,7 @@ AUTO = "auto"  # as a batch size: the largest that fits
 @dataclass
 class DatasetNamesConfig:
     names: str = setting("", "Data set of the catalog, if `data.*.annotations` is empty.")
-    filter_empty: bool = setting(True, "Leave out images without an object.")
+    filter_empty: bool = setting(True, "Leave out images without an object, be it annotated or proposed.")
 
 
 @dataclass

@@ -8,11 +8,11 @@ SHIPPED = Path(__file__).parents[1] / "configs"  # in a clone a link to configs/
 
 
 def find_settings(path: Path) -> Path:
-    """Return where a YAML file is: the path itself, or the package's file if only the package has `configs/...`.
+    """Return where a file or folder of settings is: the path itself, or the package's if only it has `configs/...`.
 
-    A file in the working directory comes first, as in the workflow. A path that neither has is returned as it is.
+    What is in the working directory comes first, as in the workflow. A path that neither has is returned as it is.
     """
     if path.is_absolute() or path.parts[:1] != ("configs",) or path.exists():
         return path
     shipped = SHIPPED.joinpath(*path.parts[1:])
-    return shipped if ".." not in path.parts and shipped.is_file() else path
+    return shipped if ".." not in path.parts and shipped.exists() else path

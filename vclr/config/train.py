@@ -124,7 +124,8 @@ class TrainConfig:
     micro_batch_size: int = setting(
         0,
         "Images per process that pass through backbone and encoder at once; 0 for all. Fewer need less memory but pass "
-        "twice (again for the gradient). The results are those of the whole batch.",
+        "twice (again for the gradient). The results are those of the whole batch, but for the noise of dropout and "
+        "drop path.",
         at_least=0,
         changes="nothing",
     )

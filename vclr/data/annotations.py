@@ -33,12 +33,11 @@ def load_annotations(
 ) -> tuple[list[Json], Iterator[list[Json]]]:
     """Read and check the annotations of a training set, and the proposals that join them.
 
-    Crowds and unusable annotations are left out. With `proposals.only`, so are all annotations without a score once the
-    images are chosen, and then the images without a proposal.
+    Crowds and unusable annotations are left out. With `proposals.only`, so are all annotations without a score.
 
     Args:
         data_set: its files; every image that the annotations name must be there.
-        filter_empty: leave out images without an annotated object.
+        filter_empty: leave out images without an object; a proposal that joins is one.
         proposals: which proposals join.
 
     Returns:
@@ -68,25 +67,23 @@ def load_annotations(
             owners[number] = places[annotation["image_id"]]
     checks.finish(len(coco.annotations))
     counts, by_image = _group(owners, len(coco.images))
-    kept = [place for place, count in enumerate(counts.tolist()) if count or not filter_empty]
-    entries = [coco.images[place] for place in kept]
-    if not entries:
-        raise UserError(f"{data_set.annotations}: holds no image with an object")
     if proposals.only:
         counts, by_image = _group(np.where(are_proposals, owners, -1), len(coco.images))
     added: dict[int | str, list[msgspec.Raw]] = {}
     if data_set.proposals:
         rows = np.array(boxes).reshape(-1, 4)
-        known = (rows[by_image[place]] for place in kept)
-        files = data_set.proposals, entries, known, proposals.top_k, data_set.annotations
+        known = (rows[numbers] for numbers in by_image)
+        files = data_set.proposals, coco.images, known, proposals.top_k, data_set.annotations
         chosen = choose_from_file(*files, max_iou=proposals.max_iou)
         for image_id, text in zip(chosen.image_ids, chosen.texts(), strict=True):
             added.setdefault(image_id, []).append(text)
-    if proposals.only:
-        if not added and not counts.any():
-            raise no_proposals("proposals.only=True", data_set)
-        kept = [place for place in kept if counts[place] or coco.images[place]["id"] in added or not filter_empty]
-        entries = [coco.images[place] for place in kept]
+    if proposals.only and not added and not counts.any():
+        raise no_proposals("proposals.only=True", data_set)
+    has_object = [count > 0 or image["id"] in added for count, image in zip(counts.tolist(), coco.images, strict=True)]
+    kept = [place for place, has_any in enumerate(has_object) if has_any or not filter_empty]
+    if not kept:
+        raise UserError(f"{data_set.annotations}: holds no image with an object")
+    entries = [coco.images[place] for place in kept]
     texts = (
         [coco.annotations[number] for number in by_image[place].tolist()] + added.get(coco.images[place]["id"], [])
         for place in kept

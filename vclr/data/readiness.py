@@ -11,12 +11,13 @@ from pathlib import Path
 from vclr.catalog.views import REFUSE
 from vclr.coco.annotations import Json, list_unknown_categories, open_images
 from vclr.coco.file import CocoFile, open_coco
-from vclr.config import Config, check_training, evaluates_while_training
+from vclr.config import BackboneConfig, Config, check_training, evaluates_while_training
 from vclr.data.data_sets import evaluated_groups, missing_files, test_set, training_set
 from vclr.detectron2_package import find_model_config
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
+from vclr.model_source import cached_commit, check_source, find_folder
 from vclr.splits.with_proposals import refuse_no_proposals, refuse_second_proposals
 from vclr.views.choice import check_view_names, drawn_views
 from vclr.views.files import ViewFiles
@@ -39,7 +40,7 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
         UsageError: a name is unknown; names the nearest.
         UserError: a file, photo, class or backbone does not exist.
     """
-    tested = check_names(config)
+    tested = check_names(config, needs_first_weights)
     train = training_set(config)
     if problem := missing_files(train, "train"):
         raise UserError(problem)
@@ -50,11 +51,8 @@ def check_experiment(config: Config, needs_first_weights: bool = True, reads_tra
     weights = config.train.init_checkpoint
     if weights and needs_first_weights and not Path(weights).is_file():
         raise UserError(f"train.init_checkpoint={weights}: no such checkpoint{say_nearest(weights)}")
-    backbone = config.model.backbone
-    if backbone.source and needs_first_weights and not backbone.architecture:
-        from vclr.pretrained import is_folder  # imports torch
-
-        is_folder(backbone.source)  # refuses what is neither a folder nor a name of the hub
+    if needs_first_weights:
+        _ask_hub(config.model.backbone)
     if reads_training_set:
         coco = open_coco(train.annotations)
         coco.check_images()
@@ -86,18 +84,26 @@ def check_test_set(config: Config) -> None:
         check_groups(config, tested.head["categories"])
 
 
-def check_names(config: Config) -> CocoFile | None:
+def check_names(config: Config, needs_first_weights: bool = True) -> CocoFile | None:
     """Check the names in an experiment, as far as the existing data allows; return the test set if that needed it.
+
+    Args:
+        config: the experiment.
+        needs_first_weights: as for `check_experiment`.
 
     Raises:
         UsageError: a view, data set or protocol is unknown (names the nearest); proposals would be added twice, or are
             needed and not there; a setting has no effect on the model of detectron2 that the experiment names, or there
-            is no such model.
-        UserError: the test set lacks a class of `evaluation.groups`, or detectron2 is needed and not installed.
+            is no such model; or the folder of a backbone has a revision.
+        UserError: the test set lacks a class of `evaluation.groups`, there is no such folder of a backbone, or
+            detectron2 is needed and not installed.
     """
     check_training(config)
     if config.detectron2.config:
         find_model_config(config.detectron2.config)
+    backbone = config.model.backbone
+    if needs_first_weights and backbone.source and not backbone.architecture:
+        check_source(backbone.source, backbone.revision and f"model.backbone.revision={backbone.revision}")
     train = training_set(config)
     check_view_names(config.views, train)
     if train.proposals:
@@ -108,6 +114,16 @@ def check_names(config: Config) -> CocoFile | None:
     if tested:
         check_groups(config, tested.head["categories"])
     return tested
+
+
+def _ask_hub(backbone: BackboneConfig) -> None:
+    """Ask the hub for its model unless this machine has it; the commit then belongs to the training."""
+    source = backbone.source
+    if not source or backbone.architecture or find_folder(source) or cached_commit(source, backbone.revision):
+        return
+    from vclr.models.transformers_source import fetch_settings  # imports torch
+
+    fetch_settings(backbone)
 
 
 def _open_test_set(config: Config) -> CocoFile | None:

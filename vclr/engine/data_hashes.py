@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from vclr.coco.file import open_coco
-from vclr.config import Config, DataSetConfig, evaluates_while_training
+from vclr.config import BackboneConfig, Config, DataSetConfig, evaluates_while_training
 from vclr.data.data_sets import missing_files, test_set, training_set
 from vclr.engine.same_training import TEST_SET
 from vclr.errors import UserError
 from vclr.files import sha256
 from vclr.image_folders.open import Images, each_folder, fingerprint
+from vclr.model_source import cached_commit, find_folder, hash_folder
 from vclr.pictures import IMAGE_SUFFIXES
-from vclr.pretrained import hash_folder
 from vclr.views.choice import drawn_views
 
 
@@ -23,8 +23,9 @@ def hash_training_data(config: Config) -> dict[str, str]:
     """Return the sha256 of annotations, proposals, first weights and backbone, and fingerprints of images and views.
 
     An image folder's is `fingerprint`, or, without a manifest, a hash of the names and sizes of the files that the
-    annotations name. First weights and a backbone's folder that no longer exist have none, nor has a backbone of the
-    hub. If the training evaluates, the test set has its own hashes, whose names start with `test_`.
+    annotations name. A backbone of the hub has its commit in the place of a hash. First weights and a backbone that are
+    no longer on this machine have none. If the training evaluates, the test set has its own hashes, whose names start
+    with `test_`.
 
     Raises:
         UserError: a file of the training set does not exist, or its annotations are not COCO json.
@@ -36,8 +37,8 @@ def hash_training_data(config: Config) -> dict[str, str]:
     views = {f"view_{view}": folder for view, folder in train.views.items() if view in drawn}
     files = {"annotations": train.annotations, "proposals": train.proposals, "weights": config.train.init_checkpoint}
     hashes = _hash_all(files, {"images": train.images, **views}, train)
-    if (source := config.model.backbone.source) and Path(source).is_dir():
-        hashes["backbone"] = hash_folder(Path(source))
+    if digest := _hash_backbone(config.model.backbone):
+        hashes["backbone"] = digest
     if evaluates_while_training(config):
         tested = test_set(config)
         own = _hash_all({"annotations": tested.annotations}, {"images": tested.images}, tested)
@@ -59,6 +60,15 @@ def describe_inputs(config: Config, hashes: Mapping[str, str]) -> dict[str, dict
         f"{TEST_SET}images": _name_folders(test.images),
     }
     return {name: {"source": sources.get(name, ""), "digest": digest} for name, digest in hashes.items()}
+
+
+def _hash_backbone(backbone: BackboneConfig) -> str:
+    """Return the hash of the backbone's folder or its commit on the hub, "" if this machine has neither."""
+    if not backbone.source:
+        return ""
+    if folder := find_folder(backbone.source):
+        return hash_folder(folder)
+    return cached_commit(backbone.source, backbone.revision)
 
 
 def _name_folders(folder: Images) -> str:

@@ -1,8 +1,8 @@
 """One training step, from a batch to the moved teacher (docs/method.md, section 3).
 
-A step is the same whether one process takes the whole batch or several take a part each, and however many images go
-through the backbone at once: an image's random numbers depend on the seed, the iteration and the image's place in the
-batch, and sums are divided by counts of the whole batch, or of groups of its places.
+Without dropout and drop path, a step is the same whether one process takes the whole batch or several take a part each,
+and however many images go through the backbone at once: an image's random numbers depend on the seed, the iteration and
+the image's place in the batch, and sums are divided by counts of the whole batch, or of groups of its places.
 """
 
 from __future__ import annotations

@@ -42,8 +42,15 @@ def find_media(arguments: Sequence[str | Path]) -> tuple[list[Path], list[Path]]
 
 
 def find_photos(arguments: Sequence[str | Path]) -> list[Path]:
-    """List the photos that arguments name, as `find_media` does."""
-    return find_media(arguments)[0]
+    """List the photos that arguments name, as `find_media` does.
+
+    Raises:
+        UsageError: there is a video among them.
+    """
+    photos, videos = find_media(arguments)
+    if videos:
+        raise UsageError(f"{videos[0]}: is a video; name photos")
+    return photos
 
 
 def _refuse_same_stems(kind: str, paths: list[Path]) -> None:

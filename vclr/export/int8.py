@@ -15,6 +15,7 @@ import numpy as np
 
 from vclr.catalog.exports import EXPORT_INPUT, INSIDE
 from vclr.coco.annotations import Json, load_coco
+from vclr.data.images import ImageList
 from vclr.errors import UserError
 from vclr.evaluation.inference import to_coco_results
 from vclr.evaluation.recall import score
@@ -22,7 +23,6 @@ from vclr.export.about import About
 from vclr.export.exported import Exported, normalize
 from vclr.export.onnx_file import SCOPES
 from vclr.export.packages import import_package, quiet_exporters
-from vclr.pictures import read_image
 
 NUM_CALIBRATION = 16  # photos on which the ranges of activations are measured, the first ones
 MAX_MEASURED = 200  # photos on which recall is measured, after those
@@ -37,7 +37,7 @@ class Int8Request:
 
     Attributes:
         annotations: COCO json of photos with objects.
-        images: their folder.
+        images: their folder, or its zip.
         max_loss: points of recall that may be lost, of boxes and of masks.
     """
 
@@ -104,8 +104,9 @@ def _measure(exported: Exported, truth: Json, entries: Sequence[Json], folder: P
 
 def _read(entries: Sequence[Json], folder: Path) -> Iterator[np.ndarray]:
     """Yield the photos (h, w, 3) uint8 RGB."""
-    for entry in entries:
-        yield read_image(folder / entry["file_name"])
+    photos = ImageList(str(folder), list(entries))
+    for number in range(len(photos)):
+        yield np.asarray(photos.open(number))
 
 
 def _quantize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vclr.file_names import NameIndex, file_key, leaves_folder, spellings
+from vclr.file_names import NameIndex, file_key, is_mac_metadata, leaves_folder, spellings
 from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.patches import Patches
 from vclr.pictures import IMAGE_SUFFIXES, ImageHeader, open_image, read_image_header
@@ -31,7 +31,7 @@ class DiskFolder(ImageFolder):
     def index(self, used: Collection[str] = ()) -> NameIndex:
         files = (Path(place, name) for place, _, names in os.walk(self.path) for name in names)
         names = (file.relative_to(self.path).as_posix() for file in files)
-        return NameIndex(name for name in names if file_key(name) not in used)
+        return NameIndex(name for name in names if file_key(name) not in used and not is_mac_metadata(name))
 
     def leads_outside(self, name: str) -> Path | None:
         place = self.path_of(name)
@@ -44,7 +44,7 @@ class DiskFolder(ImageFolder):
     def images_below(self, below: str) -> list[str]:
         folder = self.path / below
         entries = os.scandir(folder) if folder.is_dir() else ()
-        names = [entry.name for entry in entries if not entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.is_dir() and not is_mac_metadata(entry.name)]
         images = [os.path.join(below, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
         return images if below else [*images, *self.patches]
 

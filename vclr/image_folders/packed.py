@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vclr.errors import UserError
-from vclr.file_names import NameIndex, file_key, leaves_folder, spellings
+from vclr.file_names import NameIndex, file_key, is_mac_metadata, leaves_folder, spellings
 from vclr.image_folders.folder import ImageFolder
 from vclr.image_folders.patches import Patches
 from vclr.pictures import IMAGE_SUFFIXES
@@ -177,7 +177,7 @@ def _read_contents(path: Path) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = _member_name(info)
-        if info.is_dir() or name.endswith("/") or name.startswith("__MACOSX/"):  # a Mac adds metadata files
+        if info.is_dir() or name.endswith("/") or is_mac_metadata(name):
             continue
         if leaves_folder(name):
             raise UserError(f"{path}: member {name!r} leaves the folder; pack it again with names below one folder")

@@ -102,7 +102,7 @@ class Detector(nn.Module):
         with_masks: bool = True,
         noisy: NoisyObjects | None = None,
     ) -> Outputs:
-        """Detect objects. Each image of a batch gets what it would get alone.
+        """Detect objects. Each image of a batch gets what it would get alone, dropout and drop path aside.
 
         Args:
             images: (b, 3, h, w) normalized.

@@ -13,7 +13,8 @@ from torch import nn
 
 from vclr.config import BackboneConfig
 from vclr.errors import UsageError, UserError, first_line
-from vclr.pretrained import explaining, import_transformers, is_folder
+from vclr.model_source import MAIN, check_source, find_folder
+from vclr.pretrained import explaining, import_transformers
 
 log = logging.getLogger("vclr.models")
 
@@ -53,27 +54,40 @@ def open_body(config: BackboneConfig) -> nn.Module:
         own = _read_text(transformers, config.architecture)
         return _build(transformers, _prepare(own, config, "model.backbone.architecture"))
     source = config.source
-    is_local = is_folder(source)
-    places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
-    if not is_local:
-        places["revision"] = config.revision or "main"
+    check_source(source, config.revision and f"model.backbone.revision={config.revision}")
+    folder = find_folder(source)
+    places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    if not folder:
+        places["revision"] = config.revision or MAIN
         places["local_files_only"] = not _must_ask_hub(source, places["revision"])
-    elif config.revision:
-        raise UsageError(
-            f"model.backbone.revision={config.revision}: {source} is a folder, which has none; leave it out"
-        )
-    with explaining(source, "features", is_local):
-        own = transformers.AutoConfig.from_pretrained(source, **places)
+    with explaining(source, "features", is_local=folder is not None):
+        own = transformers.AutoConfig.from_pretrained(folder or source, **places)
         own = _prepare(own, config, source)
-        if is_local and not any(path for pattern in WEIGHTS for path in Path(source).glob(pattern)):
+        if folder and not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
             log.warning("%s: holds no weights, so the backbone starts from random ones", source)
             return _build(transformers, own)
         opener, more = _opener(transformers, own)
         body, loaded = opener.from_pretrained(
-            source, config=own, dtype=torch.float32, output_loading_info=True, **more, **places
+            folder or source, config=own, dtype=torch.float32, output_loading_info=True, **more, **places
         )
         _check_weights(loaded, source)
     return body.train()  # type: ignore[no-any-return]
+
+
+def fetch_settings(config: BackboneConfig) -> None:
+    """Download the config.json of a model of the hub, with which its commit is known on this machine.
+
+    Raises:
+        UsageError: transformers is not installed.
+        UserError: the hub does not answer, or has no such model or revision.
+    """
+    import_transformers(EXTRA)
+    from huggingface_hub import HfApi, hf_hub_download
+
+    revision = config.revision or MAIN
+    with explaining(config.source, "features", is_local=False):
+        HfApi().model_info(config.source, revision=revision, timeout=HUB_SECONDS)  # it tries once
+        hf_hub_download(config.source, "config.json", revision=revision)
 
 
 def describe(own: Any) -> str:

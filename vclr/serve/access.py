@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -79,12 +79,8 @@ class Access:
 
     def _knows_token(self, headers: Headers) -> bool:
         """Tell whether a cookie or, from a script, `Authorization: Bearer TOKEN` proves that the token is known."""
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            cookies.clear()
-        if self._cookie in cookies and _same(cookies[self._cookie].value, self._cookie_value):
+        # Not by http.cookies, which stops at the first odd cookie; it may be that of another program on this host.
+        if _same(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""), self._cookie_value):
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and _same(given.strip(), self._token)

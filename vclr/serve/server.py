@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from urllib.parse import quote
 
 import uvicorn
 
@@ -88,7 +89,7 @@ def serve(
         cookie = f"vclr-token-{port}"
         app = make_app(detectors, limits, token, frozenset(LOOPBACK) if is_local else None, cookie)
         shown = address_of(socket.gethostname() if host in WILDCARDS else host, port)
-        address = f"{shown}/?token={token}" if token else shown
+        address = f"{shown}/?token={quote(token, safe='')}" if token else shown
         _Server(configure(app), f"vclr serve: {address} (Ctrl-C ends)").run([listener])
 
 

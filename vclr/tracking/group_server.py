@@ -71,14 +71,14 @@ def serve_group(
     _warn_of_passwords(store, artifacts)
     settings[STORE] = prepare_database(settings[STORE])
     check_artifact_store(settings[ARTIFACTS])
-    with until_interrupted(), _accounts(settings[STORE], login) as account_settings:
+    with until_interrupted() as wait, _accounts(settings[STORE], login) as account_settings:
         arguments = SERVER + LOGIN * login
         with running_mlflow(arguments, settings | account_settings, host, port, True) as (address, server):
             print(f"Tracking server: {address}", flush=True)
             print(f"For trainings: export MLFLOW_TRACKING_URI={address}", flush=True)
             if host not in LOOPBACK and not login:
                 print("Anybody who can reach this address can read and change the runs; see --login.", flush=True)
-            if server.wait():
+            if wait(server):
                 raise UserError(f"mlflow ended with {server.returncode}")
 
 

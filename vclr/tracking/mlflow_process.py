@@ -12,8 +12,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import IO
 
@@ -24,6 +24,7 @@ from vclr.tracking.secrets import redact
 START_TIMEOUT = 120.0  # seconds; a cold disk needs much of it
 WILDCARDS = ("0.0.0.0", "::")  # a server listens here for everybody; a browser cannot open them
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+POLL_SECONDS = 1.0
 STOP_TIMEOUT = 10.0  # seconds after which a server that does not end is killed
 
 
@@ -65,11 +66,28 @@ def running_mlflow(
 
 
 @contextmanager
-def until_interrupted() -> Iterator[None]:
-    """Let Ctrl-C end a block silently, and SIGTERM end it and then the command, as a batch system expects."""
-    previous = signal.signal(signal.SIGTERM, _exit_on_signal)
+def until_interrupted() -> Iterator[Callable[[subprocess.Popen[bytes]], int]]:
+    """Let Ctrl-C end a block silently, and SIGTERM end it and then the command, as a batch system expects.
+
+    Yields:
+        What waits for the end of a process and returns its exit code. It also ends the block for a SIGTERM that came
+        earlier: MLflow and what it imports swallow exceptions here and there, also the one that a signal raises.
+    """
+    received: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    def wait(process: subprocess.Popen[bytes]) -> int:
+        while not received:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(POLL_SECONDS)
+        raise SystemExit(128 + received[0])
+
+    previous = signal.signal(signal.SIGTERM, leave)
     try:
-        yield
+        yield wait
     except KeyboardInterrupt:
         pass
     finally:
@@ -142,7 +160,3 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

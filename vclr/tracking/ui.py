@@ -34,11 +34,11 @@ def open_ui(uri: str, port: int = 5000, host: str = "127.0.0.1", open_browser: b
     if uri.startswith(("http://", "https://")):
         _show(uri.rstrip("/") + start_page(uri), open_browser)
         return
-    with until_interrupted(), serve_ui(uri, port, host) as (address, server):
+    with until_interrupted() as wait, serve_ui(uri, port, host) as (address, server):
         _show(address + start_page(uri), open_browser)
         if host not in LOOPBACK:
             print("Anybody who can reach this address can read and change the runs.", flush=True)
-        if server.wait():
+        if wait(server):
             raise UserError(f"mlflow ended with {server.returncode}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from vclr.generate.importers.labelstudio import import_labelstudio
 from vclr.generate.importers.makesense import import_makesense
 from vclr.generate.importers.roboflow import import_roboflow
 from vclr.generate.importers.via import import_via
+from vclr.generate.importers.yolo import import_yolo
 from vclr.pictures import read_image
 from vclr.pre_annotations.photo import Naming
 from vclr.pre_annotations.write import write_pre_annotations
@@ -104,7 +107,7 @@ def test_cvat_refuses(photo: Path, text: str, says: str):
     ("shape", "says"),
     [
         ('<box xtl="1" ytl="1" xbr="2" ybr="2"/>', "has no label"),
-        ('<box label="a" xtl="x" ytl="1" xbr="2" ybr="2"/>', "`xtl` is 'x', not a number"),
+        ('<box label="a" xtl="x" ytl="1" xbr="2" ybr="2"/>', "`xtl` is 'x', not a usable number"),
         ('<polygon label="a" points="1,2;3"/>', "`points` is not a list of x,y"),
         ('<mask label="a" rle="1" left="0" top="0" width="2" height="2"/>', "do not add up to 2x2 pixels"),
         ('<mask label="a" rle="4" left="79" top="0" width="2" height="2"/>', "reaches beyond the photo"),
@@ -134,6 +137,77 @@ def test_crowds_of_cvats_coco(photo: Path):
     assert sorted(found["iscrowd"] for found in read(photo)) == [0, 0, 1], "nothing says that CVAT wrote it"
 
 
+def test_subsets_of_a_cvat_project(photo: Path):
+    subsets = ("Train", "Test")
+    for subset in subsets:
+        (photo / "images" / subset).mkdir(parents=True)
+        shutil.copy(photo / "a.png", photo / "images" / subset)
+    shapes = '<box label="{}" xtl="1" ytl="1" xbr="5" ybr="6"/>'
+    images = "".join(
+        f'<image id="0" subset="{subset}" name="a.png" width="80" height="40">{shapes.format(subset)}</image>'
+        for subset in subsets
+    )
+    (photo / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
+    import_cvat(photo, photo / "out.json", images=photo)
+    assert load_coco(photo / "out.json")["images"][0]["file_name"] == "images/Test/a.png"
+    import_cvat(photo, photo / "out.json")
+    coco = load_coco(photo / "out.json", photo / "images")
+    classes = {one["id"]: one["name"] for one in coco["categories"]}
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    found = {(names[one["image_id"]], classes[one["category_id"]]) for one in coco["annotations"]}
+    assert found == {("Train/a.png", "Train"), ("Test/a.png", "Test")}
+    shutil.rmtree(photo / "images")
+    (photo / "annotations.xml").write_text(f"<annotations>{images.split('</image>')[0]}</image></annotations>")
+    import_cvat(photo, photo / "out.json")
+    assert load_coco(photo / "out.json", photo)["images"][0]["file_name"] == "a.png", "exported without folders"
+
+
+MASK = '<mask label="a" group_id="1" rle="0, 4" left="0" top="0" width="2" height="2"/>'
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e9", "-1e300"])
+def test_outline_beside_a_mask_is_checked(photo: Path, number: str):
+    """The library that draws outlines crashes on such numbers."""
+    shapes = MASK + f'<polygon label="a" group_id="1" points="{number},1;3,4;5,6"/>'
+    with pytest.raises(UserError, match="polygon 1: a coordinate is not a number of pixels"):
+        import_cvat(cvat(photo, shapes), photo / "out.json")
+
+
+def test_outline_and_mask_are_one_object(photo: Path, caplog: pytest.LogCaptureFixture):
+    outlines = "".join(
+        f'<polygon label="a" group_id="1" points="{points}"/>' for points in ("10,0;20,0;20,10;10,10", "1,1;2,2")
+    )
+    with caplog.at_level(logging.WARNING):
+        import_cvat(cvat(photo, MASK + outlines), photo / "out.json")
+    (one,) = read(photo)
+    assert rasterize(one, 40, 80).sum() == 104 and one["bbox"] == [0, 0, 20, 10]
+    assert "1 polygon dropped from objects that are kept (1 polygon under three points)" in caplog.text
+
+
+def test_masks_of_a_large_photo_fit_into_memory(tmp_path: Path):
+    Image.new("L", (2000, 1500)).save(tmp_path / "a.png")
+    shapes = "".join(
+        f'<mask label="a" rle="0, 4" left="{left}" top="0" width="2" height="2"/>' for left in range(0, 40, 2)
+    )
+    source = cvat(tmp_path, shapes, 'width="2000" height="1500"')
+    tracemalloc.start()
+    import_cvat(source, tmp_path / "out.json", quiet=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(read(tmp_path)) == 20
+    assert peak < 8 * 2000 * 1500, "all masks are in memory at once"
+
+
+def test_run_lengths_that_are_not_finite(photo: Path):
+    rle = {"size": [40, 80], "counts": [0, 100, 3100]}
+    one = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 3, 40], "segmentation": rle}
+    images = [{"id": 1, "file_name": "a.png", "width": 80, "height": 40}]
+    text = json.dumps({"images": images, "annotations": [one], "categories": [{"id": 1, "name": "a"}]})
+    (photo / "c.json").write_text(text.replace("3100", "1e400"))
+    with pytest.raises(UserError, match=r"annotations\[0\]: RLE counts do not add up to 40x80 pixels"):
+        import_coco(photo / "c.json", photo / "out.json")
+
+
 # --- photos ----------------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +231,29 @@ def test_exif_orientation(tmp_path: Path, orientation: int):
     upright = f'<box label="a" xtl="{x}" ytl="{y}" xbr="{x + width}" ybr="{y + height}"/>'
     import_cvat(cvat(tmp_path, upright, 'width="40" height="80"'), tmp_path / "out.json")
     assert read(tmp_path)[0]["bbox"] == [x, y, width, height]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_photo_that_may_have_been_annotated_as_stored(
+    tmp_path: Path, orientation: int, caplog: pytest.LogCaptureFixture
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (80, 40)).save(tmp_path / "a.png", exif=exif)
+    Image.new("RGB", (80, 40)).save(tmp_path / "empty.png", exif=exif)
+    (tmp_path / "classes.txt").write_text("a")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "empty.txt").write_text("")
+    imports: list[Callable[[], str]] = [
+        lambda: import_yolo(tmp_path, tmp_path / "out.json", quiet=True),
+        lambda: import_via(via(tmp_path, (RECT, {})), tmp_path / "out.json"),
+    ]
+    for run in imports:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            run()
+        says = "without a size that tells how they were annotated; taken as upright: 1; first: a.png"
+        assert (says in caplog.text) == (orientation != 1)
 
 
 def test_photo_of_another_size(photo: Path):
@@ -199,6 +296,13 @@ def test_label_studio_shapes(photo: Path, caplog: pytest.LogCaptureFixture):
     assert "regions without a label, left out: 1" in caplog.text
 
 
+def test_label_studio_bit_masks_are_named(photo: Path, caplog: pytest.LogCaptureFixture):
+    picture = {"format": "png", "imageDataURL": "data:image/png;base64,AAAA", "bitmasklabels": ["a"]}
+    with caplog.at_level(logging.WARNING):
+        import_labelstudio(tasks(photo, picture), photo / "out.json", quiet=True)
+    assert "masks of the tag BitMask (imageDataURL), which are not read, left out" in caplog.text
+
+
 def test_label_studio_chooses_an_annotation(photo: Path):
     region = {"id": "r", "value": {"x": 0, "y": 0, "width": 50, "height": 50, "rectanglelabels": ["a"]}}
     cancelled, done = {"was_cancelled": True, "result": [region]}, {"result": []}
@@ -212,6 +316,27 @@ def test_label_studio_chooses_an_annotation(photo: Path):
         import_labelstudio(tasks(photo, annotations=[cancelled]), photo / "out.json", quiet=True)
 
 
+@pytest.mark.parametrize("dates", [("2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"), ("", "")])
+def test_newest_annotation_of_json_min(photo: Path, dates: tuple[str, str], caplog: pytest.LogCaptureFixture):
+    size = {"original_width": 80, "original_height": 40}
+    rows = [
+        {
+            "id": 5,
+            "image": "/data/upload/1/a.png",
+            "annotator": number,
+            "updated_at": date,
+            "label": [{"x": 0, "y": 0, "width": 50, "height": 50, "rectanglelabels": [str(number)], **size}],
+        }
+        for number, date in enumerate(dates)
+    ]
+    (photo / "min.json").write_text(json.dumps(rows))
+    with caplog.at_level(logging.WARNING):
+        import_labelstudio(photo / "min.json", photo / "out.json", quiet=True)
+    newest = "0" if dates[0] else "1"
+    assert [one["name"] for one in load_coco(photo / "out.json")["categories"]] == [newest]
+    assert "tasks with several annotations, of which the newest is read: 1" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -219,6 +344,7 @@ def test_label_studio_chooses_an_annotation(photo: Path):
         ({"rle": [0, 0, 0, 9, 56, 0, 0, 0, 0, 0], "brushlabels": ["a"]}, "not those of a picture of 80x40 px"),
         ({"points": [[1, 2], [3]], "polygonlabels": ["a"]}, "region 0"),
         ({"x": 1, "width": 1, "height": 2, "rectanglelabels": ["a"]}, "has no 'y'"),
+        ({"x": 1, "y": 1, "width": 1, "height": 2, "rotation": "abc", "rectanglelabels": ["a"]}, "`rotation` is 'abc'"),
     ],
 )
 def test_label_studio_names_the_bad_region(photo: Path, value: Json, says: str):
@@ -273,6 +399,19 @@ def test_via_shapes(photo: Path):
     assert (box["bbox"], box["category_id"], disk["category_id"]) == ([10, 5, 20, 10], 2, 2)
     assert disk["bbox"] == pytest.approx([30, 10, 20, 20], abs=1)
     assert turned["bbox"] == pytest.approx([35, 10, 10, 20], abs=1)
+
+
+def test_via_checkbox_with_several_classes(photo: Path, caplog: pytest.LogCaptureFixture):
+    about = {"1": {"aname": "kind", "type": 2, "options": {"0": "cat", "1": "dog"}}}
+    file, view = {"1": {"fname": "a.png", "type": 2}}, {"1": {"fid_list": [1]}}
+    metadata = {"1_a": {"vid": "1", "xy": [2, 10, 5, 20, 10], "av": {"1": "1,0"}}}
+    (photo / "via3.json").write_text(json.dumps({"attribute": about, "file": file, "view": view, "metadata": metadata}))
+    for source in (via(photo, (RECT, {"kind": {"dog": True, "cat": True}})), photo / "via3.json"):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            import_via(source, photo / "out.json")
+        assert [one["name"] for one in load_coco(photo / "out.json")["categories"]] == ["dog"]
+        assert "regions with several classes, of which the first is read: 1" in caplog.text
 
 
 def test_via_attribute_of_the_class(photo: Path):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.png_files import write_gray_png
 from tests.shared import PHOTOS
 from vclr.catalog.classes import VOC_CLASSES
+from vclr.cli import app
 from vclr.coco.annotations import load_coco, rasterize
 from vclr.errors import UsageError, UserError
 from vclr.generate.importers.voc import VOC_NAMES, import_voc
@@ -110,6 +113,15 @@ def test_masks_of_every_depth_keep_their_objects_and_classes(voc: Path, tmp_path
     assert [one["bbox"] for one in coco["annotations"]] == [[2 + 7 * place, 2, 4, 4] for place in range(len(values))]
     names = {category["id"]: category["name"] for category in coco["categories"]}
     assert [names[one["category_id"]] for one in coco["annotations"]] == [str(value) for value in values]
+
+
+def test_photo_upside_down_by_its_exif_data(voc: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (WIDTH, HEIGHT)).save(voc / "JPEGImages/2007_01.jpg", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        run(voc, tmp_path / "out.json")
+    assert "taken as upright: 1; first: 2007_01.jpg" in caplog.text
 
 
 def test_more_than_255_objects(voc: Path, tmp_path: Path):
@@ -215,11 +227,19 @@ def test_real_photos_there_and_back(tmp_path: Path):
             assert one["bbox"] == [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
 
 
-def test_boxes_without_masks_are_not_read(tmp_path: Path):
-    save(tmp_path / "JPEGImages" / "a.png", scene())
-    (tmp_path / "Annotations").mkdir()
-    with pytest.raises(
-        UserError,
-        match="SegmentationObject: no such folder; without masks, the boxes in .*Annotations cannot be imported",
-    ):
-        import_voc(tmp_path, tmp_path / "a.json")
+@pytest.mark.parametrize("below", ["Annotations", "."])
+def test_boxes_without_masks_are_imported_by_another_command(tmp_path: Path, below: str):
+    """The error holds the command, which works as it stands."""
+    folder = tmp_path / "my set"
+    save(folder / "JPEGImages" / "a.png", scene())
+    place = folder / below
+    place.mkdir(exist_ok=True)
+    box = "<bndbox><xmin>3</xmin><ymin>3</ymin><xmax>25</xmax><ymax>15</ymax></bndbox>"
+    text = f"<annotation><filename>a.png</filename><object><name>dog</name>{box}</object></annotation>"
+    (place / "a.xml").write_text(text)
+    with pytest.raises(UserError, match="SegmentationObject: no such folder; `vclr import makesense ") as error:
+        import_voc(folder, tmp_path / "out.json")
+    command = str(error.value).split("`")[1].replace("NEW.json", shlex.quote(str(tmp_path / "out.json")))
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    assert load_coco(tmp_path / "out.json")["annotations"][0]["bbox"] == [3, 3, 22, 12]

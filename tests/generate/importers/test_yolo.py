@@ -92,6 +92,53 @@ def test_names_in_a_text_file_and_labels_elsewhere(data: Path, tmp_path_factory:
     assert len(coco["annotations"]) == 1
 
 
+def test_triangles_that_may_be_tracks(data: Path, caplog: pytest.LogCaptureFixture):
+    label(data, "train/a.txt", "0 0.5 0.5 0.2 0.2 0.9 1", "0 0.5 0.5 0.2 0.2 0.9 1.000", "0 0.9 0.1 0.9 0.9 0.1 1")
+    with caplog.at_level(logging.WARNING):
+        assert len(run(data, data)["annotations"]) == 3
+    assert "and the number of a track, read as triangles: 1; first: " in caplog.text
+
+
+def twins(folder: Path) -> None:
+    """Make photos of one name in two parts: that of train has a label, that of val none."""
+    for part in ("train", "val"):
+        (folder / part / "images").mkdir(parents=True)
+        Image.new("RGB", (80, 40)).save(folder / part / "images/a.png")
+    (folder / "data.yaml").write_text("names: [cat, dog]\ntrain: train/images\nval: val/images\n")
+    (folder / "train/labels").mkdir()
+    (folder / "train/labels/a.txt").write_text(SQUARE)
+
+
+def test_photo_does_not_get_the_label_of_another_one(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    twins(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        coco = run(tmp_path, tmp_path)
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    assert [names[one["image_id"]] for one in coco["annotations"]] == ["train/images/a.png"]
+    assert "photos without a label file, taken as photos without objects: 1; first: val/images/a.png" in caplog.text
+    with pytest.raises(UserError, match="none of 1 photos has a label file"):
+        run(tmp_path, tmp_path, images=tmp_path / "val/images", part="val")
+
+
+def test_label_that_may_be_of_two_photos(tmp_path: Path):
+    twins(tmp_path)
+    (tmp_path / "train/labels").rename(tmp_path / "boxes")
+    with pytest.raises(UserError, match=r"a.txt: may be the label of val/images/a.png or of train/images/a.png"):
+        run(tmp_path, tmp_path)
+
+
+def test_copies_of_the_photos(tmp_path: Path):
+    twins(tmp_path)
+    (tmp_path / "val/images/a.png").unlink()
+    (tmp_path / "val/images").rmdir()
+    (tmp_path / "copies").mkdir()
+    data = tmp_path / "train"
+    Image.new("RGB", (40, 20)).save(tmp_path / "copies/a.png")
+    (data / "classes.txt").write_text("cat\ndog\n")
+    import_yolo(data, tmp_path / "out.json", images=tmp_path / "copies", quiet=True)
+    assert len(load_coco(tmp_path / "out.json", tmp_path / "copies")["annotations"]) == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
@@ -99,6 +146,8 @@ def test_names_in_a_text_file_and_labels_elsewhere(data: Path, tmp_path_factory:
         (["", "2 0.5 0.5 1 1"], "line 2: has class 2, but the data set names 2"),
         (["0 40 20 10 10"], "is not a fraction of the photo's side"),
         (["0 nan 0.5 1 1"], "is not a fraction"),
+        (["0 0.5 0.5 0.2 0.2 0.9 7"], "line 1: ends in a confidence and the number of a track"),
+        (["0 10 10 50 10 50 30"], "is not a fraction of the photo's side"),
     ],
 )
 def test_bad_rows_are_refused(data: Path, rows: list[str], says: str):

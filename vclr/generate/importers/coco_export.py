@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vclr.coco.checks import Json, check_segmentation
+from vclr.coco.checks import Json, check_segmentation, is_finite_number
 from vclr.coco.habits import are_mostly_crowds, find_root_category, is_brush_crowd, is_windows_path
 from vclr.errors import UserError
 from vclr.files import read_json
@@ -163,7 +163,7 @@ def _pairs(polygon: Any, entry: str) -> list[list[float]]:
 def _read_rle(rle: Json, photo: OpenPhoto, entry: str) -> Json:
     """Check RLE, whose counts some writers have as floats, and return it."""
     counts = rle.get("counts")
-    if isinstance(counts, list) and all(isinstance(count, (int, float)) for count in counts):
+    if isinstance(counts, list) and all(map(is_finite_number, counts)):
         rle = {**rle, "counts": [int(count) for count in counts]}
     check_segmentation(rle, photo.height, photo.width, entry)
     return rle

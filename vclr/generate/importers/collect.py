@@ -19,8 +19,8 @@ from vclr.errors import UserError
 from vclr.file_names import CONTROL
 from vclr.generate.importers.find_photo import PhotoFinder
 from vclr.generate.importers.notes import Notes
-from vclr.generate.importers.orientation import is_stored_size, turn_mask, turn_points
-from vclr.generate.importers.photos import Box, Photo, count_pixels, write_photos
+from vclr.generate.importers.orientation import UNCLEAR, is_stored_size, is_unclear, turn_mask, turn_points
+from vclr.generate.importers.photos import Box, Photo, count_pixels, unite, write_photos
 from vclr.pictures import ImageHeader
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no text file can hold
@@ -28,7 +28,6 @@ ROUNDING = 0.01  # of a side: how far beyond the photo rounding, or a quick hand
 BEYOND = "objects that reach beyond their photo, cut at its border"
 NO_PIXEL = "objects that cover no pixel, left out"
 TURNED = "photos annotated as stored, not as their EXIF data turns them; their objects were turned upright"
-UNCLEAR = "photos turned by their EXIF data whose size does not tell how they were annotated; taken as upright"
 Points = Sequence[Sequence[float]] | np.ndarray
 
 
@@ -83,10 +82,9 @@ class Collector:
                     f"its size is {width}x{height}, but its photo {name} is {header.width}x{header.height} px{turned}"
                 )
                 raise UserError(f"{entry}: {says}; use the photos that were annotated")
-            is_told = not header.is_turned or is_stored or header.orientation >= 5 and header.width != header.height
-            if is_stored or not is_told:
-                self.notes.add(TURNED if is_stored else UNCLEAR, name)
-        self.photos[name] = OpenPhoto(self, name, entry, header, is_stored)
+            if is_stored:
+                self.notes.add(TURNED, name)
+        self.photos[name] = OpenPhoto(self, name, entry, header, is_stored, is_unclear(header, size))
         return self.photos[name]
 
     def write(self, output: Path, names: Iterable[str] = ()) -> str:
@@ -110,8 +108,11 @@ class OpenPhoto:
         entry: what messages call the photo's entry.
     """
 
-    def __init__(self, owner: Collector, name: str, entry: str, header: ImageHeader, is_stored: bool) -> None:
+    def __init__(
+        self, owner: Collector, name: str, entry: str, header: ImageHeader, is_stored: bool, is_unclear: bool
+    ) -> None:
         self.name, self.entry, self.header, self.is_stored = name, entry, header, is_stored
+        self._is_unclear = is_unclear
         self.width, self.height = (header.height, header.width) if is_stored else (header.width, header.height)
         self._owner = owner
         self._objects: list[tuple[str, Any]] = []
@@ -123,21 +124,10 @@ class OpenPhoto:
         Raises:
             UserError: a coordinate is not a usable number.
         """
-        self._owner.num_objects += 1
-        flat = [_flatten(points, entry) for points in polygons]
-        problems = list(find_unusable_polygons(flat))
-        if problems or not flat:
-            kept = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
-            self._owner.dropped.add(Verdict(entry, problems, is_kept=bool(kept)))
-            flat = kept
-        if not flat:
-            return
-        upright = [self._fit(np.array(polygon).reshape(-1, 2), entry).ravel().tolist() for polygon in flat]
-        if count_pixels(upright, self.header.height, self.header.width):
-            drawn = encode_mask(to_mask(upright, self.header.height, self.header.width)) if is_crowd else upright
-            self._add(label, drawn, is_crowd)
-        else:
-            self._owner.notes.add(NO_PIXEL, entry)
+        upright = self._take(polygons, entry, has_more=False)
+        if upright:
+            covered = unite([upright], self.header.height, self.header.width)
+            self._add(label, covered if is_crowd else upright, covered, entry, is_crowd)
 
     def add_box(self, label: str, corners: Sequence[float], entry: str) -> None:
         """Add an object whose box has the corners (left, top, right, bottom), in any order.
@@ -146,7 +136,7 @@ class OpenPhoto:
             UserError: a corner is not a usable number.
         """
         self._owner.num_objects += 1
-        points = np.array(_flatten([corners[:2], corners[2:]], entry)).reshape(2, 2)
+        points = np.array(flatten([corners[:2], corners[2:]], entry)).reshape(2, 2)
         sides = np.abs(points[1] - points[0])
         if not sides.all():
             problem = Unusable(EMPTY_BOX, f"box is {sides[0]:g}x{sides[1]:g} px")
@@ -156,22 +146,29 @@ class OpenPhoto:
         left, top = np.clip(upright.min(0), 0, (self.header.width, self.header.height)).tolist()
         right, bottom = np.clip(upright.max(0), 0, (self.header.width, self.header.height)).tolist()
         if left < right and top < bottom:
-            self._add(label, Box(left, top, right - left, bottom - top))
+            self._objects.append((label, Box(left, top, right - left, bottom - top)))
         else:
             self._owner.notes.add(NO_PIXEL, entry)
 
-    def add_mask(self, label: str, mask: np.ndarray, entry: str, is_crowd: bool = False) -> None:
-        """Add an object by the (height, width) uint8 mask of its pixels."""
-        self._owner.num_objects += 1
-        if not mask.any():
-            self._owner.notes.add(NO_PIXEL, entry)
-            return
-        upright = turn_mask(np.ascontiguousarray(mask, np.uint8), self.header) if self.is_stored else mask
-        self._add(label, encode_mask(upright), is_crowd)
+    def encode(self, mask: np.ndarray) -> Json:
+        """Return a (height, width) uint8 mask of the annotated picture as upright RLE, which takes little memory."""
+        return encode_mask(turn_mask(np.ascontiguousarray(mask, np.uint8), self.header) if self.is_stored else mask)
+
+    def add_parts(
+        self, label: str, masks: Sequence[Json], polygons: Sequence[Points], entry: str, is_crowd: bool = False
+    ) -> None:
+        """Add an object with every pixel of its masks, which `encode` returned, and of its outlines.
+
+        Raises:
+            UserError: a coordinate is not a usable number.
+        """
+        upright = self._take(polygons, entry, has_more=True)
+        covered = unite([*masks, *([upright] if upright else [])], self.header.height, self.header.width)
+        self._add(label, covered, covered, entry, is_crowd)
 
     def add_rle(self, label: str, rle: Json, entry: str, is_crowd: bool = False) -> None:
         """Add an object by COCO's RLE, which `check_segmentation` has accepted."""
-        self.add_mask(label, to_mask(rle, self.height, self.width), entry, is_crowd)
+        self.add_parts(label, [self.encode(to_mask(rle, self.height, self.width))], [], entry, is_crowd)
 
     def note(self, kind: str, entry: str) -> None:
         """Count what was changed or left out."""
@@ -179,10 +176,26 @@ class OpenPhoto:
 
     def finish(self) -> Photo:
         """Return the photo with its objects."""
+        if self._is_unclear and (self._objects or self._crowds):
+            self._owner.notes.add(UNCLEAR, self.name)
         return Photo(self.name, self.header.height, self.header.width, self._objects, self._crowds)
 
-    def _add(self, label: str, segmentation: Any, is_crowd: bool = False) -> None:
-        (self._crowds if is_crowd else self._objects).append((label, segmentation))
+    def _take(self, polygons: Sequence[Points], entry: str, has_more: bool) -> list[list[float]]:
+        """Count an object, and return those of its outlines that can be used, upright, as COCO has them."""
+        self._owner.num_objects += 1
+        flat = [flatten(points, entry) for points in polygons]
+        problems = list(find_unusable_polygons(flat))
+        if problems:
+            flat = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
+            self._owner.dropped.add(Verdict(entry, problems, is_kept=has_more or bool(flat)))
+        return [self._fit(np.array(polygon).reshape(-1, 2), entry).ravel().tolist() for polygon in flat]
+
+    def _add(self, label: str, segmentation: Any, covered: Json, entry: str, is_crowd: bool) -> None:
+        """Add an object unless the RLE of its pixels is empty."""
+        if count_pixels(covered, self.header.height, self.header.width):
+            (self._crowds if is_crowd else self._objects).append((label, segmentation))
+        else:
+            self._owner.notes.add(NO_PIXEL, entry)
 
     def _fit(self, points: np.ndarray, entry: str) -> np.ndarray:
         """Return (n, 2) points upright; those that are a little beyond the border are moved onto it.
@@ -198,8 +211,12 @@ class OpenPhoto:
         return turn_points(fitted, self.header) if self.is_stored else fitted
 
 
-def _flatten(points: Points, entry: str) -> list[float]:
-    """Return points as [x, y, x, y, ...]."""
+def flatten(points: Points, entry: str) -> list[float]:
+    """Return points as [x, y, x, y, ...].
+
+    Raises:
+        UserError: a coordinate is not a usable number.
+    """
     try:
         flat = [float(value) for point in points for value in point]
     except (TypeError, ValueError, OverflowError):

@@ -8,10 +8,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
 from vclr.generate.importers.xml_file import read_xml
 from vclr.progress import track
@@ -65,7 +66,7 @@ def _find_file(source: Path) -> Path:
     found = (
         [source / XML]
         if (source / XML).is_file()
-        else sorted((*source.glob("*.xml"), *source.glob(f"annotations/{COCO}")))
+        else list_files((*source.glob("*.xml"), *source.glob(f"annotations/{COCO}")))
     )
     if len(found) != 1:
         raise UserError(
@@ -82,10 +83,11 @@ def _parse(file: Path) -> Element:
 
 
 def _read_image(image: Element, file: Path, collector: Collector) -> None:
-    named = image.get("name", "")
-    entry = f"{file}: image {named!r}"
-    photo = collector.open(named, entry, (int(_number(image, "width", entry)), int(_number(image, "height", entry))))
-    grouped = Grouped()
+    named, subset = image.get("name", ""), image.get("subset", "")
+    entry = f"{file}: image {named!r}" + (f" of the subset {subset!r}" if subset else "")
+    size = int(_number(image, "width", entry)), int(_number(image, "height", entry))
+    photo = collector.open(_place_of(named, subset, collector), entry, size)
+    grouped = Grouped(photo)
     for number, shape in enumerate(image):
         place = f"{entry}: {shape.tag} {number}"
         if shape.tag in WITHOUT_AREA:
@@ -98,7 +100,12 @@ def _read_image(image: Element, file: Path, collector: Collector) -> None:
             _add_shape(shape, label, group if group not in (None, "", "0") else None, grouped, photo, place)
         except (ValueError, OverflowError) as error:
             raise UserError(f"{place}: {error}") from None
-    grouped.add_to(photo)
+    grouped.finish()
+
+
+def _place_of(named: str, subset: str, collector: Collector) -> str:
+    """Return the path of a photo: CVAT writes those of a project into folders called as their subsets."""
+    return (collector.finder.find_end(f"{subset}/{named}") if subset else None) or named
 
 
 def _add_shape(shape: Element, label: str, group: str | None, grouped: Grouped, photo: OpenPhoto, entry: str) -> None:
@@ -140,11 +147,7 @@ def _read_mask(shape: Element, photo: OpenPhoto, entry: str) -> np.ndarray:
 
 def _number(shape: Element, key: str, entry: str, otherwise: str | None = None) -> float:
     """Return a finite number that an attribute holds."""
-    text = shape.get(key, otherwise)
     try:
-        value = float(text if text is not None else "")
-    except ValueError:
-        value = float("nan")
-    if not abs(value) <= 1e9:
-        raise UserError(f"{entry}: `{key}` is {text!r}, not a number")
-    return value
+        return to_number(shape.get(key, otherwise), key)
+    except ValueError as error:
+        raise UserError(f"{entry}: {error}") from None

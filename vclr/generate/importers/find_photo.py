@@ -9,7 +9,7 @@ from pathlib import Path
 from vclr.errors import UserError
 from vclr.file_names import file_key, leaves_folder, say_nearest
 from vclr.image_folders.open import locate, open_folder
-from vclr.pictures import IMAGE_SUFFIXES, ImageHeader
+from vclr.pictures import IMAGE_SUFFIXES, UNREAD_SUFFIXES, ImageHeader
 
 
 class PhotoFinder:
@@ -35,12 +35,13 @@ class PhotoFinder:
         for name in self.names:
             last = os.path.basename(name)
             self._by_last.setdefault(file_key(last), []).append(name)
-            self._by_stem.setdefault(file_key(os.path.splitext(last)[0]), []).append(name)
+            self._by_stem.setdefault(file_key(_without_suffix(last)), []).append(name)
 
     def find(self, named: str, entry: str, shorten: Callable[[str], str] | None = None) -> str:
         """Return the path of a photo below the folder.
 
-        It is looked up by its path, then by the end of its path, by its last part, and by that part shortened.
+        It is looked up by its path, then by the end of its path, by its last part, and by that part shortened. A name
+        may lack the suffix, or have that of another image format.
 
         Args:
             named: the name in the annotations.
@@ -57,6 +58,12 @@ class PhotoFinder:
         says = f"its photo {named!r} is not in {self.folder.path}"
         raise UserError(f"{entry}: {says}" + (f"; nearest: {self.folder.path / near}" if near else ""))
 
+    def find_end(self, path: str) -> str | None:
+        """Return the only photo whose path ends in `path`, which has folders; None if there is none, or several."""
+        end = f"/{file_key(path)}"
+        found = [name for name in self._by_last.get(end.rpartition("/")[2], []) if f"/{file_key(name)}".endswith(end)]
+        return found[0] if len(found) == 1 else None
+
     def seek(self, named: str, entry: str, shorten: Callable[[str], str] | None = None) -> str | None:
         """Do the same, but return None if there is no such photo."""
         parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".", "..")]
@@ -69,7 +76,7 @@ class PhotoFinder:
                 return found.replace("\\", "/") if os.sep == "\\" else found
         last = [parts[-1]] + ([shorten(parts[-1])] if shorten is not None else [])
         for name in last:
-            for table, key in ((self._by_last, name), (self._by_stem, os.path.splitext(name)[0])):
+            for table, key in ((self._by_last, name), (self._by_stem, name), (self._by_stem, _without_suffix(name))):
                 meant = table.get(file_key(key), [])
                 if len(meant) > 1:
                     raise UserError(f"{entry}: its photo {named!r} may be {meant[0]} or {meant[1]}; rename one of them")
@@ -80,3 +87,9 @@ class PhotoFinder:
     def read_header(self, name: str) -> ImageHeader:
         """Read the header of a photo."""
         return self.folder.read_header(name)
+
+
+def _without_suffix(name: str) -> str:
+    """Return a name without the suffix of an image; `clip.001` has none."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES) else name

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vclr.coco.annotations import to_mask
-from vclr.generate.importers.collect import OpenPhoto, Points
+from vclr.coco.annotations import Json
+from vclr.generate.importers.collect import OpenPhoto, Points, flatten
 from vclr.generate.importers.shapes import rectangle
 
 AROUND = "boxes around the outline of their own object, left out"
@@ -31,51 +31,61 @@ class _Parts:
     label: str
     entry: str
     boxes: list[tuple[float, ...]] = field(default_factory=list)
-    polygons: list[Points] = field(default_factory=list)
-    masks: list[np.ndarray] = field(default_factory=list)
+    polygons: list[np.ndarray] = field(default_factory=list)
+    masks: list[Json] = field(default_factory=list)  # RLE: hundreds of masks of a large photo would not fit into memory
+    corners: list[np.ndarray] = field(default_factory=list)  # of the boxes around the masks, (2, 2) each
 
 
 class Grouped:
     """The objects of a photo, in the order of their first shapes. A shape without a group is an object."""
 
-    def __init__(self) -> None:
+    def __init__(self, photo: OpenPhoto) -> None:
+        self._photo = photo
         self._objects: dict[object, _Parts] = {}
 
     def box(self, label: str, corners: Sequence[float], entry: str, group: str | None) -> None:
-        """Add a box by its (left, top, right, bottom)."""
-        self._of(label, entry, group).boxes.append(tuple(corners))
+        """Add a box by its (left, top, right, bottom).
+
+        Raises:
+            UserError: a corner is not a usable number.
+        """
+        flat = flatten([corners[:2], corners[2:]], entry)
+        self._of(label, entry, group).boxes.append(tuple(flat))
 
     def polygon(self, label: str, points: Points, entry: str, group: str | None) -> None:
-        """Add an outline."""
-        self._of(label, entry, group).polygons.append(points)
+        """Add an outline of points (x, y).
+
+        Raises:
+            UserError: a coordinate is not a usable number.
+        """
+        outline = np.array(flatten(points, entry)).reshape(-1, 2)
+        self._of(label, entry, group).polygons.append(outline)
 
     def mask(self, label: str, mask: np.ndarray, entry: str, group: str | None) -> None:
         """Add an (h, w) uint8 mask of the whole photo."""
-        self._of(label, entry, group).masks.append(mask)
+        one = self._of(label, entry, group)
+        one.masks.append(self._photo.encode(mask))
+        if mask.any():
+            one.corners.append(_corners_of(mask))
 
-    def add_to(self, photo: OpenPhoto) -> None:
+    def finish(self) -> None:
         """Add the objects to their photo: as a box if they are one, with every pixel if a part is a mask."""
         for one in self._objects.values():
-            self._leave_out_boxes(one, photo)
+            self._leave_out_boxes(one)
             if not one.polygons and not one.masks and len(one.boxes) == 1:
-                photo.add_box(one.label, one.boxes[0], one.entry)
+                self._photo.add_box(one.label, one.boxes[0], one.entry)
                 continue
             polygons = [*one.polygons, *(rectangle(*box) for box in one.boxes)]
-            if not one.masks:
-                photo.add_polygons(one.label, polygons, one.entry)
-                continue
-            usable = [np.asarray(points, dtype=float).ravel().tolist() for points in polygons if len(points) >= 3]
-            drawn = [to_mask(usable, photo.height, photo.width)] if usable else []
-            photo.add_mask(one.label, np.maximum.reduce([*one.masks, *drawn]), one.entry)
+            if one.masks:
+                self._photo.add_parts(one.label, one.masks, polygons, one.entry)
+            else:
+                self._photo.add_polygons(one.label, polygons, one.entry)
 
-    @staticmethod
-    def _leave_out_boxes(one: _Parts, photo: OpenPhoto) -> None:
+    def _leave_out_boxes(self, one: _Parts) -> None:
         """Leave out boxes around the outlines of their object, which converters from COCO write beside them."""
-        outlines = [np.asarray(points, dtype=float).reshape(-1, 2) for points in one.polygons]
-        outlines += [_corners_of(mask) for mask in one.masks if mask.any()]
-        kept = [box for box in one.boxes if not is_around(box, outlines)]
+        kept = [box for box in one.boxes if not is_around(box, [*one.polygons, *one.corners])]
         for _ in range(len(one.boxes) - len(kept)):
-            photo.note(AROUND, one.entry)
+            self._photo.note(AROUND, one.entry)
         one.boxes = kept
 
     def _of(self, label: str, entry: str, group: str | None) -> _Parts:

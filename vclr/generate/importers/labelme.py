@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vclr.coco.annotations import Json, encode_mask, to_mask
+from vclr.coco.annotations import Json, encode_mask
 from vclr.coco.checks import check_segmentation
 from vclr.coco.unusable import Dropped, Verdict, short_polygon
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.files import atomic_path, link_file, read_json
-from vclr.generate.importers.photos import Photo, count_pixels, write_photos
+from vclr.generate.importers.photos import Photo, count_pixels, unite, write_photos
 from vclr.pictures import IMAGE_SUFFIXES, read_image_header, read_numbers
 from vclr.progress import track
 
@@ -56,7 +56,7 @@ def import_labelme(folder: Path, output: Path, images: Path | None = None, quiet
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
     importer = _Importer(folder, images)
-    sources = sorted(path for path in folder.rglob("*.json") if path.resolve() != output.resolve())
+    sources = [path for path in list_files(folder.rglob("*.json")) if path.resolve() != output.resolve()]
     photos = [importer.read(source) for source in track(sources, "reading labelme", quiet)]
     importer.dropped.warn(folder, importer.num_shapes)
     importer.copy_photos()
@@ -192,14 +192,13 @@ class _Object:
     label: str
     entry: str  # its first shape in messages
     polygons: list[list[float]]
-    masks: list[np.ndarray]
+    masks: list[Json]  # RLE: hundreds of masks of a large photo would not fit into memory
 
     def segmentation(self, height: int, width: int) -> Any:
         """Return polygons, or RLE if one of the shapes is a mask."""
         if not self.masks:
             return self.polygons
-        drawn = [to_mask(self.polygons, height, width)] if self.polygons else []
-        return encode_mask(np.maximum.reduce([*self.masks, *drawn]))
+        return unite([*self.masks, *([self.polygons] if self.polygons else [])], height, width)
 
 
 def _read_objects(shapes: list[Any], height: int, width: int, source: Path, dropped: Dropped) -> list[tuple[str, Any]]:
@@ -222,7 +221,7 @@ def _read_objects(shapes: list[Any], height: int, width: int, source: Path, drop
         key = (label, str(group)) if group is not None else number
         one = objects.setdefault(key, _Object(label, entry, [], []))
         if kind == "mask":
-            one.masks.append(_read_mask(shape, points, height, width, entry))
+            one.masks.append(encode_mask(_read_mask(shape, points, height, width, entry)))
         else:
             one.polygons.append(_outline(kind, points, entry))
     found = []

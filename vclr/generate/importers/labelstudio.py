@@ -20,6 +20,7 @@ from vclr.generate.importers.coco import rename
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.grouped import Grouped, is_around
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.shapes import ellipse, rectangle, rotate
 from vclr.pictures import IMAGE_SUFFIXES
 from vclr.progress import track
@@ -30,6 +31,7 @@ PREDICTED = "tasks without an annotation whose newest prediction is read"
 NOT_DONE = "tasks without an annotation, or skipped, left out"
 NO_LABEL = "regions without a label, left out"
 SEVERAL_LABELS = "regions with several labels, of which the first is read"
+PICTURES = "masks of the tag BitMask (imageDataURL), which are not read, left out; export brushes or polygons"
 NO_AREA = "regions without an area, left out"
 
 
@@ -64,13 +66,42 @@ def import_labelstudio(
     tasks = [content] if isinstance(content, dict) else content
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UserError(f"{file}: is not a list of tasks; export the project as JSON, JSON-MIN or COCO")
-    for number, task in enumerate(track(tasks, "reading Label Studio", quiet)):
-        _read_task(task, f"{file}: task {task.get('id', number)}", collector)
+    named = [(task, f"{file}: task {task.get('id', number)}") for number, task in enumerate(tasks)]
+    for task, entry in track(_leave_out_older(named, collector), "reading Label Studio", quiet):
+        _read_task(task, entry, collector)
     return collector.write(output)
 
 
+def _leave_out_older(tasks: list[tuple[Json, str]], collector: Collector) -> list[tuple[Json, str]]:
+    """Return the tasks with what messages call them; of JSON-MIN, which repeats a task per annotation, the newest."""
+    groups: dict[object, list[tuple[Json, str]]] = {}
+    for number, (task, entry) in enumerate(tasks):
+        is_row = "id" in task and not _is_whole(task)
+        key = (str(task["id"]), _photo_of(task, entry)) if is_row else number
+        groups.setdefault(key, []).append((task, entry))
+    found = []
+    for rows in groups.values():
+        if len(rows) > 1:
+            collector.notes.add(SEVERAL, rows[0][1])
+        found.append((_newest([task for task, _ in rows]), rows[0][1]))
+    return found
+
+
+def _is_whole(task: Json) -> bool:
+    """Tell whether a task is one of JSON and not of JSON-MIN."""
+    return isinstance(task.get("data"), dict)
+
+
+def _newest(annotations: list[Json]) -> Json:
+    """Return the annotation that was changed last, or else the last one."""
+    return max(
+        enumerate(annotations),
+        key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0]),
+    )[1]
+
+
 def _read_task(task: Json, entry: str, collector: Collector) -> None:
-    is_whole = isinstance(task.get("data"), dict)
+    is_whole = _is_whole(task)
     regions = _choose(task, entry, collector) if is_whole else _regions_of_min(task)
     if regions is None:
         collector.notes.add(NOT_DONE, entry)
@@ -97,11 +128,11 @@ def _read_task(task: Json, entry: str, collector: Collector) -> None:
         if len(labels) > 1:
             collector.notes.add(SEVERAL_LABELS, place)
         usable.append(_Region(labels[0], value, place))
-    grouped = Grouped()
+    grouped = Grouped(photo)
     for region, group in zip(usable, _find_groups(usable, photo), strict=True):
         with _naming(region.entry):
             _add_region(region, group, grouped, photo)
-    grouped.add_to(photo)
+    grouped.finish()
 
 
 def _has_size(region: Json) -> bool:
@@ -134,12 +165,12 @@ def _find_groups(regions: list[_Region], photo: OpenPhoto) -> list[str | None]:
     """
     groups: list[str | None] = [None] * len(regions)
     for start, region in enumerate(regions):
-        if not _is_upright_rectangle(region.value):
-            continue
         end = start + 1
         while end < len(regions) and regions[end].label == region.label and "points" in regions[end].value:
             end += 1
         with _naming(region.entry):
+            if not _is_upright_rectangle(region.value):
+                continue
             outlines = [_outline_of(other.value, photo) for other in regions[start + 1 : end]]
             if is_around(_corners_of(region.value, photo), outlines):
                 groups[start:end] = [str(start)] * (end - start)
@@ -161,10 +192,7 @@ def _choose(task: Json, entry: str, collector: Collector) -> list[Any] | None:
         done = predictions
     if not done:
         return None
-    newest = max(
-        enumerate(done), key=lambda item: (str(item[1].get("updated_at") or item[1].get("created_at") or ""), item[0])
-    )
-    regions = newest[1].get("result")
+    regions = _newest(done).get("result")
     if not isinstance(regions, list):
         raise UserError(f"{entry}: an annotation has no list `result`")
     return regions
@@ -217,7 +245,7 @@ def _labels_of(value: Json) -> list[str]:
 
 
 def _is_shape(value: Json) -> bool:
-    return any(key in value for key in ("rle", "points", "radiusX", "width"))
+    return any(key in value for key in ("rle", "points", "radiusX", "width", "imageDataURL"))
 
 
 def _is_upright_rectangle(value: Json) -> bool:
@@ -228,7 +256,7 @@ def _is_upright_rectangle(value: Json) -> bool:
 
 def _turned(value: Json) -> float:
     """Return by how many degrees a region is turned, clockwise."""
-    return float(value.get("rotation") or 0) % 360
+    return to_number(value.get("rotation") or 0, "rotation") % 360
 
 
 def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: OpenPhoto) -> None:
@@ -248,15 +276,16 @@ def _add_region(region: _Region, group: str | None, grouped: Grouped, photo: Ope
         outline = rotate(rectangle(left, top, right, bottom), (left, top), _turned(value))  # around its first corner
         grouped.polygon(label, outline, entry, group)
     else:
-        photo.note(NO_AREA, entry)
+        photo.note(PICTURES if "imageDataURL" in value else NO_AREA, entry)
 
 
 def _outline_of(value: Json, photo: OpenPhoto) -> np.ndarray:
     """Return the (n, 2) points of a polygon in pixels."""
-    points = np.array(value["points"], dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
+    points = value["points"]
+    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise ValueError("its points are not pairs of numbers")
-    return points * (photo.width / 100, photo.height / 100)
+    outline = np.array([[to_number(side, "points") for side in point] for point in points])
+    return outline.reshape(-1, 2) * (photo.width / 100, photo.height / 100)
 
 
 def _corners_of(value: Json, photo: OpenPhoto) -> tuple[float, float, float, float]:
@@ -268,4 +297,5 @@ def _corners_of(value: Json, photo: OpenPhoto) -> tuple[float, float, float, flo
 
 def _pair(value: Json, first: str, second: str, photo: OpenPhoto) -> tuple[float, float]:
     """Return two percentages of the photo's sides in pixels."""
-    return float(value[first]) * photo.width / 100, float(value[second]) * photo.height / 100
+    x, y = (to_number(value[key], key) for key in (first, second))
+    return x * photo.width / 100, y * photo.height / 100

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.files import read_json
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.csv_rows import read_rows
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.via import add_photos, read_via
 from vclr.generate.importers.voc_xml import read_voc_xml
 from vclr.generate.importers.yolo import import_yolo
@@ -35,7 +36,7 @@ def import_makesense(
     Raises:
         UserError: one line that names the file and the bad entry.
     """
-    if source.is_dir() and (files := sorted(source.glob("*.xml"))):
+    if source.is_dir() and (files := list_files(source.glob("*.xml"))):
         collector = Collector(source, images or source)
         read_voc_xml(files, collector, quiet)
         return collector.write(output)
@@ -64,10 +65,10 @@ def _read_csv(source: Path, collector: Collector) -> None:
             raise UserError(f"{entry}: has {len(row)} columns; makesense writes {COLUMNS} for boxes")
         *label, left, top, width, height, name, photo_width, photo_height = row  # a class may contain a comma
         try:
-            x, y, w, h = map(float, (left, top, width, height))
-            size = int(photo_width), int(photo_height)
-        except ValueError:
-            raise UserError(f"{entry}: a coordinate or a size is not a number") from None
+            x, y, w, h = (to_number(value, "box") for value in (left, top, width, height))
+            size = int(to_number(photo_width, "size")), int(to_number(photo_height, "size"))
+        except ValueError as error:
+            raise UserError(f"{entry}: {error}") from None
         if name not in photos:
             photos[name] = collector.open(name, entry, size)
         photos[name].add_box(",".join(label), (x, y, x + w, y + h), entry)

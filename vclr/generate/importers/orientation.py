@@ -6,16 +6,28 @@ in the export tells which, if the orientation exchanges width and height.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
 from vclr.pictures import LYING, UPRIGHT, ImageHeader
+
+UNCLEAR = "photos turned by their EXIF data, without a size that tells how they were annotated; taken as upright"
 
 
 def is_stored_size(header: ImageHeader, width: int, height: int) -> bool:
     """Tell whether a size is that of the stored pixels and not that of the upright photo."""
     is_upright = (header.width, header.height) == (width, height)
     return header.orientation in LYING and not is_upright and (header.height, header.width) == (width, height)
+
+
+def is_unclear(header: ImageHeader, size: tuple[Any, Any] | None) -> bool:
+    """Tell whether a photo is turned by its EXIF data, and a size (width, height) does not tell how it was annotated.
+
+    Without a size in the export, nothing tells.
+    """
+    return header.is_turned and (size is None or header.orientation not in LYING or header.width == header.height)
 
 
 def turn_points(points: np.ndarray, header: ImageHeader) -> np.ndarray:

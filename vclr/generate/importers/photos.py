@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,12 @@ class Photo:
 def count_pixels(segmentation: Any, height: int, width: int) -> int:
     """Return how many pixels of the image a segmentation covers."""
     return int(coco_mask.area(to_rle(segmentation, height, width)))
+
+
+def unite(segmentations: Sequence[Any], height: int, width: int) -> Json:
+    """Return RLE, with `counts` as text, of all pixels that any of the segmentations covers."""
+    rle = coco_mask.merge([to_rle(one, height, width) for one in segmentations])
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 
 def write_photos(output: Path, photos: Iterable[Photo], names: Iterable[str] = ()) -> str:

@@ -18,11 +18,13 @@ from vclr.files import read_json
 from vclr.generate.importers.coco_export import read_coco_export
 from vclr.generate.importers.collect import Collector, OpenPhoto
 from vclr.generate.importers.csv_rows import read_rows
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.shapes import ellipse, rotate
 from vclr.generate.importers.via3 import read_project
 
 WITHOUT_CLASSES = "object"
 NO_CLASS = "regions without a class, left out"
+SEVERAL_CLASSES = "regions with several classes, of which the first is read"
 ONE_CLASS = f"regions of a file without attributes, imported as the class `{WITHOUT_CLASSES}`"
 USUAL = (
     "class",
@@ -153,7 +155,10 @@ def add_photos(photos: dict[str, list[Region]], options: Json, attribute: str, c
     for name, regions in photos.items():
         photo = collector.open(name, f"{collector.source}: {name}")
         for region in regions:
-            label = WITHOUT_CLASSES if not attribute else _class_of(region.attributes.get(attribute), names)
+            chosen = _choices(region.attributes.get(attribute))
+            if len(chosen) > 1:
+                collector.notes.add(SEVERAL_CLASSES, region.entry)
+            label = WITHOUT_CLASSES if not attribute else _class_of(chosen[0] if chosen else "", names)
             if not attribute:
                 collector.notes.add(ONE_CLASS, region.entry)
             if not label:
@@ -185,11 +190,13 @@ def _find_attribute(regions: list[Region], attribute: str, source: Path) -> str:
     return usual[0]
 
 
+def _choices(value: Any) -> list[Any]:
+    """Return an attribute's value, or the values that are chosen in a checkbox: {"dog": true}."""
+    return [key for key, is_chosen in value.items() if is_chosen] if isinstance(value, dict) else [value]
+
+
 def _class_of(value: Any, names: Any) -> str:
-    """Return the class that an attribute's value names: a text, or the choices of a checkbox; "" if there is none."""
-    if isinstance(value, dict):  # {"dog": true}
-        chosen = [key for key, is_chosen in value.items() if is_chosen]
-        value = chosen[0] if chosen else ""
+    """Return the class that a value names; "" if there is none."""
     text = str(value).strip() if isinstance(value, (str, int)) else ""
     shown = names.get(text) if isinstance(names, dict) else None
     return (
@@ -204,13 +211,13 @@ def _add_region(label: str, region: Region, photo: OpenPhoto, collector: Collect
         outline = list(_pairs(shape["all_points_x"], shape["all_points_y"]))
         photo.add_polygons(label, [outline], entry)
     elif kind == "rect":
-        left, top, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
+        left, top, width, height = (to_number(shape[key], key) for key in ("x", "y", "width", "height"))
         photo.add_box(label, (left, top, left + width, top + height), entry)
     elif kind in ("circle", "ellipse"):
-        x, y = float(shape["cx"]), float(shape["cy"])
-        radii = (shape["r"], shape["r"]) if kind == "circle" else (shape["rx"], shape["ry"])
-        around = ellipse(x, y, float(radii[0]), float(radii[1]))
-        turned: np.ndarray = rotate(around, (x, y), math.degrees(float(shape.get("theta") or 0)))
+        radii = ("r", "r") if kind == "circle" else ("rx", "ry")
+        x, y, radius_x, radius_y = (to_number(shape[key], key) for key in ("cx", "cy", *radii))
+        theta = math.degrees(to_number(shape.get("theta") or 0, "theta"))
+        turned: np.ndarray = rotate(ellipse(x, y, radius_x, radius_y), (x, y), theta)
         photo.add_polygons(label, [turned], entry)
     elif kind in ("point", "polyline", "line"):
         collector.notes.add(f"regions without an area ({kind}), left out", entry)
@@ -221,4 +228,4 @@ def _add_region(label: str, region: Region, photo: OpenPhoto, collector: Collect
 def _pairs(xs: Any, ys: Any) -> Iterator[tuple[float, float]]:
     if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
         raise ValueError("all_points_x and all_points_y are not lists of one length")
-    yield from ((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+    yield from ((to_number(x, "all_points_x"), to_number(y, "all_points_y")) for x, y in zip(xs, ys, strict=True))

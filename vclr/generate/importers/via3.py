@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from vclr.coco.annotations import Json
 from vclr.errors import UserError
+from vclr.wording import short
 
 SHAPES = {1: "point", 5: "line", 6: "polyline"}  # without an area
 IMAGE = 2  # the type of a file
@@ -53,7 +54,7 @@ def _shape_of(place: Any, entry: str) -> Json:
     """Return [shape, coordinate, ...] as the shape's attributes of VIA 2."""
     if not isinstance(place, list) or not all(isinstance(value, (int, float)) for value in place):
         raise UserError(f"{entry}: `xy` is not a list of numbers")
-    kind, numbers = int(place[0]), place[1:]
+    kind, numbers = place[0], place[1:]
     if kind in SHAPES:
         return {"name": SHAPES[kind]}
     if kind == 7:
@@ -61,17 +62,24 @@ def _shape_of(place: Any, entry: str) -> Json:
     keys = {2: ("x", "y", "width", "height"), 3: ("cx", "cy", "r"), 4: ("cx", "cy", "rx", "ry")}.get(kind)
     names = {2: "rect", 3: "circle", 4: "ellipse"}
     if keys is None or len(numbers) != len(keys):
-        raise UserError(f"{entry}: cannot import a shape of kind {kind} with {len(numbers)} numbers")
+        raise UserError(f"{entry}: cannot import a shape of kind {short(kind)} with {len(numbers)} numbers")
     return {"name": names[kind], **dict(zip(keys, numbers, strict=True))}
 
 
 def _attributes_of(values: Any, about: Json) -> Json:
-    """Return the values of attributes by their names, with the texts of their options."""
+    """Return the values of attributes by their names, with the texts of their options.
+
+    The choices of a checkbox, `0,2`, become {text: true} as in VIA 2.
+    """
     named: Json = {}
     for key, value in values.items() if isinstance(values, dict) else ():
         known = about.get(key)
         known = known if isinstance(known, dict) else {}
         options = known.get("options")
-        shown = options.get(str(value)) if isinstance(options, dict) else None
+        options = options if isinstance(options, dict) else {}
+        shown = options.get(str(value))
+        chosen = value.split(",") if isinstance(value, str) else []
+        if len(chosen) > 1 and all(isinstance(options.get(number), str) for number in chosen):
+            shown, value = None, {options[number]: True for number in chosen}
         named[str(known.get("aname", key))] = shown if isinstance(shown, str) and shown else value
     return named

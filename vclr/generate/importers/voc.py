@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 
 import numpy as np
 
 from vclr.coco.annotations import encode_mask
 from vclr.errors import UsageError, UserError
+from vclr.file_names import list_files
+from vclr.generate.importers.notes import Notes
+from vclr.generate.importers.orientation import UNCLEAR, is_unclear
 from vclr.generate.importers.photos import Photo, write_photos
 from vclr.pictures import list_images, read_image_header, read_numbers
 from vclr.progress import track
@@ -58,29 +62,38 @@ def import_voc(
             classes, names = folder / "SegmentationClass", VOC_NAMES
     if images is None or masks is None:
         raise UsageError("needs a folder in VOC's layout, or --images FOLDER and --masks FOLDER")
-    if folder is not None and not masks.is_dir() and (folder / "Annotations").is_dir():
-        raise UserError(
-            f"{masks}: no such folder; without masks, the boxes in {folder / 'Annotations'} cannot be imported"
-        )
+    if folder is not None and not masks.is_dir() and (boxes := _find_boxes(folder)) is not None:
+        photos_of = images if images.is_dir() else boxes  # LabelImg writes its files beside the photos
+        command = shlex.join(["vclr", "import", "makesense", str(boxes), "--images", str(photos_of)])
+        raise UserError(f"{masks}: no such folder; `{command} --output NEW.json` imports the boxes in {boxes}")
     photos: dict[str, Path] = {}
-    for photo in list_images(images):
+    for photo in list_files(list_images(images)):
         if photos.setdefault(photo.stem, photo) != photo:
             raise UserError(f"{photo}: has the same stem as {photos[photo.stem].name}, so its mask is ambiguous")
-    pictures = [picture for picture in list_images(masks) if picture.suffix.lower() == ".png"]
+    pictures = [picture for picture in list_files(list_images(masks)) if picture.suffix.lower() == ".png"]
     if missing := len(photos.keys() - {picture.stem for picture in pictures}):
         log.info("%s: left out %d of %d photos without a picture in %s", images, missing, len(photos), masks)
     read = []
+    notes = Notes()
     for picture in track(pictures, "reading masks", quiet):
         if picture.stem not in photos:
             raise UserError(f"{picture}: has no photo in {images}")
-        read.append(_read_photo(photos[picture.stem], picture, classes, names))
+        read.append(_read_photo(photos[picture.stem], picture, classes, names, notes))
+    notes.warn(masks)
     return write_photos(output, read, names)
 
 
-def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...]) -> Photo:
+def _find_boxes(folder: Path) -> Path | None:
+    """Return the folder of XML files with boxes: that of VOC's layout, or the one in which LabelImg wrote them."""
+    return next((place for place in (folder / "Annotations", folder) if list_files(place.glob("*.xml"))), None)
+
+
+def _read_photo(photo: Path, picture: Path, classes: Path | None, names: tuple[str, ...], notes: Notes) -> Photo:
     header = read_image_header(photo)
     size = header.height, header.width
     numbers = _read_numbers(picture, photo, size)
+    if is_unclear(header, size):
+        notes.add(UNCLEAR, photo.name)
     kinds = _read_numbers(classes / picture.name, photo, size) if classes is not None else None
     objects = []
     for number in np.unique(numbers[_is_annotated(numbers)]).tolist():

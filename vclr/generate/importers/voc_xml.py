@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 
 from vclr.errors import UserError
 from vclr.generate.importers.collect import Collector
+from vclr.generate.importers.number import to_number
 from vclr.generate.importers.xml_file import read_xml
 from vclr.progress import track
 
@@ -43,8 +44,7 @@ def _stem_of(file: Path, _: str) -> str:
 
 
 def _number(parent: Element, path: str, entry: str, otherwise: str | None = None) -> float:
-    text = parent.findtext(path, otherwise)
     try:
-        return float(text if text is not None else "")
-    except ValueError:
-        raise UserError(f"{entry}: `{path}` is {text!r}, not a number") from None
+        return to_number(parent.findtext(path, otherwise), path)
+    except ValueError as error:
+        raise UserError(f"{entry}: {error}") from None

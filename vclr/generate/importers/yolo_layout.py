@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from vclr.errors import UserError
-from vclr.file_names import say_nearest
+from vclr.file_names import list_files, say_nearest
 from vclr.files import read_bytes
 from vclr.json_text import decode_text
 
@@ -100,7 +100,7 @@ def _find_settings(folder: Path) -> Path | None:
     for name in SETTINGS:
         if (folder / name).is_file():
             return folder / name
-    others = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
+    others = list_files((*folder.glob("*.yaml"), *folder.glob("*.yml")))
     return others[0] if len(others) == 1 else None
 
 
