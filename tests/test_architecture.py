@@ -35,6 +35,7 @@ FLOORS = [
         "option_names",
         "other_work",
         "outputs",
+        "picture_limits",
         "pictures",
         "processes",
         "progress",

@@ -12,6 +12,7 @@ from vclr.errors import UserError
 from vclr.files import (
     atomic_folder,
     atomic_path,
+    find_partials,
     read_json,
     remove_partials,
     replace_folder,
@@ -67,6 +68,22 @@ def test_what_a_killed_write_left_is_removed(tmp_path: Path):
     remove_partials(tmp_path)
     assert names_in(tmp_path) == [".folder.1.partial", ".hidden", "mine.partial"]
     remove_partials(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127])
+def test_name_as_long_as_names_can_be_is_written_and_its_partials_are_found(tmp_path: Path, name: str):
+    with atomic_path(tmp_path / name) as partial:
+        partial.write_text("whole")
+        assert list(find_partials(tmp_path, name)) == list(find_partials(tmp_path)) == [partial]
+        assert not list(find_partials(tmp_path, name[:-1]))
+    assert names_in(tmp_path) == [name]
+    partial.touch()
+    remove_partials(tmp_path, name)
+    (tmp_path / name).unlink()
+    for content in ("first", "second"):
+        with atomic_folder(tmp_path / name) as folder:
+            (folder / content).touch()
+    assert names_in(tmp_path) == [name] and names_in(tmp_path / name) == ["second"]
 
 
 def test_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import zlib
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from tests.png_files import chunk, insert_chunk, write_gray_png
 from vclr.errors import UserError
 from vclr.pictures import (
     IMAGE_SUFFIXES,
+    MAX_PIXELS_OF,
+    STRIP_PIXELS,
+    TooManyPixelsError,
     list_images,
     open_image,
     read_image,
@@ -182,6 +186,18 @@ def test_program_that_calls_itself_a_picture_is_not_started(tmp_path: Path):
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("kind", "before_size"), [("JPEG2000", b"ihdr"), ("AVIF", b"ispe\0\0\0\0")])
+def test_photo_that_needs_much_memory_to_decode_is_refused_from_fewer_pixels_on(kind: str, before_size: bytes):
+    assert kind in MAX_PIXELS_OF
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, kind)
+    size, large = before_size + struct.pack(">II", 64, 64), before_size + struct.pack(">II", 12501, 10000)
+    assert size in file.getvalue()
+    with pytest.raises(TooManyPixelsError, match="a: has more than 125 million pixels"):
+        read_image_header("a", file.getvalue().replace(size, large))
+
+
 # --- orientation -----------------------------------------------------------------------------------------------------
 
 
@@ -193,7 +209,8 @@ def write_turned(path: Path, carrier: str, orientation: int) -> None:
     """Write RAMP with an orientation where `carrier` says."""
     image, place = Image.fromarray(GRAY), carrier.removeprefix("late ")
     if path.suffix != ".png":
-        options = {"exif": exif_of(orientation)} if place == "exif" else {"xmp": xmp_of(orientation)}
+        xmp = {"tiffinfo": {700: xmp_of(orientation)}} if path.suffix == ".tif" else {"xmp": xmp_of(orientation)}
+        options = {"exif": exif_of(orientation)} if place == "exif" else xmp
         image.save(path, **options, **({"lossless": True} if path.suffix == ".webp" else {}))
         return
     image.save(path)
@@ -217,6 +234,9 @@ def write_turned(path: Path, carrier: str, orientation: int) -> None:
         (".webp", "exif"),
         (".webp", "xmp"),
         (".tif", "exif"),
+        (".tif", "xmp"),
+        (".avif", "exif"),
+        (".avif", "xmp"),
         *((".png", f"{late}{place}") for late in ("", "late ") for place in ("exif", "xmp", "text", "plain text")),
     ],
 )
@@ -230,10 +250,33 @@ def test_header_has_the_size_that_the_image_is_read_with(tmp_path: Path, suffix:
     turned.info["exif"] = exif_of(orientation).tobytes()
     expected = np.asarray(ImageOps.exif_transpose(turned)).astype(int)
     assert picture.shape == expected.shape
-    assert np.abs(picture - expected).max() <= (12 if suffix == ".jpg" else 0)
+    assert np.abs(picture - expected).max() <= (12 if suffix in (".jpg", ".avif") else 0)
     data = path.read_bytes()
     assert read_image_header("packed.png", data) == header
     assert np.array_equal(np.asarray(open_image("packed.png", data)), picture)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_large_picture_is_as_a_whole_what_its_strips_are(mode: str, orientation: int):
+    size = (1000, 2 * STRIP_PIXELS // 1000 + 7)
+    colors = Image.effect_mandelbrot(size, (-1.6, -1.1, 0.7, 1.2), 50)
+    bands = colors, colors.transpose(Image.Transpose.ROTATE_180), Image.linear_gradient("L").resize(size)
+    wide = Image.fromarray(np.asarray(colors).astype(np.uint16) * 256)
+    picture = wide if mode == "I;16" else Image.merge("RGB", bands).convert(mode)
+    if "A" in mode:
+        picture.putalpha(Image.radial_gradient("L").resize(size))
+        picture.paste(0, (0, 0, 1000, 1500))  # the whole first strip is transparent
+    file = io.BytesIO()
+    picture.save(file, "TIFF" if mode == "CMYK" else "PNG", compress_level=1, exif=exif_of(orientation))
+    if "A" in mode:
+        rgba = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", size, "white"), rgba)
+    expected = (Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)) if mode == "I;16" else picture).convert(
+        "RGB"
+    )
+    expected.info["exif"] = exif_of(orientation).tobytes()
+    assert np.array_equal(np.asarray(open_image("a", file.getvalue())), np.asarray(ImageOps.exif_transpose(expected)))
 
 
 def test_gray_of_16_bits_is_turned_too(tmp_path: Path):
@@ -308,7 +351,7 @@ def test_png_round_trip(tmp_path: Path):
     assert software_of(tmp_path / "absent.png") == ""
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif", ".gif", ".jp2", ".avif"])
 def test_damaged_images_are_one_line(tmp_path: Path, suffix: str):
     generator = np.random.default_rng(0)
     whole = tmp_path / f"whole{suffix}"
@@ -322,7 +365,7 @@ def test_damaged_images_are_one_line(tmp_path: Path, suffix: str):
             read_image(path)
         except UserError as error:
             refusals.append(str(error))
-    assert len(refusals) >= 20
+    assert len(refusals) >= 15
     assert all(line.startswith(f"{path}: ") and "\n" not in line for line in refusals)
 
 
@@ -379,3 +422,14 @@ def test_wide_planes_of_a_tiff_are_refused(tmp_path: Path):
     path.write_bytes(data.ljust(300, b"\0") + bytes(range(plane)) * 3)
     with pytest.raises(UserError, match=r"planes\.tif: planes of 16 bits are not read; save it with 8 bits"):
         open_image(path)
+
+
+def test_preview_of_a_raw_photo_is_not_taken_for_it(tmp_path: Path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[50706] = b"\1\4\0\0"  # the version of DNG
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", tiffinfo=tags)
+    Image.fromarray(GRAY).save(tmp_path / "b.nef", "TIFF")
+    for path in tmp_path.iterdir():
+        for read in (read_image_header, read_image):
+            with pytest.raises(UserError, match=r"is a raw photo of a camera, which is not read; convert it to JPEG"):
+                read(path)

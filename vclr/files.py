@@ -17,6 +17,8 @@ from vclr.file_lock import try_lock
 from vclr.file_names import say_nearest
 from vclr.json_text import parse_json
 
+MAX_IN_PARTIAL = 100  # bytes of a file's name in that of its temporary file, which has further parts
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -26,7 +28,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         with naming_file(path):
             yield partial
@@ -35,6 +37,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def try_name(path: Path) -> None:
+    """Make the folder of a file that will be written, and raise an `OSError` if it cannot have its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+
+
+def partial_of(path: Path) -> Path:
+    """Return the temporary path of this process for a file or folder, next to it."""
+    return path.with_name(f".{_short_name(path.name)}.{os.getpid()}.partial")
+
+
+def _short_name(name: str) -> str:
+    """Return the part of a temporary name that says of what it is; a name that is as long as names can be is cut."""
+    if len(os.fsencode(name)) <= MAX_IN_PARTIAL:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    while len(os.fsencode(name)) > MAX_IN_PARTIAL - len(digest):
+        name = name[:-1]
+    return name + digest
 
 
 @contextmanager
@@ -49,7 +73,7 @@ def naming_file(path: str | Path) -> Iterator[None]:
 
 def find_partials(folder: str | Path, name: str | None = None) -> Iterator[Path]:
     """Yield the temporary files and folders of `name` (default: of every name) that processes have begun."""
-    return Path(folder).glob(f".{glob.escape(name) if name else '*'}.*.partial")
+    return Path(folder).glob(f".{glob.escape(_short_name(name)) if name else '*'}.*.partial")
 
 
 def remove_partials(folder: str | Path, name: str | None = None) -> None:
@@ -92,12 +116,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         with suppress(NotADirectoryError, FileNotFoundError), _lock_folder(partial) as is_locked:
             if is_locked:
                 shutil.rmtree(partial, ignore_errors=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     partial.mkdir()
     try:
         with _lock_folder(partial):
             yield partial
-            replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced.partial")
+            replaced = partial.with_suffix(".replaced.partial")
             replace_folder(partial, path, replaced)
             shutil.rmtree(replaced, ignore_errors=True)
     finally:

@@ -27,16 +27,18 @@ from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from vclr.depth_colors import colorize_levels
-from vclr.errors import UserError
+from vclr.errors import UserError, first_line, is_out_of_memory
 from vclr.file_names import say_nearest
 from vclr.files import atomic_path
+from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse_large_notes, refuse_many_scans
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 # Photos of these formats are refused by name: from a folder, they are not left out in silence.
 UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
+RAW_SUFFIXES = (".dng", ".cr2", ".nef", ".arw")  # those of them that are TIFF files, whose first page is a preview
 # Recognized by content, whatever the suffix. Other formats stay out: EPS, for example, would start Ghostscript.
 FORMATS = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff", "PPM": "Ppm"}
 FORMATS |= {"JPEG2000": "Jpeg2K", "AVIF": "Avif"}  # with the modules of Pillow that read them
@@ -73,15 +75,17 @@ UPRIGHT = {  # EXIF orientation -> transposition that turns the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 LYING = range(5, 9)  # those of them that exchange height and width
+FROM_THE_END = (3, 4, 6, 7)  # those that bring the first rows to the end
+STRIP_PIXELS = 1 << 20  # that are converted at once
+LARGE_READERS = ("WEBP", "AVIF")  # formats whose readers hold a picture of their own
 
 # Tags of a TIFF.
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 256, 257, 258, 262, 339
 TIFF_SAMPLES, TIFF_PLANES, SEPARATE = 277, 284, 2
+DNG_VERSION = 50706
 WHITE_IS_ZERO, SIGNED = 0, 2
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-MAX_METADATA = 1 << 24  # bytes
 NO_PIXELS = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError, Warning)
@@ -90,6 +94,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 # Photos of 90 to 180 million pixels exist; larger ones are an error.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Formats whose decoders need more memory: with 16 bits, JPEG 2000 takes 29 bytes per pixel, others at most 18. AVIF
+# needs another picture for film grain. A scene of Sentinel-2 has 121 million pixels.
+MAX_PIXELS_OF = {"JPEG2000": 125_000_000, "AVIF": 125_000_000}
 
 for module in FORMATS.values():
     with suppress(ImportError):  # older versions of Pillow have no AVIF
@@ -97,7 +104,7 @@ for module in FORMATS.values():
 
 
 class TooManyPixelsError(UserError):
-    """Report an image whose header names more than `MAX_PIXELS` pixels; they were not decoded."""
+    """Report an image whose header names more pixels than memory suffices for; they were not decoded."""
 
 
 class UnknownKindError(UserError):
@@ -137,11 +144,8 @@ def open_image(path: str | Path, data: bytes | None = None, at_least: tuple[int,
         _refuse_others(path, image)
         if at_least is not None:
             image.draft("L", at_least)
-        image.load()
-        shown = _as_rgb(path, image)
-        # Pillow turns a TIFF by itself and then removes its orientation.
-        turn = UPRIGHT.get(_orientation(image))
-        return shown if turn is None else shown.transpose(turn)
+        _load(path, image)
+        return _upright_rgb(path, image)
 
 
 def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeader:
@@ -158,8 +162,9 @@ def read_image_header(path: str | Path, data: bytes | None = None) -> ImageHeade
             width, height = _tag(image, TIFF_WIDTH, width), _tag(image, TIFF_HEIGHT, height)
         if orientation in LYING:
             width, height = height, width
-        # Many cameras append a preview to a JPEG.
-        has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
+        with _naming_damage(path):
+            # Many cameras append a preview to a JPEG.
+            has_frames = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
         return ImageHeader(height, width, orientation in UPRIGHT, has_frames, orientation)
 
 
@@ -192,7 +197,7 @@ def read_numbers(path: str | Path, data: bytes | None = None) -> np.ndarray:
             raise UserError(f"{path}: {says}")
         tiles = getattr(image, "tile", ())
         spread = SPREAD.get(tiles[0][3], 1) if tiles and isinstance(tiles[0][3], str) else 1
-        image.load()
+        _load(path, image)
         turn = UPRIGHT.get(_orientation(image))
         stored: np.ndarray = np.asarray(image if turn is None else image.transpose(turn))
         return stored.astype(np.uint16 if image.mode in (*SIXTEEN_BITS, "I") else np.uint8) // spread
@@ -245,26 +250,56 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
 
 
 @contextmanager
-def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[Image.Image]:
+def _open_file(path: str | Path, data: bytes | None = None) -> Iterator[ImageFile.ImageFile]:
     """Open an image with its complete metadata in `info`; turn errors into a `UserError`."""
-    try:
-        with open(path, "rb") if data is None else io.BytesIO(data) as file:
+    with _naming_damage(path, DAMAGE), open(path, "rb") if data is None else io.BytesIO(data) as file:
+        refuse_excess(path, file)
+        with _naming_damage(path):
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
             except UnidentifiedImageError:
                 raise _explain_unidentified(path, file) from None
-            with image:
-                if image.format == "PNG":
-                    _read_late_metadata(image, file)
-                yield image
+        with image:
+            if image.width * image.height > (most := MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)):
+                raise _too_many_pixels(path, most)
+            refuse_large_notes(path, image.info)
+            if image.format == "PNG":
+                _read_late_metadata(image, file)
+            yield image
+
+
+def _load(path: str | Path, image: ImageFile.ImageFile) -> None:
+    """Decode the pixels of an image; turn errors into a `UserError`."""
+    with _naming_damage(path):
+        if image.format in ("JPEG", "MPO") and image.fp is not None:
+            refuse_many_scans(path, image.fp)
+        image.load()
+
+
+@contextmanager
+def _naming_damage(path: str | Path, kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Turn errors of the block into a `UserError` that names the file.
+
+    Args:
+        path: the file.
+        kinds: errors that mean damage. In Pillow's own code this is any: its readers raise what they happen to meet.
+    """
+    try:
+        yield
+    except UserError:
+        raise
     except Image.DecompressionBombError:
-        raise TooManyPixelsError(
-            f"{path}: has more than {MAX_PIXELS // 10**6} million pixels, which would take too much memory; make it "
-            "smaller, or cut it into parts"
-        ) from None
-    except DAMAGE as error:
-        says = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _too_many_pixels(path, MAX_PIXELS) from None
+    except kinds as error:
+        if is_out_of_memory(error):
+            raise
+        says = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise UserError(f"{path}: cannot be read as an image: {says}") from None
+
+
+def _too_many_pixels(path: str | Path, most: int) -> TooManyPixelsError:
+    says = f"has more than {most // 10**6} million pixels, which would take too much memory"
+    return TooManyPixelsError(f"{path}: {says}; make it smaller, or cut it into parts")
 
 
 def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
@@ -280,7 +315,8 @@ def _explain_unidentified(path: str | Path, file: IO[bytes]) -> UserError:
         return UnknownKindError(f"{path}: is not an image")
     if kind == "TIFF" and _has_unknown_pixels(file):
         return UnknownKindError(f"{path}: is an unsupported kind of TIFF; save it with 8 bits per channel")
-    return UserError(f"{path}: is damaged: it begins like a {kind} file, but its header cannot be read")
+    begins = f"it begins like {'an' if kind == 'AVIF' else 'a'} {kind} file"
+    return UserError(f"{path}: is damaged: {begins}, but its header cannot be read")
 
 
 def _has_unknown_pixels(file: IO[bytes]) -> bool:
@@ -288,7 +324,7 @@ def _has_unknown_pixels(file: IO[bytes]) -> bool:
     file.seek(0)
     try:
         TiffImagePlugin.TiffImageFile(file)
-    except DAMAGE as error:
+    except Exception as error:
         return "unknown" in str(error)  # pixel mode, or data organization
     return False
 
@@ -310,23 +346,18 @@ def _read_late_metadata(image: Image.Image, file: IO[bytes]) -> None:
     try:
         with Image.open(io.BytesIO(b"".join([start, *chunks, NO_PIXELS])), formats=["PNG"]) as front:
             image.info.update(front.info)
-    except DAMAGE:
-        return  # unreadable metadata is ignored
+    except Exception:  # unreadable metadata is ignored
+        return
 
 
 def _late_metadata(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the metadata chunks after a PNG's pixels."""
-    file.seek(len(PNG_SIGNATURE))
     is_late = False
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            return
-        is_late |= kind == b"IDAT"
-        if is_late and kind in PNG_METADATA and length <= MAX_METADATA:
-            yield head + file.read(length + 4)
-        else:
-            file.seek(length + 4, io.SEEK_CUR)
+    for chunk in png_chunks(file):
+        is_late |= chunk.kind == b"IDAT"
+        if is_late and chunk.kind in PNG_METADATA:
+            file.seek(chunk.start - 8)
+            yield file.read(chunk.length + 12)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -340,11 +371,16 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _refuse_others(path: str | Path, image: Image.Image) -> None:
-    """Raise if the meaning of an image's kind of pixels is uncertain."""
-    bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
-    if is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1:  # Pillow reads these as bytes
+    """Raise if the meaning of an image's kind of pixels is uncertain, or they are those of a preview."""
+    is_raw = Path(path).suffix.lower() in RAW_SUFFIXES or DNG_VERSION in getattr(image, "tag_v2", ())
+    if image.format == "TIFF" and is_raw:
+        raise UnknownKindError(f"{path}: is a raw photo of a camera, which is not read; convert it to JPEG or PNG")
+    with _naming_damage(path):
+        bits, is_planar = _tag(image, TIFF_BITS, 8), _tag(image, TIFF_PLANES, 1) == SEPARATE
+        is_wide_planar = is_planar and bits > 8 and _tag(image, TIFF_SAMPLES, 1) > 1
+        is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and bits <= 16
+    if is_wide_planar:  # Pillow reads these as bytes
         raise UnknownKindError(f"{path}: planes of {bits} bits are not read; save it with 8 bits per channel")
-    is_signed = _tag(image, TIFF_SAMPLE_FORMAT, 1) == SIGNED and _tag(image, TIFF_BITS, 8) <= 16
     is_read = image.mode in (*EIGHT_BITS, *SIXTEEN_BITS) or (image.mode == "I" and image.format in SCALED_TO_16_BITS)
     if is_signed or not is_read:
         kinds = {"I": "32 bits per channel", "F": "floating-point pixels"}
@@ -358,30 +394,56 @@ def _tag(image: Image.Image, tag: int, otherwise: int) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _as_rgb(path: str | Path, image: Image.Image) -> Image.Image:
-    """Return a loaded image as RGB, not yet turned."""
-    key = image.info.get("transparency")
-    if image.mode in (*SIXTEEN_BITS, "I"):
-        if image.format == "PNG" and INVERSE_DEPTH in image.info:
-            return Image.fromarray(colorize_levels(np.asarray(image).astype(np.uint16)))
-        return Image.fromarray(_highest_bits(image)).convert("RGB")
-    if image.mode not in WITH_ALPHA and key is None:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    if image.format == "BMP":  # most writers leave its fourth channel at zero
-        return image.convert("RGB")
+def _upright_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+    """Return a loaded image as RGB, upright.
+
+    It is converted and turned strip by strip, so that memory holds no third copy of a large picture. The result does
+    not keep the file's reader alive.
+    """
+    orientation = _orientation(image)  # Pillow turns a TIFF by itself and then removes its orientation
+    turn, key = UPRIGHT.get(orientation), image.info.get("transparency")
+    if image.mode == "RGB" and key is None and turn is None and image.format not in LARGE_READERS:
+        return image
     if isinstance(key, tuple) and max(key) > 255:
         raise UnknownKindError(f"{path}: a transparent color of 16 bits is not read; save it with 8 bits per channel")
-    layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    width, height = image.size
+    shown = Image.new("RGB", (height, width) if orientation in LYING else (width, height), "white")
+    num_rows = max(1, STRIP_PIXELS // width)
+    is_seen = False
+    for top in range(0, height, num_rows):
+        bottom = min(top + num_rows, height)
+        strip = _as_rgb(image.crop((0, top, width, bottom)), image)
+        if strip is None:
+            continue  # nothing but white
+        is_seen = True
+        place = height - bottom if orientation in FROM_THE_END else top
+        strip = strip if turn is None else strip.transpose(turn)
+        shown.paste(strip, (place, 0) if orientation in LYING else (0, place))
+    if not is_seen:
+        raise UserError(f"{path}: shows nothing: all of it is transparent")
+    return shown
+
+
+def _as_rgb(strip: Image.Image, image: Image.Image) -> Image.Image | None:
+    """Return a strip of a loaded image as RGB, not yet turned; None if all of it is transparent."""
+    if strip.mode in (*SIXTEEN_BITS, "I"):
+        if image.format == "PNG" and INVERSE_DEPTH in image.info:
+            return Image.fromarray(colorize_levels(np.asarray(strip).astype(np.uint16)))
+        return Image.fromarray(_highest_bits(strip, image)).convert("RGB")
+    is_opaque = strip.mode not in WITH_ALPHA and "transparency" not in image.info
+    if is_opaque or image.format == "BMP":  # most writers leave the fourth channel of a BMP at zero
+        return strip.convert("RGB")
+    layered = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
     lowest, highest = layered.getchannel("A").getextrema()
     if highest == 0:
-        raise UserError(f"{path}: shows nothing: all of it is transparent")
+        return None
     if lowest == 255:
         return layered.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
 
 
-def _highest_bits(image: Image.Image) -> np.ndarray:
-    """Return the highest 8 bits of a gray image of up to 16, (h, w) uint8."""
+def _highest_bits(strip: Image.Image, image: Image.Image) -> np.ndarray:
+    """Return the highest 8 bits of a strip of a gray image of up to 16, (h, w) uint8."""
     bits = _tag(image, TIFF_BITS, 16)
-    levels = (np.asarray(image).astype(np.int32) >> max(0, bits - 8)).astype(np.uint8)
+    levels = (np.asarray(strip).astype(np.int32) >> max(0, bits - 8)).astype(np.uint8)
     return 255 - levels if _tag(image, TIFF_PHOTOMETRIC, 1) == WHITE_IS_ZERO else levels

@@ -91,6 +91,11 @@ def write_refused(folder: Path) -> dict[str, str]:
     jpeg = io.BytesIO()
     Image.effect_noise((64, 48), 80).save(jpeg, "JPEG")
     data = whole.getvalue()
+    av1 = io.BytesIO()
+    Image.effect_noise((64, 48), 80).save(av1, "AVIF")
+    scans = io.BytesIO()
+    Image.effect_noise((64, 48), 80).save(scans, "JPEG", progressive=True)
+    last_scan = scans.getvalue()[scans.getvalue().rindex(b"\xff\xda") : -2]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("a.txt", "hello")
@@ -104,6 +109,12 @@ def write_refused(folder: Path) -> dict[str, str]:
         "half.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "cannot be read as an image"),
         "head.png": (data[:8], "is damaged: it begins like a PNG file"),
         "checksum.png": (data[:60] + bytes([data[60] ^ 255]) + data[61:], "cannot be read as an image"),
+        "scans.jpg": (scans.getvalue()[:-2] + last_scan * 9999, "has more than 100 scans"),
+        "profiles.jpg": (
+            jpeg.getvalue()[:2] + b"\xff\xe1\0\x09Exif\0\0a" * 10**6,
+            "has more than 1000 pieces of metadata",
+        ),
+        "pixels.avif": (av1.getvalue().partition(b"mdat")[0] + b"mdat" + bytes(9999), "cannot be read as an image"),
         "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a picture in the format HEIC, which is not read"),
         "bomb.png": (_bomb(20000), "million pixels, which would take too much memory; make it smaller"),
         "claims.png": (_png(struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0), b""), "million pixels"),
@@ -129,7 +140,7 @@ def write_refused(folder: Path) -> dict[str, str]:
 def write_damaged(folder: Path, count: int, seed: int) -> None:
     """Write photos in which some bytes are changed, missing or doubled."""
     draw = np.random.default_rng(seed)
-    kinds = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000")
+    kinds = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
     for number in range(count):
         kind = kinds[number % len(kinds)]
         file = io.BytesIO()

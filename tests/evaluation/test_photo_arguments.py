@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vclr.errors import UsageError, UserError
 from vclr.evaluation.photo_arguments import find_photos
@@ -75,3 +76,19 @@ def test_what_is_elsewhere_is_refused_with_a_hint(argument: str, says: str):
     with pytest.raises(UsageError) as caught:
         find_photos([argument])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".dng", ".HEIC", ".nef"])
+def test_raw_photo_beside_its_jpeg_is_another_photo(tmp_path: Path, suffix: str):
+    """It is refused with a line of its own; unless it can be read, so that both would have results."""
+    raw, photo = tmp_path / f"IMG_1{suffix}", tmp_path / "IMG_1.jpg"
+    Image.new("RGB", (4, 3)).save(photo)
+    if suffix == ".HEIC":
+        raw.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    else:
+        Image.new("RGB", (4, 3)).save(raw, "TIFF")  # the preview that comes first
+    for arguments in ([tmp_path], [raw, photo]):
+        assert set(find_photos(arguments)) == {raw, photo}
+    raw.write_bytes(photo.read_bytes())
+    with pytest.raises(UsageError, match="two photos are called IMG_1"):
+        find_photos([tmp_path])

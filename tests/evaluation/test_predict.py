@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from vclr.catalog.annotation_tools import ANNOTATION_TOOLS
@@ -79,6 +82,20 @@ def test_photo_that_is_none_leaves_nothing_half_written(
     assert names_in(tmp_path / "out") == ["a.json", "a.png", "c.json", "c.png"]
     with pytest.raises(UserError, match=r"b\.png: is not an image"):
         predict_files([bad], checkpoint, tmp_path / "out", 0.3, "cpu")
+
+
+def test_photo_with_a_name_as_long_as_names_can_be_stops_nothing(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Only one whose results cannot be named after it is refused."""
+    long, too_long, last = (photo.with_name(f"{name}.jpg") for name in ("b" * 250, "c" * 251, "d"))
+    for path in (long, too_long, last):
+        path.write_bytes(photo.read_bytes())
+    with pytest.raises(UserError, match=r"1 of 4 files was refused"):
+        predict_files([photo.parent], checkpoint, tmp_path / "out", 0.3, "cpu", quiet=True)
+    assert f"{too_long}: its name is too long to name results after it; rename it" in capsys.readouterr().err
+    assert names_in(tmp_path / "out") == sorted(f"{p.stem}.{s}" for p in (photo, long, last) for s in ("json", "png"))
+    predict_files([long], checkpoint, tmp_path / "out", 0.3, "cpu", quiet=True)  # as often as somebody likes
 
 
 def test_photos_of_one_name_are_refused(checkpoint: Path, photo: Path, tmp_path: Path):
@@ -281,3 +298,17 @@ def test_options_of_pre_annotations_that_do_nothing_are_refused(photo: Path, opt
     given = ["predict", str(photo), "--checkpoint", "absent.pt", "--output", "out", *options]
     result = CliRunner().invoke(app, given)
     assert isinstance(result.exception, UsageError) and str(result.exception).startswith(says)
+
+
+@pytest.mark.parametrize("page", ["predict.md", "export.md"])
+def test_examples_of_the_documentation_turn_photos_upright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str):
+    monkeypatch.chdir(tmp_path)
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    Image.effect_noise((70, 50), 80).save("photo.jpg", exif=lying)
+    text = (DEMO.parents[2] / "docs" / page).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"(import numpy|from PIL|names =|photos? =) ?.*", line)]
+    variables: dict[str, Any] = {}
+    exec("\n".join(lines), variables)
+    read = variables["photo"] if page == "predict.md" else variables["photos"][0]
+    assert np.array_equal(np.asarray(read), read_image(Path("photo.jpg")))

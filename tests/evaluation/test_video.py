@@ -83,3 +83,16 @@ def test_settings_that_would_do_nothing_are_refused(checkpoint: Path, video: Pat
     with pytest.raises(UsageError, match="--every 3: needs a video"):
         predict_files([photo], checkpoint, tmp_path / "out", 0.3, "cpu", every=3, quiet=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_long_name_of_a_video_stops_nothing(
+    checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    videos = [video.rename(video.with_name("b" * 249 + ".avi")), video, video.with_name("c" * 251 + ".avi")]
+    for path in videos[1:]:
+        path.write_bytes(videos[0].read_bytes())
+    with pytest.raises(UserError, match="1 of 3 files was refused"):
+        predict_files(videos, checkpoint, tmp_path / "out", 0.3, "cpu", every=FRAMES, quiet=True)
+    assert f"{videos[2]}: its name is too long to name results after it" in capsys.readouterr().err
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == sorted(f"{p.stem}.{s}" for p in videos[:2] for s in ("jsonl", "mp4"))

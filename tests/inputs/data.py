@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.inputs.case import HEIGHT, WIDTH, Answer, Case
 from tests.png_files import chunk
 from tests.test_pictures import write_tiff
 from vclr.files import write_json
-from vclr.pictures import PNG_SIGNATURE, write_png
+from vclr.picture_limits import PNG_SIGNATURE
+from vclr.pictures import write_png
 
 
 def gray(dtype: str) -> Image.Image:
@@ -77,6 +79,28 @@ def bytes_for_a_photo(data: bytes) -> Callable[[Case], Answer]:
 def bomb() -> bytes:
     """Return a PNG of 400 million pixels, whose data are missing."""
     return PNG_SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
+
+
+def many_scans() -> bytes:
+    """Return a JPEG that draws its last scan again and again."""
+    data = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(data, "JPEG", progressive=True)
+    start = data.getvalue().rindex(b"\xff\xda")
+    return data.getvalue()[:-2] + data.getvalue()[start:-2] * 100 + b"\xff\xd9"
+
+
+def many_chunks() -> bytes:
+    """Return the beginning of a PNG with very many notes."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0))
+    return PNG_SIGNATURE + header + chunk(b"tEXt", b"a\0b") * 1001
+
+
+def raw() -> bytes:
+    """Return the preview at the beginning of a DNG."""
+    tags, data = TiffImagePlugin.ImageFileDirectory_v2(), io.BytesIO()
+    tags[50706] = b"\1\4\0\0"
+    Image.new("RGB", (40, 30)).save(data, "TIFF", tiffinfo=tags)
+    return data.getvalue()
 
 
 def size(case: Case) -> Answer:
@@ -208,8 +232,11 @@ DATA: dict[str, Callable[[Case], Answer]] = {
     "another kind of TIFF (half floats, say)": half_floats,
     "a file that is no image": text_for_a_photo,
     "a photo whose header is damaged": bytes_for_a_photo(b"\xff\xd8\xff\xe0" + bytes(99)),
+    "a raw photo of a camera (DNG, CR2, NEF, ARW)": bytes_for_a_photo(raw()),
     "a photo in HEIC, JPEG XL, PSD or SVG": bytes_for_a_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
     "a photo of more than 178 million pixels, also in a small file (a decompression bomb)": bytes_for_a_photo(bomb()),
+    "a JPEG that draws its pixels more than 100 times, which would take hours": bytes_for_a_photo(many_scans()),
+    "metadata in more than 1000 pieces, or of more than 64 MiB (in a TIFF 256 MiB)": bytes_for_a_photo(many_chunks()),
     "several frames or pages": frames,
     "an entry with the size of a photo before it is turned": turned,
     "an entry with another size than its photo": size,

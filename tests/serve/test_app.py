@@ -98,6 +98,9 @@ def chunks() -> Iterator[bytes]:
 
 
 PHOTO = encode(picture(400, 300), "JPEG")
+PROGRESSIVE = encode(picture(), "JPEG", progressive=True)
+LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
+AVIF = encode(picture(), "AVIF").partition(b"mdat")[0] + b"mdat" + bytes(5000)
 REFUSED: dict[str, tuple[Any, int, str]] = {
     "text": (b"no photo", 415, "The file is not an image."),
     "zip": (zipped(), 415, "The file is not an image."),
@@ -110,6 +113,8 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
     ),
     "damaged head": (PHOTO[:30] + bytes(1000), 422, "The file is damaged: it begins like a JPEG file"),
     "head of a PNG": (bomb()[:20], 422, "The file cannot be read as an image: Truncated File Read."),
+    "pixels of an AVIF": (AVIF, 422, "The file cannot be read as an image: Failed to decode frame 0"),
+    "scans": (PROGRESSIVE[:-2] + LAST_SCAN * 1000, 422, "The file has more than 100 scans, which would take too long"),
     "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 415, "The file is a picture in the format HEIC, which is not read"),
     "bomb": (bomb(), 413, "The photo has too many pixels: at most 4 million are accepted."),
     "many pixels": (encode(picture(2500, 2000), "JPEG"), 413, "The photo has too many pixels: at most 4 million"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vclr.errors import UsageError, UserError
-from vclr.pictures import IMAGE_SUFFIXES, UNREAD_SUFFIXES, list_images
+from vclr.pictures import IMAGE_SUFFIXES, UNREAD_SUFFIXES, list_images, read_image_header
 
 WILDCARDS = set("*?[")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -25,8 +25,8 @@ def find_media(arguments: Sequence[str | Path]) -> tuple[list[Path], list[Path]]
 
     Raises:
         UserError: a file does not exist, a folder holds no image, or a pattern matches none.
-        UsageError: an argument is an address, empty, or `-`; or two photos or videos have the same stem, so their
-            results would have the same name.
+        UsageError: an argument is an address, empty, or `-`; or two photos that may be read, or two videos, have the
+            same stem, so their results would have the same name.
     """
     for argument in arguments:
         _refuse_elsewhere(str(argument))
@@ -54,13 +54,25 @@ def find_photos(arguments: Sequence[str | Path]) -> list[Path]:
 
 
 def _refuse_same_stems(kind: str, paths: list[Path]) -> None:
+    """Raise if the results of two files would have one name. A camera's raw file beside its JPEG gets no results."""
     by_stem: dict[str, Path] = {}
-    for path in paths:
-        if (other := by_stem.setdefault(path.stem, path)) != path:
+    for path in sorted(paths, key=lambda path: path.suffix.lower() in UNREAD_SUFFIXES):
+        if (other := by_stem.setdefault(path.stem, path)) != path and not _is_unread(path):
             raise UsageError(
                 f"two {kind} are called {path.stem} ({other}, {path}): their results would overwrite each other; "
                 "give each run a folder of its own"
             )
+
+
+def _is_unread(path: Path) -> bool:
+    """Tell whether a file is of a format that is not read: its suffix says so, and its content agrees."""
+    if path.suffix.lower() not in UNREAD_SUFFIXES or not os.path.isfile(path):
+        return False
+    try:
+        read_image_header(path)
+    except UserError:
+        return True
+    return False
 
 
 def _refuse_elsewhere(name: str) -> None:

@@ -6,6 +6,7 @@ are drawn are shrunk one by one.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ from vclr.evaluation.read_ahead import ReadPhoto, Refused
 from vclr.evaluation.shown_objects import choose_shown, draw_shown
 from vclr.evaluation.video import check_video_output, predict_video
 from vclr.evaluation.video_files import UnreadableVideoError
-from vclr.files import read_json, write_json
+from vclr.files import read_json, try_name, write_json
 from vclr.models.ready import open_detector
 from vclr.outputs import check_writable
 from vclr.pictures import software_of, write_png
@@ -108,7 +109,11 @@ def predict_files(
                     _refuse(photo, refused, is_alone)
                     continue
                 shown = choose_shown(found, min_score, max_objects)
-                _write(photo, found, shown, output)
+                try:
+                    _write(photo, found, shown, output)
+                except OSError as error:
+                    _refuse(_explain_long_name(photo.path, error), refused, is_alone)
+                    continue
                 if formats:
                     pre_annotated.append(take_objects(photo.path, by_path[photo.path], found, shown, photo.size))
                 print(in_one_line(_describe(photo, found, shown, min_score, output)), flush=True)
@@ -121,6 +126,8 @@ def predict_files(
             print(in_one_line(predict_video(video, output, finder, min_score, max_objects, every, quiet)), flush=True)
         except UnreadableVideoError as error:
             _refuse(Refused(video, str(error)), refused, is_alone)
+        except OSError as error:
+            _refuse(_explain_long_name(video, error), refused, is_alone)
     if refused:
         raise UserError(_say_refused(len(refused), len(photos) + len(videos)))
 
@@ -133,6 +140,13 @@ def _refuse(photo: Refused, refused: list[Refused], is_alone: bool) -> None:
     refused.append(photo)
 
 
+def _explain_long_name(path: Path, error: OSError) -> Refused:
+    """Say that no results can be named after a photo or video, if an error means that; raise every other error."""
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return Refused(path, f"{path}: its name is too long to name results after it; rename it")
+
+
 def _say_refused(count: int, total: int) -> str:
     are = "was" if count == 1 else "were"
     return f"{count} of {total} files {are} refused, as the lines above say; the results of the others are complete"
@@ -141,6 +155,7 @@ def _say_refused(count: int, total: int) -> str:
 def _write(photo: ReadPhoto, found: Predictions, shown: list[int], output: Path) -> None:
     """Write the picture and the json of a photo."""
     json_file, picture = _results_of(photo.path, output)
+    try_name(json_file)  # its name is the longer one
     # The picture is written first: it tells a later run that both files are results of this command.
     write_png(picture, draw_shown(photo.picture, found, shown), software=SOFTWARE)
     write_json(json_file, as_results(found, photo.path.name))
@@ -193,7 +208,7 @@ def _check_output(photos: Sequence[Path], output: Path) -> None:
 
 def _is_own(json_file: Path, picture: Path) -> bool:
     """Tell whether `vclr predict` wrote a json: its content looks like it, and so does the picture beside it."""
-    if json_file.is_symlink() or software_of(picture) != SOFTWARE:
+    if os.path.islink(json_file) or software_of(picture) != SOFTWARE:
         return False
     try:
         results = read_json(json_file)

@@ -19,7 +19,7 @@ from vclr.evaluation.inference import to_coco_results
 from vclr.evaluation.read_ahead import ReadPhoto
 from vclr.evaluation.shown_objects import choose_shown, draw_masks
 from vclr.evaluation.video_files import UnreadableVideoError, import_opencv, open_video, read_frames, writing_video
-from vclr.files import atomic_path
+from vclr.files import atomic_path, try_name
 from vclr.progress import Progress
 from vclr.structures import Predictions
 
@@ -56,6 +56,7 @@ def predict_video(
     objects: list[np.ndarray] = []
     with ExitStack() as stack:
         reader, facts = stack.enter_context(open_video(video))
+        try_name(lines_file)  # its name is the longer one
         lines = stack.enter_context(open(stack.enter_context(atomic_path(lines_file)), "w", encoding="utf-8"))
         write = stack.enter_context(writing_video(overlay_file, facts))
         progress = stack.enter_context(closing(Progress(video.name, facts["num_frames"] or None, quiet=quiet)))
@@ -90,7 +91,7 @@ def check_video_output(video: Path, output: Path) -> None:
         raise UsageError(f"{output}: holds the video; the results need a folder of their own")
     lines_file, overlay_file = _results_of(video, output)
     is_own = False
-    if lines_file.is_file() and not lines_file.is_symlink():
+    if os.path.isfile(lines_file) and not os.path.islink(lines_file):
         with open(lines_file, encoding="utf-8", errors="replace") as lines:
             is_own = lines.read(len(HEAD)) == HEAD
     for path in (lines_file, overlay_file):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vclr.errors import UserError
+from vclr.files import partial_of
 
 DEFAULT_RATE = 25.0  # frames per second of a video that does not say
 
@@ -73,7 +74,7 @@ def writing_video(path: Path, facts: dict[str, Any]) -> Iterator[Callable[[np.nd
     """Yield a function that appends an RGB frame to a video, which appears when the block ends without an error."""
     cv2 = import_opencv()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")  # OpenCV chooses the container by the suffix
+    partial = path.with_name(f"{partial_of(path).name}.mp4")  # OpenCV chooses the container by the suffix
     writer: Any = None
 
     def write(frame: np.ndarray) -> None:

@@ -77,7 +77,7 @@ def refusal_of(error: UserError) -> RefusedError:
 
 def _as_sentence(error: UserError) -> str:
     text = str(error).removeprefix(f"{NAME}: ").rstrip(".")
-    is_predicate = text.startswith(("is ", "cannot ", "shows "))
+    is_predicate = text.startswith(("is ", "cannot ", "shows ", "has "))
     return f"The file {text}." if is_predicate else f"The file is refused: {text}."
 
 
