@@ -389,6 +389,7 @@ def test_header_of_what_is_no_image_is_one_line(tmp_path: Path):
 def test_folders_list_their_images_by_name(tmp_path: Path):
     for name in ("b.png", "a.JPG", "c.TIF", "notes.txt"):
         (tmp_path / name).touch()
+    (tmp_path / "._b.png").write_bytes(b"of a Mac")
     assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png", "c.TIF"]
     with pytest.raises(UserError, match="no such folder"):
         list_images(tmp_path / "absent")

@@ -31,7 +31,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, Uni
 
 from vclr.depth_colors import colorize_levels
 from vclr.errors import UserError, first_line, is_out_of_memory
-from vclr.file_names import say_nearest
+from vclr.file_names import is_mac_metadata, say_nearest
 from vclr.files import atomic_path
 from vclr.picture_limits import PNG_SIGNATURE, png_chunks, refuse_excess, refuse_large_notes, refuse_many_scans
 
@@ -243,7 +243,8 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{say_nearest(folder)}")
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    images = sorted(path for path in files if not is_mac_metadata(path.name))
     if not images:
         raise UserError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)})")
     return images
