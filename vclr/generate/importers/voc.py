@@ -67,10 +67,10 @@ def import_voc(
         command = shlex.join(["vclr", "import", "makesense", str(boxes), "--images", str(photos_of)])
         raise UserError(f"{masks}: no such folder; `{command} --output NEW.json` imports the boxes in {boxes}")
     photos: dict[str, Path] = {}
-    for photo in list_files(list_images(images)):
+    for photo in list_images(images):
         if photos.setdefault(photo.stem, photo) != photo:
             raise UserError(f"{photo}: has the same stem as {photos[photo.stem].name}, so its mask is ambiguous")
-    pictures = [picture for picture in list_files(list_images(masks)) if picture.suffix.lower() == ".png"]
+    pictures = [picture for picture in list_images(masks) if picture.suffix.lower() == ".png"]
     if missing := len(photos.keys() - {picture.stem for picture in pictures}):
         log.info("%s: left out %d of %d photos without a picture in %s", images, missing, len(photos), masks)
     read = []
