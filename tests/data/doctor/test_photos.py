@@ -128,6 +128,9 @@ def test_image_without_object(world: World):
     keep = "dataloader.train.dataset.filter_empty=False"
     assert only(world.check_config(keep), "image without object", WARNING).endswith("has no annotations; left out")
     assert "trained on as background" in notes(world.check_config(keep))["image without object"]
+    report = world.check_config()  # with proposals
+    assert "c.png): has no annotations; trained on if it has a proposal" in notes(report)["image without object"]
+    assert only(report, "image without object", WARNING).endswith("has no annotations; left out"), "of the test set"
 
 
 def test_no_object_at_all(world: World):

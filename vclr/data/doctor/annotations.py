@@ -261,11 +261,14 @@ def _check_images(coco: CocoFile, contents: Contents, use: Use) -> list[Finding]
     findings = []
     keeps = replace(use, trains=use.trains and use.keeps_empty_train, evaluates=use.evaluates and use.keeps_empty_test)
     drops = replace(use, trains=use.trains and not keeps.trains, evaluates=use.evaluates and not keeps.evaluates)
+    looks = replace(drops, trains=drops.trains and use.has_proposals, evaluates=False)  # whether there is a proposal
+    drops = replace(drops, trains=drops.trains and not use.has_proposals)
     for position, image in contents.images.items():
         if image["id"] not in contents.with_object:
             has = "only crowds" if image["id"] in contents.with_crowd else "no annotations"
             says = f"{coco.path}: images[{position}] (id {image['id']}, {image['file_name']}): has {has}"
             findings += kinds.EMPTY_IMAGE.found(drops, says) + kinds.KEPT_EMPTY_IMAGE.found(keeps, says)
+            findings += kinds.PROPOSED_IMAGE.found(looks, says)
     if not contents.with_object:
         nothing_left = drops if contents.images else use
         findings += kinds.NO_OBJECT.found(nothing_left, f"{coco.path}: has no image with an object")

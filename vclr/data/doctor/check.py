@@ -93,13 +93,13 @@ def check_config(config: Config, pool: WorkerPool, decode: bool = True) -> Repor
         train.images,
         {view: Path(folder) for view, folder in train.views.items() if view in drawn},
         Path(train.proposals) if train.proposals else None,
-        replace(use, evaluates=False),
+        replace(use, evaluates=False, has_proposals=bool(train.proposals)),
         {key: list(weights) for key, weights in drawn_by_key(config.views, train).items()},
         config.views.missing,
     )
     tested = DataSet(Path(test.annotations), test.images, use=replace(use, trains=False))
     if (training.annotations, training.images) == (tested.annotations, tested.images):
-        sets = [replace(training, use=use)]
+        sets = [replace(training, use=replace(training.use, evaluates=True))]
         says = f"{training.annotations}: is the training set and the test set"
         report.findings.append(Finding(OK, "one set", says))
     else:

@@ -23,12 +23,14 @@ class Use:
         evaluates: it is used for evaluation.
         keeps_empty_train: training keeps images without objects (`dataloader.train.dataset.filter_empty=False`).
         keeps_empty_test: evaluation keeps images without objects (`dataloader.test.dataset.filter_empty=False`).
+        has_proposals: object proposals of another file join in training (`data.train.proposals`).
     """
 
     trains: bool = True
     evaluates: bool = True
     keeps_empty_train: bool = False
     keeps_empty_test: bool = False
+    has_proposals: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ SAME_STEM_WITH_VIEWS = Kind(
     ERROR, "same stem", "both are trained with the same view files", "", "rename one of the photos and its views"
 )
 EMPTY_IMAGE = Kind(WARNING, "image without object", "left out", "left out")
+PROPOSED_IMAGE = Kind(OK, "image without object", "trained on if it has a proposal", "")
 KEPT_EMPTY_IMAGE = Kind(
     OK,
     "image without object",
