@@ -317,3 +317,13 @@ def test_a_number_of_denoising_queries_without_a_weight_is_said(caplog: pytest.L
     caplog.clear()
     load_config(None, ["model.dn_number=100", "model.criterion.weight_dict.loss_bbox_dn=1"])
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["optimizer.lr={}", "train.max_iter=-{}", "optimizer.milestones=[0.5, {}]", "views.weights={{depth: {}}}"],
+)
+def test_a_whole_number_that_no_float_can_be_is_named(override: str):
+    key = "views.weights.depth" if "depth" in override else override.partition("=")[0]
+    with pytest.raises(UsageError, match=f"^command line: {key}: the number is too large$"):
+        load_config(None, [override.format("1" + "0" * 400)])

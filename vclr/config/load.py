@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -175,6 +176,8 @@ def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     for key in _leaves(layer):
         if not _is_known(tree, key):
             raise UsageError(f"{source}: unknown key {key!r}; nearest: {nearest_key(key, list_keys())}")
+    for key in _too_large(OmegaConf.to_container(layer)):
+        raise UsageError(f"{source}: {key}: the number is too large")
     try:
         merged: DictConfig = OmegaConf.merge(tree, layer)  # type: ignore[assignment]
         for mapping in MAPPINGS:
@@ -183,6 +186,17 @@ def _merge(tree: DictConfig, layer: DictConfig, source: str) -> DictConfig:
         return merged
     except OmegaConfBaseException as error:
         raise UsageError(f"{source}: {error.full_key or ', '.join(_leaves(layer))}: {first_line(error)}") from None
+
+
+def _too_large(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys of whole numbers that no float can be. OmegaConf does not name them."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _too_large(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(_too_large(inner, key) for inner in value)
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        yield key
 
 
 def _leaves(node: DictConfig, prefix: str = "") -> list[str]:
