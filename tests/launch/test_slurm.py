@@ -73,6 +73,7 @@ def start_now(launch: Launch) -> None:
     """Spare the two minutes that SLURM leaves a job that was put back alone."""
     number = job_id(launch)
     wait_for(lambda: job_state(number).name == "PENDING")
+    time.sleep(2)  # a start in the second in which the nodes still drop the job is refused, and the job is then over
     ask("scontrol", "update", f"JobId={number}", "StartTime=now")
 
 
