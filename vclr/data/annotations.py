@@ -55,20 +55,15 @@ def load_annotations(
         len(coco.annotations), -1, dtype=np.int64
     )  # the place of an annotation's image; -1 if it is left out
     boxes = array("d")  # four numbers per annotation
-    are_proposals = np.zeros(len(coco.annotations), dtype=bool)
     for number, annotation in enumerate(coco.read_annotations()):
         is_kept = checks.check_annotation(number, annotation).is_kept
-        if proposals.only:
-            are_proposals[number] = is_proposal(annotation)
         if data_set.proposals:
             refuse_scored(f"data.train.proposals={data_set.proposals}", data_set.annotations, number, annotation)
             boxes.extend(annotation["bbox"])
-        if is_kept and not annotation.get("iscrowd", 0):
+        if is_kept and not annotation.get("iscrowd", 0) and (not proposals.only or is_proposal(annotation)):
             owners[number] = places[annotation["image_id"]]
     checks.finish(len(coco.annotations))
     counts, by_image = _group(owners, len(coco.images))
-    if proposals.only:
-        counts, by_image = _group(np.where(are_proposals, owners, -1), len(coco.images))
     added: dict[int | str, list[msgspec.Raw]] = {}
     if data_set.proposals:
         rows = np.array(boxes).reshape(-1, 4)
