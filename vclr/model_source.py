@@ -25,8 +25,8 @@ def find_folder(source: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def check_source(source: str, revision: str = "") -> None:
-    """Check what can be known of a source without opening it.
+def locate_source(source: str, revision: str = "") -> Path | None:
+    """Return the folder that a source names, or None if it names a model on the hub, which is not asked.
 
     Args:
         source: a folder, or a name on the hub.
@@ -36,14 +36,15 @@ def check_source(source: str, revision: str = "") -> None:
         UserError: it is neither a folder nor a name.
         UsageError: it is a folder, and has a revision.
     """
-    is_local = find_folder(source) is not None
-    if not is_local and not re.fullmatch(HUB_NAME, source):
+    folder = find_folder(source)
+    if folder is None and not re.fullmatch(HUB_NAME, source):
         raise UserError(f"{source}: no such folder{say_nearest(source)}; name a folder, or a model of the hub")
-    if is_local and revision:
+    if folder and revision:
         raise UsageError(f"{revision}: {source} is a folder, which has no revisions; leave it out")
+    return folder
 
 
-def list_files(folder: Path) -> list[Path]:
+def list_model_files(folder: Path) -> list[Path]:
     """List the files of a model's folder by name, without hidden ones and those in subfolders."""
     files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return sorted((path for path in files if path.name != "manifest.json"), key=lambda path: path.name)
@@ -52,7 +53,7 @@ def list_files(folder: Path) -> list[Path]:
 def hash_folder(folder: Path) -> str:
     """Return one sha256 of the names and bytes of the files of a model's folder."""
     digest = hashlib.sha256()
-    for path in list_files(folder):
+    for path in list_model_files(folder):
         digest.update(f"{path.name} {sha256(path)}\n".encode())
     return digest.hexdigest()
 

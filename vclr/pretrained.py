@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vclr.errors import UsageError, UserError, first_line, is_out_of_memory
-from vclr.model_source import MAIN, cached_commit, check_source, find_folder, hash_folder
+from vclr.model_source import MAIN, cached_commit, hash_folder, locate_source
 
 # The classes of transformers that open a model of each kind, and what prepares its input.
 KINDS = {
@@ -64,8 +64,7 @@ def load_pretrained(
         UserError: there is no such folder, the hub does not answer, or this is not a model of that kind.
     """
     transformers = import_transformers()
-    check_source(source, revision and f"--revision {revision}")
-    folder = find_folder(source)
+    folder = locate_source(source, revision and f"--revision {revision}")
     is_local = folder is not None
     places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     if not is_local:

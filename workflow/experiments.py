@@ -19,7 +19,7 @@ from vclr.engine import same_training
 from vclr.errors import UsageError
 from vclr.evaluation import provenance
 from vclr.image_folders.open import each_folder
-from vclr.model_source import find_folder, list_files
+from vclr.model_source import find_folder, list_model_files
 from vclr.views.choice import drawn_views
 from workflow import mistakes, self_training
 from workflow.producers import GENERATED_SETS
@@ -205,7 +205,7 @@ def _backbone_files(config: Config) -> list[str]:
     """List the files of the folder that the backbone comes from; none for a model of the hub."""
     source = config.model.backbone.source
     folder = find_folder(source) if source else None
-    return [*map(str, list_files(folder))] if folder else []
+    return [*map(str, list_model_files(folder))] if folder else []
 
 
 def _paths_of(data_set: DataSetConfig) -> list[str]:

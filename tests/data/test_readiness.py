@@ -14,7 +14,7 @@ from vclr.config import Config, load_config
 from vclr.data.readiness import check_experiment, check_names
 from vclr.errors import UsageError, UserError
 from vclr.files import read_json, write_json
-from vclr.model_source import find_folder, list_files
+from vclr.model_source import find_folder, list_model_files
 
 MakeConfig = Callable[..., Config]
 NONE = Path("/nowhere/at/all")
@@ -73,7 +73,7 @@ def test_a_backbone_of_the_package_is_found_from_every_folder(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     config = load_config("configs/experiment/ablation/toy/swin_tiny.yaml")
     folder = find_folder(config.model.backbone.source)
-    assert folder and [path.name for path in list_files(folder)] == ["config.json"]
+    assert folder and [path.name for path in list_model_files(folder)] == ["config.json"]
     check_names(config)
 
 

@@ -17,7 +17,7 @@ from vclr.detectron2_package import find_model_config
 from vclr.errors import UserError
 from vclr.file_names import say_nearest
 from vclr.image_folders.open import find_missing, locate
-from vclr.model_source import cached_commit, check_source, find_folder
+from vclr.model_source import cached_commit, find_folder, locate_source
 from vclr.splits.with_proposals import refuse_no_proposals, refuse_second_proposals
 from vclr.views.choice import check_view_names, drawn_views
 from vclr.views.files import ViewFiles
@@ -103,7 +103,7 @@ def check_names(config: Config, needs_first_weights: bool = True) -> CocoFile | 
         find_model_config(config.detectron2.config)
     backbone = config.model.backbone
     if needs_first_weights and backbone.source and not backbone.architecture:
-        check_source(backbone.source, backbone.revision and f"model.backbone.revision={backbone.revision}")
+        locate_source(backbone.source, backbone.revision and f"model.backbone.revision={backbone.revision}")
     train = training_set(config)
     check_view_names(config.views, train)
     if train.proposals:

@@ -13,7 +13,7 @@ from torch import nn
 
 from vclr.config import BackboneConfig
 from vclr.errors import UsageError, UserError, first_line
-from vclr.model_source import MAIN, check_source, find_folder
+from vclr.model_source import MAIN, locate_source
 from vclr.pretrained import explaining, import_transformers
 
 log = logging.getLogger("vclr.models")
@@ -54,8 +54,7 @@ def open_body(config: BackboneConfig) -> nn.Module:
         own = _read_text(transformers, config.architecture)
         return _build(transformers, _prepare(own, config, "model.backbone.architecture"))
     source = config.source
-    check_source(source, config.revision and f"model.backbone.revision={config.revision}")
-    folder = find_folder(source)
+    folder = locate_source(source, config.revision and f"model.backbone.revision={config.revision}")
     places: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     if not folder:
         places["revision"] = config.revision or MAIN
@@ -82,11 +81,11 @@ def fetch_settings(config: BackboneConfig) -> None:
         UserError: the hub does not answer, or has no such model or revision.
     """
     import_transformers(EXTRA)
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     revision = config.revision or MAIN
+    _find_on_hub(config.source, revision)
     with explaining(config.source, "features", is_local=False):
-        HfApi().model_info(config.source, revision=revision, timeout=HUB_SECONDS)  # it tries once
         hf_hub_download(config.source, "config.json", revision=revision)
 
 
@@ -150,12 +149,10 @@ def _build(transformers: Any, own: Any) -> nn.Module:
 def _must_ask_hub(source: str, revision: str) -> bool:
     """Tell whether the hub's cache lacks a revision of a model.
 
-    Without a network this fails at once; transformers would try again.
-
     Raises:
         UserError: the hub does not answer, or has no such model or revision.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
@@ -164,9 +161,16 @@ def _must_ask_hub(source: str, revision: str) -> bool:
             return False
     except LocalEntryNotFoundError:
         pass
+    _find_on_hub(source, revision)
+    return True
+
+
+def _find_on_hub(source: str, revision: str) -> None:
+    """Raise if the hub does not answer, or has no such model: at once, while a download would try again."""
+    from huggingface_hub import HfApi
+
     with explaining(source, "features", is_local=False):
         HfApi().model_info(source, revision=revision, timeout=HUB_SECONDS)
-    return True
 
 
 def _check_weights(loaded: dict[str, Any], source: str) -> None:
