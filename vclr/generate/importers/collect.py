@@ -163,7 +163,7 @@ class OpenPhoto:
             UserError: a coordinate is not a usable number.
         """
         upright = self._take(polygons, entry, has_more=True)
-        covered = unite([*masks, *([upright] if upright else [])], self.header.height, self.header.width)
+        covered = unite([*masks, upright], self.header.height, self.header.width)
         self._add(label, covered, covered, entry, is_crowd)
 
     def add_rle(self, label: str, rle: Json, entry: str, is_crowd: bool = False) -> None:

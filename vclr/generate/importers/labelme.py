@@ -198,7 +198,7 @@ class _Object:
         """Return polygons, or RLE if one of the shapes is a mask."""
         if not self.masks:
             return self.polygons
-        return unite([*self.masks, *([self.polygons] if self.polygons else [])], height, width)
+        return unite([*self.masks, self.polygons], height, width)
 
 
 def _read_objects(shapes: list[Any], height: int, width: int, source: Path, dropped: Dropped) -> list[tuple[str, Any]]:

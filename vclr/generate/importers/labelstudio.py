@@ -165,12 +165,12 @@ def _find_groups(regions: list[_Region], photo: OpenPhoto) -> list[str | None]:
     """
     groups: list[str | None] = [None] * len(regions)
     for start, region in enumerate(regions):
-        end = start + 1
-        while end < len(regions) and regions[end].label == region.label and "points" in regions[end].value:
-            end += 1
         with _naming(region.entry):
             if not _is_upright_rectangle(region.value):
                 continue
+            end = start + 1
+            while end < len(regions) and regions[end].label == region.label and "points" in regions[end].value:
+                end += 1
             outlines = [_outline_of(other.value, photo) for other in regions[start + 1 : end]]
             if is_around(_corners_of(region.value, photo), outlines):
                 groups[start:end] = [str(start)] * (end - start)

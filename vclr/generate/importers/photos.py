@@ -49,8 +49,8 @@ def count_pixels(segmentation: Any, height: int, width: int) -> int:
 
 
 def unite(segmentations: Sequence[Any], height: int, width: int) -> Json:
-    """Return RLE, with `counts` as text, of all pixels that any of the segmentations covers."""
-    rle = coco_mask.merge([to_rle(one, height, width) for one in segmentations])
+    """Return RLE, with `counts` as text, of all pixels that any segmentation covers; an empty list covers none."""
+    rle = coco_mask.merge([to_rle(one, height, width) for one in segmentations if one])
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 
