@@ -45,8 +45,8 @@ def is_mac_metadata(name: str | Path) -> bool:
 
     It has the suffix of that other file, but other content.
     """
-    parts = PurePosixPath(str(name).replace("\\", "/")).parts
-    return bool(parts) and (parts[-1].startswith("._") or "__MACOSX" in parts)
+    parts = str(name).replace("\\", "/").split("/")
+    return parts[-1].startswith("._") or "__MACOSX" in parts
 
 
 def list_files(files: Iterable[Path]) -> list[Path]:
